@@ -1,0 +1,168 @@
+"""What happened, as a list of trials that searchers and schedulers read.
+
+A `History` holds the trials of one arm (one searcher with one search seed) in the order in which they were proposed. It is only ever
+changed through `add`, `record` and `close`, so that its look-ups stay up to date and cheap: nothing here scans the list for a report.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Config = dict[str, Any]
+"""A configuration: plain bool, int, float and str, nested where the YAML file nests. Never a numpy scalar."""
+
+
+class Status(StrEnum):
+    """Where a trial stands. `WAITING` is proposed but not running: not yet started, or to be taken up again."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    OOM = "oom"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (Status.WAITING, Status.RUNNING)
+
+    @property
+    def succeeded(self) -> bool:
+        return self in (Status.COMPLETED, Status.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One epoch of one trial. `loss`: less is better, never NaN (a NaN counts as inf). `seconds`: training time of the trial so far."""
+
+    epoch: int
+    loss: float
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+    time: float = 0.0
+
+
+@dataclass(slots=True)
+class Trial:
+    """A configuration and what it reported. `number` counts within the arm, from 0; `seed` seeds its training."""
+
+    number: int
+    arm: str
+    config: Config
+    seed: int
+    reports: list[Report] = field(default_factory=list)
+    status: Status = Status.WAITING
+    reason: str = ""
+    attempts: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else is known of it: node, device, peak memory, traceback, times of start and end (Unix seconds)."""
+    best: Report | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.arm}-{self.number}"
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch reported; 0 before the first."""
+        return self.reports[-1].epoch if self.reports else 0
+
+    @property
+    def loss(self) -> float:
+        """The last reported loss; inf before the first."""
+        return self.reports[-1].loss if self.reports else math.inf
+
+
+class Rung:
+    """The losses of the trials that reached one level, sorted, and each trial's own."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+        self.losses: list[float] = []
+        self.by_trial: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    def add(self, number: int, loss: float) -> None:
+        self.by_trial[number] = loss
+        insort(self.losses, loss)
+
+    def rank(self, loss: float) -> int:
+        """How many recorded losses are strictly better than `loss`."""
+        return bisect_left(self.losses, loss)
+
+    def worse(self, loss: float) -> int:
+        """How many recorded losses are strictly worse than `loss`."""
+        return len(self.losses) - bisect_right(self.losses, loss)
+
+
+class History:
+    """The trials of one arm. `levels`: the epochs at which trials are compared, ascending; the last is the full training.
+
+    A trial's value at a level is its first report at or after that level and before the next one, so that a trial that reports
+    seldom is never back-filled into a rung that it has long passed.
+    """
+
+    def __init__(self, levels: tuple[int, ...] = ()) -> None:
+        self.levels = levels
+        self.rungs = {level: Rung(level) for level in levels}
+        self.running: set[int] = set()
+        self.epochs = 0
+        self.best: tuple[Trial, Report] | None = None
+        self._trials: list[Trial] = []
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self._trials)
+
+    def __getitem__(self, number: int) -> Trial:
+        return self._trials[number]
+
+    def level_of(self, epoch: int) -> int | None:
+        """The highest level that `epoch` has reached; None below the first."""
+        place = bisect_right(self.levels, epoch)
+        return self.levels[place - 1] if place else None
+
+    def add(self, trial: Trial) -> None:
+        """Append a proposed trial. Its number must be the next one."""
+        if trial.number != len(self._trials):
+            raise ValueError(f"trial {trial.id} does not follow trial number {len(self._trials) - 1}")
+        self._trials.append(trial)
+
+    def start(self, number: int) -> None:
+        trial = self._trials[number]
+        trial.status, trial.reason = Status.RUNNING, ""
+        trial.attempts += 1
+        self.running.add(number)
+
+    def record(self, number: int, report: Report) -> bool:
+        """Append a report; False, and nothing changed, where its epoch is not later than the last one."""
+        trial = self._trials[number]
+        if report.epoch <= trial.epoch:
+            return False
+        previous = trial.epoch
+        trial.reports.append(report)
+        self.epochs += report.epoch - previous
+        level = self.level_of(report.epoch)
+        if level is not None and level > previous:
+            self.rungs[level].add(number, report.loss)
+        if trial.best is None or report.loss < trial.best.loss:
+            trial.best = report
+        if math.isfinite(report.loss) and (self.best is None or report.loss < self.best[1].loss):
+            self.best = (trial, report)
+        return True
+
+    def close(self, number: int, status: Status, reason: str = "") -> None:
+        """End a trial, or (status WAITING) put it back so that it is taken up again."""
+        trial = self._trials[number]
+        trial.status, trial.reason = status, reason
+        self.running.discard(number)

@@ -1,0 +1,29 @@
+"""The one question a scheduler answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from results.history import History, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a trial stops, and why, in words that a table can show."""
+
+    stop: bool = False
+    reason: str = ""
+
+
+GO_ON = Decision()
+
+
+class Scheduler(Protocol):
+    """Reads the history after a report was recorded, and says whether the trial goes on. A pure function of its arguments."""
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        """The epochs at which trials are compared in trainings of `epochs`, ascending, the last one `epochs`."""
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        """Asked once after each report of a trial that is still running."""

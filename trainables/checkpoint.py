@@ -1,0 +1,84 @@
+"""A trial's checkpoints: `last.pt` of the last epoch reported, `best.pt` of the best. Written whole or not at all.
+
+A checkpoint is a dict that `torch.load(..., weights_only=True)` reads: `epoch`, `metrics`, a `<name>_state_dict` for each thing named in
+`run.epochs(...)` (so `model_state_dict`, `optimizer_state_dict`), the states of the random-number generators, and all reports so far.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], best: bool) -> None:
+    """Write the checkpoint of the last of `reports`, as `best.pt` too where it is the best."""
+    import torch
+
+    content: dict[str, Any] = {f"{name}_state_dict": part.state_dict() for name, part in state.items()}
+    content |= {"epoch": reports[-1]["epoch"], "metrics": reports[-1]["metrics"], "reports": reports, "random": _random_states()}
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".unfinished-{os.getpid()}"
+    with open(unfinished, "wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if best:
+        link = folder / f".best-{os.getpid()}"
+        link.unlink(missing_ok=True)
+        os.link(unfinished, link)
+        os.replace(link, folder / BEST)
+    os.replace(unfinished, folder / LAST)
+
+
+def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Load `last.pt` into `state` and the random-number generators; its reports, [] where there is none."""
+    path = folder / LAST
+    if not path.exists():
+        return []
+    content = load(path)
+    for name, part in state.items():
+        part.load_state_dict(content[f"{name}_state_dict"])
+    _set_random_states(content["random"])
+    reports: list[dict[str, Any]] = content["reports"]
+    return reports
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU; never unpickles code."""
+    import torch
+
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
+
+
+def _random_states() -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    legacy: Any = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, gauss = legacy
+    version, words, python_gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [str(kind), torch.from_numpy(keys.astype("int64")), int(position), int(has_gauss), float(gauss)],
+        "python": [version, list(words), python_gauss],
+    }
+
+
+def _set_random_states(states: Mapping[str, Any]) -> None:
+    import numpy as np
+    import torch
+
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype("uint32"), position, has_gauss, gauss))
+    version, words, python_gauss = states["python"]
+    random.setstate((version, tuple(words), python_gauss))

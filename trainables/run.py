@@ -1,0 +1,159 @@
+"""What a train function talks through: `for epoch in run.epochs(model=model, optimizer=optimizer): ...; run.report(val_loss=...)`.
+
+A `Run` saves a checkpoint at every report and goes on from the last one, so a train function knows neither paths nor Ray. By hand, in a
+test or in a notebook, `LocalRun(epochs=3)` gives the same train function something to talk to.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainables import checkpoint
+
+Metrics = dict[str, float]
+
+
+class Stateful(Protocol):
+    """Anything with a `state_dict`: a module, an optimizer, a learning-rate schedule, a gradient scaler."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class ReportError(ValueError):
+    """A report that cannot be used: the objective missing, or a value that is no number."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that a sweep optimizes, as far as a run must know it: to tell the best epoch's checkpoint from the others."""
+
+    name: str
+    maximize: bool
+
+    def loss(self, metrics: Metrics) -> float:
+        value = -metrics[self.name] if self.maximize else metrics[self.name]
+        return math.inf if math.isnan(value) else value
+
+
+class Run:
+    """One training, or the rest of one.
+
+    `send` receives a message for each epoch, `{"epoch", "metrics", "seconds"}`, and raises to stop the training. `known_epoch` is the last
+    epoch that the receiver has: epochs that a checkpoint holds beyond it are sent again, not trained again.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        send: Callable[[dict[str, Any]], None],
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        folder: Path | None = None,
+        objective: Objective | None = None,
+        known_epoch: int = 0,
+    ) -> None:
+        self.total_epochs = epochs
+        self.seed = seed
+        self.device = device
+        self.epoch = 0
+        self.reports: list[dict[str, Any]] = []
+        self._send = send
+        self._folder = folder
+        self._objective = objective
+        self._known_epoch = known_epoch
+        self._state: Mapping[str, Stateful] = {}
+        self._seconds = 0.0
+        self._clock = time.perf_counter()
+
+    def epochs(self, **state: Stateful) -> Iterator[int]:
+        """The epochs still to train, from 1 (or after the last checkpoint, which is loaded into `state` first) to the last.
+
+        Name what must survive an interruption: `model`, `optimizer`, and whatever else changes while training.
+        """
+        self._state = state
+        self._restore()
+        self._clock = time.perf_counter()
+        for epoch in range(self.epoch + 1, self.total_epochs + 1):
+            self.epoch = epoch
+            yield epoch
+            if not self.reports or self.reports[-1]["epoch"] != epoch:
+                raise ReportError(f"epoch {epoch} ended without run.report(...)")
+
+    def report(self, **metrics: Any) -> None:
+        """Say how the epoch went. Numbers, numpy scalars and tensors of one element; the objective among them.
+
+        Raises ReportError where the objective is missing, a value is no number, or the epoch was reported before.
+        """
+        if self.epoch == 0:
+            raise ReportError("run.report(...) was called outside of `for epoch in run.epochs(...)`")
+        if self.reports and self.reports[-1]["epoch"] == self.epoch:
+            raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
+        clean = clean_metrics(metrics, self._objective.name if self._objective else None)
+        now = time.perf_counter()
+        self._seconds, self._clock = self._seconds + now - self._clock, now
+        message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
+        best = self._is_best(clean)
+        self.reports.append(message)
+        if self._folder is not None:
+            checkpoint.save(self._folder, self._state, self.reports, best)
+        self._send(message)
+
+    def _is_best(self, metrics: Metrics) -> bool:
+        if self._objective is None:
+            return True
+        loss = self._objective.loss(metrics)
+        return all(loss < self._objective.loss(past["metrics"]) for past in self.reports) and math.isfinite(loss)
+
+    def _restore(self) -> None:
+        if self._folder is None:
+            return
+        self.reports = checkpoint.restore(self._folder, self._state)
+        if self.reports:
+            self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
+        for message in self.reports:
+            if message["epoch"] > self._known_epoch:
+                self._send(message)
+
+
+class LocalRun(Run):
+    """A run by hand: reports are printed and kept in `reports`. With a `folder` it saves checkpoints there and goes on from them."""
+
+    def __init__(self, epochs: int, *, seed: int = 0, device: str = "cpu", folder: Path | None = None, quiet: bool = False) -> None:
+        super().__init__(epochs, _ignore if quiet else _show, seed=seed, device=device, folder=folder)
+
+
+def _show(message: dict[str, Any]) -> None:
+    metrics = "  ".join(f"{name} {value:.4g}" for name, value in message["metrics"].items())
+    print(f"epoch {message['epoch']:3d}  {metrics}  ({message['seconds']:.1f} s)")
+
+
+def _ignore(message: dict[str, Any]) -> None:
+    pass
+
+
+def clean_metrics(metrics: Mapping[str, Any], objective: str | None) -> Metrics:
+    """Metrics as plain floats. Raises ReportError, naming what was reported, for anything that is no number."""
+    if objective is not None and objective not in metrics:
+        names = ", ".join(sorted(metrics)) or "nothing"
+        raise ReportError(f"the metric '{objective}' was not reported; reported: {names}")
+    return {name: _number(name, value) for name, value in metrics.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    item = getattr(value, "item", None)
+    if callable(item):
+        try:
+            value = item()
+        except (ValueError, RuntimeError):
+            raise ReportError(f"the metric '{name}' has more than one element; report a mean or another number") from None
+    if isinstance(value, bool | int | float):
+        return float(value)
+    raise ReportError(f"the metric '{name}' is {value!r}, a {type(value).__name__}; expected a number")

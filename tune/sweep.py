@@ -1,0 +1,107 @@
+"""What a YAML file says, frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from results.history import Config, History
+from schedulers.decision import Scheduler
+from search_spaces.space import Space
+
+
+class Searcher(Protocol):
+    """Reads the history and proposes the next configuration. A pure function of its arguments, but for what it caches."""
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        """The configuration of trial number `len(history)`; None when there is nothing more to try."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is optimized. Inside, everything is a loss: less is better, NaN and missing are inf."""
+
+    name: str
+    goal: Literal["minimize", "maximize"]
+    target: float | None = None
+
+    def loss(self, value: float) -> float:
+        if math.isnan(value):
+            return math.inf
+        return value if self.goal == "minimize" else -value
+
+    def value(self, loss: float) -> float:
+        """The loss as the user's metric."""
+        return loss if self.goal == "minimize" else -loss
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Ends the sweep. `trials` and `epochs` (of one trial) are for each arm; `total_epochs` too; `seconds` is for the whole sweep."""
+
+    trials: int | None
+    epochs: int
+    total_epochs: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial holds. Shares of a GPU above 1 are whole; `custom` names resources of the cluster's own."""
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+    custom: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One searcher with one search seed; it has a history of its own."""
+
+    name: str
+    searcher: Searcher
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder."""
+
+    trainable: str
+    metric: Metric
+    searchers: Mapping[str, Searcher]
+    scheduler: Scheduler
+    budget: Budget
+    space: Space
+    seed: int = 0
+    seeds: int = 1
+    parallel: int | None = None
+    resources: Resources = Resources()
+    retries: int = 1
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+
+    def arms(self) -> tuple[Arm, ...]:
+        """One for each searcher and search seed, in turn-taking order. With one seed an arm is called as its searcher is."""
+        many = self.seeds > 1
+        return tuple(
+            Arm(f"{name}.{i}" if many else name, searcher, self.seed + i)
+            for i in range(self.seeds)
+            for name, searcher in self.searchers.items()
+        )
+
+    def levels(self) -> tuple[int, ...]:
+        return self.scheduler.levels(self.budget.epochs)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The training seed of trial `number` of an arm with search seed `seed`, in 0 .. 2**32 - 1."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def search_rng(seed: int, number: int) -> np.random.Generator:
+    """The generator from which trial `number`'s configuration is drawn: the same on a resume, whatever ran between."""
+    return np.random.default_rng([seed, number])
