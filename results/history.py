@@ -1,7 +1,8 @@
 """What happened, as a list of trials that searchers and schedulers read.
 
 A `History` holds the trials of one arm (one searcher with one search seed) in the order in which they were proposed. It is only ever
-changed through `add`, `record` and `close`, so that its look-ups stay up to date and cheap: nothing here scans the list for a report.
+changed through `add`, `start`, `record` and `close` (or `apply`, which takes an event of the ledger), so that its look-ups stay up to
+date and cheap: nothing here scans the list for a report.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Any
 
 Config = dict[str, Any]
 """A configuration: plain bool, int, float and str, nested where the YAML file nests. Never a numpy scalar."""
+
+Event = dict[str, Any]
+"""One line of a ledger: `event` says what happened, `time` when (Unix seconds)."""
 
 
 class Status(StrEnum):
@@ -166,3 +170,34 @@ class History:
         trial = self._trials[number]
         trial.status, trial.reason = status, reason
         self.running.discard(number)
+
+
+def apply(event: Event, histories: Mapping[str, History]) -> None:
+    """Change the histories by what one event says. Events that are not about a trial change nothing."""
+    kind = event["event"]
+    if kind == "proposed":
+        arm, number = event["arm"], event["number"]
+        histories[arm].add(Trial(number, arm, event["config"], event["seed"]))
+        return
+    if kind not in ("started", "reported", "ended", "returned"):
+        return
+    arm, number = split_id(event["trial"])
+    history = histories[arm]
+    trial = history[number]
+    trial.notes.update(event.get("notes", {}))
+    if kind == "started":
+        trial.notes.setdefault("started", event["time"])
+        history.start(number)
+    elif kind == "reported":
+        history.record(number, Report(event["epoch"], event["loss"], event["metrics"], event["seconds"], event["time"]))
+    elif kind == "ended":
+        trial.notes["ended"] = event["time"]
+        history.close(number, Status(event["status"]), event["reason"])
+    else:
+        history.close(number, Status.WAITING, event["reason"])
+
+
+def split_id(trial_id: str) -> tuple[str, int]:
+    """`"bohb.1-27"` as `("bohb.1", 27)`."""
+    arm, _, number = trial_id.rpartition("-")
+    return arm, int(number)

@@ -11,42 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from results.history import History, Report, Status, Trial
+from results.history import Event, History, Status, Trial, apply, split_id
 from schedulers.decision import GO_ON, Decision
 from tune.sweep import Arm, Sweep, search_rng, trial_seed
-
-Event = dict[str, Any]
-
-
-def apply(event: Event, histories: Mapping[str, History]) -> None:
-    """Change the histories by what one event says. Events that are not about a trial change nothing."""
-    kind = event["event"]
-    if kind == "proposed":
-        arm, number = event["arm"], event["number"]
-        histories[arm].add(Trial(number, arm, event["config"], event["seed"]))
-        return
-    if kind not in ("started", "reported", "ended", "returned"):
-        return
-    arm, number = split_id(event["trial"])
-    history = histories[arm]
-    trial = history[number]
-    if kind == "started":
-        history.start(number)
-        trial.notes.update(event.get("notes", {}))
-    elif kind == "reported":
-        history.record(number, Report(event["epoch"], event["loss"], event["metrics"], event["seconds"], event["time"]))
-    elif kind == "ended":
-        trial.notes.update(event.get("notes", {}))
-        history.close(number, Status(event["status"]), event["reason"])
-    else:
-        trial.notes.update(event.get("notes", {}))
-        history.close(number, Status.WAITING, event["reason"])
-
-
-def split_id(trial_id: str) -> tuple[str, int]:
-    """`"bohb.1-27"` as `("bohb.1", 27)`."""
-    arm, _, number = trial_id.rpartition("-")
-    return arm, int(number)
 
 
 class Loop:
