@@ -1,0 +1,135 @@
+"""One attempt to train one trial, in whatever process: from a `Job` to its outcome. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainables import guards
+from trainables.resolve import TrainableError, load
+from trainables.run import Objective, ReportError, Run
+
+TRACE_LINES = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already."""
+
+    trial: str
+    trainable: str
+    config: dict[str, Any]
+    seed: int
+    epochs: int
+    objective: Objective
+    folder: str
+    known_epoch: int = 0
+    gpu: float = 0.0
+    accumulation: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended by itself. `status`: completed, failed, oom or mistake (no trial of this sweep can run)."""
+
+    status: str
+    reason: str
+    trace: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class WorkerGrown(RuntimeError):
+    """This worker holds too much memory; the trial wants a new process."""
+
+
+def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
+    """Train. `send` gets a message for each epoch, the first with where it runs, and may raise SystemExit to stop the training."""
+    if guards.grown():
+        raise WorkerGrown(f"worker {os.getpid()} has grown; {job.trial} goes to a new one")
+    guards.fresh(job.seed)
+    os.environ.update(job.environment)
+    device = _device(job.gpu)
+    where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
+
+    def forward(message: dict[str, Any]) -> None:
+        send(message | {"notes": where | _peak(device)})
+
+    run = Run(
+        job.epochs,
+        forward,
+        seed=job.seed,
+        device=device,
+        folder=Path(job.folder),
+        objective=job.objective,
+        known_epoch=job.known_epoch,
+    )
+    return _train(job, run, device)
+
+
+def _train(job: Job, run: Run, device: str) -> Outcome:
+    try:
+        train, _ = load(job.trainable)
+        train(job.config, run)
+    except TrainableError as error:
+        return Outcome("mistake", str(error), _trace(error))
+    except ReportError as error:
+        status = "mistake" if not run.reports else "failed"
+        return Outcome(status, f"{job.trainable}: {error}", _trace(error))
+    except MemoryError as error:
+        return Outcome("oom", "out of memory on the host", _trace(error), _peak(device))
+    except Exception as error:
+        if _is_oom(error):
+            return Outcome("oom", _last_line(error), _trace(error), _peak(device))
+        return Outcome("failed", _last_line(error), _trace(error), _peak(device))
+    if not run.reports:
+        return Outcome("failed", f"{job.trainable} returned without a report")
+    return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=_peak(device))
+
+
+def _device(gpu: float) -> str:
+    """`cuda` where the trial was given a share of one, held to that share of its memory; else `cpu`."""
+    if gpu <= 0:
+        return "cpu"
+    import torch
+
+    if gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(gpu)
+    return "cuda"
+
+
+def _device_name(device: str) -> str:
+    return f"cuda:{os.environ.get('CUDA_VISIBLE_DEVICES', '')}" if device == "cuda" else "cpu"
+
+
+def _peak(device: str) -> dict[str, Any]:
+    """The most memory held so far in bytes: allocated on the GPU, or resident in the process."""
+    if device == "cuda":
+        import torch
+
+        return {"peak_memory": torch.cuda.max_memory_allocated()}
+    return {"peak_memory": guards.resident()}
+
+
+def _is_oom(error: BaseException) -> bool:
+    text = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "DefaultCPUAllocator: can't allocate memory" in text
+
+
+def _last_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _trace(error: BaseException) -> str:
+    """The last lines of the user's own traceback, without the frames of this module."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    lines = "".join(traceback.format_exception(type(error), error, frames)).rstrip().splitlines()
+    return "\n".join(lines[-TRACE_LINES:])
