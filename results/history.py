@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -201,3 +201,14 @@ def split_id(trial_id: str) -> tuple[str, int]:
     """`"bohb.1-27"` as `("bohb.1", 27)`."""
     arm, _, number = trial_id.rpartition("-")
     return arm, int(number)
+
+
+def seconds_spent(events: Iterable[Event]) -> float:
+    """The seconds that former sessions ran, each from its `opened` event to its last one."""
+    total, opened, last = 0.0, None, 0.0
+    for event in events:
+        if event["event"] == "opened":
+            total += last - opened if opened is not None else 0.0
+            opened = event["time"]
+        last = event["time"]
+    return total + (last - opened if opened is not None else 0.0)

@@ -8,16 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
-from results.history import Event, History, Status, Trial, apply, split_id
+from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
 from tune.sweep import Arm, Sweep, search_rng, trial_seed
 
+ALIKE = "the first trials failed alike"
+ALIKE_TRIALS = 3
+MOST_ACCUMULATION = 64
+
 
 class Loop:
-    """The state of a running sweep: its histories, and what each of its arms may still spend."""
+    """The state of a running sweep: its histories, what each of its arms may still spend, and why it is stopping, if it is."""
 
     def __init__(
         self,
@@ -26,24 +31,37 @@ class Loop:
         past: Iterable[Event] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        past = list(past)
         self.sweep = sweep
         self.arms = {arm.name: arm for arm in sweep.arms()}
         self.histories = {name: History(sweep.levels()) for name in self.arms}
         self.stopping = ""
         self._write = write
         self._clock = clock
+        self._began = clock() - seconds_spent(past)
         self._exhausted: set[str] = set()
         for event in past:
             apply(event, self.histories)
         self._waiting = deque(self._unfinished())
 
     def _unfinished(self) -> Iterable[Trial]:
-        """Trials that a former session left behind, in the order in which they were proposed."""
+        """Trials that a former session left behind and that go on. One that was killed before its last report was answered is answered now."""
         for history in self.histories.values():
             for trial in history:
-                if not trial.status.ended:
-                    history.close(trial.number, Status.WAITING, trial.reason)
+                if trial.status.ended:
+                    continue
+                history.close(trial.number, Status.WAITING, trial.reason)
+                if not trial.reports or not self.judge(trial).stop:
                     yield trial
+
+    @property
+    def seconds(self) -> float:
+        """How long the sweep has run, former sessions included."""
+        return self._clock() - self._began
+
+    @property
+    def trials(self) -> Iterator[Trial]:
+        return chain.from_iterable(self.histories.values())
 
     def trial(self, trial_id: str) -> Trial:
         arm, number = split_id(trial_id)
@@ -51,6 +69,7 @@ class Loop:
 
     def next(self) -> Trial | None:
         """The trial to start now: one that waits, else a new one of the arm whose turn it is. None: nothing to start at present."""
+        self._check_time()
         if self.stopping:
             return None
         if self._waiting:
@@ -67,40 +86,94 @@ class Loop:
         busy = any(history.running for history in self.histories.values())
         return not busy and (bool(self.stopping) or (not self._waiting and not any(True for _ in self._open())))
 
-    def started(self, trial: Trial, **notes: Any) -> None:
-        self._happen({"event": "started", "trial": trial.id, "notes": notes})
+    def started(self, trial: Trial) -> None:
+        self._happen({"event": "started", "trial": trial.id})
 
-    def reported(self, trial: Trial, epoch: int, metrics: Mapping[str, float], seconds: float) -> Decision:
+    def reported(
+        self, trial: Trial, epoch: int, metrics: Mapping[str, float], seconds: float, notes: Mapping[str, Any] | None = None
+    ) -> Decision:
         """Record a report and say whether the trial goes on. A report of an epoch that is already there counts once."""
         if epoch <= trial.epoch:
             return GO_ON
         loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
-        self._happen({"event": "reported", "trial": trial.id, "epoch": epoch, "loss": loss, "metrics": dict(metrics), "seconds": seconds})
-        return self.judge(trial)
+        event = {"event": "reported", "trial": trial.id, "epoch": epoch, "loss": loss, "metrics": dict(metrics), "seconds": seconds}
+        if notes and any(trial.notes.get(name) != value for name, value in notes.items()):
+            event["notes"] = dict(notes)
+        self._happen(event)
+        decision = self.judge(trial)
+        self._check_limits(trial)
+        return decision
 
     def judge(self, trial: Trial) -> Decision:
         """Whether a trial goes on after its last report; ends it where it does not."""
-        history = self.histories[trial.arm]
+        history, budget = self.histories[trial.arm], self.sweep.budget
         if not math.isfinite(trial.loss):
             return self._stop(trial, Status.DIVERGED, f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite")
-        if trial.epoch >= self.sweep.budget.epochs:
+        if trial.epoch >= budget.epochs:
             return self._stop(trial, Status.COMPLETED, f"trained all {trial.epoch} epochs")
         decision = self.sweep.scheduler.decide(trial, history)
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
+        if budget.total_epochs is not None and history.epochs >= budget.total_epochs:
+            return self._stop(trial, Status.STOPPED, f"epoch {trial.epoch}: the {budget.total_epochs} epochs of {trial.arm} are spent")
         return GO_ON
 
-    def ended(self, trial: Trial, status: Status, reason: str, **notes: Any) -> None:
-        self._happen({"event": "ended", "trial": trial.id, "status": str(status), "reason": reason, "notes": notes})
+    def ended(self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None) -> None:
+        event = {"event": "ended", "trial": trial.id, "status": str(status), "reason": reason}
+        self._happen(event | {"notes": dict(notes)} if notes else event)
 
-    def returned(self, trial: Trial, reason: str, **notes: Any) -> None:
+    def failed(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
+        """The user's code raised: try again from the last checkpoint while `retries` last, then give the trial up."""
+        failures = trial.notes.get("failures", 0) + 1
+        notes = {**notes, "failures": failures}
+        if failures <= self.sweep.retries:
+            self.returned(trial, f"failed, taken up again: {reason}", notes)
+            return
+        self.ended(trial, Status.FAILED, reason, notes)
+        if self._failing_alike():
+            self.stopping = ALIKE
+
+    def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
+        """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
+        accumulation = 2 * trial.notes.get("accumulation", 1)
+        if "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
+            self.returned(trial, f"out of memory, taken up again in {accumulation} micro-batches", {**notes, "accumulation": accumulation})
+        else:
+            self.ended(trial, Status.OOM, reason, notes)
+
+    def returned(self, trial: Trial, reason: str, notes: Mapping[str, Any] | None = None) -> None:
         """Put a trial back that lost its worker or was interrupted; it goes on from its last checkpoint."""
-        self._happen({"event": "returned", "trial": trial.id, "reason": reason, "notes": notes})
+        event = {"event": "returned", "trial": trial.id, "reason": reason}
+        self._happen(event | {"notes": dict(notes)} if notes else event)
         self._waiting.append(trial)
 
     def _stop(self, trial: Trial, status: Status, reason: str) -> Decision:
         self.ended(trial, status, reason)
         return Decision(True, reason)
+
+    def _failing_alike(self) -> bool:
+        """Whether nothing has succeeded and the first trials that ended all failed with the same words."""
+        ended = [trial for trial in self.trials if trial.status.ended]
+        return (
+            len(ended) >= ALIKE_TRIALS
+            and all(trial.status is Status.FAILED for trial in ended)
+            and len({trial.reason for trial in ended}) == 1
+        )
+
+    def _check_limits(self, trial: Trial) -> None:
+        """End the sweep where the target is reached, or nothing has become better for too many trials."""
+        metric = self.sweep.metric
+        if metric.target is not None and trial.loss <= metric.loss(metric.target):
+            self.stopping = self.stopping or f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}"
+        plateau = self.sweep.plateau
+        if plateau is not None and trial.status.ended and all(_stale(history, plateau) for history in self.histories.values()):
+            self.stopping = self.stopping or f"no better {metric.name} in the last {plateau} trials"
+        self._check_time()
+
+    def _check_time(self) -> None:
+        limit = self.sweep.budget.seconds
+        if limit is not None and self.seconds >= limit:
+            self.stopping = self.stopping or f"the {limit:g} seconds of the budget are spent"
 
     def _open(self) -> Iterable[Arm]:
         """The arms that may still propose."""
@@ -113,8 +186,9 @@ class Loop:
                 yield arm
 
     def _turn(self, arm: Arm) -> int:
-        """Arms take turns: the one with the fewest trials is next."""
-        return len(self.histories[arm.name])
+        """Arms take turns: the one that has spent least of its budget is next."""
+        history = self.histories[arm.name]
+        return len(history) if self.sweep.budget.total_epochs is None else history.epochs
 
     def _propose(self, arm: Arm) -> Trial | None:
         history = self.histories[arm.name]
@@ -131,3 +205,10 @@ class Loop:
         event["time"] = self._clock()
         self._write(event)
         apply(event, self.histories)
+
+
+def _stale(history: History, trials: int) -> bool:
+    """Whether the last `trials` trials that ended are all later than the best one."""
+    if history.best is None:
+        return len(history) - len(history.running) >= trials
+    return len(history) - len(history.running) - 1 - history.best[0].number >= trials

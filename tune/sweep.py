@@ -69,7 +69,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder."""
+    """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder.
+
+    `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
+    the sweep after so many trials of each arm without a better one.
+    """
 
     trainable: str
     metric: Metric
@@ -82,6 +86,8 @@ class Sweep:
     parallel: int | None = None
     resources: Resources = Resources()
     retries: int = 1
+    on_oom: tuple[str, ...] = ("accumulate", "skip")
+    plateau: int | None = None
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def arms(self) -> tuple[Arm, ...]:

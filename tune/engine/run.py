@@ -1,0 +1,120 @@
+"""Train what the loop decides, on Ray Tune's workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.history import Trial
+from trainables.attempt import Job
+from tune.loop import Loop
+from tune.sweep import Resources
+
+SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables and TensorBoard files are written from the ledger's events
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets running epochs end first
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # messages are checked before they leave the worker
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # Ray's 2 s fail the next, innocent trial after a slow unwinding
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # sweeps resume from the ledger, not from Ray's snapshots
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path in a train function means what it means by hand
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_memory_monitor_refresh_ms": "250",
+}
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where trials run: on this machine (`address` None), or on the Ray cluster at `address`."""
+
+    address: str | None = None
+    isolate: bool = False
+    cpus: int | None = None
+    gpus: int | None = None
+
+
+@contextmanager
+def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
+    """Ray, connected and quiet; what it logs goes to `logs`. Shut down at the end, unless it was running before."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+    started = not ray.is_initialized()
+    _quieten(logs)
+    if started:
+        _init(ray, machines)
+    try:
+        yield ray
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _init(ray: Any, machines: Machines) -> None:
+    common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if machines.address is None:
+            ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
+        else:
+            ray.init(address=machines.address, **common)
+
+
+def _quieten(logs: Path) -> None:
+    """Ray's own chatter goes to a file."""
+    logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(logs / "ray.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("ray", "ray.tune", "ray.data", "ray.train"):
+        logger = logging.getLogger(name)
+        for old in list(logger.handlers):
+            logger.removeHandler(old)
+        logger.propagate = name != "ray"
+    logging.getLogger("ray").addHandler(handler)
+
+
+def train(loop: Loop, job: Callable[[Trial], Job], resources: Resources, parallel: int, isolate: bool = False) -> str:
+    """Run the loop to its end on a connected Ray. Returns the mistake that ended it, in one line; "" where there was none."""
+    from ray import tune
+
+    from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
+    from tune.engine.worker import train_trial
+
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(parallel)
+    conductor = Conductor(loop, job, parallel)
+    scratch = tempfile.mkdtemp(prefix="raysweep-")
+    tuner = tune.Tuner(
+        tune.with_resources(train_trial, tune.PlacementGroupFactory([_bundle(resources)])),
+        tune_config=tune.TuneConfig(
+            search_alg=LoopSearcher(conductor),
+            scheduler=LoopScheduler(conductor),
+            num_samples=-1,
+            reuse_actors=not isolate,
+            trial_name_creator=lambda trial: str(trial.trial_id),
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(name="sweep", storage_path=scratch, callbacks=[LoopCallback(conductor)], verbose=0),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return conductor.mistake
+
+
+def _bundle(resources: Resources) -> dict[str, float]:
+    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, **resources.custom}
+    return {name: amount for name, amount in bundle.items() if amount}

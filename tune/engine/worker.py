@@ -1,0 +1,28 @@
+"""What runs inside a Ray worker: one attempt of one trial, reporting to the driver."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+KEY = "raysweep"
+"""Messages travel as `{KEY: [message]}`: Ray flattens dictionaries, and leaves lists alone."""
+
+
+def pack(job: Any) -> dict[str, str]:
+    """A job as the configuration of a Ray trial: one string, which Ray copies and prints without looking into it."""
+    return {"job": json.dumps(asdict(job))}
+
+
+def train_trial(config: dict[str, Any]) -> None:
+    """A Ray Tune function trainable. The last message says how the attempt ended by itself."""
+    from ray import tune
+
+    from trainables.attempt import Job, attempt
+    from trainables.run import Objective
+
+    fields = json.loads(config["job"])
+    job = Job(**fields | {"objective": Objective(**fields["objective"])})
+    outcome = attempt(job, lambda message: tune.report({KEY: [message]}))
+    tune.report({KEY: [{"outcome": asdict(outcome)}]})
