@@ -12,7 +12,7 @@ from typing import Any
 
 from trainables import guards
 from trainables.resolve import TrainableError, load
-from trainables.run import Objective, ReportError, Run
+from trainables.run import Objective, ReportError, Run, StorageError
 
 TRACE_LINES = 20
 
@@ -36,7 +36,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended by itself. `status`: completed, failed, oom or mistake (no trial of this sweep can run)."""
+    """How an attempt ended by itself. `status`: completed, failed, oom, storage (the run folder cannot be written)
+    or mistake (no trial of this sweep can run)."""
 
     status: str
     reason: str
@@ -54,6 +55,8 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         raise WorkerGrown(f"worker {os.getpid()} has grown; {job.trial} goes to a new one")
     guards.fresh(job.seed)
     os.environ.update(job.environment)
+    if job.gpu <= 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     device = _device(job.gpu)
     where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
 
@@ -69,6 +72,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         objective=job.objective,
         known_epoch=job.known_epoch,
     )
+    run.accumulation = job.accumulation
     return _train(job, run, device)
 
 
@@ -81,6 +85,8 @@ def _train(job: Job, run: Run, device: str) -> Outcome:
     except ReportError as error:
         status = "mistake" if not run.reports else "failed"
         return Outcome(status, f"{job.trainable}: {error}", _trace(error))
+    except StorageError as error:
+        return Outcome("storage", str(error))
     except MemoryError as error:
         return Outcome("oom", "out of memory on the host", _trace(error), _peak(device))
     except Exception as error:

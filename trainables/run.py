@@ -30,6 +30,10 @@ class ReportError(ValueError):
     """A report that cannot be used: the objective missing, or a value that is no number."""
 
 
+class StorageError(OSError):
+    """A checkpoint that cannot be written: not the training's fault."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """The metric that a sweep optimizes, as far as a run must know it: to tell the best epoch's checkpoint from the others."""
@@ -64,6 +68,8 @@ class Run:
         self.seed = seed
         self.device = device
         self.epoch = 0
+        self.accumulation = 1
+        """Micro-batches per batch: above 1 where a batch does not fit into memory whole; the optimizer then steps once for all of them."""
         self.reports: list[dict[str, Any]] = []
         self._send = send
         self._folder = folder
@@ -103,8 +109,14 @@ class Run:
         best = self._is_best(clean)
         self.reports.append(message)
         if self._folder is not None:
-            checkpoint.save(self._folder, self._state, self.reports, best)
+            self._save(self._folder, best)
         self._send(message)
+
+    def _save(self, folder: Path, best: bool) -> None:
+        try:
+            checkpoint.save(folder, self._state, self.reports, best)
+        except OSError as error:
+            raise StorageError(f"the checkpoint cannot be written to {folder}: {error.strerror or error}") from error
 
     def _is_best(self, metrics: Metrics) -> bool:
         if self._objective is None:

@@ -36,6 +36,7 @@ class Loop:
         self.arms = {arm.name: arm for arm in sweep.arms()}
         self.histories = {name: History(sweep.levels()) for name in self.arms}
         self.stopping = ""
+        self.interrupted = False
         self._write = write
         self._clock = clock
         self._began = clock() - seconds_spent(past)
@@ -45,7 +46,7 @@ class Loop:
         self._waiting = deque(self._unfinished())
 
     def _unfinished(self) -> Iterable[Trial]:
-        """Trials that a former session left behind and that go on. One that was killed before its last report was answered is answered now."""
+        """Trials that a former session left behind and that go on. One whose last report was never answered is answered now."""
         for history in self.histories.values():
             for trial in history:
                 if trial.status.ended:
@@ -53,6 +54,11 @@ class Loop:
                 history.close(trial.number, Status.WAITING, trial.reason)
                 if not trial.reports or not self.judge(trial).stop:
                     yield trial
+
+    def stop(self, reason: str, interrupted: bool = False) -> None:
+        """Start nothing more, and let running trials go after their next report. `interrupted`: it was not the sweep's own end."""
+        if not self.stopping:
+            self.stopping, self.interrupted = reason, interrupted
 
     @property
     def seconds(self) -> float:
@@ -131,7 +137,7 @@ class Loop:
             return
         self.ended(trial, Status.FAILED, reason, notes)
         if self._failing_alike():
-            self.stopping = ALIKE
+            self.stop(ALIKE)
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
@@ -164,16 +170,16 @@ class Loop:
         """End the sweep where the target is reached, or nothing has become better for too many trials."""
         metric = self.sweep.metric
         if metric.target is not None and trial.loss <= metric.loss(metric.target):
-            self.stopping = self.stopping or f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}"
+            self.stop(f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}")
         plateau = self.sweep.plateau
         if plateau is not None and trial.status.ended and all(_stale(history, plateau) for history in self.histories.values()):
-            self.stopping = self.stopping or f"no better {metric.name} in the last {plateau} trials"
+            self.stop(f"no better {metric.name} in the last {plateau} trials")
         self._check_time()
 
     def _check_time(self) -> None:
         limit = self.sweep.budget.seconds
         if limit is not None and self.seconds >= limit:
-            self.stopping = self.stopping or f"the {limit:g} seconds of the budget are spent"
+            self.stop(f"the {limit:g} seconds of the budget are spent")
 
     def _open(self) -> Iterable[Arm]:
         """The arms that may still propose."""

@@ -25,9 +25,10 @@ MOST_LOSSES = 3
 class Conductor:
     """Which of Ray's trials trains which of ours, and what to tell the loop of it."""
 
-    def __init__(self, loop: Loop, job: Callable[[Trial], Job], parallel: int) -> None:
+    def __init__(self, loop: Loop, job: Callable[[Trial], Job], parallel: int, tick: Callable[[], None]) -> None:
         self.loop = loop
         self.mistake = ""
+        self.tick = tick
         self._job = job
         self._parallel = parallel
         self._trials: dict[str, Trial] = {}
@@ -89,7 +90,11 @@ class Conductor:
         status, reason = outcome["status"], outcome["reason"]
         notes = outcome["notes"] | ({"trace": outcome["trace"]} if outcome["trace"] else {})
         if status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
-            self.mistake = self.loop.stopping = reason
+            self.mistake = reason
+            self.loop.stop(reason)
+            self.loop.returned(trial, reason)
+        elif status == "storage":
+            self.loop.stop(reason, interrupted=True)
             self.loop.returned(trial, reason)
         elif status == "completed":
             self.loop.ended(trial, Status.COMPLETED, reason, notes)
@@ -157,13 +162,16 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class LoopCallback(Callback):  # type: ignore[misc]
-    """Ray tells it when a worker takes a trial up."""
+    """Ray tells it when a worker takes a trial up, and about ten times a second that time goes by."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._conductor.started(trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._conductor.tick()
 
 
 __all__ = ["Conductor", "LoopCallback", "LoopScheduler", "LoopSearcher"]

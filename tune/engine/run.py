@@ -15,8 +15,8 @@ from typing import Any
 
 from results.history import Trial
 from trainables.attempt import Job
+from tune.engine.plan import Node, Plan, needs
 from tune.loop import Loop
-from tune.sweep import Resources
 
 SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables and TensorBoard files are written from the ledger's events
@@ -52,10 +52,12 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
+        import ray.tune
     started = not ray.is_initialized()
     _quieten(logs)
     if started:
         _init(ray, machines)
+        _quieten(logs)  # ray.init took the handler away
     try:
         yield ray
     finally:
@@ -75,6 +77,9 @@ def _init(ray: Any, machines: Machines) -> None:
 
 def _quieten(logs: Path) -> None:
     """Ray's own chatter goes to a file."""
+    from ray._private.log import generate_logging_config
+
+    generate_logging_config()  # now, lest ray.init puts its handler back
     logs.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(logs / "ray.log", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -86,18 +91,26 @@ def _quieten(logs: Path) -> None:
     logging.getLogger("ray").addHandler(handler)
 
 
-def train(loop: Loop, job: Callable[[Trial], Job], resources: Resources, parallel: int, isolate: bool = False) -> str:
-    """Run the loop to its end on a connected Ray. Returns the mistake that ended it, in one line; "" where there was none."""
+def nodes(ray: Any) -> list[Node]:
+    """What each alive node offers."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[], None], isolate: bool = False) -> str:
+    """Run the loop to its end on a connected Ray, calling `tick` about ten times a second.
+
+    Returns the mistake that ended it, in one line; "" where there was none.
+    """
     from ray import tune
 
     from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
     from tune.engine.worker import train_trial
 
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(parallel)
-    conductor = Conductor(loop, job, parallel)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.parallel)
+    conductor = Conductor(loop, job, plan.parallel, tick)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
-        tune.with_resources(train_trial, tune.PlacementGroupFactory([_bundle(resources)])),
+        tune.with_resources(train_trial, tune.PlacementGroupFactory([needs(plan.resources)])),
         tune_config=tune.TuneConfig(
             search_alg=LoopSearcher(conductor),
             scheduler=LoopScheduler(conductor),
@@ -113,8 +126,3 @@ def train(loop: Loop, job: Callable[[Trial], Job], resources: Resources, paralle
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return conductor.mistake
-
-
-def _bundle(resources: Resources) -> dict[str, float]:
-    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, **resources.custom}
-    return {name: amount for name, amount in bundle.items() if amount}
