@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
@@ -21,13 +21,29 @@ ALIKE_TRIALS = 3
 MOST_ACCUMULATION = 64
 
 
+class Log(Protocol):
+    """Where events go: to `write` before they change anything, to `applied` afterwards."""
+
+    def write(self, event: Event) -> None: ...
+
+    def applied(self, event: Event, loop: Loop) -> None: ...
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def write(self, event: Event) -> None: ...
+
+    def applied(self, event: Event, loop: Loop) -> None: ...
+
+
 class Loop:
     """The state of a running sweep: its histories, what each of its arms may still spend, and why it is stopping, if it is."""
 
     def __init__(
         self,
         sweep: Sweep,
-        write: Callable[[Event], None] = lambda event: None,
+        log: Log | None = None,
         past: Iterable[Event] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -37,7 +53,7 @@ class Loop:
         self.histories = {name: History(sweep.levels()) for name in self.arms}
         self.stopping = ""
         self.interrupted = False
-        self._write = write
+        self._log = log or NoLog()
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._exhausted: set[str] = set()
@@ -54,6 +70,14 @@ class Loop:
                 history.close(trial.number, Status.WAITING, trial.reason)
                 if not trial.reports or not self.judge(trial).stop:
                     yield trial
+
+    def reopen(self, failed: bool) -> None:
+        """Take up again what ended only because the budget was smaller then; `failed`: and what failed or ran out of memory."""
+        for trial in list(self.trials):
+            if trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs:
+                self.returned(trial, "the budget grew", {"limited": False})
+            elif failed and trial.status in (Status.FAILED, Status.OOM):
+                self.returned(trial, "retried", {"failures": 0, "losses": []})
 
     def stop(self, reason: str, interrupted: bool = False) -> None:
         """Start nothing more, and let running trials go after their next report. `interrupted`: it was not the sweep's own end."""
@@ -116,12 +140,13 @@ class Loop:
         if not math.isfinite(trial.loss):
             return self._stop(trial, Status.DIVERGED, f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite")
         if trial.epoch >= budget.epochs:
-            return self._stop(trial, Status.COMPLETED, f"trained all {trial.epoch} epochs")
+            return self._stop(trial, Status.COMPLETED, f"trained all {trial.epoch} epochs", limited=True)
         decision = self.sweep.scheduler.decide(trial, history)
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if budget.total_epochs is not None and history.epochs >= budget.total_epochs:
-            return self._stop(trial, Status.STOPPED, f"epoch {trial.epoch}: the {budget.total_epochs} epochs of {trial.arm} are spent")
+            reason = f"epoch {trial.epoch}: the {budget.total_epochs} epochs of {trial.arm} are spent"
+            return self._stop(trial, Status.STOPPED, reason, limited=True)
         return GO_ON
 
     def ended(self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None) -> None:
@@ -153,8 +178,8 @@ class Loop:
         self._happen(event | {"notes": dict(notes)} if notes else event)
         self._waiting.append(trial)
 
-    def _stop(self, trial: Trial, status: Status, reason: str) -> Decision:
-        self.ended(trial, status, reason)
+    def _stop(self, trial: Trial, status: Status, reason: str, limited: bool = False) -> Decision:
+        self.ended(trial, status, reason, {"limited": True} if limited else None)
         return Decision(True, reason)
 
     def _failing_alike(self) -> bool:
@@ -209,8 +234,9 @@ class Loop:
 
     def _happen(self, event: Event) -> None:
         event["time"] = self._clock()
-        self._write(event)
+        self._log.write(event)
         apply(event, self.histories)
+        self._log.applied(event, self)
 
 
 def _stale(history: History, trials: int) -> bool:

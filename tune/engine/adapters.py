@@ -88,7 +88,7 @@ class Conductor:
 
     def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> None:
         status, reason = outcome["status"], outcome["reason"]
-        notes = outcome["notes"] | ({"trace": outcome["trace"]} if outcome["trace"] else {})
+        notes = outcome["notes"] | ({"traceback": outcome["trace"]} if outcome["trace"] else {})
         if status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
             self.mistake = reason
             self.loop.stop(reason)

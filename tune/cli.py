@@ -1,0 +1,180 @@
+"""The verbs of `raysweep`. Each reads its arguments, calls the module that does the work, and prints what comes back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+USER_ERRORS = (
+    "search_spaces.document:SpecificationError",
+    "trainables.resolve:TrainableError",
+    "results.folder:RunError",
+    "results.ledger:LedgerError",
+    "results.ledger:LedgerHeld",
+    "results.export:ExportError",
+    "tune.folder:FolderError",
+    "tune.session:SessionError",
+    "tune.engine.plan:PlanError",
+)
+"""What a user can get wrong. Looked up among the modules that were imported: what was not imported was not raised."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 good, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted, 1 a bug."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.verb(options)
+    except KeyboardInterrupt:
+        return 4
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print(f"raysweep: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _is_users(error: Exception) -> bool:
+    known = (name.split(":") for name in USER_ERRORS)
+    return any(module in sys.modules and isinstance(error, getattr(sys.modules[module], name)) for module, name in known)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that can be said on the command line."""
+    top = argparse.ArgumentParser(prog="raysweep", description="Hyperparameter tuning for PyTorch on Ray.")
+    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_run(verbs.add_parser("run", help="run a sweep, or resume one", description="Run the sweep that a YAML file describes."))
+    for name, verb, text in (
+        ("ls", list_runs, "list runs, or the trials of one"),
+        ("best", show_best, "the best configuration of a run"),
+    ):
+        one = verbs.add_parser(name, help=text, description=text)
+        one.add_argument("run", nargs="?" if name == "ls" else None, default="ray_results", help="a run folder (ls: or a folder of them)")
+        one.set_defaults(verb=verb)
+    show = verbs.add_parser("show", help="one trial: its configuration, its curve, its error", description="Show one trial.")
+    show.add_argument("run", help="a run folder")
+    show.add_argument("trial", help="as in the tables: bohb-7")
+    show.set_defaults(verb=show_trial)
+    export = verbs.add_parser("export", help="write the best model into a folder of its own", description="Export the best epoch's model.")
+    export.add_argument("run", help="a run folder")
+    export.add_argument("--out", type=Path, help="where to (default: best/ in the run folder)")
+    export.set_defaults(verb=export_best)
+    return top
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep")
+    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the file: --set budget.trials=5")
+    run.add_argument("--dry-run", action="store_true", help="show the resolved file and the first configurations; train nothing")
+    run.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: this file's newest)")
+    run.add_argument("--retry-failed", action="store_true", help="with --resume: run again what failed or ran out of memory")
+    run.add_argument("--name", help="the run folder's name (default: the file's name and the time)")
+    run.add_argument("--storage", type=Path, default=Path("ray_results"), help="where run folders go (default: ray_results)")
+    run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
+    run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
+    run.add_argument("--require-gpu", action="store_true", help="an error where there is no GPU, instead of running on the CPU")
+    run.add_argument("--isolate", action="store_true", help="a process of its own for each trial (3 s more each)")
+    run.add_argument("--json", action="store_true", help="print events as JSON lines")
+    run.set_defaults(verb=run_sweep)
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """`raysweep run`, which is `run_sweep.py`."""
+    from tune.specify import specify
+
+    if options.space is None:
+        raise SystemExit(_usage("--space FILE is needed"))
+    if options.data_root is not None:
+        os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
+    sweep = specify(options.space, options.set)
+    from trainables.resolve import check
+
+    check(sweep.trainable)
+    if options.dry_run:
+        from rich.console import Console
+
+        from tune.preview import preview
+
+        Console(highlight=False, soft_wrap=True).print(preview(sweep))
+        return 0
+    return _start(options, sweep)
+
+
+def _start(options: argparse.Namespace, sweep: object) -> int:
+    from tune import folder, session
+    from tune.engine.run import Machines
+    from tune.finish import finish
+    from tune.screen import observer
+    from tune.sweep import Sweep
+
+    assert isinstance(sweep, Sweep)
+    stem = Path(options.space).stem
+    if options.resume is None:
+        place = folder.new(options.storage, stem, options.name)
+    else:
+        place = options.storage / options.resume if options.resume else folder.latest(options.storage, stem)
+        place = Path(options.resume) if not place.exists() else place
+        folder.check_unchanged(place, sweep)
+    how = session.Options(Machines(options.address, options.isolate), options.require_gpu, options.retry_failed)
+    watcher = observer(place.name, options.json)
+    try:
+        code = session.run(sweep, place, how, watcher)
+    except KeyboardInterrupt:
+        code = session.INTERRUPTED
+    finish(place, code, options.json, resume=f"python run_sweep.py --space {options.space} --resume {place.name}")
+    return code
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """`raysweep ls`."""
+    from results import load
+    from results.terminal import listing
+
+    _print(listing(load(options.run)))
+    return 0
+
+
+def show_trial(options: argparse.Namespace) -> int:
+    """`raysweep show`."""
+    from results import load
+    from results.terminal import show
+
+    _print(show(load(options.run), options.trial))
+    return 0
+
+
+def show_best(options: argparse.Namespace) -> int:
+    """`raysweep best`."""
+    from results import load
+    from results.terminal import best
+
+    _print(best(load(options.run)))
+    return 0
+
+
+def export_best(options: argparse.Namespace) -> int:
+    """`raysweep export`."""
+    from results.export import export
+
+    _print(export(Path(options.run), options.out).text)
+    return 0
+
+
+def _print(content: object) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(content)
+
+
+def _usage(text: str) -> str:
+    return f"raysweep run: {text}; see raysweep run --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

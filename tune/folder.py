@@ -1,0 +1,77 @@
+"""Run folders: where a new one goes, which one to resume, and whether the YAML file still says what it said."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from results import ledger
+from search_spaces.space import flatten
+from tune.sweep import Sweep
+
+SWEEP = "sweep.yaml"
+GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
+
+
+class FolderError(ValueError):
+    """A run folder that cannot be used as asked, in one line (or, for a changed file, one line a change)."""
+
+
+def new(storage: Path, stem: str, name: str | None) -> Path:
+    """The folder of a new run: `name`, or the file's stem and the time. FolderError where it exists or would lie elsewhere."""
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise FolderError(f"--name {name}: expected letters, digits, '.', '-' and '_', the first of them a letter or digit")
+    folder = storage / (name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if folder.exists():
+        hint = "resume it with --resume, or choose another --name" if (folder / ledger.NAME).exists() else "choose another --name"
+        raise FolderError(f"{folder} exists already; {hint}")
+    return folder
+
+
+def latest(storage: Path, stem: str) -> Path:
+    """The newest run of this file that a `--resume` without a name means."""
+    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if path.parent.name.startswith(stem)]
+    if not runs:
+        raise FolderError(f"nothing to resume: {storage} has no run whose name starts with '{stem}'")
+    return max(runs, key=lambda run: (run / ledger.NAME).stat().st_mtime)
+
+
+def write_sweep(folder: Path, sweep: Sweep) -> None:
+    """Write the resolved specification. It reads back to the same sweep."""
+    from ruamel.yaml import YAML
+
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = None
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    unfinished = folder / f".{SWEEP}"
+    with open(unfinished, "w", encoding="utf-8") as file:
+        writer.dump(json.loads(json.dumps(sweep.resolved)), file)
+    unfinished.replace(folder / SWEEP)
+
+
+def check_unchanged(folder: Path, sweep: Sweep) -> None:
+    """FolderError, with the differences, where the file changed since the run began; a budget that grew is none."""
+    from ruamel.yaml import YAML
+
+    with open(folder / SWEEP, encoding="utf-8") as file:
+        before = YAML(typ="safe", pure=True).load(file)
+    changes = list(_changes(flatten(before), flatten(json.loads(json.dumps(sweep.resolved)))))
+    if changes:
+        raise FolderError(f"{folder} was begun with another specification:\n" + "\n".join(f"  {change}" for change in changes))
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if old != new and not (key in GROWING and _grew(old, new)):
+            yield f"{key}: was {old}, is {new}"
+
+
+def _grew(old: Any, new: Any) -> bool:
+    """Whether a limit was raised or lifted."""
+    return new is None or (old is not None and float(new) >= float(old))

@@ -1,0 +1,65 @@
+"""Where events go: the ledger first, then TensorBoard's files, the tables, and whoever watches."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from results.history import Event, Trial
+from results.ledger import Ledger
+from results.table import write_tables
+from results.tensorboard import Writer
+from tune.loop import Loop
+from tune.screen import Observer
+from tune.sweep import Sweep
+
+TABLES_SECONDS = 20.0
+"""The tables are written anew this often while a sweep runs, and at its end."""
+
+
+class Recorder:
+    """Writes each event before it takes effect (`write`), and what follows from it afterwards (`applied`)."""
+
+    def __init__(self, folder: Path, sweep: Sweep, ledger: Ledger, observer: Observer) -> None:
+        self.observer = observer
+        self._folder = folder
+        self._sweep = sweep
+        self._ledger = ledger
+        self._boards = Writer(folder, sweep.metric.name)
+        self._written = time.monotonic()
+
+    @property
+    def past(self) -> list[Event]:
+        """What former sessions left in the ledger."""
+        return self._ledger.past
+
+    def write(self, event: Event) -> None:
+        self._ledger.append(event)
+
+    def applied(self, event: Event, loop: Loop) -> None:
+        """Called by the loop after an event changed its histories."""
+        trial = loop.trial(event["trial"]) if "trial" in event else None
+        if trial is not None:
+            self._board(event, trial)
+        self.observer.event(event, loop)
+
+    def tick(self, loop: Loop) -> None:
+        self.observer.tick(loop)
+        if time.monotonic() - self._written > TABLES_SECONDS:
+            self.tables(loop)
+
+    def tables(self, loop: Loop) -> None:
+        """Write `trials.csv` and `curves.csv` as things stand."""
+        write_tables(self._folder, loop.histories, self._sweep.metric.name, self._sweep.seed, self._sweep.seeds)
+        self._written = time.monotonic()
+
+    def close(self, loop: Loop) -> None:
+        self._boards.finish()
+        self.tables(loop)
+        self.observer.close()
+
+    def _board(self, event: Event, trial: Trial) -> None:
+        if event["event"] == "reported":
+            self._boards.report(trial, trial.reports[-1])
+        elif event["event"] == "ended":
+            self._boards.close(trial)

@@ -1,0 +1,200 @@
+"""What a person sees while a sweep runs: one live screen, or one plain line per event, or events as JSON."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from results.history import Event, History, Status, Trial
+from results.table import trial_row
+from results.terminal import WIDE, summary, trial_table
+from results.words import duration, number
+from search_spaces.space import flatten
+from tune.loop import Loop
+
+REFRESH_SECONDS = 0.25
+MOST_ROWS = 20
+
+
+class Observer(Protocol):
+    """Hears of every event after it happened."""
+
+    def event(self, event: Event, loop: Loop) -> None: ...
+
+    def tick(self, loop: Loop) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Screen:
+    """The live screen of a terminal, redrawn in place at most four times a second."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self._name = name
+        self._console = console
+        self._live: Live | None = None
+        self._drawn = 0.0
+
+    def event(self, event: Event, loop: Loop) -> None:
+        self.tick(loop)
+
+    def tick(self, loop: Loop) -> None:
+        now = time.monotonic()
+        if now - self._drawn < REFRESH_SECONDS:
+            return
+        self._drawn = now
+        view = render(self._name, loop, self._console.width)
+        if self._live is None:
+            self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(view, refresh=True)
+
+    def say(self, line: str) -> None:
+        self._console.print(Text(line))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+class Lines:
+    """One plain line per event, for a log or a pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def event(self, event: Event, loop: Loop) -> None:
+        line = describe(event, loop)
+        if line:
+            self.say(line)
+
+    def tick(self, loop: Loop) -> None:
+        """Nothing to refresh."""
+
+    def say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+    def close(self) -> None:
+        self._out.flush()
+
+
+class Json:
+    """One JSON object per event, for another program. Non-finite numbers are null."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def event(self, event: Event, loop: Loop) -> None:
+        print(json.dumps(_finite(event), allow_nan=False), file=self._out, flush=True)
+
+    def tick(self, loop: Loop) -> None:
+        """Nothing to refresh."""
+
+    def say(self, line: str) -> None:
+        print(json.dumps({"event": "message", "text": line}), file=self._out, flush=True)
+
+    def close(self) -> None:
+        self._out.flush()
+
+
+def observer(name: str, as_json: bool) -> Observer:
+    """What fits where the output goes: a terminal, something else, or a program that asked for JSON."""
+    if as_json:
+        return Json(sys.stdout)
+    console = Console()
+    return Screen(name, console) if console.is_terminal else Lines(sys.stdout)
+
+
+def describe(event: Event, loop: Loop) -> str:
+    """An event in one line; "" where a person would not miss it."""
+    kind = event["event"]
+    if kind == "proposed":
+        return f"{event['arm']}-{event['number']} proposed: {settings(event['config'])}"
+    if kind == "reported":
+        metric = loop.sweep.metric
+        seconds = f"{event['seconds']:.1f} s"
+        return f"{event['trial']} epoch {event['epoch']}: {metric.name} {number(metric.value(event['loss']))} ({seconds})"
+    if kind == "ended":
+        return f"{event['trial']} {event['status']}: {event['reason']}"
+    if kind == "returned":
+        return f"{event['trial']} put back: {event['reason']}"
+    return ""
+
+
+def settings(config: Mapping[str, Any]) -> str:
+    """A configuration in one line."""
+    return " ".join(f"{name}={number(value) if isinstance(value, float) else value}" for name, value in flatten(config).items())
+
+
+def render(name: str, loop: Loop, width: int) -> Group:
+    """The whole screen."""
+    searchers = summary(loop.histories, loop.sweep.metric.name, loop.sweep.seeds)
+    return Group(_headline(name, loop), Text(), searchers, Text(), _trials(loop, width))
+
+
+def _headline(name: str, loop: Loop) -> Text:
+    counts = Counter(trial.status for trial in loop.trials)
+    states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    left = time_left(loop)
+    clock = f"{duration(loop.seconds)}" + (f", about {duration(left)} left" if left is not None else "")
+    text = Text(f"{name}   ", style="bold")
+    text.append(f"{clock}\n", style="not bold")
+    text.append(f"{states}   {sum(history.epochs for history in loop.histories.values())} epochs", style="not bold")
+    if loop.stopping:
+        text.append(f"\nstopping: {loop.stopping}; running epochs end first", style="yellow")
+    return text
+
+
+def time_left(loop: Loop) -> float | None:
+    """Seconds that the rest will take if it goes on as it did; None where that cannot be said yet."""
+    budget = loop.sweep.budget
+    shares = [_share(history, budget.trials, budget.total_epochs) for history in loop.histories.values()]
+    share = sum(shares) / len(shares)
+    left = loop.seconds * (1 - share) / share if share > 0 else None
+    limit = budget.seconds - loop.seconds if budget.seconds is not None else None
+    known = [seconds for seconds in (left, limit) if seconds is not None]
+    return max(0.0, min(known)) if known else None
+
+
+def _share(history: History, trials: int | None, epochs: int | None) -> float:
+    """The part of an arm's budget that is spent, in 0 .. 1."""
+    spent = []
+    if trials:
+        spent.append((len(history) - len(history.running)) / trials)
+    if epochs:
+        spent.append(history.epochs / epochs)
+    return min(1.0, max(spent, default=0.0))
+
+
+def _trials(loop: Loop, width: int) -> Table:
+    """The best trials, at most MOST_ROWS of them."""
+    metric = loop.sweep.metric.name
+    rows = [trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank)]
+    return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
+
+
+def _rank(trial: Trial) -> tuple[float, int, str]:
+    return (trial.best.loss if trial.best else math.inf, trial.number, trial.arm)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value

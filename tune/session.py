@@ -1,0 +1,133 @@
+"""One session of a sweep: in its run folder, from what the ledger says to the end of the budget, or to an interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from results import environment
+from results.history import Trial
+from results.ledger import Ledger
+from trainables.attempt import Job
+from trainables.run import Objective
+from tune.engine.plan import plan
+from tune.engine.run import Machines, cluster, nodes, train
+from tune.folder import write_sweep
+from tune.loop import ALIKE, Loop
+from tune.recorder import Recorder
+from tune.screen import Observer
+from tune.sweep import Sweep
+
+GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
+"""Exit codes. A sweep that was interrupted goes on with `--resume`."""
+
+PASSED_ON = ("RAYSWEEP_DATA_ROOT",)
+"""Environment variables that workers get from the driver."""
+
+
+class SessionError(ValueError):
+    """What a user got wrong, found at the first trial; in one line."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run, as opposed to what it is."""
+
+    machines: Machines = field(default_factory=Machines)
+    require_gpu: bool = False
+    retry_failed: bool = False
+
+
+def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int:
+    """Run a sweep, or what is left of it, and return the exit code. SessionError for a mistake that only a trial could show."""
+    ledger = Ledger(folder)
+    try:
+        if not ledger.past:
+            environment.write(folder)
+        write_sweep(folder, sweep)
+        if ledger.torn:
+            observer.say("the last line of the ledger was torn off by whatever ended the last session; that event is trained again")
+        return _session(sweep, folder, options, Recorder(folder, sweep, ledger, observer))
+    finally:
+        ledger.close()
+
+
+def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -> int:
+    recorder.write({"event": "opened", "time": time.time(), "levels": list(sweep.levels())})
+    loop = Loop(sweep, recorder, recorder.past)
+    loop.reopen(options.retry_failed)
+    mistake = ""
+    try:
+        if not loop.done:
+            mistake = _train(loop, folder, options, recorder)
+    finally:
+        recorder.close(loop)
+    if mistake:
+        raise SessionError(mistake)
+    recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done"})
+    return exit_code(loop)
+
+
+def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> str:
+    with _signals(loop, recorder.observer), cluster(options.machines, folder / "logs") as ray:
+        planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
+        for line in planned.lines:
+            recorder.observer.say(line)
+        jobs = _jobs(loop.sweep, folder, planned.resources.gpu)
+        return train(loop, jobs, planned, lambda: recorder.tick(loop), options.machines.isolate)
+
+
+def exit_code(loop: Loop) -> int:
+    """How the session ended, for the shell."""
+    if loop.interrupted:
+        return INTERRUPTED
+    succeeded = any(trial.best is not None and trial.status.succeeded for trial in loop.trials)
+    return GOOD if succeeded and loop.stopping != ALIKE else NONE_SUCCEEDED
+
+
+def _jobs(sweep: Sweep, folder: Path, gpu: float) -> Callable[[Trial], Job]:
+    """What makes a trial a job for a worker."""
+    objective = Objective(sweep.metric.name, sweep.metric.goal == "maximize")
+    trials = folder.resolve() / "trials"
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+    def job(trial: Trial) -> Job:
+        return Job(
+            trial=trial.id,
+            trainable=sweep.trainable,
+            config=trial.config,
+            seed=trial.seed,
+            epochs=sweep.budget.epochs,
+            objective=objective,
+            folder=str(trials / trial.id),
+            known_epoch=trial.epoch,
+            gpu=gpu,
+            accumulation=trial.notes.get("accumulation", 1),
+            environment=passed_on,
+        )
+
+    return job
+
+
+@contextmanager
+def _signals(loop: Loop, observer: Observer) -> Iterator[None]:
+    """Ctrl-C (and SIGTERM) once: running epochs end, nothing new starts. Twice: the session ends at once, and is resumable as well."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        loop.stop(signal.Signals(number).name, interrupted=True)
+        observer.say("stopping after the running epochs; once more to end at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
