@@ -1,0 +1,204 @@
+"""YAML text as plain data that remembers where each part of it was written, so that every error can say so.
+
+Read as YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time. A key that stands twice is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+
+Path = tuple[str | int, ...]
+"""The keys and indices that lead from the top of a document to one of its parts."""
+
+MOST_NODES = 100_000
+_TAG = "tag:yaml.org,2002:"
+
+
+class SpecificationError(ValueError):
+    """A mistake in a specification: one line, `place: what is wrong`, where the place is `file:line` or `--set key`."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`."""
+
+    name: str
+    data: Any
+    places: Mapping[Path, str]
+
+    def place(self, path: Path) -> str:
+        """Where the part at `path` was written, or the nearest part around it."""
+        while path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
+    def error(self, path: Path, message: str) -> SpecificationError:
+        return SpecificationError(f"{self.place(path)}: {message}")
+
+
+def parse(text: str, name: str) -> Document:
+    """Read YAML text. Raises SpecificationError, with the line, where it is no YAML, empty, too deep or too large, or repeats a key."""
+    node = _compose(text, name)
+    if node is None:
+        raise SpecificationError(f"{name}:1: the file is empty")
+    places: dict[Path, str] = {}
+    try:
+        data = _Reader(name, places).read(node, ())
+    except RecursionError:
+        raise SpecificationError(f"{name}:1: the file nests too deeply") from None
+    return Document(name, data, places)
+
+
+def override(document: Document, setting: str) -> Document:
+    """The document with one `key=value` of the command line put in its place; the value is read as YAML."""
+    key, equals, text = setting.partition("=")
+    place = f"--set {key}"
+    if not equals or not key:
+        raise SpecificationError(f"--set {setting}: expected key=value, as in budget.trials=5")
+    value = _value(text, place)
+    data, path = _put(document.data, key.split("."), value, place)
+    kept = {known: where for known, where in document.places.items() if known[: len(path)] != path}
+    new = {path[:length]: place for length in range(1, len(path) + 1) if path[:length] not in kept}
+    return Document(document.name, data, kept | new)
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """`"; did you mean 'eta'?"`, or nothing where no name is near."""
+    found = difflib.get_close_matches(str(name), list(names), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _compose(text: str, name: str) -> Node | None:
+    try:
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(str(part) for part in (error.context, error.problem) if part)
+        raise SpecificationError(f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {what}") from None
+    except YAMLError as error:
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        raise SpecificationError(f"{name}:{line}: not valid YAML: {getattr(error, 'reason', error)}") from None
+    except RecursionError:
+        raise SpecificationError(f"{name}:1: the file nests too deeply") from None
+    except Exception as error:
+        # The parser itself gives up on some input (escapes beyond Unicode) with whatever error comes first.
+        raise SpecificationError(f"{name}:1: not valid YAML ({type(error).__name__})") from None
+    return node
+
+
+class _Reader:
+    """Turns the nodes of one file into data and notes their places. An alias counts as often as it is used."""
+
+    def __init__(self, name: str, places: dict[Path, str]) -> None:
+        self._name = name
+        self._places = places
+        self._open: set[int] = set()
+
+    def read(self, node: Node, path: Path) -> Any:
+        self._places.setdefault(path, self._place(node))
+        if len(self._places) > MOST_NODES:
+            raise SpecificationError(f"{self._place(node)}: the file has more than {MOST_NODES:,} parts")
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        if id(node) in self._open:
+            raise SpecificationError(f"{self._place(node)}: an alias that contains itself")
+        self._open.add(id(node))
+        data = self._mapping(node, path) if isinstance(node, MappingNode) else self._sequence(node, path)
+        self._open.remove(id(node))
+        return data
+
+    def _place(self, node: Node) -> str:
+        return f"{self._name}:{node.start_mark.line + 1}"
+
+    def _sequence(self, node: Node, path: Path) -> list[Any]:
+        self._plain(node)
+        return [self.read(item, (*path, i)) for i, item in enumerate(node.value)]
+
+    def _mapping(self, node: Node, path: Path) -> dict[str, Any]:
+        self._plain(node)
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                raise SpecificationError(f"{self._place(key_node)}: a key must be a word")
+            key = str(key_node.value)
+            if key in data:
+                raise SpecificationError(f"{self._place(key_node)}: the key '{key}' stands twice")
+            self._places[(*path, key)] = self._place(key_node)
+            data[key] = self.read(value_node, (*path, key))
+        return data
+
+    def _plain(self, node: Node) -> None:
+        if str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
+            raise SpecificationError(f"{self._place(node)}: the tag {node.tag} is not known here")
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        tag, text = str(node.tag).removeprefix(_TAG), str(node.value)
+        try:
+            if tag in ("str", "timestamp", "merge", "value"):
+                return text
+            if tag == "null":
+                return None
+            if tag == "bool":
+                return text.lower() in ("true", "yes", "on", "y")
+            if tag in ("int", "float"):
+                return _number(text, tag)
+        except ValueError:
+            raise SpecificationError(f"{self._place(node)}: '{text[:40]}' is not a number") from None
+        raise SpecificationError(f"{self._place(node)}: the tag {node.tag} is not known here")
+
+
+def _number(text: str, tag: str) -> int | float:
+    text = text.replace("_", "").lower()
+    if tag == "float":
+        return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    return int(text, {"0o": 8, "0x": 16}.get(text.lstrip("+-")[:2], 10))
+
+
+def _value(text: str, place: str) -> Any:
+    """A value of the command line, read as YAML; nothing at all is null."""
+    if not text.strip():
+        return None
+    try:
+        return parse(text, place).data
+    except SpecificationError as error:
+        message = str(error).removeprefix(f"{place}:").partition(": ")[2]
+        raise SpecificationError(f"{place}: {message}") from None
+
+
+def _put(data: Any, keys: Sequence[str], value: Any, place: str) -> tuple[Any, Path]:
+    """A copy of `data` with `value` at the dotted `keys`, and the path at which it now stands."""
+    if not keys:
+        return value, ()
+    if isinstance(data, list):
+        return _put_item(data, keys, value, place)
+    if isinstance(data, str):
+        data = {"name": data}
+    if not isinstance(data, Mapping):
+        data = {}
+    name, rest = _longest(data, keys)
+    changed, path = _put(data.get(name), rest, value, place)
+    return {**data, name: changed}, (name, *path)
+
+
+def _put_item(data: list[Any], keys: Sequence[str], value: Any, place: str) -> tuple[Any, Path]:
+    if not keys[0].isdigit() or int(keys[0]) >= len(data):
+        raise SpecificationError(f"{place}: a list of {len(data)} stands there; '{keys[0]}' is none of its places, 0 to {len(data) - 1}")
+    index = int(keys[0])
+    changed, path = _put(data[index], keys[1:], value, place)
+    return [*data[:index], changed, *data[index + 1 :]], (index, *path)
+
+
+def _longest(data: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The longest run of `keys` that is a dotted key of `data`, and what is left; the first key where there is none."""
+    for length in range(len(keys), 0, -1):
+        name = ".".join(keys[:length])
+        if name in data:
+            return name, keys[length:]
+    return keys[0], keys[1:]

@@ -1,0 +1,88 @@
+"""From a YAML file to a typed, checked specification. Every mistake is one line: place, what came, what was expected, the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces import build
+from search_spaces.complaint import complaint
+from search_spaces.document import Document, SpecificationError, nearest, override, parse
+from search_spaces.space import Space
+from search_spaces.spec import SweepSpec
+
+SHIPPED = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A checked file: `content` as the models have it, `space` ready to draw from, `document` for errors that are found later."""
+
+    content: SweepSpec
+    space: Space
+    document: Document
+    path: Path
+
+
+def read(name: str, overrides: Sequence[str] = ()) -> Specification:
+    """Read the file of that path, or the one of that name in `search_spaces/`, with `key=value` overrides. Raises SpecificationError."""
+    path = find(name)
+    document = parse(text_of(path, name), name)
+    for setting in overrides:
+        document = override(document, setting)
+    content = check(document)
+    return Specification(content, build.space(content.space, document), document, path)
+
+
+def find(name: str) -> Path:
+    """The path if there is something, else the file that ships; SpecificationError where there is neither."""
+    candidates = [Path(name), SHIPPED / name, SHIPPED / f"{name}.yaml"]
+    for path in candidates:
+        if path.is_file():
+            return path
+    if Path(name).is_dir():
+        raise SpecificationError(f"{name}: is a directory; expected a YAML file")
+    shipped = sorted(path.name for path in SHIPPED.glob("*.yaml"))
+    raise SpecificationError(f"{name}: there is no such file{nearest(name, shipped)}; the shipped ones are {', '.join(shipped)}")
+
+
+def text_of(path: Path, name: str) -> str:
+    """The text of a file; SpecificationError where it cannot be read or is not text."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SpecificationError(f"{name}: cannot be read: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SpecificationError(f"{name}:{line}: not a text file: byte 0x{content[error.start]:02x} is not UTF-8") from None
+
+
+def check(document: Document) -> SweepSpec:
+    """The document as the models have it; SpecificationError for the most telling of what is wrong."""
+    if not isinstance(document.data, dict):
+        raise document.error((), f"expected a mapping of keys such as trainable, metric and space, got a {type(document.data).__name__}")
+    try:
+        return SweepSpec.model_validate(document.data)
+    except ValidationError as error:
+        raise complaint(document, error) from None
+
+
+def write(data: Any) -> str:
+    """Plain data as YAML that `read` reads back to the same; innermost collections in one line."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 120
+    out = StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
