@@ -1,0 +1,118 @@
+"""The export, loaded and evaluated by a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import Story, write_run
+
+from results import RunError, RunFolder, load
+from results.export import export
+
+TRAIN = """
+import torch
+
+def build(config):
+    return torch.nn.Linear(config["model"]["width"], 1)
+
+def evaluate(config, model, split="validation"):
+    with torch.inference_mode():
+        return {"acc": float(model(torch.ones(1, config["model"]["width"])).sum())}
+
+def train(config, run):
+    torch.manual_seed(run.seed)
+    model = build(config)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for epoch in run.epochs(model=model, optimizer=optimizer):
+        optimizer.zero_grad()
+        (-model(torch.ones(1, config["model"]["width"])).sum() if epoch < 3 else model.weight.sum() * 99).backward()
+        optimizer.step()
+        run.report(**evaluate(config, model))
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run of one real training, whose best epoch is not the last."""
+    from trainables.resolve import load as resolve
+    from trainables.run import Objective, Run
+
+    code = tmp_path / "my_train.py"
+    code.write_text(TRAIN)
+    config: dict[str, Any] = {"model": {"width": 3}}
+    folder = tmp_path / "run"
+    messages: list[dict[str, Any]] = []
+    trained = Run(3, messages.append, seed=1, folder=folder / "trials" / "random-0", objective=Objective("acc", True))
+    resolve(f"{code}:train")[0](config, trained)
+    values = [message["metrics"]["acc"] for message in messages]
+    assert values[1] > max(values[0], values[2])
+    write_run(folder, [Story("random", values, config), Story("grid", [-1e9], {})], trainable=f"{code}:train")
+    return load(folder)
+
+
+def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunFolder) -> None:
+    import torch
+
+    done = export(run)
+    assert (done.trial, done.epoch, done.difference) == ("random-0", 2, 0.0)
+    assert done.value == run.best.value
+    assert "difference 0" in done.message
+    checkpoint = torch.load(done.folder / "checkpoint.pt", weights_only=True)
+    assert {"epoch", "model_state_dict", "optimizer_state_dict", "metrics"} <= set(checkpoint)
+    assert checkpoint["epoch"] == 2
+    assert json.loads((done.folder / "metrics.json").read_text())["value"] == done.value
+    assert (done.folder / "config.yaml").read_text() == "model: {width: 3}\n"
+
+
+def test_the_export_loads_without_this_project(run: RunFolder, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "elsewhere", evaluate=False).folder
+    code = "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', weights_only=True)); print(m.bias.item())"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert float(done.stdout) != 0
+
+
+def test_a_second_export_replaces_the_first_and_nothing_else(run: RunFolder, tmp_path: Path) -> None:
+    first = export(run, evaluate=False)
+    (first.folder / "stale").write_text("")
+    assert not (export(run, evaluate=False).folder / "stale").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("")
+    with pytest.raises(RunError, match="is there and is no export"):
+        export(run, mine)
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+    assert not list(run.path.glob(".best*"))
+
+
+def test_a_model_that_cannot_be_evaluated_again_says_why(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "my_train.py").write_text(TRAIN.replace("def evaluate", "def evaluate_it").replace("def build", "def make"))
+    done = export(run)
+    assert done.difference is None
+    assert "loads in a fresh process; it was not evaluated again" in done.message
+    assert "my_train.py has no build and no evaluate" in done.message
+
+
+def test_a_model_that_does_not_load_is_said_so(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "my_train.py").write_text(TRAIN.replace("Linear(config", "Linear(1 + config"))
+    assert "does NOT load in a fresh process" in export(run).message
+
+
+def test_a_difference_is_found(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "my_train.py").write_text(TRAIN.replace('"acc": float(', '"acc": 0.5 + float('))
+    assert export(run).difference == pytest.approx(0.5)
+
+
+def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the best trial, grid-0, has no checkpoint to export"):
+        export(load(write_run(tmp_path / "run", [Story("grid", [0.5])])))
+
+
+def test_a_damaged_checkpoint_is_one_line(run: RunFolder) -> None:
+    (run.path / "trials" / "random-0" / "best.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"best.pt cannot be read"):
+        export(run)

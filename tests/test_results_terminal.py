@@ -1,0 +1,126 @@
+"""What the verbs print: at two widths, and with text that tries to be markup."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from made_up import Story, write_run
+from rich.console import Console, RenderableType
+
+from results import RunError, load, terminal
+from results.ledger import Ledger
+from results.words import clean, duration, number, size
+
+STORIES = [
+    Story("random", [0.5, 0.9, 0.8], {"lr": 0.1, "data": "digits"}),
+    Story("bohb", [0.4], {"lr": 0.01, "data": "digits"}, "stopped", "epoch 1: 0.4 behind 0.5 (best third of 3)"),
+    Story("bohb", [], {"lr": 1.0, "data": "digits"}, "failed", "ValueError: [red]bold[/red] \x1b[31m"),
+]
+
+
+def printed(what: RenderableType, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_the_summary_has_a_row_a_searcher(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path / "run", STORIES))
+    lines = printed(terminal.summary(run.histories, run.metric)).splitlines()
+    assert lines[0].split() == ["searcher", "best", "acc", "at", "trials", "epochs", "training"]
+    assert lines[1].split() == ["random", "0.9", "epoch", "2", "of", "random-0", "1", "3", "3", "s"]
+    assert lines[2].split() == ["bohb", "0.4", "epoch", "1", "of", "bohb-0", "2", "1", "1", "s"]
+
+
+def test_the_summary_of_several_seeds_has_their_mean(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path / "run", [Story("bohb.0", [0.4]), Story("bohb.1", [0.6])], seeds=2))
+    header, row = printed(terminal.summary(run.histories, run.metric, seeds=2)).splitlines()
+    assert "mean of 2" in header
+    assert row.split()[:3] == ["bohb", "0.6", "0.5"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_listing_is_one_line_a_trial_best_first(tmp_path: Path, width: int) -> None:
+    run = load(write_run(tmp_path / "run", STORIES))
+    text = printed(terminal.listing(run, width=width), width)
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["random-0", "bohb-0", "bohb-1"]
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= width
+    assert "lr=0.01" in text
+    assert "digits" not in text
+    assert ("behind" in text) == (width == 120)
+
+
+def test_the_users_text_is_no_markup(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path / "run", STORIES))
+    text = printed(terminal.show(run, "bohb-1"))
+    assert "ValueError: [red]bold[/red] ?[31m" in text
+    assert "\x1b" not in text
+
+
+def test_show_has_every_epoch_and_the_traceback(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [*STORIES, Story("grid", [0.1], status="running")])
+    ledger = Ledger(folder)
+    notes = {"trace": "Traceback: [here]", "peak_memory": 3 * 2**20}
+    ledger.append({"event": "ended", "trial": "grid-0", "status": "failed", "reason": "no", "notes": notes, "time": 1.0})
+    ledger.close()
+    text = printed(terminal.show(load(folder), "grid-0"))
+    assert "Traceback: [here]" in text
+    assert "3 MiB" in text
+    text = printed(terminal.show(load(folder), "random-0"))
+    assert "▁█▆" in text
+    assert [line.split() for line in text.splitlines() if line.strip().startswith("2 ")] == [["2", "0.9", "2", "s"]]
+    with pytest.raises(RunError, match="did you mean"):
+        terminal.show(load(folder), "grid-00")
+
+
+def test_best_names_the_epoch_and_the_configuration(tmp_path: Path) -> None:
+    text = printed(terminal.best(load(write_run(tmp_path / "run", STORIES))))
+    assert text.startswith("acc 0.9 in epoch 2 of random-0, the best of 3 trials")
+    assert "lr" in text
+
+
+def test_an_empty_run_prints(tmp_path: Path) -> None:
+    run = load(write_run(tmp_path / "run", []))
+    assert "no trials yet" in printed(terminal.listing(run))
+    assert "searcher" in printed(terminal.summary(run.histories, run.metric))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.123456, "0.1235"), (1e-9, "1e-09"), (12345, "12,345"), (math.nan, "NaN"), (-math.inf, "-∞"), (None, "–"), (True, "True"), (3, "3")],
+)
+def test_numbers(value: object, expected: str) -> None:
+    assert number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (0.004, "<0.01 s"),
+        (0.42, "0.42 s"),
+        (42.4, "42 s"),
+        (119.9, "120 s"),
+        (185, "3 min 05 s"),
+        (7440, "2 h 04 min"),
+        (None, "–"),
+    ],
+)
+def test_durations(seconds: float | None, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_sizes_and_safe_text() -> None:
+    assert [size(None), size(10), size(3 * 2**30)] == ["–", "10 B", "3.0 GiB"]
+    assert clean("a\tb\nc\x07\x1b[2J") == "a    b\nc??[2J"
+
+
+def test_a_flat_curve_and_one_with_gaps() -> None:
+    assert terminal.spark([1.0, 1.0]) == "▁▁"
+    assert terminal.spark([0.0, math.nan, 1.0]) == "▁ █"
+    assert terminal.spark([]) == ""
