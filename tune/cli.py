@@ -14,7 +14,6 @@ USER_ERRORS = (
     "results.folder:RunError",
     "results.ledger:LedgerError",
     "results.ledger:LedgerHeld",
-    "results.export:ExportError",
     "tune.folder:FolderError",
     "tune.session:SessionError",
     "tune.engine.plan:PlanError",
@@ -160,9 +159,11 @@ def show_best(options: argparse.Namespace) -> int:
 
 def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
+    from results import load
     from results.export import export
 
-    _print(export(Path(options.run), options.out).text)
+    exported = export(load(options.run), options.out)
+    print(f"{exported.folder}: {exported.message}")
     return 0
 
 

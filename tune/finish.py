@@ -1,0 +1,79 @@
+"""The end of a session: what each searcher found, the best configuration, the exported model, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from results.export import Exported, export
+from results.folder import RunError, RunFolder, load
+from results.terminal import best, summary
+from tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
+
+
+def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
+    """Print the end of a run, exporting its best model where the sweep has ended."""
+    run = load(folder)
+    exported, complaint = _export(run) if code == GOOD else (None, "")
+    if as_json:
+        print(json.dumps(_facts(run, code, exported, complaint)), flush=True)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    console.print(summary(run.histories, run.metric, run.seeds))
+    if any(history.best for history in run.histories.values()):
+        console.print()
+        console.print(best(run))
+    console.print()
+    for line in _lines(run, code, exported, complaint, resume):
+        console.print(line, markup=False)
+
+
+def _export(run: RunFolder) -> tuple[Exported | None, str]:
+    try:
+        return export(run), ""
+    except RunError as error:
+        return None, str(error)
+
+
+def _lines(run: RunFolder, code: int, exported: Exported | None, complaint: str, resume: str) -> list[str]:
+    if code == INTERRUPTED:
+        return [f"interrupted; to go on:  {resume}"]
+    if code == NONE_SUCCEEDED:
+        return ["no trial succeeded", *_last_failure(run)]
+    model = f"model        {exported.folder}: {exported.message}" if exported else f"no model was exported: {complaint}"
+    return [
+        model,
+        f"TensorBoard  tensorboard --logdir {run.path / 'tensorboard'}",
+        f"data frame   python -c \"from results import load; print(load('{run.path}').trials)\"",
+    ]
+
+
+def _last_failure(run: RunFolder) -> list[str]:
+    """The traceback of the last trial that failed, and its name."""
+    failed = [trial for history in run.histories.values() for trial in history if trial.notes.get("traceback")]
+    if not failed:
+        return []
+    trial = failed[-1]
+    return [f"{trial.id} {trial.status}: {trial.reason}", *(f"  {line}" for line in str(trial.notes["traceback"]).splitlines())]
+
+
+def _facts(run: RunFolder, code: int, exported: Exported | None, complaint: str) -> dict[str, Any]:
+    """The same for another program."""
+    found = run.best if any(history.best for history in run.histories.values()) else None
+    return {
+        "event": "summary",
+        "run": str(run.path),
+        "exit_code": code,
+        "metric": run.metric,
+        "best": found and {"trial": found.trial.id, "value": found.value, "epoch": found.epoch, "config": found.config},
+        "exported": exported and {"folder": str(exported.folder), "difference": exported.difference, "message": exported.message},
+        "complaint": complaint,
+        "searchers": {
+            name: {"best": history.best and history.best[1].metrics[run.metric], "trials": len(history), "epochs": history.epochs}
+            for name, history in run.histories.items()
+        },
+    }
