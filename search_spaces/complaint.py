@@ -39,7 +39,7 @@ def complaint(document: Document, error: ValidationError) -> SpecificationError:
         return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}")
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
     label = f"{where(path, document.data)}: "
-    return document.error(path, _message(alike, path) if document.place(path) == f"--set {label[:-2]}" else label + _message(alike, path))
+    return document.error(path, message(alike, path) if document.place(path) == f"--set {label[:-2]}" else label + message(alike, path))
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> Path:
@@ -96,7 +96,7 @@ def _named(path: Path, data: Any) -> str | None:
     return data.get("name") if isinstance(data, Mapping) else None
 
 
-def _message(errors: list[Any], path: Path) -> str:
+def message(errors: list[Any], path: Path) -> str:
     """What is wrong with one value, from the errors of all the forms that it might have had."""
     first = errors[0]
     if first["type"] == "value_error":

@@ -58,6 +58,10 @@ class BudgetSpec(BaseModel):
             raise ValueError("nothing ends the sweep; expected trials, total_epochs or time")
         return self
 
+    @property
+    def seconds(self) -> float | None:
+        return None if self.time is None else seconds(self.time)
+
 
 class ResourcesSpec(BaseModel):
     """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own."""
@@ -204,10 +208,9 @@ class SweepSpec(BaseModel):
     model_config = _STRICT
     trainable: str
     metric: MetricSpec
-    budget: BudgetSpec
-    space: dict[str, Entry]
     searcher: Several | None = None
     scheduler: One = "asha"
+    budget: BudgetSpec
     name: str | None = None
     parallel: Positive | Literal["auto"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
@@ -219,6 +222,7 @@ class SweepSpec(BaseModel):
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     confirm: ConfirmSpec | None = None
     track: list[Literal["wandb", "mlflow"]] = []
+    space: dict[str, Entry]
 
 
 def check_bounds(low: float, high: float, log: object, step: float | None) -> None:

@@ -51,11 +51,24 @@ class Budget:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial holds. Shares of a GPU above 1 are whole; `custom` names resources of the cluster's own."""
+    """What one trial holds. Shares of a GPU above 1 are whole; `custom` names resources of the cluster's own.
+
+    `workers`: how many processes train one trial together. `auto_gpu`: the share is measured (the file says `gpu: auto`; `gpu` is 0 then).
+    """
 
     cpu: float = 1.0
     gpu: float = 0.0
     custom: Mapping[str, float] = field(default_factory=dict)
+    workers: int = 1
+    auto_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The best `top` configurations are trained again with `seeds` fresh seeds each."""
+
+    top: int = 3
+    seeds: int = 5
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,8 @@ class Sweep:
     """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder.
 
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
-    the sweep after so many trials of each arm without a better one.
+    the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
+    ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow).
     """
 
     trainable: str
@@ -88,6 +102,10 @@ class Sweep:
     retries: int = 1
     on_oom: tuple[str, ...] = ("accumulate", "skip")
     plateau: int | None = None
+    name: str | None = None
+    keep: int | None = None
+    confirm: Confirm | None = None
+    track: tuple[str, ...] = ()
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def arms(self) -> tuple[Arm, ...]:
