@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import Story, write_run
 
 from results import RunError, RunFolder, load
 from results.export import export
+from tests.made_up import Story, write_run
 
 TRAIN = """
 import torch

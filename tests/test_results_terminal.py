@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
-from made_up import Story, write_run
 from rich.console import Console, RenderableType
 
 from results import RunError, load, terminal
 from results.ledger import Ledger
 from results.words import clean, duration, number, size
+from tests.made_up import Story, write_run
 
 STORIES = [
     Story("random", [0.5, 0.9, 0.8], {"lr": 0.1, "data": "digits"}),

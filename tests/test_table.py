@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_up import BEGAN, Story, write_run
 
 from results import RunError, load
 from results.history import History
 from results.table import frame, split_arm, trial_rows, write_csv, write_tables
+from tests.made_up import BEGAN, Story, write_run
 
 MIXED = [
     Story("grid", [0.5, 0.7, 0.6], {"opt": {"name": "sgd", "momentum": 0.9}, "lr": 0.1}),

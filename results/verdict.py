@@ -1,0 +1,153 @@
+"""A comparison in words and tables: what can be said, and what the data cannot tell."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from results import statistics
+from results.compare import BASELINE, LEVEL, Comparison, Pair
+from results.words import clean, duration, number, plural
+
+HOPELESS = 1000
+UNEVEN = 1.05
+
+
+def verdict(comparison: Comparison) -> list[str]:
+    """Sentences, the most important first."""
+    lines = [_spending(comparison)] if comparison.spent[1] > UNEVEN * comparison.spent[0] else []
+    if len(comparison.labels) < 2:
+        return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
+    seeds = min(len(values) for values in comparison.finals.values())
+    if seeds < 2:
+        leader = comparison.labels[int(np.argmin([comparison.finals[label].mean() for label in comparison.labels]))]
+        said = [f"{leader} is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
+    else:
+        said = [sentence(pair, comparison) for pair in comparison.pairs]
+    return [*said, *equivalents(comparison), *lines]
+
+
+def sentence(pair: Pair, comparison: Comparison) -> str:
+    """What a pair of searchers shows."""
+    values = [number(value(float(comparison.finals[label].mean()), comparison)) for label in (pair.better, pair.worse)]
+    if pair.test is None or pair.p is None:
+        return f"{pair.better} and {pair.worse} share fewer than two search seeds: not tested"
+    how = f"p = {number(pair.p, 2)}, {pair.test.kind} over {plural(pair.seeds, 'seed')}{_holm(comparison)}"
+    if pair.detected:
+        return f"{pair.better} is better than {pair.worse}: {values[0]} against {values[1]} ({how})"
+    return f"no detectable difference between {pair.better} and {pair.worse}: {values[0]} against {values[1]} ({how}); {_needed(pair)}"
+
+
+def equivalents(comparison: Comparison) -> list[str]:
+    """How much sooner each searcher was where the baseline ended."""
+    if BASELINE not in comparison.labels:
+        return []
+    lines = []
+    for label in comparison.labels:
+        part = comparison.reached(label, BASELINE) if label != BASELINE else None
+        if part is not None and part < 1:
+            lines.append(f"{label} reached {BASELINE}'s final value after {part:.0%} of the {comparison.unit}")
+    return lines
+
+
+def value(loss: float, comparison: Comparison) -> float:
+    """A loss as the user's metric."""
+    return -loss if comparison.maximize else loss
+
+
+def amount(spent: float, comparison: Comparison) -> str:
+    """So much of what arms spend, in words."""
+    if comparison.unit == "epochs":
+        return plural(round(spent), "epoch")
+    return duration(spent) + (" of GPU" if comparison.unit == "GPU-seconds" else " of training")
+
+
+def standings(comparison: Comparison) -> list[dict[str, str]]:
+    """A row a searcher, best mean first: mean and 95 % interval, regret, chance of being best, budget to where the baseline ended."""
+    chances = comparison.best_probabilities or {}
+    rows = []
+    for label in sorted(comparison.labels, key=lambda one: float(comparison.finals[one].mean())):
+        finals, part = comparison.finals[label], None
+        if BASELINE in comparison.labels and label != BASELINE:
+            part = comparison.reached(label, BASELINE)
+        rows.append(
+            {
+                "searcher": label,
+                "seeds": str(len(finals)),
+                f"mean {comparison.metric}": number(value(float(finals.mean()), comparison)),
+                _spread_name(comparison): spread(finals, comparison),
+                "regret": number(float(comparison.regrets[label].mean()), 3),
+                "P(best)": f"{chances[label]:.0%}" if label in chances else "–",
+                f"{BASELINE}'s end at": "–" if part is None else f"{part:.0%}",
+            }
+        )
+    return rows
+
+
+def spread(finals: statistics.Array, comparison: Comparison) -> str:
+    """The interval of the mean over seeds (their range with few seeds), in the user's metric."""
+    if len(finals) < 2:
+        return "–"
+    ends = sorted(value(float(end), comparison) for end in statistics.interval(finals))
+    return f"{number(ends[0])} … {number(ends[1])}"
+
+
+def tables(comparison: Comparison) -> RenderableType:
+    """`raysweep compare`: the standings, the tests, and the verdict."""
+    head = Text(f"at {amount(comparison.horizon, comparison)} for each arm", style="dim")
+    parts: list[RenderableType] = [_grid(standings(comparison)), head]
+    tested = [pair for pair in comparison.pairs if pair.test]
+    if tested:
+        parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested])]
+    return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
+
+
+def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:
+    assert pair.test is not None
+    return {
+        "better": pair.better,
+        "worse": pair.worse,
+        f"difference in {comparison.metric}": number(pair.difference, 3),
+        "p": number(pair.test.p, 2),
+        "p, Holm": number(pair.p, 2),
+        "test": pair.test.kind,
+        "detected": "yes" if pair.detected else "no",
+    }
+
+
+def _grid(rows: list[dict[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, name in enumerate(rows[0]):
+        table.add_column(Text(name), justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row.values()))
+    return table
+
+
+def _spread_name(comparison: Comparison) -> str:
+    fewest = min(len(values) for values in comparison.finals.values())
+    return "95 % interval" if fewest >= statistics.FEWEST else "range"
+
+
+def _holm(comparison: Comparison) -> str:
+    count = len(comparison.pairs)
+    return f", corrected for {plural(count, 'pair')}" if count > 1 else ""
+
+
+def _needed(pair: Pair) -> str:
+    assert pair.test is not None
+    if pair.test.least > LEVEL:
+        least = f"with {plural(pair.seeds, 'seed')} no difference at all could be shown"
+        return least if pair.more_seeds is None else f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
+    if pair.more_seeds is None:
+        return "every seed gave both the same value" if pair.difference == 0 else "the seeds differ too little to say more"
+    if pair.more_seeds > HOPELESS:
+        return "they are as good as equal: more than a thousand seeds would be needed"
+    return f"about {plural(pair.more_seeds, 'more seed')} would be needed to show one of this size"
+
+
+def _spending(comparison: Comparison) -> str:
+    least, most = (amount(spent, comparison) for spent in comparison.spent)
+    return f"arms spent between {least} and {most}; all are compared at the least. Give budget.total_epochs to make them spend alike"
