@@ -179,7 +179,7 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
         arm, number = event["arm"], event["number"]
         histories[arm].add(Trial(number, arm, event["config"], event["seed"]))
         return
-    if kind not in ("started", "reported", "ended", "returned"):
+    if kind not in ("started", "reported", "ended", "returned", "noted"):
         return
     arm, number = split_id(event["trial"])
     history = histories[arm]
@@ -193,7 +193,7 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
     elif kind == "ended":
         trial.notes["ended"] = event["time"]
         history.close(number, Status(event["status"]), event["reason"])
-    else:
+    elif kind == "returned":
         history.close(number, Status.WAITING, event["reason"])
 
 

@@ -8,6 +8,8 @@ and the disk at most a second later.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -41,9 +43,9 @@ class Ledger:
         self._lock = _hold(folder / "lock")
         try:
             path = folder / NAME
-            self.past, self.torn, length = _read(path)
-            self._file = open(path, "ab")  # noqa: SIM115
-            self._file.truncate(length)
+            self.past, self.torn, self._length = _read(path)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+            self._file.truncate(self._length)
         except BaseException:
             self._lock.close()
             raise
@@ -52,13 +54,14 @@ class Ledger:
 
     def append(self, event: Event) -> None:
         """Write one event. Raises OSError where it cannot be stored; the ledger then ends with the event before."""
-        place = self._file.tell()
+        line = encode(event, self._count)
         try:
-            self._file.write(encode(event, self._count))
-            self._file.flush()
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
-            self._cut(place)
+            self._cut()
             raise
+        self._length += len(line)
         self._count += 1
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
@@ -74,13 +77,10 @@ class Ledger:
             self._file.close()
         self._lock.close()
 
-    def _cut(self, place: int) -> None:
-        """Drop half a line that a full disk left behind; where even that fails, the next reader drops it."""
-        raw = os.open(self._file.name, os.O_WRONLY)
-        try:
-            os.ftruncate(raw, place)
-        finally:
-            os.close(raw)
+    def _cut(self) -> None:
+        """Drop the half of a line that a full disk took; where even that fails, the next reader drops it."""
+        with contextlib.suppress(OSError):
+            self._file.truncate(self._length)
 
 
 def read(folder: Path) -> list[Event]:

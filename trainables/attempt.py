@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from trainables import guards
 from trainables.resolve import TrainableError, load
@@ -28,6 +30,7 @@ class Job:
     epochs: int
     objective: Objective
     folder: str
+    log: str = os.devnull
     known_epoch: int = 0
     gpu: float = 0.0
     accumulation: int = 1
@@ -73,7 +76,31 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         known_epoch=job.known_epoch,
     )
     run.accumulation = job.accumulation
-    return _train(job, run, device)
+    with contextlib.closing(LazyLog(Path(job.log))) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        return _train(job, run, device)
+
+
+class LazyLog(io.TextIOBase):
+    """What a train function prints, appended to a file that is only made when something is printed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def write(self, text: str) -> int:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        return self._file.write(text)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
 
 def _train(job: Job, run: Run, device: str) -> Outcome:
@@ -104,7 +131,7 @@ def _device(gpu: float) -> str:
         return "cpu"
     import torch
 
-    if gpu < 1:
+    if gpu < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(gpu)
     return "cuda"
 

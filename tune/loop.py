@@ -57,6 +57,7 @@ class Loop:
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._exhausted: set[str] = set()
+        self._out: set[str] = set()
         for event in past:
             apply(event, self.histories)
         self._waiting = deque(self._unfinished())
@@ -100,10 +101,12 @@ class Loop:
     def next(self) -> Trial | None:
         """The trial to start now: one that waits, else a new one of the arm whose turn it is. None: nothing to start at present."""
         self._check_time()
-        if self.stopping:
-            return None
-        if self._waiting:
-            return self._waiting.popleft()
+        trial = None if self.stopping else self._waiting.popleft() if self._waiting else self._new()
+        if trial is not None:
+            self._out.add(trial.id)
+        return trial
+
+    def _new(self) -> Trial | None:
         for arm in sorted(self._open(), key=self._turn):
             trial = self._propose(arm)
             if trial is not None:
@@ -112,9 +115,8 @@ class Loop:
 
     @property
     def done(self) -> bool:
-        """Nothing runs, and nothing will be started any more."""
-        busy = any(history.running for history in self.histories.values())
-        return not busy and (bool(self.stopping) or (not self._waiting and not any(True for _ in self._open())))
+        """Nothing that `next` gave out is still under way, and nothing will be started any more."""
+        return not self._out and (bool(self.stopping) or (not self._waiting and not any(True for _ in self._open())))
 
     def started(self, trial: Trial) -> None:
         self._happen({"event": "started", "trial": trial.id})
@@ -151,6 +153,7 @@ class Loop:
 
     def ended(self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None) -> None:
         event = {"event": "ended", "trial": trial.id, "status": str(status), "reason": reason}
+        self._out.discard(trial.id)
         self._happen(event | {"notes": dict(notes)} if notes else event)
 
     def failed(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
@@ -175,8 +178,13 @@ class Loop:
     def returned(self, trial: Trial, reason: str, notes: Mapping[str, Any] | None = None) -> None:
         """Put a trial back that lost its worker or was interrupted; it goes on from its last checkpoint."""
         event = {"event": "returned", "trial": trial.id, "reason": reason}
+        self._out.discard(trial.id)
         self._happen(event | {"notes": dict(notes)} if notes else event)
         self._waiting.append(trial)
+
+    def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
+        """Keep something about a trial that has ended."""
+        self._happen({"event": "noted", "trial": trial.id, "notes": dict(notes)})
 
     def _stop(self, trial: Trial, status: Status, reason: str, limited: bool = False) -> Decision:
         self.ended(trial, status, reason, {"limited": True} if limited else None)

@@ -94,7 +94,7 @@ def exit_code(loop: Loop) -> int:
 def _jobs(sweep: Sweep, folder: Path, gpu: float) -> Callable[[Trial], Job]:
     """What makes a trial a job for a worker."""
     objective = Objective(sweep.metric.name, sweep.metric.goal == "maximize")
-    trials = folder.resolve() / "trials"
+    trials, logs = folder.resolve() / "trials", folder.resolve() / "logs"
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
     def job(trial: Trial) -> Job:
@@ -106,6 +106,7 @@ def _jobs(sweep: Sweep, folder: Path, gpu: float) -> Callable[[Trial], Job]:
             epochs=sweep.budget.epochs,
             objective=objective,
             folder=str(trials / trial.id),
+            log=str(logs / f"{trial.id}.log"),
             known_epoch=trial.epoch,
             gpu=gpu,
             accumulation=trial.notes.get("accumulation", 1),

@@ -57,24 +57,26 @@ class Conductor:
         if trial is None:
             return False
         message = (result.get(KEY) or [{}])[0]
-        if "outcome" in message:
-            self._outcome(trial, message["outcome"])
-            go_on = False
-        elif "epoch" in message:
-            go_on = not self.loop.reported(trial, message["epoch"], message["metrics"], message["seconds"], message["notes"]).stop
-        else:
-            go_on = True
-        if go_on and self.loop.stopping:
-            self.loop.returned(trial, f"interrupted: {self.loop.stopping}")
-            go_on = False
+        go_on = self._outcome(trial, message["outcome"]) if "outcome" in message else self._report(trial, message)
         if not go_on:
             del self._trials[ray_id]
         return go_on
 
+    def _report(self, trial: Trial, message: dict[str, Any]) -> bool:
+        if "epoch" not in message:
+            return True
+        decision = self.loop.reported(trial, message["epoch"], message["metrics"], message["seconds"], message["notes"])
+        if trial.status is Status.COMPLETED:
+            return True  # it may have something to do after its last epoch; its outcome comes next
+        if not decision.stop and self.loop.stopping:
+            self.loop.returned(trial, f"interrupted: {self.loop.stopping}")
+            return False
+        return not decision.stop
+
     def lost(self, ray_id: str, error: object) -> None:
         """A worker died, or could not be used: the trial goes on from its checkpoint in another one."""
         trial = self._trials.pop(ray_id, None)
-        if trial is None:
+        if trial is None or trial.status.ended:
             return
         text = _first_line(error)
         losses = trial.notes.get("losses", [])
@@ -86,10 +88,13 @@ class Conductor:
         else:
             self.loop.returned(trial, f"its worker was lost: {text}", {"losses": losses})
 
-    def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> None:
+    def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> bool:
         status, reason = outcome["status"], outcome["reason"]
         notes = outcome["notes"] | ({"traceback": outcome["trace"]} if outcome["trace"] else {})
-        if status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
+        if trial.status.ended:
+            if status != "completed":
+                self.loop.noted(trial, {**notes, "afterwards": f"after its last epoch: {reason}"})
+        elif status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
             self.mistake = reason
             self.loop.stop(reason)
             self.loop.returned(trial, reason)
@@ -102,6 +107,7 @@ class Conductor:
             self.loop.out_of_memory(trial, reason, notes)
         else:
             self.loop.failed(trial, reason, notes)
+        return False
 
 
 def _gone() -> None:

@@ -54,15 +54,16 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
         import ray
         import ray.tune
     started = not ray.is_initialized()
-    _quieten(logs)
+    _send_logs(logs)
     if started:
         _init(ray, machines)
-        _quieten(logs)  # ray.init took the handler away
+        _send_logs(logs)  # ray.init took the handler away
     try:
         yield ray
     finally:
         if started:
             ray.shutdown()
+        _send_logs(None)
 
 
 def _init(ray: Any, machines: Machines) -> None:
@@ -75,20 +76,28 @@ def _init(ray: Any, machines: Machines) -> None:
             ray.init(address=machines.address, **common)
 
 
-def _quieten(logs: Path) -> None:
-    """Ray's own chatter goes to a file."""
+def _send_logs(folder: Path | None) -> None:
+    """Have Ray's own chatter go to a file in `folder` and nowhere else; None: nowhere at all."""
+    from ray._private import worker as ray_worker
     from ray._private.log import generate_logging_config
 
-    generate_logging_config()  # now, lest ray.init puts its handler back
-    logs.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(logs / "ray.log", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("ray", "ray.tune", "ray.data", "ray.train"):
+    generate_logging_config()  # now, lest it adds Ray's handler later
+    for name in ("ray", "ray.data"):
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)
-        logger.propagate = name != "ray"
+            old.close()
+    ray_worker.print_to_stdstream = _to_log  # raylets' messages, which Ray prints whatever log_to_driver says
+    handler: logging.Handler = logging.NullHandler()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "ray.log", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("ray").addHandler(handler)
+
+
+def _to_log(data: dict[str, Any], **_: Any) -> None:
+    logging.getLogger("ray").warning("%s: %s", data.get("pid"), "\n".join(data.get("lines", [])))
 
 
 def nodes(ray: Any) -> list[Node]:

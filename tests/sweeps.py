@@ -1,0 +1,75 @@
+"""Small sweeps for tests, without a YAML file: a bowl, a searcher that draws, a scheduler that never or always stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from results.history import Config, History, Trial
+from schedulers.decision import GO_ON, Decision
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tune.loop import Loop
+from tune.sweep import Budget, Metric, Searcher, Sweep
+
+BOWL = Space({"x": Float(0.0, 1.0)})
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Proposes a fair draw."""
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        return space.sample(rng)
+
+
+@dataclass(frozen=True)
+class Few:
+    """Has only so many proposals."""
+
+    count: int
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        return {"x": 0.5} if len(history) < self.count else None
+
+
+@dataclass(frozen=True)
+class StopAt:
+    """Stops every trial at an epoch; never, at 0."""
+
+    epoch: int = 0
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return (epochs,)
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        return Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+
+
+def sweep(searchers: Mapping[str, Searcher] | None = None, **changes: Any) -> Sweep:
+    """A sweep over a bowl: 4 trials of 3 epochs, minimizing `loss`."""
+    fields: dict[str, Any] = {
+        "trainable": "tests.trainables:bowl",
+        "metric": Metric("loss", "minimize"),
+        "searchers": searchers or {"draw": Draw()},
+        "scheduler": StopAt(),
+        "budget": Budget(trials=4, epochs=3),
+        "space": BOWL,
+    }
+    return Sweep(**fields | changes)
+
+
+def train(loop: Loop, trial: Trial) -> None:
+    """Train a trial by hand until the loop stops it."""
+    loop.started(trial)
+    while not loop.reported(trial, trial.epoch + 1, {"loss": trial.config["x"] / (trial.epoch + 1)}, 1.0).stop:
+        pass
+
+
+def train_all(loop: Loop) -> None:
+    """One trial after the other until the loop is done."""
+    while (trial := loop.next()) is not None:
+        train(loop, trial)

@@ -1,0 +1,191 @@
+"""The engine on a real Ray: shares, warm workers, lost workers, failures, and what the ledger says of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from results.history import Config, Event, History, Status, Trial
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tests.sweeps import StopAt, sweep
+from tune.engine.run import Machines
+from tune.loop import Loop
+from tune.session import Options, SessionError, run
+from tune.sweep import Budget, Resources, Sweep
+
+pytestmark = pytest.mark.ray
+
+
+class Watch:
+    """Keeps the loop and what was said."""
+
+    def __init__(self) -> None:
+        self.loop: Loop | None = None
+        self.lines: list[str] = []
+
+    def event(self, event: Event, loop: Loop) -> None:
+        self.loop = loop
+
+    def tick(self, loop: Loop) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Proposes given configurations."""
+
+    configs: tuple[Config, ...]
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        return dict(self.configs[len(history)]) if len(history) < len(self.configs) else None
+
+
+def made(name: str, *configs: Config, **changes: Any) -> Sweep:
+    """A sweep that trains `tests.trainables:<name>` on the configurations, 3 epochs each."""
+    fields: dict[str, Any] = {"budget": Budget(len(configs), 3), "trainable": f"tests.trainables:{name}"}
+    return sweep({"listed": Listed(configs)}, **fields | changes)
+
+
+def trials(said: Sweep, folder: Path, isolate: bool = False) -> list[Trial]:
+    watch = Watch()
+    run(said, folder, Options(Machines(isolate=isolate)), watch)
+    assert watch.loop is not None
+    return list(watch.loop.trials)
+
+
+def xs(*values: float) -> list[Config]:
+    return [{"x": value} for value in values]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, ray_here: Any) -> Path:
+    return tmp_path / "run"
+
+
+def test_every_trial_reports_every_epoch(folder: Path) -> None:
+    done = trials(made("bowl", *xs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)), folder)
+    assert [[report.epoch for report in trial.reports] for trial in done] == [[1, 2, 3]] * 6
+    assert {trial.status for trial in done} == {Status.COMPLETED}
+    assert all(trial.notes["node"] and trial.notes["pid"] for trial in done)
+    assert (folder / "trials.csv").exists()
+
+
+def test_a_stopped_trial_trains_no_epoch_more(folder: Path) -> None:
+    done = trials(made("bowl", *xs(0.1, 0.2), scheduler=StopAt(2)), folder)
+    assert [trial.epoch for trial in done] == [2, 2]
+    assert {trial.status for trial in done} == {Status.STOPPED}
+
+
+@pytest.mark.parametrize(("share", "at_once"), [(0.25, 4), (0.5, 2), (1.0, 1)])
+def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_once: int) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    configs = [{"x": 0.1 * i, "folder": str(marks)} for i in range(at_once + 1)]
+    trials(made("devices", *configs, budget=Budget(len(configs), 1), resources=Resources(cpu=0.5, gpu=share)), folder)
+    seen = [mark.read_text().split() for mark in marks.iterdir()]
+    assert {device for _, _, device in seen} == {"0"}
+    begins, ends = ([float(mark[i]) for mark in seen] for i in (0, 1))
+    overlaps = [sum(begin <= moment < end for begin, end in zip(begins, ends, strict=True)) for moment in begins]
+    assert max(overlaps) == at_once
+
+
+def test_a_trial_without_a_gpu_sees_none(folder: Path, tmp_path: Path) -> None:
+    trials(made("devices", {"x": 0.1, "folder": str(tmp_path)}, budget=Budget(1, 1)), folder)
+    assert [path.read_text().split()[2:] for path in tmp_path.iterdir() if path.is_file()] == [[]]
+
+
+def test_a_warm_worker_is_put_back_in_order(folder: Path) -> None:
+    done = trials(made("untidy", *xs(0.1, 0.2, 0.3), parallel=1), folder)
+    assert len({trial.reports[0].metrics["process"] for trial in done}) == 1
+    for trial in done:
+        first = trial.reports[0].metrics
+        assert [first[name] for name in ("float64", "no_grad", "deterministic", "variable", "folder")] == [0.0] * 5
+        assert first["threads"] == done[0].reports[0].metrics["threads"]
+
+
+def test_isolated_trials_have_processes_of_their_own(folder: Path) -> None:
+    done = trials(made("modules", *xs(0.1, 0.2), parallel=1, budget=Budget(2, 1)), folder, isolate=True)
+    assert [trial.reports[0].metrics["first"] for trial in done] == [1.0, 1.0]
+
+
+def test_two_runs_give_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+    said = made("noisy", *xs(0.1, 0.2, 0.3), parallel=1)
+    first, second = trials(said, folder), trials(said, tmp_path / "again")
+    assert [[report.loss for report in trial.reports] for trial in first] == [[report.loss for report in trial.reports] for trial in second]
+    assert len({trial.reports[0].loss for trial in first}) == 3
+
+
+def test_slow_unwinding_fails_no_other_trial(folder: Path) -> None:
+    done = trials(made("slow_to_stop", *xs(0.1, 0.2), parallel=1, scheduler=StopAt(1)), folder)
+    assert [trial.status for trial in done] == [Status.STOPPED] * 2
+    assert [trial.attempts for trial in done] == [1, 1]
+
+
+def test_a_lost_worker_costs_no_epoch_and_no_retry(folder: Path, tmp_path: Path) -> None:
+    done = trials(made("dies_once", *({"x": x, "folder": str(tmp_path)} for x in (0.1, 0.2)), retries=0), folder)
+    assert [trial.status for trial in done] == [Status.COMPLETED] * 2
+    assert [[report.epoch for report in trial.reports] for trial in done] == [[1, 2, 3]] * 2
+    assert [trial.attempts for trial in done] == [2, 2]
+
+
+@pytest.mark.slow
+def test_a_trial_that_kills_every_worker_is_given_up_and_the_others_go_on(folder: Path) -> None:
+    done = trials(made("dies_always", *xs(0.9, 0.1, 0.2)), folder)
+    assert [trial.status for trial in done] == [Status.FAILED, Status.COMPLETED, Status.COMPLETED]
+    assert "its worker died 3 times in epoch 1" in done[0].reason
+
+
+def test_a_failure_keeps_the_users_traceback(folder: Path) -> None:
+    done = trials(made("raises", {"x": 0.25}, retries=0), folder)
+    assert (done[0].status, done[0].reason) == (Status.FAILED, "ValueError: x is 0.25, and that is bad")
+    trace = done[0].notes["traceback"].splitlines()
+    assert trace[-1] == done[0].reason
+    assert any("in inner" in line for line in trace)
+    assert not any("attempt.py" in line for line in trace)
+
+
+def test_nan_is_diverged_and_stops_at_once(folder: Path) -> None:
+    done = trials(made("diverges", *xs(0.9, 0.1)), folder)
+    assert [(trial.status, trial.epoch) for trial in done] == [(Status.DIVERGED, 1), (Status.COMPLETED, 3)]
+    assert done[0].loss == math.inf
+
+
+def test_a_metric_that_is_never_reported_is_a_mistake(folder: Path) -> None:
+    with pytest.raises(SessionError, match="the metric 'loss' was not reported; reported: accuracy, val_los"):
+        trials(made("forgets", *xs(0.1)), folder)
+
+
+def test_out_of_memory_goes_on_in_smaller_pieces(folder: Path) -> None:
+    done = trials(made("out_of_memory", *xs(0.1)), folder)
+    assert (done[0].status, done[0].reports[0].metrics["pieces"]) == (Status.COMPLETED, 4.0)
+
+
+def test_a_train_function_may_leave_early(folder: Path) -> None:
+    done = trials(made("leaves_early", *xs(0.1)), folder)
+    assert (done[0].status, done[0].epoch) == (Status.COMPLETED, 2)
+    assert done[0].reason == "the train function returned after epoch 2"
+
+
+def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import no_such_package\n\n\ndef train(config, run):\n    pass\n")
+    with pytest.raises(SessionError, match="does not import: ModuleNotFoundError: No module named 'no_such_package'"):
+        trials(made("bowl", *xs(0.1), trainable=f"{path}:train"), folder)
+
+
+def test_the_plan_is_said_before_the_start(folder: Path) -> None:
+    watch = Watch()
+    run(made("bowl", *xs(0.1), space=Space({"x": Float(0, 1)})), folder, Options(), watch)
+    assert watch.lines == ["4 trials at once, each with 1 CPU"]

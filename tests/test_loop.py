@@ -1,0 +1,201 @@
+"""The loop: turns, budgets, retries, limits, and going on from what a ledger says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from results.history import Event, Status
+from tests.sweeps import Draw, Few, StopAt, sweep, train, train_all
+from tune.loop import ALIKE, Loop
+from tune.sweep import Budget, Metric
+
+
+class Keep:
+    """A log in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def write(self, event: Event) -> None:
+        self.events.append(event)
+
+    def applied(self, event: Event, loop: Loop) -> None:
+        pass
+
+
+def outline(loop: Loop) -> list[tuple[Any, ...]]:
+    return [(t.id, t.config, t.seed, [r.loss for r in t.reports], t.status, t.reason) for t in loop.trials]
+
+
+def test_arms_take_turns_and_each_gets_its_trials() -> None:
+    keep = Keep()
+    loop = Loop(sweep({"a": Draw(), "b": Draw()}), keep)
+    train_all(loop)
+    assert [event["arm"] for event in keep.events if event["event"] == "proposed"] == ["a", "b"] * 4
+    assert loop.done
+    assert all(trial.status is Status.COMPLETED for trial in loop.trials)
+
+
+def test_an_arm_proposes_the_same_alone_and_beside_another() -> None:
+    alone, beside = Loop(sweep({"a": Draw()})), Loop(sweep({"b": Few(2), "a": Draw()}))
+    train_all(alone)
+    train_all(beside)
+    assert outline(alone) == [row for row in outline(beside) if row[0].startswith("a-")]
+
+
+def test_a_searcher_with_nothing_left_ends_its_arm() -> None:
+    loop = Loop(sweep({"few": Few(2)}))
+    train_all(loop)
+    assert len(loop.histories["few"]) == 2
+    assert loop.done
+
+
+def test_seeds_make_arms_that_differ() -> None:
+    loop = Loop(sweep(seeds=2))
+    train_all(loop)
+    assert list(loop.histories) == ["draw.0", "draw.1"]
+    assert [t.config for t in loop.histories["draw.0"]] != [t.config for t in loop.histories["draw.1"]]
+
+
+def test_total_epochs_are_spent_exactly_with_one_worker() -> None:
+    loop = Loop(sweep({"a": Draw(), "b": Draw()}, budget=Budget(trials=None, epochs=3, total_epochs=7)))
+    train_all(loop)
+    assert [history.epochs for history in loop.histories.values()] == [7, 7]
+
+
+@pytest.mark.parametrize("kept", range(20))
+def test_half_a_ledger_goes_on_to_the_same_history(kept: int) -> None:
+    said = sweep({"a": Draw(), "b": Few(3)}, scheduler=StopAt(2))
+    whole, keep = Loop(said, Keep()), Keep()
+    whole._log = keep
+    train_all(whole)
+    rest = Loop(said, past=[dict(event) for event in keep.events[:kept]])
+    train_all(rest)
+    assert sorted(outline(rest)) == sorted(outline(whole))
+
+
+def test_an_epoch_reported_twice_counts_once() -> None:
+    loop = Loop(sweep())
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    loop.reported(trial, 1, {"loss": 0.5}, 1.0)
+    assert not loop.reported(trial, 1, {"loss": 0.1}, 1.0).stop
+    assert [report.loss for report in trial.reports] == [0.5]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_a_loss_that_is_not_finite_ends_the_trial_and_never_wins(value: float, goal: Any) -> None:
+    value = -value if goal == "maximize" else value
+    loop = Loop(sweep(metric=Metric("loss", goal)))
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    assert loop.reported(trial, 1, {"loss": value}, 1.0).stop
+    assert trial.status is Status.DIVERGED
+    assert loop.histories["draw"].best is None
+
+
+def test_a_failure_is_retried_once_then_given_up() -> None:
+    loop = Loop(sweep())
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    loop.failed(trial, "ValueError: no", {"traceback": "..."})
+    assert trial.status is Status.WAITING
+    assert loop.next() is trial
+    loop.started(trial)
+    loop.failed(trial, "ValueError: no", {"traceback": "..."})
+    assert (trial.status, trial.reason) == (Status.FAILED, "ValueError: no")
+
+
+def test_three_trials_failing_alike_end_the_sweep() -> None:
+    loop = Loop(sweep(retries=0, budget=Budget(trials=100, epochs=3)))
+    while (trial := loop.next()) is not None:
+        loop.started(trial)
+        loop.failed(trial, "ValueError: no", {})
+    assert loop.stopping == ALIKE
+    assert len(list(loop.trials)) == 3
+
+
+def test_failures_that_differ_do_not_end_the_sweep() -> None:
+    loop = Loop(sweep(retries=0))
+    while (trial := loop.next()) is not None:
+        loop.started(trial)
+        loop.failed(trial, f"ValueError: {trial.number}", {})
+    assert len(list(loop.trials)) == 4
+
+
+def test_out_of_memory_halves_the_micro_batch_and_then_gives_up() -> None:
+    loop = Loop(sweep(budget=Budget(trials=1, epochs=3)))
+    halvings = []
+    while (trial := loop.next()) is not None:
+        halvings.append(trial.notes.get("accumulation", 1))
+        loop.started(trial)
+        loop.out_of_memory(trial, "CUDA out of memory", {"peak_memory": 1})
+    assert halvings == [1, 2, 4, 8, 16, 32, 64]
+    assert next(iter(loop.trials)).status is Status.OOM
+
+
+def test_out_of_memory_is_the_end_where_the_file_says_skip() -> None:
+    loop = Loop(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    loop.out_of_memory(trial, "CUDA out of memory", {"peak_memory": 7})
+    assert (trial.status, trial.notes["peak_memory"]) == (Status.OOM, 7)
+
+
+def test_the_target_ends_the_sweep() -> None:
+    loop = Loop(sweep(metric=Metric("loss", "minimize", target=0.9)))
+    train_all(loop)
+    assert "reached loss" in loop.stopping
+    assert len(list(loop.trials)) == 1
+    assert not loop.interrupted
+
+
+def test_a_plateau_ends_the_sweep() -> None:
+    loop = Loop(sweep({"few": Few(50)}, budget=Budget(trials=50, epochs=3), plateau=5))
+    train_all(loop)
+    assert len(list(loop.trials)) == 6
+    assert "no better loss" in loop.stopping
+
+
+def test_time_is_counted_over_sessions() -> None:
+    past: list[Event] = [{"event": "opened", "time": 100.0}, {"event": "closed", "time": 160.0}]
+    now = [1000.0]
+    loop = Loop(sweep(budget=Budget(trials=4, epochs=3, seconds=90.0)), past=past, clock=lambda: now[0])
+    assert loop.next() is not None
+    now[0] += 31.0
+    assert loop.next() is None
+    assert "90 seconds" in loop.stopping
+
+
+def test_a_budget_of_more_epochs_goes_on_with_what_it_had_limited() -> None:
+    keep = Keep()
+    train_all(Loop(sweep(), keep))
+    loop = Loop(sweep(budget=Budget(trials=4, epochs=5)), past=keep.events)
+    loop.reopen(failed=False)
+    train_all(loop)
+    assert [trial.epoch for trial in loop.trials] == [5] * 4
+
+
+def test_retrying_takes_up_only_what_failed() -> None:
+    keep = Keep()
+    loop = Loop(sweep(retries=0), keep)
+    first = loop.next()
+    assert first is not None
+    loop.started(first)
+    loop.failed(first, "ValueError: no", {})
+    train_all(loop)
+    again = Loop(sweep(retries=0), past=keep.events)
+    again.reopen(failed=True)
+    trial = again.next()
+    assert trial is not None
+    assert trial.id == first.id
+    train(again, trial)
+    assert again.next() is None

@@ -1,0 +1,73 @@
+"""The plan: how many trials run at once, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tune.engine.plan import PlanError, plan
+from tune.sweep import Resources
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "expected"),
+    [
+        (Resources(cpu=1), [{"CPU": 2.0}], 2),
+        (Resources(cpu=0.5), [{"CPU": 2.0}], 4),
+        (Resources(cpu=2), [{"CPU": 3.0}, {"CPU": 4.0}], 3),
+        (Resources(cpu=1, gpu=0.25), [{"CPU": 16.0, "GPU": 1.0}], 4),
+        (Resources(cpu=1, gpu=0.5), [{"CPU": 16.0, "GPU": 2.0}], 4),
+        (Resources(cpu=1, gpu=0.4), [{"CPU": 16.0, "GPU": 2.0}], 4),
+        (Resources(cpu=1, gpu=1), [{"CPU": 16.0, "GPU": 1.0}], 1),
+        (Resources(cpu=1, gpu=2), [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 2.0}], 1),
+        (Resources(cpu=1, custom={"site": 1}), [{"CPU": 16.0}, {"CPU": 4.0, "site": 2.0}], 2),
+    ],
+)
+def test_parallel_auto(resources: Resources, nodes: list[dict[str, float]], expected: int) -> None:
+    assert plan(resources, None, nodes).parallel == expected
+
+
+def test_fewer_than_fit_when_asked() -> None:
+    assert plan(Resources(), 1, [{"CPU": 8.0}]).parallel == 1
+
+
+def test_more_than_fit_is_said() -> None:
+    planned = plan(Resources(), 9, [{"CPU": 2.0}])
+    assert planned.parallel == 2
+    assert planned.lines[-1] == "parallel: 9 was asked for, 2 fit"
+
+
+def test_without_a_gpu_the_cpu_is_used_and_said() -> None:
+    planned = plan(Resources(gpu=0.25), None, [{"CPU": 2.0}])
+    assert planned.resources.gpu == 0
+    assert "no GPU here: the trials run on the CPU" in planned.lines
+
+
+def test_a_required_gpu_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(PlanError, match="a GPU is required"):
+        plan(Resources(gpu=0.25), None, [{"CPU": 2.0}], require_gpu=True)
+
+
+def test_idle_devices_are_named() -> None:
+    planned = plan(Resources(gpu=0.25), 4, [{"CPU": 16.0, "GPU": 2.0}])
+    assert planned.lines[-1] == "1 of 2 GPUs stay idle: Ray packs shares of 0.25 onto 1; gpu: 0.5 would use them all"
+
+
+def test_devices_that_are_full_are_not_called_idle() -> None:
+    assert len(plan(Resources(gpu=0.25), 8, [{"CPU": 16.0, "GPU": 2.0}]).lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (Resources(cpu=4), "it needs 4 CPU; the most that one offers is 2 CPU"),
+        (Resources(custom={"site": 1}), "it needs 1 CPU, 1 site; the most that one offers is 2 CPU, 0 site"),
+    ],
+)
+def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        plan(resources, None, [{"CPU": 2.0}, {"CPU": 2.0}])
+
+
+def test_the_line_says_how_trials_share_a_device() -> None:
+    line = plan(Resources(gpu=0.25), None, [{"CPU": 16.0, "GPU": 1.0}]).lines[0]
+    assert line == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"

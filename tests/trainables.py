@@ -1,0 +1,142 @@
+"""Train functions for tests of the engine: no model, no data, each shows one behaviour."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.run import Run
+
+
+def bowl(config: dict[str, Any], run: Run) -> None:
+    """Falls with the epochs towards (x - 0.3) ** 2."""
+    for epoch in run.epochs():
+        time.sleep(config.get("seconds", 0.0))
+        run.report(loss=(config["x"] - 0.3) ** 2 + 1 / epoch)
+
+
+def noisy(config: dict[str, Any], run: Run) -> None:
+    """Its numbers come from every generator that a checkpoint must carry, and from a weight that training moves."""
+    model = torch.nn.Linear(1, 1)
+    for _ in run.epochs(model=model):
+        time.sleep(config.get("seconds", 0.0))
+        with torch.no_grad():
+            model.weight.add_(torch.randn(1, 1) * 0.1)
+        noise = float(torch.rand(1)) + float(np.random.rand()) + random.random()
+        run.report(loss=(config["x"] - 0.3) ** 2 + 0.1 * noise + float(model.weight.detach().abs()))
+
+
+def devices(config: dict[str, Any], run: Run) -> None:
+    """Writes when it ran and what it saw of the GPUs."""
+    folder = Path(config["folder"])
+    begin = time.time()
+    for _ in run.epochs():
+        time.sleep(1.5)
+        run.report(loss=config["x"])
+    name = f"{os.getpid()}-{begin}"
+    (folder / name).write_text(f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+
+
+def untidy(config: dict[str, Any], run: Run) -> None:
+    """Reports what a former trial left behind in the process, then leaves all of it behind itself."""
+    for _ in run.epochs():
+        run.report(
+            loss=config["x"],
+            float64=torch.get_default_dtype() == torch.float64,
+            no_grad=not torch.is_grad_enabled(),
+            deterministic=torch.are_deterministic_algorithms_enabled(),
+            threads=torch.get_num_threads(),
+            variable="RAYSWEEP_UNTIDY" in os.environ,
+            folder=os.getcwd() == "/",
+            draw=float(torch.rand(1)) + random.random() + float(np.random.rand()),
+            process=os.getpid(),
+        )
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(7)
+    os.environ["RAYSWEEP_UNTIDY"] = "1"
+    os.chdir("/")
+
+
+def slow_to_stop(config: dict[str, Any], run: Run) -> None:
+    """Needs four seconds to unwind when it is stopped: more than the two after which Ray fails the next trial."""
+    try:
+        for _ in run.epochs():
+            run.report(loss=config["x"])
+    finally:
+        time.sleep(4)
+
+
+def dies_once(config: dict[str, Any], run: Run) -> None:
+    """Kills its own process in epoch 2 of the first attempt."""
+    mark = Path(config["folder"]) / f"died-{config['x']}"
+    for epoch in run.epochs():
+        if epoch == 2 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        run.report(loss=config["x"])
+
+
+def dies_always(config: dict[str, Any], run: Run) -> None:
+    """Kills its own process before the first report, where `x` is high."""
+    for _ in run.epochs():
+        if config["x"] > 0.5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        run.report(loss=config["x"])
+
+
+def raises(config: dict[str, Any], run: Run) -> None:
+    """Raises in epoch 2."""
+    for epoch in run.epochs():
+        if epoch == 2:
+            inner(config["x"])
+        run.report(loss=config["x"])
+
+
+def inner(x: float) -> None:
+    raise ValueError(f"x is {x}, and that is bad")
+
+
+def diverges(config: dict[str, Any], run: Run) -> None:
+    """NaN where `x` is high."""
+    for _ in run.epochs():
+        run.report(loss=float("nan") if config["x"] > 0.5 else config["x"])
+
+
+def forgets(config: dict[str, Any], run: Run) -> None:
+    """Reports something else than what it should."""
+    for _ in run.epochs():
+        run.report(accuracy=1.0, val_los=0.5)
+
+
+def out_of_memory(config: dict[str, Any], run: Run) -> None:
+    """Runs out of memory unless the batch is split into four."""
+    for _ in run.epochs():
+        if run.accumulation < 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        run.report(loss=config["x"], pieces=run.accumulation)
+
+
+def leaves_early(config: dict[str, Any], run: Run) -> None:
+    """Has an early stopping of its own."""
+    for epoch in run.epochs():
+        run.report(loss=config["x"])
+        if epoch == 2:
+            return
+
+
+def modules(config: dict[str, Any], run: Run) -> None:
+    """Says whether it has a process of its own."""
+    first = not hasattr(sys, "_raysweep_used")
+    sys._raysweep_used = True  # type: ignore[attr-defined]
+    for _ in run.epochs():
+        run.report(loss=config["x"], first=first)
