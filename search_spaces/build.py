@@ -1,36 +1,142 @@
-"""From the models of a specification to the space that is drawn from."""
+"""From the models of a specification to the space that is drawn from: names, conditions, derived values and constraints fit together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.document import Document
-from search_spaces.params import Choice, Float, Int, Ordinal, Param
-from search_spaces.space import Space
-from search_spaces.spec import ChoiceSpec, FloatSpec, IntSpec, OrdinalSpec
+import numpy as np
+
+from search_spaces.document import Document, Path, nearest
+from search_spaces.entries import ExprSpec, ParamSpec, Scalar, When
+from search_spaces.expression import Condition, Constraint, Derived, Expression, ExpressionError, Flat, alike
+from search_spaces.meaning import TRUTH, Kinds, check, check_value, kind, kinds
+from search_spaces.params import Param
+from search_spaces.space import EmptySpace, Space
+from search_spaces.spec import SweepSpec
 
 
-def space(entries: Mapping[str, Any], document: Document) -> Space:
-    """The space of a file's `space:` section. Raises SpecificationError where names are in each other's way."""
-    check_names(entries, document)
-    params = {name: param(entry) for name, entry in entries.items() if not is_constant(entry)}
-    constants = {name: entry for name, entry in entries.items() if is_constant(entry)}
-    return Space(params=params, constants=constants)
+@dataclass(frozen=True)
+class Equals:
+    """Whether each parameter named has one of its values; one that is inactive has none."""
+
+    wanted: tuple[tuple[str, tuple[Scalar, ...]], ...]
+
+    def __call__(self, flat: Flat) -> bool:
+        return all(name in flat and any(alike(flat[name], value) for value in values) for name, values in self.wanted)
 
 
-def is_constant(entry: Any) -> bool:
-    return isinstance(entry, bool | int | float | str)
+def space(content: SweepSpec, document: Document) -> Space:
+    """The space of a file. Raises SpecificationError where names or expressions do not fit together, or the constraints leave nothing."""
+    check_names(content.space, document)
+    return _Builder(content, document).space()
 
 
-def param(entry: FloatSpec | IntSpec | OrdinalSpec | ChoiceSpec) -> Param:
-    if isinstance(entry, FloatSpec):
-        return Float(*entry.bounds, log=entry.log, step=entry.step, points=entry.points)
-    if isinstance(entry, IntSpec):
-        return Int(*entry.bounds, log=entry.log, step=entry.step, points=entry.points)
-    if isinstance(entry, OrdinalSpec):
-        return Ordinal(tuple(entry.values), points=entry.points)
-    return Choice(tuple(entry.values))
+class _Builder:
+    """Collects what the entries of one file say of each other."""
+
+    def __init__(self, content: SweepSpec, document: Document) -> None:
+        self._document = document
+        self._constraints = content.constraints
+        self._constants = {name: entry for name, entry in content.space.items() if isinstance(entry, bool | int | float | str)}
+        self._entries = {name: entry for name, entry in content.space.items() if name not in self._constants}
+        self._params: dict[str, Param] = {name: one.param() for name, one in self._entries.items() if isinstance(one, ParamSpec)}
+        self._known: dict[str, Kinds] = {name: frozenset([kind(value)]) for name, value in self._constants.items()}
+        self._known |= {name: kinds(param) for name, param in self._params.items()}
+
+    def space(self) -> Space:
+        expressions = {name: self._parse(entry.expr, ("space", name, "expr")) for name, entry in self._derived().items()}
+        whens = {name: entry.when for name, entry in self._entries.items() if isinstance(entry, ParamSpec) and entry.when is not None}
+        conditions = {name: self._condition(when, ("space", name, "when")) for name, when in whens.items()}
+        uses = {name: one.names for name, one in expressions.items()} | {name: _used(one) for name, one in conditions.items()}
+        order = self._order(uses)
+        for name in order:
+            if name in expressions:
+                self._known[name] = self._guarded(("space", name, "expr"), check, expressions[name], self._known, self._params)
+            elif name in conditions:
+                self._check_condition(conditions[name], ("space", name, "when"))
+        built = Space(
+            params={name: self._params[name] for name in order if name in self._params},
+            constants=self._constants,
+            conditions=conditions,
+            derived={name: Derived(expressions[name]) for name in order if name in expressions},
+            constraints=tuple(self._constraint(text, ("constraints", i)) for i, text in enumerate(self._constraints)),
+            order=tuple(order),
+        )
+        return self._reachable(built)
+
+    def _derived(self) -> dict[str, ExprSpec]:
+        return {name: entry for name, entry in self._entries.items() if isinstance(entry, ExprSpec)}
+
+    def _guarded(self, path: Path, make: Callable[..., Any], *arguments: Any) -> Any:
+        """What `make` makes; its ExpressionError as an error of the file."""
+        try:
+            return make(*arguments)
+        except ExpressionError as error:
+            label = ".".join(str(part) for part in path)
+            raise self._document.error(path, f"{label}: {error}") from None
+
+    def _parse(self, text: str, path: Path) -> Expression:
+        expression: Expression = self._guarded(path, Expression, text)
+        self._check_known(expression.names, path, f" in '{text}'")
+        return expression
+
+    def _check_known(self, names: tuple[str, ...], path: Path, where: str = "") -> None:
+        known = [*self._constants, *self._entries]
+        for name in names:
+            if name not in known:
+                label = ".".join(str(part) for part in path)
+                raise self._document.error(path, f"{label}: unknown name '{name}'{where}{nearest(name, known)}")
+
+    def _condition(self, when: When, path: Path) -> Condition | Equals:
+        if isinstance(when, str):
+            return Condition(self._parse(when, path))
+        self._check_known(tuple(when), path)
+        return Equals(tuple((name, tuple(value) if isinstance(value, list) else (value,)) for name, value in when.items()))
+
+    def _check_condition(self, condition: Condition | Equals, path: Path) -> None:
+        if isinstance(condition, Condition):
+            self._check_truth(condition.expression, path)
+            return
+        for name, values in condition.wanted:
+            for value in values if name in self._params else ():
+                self._guarded((*path, name), check_value, name, self._params[name], value)
+
+    def _constraint(self, text: str, path: Path) -> Constraint:
+        expression = self._parse(text, path)
+        self._check_truth(expression, path)
+        return Constraint(expression)
+
+    def _check_truth(self, expression: Expression, path: Path) -> None:
+        if not self._guarded(path, check, expression, self._known, self._params) & TRUTH:
+            label = ".".join(str(part) for part in path)
+            raise self._document.error(path, f"{label}: '{expression.text}' is neither true nor false; expected a comparison")
+
+    def _order(self, uses: Mapping[str, tuple[str, ...]]) -> list[str]:
+        """The entries in the order of the file, but each after those that it looks at."""
+        order: list[str] = []
+        waiting = list(self._entries)
+        while waiting:
+            ready = next((name for name in waiting if not any(used in waiting for used in uses.get(name, ()))), None)
+            if ready is None:
+                circle = ", ".join(waiting)
+                raise self._document.error(("space", waiting[0]), f"space.{waiting[0]}: these wait for each other in a circle: {circle}")
+            order.append(ready)
+            waiting.remove(ready)
+        return order
+
+    def _reachable(self, built: Space) -> Space:
+        """The space itself; an error where the constraints leave (almost) nothing."""
+        try:
+            built.sample(np.random.default_rng(0))
+        except EmptySpace as error:
+            raise self._document.error(("constraints",), f"constraints: {error}") from None
+        return built
+
+
+def _used(condition: Condition | Equals) -> tuple[str, ...]:
+    return condition.expression.names if isinstance(condition, Condition) else tuple(name for name, _ in condition.wanted)
 
 
 def check_names(entries: Mapping[str, Any], document: Document) -> None:

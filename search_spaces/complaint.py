@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from search_spaces.document import Document, Path, SpecificationError, nearest
-from search_spaces.spec import KINDS, NamedSpec, SweepSpec
+from search_spaces.entries import KINDS
+from search_spaces.spec import NamedSpec, SweepSpec
 
 _TAGGED: dict[str, type[BaseModel]] = {"<options>": NamedSpec, **{f"<{kind}>": model for kind, model in KINDS.items()}}
 _EXPECTED = {

@@ -24,6 +24,9 @@ _TAG = "tag:yaml.org,2002:"
 class SpecificationError(ValueError):
     """A mistake in a specification: one line, `place: what is wrong`, where the place is `file:line` or `--set key`."""
 
+    def __init__(self, line: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
+
 
 @dataclass(frozen=True)
 class Document:

@@ -1,38 +1,35 @@
-"""The kinds of parameter. Each is one map to and from the unit interval, and its grid.
+"""The kinds of parameter. Each is one map to and from the unit interval, its grid, and its prior.
 
-Every value of a discrete parameter owns an equal share of the unit interval (or its weight), so a uniform draw in [0, 1] is a fair draw
-of values, and a model that only sees the interval cannot propose what is not in the space.
+Every value of a discrete parameter owns an equal share of the unit interval (its share of the log axis where it is `log`), so a uniform
+draw in [0, 1] is a fair draw of values, and a model that only sees the interval cannot propose what is not in the space. A prior
+(`around`, `weights`) changes nothing of that: it says which points of the interval are drawn first, in `draw`.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from itertools import accumulate
+from statistics import NormalDist
+from typing import Any
+
+from search_spaces.axis import Axis, Log, slot, spread
 
 Scalar = bool | int | float | str
-Log = bool | Literal["reverse"]
-
-
-def _slot(u: float, count: int) -> int:
-    """The index of the share of [0, 1] that u falls into, of `count` equal ones."""
-    return min(int(u * count), count - 1)
-
-
-def _spread(count: int, points: int) -> list[int]:
-    """At most `points` indices out of `count`, both ends among them, evenly spread."""
-    if points >= count:
-        return list(range(count))
-    if points == 1:
-        return [(count - 1) // 2]
-    return sorted({round(i * (count - 1) / (points - 1)) for i in range(points)})
+PRIOR_WIDTH = 0.15
+"""The standard deviation of a prior, in the unit interval."""
+PRIOR_SHARE = 0.8
+"""How much of a draw with a prior comes from it; the rest is uniform, so that a wrong prior hides nothing."""
 
 
 @dataclass(frozen=True)
 class Float:
-    """A real number in [low, high], both reachable. `log` spreads it evenly over orders of magnitude (`reverse`: close to `high`).
+    """A real number in [low, high], both reachable.
 
-    `step` keeps low, low + step, ..., high. `points` sets the size of its grid.
+    `log` spreads it evenly over orders of magnitude, `reverse` over those of its distance to 1. `step` keeps low, low + step, ..., high.
+    `points` sets the size of its grid. `around`: where good values are believed to lie.
     """
 
     low: float
@@ -40,40 +37,33 @@ class Float:
     log: Log = False
     step: float | None = None
     points: int | None = None
+    around: float | None = None
 
-    @property
+    @cached_property
     def count(self) -> int | None:
         """How many values there are; None where they are uncountable."""
-        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+        return None if self.step is None else self._axis.count
+
+    @cached_property
+    def _axis(self) -> Axis:
+        return Axis(self.low, self.high, self.log, self.step)
 
     def from_unit(self, u: float) -> float:
-        if self.count is not None:
-            return self._stepped(_slot(u, self.count))
-        if u <= 0.0 or u >= 1.0:
-            return float(self.low if u <= 0.0 else self.high)
-        if self.log == "reverse":
-            value = self.low + self.high - self._log(1.0 - u)
-        else:
-            value = self._log(u) if self.log else self.low + u * (self.high - self.low)
-        return min(max(value, self.low), self.high)
+        return self._axis.value(u) if self.step is None else self._stepped(self._axis.index(u))
 
     def to_unit(self, value: float) -> float:
-        if self.count is not None and self.step is not None:
-            return (round((value - self.low) / self.step) + 0.5) / self.count
-        if self.high == self.low:
-            return 0.5
-        if self.log == "reverse":
-            return 1.0 - self._unlog(self.low + self.high - value)
-        u = self._unlog(value) if self.log else (value - self.low) / (self.high - self.low)
-        return min(max(u, 0.0), 1.0)
+        return self._axis.place(value) if self.step is None else self._axis.middle(round((value - self.low) / self.step))
 
     def grid(self, points: int) -> list[float]:
         points = self.points or points
-        if self.count is not None:
-            return [self._stepped(i) for i in _spread(self.count, points)]
+        if self.step is not None:
+            return [self._stepped(i) for i in self._axis.spread(points)]
         if points == 1 or self.high == self.low:
             return [self.from_unit(0.5)]
         return [self.from_unit(i / (points - 1)) for i in range(points)]
+
+    def draw(self, v: float) -> float:
+        return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
@@ -88,13 +78,6 @@ class Float:
         digits = max(0, 12 - math.floor(math.log10(self.step)))
         return min(round(self.low + index * self.step, digits), float(self.high))
 
-    def _log(self, u: float) -> float:
-        return math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
-
-    def _unlog(self, value: float) -> float:
-        u = (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
-        return min(max(u, 0.0), 1.0)
-
 
 @dataclass(frozen=True)
 class Int:
@@ -105,44 +88,31 @@ class Int:
     log: bool = False
     step: int = 1
     points: int | None = None
+    around: int | None = None
 
-    @property
+    @cached_property
     def count(self) -> int:
-        return (self.high - self.low) // self.step + 1
+        return self._axis.count
+
+    @cached_property
+    def _axis(self) -> Axis:
+        return Axis(self.low, self.high, self.log, self.step)
 
     def from_unit(self, u: float) -> int:
-        if not self.log:
-            return self.low + self.step * _slot(u, self.count)
-        bottom, top = self._edges()
-        value = math.exp(math.log(bottom) + u * (math.log(top) - math.log(bottom)))
-        return self._snap(value)
+        return self.low + self.step * self._axis.index(u)
 
     def to_unit(self, value: int) -> float:
-        if not self.log:
-            return ((value - self.low) // self.step + 0.5) / self.count
-        bottom, top = (math.log(edge) for edge in self._edges())
-        half = self.step / 2
-        middle = (math.log(max(value - half, self._edges()[0])) + math.log(value + half)) / 2
-        return (middle - bottom) / (top - bottom)
+        return self._axis.middle((value - self.low) // self.step)
 
     def grid(self, points: int) -> list[int]:
-        points = self.points or points
-        if not self.log or points >= self.count or points == 1:
-            return [self.low + self.step * i for i in _spread(self.count, points)]
-        ratio = math.log(self.high / self.low)
-        return sorted({self._snap(self.low * math.exp(ratio * i / (points - 1))) for i in range(points)})
+        return [self.low + self.step * i for i in self._axis.spread(self.points or points)]
+
+    def draw(self, v: float) -> float:
+        return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole and self.low <= value <= self.high and (value - self.low) % self.step == 0  # type: ignore[operator]
-
-    def _edges(self) -> tuple[float, float]:
-        """Where the first value's share begins and the last one's ends."""
-        return self.low - min(self.step / 2, self.low / 2), self.high + self.step / 2
-
-    def _snap(self, value: float) -> int:
-        index = round((value - self.low) / self.step)
-        return self.low + self.step * min(max(index, 0), self.count - 1)
 
 
 @dataclass(frozen=True)
@@ -151,37 +121,42 @@ class Ordinal:
 
     values: tuple[Scalar, ...]
     points: int | None = None
+    around: Scalar | None = None
 
     @property
     def count(self) -> int:
         return len(self.values)
 
     def from_unit(self, u: float) -> Scalar:
-        return self.values[_slot(u, len(self.values))]
+        return self.values[slot(u, len(self.values))]
 
     def to_unit(self, value: Scalar) -> float:
         return (_index(self.values, value) + 0.5) / len(self.values)
 
     def grid(self, points: int) -> list[Scalar]:
         """All of the values, unless `points` is written beside them."""
-        return [self.values[i] for i in _spread(len(self.values), self.points or len(self.values))]
+        return [self.values[i] for i in spread(len(self.values), self.points or len(self.values))]
+
+    def draw(self, v: float) -> float:
+        return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
-        return any(_same(value, one) for one in self.values)
+        return any(same(value, one) for one in self.values)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `values`, between which there is no order. The grid takes each."""
+    """One of `values`, between which there is no order. The grid takes each. `weights`: how often each is drawn, 0 or more."""
 
     values: tuple[Scalar, ...]
+    weights: tuple[float, ...] | None = None
 
     @property
     def count(self) -> int:
         return len(self.values)
 
     def from_unit(self, u: float) -> Scalar:
-        return self.values[_slot(u, len(self.values))]
+        return self.values[slot(u, len(self.values))]
 
     def to_unit(self, value: Scalar) -> float:
         return (_index(self.values, value) + 0.5) / len(self.values)
@@ -189,17 +164,97 @@ class Choice:
     def grid(self, points: int) -> list[Scalar]:
         return list(self.values)
 
+    def draw(self, v: float) -> float:
+        if self.weights is None:
+            return v
+        bounds = list(accumulate(self.weights))
+        return (min(bisect_right(bounds, v * bounds[-1]), len(self.values) - 1) + 0.5) / len(self.values)
+
     def __contains__(self, value: object) -> bool:
-        return any(_same(value, one) for one in self.values)
+        return any(same(value, one) for one in self.values)
 
 
-Param = Float | Int | Ordinal | Choice
+@dataclass(frozen=True)
+class Either:
+    """One of a few `values`, or a value of a range: "zero, or log-uniform".
+
+    The values below the range own the bottom of the unit interval, the others its top. Each counts as much as one of the values of a small
+    range, and as a fourth of a large one.
+    """
+
+    values: tuple[Scalar, ...]
+    range: Float | Int
+
+    count = None
+
+    @cached_property
+    def _below(self) -> tuple[Scalar, ...]:
+        return tuple(value for value in self.values if not isinstance(value, bool | str) and value < self.range.low)
+
+    @cached_property
+    def _above(self) -> tuple[Scalar, ...]:
+        return tuple(value for value in self.values if not any(same(value, one) for one in self._below))
+
+    @cached_property
+    def _share(self) -> float:
+        """What one of the values owns of the unit interval."""
+        return 1.0 / (len(self.values) + min(self.range.count or 4, 4))
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """Where the range begins and ends in the unit interval."""
+        return len(self._below) * self._share, 1.0 - len(self._above) * self._share
+
+    def from_unit(self, u: float) -> Scalar:
+        bottom, top = self._ends
+        if u < bottom:
+            return self._below[slot(u / bottom, len(self._below))]
+        if u > top or (u == 1.0 and self._above):
+            return self._above[slot((u - top) / (1.0 - top), len(self._above))]
+        return self.range.from_unit((u - bottom) / (top - bottom))
+
+    def to_unit(self, value: Scalar) -> float:
+        bottom, top = self._ends
+        if any(same(value, one) for one in self._below):
+            return (_index(self._below, value) + 0.5) * self._share
+        if any(same(value, one) for one in self._above):
+            return top + (_index(self._above, value) + 0.5) * self._share
+        return bottom + self.range.to_unit(value) * (top - bottom)  # type: ignore[arg-type]
+
+    def grid(self, points: int) -> list[Scalar]:
+        return [*self._below, *self.range.grid(points), *self._above]
+
+    def draw(self, v: float) -> float:
+        bottom, top = self._ends
+        return bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom) if bottom <= v <= top else v
+
+    def __contains__(self, value: object) -> bool:
+        return any(same(value, one) for one in self.values) or value in self.range
 
 
-def _same(a: object, b: object) -> bool:
+Param = Float | Int | Ordinal | Choice | Either
+
+
+def has_prior(param: Param) -> bool:
+    """Whether its values are not drawn evenly."""
+    if isinstance(param, Either):
+        return has_prior(param.range)
+    return (param.weights if isinstance(param, Choice) else param.around) is not None
+
+
+def same(a: object, b: object) -> bool:
     """Equal and of one type: True is not 1, and 1 is not 1.0."""
     return type(a) is type(b) and a == b
 
 
 def _index(values: tuple[Scalar, ...], value: Any) -> int:
-    return next(i for i, one in enumerate(values) if _same(one, value))
+    return next(i for i, one in enumerate(values) if same(one, value))
+
+
+def _near(v: float, centre: float) -> float:
+    """The point of [0, 1] that a uniform v becomes under a normal prior at `centre`, cut to the interval and mixed with a uniform one."""
+    if v >= PRIOR_SHARE:
+        return (v - PRIOR_SHARE) / (1.0 - PRIOR_SHARE)
+    normal = NormalDist(centre, PRIOR_WIDTH)
+    bottom, top = normal.cdf(0.0), normal.cdf(1.0)
+    return min(max(normal.inv_cdf(bottom + v / PRIOR_SHARE * (top - bottom)), 0.0), 1.0)

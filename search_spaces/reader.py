@@ -35,7 +35,7 @@ def read(name: str, overrides: Sequence[str] = ()) -> Specification:
     for setting in overrides:
         document = override(document, setting)
     content = check(document)
-    return Specification(content, build.space(content.space, document), document, path)
+    return Specification(content, build.space(content, document), document, path)
 
 
 def find(name: str) -> Path:

@@ -1,22 +1,27 @@
 """A space: what may be tried. Searchers see points of the unit cube, train functions see configurations; this is the map between.
 
-`Space` treats dotted names as nesting: the parameter `model.width` is `config["model"]["width"]`.
+`Space` treats dotted names as nesting: the parameter `model.width` is `config["model"]["width"]`. A parameter whose condition does not hold
+is absent from the configuration, and NaN in the unit cube.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from search_spaces.params import Param
+from search_spaces.expression import Absent, Undefined
+from search_spaces.params import Param, has_prior
 
 Config = dict[str, Any]
-Test = Callable[[Mapping[str, Any]], bool]
+Flat = Mapping[str, Any]
+"""A configuration without nesting: `{"model.width": 8}`."""
+Test = Callable[[Flat], bool]
 """Asked of the flat values known so far: a condition under which a parameter is active, or a constraint."""
+Units = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_DRAWS = 10_000
 
@@ -27,13 +32,18 @@ class EmptySpace(ValueError):
 
 @dataclass(frozen=True)
 class Space:
-    """`params` in the order in which they are decided; a condition looks only at names before its own."""
+    """What may be tried. `params` are the dimensions of the unit cube, in the order in which they are decided.
+
+    A condition or a derived value looks only at constants and at names that come before its own in `order`: parameters and derived
+    values in the order of their decision, by default the parameters first. A derived value raises Absent where it has none.
+    """
 
     params: Mapping[str, Param]
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    constants: Flat = field(default_factory=dict)
     conditions: Mapping[str, Test] = field(default_factory=dict)
-    derived: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
+    derived: Mapping[str, Callable[[Flat], Any]] = field(default_factory=dict)
     constraints: tuple[Test, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,62 +53,126 @@ class Space:
         """The number of dimensions of the unit cube."""
         return len(self.params)
 
-    def sample(self, rng: np.random.Generator) -> Config:
-        """A fair draw among the configurations that satisfy the constraints; EmptySpace where none is found."""
+    def sample(self, rng: np.random.Generator, prior: bool = True) -> Config:
+        """A configuration that satisfies the constraints, drawn from the prior (or fairly); EmptySpace where none is found."""
         for _ in range(MOST_DRAWS):
-            config = self.from_unit(rng.random(len(self.params)))
+            config = self.from_unit(self.draw(rng, prior))
             if self.allows(config):
                 return config
         raise EmptySpace(f"fewer than 1 in {MOST_DRAWS:,} configurations satisfy the constraints")
 
-    def from_unit(self, u: np.ndarray[Any, Any]) -> Config:
-        """The configuration at a point of the unit cube, shape (len(self),). Coordinates of inactive parameters are ignored."""
-        return self._complete({name: param.from_unit(float(x)) for (name, param), x in zip(self.params.items(), u, strict=True)})
+    def draw(self, rng: np.random.Generator, prior: bool = True) -> Units:
+        """A point of the unit cube, shape (len(self),), drawn from the prior (or fairly), whatever the constraints say."""
+        u = rng.random(len(self.params))
+        for i, param in self._priors if prior else ():
+            u[i] = param.draw(float(u[i]))
+        return u
 
-    def to_unit(self, config: Config) -> np.ndarray[Any, Any]:
+    def passing(self, rng: np.random.Generator, draws: int = 1000) -> float:
+        """The share of draws that satisfy the constraints, in [0, 1]."""
+        return sum(self.allows(self.from_unit(self.draw(rng))) for _ in range(draws)) / draws
+
+    def from_unit(self, u: Iterable[float]) -> Config:
+        """The configuration at a point of the unit cube, shape (len(self),). Coordinates of inactive parameters are ignored."""
+        values = u.tolist() if isinstance(u, np.ndarray) else list(u)
+        if len(values) != len(self.params):
+            raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
+        return nest(self._decide(lambda name: self.params[name].from_unit(values[self._places[name]])))
+
+    def to_unit(self, config: Config) -> Units:
         """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
         flat = flatten(config)
         return np.array([param.to_unit(flat[name]) if name in flat else np.nan for name, param in self.params.items()])
 
+    def to_units(self, configs: Iterable[Config]) -> Units:
+        """As `to_unit`, for several configurations: float64 of shape (number of them, len(self))."""
+        rows = [self.to_unit(config) for config in configs]
+        return np.array(rows) if rows else np.empty((0, len(self.params)))
+
     def grid(self, points: int) -> Iterator[Config]:
-        """Each distinct configuration of the grid once, the last parameter moving fastest."""
-        seen = set()
-        for values in itertools.product(*(param.grid(points) for param in self.params.values())):
-            config = self._complete(dict(zip(self.params, values, strict=True)))
-            key = repr(config)
-            if key not in seen and self.allows(config):
-                seen.add(key)
+        """Each distinct configuration of the grid once, the last parameter moving fastest; an inactive one does not multiply it."""
+        values = {name: param.grid(points) for name, param in self.params.items()}
+        for flat in self._branches(dict(self.constants), 0, values):
+            config = nest(flat)
+            if self.allows(config):
                 yield config
 
     def allows(self, config: Config) -> bool:
-        """Whether the constraints hold."""
+        """Whether the constraints hold, and every derived value has one."""
+        if not self.constraints and not self.derived:
+            return True
         flat = flatten(config)
-        return all(constraint(flat) for constraint in self.constraints)
+        return all(constraint(flat) for constraint in self.constraints) and all(self._sound(name, flat) for name in self.derived)
 
     def __contains__(self, config: object) -> bool:
         if not isinstance(config, dict):
             return False
         flat = flatten(config)
-        chosen = {name: flat[name] for name in self.params if name in flat}
-        if any(value not in self.params[name] for name, value in chosen.items()):
+        if any(name in flat and flat[name] not in param for name, param in self.params.items()):
             return False
-        return self._flat(chosen) == flat and self.allows(config)
+        try:
+            decided = self._decide(flat.__getitem__)
+        except KeyError:
+            return False
+        return decided == flat and self.allows(config)
 
-    def _complete(self, chosen: Mapping[str, Any]) -> Config:
-        return nest(self._flat(chosen))
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
+        return self.order or (*self.params, *self.derived)
 
-    def _flat(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Constants, the active ones among the chosen values, and what is derived from them."""
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.params)}
+
+    @cached_property
+    def _priors(self) -> tuple[tuple[int, Param], ...]:
+        """The dimensions that are not drawn evenly."""
+        return tuple((i, param) for i, param in enumerate(self.params.values()) if has_prior(param))
+
+    def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
+        """Constants, what `pick` gives for each active parameter, and what is derived from them."""
         flat = dict(self.constants)
-        for name in self.params:
-            if name in chosen and (name not in self.conditions or self.conditions[name](flat)):
-                flat[name] = chosen[name]
-        for name, expression in self.derived.items():
-            flat[name] = expression(flat)
+        for name in self._order:
+            if name in self.derived:
+                _derive(flat, name, self.derived[name])
+            elif name not in self.conditions or self.conditions[name](flat):
+                flat[name] = pick(name)
         return flat
 
+    def _branches(self, flat: dict[str, Any], at: int, values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+        """The ways in which the names from `at` on can be decided, given those before."""
+        if at == len(self._order):
+            yield flat
+            return
+        name = self._order[at]
+        if name in self.derived:
+            _derive(flat, name, self.derived[name])
+            yield from self._branches(flat, at + 1, values)
+        elif name in self.conditions and not self.conditions[name](flat):
+            yield from self._branches(flat, at + 1, values)
+        else:
+            for value in values[name]:
+                yield from self._branches(flat | {name: value}, at + 1, values)
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    def _sound(self, name: str, flat: Flat) -> bool:
+        """Whether a derived value is there, or rightly absent."""
+        try:
+            self.derived[name](flat)
+        except Absent:
+            return True
+        except Undefined:
+            return False
+        return True
+
+
+def _derive(flat: dict[str, Any], name: str, derive: Callable[[Flat], Any]) -> None:
+    try:
+        flat[name] = derive(flat)
+    except (Absent, Undefined):
+        return
+
+
+def flatten(config: Flat, prefix: str = "") -> dict[str, Any]:
     """`{"model": {"width": 8}}` as `{"model.width": 8}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
@@ -109,7 +183,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def nest(flat: Mapping[str, Any]) -> Config:
+def nest(flat: Flat) -> Config:
     """`{"model.width": 8}` as `{"model": {"width": 8}}`."""
     config: Config = {}
     for name, value in flat.items():

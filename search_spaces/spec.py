@@ -6,18 +6,16 @@ may be told besides its name stands in its own class and is checked where those 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-Scalar = bool | int | float | str
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from search_spaces.entries import STRICT, Entry, Positive
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
-Positive = Annotated[int, Field(ge=1)]
 
 
 def seconds(value: int | float | str) -> float:
@@ -37,7 +35,7 @@ Duration = Annotated[int | float | str, AfterValidator(seconds)]
 class MetricSpec(BaseModel):
     """What is optimized; `target` ends the sweep when it is reached."""
 
-    model_config = _STRICT
+    model_config = STRICT
     name: str
     goal: Literal["minimize", "maximize"]
     target: float | None = None
@@ -46,7 +44,7 @@ class MetricSpec(BaseModel):
 class BudgetSpec(BaseModel):
     """`trials`, `epochs` of one trial and `total_epochs` are for each searcher; `time` is for the whole sweep."""
 
-    model_config = _STRICT
+    model_config = STRICT
     epochs: Positive
     trials: Positive | None = None
     total_epochs: Positive | None = None
@@ -66,7 +64,7 @@ class BudgetSpec(BaseModel):
 class ResourcesSpec(BaseModel):
     """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own."""
 
-    model_config = _STRICT
+    model_config = STRICT
     cpu: Annotated[float, Field(ge=0)] = 1
     gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
     workers: Positive = 1
@@ -74,7 +72,7 @@ class ResourcesSpec(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> ResourcesSpec:
-        if self.gpu != "auto" and self.gpu > 1 and self.gpu != math.floor(self.gpu):
+        if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
             raise ValueError(f"gpu: a share above 1 must be whole, got {self.gpu:g}")
         return self
 
@@ -82,21 +80,21 @@ class ResourcesSpec(BaseModel):
 class CheckpointsSpec(BaseModel):
     """How many trials keep their checkpoints after they ended, best first. Those that the best model is made of always stay."""
 
-    model_config = _STRICT
+    model_config = STRICT
     keep: Positive | Literal["all"] = "all"
 
 
 class PlateauSpec(BaseModel):
     """Ends the sweep after so many trials of each searcher without a better one."""
 
-    model_config = _STRICT
+    model_config = STRICT
     trials: Positive
 
 
 class ConfirmSpec(BaseModel):
     """Trains the `top` configurations again with `seeds` fresh seeds."""
 
-    model_config = _STRICT
+    model_config = STRICT
     top: Positive = 3
     seeds: Positive = 5
 
@@ -123,89 +121,10 @@ Several = Annotated[
 ]
 
 
-class FloatSpec(BaseModel):
-    """A real number between two bounds, both included. `log` (or `reverse`, for values close to the upper bound), `step`, grid `points`."""
-
-    model_config = _STRICT
-    bounds: Annotated[tuple[float, float], Field(alias="float", strict=False)]
-    log: bool | Literal["reverse"] = False
-    step: float | None = None
-    points: Positive | None = None
-
-    @model_validator(mode="after")
-    def _sound(self) -> FloatSpec:
-        low, high = self.bounds
-        check_bounds(low, high, self.log, self.step)
-        return self
-
-
-class IntSpec(BaseModel):
-    """A whole number between two bounds, both included."""
-
-    model_config = _STRICT
-    bounds: Annotated[tuple[int, int], Field(alias="int", strict=False)]
-    log: bool = False
-    step: int = 1
-    points: Positive | None = None
-
-    @model_validator(mode="after")
-    def _sound(self) -> IntSpec:
-        low, high = self.bounds
-        check_bounds(low, high, self.log, self.step)
-        return self
-
-
-class OrdinalSpec(BaseModel):
-    """One of several values whose order means something."""
-
-    model_config = _STRICT
-    values: Annotated[list[Scalar], Field(alias="ordinal", min_length=1)]
-    points: Positive | None = None
-
-    @model_validator(mode="after")
-    def _sound(self) -> OrdinalSpec:
-        check_distinct(self.values)
-        return self
-
-
-class ChoiceSpec(BaseModel):
-    """One of several values without an order."""
-
-    model_config = _STRICT
-    values: Annotated[list[Scalar], Field(alias="choice", min_length=1)]
-
-    @model_validator(mode="after")
-    def _sound(self) -> ChoiceSpec:
-        check_distinct(self.values)
-        return self
-
-
-KINDS: dict[str, type[BaseModel]] = {"float": FloatSpec, "int": IntSpec, "ordinal": OrdinalSpec, "choice": ChoiceSpec}
-
-
-def _kind(value: object) -> str | None:
-    if isinstance(value, Mapping):
-        return next((f"<{kind}>" for kind in KINDS if kind in value), None)
-    for kind, model in KINDS.items():
-        if isinstance(value, model):
-            return f"<{kind}>"
-    return "<constant>" if isinstance(value, bool | int | float | str) else None
-
-
-Entry = Annotated[
-    Annotated[FloatSpec, Tag("<float>")]
-    | Annotated[IntSpec, Tag("<int>")]
-    | Annotated[OrdinalSpec, Tag("<ordinal>")]
-    | Annotated[ChoiceSpec, Tag("<choice>")]
-    | Annotated[Scalar, Tag("<constant>")],
-    Discriminator(_kind),
-]
-
-
 class SweepSpec(BaseModel):
     """A sweep: what is trained, what is tried, who searches, when trials are stopped, and what it may cost."""
 
-    model_config = _STRICT
+    model_config = STRICT
     trainable: str
     metric: MetricSpec
     searcher: Several | None = None
@@ -223,32 +142,4 @@ class SweepSpec(BaseModel):
     confirm: ConfirmSpec | None = None
     track: list[Literal["wandb", "mlflow"]] = []
     space: dict[str, Entry]
-
-
-def check_bounds(low: float, high: float, log: object, step: float | None) -> None:
-    """Raise ValueError where a range makes no sense."""
-    if low > high:
-        raise ValueError(f"the bounds [{low:g}, {high:g}] are in the wrong order; expected [{high:g}, {low:g}]")
-    if low == high:
-        raise ValueError(f"the bounds [{low:g}, {high:g}] leave one value; write it plainly, without braces")
-    if log and low <= 0:
-        raise ValueError(f"a log range must lie above zero, got the lower bound {low:g}")
-    if step is not None:
-        check_step(low, high, step)
-
-
-def check_step(low: float, high: float, step: float) -> None:
-    if step <= 0:
-        raise ValueError(f"step must be above zero, got {step:g}")
-    steps = (high - low) / step
-    if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
-        below, above = low + math.floor(steps) * step, low + math.ceil(steps) * step
-        raise ValueError(f"step {step:g} from {low:g} misses the upper bound {high:g}; {below:g} or {above:g} would do")
-
-
-def check_distinct(values: list[Scalar]) -> None:
-    seen: set[tuple[type, Scalar]] = set()
-    for value in values:
-        if (type(value), value) in seen:
-            raise ValueError(f"the value {value!r} stands twice")
-        seen.add((type(value), value))
+    constraints: list[str] = []

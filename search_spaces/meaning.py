@@ -1,0 +1,116 @@
+"""Whether an expression makes sense in a space: its names exist, numbers meet numbers, and what is compared can be equal."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from search_spaces.document import nearest
+from search_spaces.expression import Expression, ExpressionError, dotted, operands, segment
+from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
+
+Kinds = frozenset[str]
+"""What a value may be: `number`, `word`, `truth`."""
+
+NUMBER, WORD, TRUTH = frozenset(["number"]), frozenset(["word"]), frozenset(["truth"])
+_ARTICLE = {"number": "a number", "word": "a word", "truth": "true or false"}
+
+
+def kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "word" if isinstance(value, str) else "number"
+
+
+def kinds(param: Param) -> Kinds:
+    if isinstance(param, Float | Int):
+        return NUMBER
+    values = frozenset(kind(value) for value in param.values)
+    return values | NUMBER if isinstance(param, Either) else values
+
+
+def check(expression: Expression, known: Mapping[str, Kinds], params: Mapping[str, Param]) -> Kinds:
+    """What the expression's value may be. Raises ExpressionError for an unknown name or a comparison that can never hold."""
+    return _Checker(expression.text, known, params).kinds(expression.tree)
+
+
+class _Checker:
+    """Walks one tree; `known` are the names that the space has."""
+
+    def __init__(self, text: str, known: Mapping[str, Kinds], params: Mapping[str, Param]) -> None:
+        self._text = text
+        self._known = known
+        self._params = params
+
+    def kinds(self, node: ast.AST) -> Kinds:
+        if isinstance(node, ast.Constant):
+            return frozenset([kind(node.value)])
+        name = dotted(node)
+        if name is not None:
+            return self._name(name)
+        if isinstance(node, ast.Compare):
+            return self._compare(node)
+        if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            return self._all(operands(node), TRUTH)
+        return self._all(operands(node), NUMBER)
+
+    def _name(self, name: str) -> Kinds:
+        if name not in self._known:
+            raise ExpressionError(f"unknown name '{name}' in '{self._text}'{nearest(name, self._known)}")
+        return self._known[name]
+
+    def _all(self, nodes: list[ast.expr], wanted: Kinds) -> Kinds:
+        for node in nodes:
+            found = self.kinds(node)
+            if not found & wanted:
+                text = f"{self._shown(node)} is {_words(found)}; expected {_words(wanted)}"
+                raise ExpressionError(f"in '{self._text}', {text}")
+        return wanted
+
+    def _compare(self, node: ast.Compare) -> Kinds:
+        left = node.left
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(op, ast.Eq | ast.NotEq):
+                self._equal(left, right)
+            elif isinstance(op, ast.In | ast.NotIn):
+                assert isinstance(right, ast.List | ast.Tuple)
+                for one in right.elts:
+                    self._equal(left, one)
+            else:
+                self._all([left, right], NUMBER)
+            left = right
+        return TRUTH
+
+    def _equal(self, left: ast.expr, right: ast.expr) -> None:
+        ours, theirs = self.kinds(left), self.kinds(right)
+        if not ours & theirs:
+            text = f"{self._shown(left)} is {_words(ours)} and {self._shown(right)} {_words(theirs)}"
+            raise ExpressionError(f"in '{self._text}', {text}; they are never equal")
+        for one, other in ((left, right), (right, left)):
+            name = dotted(one)
+            if name is not None and name in self._params and isinstance(other, ast.Constant):
+                check_value(name, self._params[name], other.value)
+
+    def _shown(self, node: ast.expr) -> str:
+        return f"'{segment(self._text, node)}'"
+
+
+def check_value(name: str, param: Param, value: Any) -> None:
+    """Raise ExpressionError where the parameter never has the value."""
+    forms = [value] if isinstance(value, bool | str) else [value, float(value), int(value)]
+    if any(form in param and form == value for form in forms):
+        return
+    values = [str(one) for one in param.values] if isinstance(param, Choice | Ordinal) else []
+    has = f"one of {', '.join(values)}" if values else f"between {_range(param).low:g} and {_range(param).high:g}"
+    raise ExpressionError(f"'{name}' is never {value!r}; it is {has}{nearest(value, values)}")
+
+
+def _range(param: Param) -> Float | Int:
+    inner = param.range if isinstance(param, Either) else param
+    assert isinstance(inner, Float | Int)
+    return inner
+
+
+def _words(found: Kinds) -> str:
+    return " or ".join(_ARTICLE[one] for one in sorted(found))
