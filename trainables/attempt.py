@@ -21,7 +21,10 @@ TRACE_LINES = 20
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already."""
+    """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already.
+
+    `threads`: of torch's; sums come out the same only with the same number. `gpu`: the share of one, or a whole number of them.
+    """
 
     trial: str
     trainable: str
@@ -32,6 +35,7 @@ class Job:
     folder: str
     log: str = os.devnull
     known_epoch: int = 0
+    threads: int = 1
     gpu: float = 0.0
     accumulation: int = 1
     environment: dict[str, str] = field(default_factory=dict)
@@ -56,7 +60,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     """Train. `send` gets a message for each epoch, the first with where it runs, and may raise SystemExit to stop the training."""
     if guards.grown():
         raise WorkerGrown(f"worker {os.getpid()} has grown; {job.trial} goes to a new one")
-    guards.fresh(job.seed)
+    guards.fresh(job.seed, job.threads)
     os.environ.update(job.environment)
     if job.gpu <= 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -24,21 +24,20 @@ class Surroundings:
 
     folder: str
     environment: dict[str, str]
-    threads: int
     memory: int
 
 
 _first: Surroundings | None = None
 
 
-def fresh(seed: int) -> None:
-    """Bring the process back to how its first trial found it, and seed every generator with `seed` (0 .. 2**32 - 1)."""
+def fresh(seed: int, threads: int) -> None:
+    """Bring the process back to how its first trial found it, seed every generator with `seed` (0 .. 2**32 - 1), compute on `threads`."""
     import numpy as np
     import torch
 
     global _first
     if _first is None:
-        _first = Surroundings(os.getcwd(), dict(os.environ), torch.get_num_threads(), resident())
+        _first = Surroundings(os.getcwd(), dict(os.environ), resident())
         gc.freeze()  # what was imported by now is never garbage: looking through it again costs 0.15 s a trial
     os.chdir(_first.folder)
     os.environ.clear()
@@ -46,7 +45,7 @@ def fresh(seed: int) -> None:
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
-    _reset_torch(_first.threads)
+    _reset_torch(threads)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

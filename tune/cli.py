@@ -60,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("run", help="a run folder")
     show.add_argument("trial", help="as in the tables: bohb-7")
     show.set_defaults(verb=show_trial)
+    again = verbs.add_parser("replay", help="train one trial again and compare the numbers", description="Train one trial again.")
+    again.add_argument("run", help="a run folder")
+    again.add_argument("trial", help="as in the tables: bohb-7")
+    again.set_defaults(verb=replay_trial)
     export = verbs.add_parser("export", help="write the best model into a folder of its own", description="Export the best epoch's model.")
     export.add_argument("run", help="a run folder")
     export.add_argument("--out", type=Path, help="where to (default: best/ in the run folder)")
@@ -165,6 +169,23 @@ def export_best(options: argparse.Namespace) -> int:
     exported = export(load(options.run), options.out)
     print(f"{exported.folder}: {exported.message}")
     return 0
+
+
+def replay_trial(options: argparse.Namespace) -> int:
+    """`raysweep replay`. Exit code 1 where a number differs."""
+    from results import load
+
+    run = load(options.run)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))))
+    from tune.replay import replay
+
+    epochs = replay(run, options.trial)
+    for epoch in epochs:
+        values = "  ".join(f"{name} {epoch.recorded[name]!r} {epoch.again.get(name)!r}" for name in epoch.recorded)
+        print(f"epoch {epoch.epoch}: {values}")
+    worst = max(epoch.difference for epoch in epochs)
+    print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
+    return 0 if worst == 0 else 1
 
 
 def _print(content: object) -> None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from results import environment
-from results.history import Trial
 from results.ledger import Ledger
-from trainables.attempt import Job
-from trainables.run import Objective
 from tune.engine.plan import plan
 from tune.engine.run import Machines, cluster, nodes, train
 from tune.folder import write_sweep
+from tune.job import job
 from tune.loop import ALIKE, Loop
 from tune.recorder import Recorder
 from tune.screen import Observer
@@ -26,9 +24,6 @@ from tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
 """Exit codes. A sweep that was interrupted goes on with `--resume`."""
-
-PASSED_ON = ("RAYSWEEP_DATA_ROOT",)
-"""Environment variables that workers get from the driver."""
 
 
 class SessionError(ValueError):
@@ -79,7 +74,7 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
         planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
         for line in planned.lines:
             recorder.observer.say(line)
-        jobs = _jobs(loop.sweep, folder, planned.resources.gpu)
+        jobs = partial(job, loop.sweep, folder, planned.resources.gpu)
         return train(loop, jobs, planned, lambda: recorder.tick(loop), options.machines.isolate)
 
 
@@ -89,31 +84,6 @@ def exit_code(loop: Loop) -> int:
         return INTERRUPTED
     succeeded = any(trial.best is not None and trial.status.succeeded for trial in loop.trials)
     return GOOD if succeeded and loop.stopping != ALIKE else NONE_SUCCEEDED
-
-
-def _jobs(sweep: Sweep, folder: Path, gpu: float) -> Callable[[Trial], Job]:
-    """What makes a trial a job for a worker."""
-    objective = Objective(sweep.metric.name, sweep.metric.goal == "maximize")
-    trials, logs = folder.resolve() / "trials", folder.resolve() / "logs"
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-
-    def job(trial: Trial) -> Job:
-        return Job(
-            trial=trial.id,
-            trainable=sweep.trainable,
-            config=trial.config,
-            seed=trial.seed,
-            epochs=sweep.budget.epochs,
-            objective=objective,
-            folder=str(trials / trial.id),
-            log=str(logs / f"{trial.id}.log"),
-            known_epoch=trial.epoch,
-            gpu=gpu,
-            accumulation=trial.notes.get("accumulation", 1),
-            environment=passed_on,
-        )
-
-    return job
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""A trial as a job for a worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from results.history import Trial
+from trainables.attempt import Job
+from trainables.run import Objective
+from tune.sweep import Sweep
+
+PASSED_ON = ("RAYSWEEP_DATA_ROOT",)
+"""Environment variables that workers get from the driver."""
+
+
+def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial) -> Job:
+    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a share `gpu` of a device."""
+    run = folder.resolve()
+    return Job(
+        trial=trial.id,
+        trainable=sweep.trainable,
+        config=trial.config,
+        seed=trial.seed,
+        epochs=sweep.budget.epochs,
+        objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
+        folder=str(run / "trials" / trial.id),
+        log=str(run / "logs" / f"{trial.id}.log"),
+        known_epoch=trial.epoch,
+        threads=max(1, int(sweep.resources.cpu)),
+        gpu=gpu,
+        accumulation=trial.notes.get("accumulation", 1),
+        environment={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+    )
