@@ -79,7 +79,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         objective=job.objective,
         known_epoch=job.known_epoch,
     )
-    run.accumulation = job.accumulation
+    run.trial, run.accumulation = job.trial, job.accumulation
     with contextlib.closing(LazyLog(Path(job.log))) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         return _train(job, run, device)
 

@@ -64,6 +64,7 @@ class Run:
         objective: Objective | None = None,
         known_epoch: int = 0,
     ) -> None:
+        self.trial = "local"
         self.total_epochs = epochs
         self.seed = seed
         self.device = device
