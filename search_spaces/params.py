@@ -76,7 +76,7 @@ class Float:
     def _stepped(self, index: int) -> float:
         assert self.step is not None
         digits = max(0, 12 - math.floor(math.log10(self.step)))
-        return min(round(self.low + index * self.step, digits), float(self.high))
+        return min(max(round(self.low + index * self.step, digits), float(self.low)), float(self.high))
 
 
 @dataclass(frozen=True)
