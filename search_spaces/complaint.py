@@ -35,6 +35,10 @@ def complaint(document: Document, error: ValidationError) -> SpecificationError:
     path = _path(first["loc"], document.data)
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
+        if path[0] == "space" and key in KINDS:
+            return document.error(
+                path, f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many"
+            )
         return document.error(path, unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))))
     if first["type"] == "missing":
         return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}")

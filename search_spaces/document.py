@@ -37,7 +37,10 @@ class Document:
     places: Mapping[Path, str]
 
     def place(self, path: Path) -> str:
-        """Where the part at `path` was written, or the nearest part around it."""
+        """Where the part at `path` was written: by a setting inside it, else in the file, else the nearest part around it."""
+        settings = [place for known, place in self.places.items() if known[: len(path)] == path and place.startswith("--set ")]
+        if path and settings:
+            return settings[-1]
         while path not in self.places:
             path = path[:-1]
         return self.places[path]
