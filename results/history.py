@@ -114,8 +114,9 @@ class History:
     seldom is never back-filled into a rung that it has long passed.
     """
 
-    def __init__(self, levels: tuple[int, ...] = ()) -> None:
+    def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
         self.levels = levels
+        self._sign = -1.0 if maximize else 1.0
         self.rungs = {level: Rung(level) for level in levels}
         self.running: set[int] = set()
         self.epochs = 0
@@ -130,6 +131,10 @@ class History:
 
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
+
+    def show(self, loss: float) -> str:
+        """A loss as the user's metric, in four digits."""
+        return f"{self._sign * loss:.4g}"
 
     def level_of(self, epoch: int) -> int | None:
         """The highest level that `epoch` has reached; None below the first."""

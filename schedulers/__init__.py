@@ -1,0 +1,11 @@
+"""When to stop a trial. `SCHEDULERS` maps the name in a YAML file to the class whose fields are its options."""
+
+from typing import Any
+
+from schedulers.asha import Asha
+from schedulers.median import Median
+from schedulers.none import Never
+
+SCHEDULERS: dict[str, type[Any]] = {"asha": Asha, "median": Median, "none": Never}
+
+__all__ = ["SCHEDULERS", "Asha", "Median", "Never"]

@@ -22,8 +22,8 @@ BOWL = Space({"x": Float(0.0, 1.0)})
 class Draw:
     """Proposes a fair draw."""
 
-    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
-        return space.sample(rng)
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        return space.sample(np.random.default_rng([seed, len(history)]))
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Few:
 
     count: int
 
-    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         return {"x": 0.5} if len(history) < self.count else None
 
 

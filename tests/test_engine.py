@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from results.history import Config, Event, History, Status, Trial
@@ -48,7 +47,7 @@ class Listed:
 
     configs: tuple[Config, ...]
 
-    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         return dict(self.configs[len(history)]) if len(history) < len(self.configs) else None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
-from tune.sweep import Arm, Sweep, search_rng, trial_seed
+from tune.sweep import Arm, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
 ALIKE_TRIALS = 3
@@ -50,7 +50,7 @@ class Loop:
         past = list(past)
         self.sweep = sweep
         self.arms = {arm.name: arm for arm in sweep.arms()}
-        self.histories = {name: History(sweep.levels()) for name in self.arms}
+        self.histories = {name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.arms}
         self.stopping = ""
         self.interrupted = False
         self._log = log or NoLog()
@@ -232,7 +232,7 @@ class Loop:
     def _propose(self, arm: Arm) -> Trial | None:
         history = self.histories[arm.name]
         number = len(history)
-        config = arm.searcher.suggest(self.sweep.space, history, search_rng(arm.seed, number))
+        config = arm.searcher.suggest(self.sweep.space, history, arm.seed)
         if config is None:
             self._exhausted.add(arm.name)
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from results.history import Config, History, Trial
 from search_spaces.reader import write
 from search_spaces.space import flatten
-from tune.sweep import Arm, Sweep, search_rng, trial_seed
+from tune.sweep import Arm, Sweep, trial_seed
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,7 +31,7 @@ def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:
     """The first `count` configurations of an arm, as it proposes them while nothing has been reported yet."""
     history = History(sweep.levels())
     for number in range(count):
-        config = arm.searcher.suggest(sweep.space, history, search_rng(arm.seed, number))
+        config = arm.searcher.suggest(sweep.space, history, arm.seed)
         if config is None:
             break
         history.add(Trial(number, arm.name, config, trial_seed(arm.seed, number)))

@@ -17,8 +17,11 @@ from search_spaces.space import Space
 class Searcher(Protocol):
     """Reads the history and proposes the next configuration. A pure function of its arguments, but for what it caches."""
 
-    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
-        """The configuration of trial number `len(history)`; None when there is nothing more to try."""
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        """The configuration of trial number `len(history)`; None when there is nothing more to try.
+
+        `seed` is the arm's: randomness comes from `np.random.default_rng([seed, len(history)])`, the same on a resume.
+        """
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,3 @@ class Sweep:
 def trial_seed(seed: int, number: int) -> int:
     """The training seed of trial `number` of an arm with search seed `seed`, in 0 .. 2**32 - 1."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
-def search_rng(seed: int, number: int) -> np.random.Generator:
-    """The generator from which trial `number`'s configuration is drawn: the same on a resume, whatever ran between."""
-    return np.random.default_rng([seed, number])

@@ -1,0 +1,36 @@
+"""The median rule: a trial stops where its best so far is worse than the median of the others at the same epoch.
+
+Golovin et al., "Google Vizier", KDD 2017, section 3.2.1, with the value at the epoch in place of the running average, as Optuna has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+
+from results.history import History, Trial
+from schedulers.asha import cutoff
+from schedulers.decision import GO_ON, Decision
+
+
+@dataclass(frozen=True)
+class Median:
+    """Judges from epoch `grace` on, once `trials` other trials have reported that epoch."""
+
+    grace: Annotated[int, Ge(1)] = 1
+    trials: Annotated[int, Ge(1)] = 5
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return tuple(range(1, epochs + 1))
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        rung = history.rungs[trial.epoch]
+        if trial.epoch < self.grace or trial.epoch == history.levels[-1] or len(rung) <= self.trials or trial.best is None:
+            return GO_ON
+        median = cutoff(rung, trial.loss, 0.5)
+        if median is None or trial.best.loss <= median:
+            return GO_ON
+        values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
+        return Decision(True, f"epoch {trial.epoch}: {values} of {len(rung) - 1}")

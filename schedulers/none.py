@@ -1,0 +1,19 @@
+"""No early stopping: every trial is trained to the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from results.history import History, Trial
+from schedulers.decision import GO_ON, Decision
+
+
+@dataclass(frozen=True)
+class Never:
+    """Stops nothing."""
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return (epochs,)
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        return GO_ON
