@@ -25,6 +25,12 @@ _EXPECTED = {
     "tuple_type": "a list [low, high]",
     "finite_number": "a finite number",
 }
+_LIMITS = {
+    "greater_than_equal": "{ge:g} or more",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "{le:g} or less",
+    "less_than": "less than {lt:g}",
+}
 _SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
 
 
@@ -117,8 +123,8 @@ def _expected(error: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         return str(context["expected"])
-    if kind == "greater_than_equal":
-        return f"{context['ge']:g} or more"
+    if kind in _LIMITS:
+        return _LIMITS[kind].format(**context)
     if kind in ("too_long", "too_short"):
         return f"at {'most' if kind == 'too_long' else 'least'} {context.get('max_length', context.get('min_length'))} values"
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("a valid ")

@@ -65,8 +65,8 @@ class ResourcesSpec(BaseModel):
     """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own."""
 
     model_config = STRICT
-    cpu: Annotated[float, Field(ge=0)] = 1
-    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
+    cpu: Annotated[float, Field(ge=0)] = 1.0
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     workers: Positive = 1
     custom: dict[str, Annotated[float, Field(ge=0)]] = {}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from results.history import Config, History, Trial
 from search_spaces.reader import write
 from search_spaces.space import flatten
+from tune.specify import MOST_CELLS
 from tune.sweep import Arm, Sweep, trial_seed
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 FIRST = 5
 GRID_POINTS = 3
-MOST_CELLS = 1_000_000
 
 
 def preview(sweep: Sweep) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path as FilePath
@@ -16,14 +17,17 @@ from search_spaces.reader import Specification, read
 from search_spaces.spec import NamedSpec
 from tune.sweep import Budget, Confirm, Metric, Resources, Searcher, Sweep
 
+MOST_CELLS = 1_000_000
+"""How large a grid may be."""
+
 Registry = Mapping[str, type[Any]]
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
     """The sweep that a file describes, with `key=value` overrides. Raises SpecificationError, one line, for any mistake in it."""
-    from schedulers import SCHEDULERS  # type: ignore[attr-defined, unused-ignore]
-    from tune.searchers import SEARCHERS  # type: ignore[attr-defined, unused-ignore]
+    from schedulers import SCHEDULERS
+    from tune.searchers import SEARCHERS
 
     said = read(name, overrides)
     content, budget = said.content, said.content.budget
@@ -68,7 +72,20 @@ def _searchers(said: Specification, registry: Registry) -> dict[str, Searcher]:
             count += 1
             taken = f"{name}_{count}"
         searchers[taken] = _choose(said, one, path, registry)
+        _check_grid(said, name, searchers[taken], path)
     return searchers
+
+
+def _check_grid(said: Specification, name: str, searcher: Any, path: Path) -> None:
+    """Refuse a grid that would not fit into memory, for it is shuffled as a whole."""
+    if name != "grid":
+        return
+    count = math.prod(len(param.grid(searcher.points)) for param in said.space.params.values())
+    if count > MOST_CELLS:
+        text = (
+            f"the grid has up to {count:,} cells; at most {MOST_CELLS:,} are tried: write `points: 2` on some parameters, or leave grid out"
+        )
+        raise said.document.error(path, f"searcher grid: {text}")
 
 
 def _wanted(said: Specification, known: Container[str]) -> list[tuple[str | NamedSpec, Path]]:
@@ -92,7 +109,7 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
         raise said.document.error((*path, "name"), f"unknown {path[0]} '{name}'; expected one of {known}{nearest(name, registry)}")
     kind = registry[name]
     given = {} if isinstance(wanted, str) else dict(wanted.model_extra or {})
-    hints, fields = typing.get_type_hints(kind), _options(kind)
+    hints, fields = typing.get_type_hints(kind, include_extras=True), _options(kind)
     for key in given:
         if key not in fields:
             raise said.document.error((*path, key), unknown_key(key, what, fields))
