@@ -1,4 +1,4 @@
-"""When to stop a trial. `SCHEDULERS` maps the name in a YAML file to the class whose fields are its options."""
+"""When to stop. `SCHEDULERS` maps the name in a YAML file to the class whose fields are its options."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""Asynchronous successive halving, in its stopping form.
+"""ASHA, the stopping form: a trial goes on where it is among the best at its rung.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2. In the stopping form, that of Ray Tune and of
-Determined, a trial is judged once at each rung and either dies there or runs on.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2, in the form of Ray Tune and Determined: a trial
+is judged once at each rung, against those that were there before it, and either dies there or runs on; it never waits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt
 
 from results.history import History, Rung, Trial
 from schedulers.decision import GO_ON, Decision
+from schedulers.rungs import geometric, just_reached
 
 PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 
@@ -26,39 +27,38 @@ class Asha:
     eta: Annotated[float, Gt(1)] = 3
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        """The rungs, and the end of the training as the last of them. Counted, not computed by logarithms, which miss the top of 243."""
-        rungs, level = [], float(self.grace)
-        while level < epochs:
-            rungs.append(round(level))
-            level *= self.eta
-        return (*dict.fromkeys(rungs), epochs)
+        return geometric(self.grace, self.eta, epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
-        level = history.level_of(trial.epoch)
-        if level is None or level == history.levels[-1] or not _arrives(trial, level):
+        level = just_reached(trial, history)
+        if level is None or level == history.levels[-1]:
             return GO_ON
         rung = history.rungs[level]
-        bar = cutoff(rung, trial.loss, 1 / self.eta)
-        if bar is None or trial.loss <= bar:
+        bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
+        if math.isfinite(trial.loss) and trial.loss <= bar:
             return GO_ON
         values = f"{history.show(trial.loss)} behind {history.show(bar)}"
         return Decision(True, f"epoch {trial.epoch}: {values} (best {PARTS.get(round(self.eta), f'1/{self.eta:g}')} of {len(rung) - 1})")
 
 
-def _arrives(trial: Trial, level: int) -> bool:
-    """Whether the trial's last report is its first one at this level."""
-    return len(trial.reports) < 2 or trial.reports[-2].epoch < level
+def cutoff(rung: Rung, own: float, worse: float) -> float:
+    """The loss at which a part `worse` of the rung's other trials is worse, interpolated; inf where there are none. `own` is left out.
 
-
-def cutoff(rung: Rung, own: float, part: float) -> float | None:
-    """The loss that the best `part` of the other trials at a rung reached, interpolated linearly; None where there are no others.
-
-    `own` is one of the rung's losses and is left out. An infinite neighbour is not interpolated with: diverged trials lift no bar.
+    Computed on negated losses as numpy.percentile does, to the last bit, so that ties fall as in Ray. An infinite neighbour is not
+    interpolated with: trials that diverged lift no bar.
     """
-    count = len(rung) - 1
-    if count < 1:
-        return None
-    mine = rung.rank(own)
-    place = (count - 1) * part
-    low, high = (rung.losses[i + (i >= mine)] for i in (math.floor(place), math.ceil(place)))
-    return low if math.isinf(high) else low + (high - low) * (place - math.floor(place))
+    others, mine = len(rung) - 1, rung.rank(own)
+    if others < 1:
+        return math.inf
+    place = (others - 1) * (worse * 100 / 100)
+    below = int(place)
+    low, high = (-_without(rung.losses, mine, others - 1 - min(i, others - 1)) for i in (below, below + 1))
+    part = place - below
+    if part == 0.0 or math.isinf(low):
+        return -low if part == 0.0 else -high
+    return -(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
+
+
+def _without(losses: list[float], out: int, index: int) -> float:
+    """The value at `index` of the sorted losses when the one at `out` is left out."""
+    return losses[index + (index >= out)]

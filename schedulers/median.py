@@ -13,6 +13,7 @@ from annotated_types import Ge
 from results.history import History, Trial
 from schedulers.asha import cutoff
 from schedulers.decision import GO_ON, Decision
+from schedulers.rungs import just_reached
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,15 @@ class Median:
     trials: Annotated[int, Ge(1)] = 5
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        return tuple(range(1, epochs + 1))
+        return (*range(self.grace, epochs), epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
-        rung = history.rungs[trial.epoch]
-        if trial.epoch < self.grace or trial.epoch == history.levels[-1] or len(rung) <= self.trials or trial.best is None:
+        level = just_reached(trial, history)
+        if level is None or level == history.levels[-1] or len(history.rungs[level]) <= self.trials or trial.best is None:
             return GO_ON
+        rung = history.rungs[level]
         median = cutoff(rung, trial.loss, 0.5)
-        if median is None or trial.best.loss <= median:
+        if trial.best.loss <= median:
             return GO_ON
         values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
         return Decision(True, f"epoch {trial.epoch}: {values} of {len(rung) - 1}")

@@ -28,16 +28,20 @@ class Grid:
     """
 
     points: Annotated[int, Ge(1)] = 3
-    _cells: dict[tuple[int, int], list[Config]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _listed: dict[int, tuple[Space, list[Config]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _orders: dict[tuple[int, int], list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        cells = self._shuffled(space, seed)
-        return cells[len(history)] if len(history) < len(cells) else None
+        cells = self._cells(space)
+        return cells[self._order(len(cells), seed)[len(history)]] if len(history) < len(cells) else None
 
-    def _shuffled(self, space: Space, seed: int) -> list[Config]:
-        key = (id(space), seed)
-        if key not in self._cells:
-            cells = list(space.grid(self.points))
-            order = np.random.default_rng([seed, len(cells)]).permutation(len(cells))
-            self._cells[key] = [cells[i] for i in order]
-        return self._cells[key]
+    def _cells(self, space: Space) -> list[Config]:
+        """The grid. The space is kept beside it, so that its id stays its own."""
+        if id(space) not in self._listed:
+            self._listed[id(space)] = (space, list(space.grid(self.points)))
+        return self._listed[id(space)][1]
+
+    def _order(self, count: int, seed: int) -> list[int]:
+        if (count, seed) not in self._orders:
+            self._orders[count, seed] = np.random.default_rng([seed, count]).permutation(count).tolist()
+        return self._orders[count, seed]

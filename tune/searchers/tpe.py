@@ -1,94 +1,121 @@
-"""TPE, by hyperopt: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011.
+"""TPE: hyperopt's `tpe.suggest`, asked anew for each trial with what the history says, over points of the unit cube.
 
-hyperopt's `tpe.suggest` is a function of its trials, so its trials are made anew from the history at each call, over the unit cube.
+Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from results.history import Config, History, Trial
+from results.history import Config, History
 from search_spaces.params import Choice
 from search_spaces.space import Space
-from tune.searchers.evidence import ranked
+from tune.searchers.observed import Floats, Observed, observe
 
-MOST_REDRAWS = 20
-"""How often a proposal that breaks a constraint is drawn again before a fair draw is taken instead."""
+MOST_ATTEMPTS = 20
+"""Proposals against the constraints are asked for again this often, then drawn."""
 
 
 @dataclass(frozen=True)
 class Tpe:
-    """`startup` fair draws first; then the candidate, of `candidates`, that is likeliest among the best part and unlikeliest in the rest.
+    """Splits what was observed into good and bad and proposes where good is dense and bad is not.
 
-    `gamma`: the best part is `gamma * sqrt(n)` of n trials.
+    `startup`: random trials before the first proposal. `candidates`: how many draws from the good compete. `gamma`: the good part is
+    `gamma * sqrt(n)` of n trials.
     """
 
-    startup: Annotated[int, Ge(1)] = 10
+    startup: Annotated[int, Ge(1)] = 20
     candidates: Annotated[int, Ge(1)] = 24
     gamma: Annotated[float, Gt(0), Le(1)] = 0.25
+    _domains: dict[int, tuple[Space, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
-        evidence = ranked(history)
-        if len(evidence) < self.startup or not len(space):
+        seen = observe(space, history)
+        if int(seen.known.sum()) < self.startup or not len(space):
             return space.sample(rng)
-        for _ in range(MOST_REDRAWS):
-            config = space.from_unit(self._propose(space, evidence, int(rng.integers(2**31))))
+        trials = _Told(space, seen)
+        for _ in range(MOST_ATTEMPTS):
+            config = space.from_unit(self._ask(space, trials, int(rng.integers(2**31))))
             if space.allows(config):
                 return config
         return space.sample(rng)
 
-    def _propose(self, space: Space, evidence: list[Trial], seed: int) -> Any:
-        logging.getLogger("hyperopt").setLevel(logging.ERROR)
-        from hyperopt import Domain, hp, tpe
+    def _ask(self, space: Space, trials: _Told, seed: int) -> list[float]:
+        from hyperopt import tpe
 
-        labels = {
-            name: hp.randint(name, param.count) if isinstance(param, Choice) else hp.uniform(name, 0.0, 1.0)
-            for name, param in space.params.items()
-        }
-        domain = Domain(lambda values: 0.0, labels)
-        options = {"n_startup_jobs": 1, "n_EI_candidates": self.candidates, "gamma": self.gamma, "verbose": False}
-        [proposal] = tpe.suggest([len(evidence)], domain, _trials(space, evidence), seed, **options)
-        values = proposal["misc"]["vals"]
-        return np.array([_unit(param, values[name][0]) for name, param in space.params.items()])
-
-
-def _unit(param: Any, value: float) -> float:
-    return (int(value) + 0.5) / param.count if isinstance(param, Choice) else float(value)
-
-
-def _trials(space: Space, evidence: list[Trial]) -> Any:
-    """hyperopt's trials. Their losses are ranks: TPE asks for nothing else. An inactive parameter is a label without a value."""
-    from hyperopt import JOB_STATE_DONE, STATUS_OK, trials_from_docs
-
-    docs = []
-    for rank, trial in enumerate(evidence):
-        values = {
-            name: [_value(param, u)] if u == u else []
-            for (name, param), u in zip(space.params.items(), space.to_unit(trial.config), strict=True)
-        }
-        misc = {"tid": rank, "cmd": None, "vals": values, "idxs": {name: [rank] * len(one) for name, one in values.items()}}
-        docs.append(
-            {
-                "tid": rank,
-                "spec": None,
-                "result": {"status": STATUS_OK, "loss": float(rank)},
-                "misc": misc,
-                "state": JOB_STATE_DONE,
-                "owner": None,
-                "book_time": None,
-                "refresh_time": None,
-                "exp_key": None,
-                "version": 0,
-            }
+        documents = tpe.suggest(
+            [len(trials)],
+            self._domain(space),
+            trials,
+            seed,
+            n_startup_jobs=0,
+            n_EI_candidates=self.candidates,
+            gamma=self.gamma,
+            verbose=False,
         )
-    return trials_from_docs(docs, validate=False)
+        values = documents[0]["misc"]["vals"]
+        return [_coordinate(param, values[name][0]) for name, param in space.params.items()]
+
+    def _domain(self, space: Space) -> Any:
+        """hyperopt's form of the unit cube, made once for each space."""
+        if id(space) not in self._domains:
+            from hyperopt import hp
+            from hyperopt.base import Domain
+
+            cube = {
+                name: hp.randint(name, param.count) if isinstance(param, Choice) else hp.uniform(name, 0.0, 1.0)
+                for name, param in space.params.items()
+            }
+            self._domains[id(space)] = (space, Domain(None, cube))
+        return self._domains[id(space)][1]
 
 
-def _value(param: Any, u: float) -> float | int:
-    return min(int(u * param.count), param.count - 1) if isinstance(param, Choice) else float(u)
+class _Told:
+    """What `tpe.suggest` reads of hyperopt's Trials: a document a trial, its loss the rank among all, none for those still pending.
+
+    A rank, because trials stand at different levels: who reached a higher one comes before who did not; within one, the loss counts.
+    """
+
+    def __init__(self, space: Space, seen: Observed) -> None:
+        self.trials = list(_documents(space, seen))
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def new_trial_docs(self, tids: list[int], specs: list[Any], results: list[Any], miscs: list[Any]) -> list[dict[str, Any]]:
+        return [{"misc": misc} for misc in miscs]
+
+
+def ranks(seen: Observed) -> Floats:
+    """0 for the best trial, 1 for the next, ...; inf for those that went wrong or have not reached a level. Shape (trials,)."""
+    order = np.lexsort((seen.loss, -seen.place))
+    score = np.empty(len(order))
+    score[order] = np.arange(len(order))
+    score[~np.isfinite(seen.loss)] = np.inf
+    return score
+
+
+def _documents(space: Space, seen: Observed) -> Iterator[dict[str, Any]]:
+    params = list(space.params.items())
+    score = ranks(seen)
+    for number, row in enumerate(seen.units.tolist()):
+        active = [(name, param, u) for (name, param), u in zip(params, row, strict=True) if u == u]
+        vals: dict[str, list[Any]] = {name: [] for name in space.params}
+        idxs: dict[str, list[int]] = {name: [] for name in space.params}
+        for name, param, u in active:
+            vals[name], idxs[name] = [_hyperopt_value(param, u)], [number]
+        yield {"tid": number, "result": {"loss": float(score[number])}, "misc": {"tid": number, "vals": vals, "idxs": idxs}}
+
+
+def _hyperopt_value(param: Any, u: float) -> float | int:
+    return min(int(u * param.count), param.count - 1) if isinstance(param, Choice) else u
+
+
+def _coordinate(param: Any, value: float) -> float:
+    return (int(value) + 0.5) / param.count if isinstance(param, Choice) else float(value)
