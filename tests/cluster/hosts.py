@@ -1,7 +1,7 @@
-"""Hosts made of namespaces on one Linux machine: each has its own address, disk, processes, host name and sshd. Root only, no container engine.
+"""Hosts made of namespaces on one Linux machine: each has its own address, disk, processes, host name and sshd.
 
-A bridge joins them; nothing leads out of it. `cut` and `heal` take a host's link down and up, `power_off` kills everything on it, `switch_on`
-boots it with an empty disk. `down` removes all of it; with the process that made them the hosts are gone as well, but for the bridge.
+Root only, no container engine. A bridge joins them; nothing leads out of it. `cut` and `heal` take a host's link down and up, `power_off`
+kills everything on it, `switch_on` boots it with an empty disk, `down` removes all of it.
 """
 
 from __future__ import annotations
