@@ -1,7 +1,7 @@
 """Can early stopping be trusted here? Stopped trials that were trained on to the end all the same, against those that were kept.
 
-A scheduler with `audit: 0.1` lets a random tenth of the trials that it would stop go on. The ledger says so with an event
-`{"event": "audited", "trial", "epoch", "reason"}`, which the history keeps in the trial's notes; such a trial counts in no rung after that.
+A scheduler with `audit: 0.1` lets a random tenth of the trials that it would stop go on. The trial's notes then
+hold `audited`: the epoch at which it was to stop, and the reason; it counts in no rung after that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def audit(run: RunFolder) -> dict[str, Any] | None:
     finished = [trial for trial in audited if trial.status == Status.COMPLETED]
     won = sum(_would_have_won(trial, trials) for trial in finished)
     low, high = share_interval(won, len(finished))
-    stopped = sum(trial.status == Status.STOPPED for trial in trials) + len(audited)
+    stopped = sum(trial.status == Status.STOPPED and not trial.notes.get("limited") for trial in trials) + len(audited)
     found = {"audited": len(audited), "finished": len(finished), "stopped": stopped, "won": won, "low": low, "high": high}
     complete = [trial for trial in trials if trial.status == Status.COMPLETED]
     levels = list(run.levels[:-1])

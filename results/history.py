@@ -162,7 +162,7 @@ class History:
         trial.reports.append(report)
         self.epochs += report.epoch - previous
         level = self.level_of(report.epoch)
-        if level is not None and level > previous:
+        if level is not None and level > previous and "audited" not in trial.notes:
             self.rungs[level].add(number, report.loss)
         if trial.best is None or report.loss < trial.best.loss:
             trial.best = report

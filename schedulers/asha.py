@@ -13,6 +13,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 
 from results.history import History, Rung, Trial
+from schedulers.audit import Share, under_audit, verdict
 from schedulers.decision import GO_ON, Decision
 from schedulers.rungs import geometric, just_reached
 
@@ -21,24 +22,29 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 
 @dataclass(frozen=True)
 class Asha:
-    """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it."""
+    """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
+
+    `audit`: this part of the trials that are not is trained to the end all the same.
+    """
 
     grace: Annotated[int, Ge(1)] = 1
     eta: Annotated[float, Gt(1)] = 3
+    audit: Share = 0.0
 
     def levels(self, epochs: int) -> tuple[int, ...]:
         return geometric(self.grace, self.eta, epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         level = just_reached(trial, history)
-        if level is None or level == history.levels[-1]:
+        if level is None or level == history.levels[-1] or under_audit(trial):
             return GO_ON
         rung = history.rungs[level]
         bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= bar:
             return GO_ON
         values = f"{history.show(trial.loss)} behind {history.show(bar)}"
-        return Decision(True, f"epoch {trial.epoch}: {values} (best {PARTS.get(round(self.eta), f'1/{self.eta:g}')} of {len(rung) - 1})")
+        part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
+        return verdict(trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit)
 
 
 def cutoff(rung: Rung, own: float, worse: float) -> float:

@@ -10,10 +10,11 @@ from results.history import History, Trial
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a trial stops, and why, in words that a table can show."""
+    """Whether a trial stops, and why, in words that a table can show. `audited`: it would stop, but goes on to be observed."""
 
     stop: bool = False
     reason: str = ""
+    audited: bool = False
 
 
 GO_ON = Decision()

@@ -12,27 +12,31 @@ from annotated_types import Ge
 
 from results.history import History, Trial
 from schedulers.asha import cutoff
+from schedulers.audit import Share, under_audit, verdict
 from schedulers.decision import GO_ON, Decision
 from schedulers.rungs import just_reached
 
 
 @dataclass(frozen=True)
 class Median:
-    """Judges from epoch `grace` on, once `trials` other trials have reported that epoch."""
+    """Judges from epoch `grace` on, once `trials` other trials have reported that epoch; `audit` as in ASHA."""
 
     grace: Annotated[int, Ge(1)] = 1
     trials: Annotated[int, Ge(1)] = 5
+    audit: Share = 0.0
 
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (*range(self.grace, epochs), epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         level = just_reached(trial, history)
-        if level is None or level == history.levels[-1] or len(history.rungs[level]) <= self.trials or trial.best is None:
+        if level is None or level == history.levels[-1] or trial.best is None or under_audit(trial):
+            return GO_ON
+        if len(history.rungs[level]) <= self.trials:
             return GO_ON
         rung = history.rungs[level]
         median = cutoff(rung, trial.loss, 0.5)
         if trial.best.loss <= median:
             return GO_ON
         values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
-        return Decision(True, f"epoch {trial.epoch}: {values} of {len(rung) - 1}")
+        return verdict(trial, f"epoch {trial.epoch}: {values} of {len(rung) - 1}", self.audit)

@@ -146,6 +146,8 @@ class Loop:
         decision = self.sweep.scheduler.decide(trial, history)
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
+        if decision.audited:
+            self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         if budget.total_epochs is not None and history.epochs >= budget.total_epochs:
             reason = f"epoch {trial.epoch}: the {budget.total_epochs} epochs of {trial.arm} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
@@ -183,7 +185,7 @@ class Loop:
         self._waiting.append(trial)
 
     def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
-        """Keep something about a trial that has ended."""
+        """Keep something about a trial."""
         self._happen({"event": "noted", "trial": trial.id, "notes": dict(notes)})
 
     def _stop(self, trial: Trial, status: Status, reason: str, limited: bool = False) -> Decision:

@@ -1,0 +1,80 @@
+"""Finalists trained again: who they are, and what the retrainings say of the selected score."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results import load
+from results.confirm import confirmations, finalists, optimism, sentences
+from results.ledger import Ledger
+from tests.made_up import Story, write_run
+
+STORIES = [
+    Story("random", [0.7, 0.9], {"lr": 0.1}),
+    Story("grid", [0.9], {"lr": 0.1}),
+    Story("grid", [0.8], {"lr": 0.2}),
+    Story("bohb", [math.nan], {"lr": 9.0}, "diverged"),
+    Story("bohb", [0.6], {"lr": 0.3}),
+]
+
+
+def test_finalists_are_the_best_configurations_each_once(tmp_path: Path) -> None:
+    histories = load(write_run(tmp_path / "run", STORIES)).histories
+    assert [trial.id for trial in finalists(histories, 2)] == ["random-0", "grid-1"]
+    assert [trial.id for trial in finalists(histories, 9)] == ["random-0", "grid-1", "bohb-1"]
+
+
+def confirmed(path: Path, goal: str = "maximize") -> Path:
+    """A run whose best trial gives 0.85 again on average, where 0.9 was selected, and 0.8 on the test split."""
+    folder = write_run(path / "run", STORIES, goal=goal)
+    ledger = Ledger(folder)
+    for seed, noise in enumerate((-0.02, -0.01, 0.0, 0.01, 0.02)):
+        event = {"event": "confirmed", "trial": "random-0", "seed": seed, "epoch": 2, "time": 0.0}
+        ledger.append(event | {"validation": 0.85 + noise, "test": 0.8 + noise})
+    ledger.append({"event": "confirmed", "trial": "grid-1", "seed": 0, "epoch": 1, "validation": 0.82, "test": None, "time": 0.0})
+    ledger.close()
+    return folder
+
+
+def test_the_selected_score_is_held_against_the_retrainings(tmp_path: Path) -> None:
+    first, second = optimism(confirmations(load(confirmed(tmp_path))), maximize=True)
+    assert (first["trial"], first["selected"], first["split"], first["seeds"]) == ("random-0", 0.9, "test", 5)
+    assert first["mean"] == pytest.approx(0.8)
+    assert first["low"] < 0.8 < first["high"]
+    assert first["optimism"] == pytest.approx(0.05)
+    assert (second["split"], second["optimism"]) == ("validation", pytest.approx(-0.02))
+
+
+def test_the_words(tmp_path: Path) -> None:
+    run = load(confirmed(tmp_path))
+    first, second = sentences(confirmations(run), run.maximize, run.metric)
+    assert first.startswith("random-0: acc 0.8 on the test split over 5 fresh seeds (95 % interval ")
+    assert first.endswith("the score it was selected for, 0.9, was optimistic by 0.05")
+    assert second.endswith("was not optimistic (0.02 below what it gives again)")
+
+
+def test_when_less_is_better_optimism_turns_round(tmp_path: Path) -> None:
+    run = load(confirmed(tmp_path, "minimize"))
+    assert optimism(confirmations(run), run.maximize)[0]["optimism"] == pytest.approx(0.15)
+
+
+def test_choosing_the_best_of_many_equal_trials_is_found_to_flatter() -> None:
+    """The truth is 0.9 for all of 50 trials: the best score is above it by luck alone, and the retrainings say by how much."""
+    from results.confirm import Confirmation
+
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(200):
+        selected = float(rng.normal(0.9, 0.01, 50).max())
+        again = tuple(rng.normal(0.9, 0.01, 5).tolist())
+        (row,) = optimism([Confirmation("a-0", selected, again, again)], maximize=True)
+        errors.append(row["optimism"] - (selected - 0.9))
+    assert np.mean(errors) == pytest.approx(0.0, abs=0.002)
+
+
+def test_a_run_without_retrainings(tmp_path: Path) -> None:
+    assert confirmations(load(write_run(tmp_path / "run", STORIES))) == []
