@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ USER_ERRORS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 good, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted, 1 a bug."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser().parse_args(arguments)
+    options.arguments = arguments[1:]
     try:
         code: int = options.verb(options)
     except KeyboardInterrupt:
@@ -119,9 +122,9 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
     assert isinstance(sweep, Sweep)
     stem = Path(options.space).stem
     if options.resume is None:
-        place = folder.new(options.storage, stem, options.name)
+        place = folder.new(options.storage, stem, options.name or sweep.name)
     else:
-        place = options.storage / options.resume if options.resume else folder.latest(options.storage, stem)
+        place = options.storage / options.resume if options.resume else folder.latest(options.storage, sweep.name or stem)
         place = Path(options.resume) if not place.exists() else place
         folder.check_unchanged(place, sweep)
     how = session.Options(Machines(options.address, options.isolate), options.require_gpu, options.retry_failed)
@@ -130,8 +133,18 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
         code = session.run(sweep, place, how, watcher)
     except KeyboardInterrupt:
         code = session.INTERRUPTED
-    finish(place, code, options.json, resume=f"python run_sweep.py --space {options.space} --resume {place.name}")
+    finish(place, code, options.json, _resume_command(options.arguments, place.name))
     return code
+
+
+def _resume_command(arguments: Sequence[str], run: str) -> str:
+    """The command that goes on with a run: as it was started, but for the name."""
+    kept, skip = [], False
+    for word in arguments:
+        if not skip and word.split("=")[0] not in ("--name", "--resume", "--retry-failed"):
+            kept.append(word)
+        skip = not skip and word in ("--name", "--resume")
+    return shlex.join(["python", "run_sweep.py", *kept, "--resume", run])
 
 
 def list_runs(options: argparse.Namespace) -> int:

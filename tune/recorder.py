@@ -9,6 +9,7 @@ from results.history import Event, Trial
 from results.ledger import Ledger
 from results.table import write_tables
 from results.tensorboard import Writer
+from tune.interruption import Interruption
 from tune.loop import Loop
 from tune.screen import Observer
 from tune.sweep import Sweep
@@ -34,7 +35,10 @@ class Recorder:
         return self._ledger.past
 
     def write(self, event: Event) -> None:
-        self._ledger.append(event)
+        try:
+            self._ledger.append(event)
+        except OSError as error:
+            raise Interruption(f"{self._folder} cannot be written: {error.strerror or error}") from error
 
     def applied(self, event: Event, loop: Loop) -> None:
         """Called by the loop after an event changed its histories."""
@@ -54,8 +58,11 @@ class Recorder:
         self._written = time.monotonic()
 
     def close(self, loop: Loop) -> None:
-        self._boards.finish()
-        self.tables(loop)
+        try:
+            self._boards.finish()
+            self.tables(loop)
+        except OSError as error:
+            self.observer.say(f"the tables cannot be written: {error.strerror or error}")
         self.observer.close()
 
     def _board(self, event: Event, trial: Trial) -> None:

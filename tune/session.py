@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +15,9 @@ from types import FrameType
 from results import environment
 from results.ledger import Ledger
 from tune.engine.plan import plan
-from tune.engine.run import Machines, cluster, nodes, train
+from tune.engine.run import Machines, check_alive, cluster, nodes, train
 from tune.folder import write_sweep
+from tune.interruption import Interruption
 from tune.job import job
 from tune.loop import ALIKE, Loop
 from tune.recorder import Recorder
@@ -24,6 +26,7 @@ from tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
 """Exit codes. A sweep that was interrupted goes on with `--resume`."""
+ALIVE_SECONDS = 1.0
 
 
 class SessionError(ValueError):
@@ -61,11 +64,15 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
     try:
         if not loop.done:
             mistake = _train(loop, folder, options, recorder)
+    except Interruption as error:
+        loop.stop(str(error), interrupted=True)
+        recorder.observer.say(f"interrupted: {error}")
     finally:
         recorder.close(loop)
     if mistake:
         raise SessionError(mistake)
-    recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done"})
+    with contextlib.suppress(Interruption):  # the next session does without it
+        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done"})
     return exit_code(loop)
 
 
@@ -75,7 +82,21 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
         for line in planned.lines:
             recorder.observer.say(line)
         jobs = partial(job, loop.sweep, folder, planned.resources.gpu)
-        return train(loop, jobs, planned, lambda: recorder.tick(loop), options.machines.isolate)
+        return train(loop, jobs, planned, _ticker(loop, recorder), options.machines.isolate)
+
+
+def _ticker(loop: Loop, recorder: Recorder) -> Callable[[], None]:
+    """What is done about ten times a second: the screen; and once a second: is Ray alive?"""
+    last = time.monotonic()
+
+    def tick() -> None:
+        nonlocal last
+        recorder.tick(loop)
+        if time.monotonic() - last > ALIVE_SECONDS:
+            last = time.monotonic()
+            check_alive()
+
+    return tick
 
 
 def exit_code(loop: Loop) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from results.history import Trial
 from trainables.attempt import Job
 from tune.engine.plan import Node, Plan, needs
+from tune.interruption import Interruption
 from tune.loop import Loop
 
 SETTINGS = {
@@ -45,6 +46,16 @@ class Machines:
     gpus: int | None = None
 
 
+def check_alive() -> None:
+    """Raise Interruption where a process of this machine's Ray, that nothing can do without, has died."""
+    from ray._private import worker
+
+    node = worker._global_node
+    dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node is not None else set()
+    if dead:
+        raise Interruption(f"Ray's {' and '.join(sorted(dead))} died")
+
+
 @contextmanager
 def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
     """Ray, connected and quiet; what it logs goes to `logs`. Shut down at the end, unless it was running before."""
@@ -60,10 +71,21 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
         _send_logs(logs)  # ray.init took the handler away
     try:
         yield ray
+    except Interruption:
+        _end_processes()
+        raise
     finally:
         if started:
             ray.shutdown()
         _send_logs(None)
+
+
+def _end_processes() -> None:
+    """Kill what is left of this machine's Ray, so that the shutdown waits for nobody."""
+    from ray._private import worker
+
+    if worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def _init(ray: Any, machines: Machines) -> None:
