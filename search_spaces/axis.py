@@ -15,13 +15,15 @@ class Axis:
     """The range [low, high], continuous where `step` is None, else low, low + step, ..., high.
 
     On a log axis the share of a stepped value reaches half a step to either side, so that 1, 2, 3 are as likely as the real numbers that
-    round to them; the outermost shares do not reach zero (or, reversed, one).
+    round to them; the outermost shares do not reach zero (or, reversed, one). `half`: they end at the bounds, as if a number of the
+    range were rounded.
     """
 
     low: float
     high: float
     log: Log = False
     step: float | None = None
+    half: bool = False
 
     @cached_property
     def count(self) -> int:
@@ -43,14 +45,14 @@ class Axis:
 
     def index(self, u: float) -> int:
         """Which value of a stepped range owns u."""
-        if not self.log:
+        if not self.log and not self.half:
             return slot(u, self.count)
         bottom, top = self._ends
         return self._nearest(self._backward(bottom + u * (top - bottom)))
 
     def middle(self, index: int) -> float:
         """The middle of the share of [0, 1] that a value of a stepped range owns."""
-        if not self.log:
+        if not self.log and not self.half:
             return (index + 0.5) / self.count
         assert self.step is not None
         bottom, top = self._ends
@@ -68,12 +70,12 @@ class Axis:
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
-        half = (self.step or 0.0) / 2
+        half = 0.0 if self.half else (self.step or 0.0) / 2
         if self.log == "reverse":
             return self._forward(self.low - half), self._forward(self.high + min(half, (1.0 - self.high) / 2))
         if self.log:
             return self._forward(self.low - min(half, self.low / 2)), self._forward(self.high + half)
-        return self.low, self.high
+        return self._forward(self.low), self._forward(self.high)
 
     def _forward(self, value: float) -> float:
         if self.log == "reverse":

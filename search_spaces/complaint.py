@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from search_spaces.document import Document, Path, SpecificationError, nearest
 from search_spaces.entries import KINDS
@@ -34,9 +34,8 @@ _LIMITS = {
 _SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
 
 
-def complaint(document: Document, error: ValidationError) -> SpecificationError:
-    """The most telling of the errors: an unknown key first, for it is often why another is missing."""
-    errors: list[Any] = list(error.errors(include_url=False))
+def complaint(document: Document, errors: list[Any]) -> SpecificationError:
+    """The most telling of pydantic's errors: an unknown key first, for it is often why another is missing."""
     first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
     path = _path(first["loc"], document.data)
     if first["type"] == "extra_forbidden":
@@ -47,10 +46,18 @@ def complaint(document: Document, error: ValidationError) -> SpecificationError:
             )
         return document.error(path, unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))))
     if first["type"] == "missing":
-        return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}")
+        return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}")
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
     label = f"{where(path, document.data)}: "
     return document.error(path, message(alike, path) if document.place(path) == f"--set {label[:-2]}" else label + message(alike, path))
+
+
+def _elsewhere(document: Document, path: Path, error: Any) -> str:
+    """How to add what a file of another tool does not say."""
+    if not document.dialect:
+        return ""
+    key = ".".join(str(part) for part in (*path, error["loc"][-1]))
+    return f", which {document.dialect} need not say; add it with --set {key}=..."
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> Path:

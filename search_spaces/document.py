@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -30,11 +30,16 @@ class SpecificationError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`."""
+    """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`.
+
+    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know about the translation.
+    """
 
     name: str
     data: Any
     places: Mapping[Path, str]
+    dialect: str = ""
+    notes: tuple[str, ...] = ()
 
     def place(self, path: Path) -> str:
         """Where the part at `path` was written: by a setting inside it, else in the file, else the nearest part around it."""
@@ -72,7 +77,7 @@ def override(document: Document, setting: str) -> Document:
     data, path = _put(document.data, key.split("."), value, place)
     kept = {known: where for known, where in document.places.items() if known[: len(path)] != path}
     new = {path[:length]: place for length in range(1, len(path) + 1) if path[:length] not in kept}
-    return Document(document.name, data, kept | new)
+    return replace(document, data=data, places=kept | new)
 
 
 def nearest(name: object, names: Iterable[str]) -> str:

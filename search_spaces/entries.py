@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param, same
+from search_spaces.params import Choice, Either, Ends, Float, Int, Ordinal, Param, same
 
 Scalar = bool | int | float | str
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -27,6 +27,7 @@ class FloatSpec(BaseModel):
     points: Annotated[Positive | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
     around: Annotated[float | None, Field(description="where good values are believed to lie")] = None
+    ends: Annotated[Ends, Field(description="half: the outermost of stepped values are drawn half as often, as rounding does")] = "full"
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -34,10 +35,12 @@ class FloatSpec(BaseModel):
         check_bounds(*self.bounds, self.log, self.step)
         check_or(self.or_, *self.bounds)
         check_around(self.around, self.param())
+        if self.ends == "half" and self.step is None:
+            raise ValueError("ends: half is for a range with a step")
         return self
 
     def param(self) -> Float | Either:
-        inner = Float(*self.bounds, self.log, self.step, self.points, self.around)
+        inner = Float(*self.bounds, self.log, self.step, self.points, self.around, self.ends)
         return Either(tuple(self.or_), inner) if self.or_ else inner
 
 
@@ -51,6 +54,7 @@ class IntSpec(BaseModel):
     points: Annotated[Positive | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
     around: Annotated[int | None, Field(description="where good values are believed to lie")] = None
+    ends: Annotated[Ends, Field(description="half: the outermost values are drawn half as often, as rounding does")] = "full"
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -61,7 +65,7 @@ class IntSpec(BaseModel):
         return self
 
     def param(self) -> Int | Either:
-        inner = Int(*self.bounds, self.log, self.step, self.points, self.around)
+        inner = Int(*self.bounds, self.log, self.step, self.points, self.around, self.ends)
         return Either(tuple(self.or_), inner) if self.or_ else inner
 
 
@@ -72,16 +76,21 @@ class OrdinalSpec(BaseModel):
     values: Annotated[list[Scalar], Field(alias="ordinal", min_length=1, description="in their order")]
     points: Annotated[Positive | None, Field(description="how many values the grid takes; all where it is not written")] = None
     around: Annotated[Scalar | None, Field(description="which value is believed to be good")] = None
+    weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = None
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
     def _sound(self) -> OrdinalSpec:
         check_distinct(self.values)
         check_around(self.around, self.param())
+        if self.weights is not None:
+            check_weights(self.weights, len(self.values))
+        if self.weights is not None and self.around is not None:
+            raise ValueError("around and weights exclude each other")
         return self
 
     def param(self) -> Ordinal:
-        return Ordinal(tuple(self.values), self.points, self.around)
+        return Ordinal(tuple(self.values), self.points, self.around, None if self.weights is None else tuple(self.weights))
 
 
 class ChoiceSpec(BaseModel):

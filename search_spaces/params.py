@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces.axis import Axis, Log, slot, spread
 
 Scalar = bool | int | float | str
+Ends = Literal["full", "half"]
+"""Whether the outermost of stepped values are drawn as often as the others, or, as rounding does, half as often."""
+
 PRIOR_WIDTH = 0.15
 """The standard deviation of a prior, in the unit interval."""
 PRIOR_SHARE = 0.8
@@ -38,6 +41,7 @@ class Float:
     step: float | None = None
     points: int | None = None
     around: float | None = None
+    ends: Ends = "full"
 
     @cached_property
     def count(self) -> int | None:
@@ -46,7 +50,7 @@ class Float:
 
     @cached_property
     def _axis(self) -> Axis:
-        return Axis(self.low, self.high, self.log, self.step)
+        return Axis(self.low, self.high, self.log, self.step, self.ends == "half")
 
     def from_unit(self, u: float) -> float:
         return self._axis.value(u) if self.step is None else self._stepped(self._axis.index(u))
@@ -89,6 +93,7 @@ class Int:
     step: int = 1
     points: int | None = None
     around: int | None = None
+    ends: Ends = "full"
 
     @cached_property
     def count(self) -> int:
@@ -96,7 +101,7 @@ class Int:
 
     @cached_property
     def _axis(self) -> Axis:
-        return Axis(self.low, self.high, self.log, self.step)
+        return Axis(self.low, self.high, self.log, self.step, self.ends == "half")
 
     def from_unit(self, u: float) -> int:
         return self.low + self.step * self._axis.index(u)
@@ -117,11 +122,12 @@ class Int:
 
 @dataclass(frozen=True)
 class Ordinal:
-    """One of `values`, whose order means something: a model may reason that 64 lies between 32 and 128."""
+    """One of `values`, whose order means something: a model may reason that 64 lies between 32 and 128. `weights`: as of a `Choice`."""
 
     values: tuple[Scalar, ...]
     points: int | None = None
     around: Scalar | None = None
+    weights: tuple[float, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -138,6 +144,8 @@ class Ordinal:
         return [self.values[i] for i in spread(len(self.values), self.points or len(self.values))]
 
     def draw(self, v: float) -> float:
+        if self.weights is not None:
+            return _weighted(v, self.weights)
         return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
@@ -165,10 +173,7 @@ class Choice:
         return list(self.values)
 
     def draw(self, v: float) -> float:
-        if self.weights is None:
-            return v
-        bounds = list(accumulate(self.weights))
-        return (min(bisect_right(bounds, v * bounds[-1]), len(self.values) - 1) + 0.5) / len(self.values)
+        return v if self.weights is None else _weighted(v, self.weights)
 
     def __contains__(self, value: object) -> bool:
         return any(same(value, one) for one in self.values)
@@ -239,7 +244,7 @@ def has_prior(param: Param) -> bool:
     """Whether its values are not drawn evenly."""
     if isinstance(param, Either):
         return has_prior(param.range)
-    return (param.weights if isinstance(param, Choice) else param.around) is not None
+    return getattr(param, "weights", None) is not None or getattr(param, "around", None) is not None
 
 
 def same(a: object, b: object) -> bool:
@@ -249,6 +254,13 @@ def same(a: object, b: object) -> bool:
 
 def _index(values: tuple[Scalar, ...], value: Any) -> int:
     return next(i for i, one in enumerate(values) if same(one, value))
+
+
+def _weighted(v: float, weights: tuple[float, ...]) -> float:
+    """The middle of the share of the value that a uniform v falls to, by weight."""
+    bounds = list(accumulate(weights))
+    last = max(i for i, weight in enumerate(weights) if weight > 0)
+    return (min(bisect_right(bounds, v * bounds[-1]), last) + 0.5) / len(weights)
 
 
 def _near(v: float, centre: float) -> float:

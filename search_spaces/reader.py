@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces import build
+from search_spaces import build, convert
 from search_spaces.complaint import complaint
 from search_spaces.document import Document, SpecificationError, nearest, override, parse
 from search_spaces.space import Space
@@ -31,7 +30,7 @@ class Specification:
 def read(name: str, overrides: Sequence[str] = ()) -> Specification:
     """Read the file of that path, or the one of that name in `search_spaces/`, with `key=value` overrides. Raises SpecificationError."""
     path = find(name)
-    document = parse(text_of(path, name), name)
+    document = convert.translate(parse(text_of(path, name), name), path.parent)
     for setting in overrides:
         document = override(document, setting)
     content = check(document)
@@ -70,19 +69,4 @@ def check(document: Document) -> SweepSpec:
     try:
         return SweepSpec.model_validate(document.data)
     except ValidationError as error:
-        raise complaint(document, error) from None
-
-
-def write(data: Any) -> str:
-    """Plain data as YAML that `read` reads back to the same; innermost collections in one line."""
-    from io import StringIO
-
-    from ruamel.yaml import YAML
-
-    yaml: Any = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.width = 120
-    out = StringIO()
-    yaml.dump(data, out)
-    return out.getvalue()
+        raise complaint(document, list(error.errors(include_url=False))) from None

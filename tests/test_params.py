@@ -138,6 +138,8 @@ def test_weights_say_how_often_a_value_is_drawn_but_not_where_it_lies() -> None:
     assert drawn == {"a": 750, "c": 250}
     assert [param.from_unit(u) for u in (0.1, 0.5, 0.9)] == ["a", "b", "c"]
     assert param.from_unit(param.draw(1.0)) == "c"
+    assert Choice(("a", "b"), weights=(1.0, 0.0)).draw(1.0) == 0.25
+    assert [Ordinal((1, 2, 4), weights=(1.0, 2.0, 1.0)).draw(v) for v in (0.2, 0.3, 0.7, 0.8)] == [1 / 6, 0.5, 0.5, 5 / 6]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from search_spaces.document import parse
 from search_spaces.params import Choice, Either, Float, Int, Ordinal
-from search_spaces.reader import SHIPPED, SpecificationError, read, write
+from search_spaces.reader import SHIPPED, SpecificationError, read
+from search_spaces.writer import write
 
 FILE = """\
 # A comment.

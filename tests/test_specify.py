@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from schedulers import SCHEDULERS
-from search_spaces.reader import SHIPPED, SpecificationError, write
+from search_spaces.reader import SHIPPED, SpecificationError
+from search_spaces.writer import write
 from tune.preview import cells, first, preview
 from tune.searchers import SEARCHERS
 from tune.specify import specify

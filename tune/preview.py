@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from results.history import Config, History, Trial
-from search_spaces.reader import write
 from search_spaces.space import flatten
+from search_spaces.writer import write
 from tune.specify import MOST_CELLS
 from tune.sweep import Arm, Sweep, trial_seed
 

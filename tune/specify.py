@@ -136,17 +136,20 @@ def _option(said: Specification, path: Path, label: str, hint: Any, value: Any) 
 
 
 def _trainable(said: Specification) -> str:
-    """The reference, a file's path made absolute: looked for beside the YAML file, then where the command was given."""
+    """The reference, a file's path made absolute: looked for beside the YAML file, then where the command was given.
+
+    A file without a function is a script that is run as it is.
+    """
     reference = said.content.trainable
-    place, _, function = reference.rpartition(":")
-    if not place or not function.isidentifier():
+    place, colon, function = (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
+    if not place or not (function.isidentifier() or not colon):
         text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
         raise said.document.error(("trainable",), text)
     if not place.endswith(".py"):
         return reference
     for folder in (said.path.resolve().parent, FilePath.cwd()):
         if (folder / place).is_file():
-            return f"{(folder / place).resolve()}:{function}"
+            return f"{(folder / place).resolve()}{colon}{function}"
     raise said.document.error(("trainable",), f"trainable: there is no file '{place}' beside the specification, nor in the current folder")
 
 

@@ -1,0 +1,63 @@
+"""Sweep files of other tools, recognized by their shape and turned into ours; what has no equal is an error, never dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces.convert import determined, katib, nni, template, wandb
+from search_spaces.convert.draft import Draft
+from search_spaces.document import Document, parse
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A format of another tool: what messages call it, whether a file is of it, and how it is taken into a draft."""
+
+    name: str
+    recognize: Callable[[dict[str, Any]], bool]
+    read: Callable[[Draft], None]
+
+
+DIALECTS = (
+    Dialect(katib.NAME, katib.recognize, katib.read),
+    Dialect(determined.NAME, determined.recognize, determined.read),
+    Dialect(wandb.NAME, wandb.recognize, wandb.read),
+    Dialect(nni.NAME, nni.recognize, nni.read),
+    Dialect(nni.SPACE_NAME, nni.recognize_space, nni.read_space),
+    Dialect(template.NAME, template.recognize, template.read),
+)
+
+
+def translate(document: Document, folder: Path) -> Document:
+    """A foreign file as ours, each part with its line in that file; one that is ours (or of no known shape) as it is.
+
+    `folder`: where the file lies, for a search space that it names.
+    """
+    if not isinstance(document.data, dict) or "space" in document.data:
+        return document
+    dialect = next((one for one in DIALECTS if one.recognize(document.data)), None)
+    if dialect is None:
+        return document
+    draft = Draft(document, dialect.name)
+    if dialect.read is nni.read:
+        _named_space(draft, folder)
+    dialect.read(draft)
+    return draft.document()
+
+
+def _named_space(draft: Draft, folder: Path) -> None:
+    """Take the search space that an NNI experiment keeps in a file of its own."""
+    key = next((one for one in ("searchSpaceFile", "searchSpacePath") if one in draft.source.data), None)
+    if key is None:
+        return
+    name = draft.word((key,), draft.source.data[key])
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise draft.error((key,), f"'{name}' cannot be read") from None
+    inner = Draft(parse(text, name), nni.SPACE_NAME)
+    nni.read_space(inner)
+    draft.adopt(inner)

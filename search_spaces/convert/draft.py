@@ -1,0 +1,128 @@
+"""A specification in the making: what a foreign file says, put where ours says it, each part with the line that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from search_spaces.complaint import shown
+from search_spaces.document import Document, Path, SpecificationError, nearest
+
+Handler = Callable[["Draft", Path, Any], None]
+"""Takes the value at a path of the foreign file into the draft."""
+
+
+class Draft:
+    """Collects the keys of our format. `dialect`: what the foreign file is, as messages call it."""
+
+    def __init__(self, source: Document, dialect: str) -> None:
+        self.source = source
+        self.dialect = dialect
+        self.notes: list[str] = []
+        self.data: dict[str, Any] = {}
+        self._places: dict[Path, str] = {(): source.place(())}
+
+    def put(self, target: Path, value: Any, origin: Path) -> None:
+        """Set a key of ours (`("budget", "trials")`) to what was said at `origin` of the foreign file."""
+        place: Any = self.data
+        for i, part in enumerate(target[:-1]):
+            self._places.setdefault(target[: i + 1], self.source.place(origin))
+            place = place.setdefault(part, {})
+        place[target[-1]] = value
+        self._places[target] = self.source.place(origin)
+
+    def adopt(self, other: Draft) -> None:
+        """Take what another draft collected, with its places."""
+        found = other.document()
+        self.data.update(found.data)
+        self._places.update({path: place for path, place in found.places.items() if path})
+        self.notes += found.notes
+
+    def note(self, origin: Path, text: str) -> None:
+        """Something that the reader of the converted file should know."""
+        self.notes.append(f"{self.source.place(origin)}: {text}")
+
+    def error(self, origin: Path, text: str) -> SpecificationError:
+        label = ".".join(str(part) for part in origin)
+        return self.source.error(origin, f"{label}: {text}" if label else text)
+
+    def document(self) -> Document:
+        return Document(self.source.name, self.data, self._places, self.dialect, tuple(self.notes))
+
+    def each(self, path: Path, value: Any, handlers: Mapping[str, Handler]) -> None:
+        """Take every key of the mapping at `path`; one that has no handler is an error, for nothing is dropped."""
+        for key, inner in self.mapping(path, value).items():
+            if key not in handlers:
+                raise self.error((*path, key), f"'{key}' has no equal here{nearest(key, handlers)}")
+            if inner is not None:
+                handlers[key](self, (*path, key), inner)
+
+    def mapping(self, path: Path, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.error(path, f"expected a mapping, got {shown(value)}")
+        return value
+
+    def items(self, path: Path, value: Any) -> list[Any]:
+        if not isinstance(value, list) or not value:
+            raise self.error(path, f"expected a list, got {shown(value)}")
+        return value
+
+    def number(self, path: Path, value: Any, strings: bool = False) -> int | float:
+        """A finite number; where `strings`, also one in quotes."""
+        if strings and isinstance(value, str):
+            value = self._parsed(path, value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+            raise self.error(path, f"expected a number, got {shown(value)}")
+        return value
+
+    def whole(self, path: Path, value: Any, strings: bool = False) -> int:
+        number = self.number(path, value, strings)
+        if number != int(number):
+            raise self.error(path, f"expected a whole number, got {shown(value)}")
+        return int(number)
+
+    def word(self, path: Path, value: Any, known: Iterable[str] = ()) -> str:
+        """A word, one of `known` where there are any."""
+        known = list(known)
+        if not isinstance(value, str):
+            raise self.error(path, f"expected a word, got {shown(value)}")
+        if known and value not in known:
+            raise self.error(path, f"'{value}' has no equal here; expected one of {', '.join(known)}{nearest(value, known)}")
+        return value
+
+    def scalars(self, path: Path, value: Any) -> list[Any]:
+        """A list of plain values."""
+        for i, one in enumerate(self.items(path, value)):
+            if not isinstance(one, bool | int | float | str):
+                raise self.error((*path, i), f"{shown(one)} has no equal here; a value must be a word, a number, true or false")
+        return list(value)
+
+    def _parsed(self, path: Path, text: str) -> int | float:
+        try:
+            return int(text)
+        except ValueError:
+            pass
+        try:
+            return float(text)
+        except ValueError:
+            raise self.error(path, f"expected a number, got {shown(text)}") from None
+
+
+def moved(*target: str | int) -> Handler:
+    """Takes a value as it is."""
+    return lambda draft, path, value: draft.put(target, value, path)
+
+
+def noted(why: str) -> Handler:
+    """Keeps a key as a note: it says nothing about the search."""
+    return lambda draft, path, value: draft.note(path, f"{path[-1]}: {shown(value)} ({why})")
+
+
+def only(*values: Any) -> Handler:
+    """Takes a value that changes nothing here; any other has no equal."""
+
+    def take(draft: Draft, path: Path, value: Any) -> None:
+        if value not in values:
+            raise draft.error(path, f"{shown(value)} has no equal here")
+
+    return take

@@ -1,0 +1,123 @@
+"""Entries of our `space:` section from what other formats say about a range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from search_spaces.convert.draft import Draft
+from search_spaces.document import Path
+
+MOST_LISTED = 64
+"""How many values are written out where the bounds are no multiples of the step."""
+
+MOST_STEPS = 1_000_000
+
+LARGEST = 700.0
+"""The largest natural exponent that is a number."""
+
+
+def tidy(value: float) -> float:
+    """The number without the noise of arithmetic in its last digits."""
+    return float(f"{value:.12g}")
+
+
+def continuous(draft: Draft, path: Path, low: float, high: float, log: bool = False) -> Any:
+    """A float; the constant where both bounds are the same."""
+    low, high = check_order(draft, path, low, high, log)
+    if low == high:
+        return float(low)
+    return {"float": [float(low), float(high)]} | ({"log": True} if log else {})
+
+
+def integers(draft: Draft, path: Path, low: int, high: int, log: bool = False) -> Any:
+    """An int, both bounds included; the constant where they are the same."""
+    check_order(draft, path, low, high, log)
+    if low == high:
+        return low
+    return {"int": [low, high]} | ({"log": True} if log else {})
+
+
+def exponents(draft: Draft, path: Path, low: float, high: float, base: float = math.e) -> tuple[float, float]:
+    """Bounds that a file gives as exponents of `base`, as values."""
+    if base <= 1 or any(abs(one) * math.log(base) > LARGEST for one in (low, high)):
+        raise draft.error(path, f"{base:g} to the power of {low:g} and of {high:g} are no bounds; are these values, not exponents?")
+    return tidy(base**low), tidy(base**high)
+
+
+def check_order(draft: Draft, path: Path, low: float, high: float, log: bool = False) -> tuple[float, float]:
+    if low > high:
+        raise draft.error(path, f"the bounds [{low:g}, {high:g}] are in the wrong order")
+    if log and low <= 0:
+        raise draft.error(path, f"a log range must lie above zero, got the lower bound {low:g}")
+    return low, high
+
+
+def quantized(draft: Draft, path: Path, bounds: tuple[float, float], step: float, log: bool = False, clip: bool = False) -> Any:
+    """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as the rounding gives it.
+
+    `clip`: what is rounded beyond a bound becomes the bound. Whole numbers where the bounds and the step are.
+    """
+    low, high = check_order(draft, path, *bounds, log)
+    if step <= 0:
+        raise draft.error(path, f"q must be above zero, got {step:g}")
+    if (high - low) / step > MOST_STEPS:
+        raise draft.error(path, f"q {step:g} is too small for the range [{low:g}, {high:g}]")
+    whole = all(isinstance(one, int) for one in (*bounds, step))
+    if high > low and all(abs(one / step - round(one / step)) < 1e-9 for one in bounds):
+        kind, number = ("int", int) if whole else ("float", float)
+        return {kind: [number(low), number(high)]} | ({"log": True} if log else {}) | {"step": number(step), "ends": "half"}
+    return _listed(draft, path, _shares((low, high), step, math.log if log else float, clip), whole)
+
+
+def _shares(bounds: tuple[float, float], step: float, axis: Callable[[float], float], clip: bool) -> dict[float, float]:
+    """The values, and how much of the range each collects, measured on the axis on which the draw is even."""
+    low, high = bounds
+    if low == high:
+        return {low if clip else tidy(round(low / step) * step): 1.0}
+    shares: dict[float, float] = {}
+    for k in range(math.floor(low / step), math.ceil(high / step) + 1):
+        bottom, top = max((k - 0.5) * step, low), min((k + 0.5) * step, high)
+        if top > bottom:
+            value = min(max(tidy(k * step), low), high) if clip else tidy(k * step)
+            shares[value] = shares.get(value, 0.0) + axis(top) - axis(bottom)
+    return shares
+
+
+def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -> Any:
+    """The values one by one, with their weights: the bounds are no multiples of the step."""
+    if len(shares) > MOST_LISTED:
+        raise draft.error(path, f"the bounds are no multiples of q, and {len(shares)} values are too many to list; move the bounds")
+    values = [round(value) if whole else float(value) for value in shares]
+    if len(values) == 1:
+        return values[0]
+    smallest = min(shares.values())
+    weights = [tidy(share / smallest) for share in shares.values()]
+    return {"ordinal": values, "weights": [round(one) if abs(one - round(one)) < 1e-9 else one for one in weights]}
+
+
+def every_value(draft: Draft) -> None:
+    """A grid elsewhere takes every value of a stepped range."""
+    for entry in draft.data.get("space", {}).values():
+        stepped = isinstance(entry, dict) and ("int" in entry or "step" in entry)
+        if stepped and "points" not in entry:
+            entry["points"] = _count(entry)
+
+
+def every_cell(draft: Draft) -> None:
+    """A grid elsewhere ends when each cell was tried."""
+    sizes = [_size(entry) for entry in draft.data.get("space", {}).values() if isinstance(entry, dict)]
+    draft.put(("budget", "trials"), math.prod(sizes), ())
+
+
+def _size(entry: dict[str, Any]) -> int:
+    listed = entry.get("choice") or entry.get("ordinal")
+    return len(listed) if listed else min(entry.get("points", 1), _count(entry))
+
+
+def _count(entry: dict[str, Any]) -> int:
+    """How many values a range has; as many as its grid takes where it has no steps."""
+    low, high = entry.get("int") or entry["float"]
+    step = entry.get("step", 1 if "int" in entry else None)
+    return int(entry.get("points", 1)) if step is None else round((high - low) / step) + 1

@@ -1,0 +1,48 @@
+"""`raysweep convert`: a file of another tool, printed as ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces.complaint import complaint
+from search_spaces.convert import DIALECTS, translate
+from search_spaces.document import Document, parse
+from search_spaces.reader import find, text_of
+from search_spaces.spec import SweepSpec
+from search_spaces.writer import write
+
+ORDER = tuple(SweepSpec.model_fields)
+
+
+def convert(name: str) -> str:
+    """The file as our YAML. Comments say what the translation changed, and what the file does not say. Raises SpecificationError."""
+    path = find(name)
+    document = translate(parse(text_of(path, name), name), path.parent)
+    if not document.dialect:
+        known = ", ".join(dialect.name for dialect in DIALECTS)
+        raise document.error((), f"no file of another tool that is known here; expected {known}")
+    missing = _missing(document)
+    notes = [f"Converted from {name}, {document.dialect}.", *document.notes]
+    notes += [f"Still to be said: {', '.join(missing)}."] if missing else []
+    data = {key: document.data[key] for key in ORDER if key in document.data}
+    return "".join(f"# {note}\n" for note in notes) + write(data)
+
+
+def _missing(document: Document) -> list[str]:
+    """The keys that a sweep must have and the file does not say; any other mistake is an error."""
+    errors: list[Any] = []
+    try:
+        SweepSpec.model_validate(document.data)
+    except ValidationError as error:
+        errors = list(error.errors(include_url=False))
+    missing = [".".join(str(part) for part in one["loc"]) for one in errors if one["type"] == "missing"]
+    missing = ["budget.epochs" if key == "budget" else key for key in missing]
+    budget = document.data.get("budget", {})
+    if not any(key in budget for key in ("trials", "total_epochs", "time")):
+        missing.append("budget.trials")
+    others = [one for one in errors if one["type"] != "missing" and one["loc"] != ("budget",)]
+    if others:
+        raise complaint(document, others)
+    return sorted(missing)

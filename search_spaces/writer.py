@@ -1,0 +1,41 @@
+"""Plain data as the YAML of a specification: a line for each key, and one for each parameter of the space."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+
+def write(data: dict[str, Any]) -> str:
+    """YAML that reads back to the same data."""
+    lines = []
+    for key, value in data.items():
+        if key in ("space", "constraints") and value:
+            lines.append(f"{key}:")
+            lines += [f"  {_line(one)}" for one in _items(value)]
+        else:
+            lines.append(_line({key: value}))
+    return "\n".join(lines) + "\n"
+
+
+def _items(value: Any) -> list[Any]:
+    return [{name: entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
+
+
+def _line(value: Any) -> str:
+    """A mapping of one key without its braces, or a list item."""
+    if isinstance(value, dict):
+        return _flow(value)[1:-1]
+    return f"- {_flow([value])[1:-1]}"
+
+
+def _flow(value: Any) -> str:
+    from ruamel.yaml import YAML
+
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = True
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 1_000_000
+    out = StringIO()
+    yaml.dump(value, out)
+    return out.getvalue().strip()
