@@ -6,6 +6,7 @@ is absent from the configuration, and NaN in the unit cube.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,7 +78,7 @@ class Space:
         values = u.tolist() if isinstance(u, np.ndarray) else list(u)
         if len(values) != len(self.params):
             raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
-        return nest(self._decide(lambda name: self.params[name].from_unit(values[self._places[name]])))
+        return self._nest(self._decide(lambda name: self.params[name].from_unit(values[self._places[name]])))
 
     def to_unit(self, config: Config) -> Units:
         """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
@@ -92,10 +93,11 @@ class Space:
     def grid(self, points: int) -> Iterator[Config]:
         """Each distinct configuration of the grid once, the last parameter moving fastest; an inactive one does not multiply it."""
         values = {name: param.grid(points) for name, param in self.params.items()}
-        for flat in self._branches(dict(self.constants), 0, values):
-            config = nest(flat)
-            if self.allows(config):
-                yield config
+        if self.conditions or self.derived:
+            cells = self._branches(dict(self.constants), 0, values)
+        else:
+            cells = ({**self.constants, **dict(zip(values, cell, strict=True))} for cell in itertools.product(*values.values()))
+        yield from (config for config in map(self._nest, cells) if self.allows(config))
 
     def allows(self, config: Config) -> bool:
         """Whether the constraints hold, and every derived value has one."""
@@ -128,6 +130,13 @@ class Space:
     def _priors(self) -> tuple[tuple[int, Param], ...]:
         """The dimensions that are not drawn evenly."""
         return tuple((i, param) for i, param in enumerate(self.params.values()) if has_prior(param))
+
+    @cached_property
+    def _nested(self) -> bool:
+        return any("." in name for name in (*self.constants, *self._order))
+
+    def _nest(self, flat: dict[str, Any]) -> Config:
+        return nest(flat) if self._nested else flat
 
     def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
         """Constants, what `pick` gives for each active parameter, and what is derived from them."""

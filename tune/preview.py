@@ -1,13 +1,16 @@
-"""What `--dry-run` shows: the resolved file, the first configurations of each arm, the number of grid cells. Starts nothing."""
+"""What `--dry-run` shows: the resolved file, the first configurations of each arm, the grid, the constraints, advice. Starts nothing."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from results.history import Config, History, Trial
 from search_spaces.space import flatten
 from search_spaces.writer import write
+from tune.advice import advise
 from tune.specify import MOST_CELLS
 from tune.sweep import Arm, Sweep, trial_seed
 
@@ -16,20 +19,25 @@ if TYPE_CHECKING:
 
 FIRST = 5
 GRID_POINTS = 3
+DRAWS = 2000
+"""Enough to tell the share of draws that pass to within two percent."""
 
 
 def preview(sweep: Sweep) -> Text:
     """Everything that can be known of a sweep before it starts."""
     from rich.text import Text
 
+    shape, count = cells(sweep)
     parts = [write(dict(sweep.resolved)).rstrip()]
     parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm))}" for arm in sweep.arms()]
-    return Text("\n\n".join([*parts, f"# {cells(sweep)}"]))
+    facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
+    facts += [f"advice: {line}" for line in advise(sweep, count)]
+    return Text("\n\n".join([*parts, "\n".join(f"# {fact}" for fact in facts)]))
 
 
 def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:
     """The first `count` configurations of an arm, as it proposes them while nothing has been reported yet."""
-    history = History(sweep.levels())
+    history = History(sweep.levels(), sweep.metric.goal == "maximize")
     for number in range(count):
         config = arm.searcher.suggest(sweep.space, history, arm.seed)
         if config is None:
@@ -39,17 +47,26 @@ def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:
     return [trial.config for trial in history]
 
 
-def cells(sweep: Sweep) -> str:
-    """How many distinct configurations the grid has, and with how many points for each parameter."""
-    searcher = sweep.searchers.get("grid")
-    points = int(getattr(searcher, "points", GRID_POINTS))
+def cells(sweep: Sweep) -> tuple[str, int]:
+    """The number of distinct configurations in the grid, in words with the points of each parameter, and as a number."""
+    points = int(getattr(sweep.searchers.get("grid"), "points", GRID_POINTS))
     sizes = [len(param.grid(points)) for param in sweep.space.params.values()]
     product = math.prod(sizes)
     shape = " x ".join(str(size) for size in sizes)
-    plain = not (sweep.space.conditions or sweep.space.constraints)
-    if plain or product > MOST_CELLS:
-        return f"the grid has {'' if plain else 'at most '}{product:,} cells ({shape})"
-    return f"the grid has {sum(1 for _ in sweep.space.grid(points)):,} cells ({shape}, less what conditions and constraints rule out)"
+    if not (sweep.space.conditions or sweep.space.constraints or sweep.space.derived):
+        return f"{product:,} cells ({shape})", product
+    if product > MOST_CELLS // 10:
+        return f"at most {product:,} cells ({shape})", product
+    count = sum(1 for _ in sweep.space.grid(points))
+    return f"{count:,} cells ({shape}, less what conditions and constraints rule out)", count
+
+
+def _passing(sweep: Sweep) -> list[str]:
+    """What share of draws the constraints let through."""
+    if not sweep.space.constraints:
+        return []
+    share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
+    return [f"{share:.1%} of draws satisfy the constraints"]
 
 
 def _table(configs: list[Config]) -> str:

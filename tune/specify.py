@@ -17,7 +17,7 @@ from search_spaces.reader import Specification, read
 from search_spaces.spec import NamedSpec
 from tune.sweep import Budget, Confirm, Metric, Resources, Searcher, Sweep
 
-MOST_CELLS = 1_000_000
+MOST_CELLS = 100_000
 """How large a grid may be."""
 
 Registry = Mapping[str, type[Any]]
@@ -52,6 +52,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
         keep=None if content.checkpoints.keep == "all" else content.checkpoints.keep,
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
+        notes=said.document.notes,
         resolved=_resolved(said, trainable, searchers, scheduler),
     )
 

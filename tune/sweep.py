@@ -89,7 +89,8 @@ class Sweep:
 
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
     the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
-    ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow).
+    ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
+    how the file of another tool was read.
     """
 
     trainable: str
@@ -109,6 +110,7 @@ class Sweep:
     keep: int | None = None
     confirm: Confirm | None = None
     track: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def arms(self) -> tuple[Arm, ...]:
