@@ -48,6 +48,7 @@ class Comparison:
     metric: str
     maximize: bool
     unit: Unit = "epochs"
+    baseline: str = BASELINE
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -59,8 +60,8 @@ class Comparison:
 
     @cached_property
     def spent(self) -> tuple[float, float]:
-        """The least and the most that an arm has spent."""
-        return self.horizon, max((arm.total for arm in self.arms), default=0.0)
+        """The least and the most that an arm has spent, but for exhausted ones."""
+        return self.horizon, max((arm.total for arm in self.arms if not arm.exhausted), default=self.horizon)
 
     @cached_property
     def places(self) -> Array:

@@ -19,12 +19,16 @@ POINTS = 200
 
 @dataclass(frozen=True)
 class Trace:
-    """One arm. `spent` (ascending) and `loss` (best so far, inf before the first finite one) have a value for each report."""
+    """One arm. `spent` (ascending) and `loss` (best so far, inf before the first finite one) have a value for each report.
+
+    `exhausted`: it had nothing more to try (a grid at its end), and would have stayed where it is.
+    """
 
     label: str
     seed: int
     spent: Array
     loss: Array
+    exhausted: bool = False
 
     @property
     def total(self) -> float:
@@ -61,8 +65,9 @@ def traces(histories: Mapping[str, History], seeds: int, seed: int = 0, unit: Un
 
 
 def horizon(arms: list[Trace]) -> float:
-    """How far all arms can be compared: what the one that spent least has spent."""
-    return min((arm.total for arm in arms), default=0.0)
+    """How far all arms can be compared: what the one that spent least has spent, but for those that were exhausted."""
+    totals = [arm.total for arm in arms if not arm.exhausted]
+    return min(totals) if totals else max((arm.total for arm in arms), default=0.0)
 
 
 def ceiling(arms: list[Trace]) -> float:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import statistics
-from results.compare import BASELINE, LEVEL, Comparison, Pair
+from results.compare import LEVEL, Comparison, Pair
 from results.words import clean, duration, number, plural
 
 HOPELESS = 1000
@@ -42,13 +42,14 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
 
 def equivalents(comparison: Comparison) -> list[str]:
     """How much sooner each searcher was where the baseline ended."""
-    if BASELINE not in comparison.labels:
+    baseline = comparison.baseline
+    if baseline not in comparison.labels:
         return []
     lines = []
     for label in comparison.labels:
-        part = comparison.reached(label, BASELINE) if label != BASELINE else None
+        part = comparison.reached(label, baseline) if label != baseline else None
         if part is not None and part < 1:
-            lines.append(f"{label} reached {BASELINE}'s final value after {part:.0%} of the {comparison.unit}")
+            lines.append(f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}")
     return lines
 
 
@@ -70,8 +71,8 @@ def standings(comparison: Comparison) -> list[dict[str, str]]:
     rows = []
     for label in sorted(comparison.labels, key=lambda one: float(comparison.finals[one].mean())):
         finals, part = comparison.finals[label], None
-        if BASELINE in comparison.labels and label != BASELINE:
-            part = comparison.reached(label, BASELINE)
+        if comparison.baseline in comparison.labels and label != comparison.baseline:
+            part = comparison.reached(label, comparison.baseline)
         rows.append(
             {
                 "searcher": label,
@@ -80,7 +81,7 @@ def standings(comparison: Comparison) -> list[dict[str, str]]:
                 _spread_name(comparison): spread(finals, comparison),
                 "regret": number(float(comparison.regrets[label].mean()), 3),
                 "P(best)": f"{chances[label]:.0%}" if label in chances else "–",
-                f"{BASELINE}'s end at": "–" if part is None else f"{part:.0%}",
+                f"{comparison.baseline}'s end at": "–" if part is None else f"{part:.0%}",
             }
         )
     return rows

@@ -1,0 +1,220 @@
+"""Record and replay: recorded configurations answer with their own curves, others with a surrogate whose error is told."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from results import RunError, RunFolder, load
+from results.history import Config, Event, History
+from results.ledger import Ledger
+from results.verdict import tables
+from tests.made_up import write_run
+from tune.contest import Contest, play, play_arm
+from tune.loop import Loop
+from tune.record import Recorded, overrides, recorded
+from tune.simulate import Epoch, simulate
+from tune.specify import specify
+from tune.surrogate import Forest, Nearest, cross_validated
+
+SPACE = {"lr": {"float": [1e-4, 1.0], "log": True}, "width": {"int": [8, 64]}, "optimizer": {"choice": ["sgd", "adam"]}}
+EPOCHS = 9
+
+
+def training(config: Config, seed: int) -> Iterator[Epoch]:
+    """The accuracy depends on the learning rate, a little on the width, and on the seed; adam learns sooner."""
+    noise = np.random.default_rng(seed).normal(0, 0.003, EPOCHS)
+    top = 0.98 - 0.06 * (math.log10(config["lr"]) + 2) ** 2 - 0.001 * (64 - config["width"])
+    for epoch in range(1, EPOCHS + 1):
+        speed = 1.0 if config["optimizer"] == "adam" else 0.4
+        yield {"acc": max(0.0, top * (1 - math.exp(-speed * epoch))) + noise[epoch - 1]}, 0.5 + config["width"] / 64
+
+
+class Writing:
+    """Writes a simulation's events to a ledger, as a session does."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def write(self, event: Event) -> None:
+        self._ledger.append(event)
+
+    def applied(self, event: Event, loop: Loop) -> None:
+        pass
+
+
+def run_of(folder: Path, searcher: str = "random", scheduler: str = "none", trials: int = 60) -> RunFolder:
+    """A run folder as a real sweep over `training` would leave it."""
+    write_run(folder, [], epochs=EPOCHS, budget={"trials": trials, "epochs": EPOCHS}, space=SPACE, searcher=searcher, scheduler=scheduler)
+    ledger = Ledger(folder)
+    simulate(specify(str(folder / "sweep.yaml")), training, 1, Writing(ledger))
+    ledger.close()
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_of(tmp_path_factory.mktemp("runs") / "record", trials=120)
+
+
+def known(run: RunFolder, nearest: bool = False) -> Recorded:
+    return recorded(run, specify(str(run.path / "sweep.yaml")), nearest)
+
+
+def outcomes(history: History) -> list[Any]:
+    """All that two runs of one sweep must agree in."""
+    return [
+        (trial.config, trial.seed, str(trial.status), trial.reason, [(one.epoch, one.loss, dict(one.metrics)) for one in trial.reports])
+        for trial in history
+    ]
+
+
+@pytest.mark.parametrize("scheduler", ["none", "asha", "median"])
+@pytest.mark.parametrize("searcher", ["grid", "random", "tpe", "bohb"])
+def test_a_replay_with_one_worker_is_the_run_itself(tmp_path: Path, searcher: str, scheduler: str) -> None:
+    run = run_of(tmp_path / "run", searcher, scheduler, trials=30)
+    sweep = specify(str(run.path / "sweep.yaml"))
+    again = simulate(sweep, known(run).curve, workers=1)
+    assert outcomes(again.histories[searcher]) == outcomes(run.histories[searcher])
+
+
+@pytest.mark.ray
+def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any) -> None:
+    """One worker, ASHA, and a train function whose numbers depend on the configuration alone."""
+    from tune.screen import Lines
+    from tune.session import Options, run
+
+    text = """
+    trainable: tests.trainables:bowl
+    metric: {name: loss, goal: minimize}
+    searcher: bohb
+    scheduler: {name: asha, grace: 1, eta: 2}
+    budget: {trials: 12, epochs: 4}
+    parallel: 1
+    space: {x: {float: [0.0, 1.0]}}
+    """
+    (tmp_path / "live.yaml").write_text(textwrap.dedent(text))
+    sweep = specify(str(tmp_path / "live.yaml"))
+    with open(tmp_path / "lines", "w") as out:
+        assert run(sweep, tmp_path / "live", Options(), Lines(out)) == 0
+    live = load(tmp_path / "live")
+    again = simulate(sweep, recorded(live, sweep).curve, workers=1)
+    assert len(live.histories["bohb"]) == 12
+    assert outcomes(again.histories["bohb"]) == outcomes(live.histories["bohb"])
+
+
+def test_a_recorded_configuration_answers_with_its_own_curve(record: RunFolder) -> None:
+    trial = record.histories["random"][7]
+    curve = [metrics["acc"] for metrics, _ in known(record).curve(trial.config, seed=99)]
+    assert curve == [report.metrics["acc"] for report in trial.reports]
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+def test_others_are_answered_about_right(record: RunFolder, nearest: bool) -> None:
+    recording, rng = known(record, nearest), np.random.default_rng(1)
+    configs = [recording.space.sample(rng) for _ in range(40)]
+    truth = [[metrics["acc"] for metrics, _ in training(config, 0)][-1] for config in configs]
+    answers = [[metrics["acc"] for metrics, _ in recording.curve(config, 0)] for config in configs]
+    errors = np.abs(np.array([curve[-1] for curve in answers]) - truth)
+    assert [len(curve) for curve in answers] == [EPOCHS] * 40
+    assert errors.mean() < 0.06
+    assert recording.error.mean == pytest.approx(errors.mean(), abs=0.03)
+    assert recording.error.rank > 0.8
+
+
+def test_the_error_is_told_in_words(record: RunFolder) -> None:
+    text = known(record).describe()
+    assert text.startswith("120 recorded curves; between them a surrogate (random forest) answers: acc off by 0.0")
+    assert "cross-validated" in text
+
+
+def test_a_surrogate_of_noise_is_found_to_be_worthless() -> None:
+    rng = np.random.default_rng(0)
+    error = cross_validated(rng.random((80, 3)), rng.random((80, 6)), nearest=False)
+    assert abs(error.rank) < 0.4
+
+
+def test_a_forest_walks_as_scikit_learn_does() -> None:
+    from sklearn.ensemble import RandomForestRegressor
+
+    rng = np.random.default_rng(0)
+    points, curves = rng.random((60, 4)), np.sort(rng.random((60, 5)), axis=1)
+    forest = Forest(points, curves)
+    reference = RandomForestRegressor(48, min_samples_leaf=2, max_features=0.7, random_state=0)
+    ranks = np.hstack(
+        [np.argsort(np.argsort(part.ravel())).reshape(part.shape) / (part.size - 1) for part in (curves[:, :-1], curves[:, -1:])]
+    )
+    expected = reference.fit(points, ranks).predict(points[:5])
+    assert np.array([forest._trees.predict(point) for point in points[:5]]) == pytest.approx(expected)
+
+
+def test_divergence_is_the_worst_that_was_seen() -> None:
+    points = np.linspace(0, 1, 40)[:, None]
+    curves = np.hstack([np.where(points > 0.5, math.inf, points), np.ones((40, 1))])
+    forest = Forest(points, curves)
+    assert forest.curve(np.array([0.9]))[0] == pytest.approx(points[points <= 0.5].max())
+    assert math.isinf(Nearest(points, curves).curve(np.array([0.9]))[0])
+
+
+def test_an_absent_parameter_is_far_from_a_present_one() -> None:
+    points = np.array([[0.5, np.nan], [0.5, 0.0]])
+    nearest = Nearest(points, np.array([[1.0, 1.0], [2.0, 1.0]]))
+    assert nearest.curve(np.array([0.9, np.nan]))[0] == 1.0
+    assert nearest.curve(np.array([0.9, 0.9]))[0] == 2.0
+
+
+def test_too_few_curves_are_one_line(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", trials=4)
+    config = {"lr": 0.5, "width": 8, "optimizer": "sgd"}
+    with pytest.raises(RunError, match="4 curves were trained to their end; it takes 10"):
+        list(known(run).curve(config, 0))
+    with pytest.raises(RunError, match="nothing was recorded yet"):
+        known(load(write_run(tmp_path / "empty", [], epochs=3, budget={"trials": 3, "epochs": 3}, space=SPACE)))
+
+
+def test_recording_is_random_search_that_nothing_stops(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [], budget={"total_epochs": 90, "epochs": 9}, space=SPACE, seeds=5, searcher=["grid", "bohb"])
+    sweep = specify(str(folder / "sweep.yaml"), overrides(200))
+    assert [type(one).__name__ for one in sweep.searchers.values()] == ["Random"]
+    assert (type(sweep.scheduler).__name__, sweep.seeds, sweep.budget.trials, sweep.budget.total_epochs) == ("Never", 1, 200, None)
+
+
+def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunFolder) -> None:
+    contest = Contest(("grid", "random"), ("none",), seeds=2, total_epochs=400)
+    arms = [play_arm(record.path, contest, searcher, "none", seed) for searcher in contest.searchers for seed in range(2)]
+    assert [arm.label for arm in arms] == ["grid", "grid", "random", "random"]
+    assert [arm.exhausted for arm in arms] == [True, True, False, False]
+    assert all(400 <= arm.total < 400 + contest.workers for arm in arms[2:])
+    assert arms[2].seed != arms[3].seed
+
+
+def test_the_contest_finds_that_stopping_early_pays(record: RunFolder) -> None:
+    played = play(record, Contest(("random",), ("none", "asha"), seeds=10, total_epochs=120), processes=1)
+    assert played.comparison.labels == ("random + none", "random + asha")
+    (pair,) = played.comparison.pairs
+    assert (pair.better, pair.detected) == ("random + asha", True)
+    assert played.comparison.reached("random + asha", "random + none") is not None
+    assert "acc off by" in played.answers
+    assert tables(played.comparison) is not None
+
+
+@pytest.mark.slow
+def test_processes_play_the_same_arms(record: RunFolder) -> None:
+    contest, seen = Contest(("random", "tpe"), ("asha",), seeds=2, total_epochs=60), []
+    one, two = (play(record, contest, processes, lambda done, total: seen.append((done, total))) for processes in (1, 2))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
+    for a, b in zip(one.comparison.arms, two.comparison.arms, strict=True):
+        assert (a.label, a.seed, a.loss.tolist()) == (b.label, b.seed, b.loss.tolist())
+
+
+def test_an_unknown_name_is_one_line(record: RunFolder) -> None:
+    from search_spaces.document import SpecificationError
+
+    with pytest.raises(SpecificationError, match="unknown searcher 'bobh'"):
+        play(record, Contest(("bobh",), ("asha",)), processes=1)
