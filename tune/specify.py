@@ -110,7 +110,7 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
         raise said.document.error((*path, "name"), f"unknown {path[0]} '{name}'; expected one of {known}{nearest(name, registry)}")
     kind = registry[name]
     given = {} if isinstance(wanted, str) else dict(wanted.model_extra or {})
-    hints, fields = typing.get_type_hints(kind, include_extras=True), _options(kind)
+    hints, fields = typing.get_type_hints(kind, include_extras=True), options_of(kind)
     for key in given:
         if key not in fields:
             raise said.document.error((*path, key), unknown_key(key, what, fields))
@@ -124,7 +124,8 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
         raise said.document.error(path, f"{what}: {error}") from None
 
 
-def _options(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+def options_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a searcher or scheduler that a file may set."""
     return {field.name: field for field in dataclasses.fields(kind) if field.init and not field.name.startswith("_")}
 
 
@@ -169,5 +170,5 @@ def _resolved(said: Specification, trainable: str, searchers: Mapping[str, Searc
 
 
 def _plain(name: str, thing: Any) -> dict[str, Any]:
-    options = {key: getattr(thing, key) for key in _options(type(thing))}
+    options = {key: getattr(thing, key) for key in options_of(type(thing))}
     return {"name": name} | {key: list(value) if isinstance(value, tuple) else value for key, value in options.items() if value is not None}
