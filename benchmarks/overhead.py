@@ -1,0 +1,135 @@
+"""What a trial costs beyond its training: plain Ray Tune, raysweep, and the bare training, side by side in one call.
+
+    python benchmarks/overhead.py [--trials 60] [--cores 2]
+
+The same short trials three times: by a loop without any service, divided by the cores; by Ray Tune as its documentation shows it (a function
+trainable, ASHAScheduler, defaults); by a raysweep sweep with ASHA, its ledger, tables and TensorBoard files. Start-up, until the first report, is
+counted apart. Each runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SWEEP = """\
+trainable: {task}:train
+metric: {{name: loss, goal: minimize}}
+searcher: random
+scheduler: {{name: asha, grace: 1, eta: 4}}
+budget: {{trials: {trials}, epochs: 3}}
+parallel: {cores}
+space:
+  lr: {{float: [1e-3, 1e-1], log: true}}
+  marks: {marks}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", choices=("bare", "plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps({"bare": bare, "plain": plain, "ours": ours}[options.only](options.folder, options.trials, options.cores)))
+        return
+    figures = {name: measured(name, options.trials, options.cores) for name in ("bare", "plain", "ours")}
+    table(figures, options.trials, options.cores)
+
+
+def measured(name: str, trials: int, cores: int) -> dict[str, float]:
+    """One of the three in a fresh process: seconds of `startup`, and of the `rest`."""
+    with tempfile.TemporaryDirectory(prefix="raysweep-overhead-") as folder:
+        command = [sys.executable, __file__, "--only", name, "--folder", folder, "--trials", str(trials), "--cores", str(cores)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{name} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+def bare(folder: Path, trials: int, cores: int) -> dict[str, float]:
+    """The training alone, on one thread as in a trial, divided by the cores."""
+    import torch
+
+    from benchmarks.overhead_task import epochs
+
+    torch.set_num_threads(1)
+    list(epochs({"lr": 0.01}))
+    began = time.time()
+    for _ in range(trials):
+        list(epochs({"lr": 0.01}))
+    return {"startup": 0.0, "rest": (time.time() - began) / cores}
+
+
+def plain(folder: Path, trials: int, cores: int) -> dict[str, float]:
+    """Ray Tune with its defaults."""
+    began = time.time()
+    with contextlib.redirect_stdout(sys.stderr):
+        import ray
+        from ray import tune
+
+        from benchmarks.overhead_task import plain as trainable
+
+        path = folder / "marks"
+        ray.init(num_cpus=cores, include_dashboard=False, address="local")
+        tune.Tuner(
+            trainable,
+            param_space={"lr": tune.loguniform(1e-3, 1e-1), "marks": str(path)},
+            tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials, scheduler=tune.schedulers.ASHAScheduler()),
+            run_config=tune.RunConfig(storage_path=str(folder)),
+        ).fit()
+        ended = time.time()
+        ray.shutdown()
+    return split(path, began, ended, trials)
+
+
+def ours(folder: Path, trials: int, cores: int) -> dict[str, float]:
+    """The same trials as a sweep."""
+    path, sweep = folder / "marks", folder / "sweep.yaml"
+    task = ROOT / "benchmarks" / "overhead_task.py"
+    sweep.write_text(SWEEP.format(task=task, trials=trials, cores=cores, marks=path))
+    began = time.time()
+    command = [sys.executable, str(ROOT / "run_sweep.py"), "--space", str(sweep), "--storage", str(folder), "--name", "ours"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    from results.ledger import read
+
+    return split(path, began, read(folder / "ours")[-1]["time"], trials)
+
+
+def split(path: Path, began: float, ended: float, trials: int) -> dict[str, float]:
+    from benchmarks.overhead_task import EPOCHS, marks
+
+    times = marks(path)
+    if len(times) != trials * EPOCHS:
+        raise SystemExit(f"{len(times)} reports instead of {trials * EPOCHS}: the systems did not train the same")
+    return {"startup": times[0] - began, "rest": ended - times[0]}
+
+
+def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None:
+    bare_seconds = figures["bare"]["rest"]
+    print(f"{trials} trials of 3 epochs, {cores} at once; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{'':<34}{'start-up':>10}{'the rest':>10}{'overhead per trial':>20}")
+    overheads = {}
+    for name, label in (("bare", "bare training / cores"), ("plain", "Ray Tune as documented"), ("ours", "raysweep")):
+        rest = figures[name]["rest"]
+        overheads[name] = (rest - bare_seconds) / trials
+        print(f"{label:<34}{figures[name]['startup']:>8.1f} s{rest:>8.1f} s{1000 * overheads[name]:>17.0f} ms")
+    print(f"overhead of plain Ray / overhead of raysweep: {overheads['plain'] / overheads['ours']:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A multilayer perceptron for images. On `digits`, with one thread, an epoch takes about 0.03 s.
+
+Tuned: `lr`, `layers`, `width`, `dropout`, `batch_size`, `optimizer` (sgd, adam), `momentum` (of sgd), `weight_decay`. Constants: `data`
+(digits, mnist, fashion_mnist, cifar10), `train_size`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from torch import nn
+
+from trainables.data import load
+from trainables.run import Run
+from trainables.supervised import optimizer_of, score, train_epoch
+
+
+def build(config: dict[str, Any]) -> nn.Module:
+    """The untrained network: `layers` hidden layers of `width`, with `dropout` after each."""
+    data = load(config["data"], config.get("train_size"))
+    channels, height, width = data.shape
+    sizes = [channels * height * width] + [config["width"]] * config["layers"]
+    hidden: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        hidden += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.get("dropout", 0.0))]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], data.classes))
+
+
+def train(config: dict[str, Any], run: Run) -> None:
+    """Train, and report after each epoch."""
+    data = load(config["data"], config.get("train_size"))
+    model = build(config).to(run.device)
+    optimizer = optimizer_of(config, model)
+    for _ in run.epochs(model=model, optimizer=optimizer):
+        train_loss = train_epoch(model, optimizer, data.train, config["batch_size"], run.accumulation, run.device)
+        run.report(train_loss=train_loss, **evaluate(config, model))
+
+
+def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
+    """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
+    device = str(next(model.parameters()).device)
+    loss, accuracy = score(model, load(config["data"], config.get("train_size")).split(split), device)
+    prefix = "val" if split == "validation" else split
+    return {f"{prefix}_loss": loss, f"{prefix}_accuracy": accuracy}
