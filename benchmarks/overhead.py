@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py [--trials 60] [--cores 2]
 
-The same short trials three times: by a loop without any service, divided by the cores; by Ray Tune as its documentation shows it (a function
-trainable, ASHAScheduler, defaults); by a raysweep sweep with ASHA, its ledger, tables and TensorBoard files. Start-up, until the first report, is
-counted apart. Each runs in a process of its own.
+The same short trials three times: by a loop without any service, divided by the cores; by Ray Tune as its documentation shows it (a
+function trainable, ASHAScheduler, defaults); by a raysweep sweep with ASHA, its ledger, tables and TensorBoard files. Start-up, until the
+first report, is counted apart. Each runs in a process of its own.
 """
 
 from __future__ import annotations

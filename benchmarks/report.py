@@ -47,7 +47,11 @@ def large_run(folder: Path, trials: int, epochs: int) -> Path:
 
 
 def trial_events(arm: str, number: int, start: float, epochs: int, rng: np.random.Generator) -> list[Event]:
-    config = {"lr": float(10 ** rng.uniform(-4, 0)), "width": int(rng.integers(8, 257)), "dropout": float(rng.uniform(0, 0.6))}
+    config: dict[str, Any] = {
+        "lr": float(10 ** rng.uniform(-4, 0)),
+        "width": int(rng.integers(8, 257)),
+        "dropout": float(rng.uniform(0, 0.6)),
+    }
     config |= {"weight_decay": float(10 ** rng.uniform(-6, -2)), "optimizer": str(rng.choice(["sgd", "adam"]))}
     top, name = 0.98 - 0.05 * abs(math.log10(config["lr"]) + 2), f"{arm}-{number}"
     events: list[Event] = [
@@ -89,9 +93,8 @@ def main() -> None:
         seconds = time.perf_counter() - began
         size = page.stat().st_size / 1e6
         usable, rest = opened(page, f"{name}/profile")
-    print(
-        f"{trials:,} trials of {epochs} epochs: {size:.1f} MB written in {seconds:.1f} s, usable in {usable:.1f} s, all plots {rest:.1f} s more"
-    )
+    written = f"{trials:,} trials of {epochs} epochs: {size:.1f} MB written in {seconds:.1f} s"
+    print(f"{written}, usable in {usable:.1f} s, all plots {rest:.1f} s more")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +11,8 @@ from results.compare import LEVEL, Comparison, Pair
 from results.words import clean, duration, number, plural
 
 HOPELESS = 1000
+FEW = 4
+"""Up to so many searchers, each pair gets its sentence."""
 UNEVEN = 1.05
 
 
@@ -22,10 +23,9 @@ def verdict(comparison: Comparison) -> list[str]:
         return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
     seeds = min(len(values) for values in comparison.finals.values())
     if seeds < 2:
-        leader = comparison.labels[int(np.argmin([comparison.finals[label].mean() for label in comparison.labels]))]
-        said = [f"{leader} is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
+        said = [f"{leader(comparison)} is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
     else:
-        said = [sentence(pair, comparison) for pair in comparison.pairs]
+        said = [sentence(pair, comparison) for pair in comparison.pairs] if len(comparison.labels) <= FEW else about_leader(comparison)
     return [*said, *equivalents(comparison), *lines]
 
 
@@ -40,17 +40,43 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     return f"no detectable difference between {pair.better} and {pair.worse}: {values[0]} against {values[1]} ({how}); {_needed(pair)}"
 
 
+def about_leader(comparison: Comparison) -> list[str]:
+    """Many searchers: whom the one with the best mean is better than, and from whom it cannot be told apart."""
+    name, pairs = leader(comparison), leaders(comparison)
+    surely, perhaps = [pair for pair in pairs if pair.detected], [pair for pair in pairs if not pair.detected]
+    mean = number(value(float(comparison.finals[name].mean()), comparison))
+    how = f"{plural(max((pair.seeds for pair in pairs), default=0), 'seed')}{_holm(comparison)}"
+    lines = []
+    if surely:
+        least = number(max(pair.p for pair in surely if pair.p is not None), 2)
+        lines.append(f"{name} is better, with {mean}, than {_named(surely, comparison)} (p ≤ {least}, {how})")
+    if perhaps:
+        lines.append(f"{name} ({mean}) cannot be told from {_named(perhaps, comparison, needed=True)} ({how})")
+    return lines
+
+
+def leader(comparison: Comparison) -> str:
+    """The searcher with the best mean."""
+    return min(comparison.labels, key=lambda label: float(comparison.finals[label].mean()))
+
+
+def leaders(comparison: Comparison) -> list[Pair]:
+    """The pairs of the leader, the best of the others first."""
+    mine = [pair for pair in comparison.pairs if leader(comparison) in (pair.better, pair.worse)]
+    return sorted(mine, key=lambda pair: pair.difference)
+
+
 def equivalents(comparison: Comparison) -> list[str]:
     """How much sooner each searcher was where the baseline ended."""
     baseline = comparison.baseline
     if baseline not in comparison.labels:
         return []
-    lines = []
-    for label in comparison.labels:
-        part = comparison.reached(label, baseline) if label != baseline else None
-        if part is not None and part < 1:
-            lines.append(f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}")
-    return lines
+    parts = {label: comparison.reached(label, baseline) for label in comparison.labels if label != baseline}
+    sooner = sorted((part, label) for label, part in parts.items() if part is not None and part < 1)
+    if len(sooner) > FEW:
+        said = ", ".join(f"{part:.0%} by {label}" for part, label in sooner)
+        return [f"{baseline}'s final value was reached after {said} of the {comparison.unit}"]
+    return [f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}" for part, label in sooner]
 
 
 def value(loss: float, comparison: Comparison) -> float:
@@ -99,7 +125,7 @@ def tables(comparison: Comparison) -> RenderableType:
     """`raysweep compare`: the standings, the tests, and the verdict."""
     head = Text(f"at {amount(comparison.horizon, comparison)} for each arm", style="dim")
     parts: list[RenderableType] = [_grid(standings(comparison)), head]
-    tested = [pair for pair in comparison.pairs if pair.test]
+    tested = [pair for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison)) if pair.test]
     if tested:
         parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested])]
     return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
@@ -130,6 +156,17 @@ def _grid(rows: list[dict[str, str]]) -> Table:
 def _spread_name(comparison: Comparison) -> str:
     fewest = min(len(values) for values in comparison.finals.values())
     return "95 % interval" if fewest >= statistics.FEWEST else "range"
+
+
+def _named(pairs: list[Pair], comparison: Comparison, needed: bool = False) -> str:
+    """The others of the leader's pairs with their means, and the seeds it would take to tell them apart."""
+    name, words = leader(comparison), []
+    for pair in pairs:
+        other = pair.worse if pair.better == name else pair.better
+        mean = number(value(float(comparison.finals[other].mean()), comparison))
+        seeds = f", about {pair.more_seeds:,} more seeds" if needed and pair.more_seeds and pair.more_seeds <= HOPELESS else ""
+        words.append(f"{other} ({mean}{seeds})")
+    return ", ".join(words)
 
 
 def _holm(comparison: Comparison) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
 
-def write(data: dict[str, Any]) -> str:
+def write(data: Mapping[str, Any]) -> str:
     """YAML that reads back to the same data."""
     lines = []
     for key, value in data.items():

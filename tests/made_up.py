@@ -31,7 +31,8 @@ def write_run(folder: Path, stories: list[Story], *, goal: str = "maximize", see
     folder.mkdir(parents=True, exist_ok=True)
     content = {"trainable": "trainables.cnn:train", "metric": {"name": "acc", "goal": goal}, "seed": 7, "seeds": seeds}
     YAML(typ="safe", pure=True).dump(content | {"budget": {"epochs": epochs}, "space": {}} | sweep, folder / "sweep.yaml")
-    ledger, clock, counts = Ledger(folder), BEGAN, {}
+    ledger, clock = Ledger(folder), BEGAN
+    counts: dict[str, int] = {}
     for story in stories:
         number = counts[story.arm] = counts.get(story.arm, -1) + 1
         name = f"{story.arm}-{number}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ def arms(seeds: int, length: int = 20, **ends: Callable[[np.random.Generator], f
     rng = np.random.default_rng(seeds)
     made = [arm(label, seed, list(np.linspace(1.0, end(rng), length))) for seed in range(seeds) for label, end in ends.items()]
     return Comparison(tuple(made), "loss", False)
+
+
+def noisy(end: float, rng: np.random.Generator) -> float:
+    return float(rng.normal(end, 0.01))
 
 
 def test_a_trace_is_the_best_so_far_against_what_was_spent() -> None:
@@ -160,3 +165,18 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
         compare([run], "GPU-seconds")
     with pytest.raises(RunError, match="nothing to compare"):
         compare([load(write_run(tmp_path / "empty", []))])
+
+
+def test_many_searchers_are_summed_up_around_the_leader() -> None:
+    ends = {f"s{i}": partial(noisy, 0.2 + 0.1 * (i // 2)) for i in range(6)}
+    comparison = arms(12, 20, random=partial(noisy, 0.8), **ends)
+    first, second, third = verdict(comparison)
+    assert first.startswith("s")
+    assert " is better, with 0." in first
+    assert all(name in first for name in ("s2 (", "s3 (", "s4 (", "s5 (", "random ("))
+    assert "cannot be told from s" in second
+    assert "more seeds" in second
+    assert third.startswith("random's final value was reached after ")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(tables(comparison))
+    assert console.file.getvalue().count("paired permutation") == 6  # type: ignore[attr-defined]

@@ -150,7 +150,7 @@ def test_no_number_of_seeds_is_named_without_a_difference() -> None:
 
 
 def test_the_global_generator_is_untouched() -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
     interval(np.random.default_rng(0).normal(size=(6, 3)))
     paired_p(np.ones(30))
     assert (np.random.get_state()[1] == before).all()  # type: ignore[index]

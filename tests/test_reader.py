@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from search_spaces.document import parse
+from search_spaces.document import SpecificationError, parse
 from search_spaces.params import Choice, Either, Float, Int, Ordinal
-from search_spaces.reader import SHIPPED, SpecificationError, read
+from search_spaces.reader import SHIPPED, read
 from search_spaces.writer import write
 
 FILE = """\

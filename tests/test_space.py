@@ -57,7 +57,7 @@ def test_a_grid_gives_each_configuration_once(space: Space, points: int) -> None
 
 @given(seeds())
 def test_a_draw_depends_on_the_generator_alone(seed: int) -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
     draws = [CONDITIONAL.sample(np.random.default_rng(seed)) for _ in range(2)]
     assert draws[0] == draws[1]
     assert (np.random.get_state()[1] == before).all()  # type: ignore[index]

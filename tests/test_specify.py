@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from schedulers import SCHEDULERS
-from search_spaces.reader import SHIPPED, SpecificationError
+from search_spaces.document import SpecificationError
+from search_spaces.reader import SHIPPED
 from search_spaces.writer import write
 from tune.preview import cells, first, preview
 from tune.searchers import SEARCHERS
@@ -67,7 +68,11 @@ def test_every_key_reaches_the_sweep() -> None:
     )
     assert sweep.trainable == "trainables.cnn:train"
     assert sweep.metric == Metric("val_accuracy", "maximize", 0.99)
-    assert sweep.searchers == {"grid": SEARCHERS["grid"](), "random": SEARCHERS["random"](), "bohb": SEARCHERS["bohb"](random_fraction=0.2)}
+    assert dict(sweep.searchers) == {
+        "grid": SEARCHERS["grid"](),
+        "random": SEARCHERS["random"](),
+        "bohb": SEARCHERS["bohb"](random_fraction=0.2),
+    }
     assert sweep.scheduler == SCHEDULERS["asha"](grace=1, eta=3)
     assert sweep.budget == Budget(27, 9, None, 5400.0)
     assert sweep.resources == Resources(2.0, 0.25, {"tpu": 1.0})
@@ -166,7 +171,8 @@ def test_an_option_that_must_be_written(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(SEARCHERS, "picky", Picky)
     assert mistake("searcher=picky") == "--set searcher: missing key 'file' in searcher picky"
     assert mistake("searcher={name: picky, file: x, parts: []}") == "--set searcher: searcher picky: parts: expected one at least"
-    assert specify("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers == {"picky": Picky("x", (1, 2))}
+    made: dict[str, object] = dict(specify("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers)
+    assert made == {"picky": Picky("x", (1, 2))}
 
 
 def test_one_searcher_twice_with_other_options() -> None:

@@ -50,7 +50,7 @@ def sweep(folder: Path, address: str, *changes: str) -> subprocess.CompletedProc
     space = folder / "steps.yaml"
     space.write_text(SWEEP)
     settings = [part for change in changes for part in ("--set", change)]
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         PROJECT / "run_sweep.py",
         "--space",

@@ -18,6 +18,9 @@ USER_ERRORS = (
     "tune.folder:FolderError",
     "tune.session:SessionError",
     "tune.engine.plan:PlanError",
+    "tune.engine.join:ClusterError",
+    "tune.preflight:PreflightError",
+    "results.store:StoreError",
 )
 """What a user can get wrong. Looked up among the modules that were imported: what was not imported was not raised."""
 

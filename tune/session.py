@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from tune.folder import write_sweep
 from tune.interruption import Interruption
 from tune.job import job
 from tune.loop import ALIKE, Loop
+from tune.preflight import preflight
 from tune.recorder import Recorder
 from tune.screen import Observer
 from tune.sweep import Sweep
@@ -81,7 +82,10 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
         planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
         for line in planned.lines:
             recorder.observer.say(line)
-        jobs = partial(job, loop.sweep, folder, planned.resources.gpu)
+        sweep, address = loop.sweep, options.machines.address
+        if address is not None:
+            sweep = replace(sweep, trainable=preflight(ray, address, sweep.trainable, str(folder.resolve())))
+        jobs = partial(job, sweep, folder, planned.resources.gpu)
         return train(loop, jobs, planned, _ticker(loop, recorder), options.machines.isolate)
 
 

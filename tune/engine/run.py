@@ -15,6 +15,7 @@ from typing import Any
 
 from results.history import Trial
 from trainables.attempt import Job
+from tune.engine.join import join
 from tune.engine.plan import Node, Plan, needs
 from tune.interruption import Interruption
 from tune.loop import Loop
@@ -95,7 +96,7 @@ def _init(ray: Any, machines: Machines) -> None:
         if machines.address is None:
             ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
         else:
-            ray.init(address=machines.address, **common)
+            join(ray, machines.address)
 
 
 def _send_logs(folder: Path | None) -> None:

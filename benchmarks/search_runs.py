@@ -1,0 +1,154 @@
+"""One method on one problem with one seed, on a simulated clock: the best loss so far over time, and what a suggestion cost.
+
+Our methods run through `tune.simulate`, as in a sweep. Others' run through `Workers`, the same clock for anything that can be asked what to
+train next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks.search_problems import BUDGET, Floats, Problem
+from results.history import Config, History
+from schedulers.decision import Scheduler
+from search_spaces.space import Space
+from tune.simulate import simulate
+from tune.sweep import Budget, Metric, Searcher, Sweep
+
+GRID = np.geomspace(0.2, BUDGET, 200)
+"""The times, in FE, at which runs are compared."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """regret: at each time of GRID. cost: CPU milliseconds of each suggestion, in order."""
+
+    regret: Floats
+    cost: Floats
+
+
+class Timed:
+    """A searcher whose suggestions are timed."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self.cost: list[float] = []
+
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        before = time.process_time()
+        config = self.searcher.suggest(space, history, seed)
+        self.cost.append(1e3 * (time.process_time() - before))
+        return config
+
+
+def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, int], Outcome]:
+    """The run of one of our searchers with one of our schedulers."""
+
+    def run(problem: Problem, workers: int, seed: int) -> Outcome:
+        timed = Timed(searcher)
+        budget = Budget(None, problem.epochs, seconds=BUDGET * problem.full)
+        sweep = Sweep("", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed)
+        loop = simulate(sweep, problem.train, workers)
+        points = [(report.time, report.loss) for trial in loop.trials for report in trial.reports]
+        return Outcome(regret(problem, points), np.array(timed.cost))
+
+    return run
+
+
+def regret(problem: Problem, points: list[tuple[float, float]]) -> Floats:
+    """The regret at each time of GRID of losses that were seen at certain seconds, shape (len(GRID),)."""
+    points = sorted(points)
+    times = np.array([when for when, _ in points]) / problem.full
+    best = np.concatenate([[np.inf], np.minimum.accumulate([loss for _, loss in points])])
+    out: Floats = problem.regret(best[np.searchsorted(times, GRID + 1e-9, side="right")])
+    return out
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train `config` from the epoch after `start` to `end`. `key`: what the method knows it by."""
+
+    key: Any
+    config: Config
+    start: int
+    end: int
+
+
+class Method(Protocol):
+    """Another project's method."""
+
+    def ask(self) -> Job | None:
+        """What an idle worker trains; None: it waits until something was told."""
+
+    def tell(self, job: Job, epoch: int, loss: float) -> bool:
+        """The loss after an epoch; whether the training goes on."""
+
+    def done(self, job: Job, loss: float) -> None:
+        """The job has reached its end, or was stopped."""
+
+
+@dataclass
+class Workers:
+    """Runs a method on `workers` simulated workers until the budget is spent; trainings go on from where they were, at no cost."""
+
+    problem: Problem
+    method: Method
+    workers: int
+
+    def run(self) -> Outcome:
+        points: list[tuple[float, float]] = []
+        self._costs: list[float] = []
+        self._ends: list[tuple[float, int, Job, int, Iterator[tuple[float, float]]]] = []
+        self._order, self._now, idle = count(), 0.0, self._start(self.workers)
+        while self._ends:
+            self._now, _, job, epoch, rest = heappop(self._ends)
+            if self._now > BUDGET * self.problem.full:
+                break
+            loss = self._loss
+            points.append((self._now, loss[job.key, epoch]))
+            if self._goes_on(job, epoch, loss[job.key, epoch]):
+                self._train(job, epoch + 1, rest)
+            else:
+                idle += 1
+            idle = self._start(idle)
+        return Outcome(regret(self.problem, points), np.array(self._costs))
+
+    def __post_init__(self) -> None:
+        self._loss: dict[tuple[Any, int], float] = {}
+
+    def _start(self, idle: int) -> int:
+        """Give jobs to idle workers; how many stay idle."""
+        while idle:
+            before = time.process_time()
+            job = self.method.ask()
+            if job is None:
+                return idle
+            if job.start == 0:
+                self._costs.append(1e3 * (time.process_time() - before))
+            losses, seconds = self.problem.curve(job.config)
+            rest = iter(zip(losses[job.start : job.end].tolist(), seconds[job.start : job.end].tolist(), strict=True))
+            self._train(job, job.start + 1, rest)
+            idle -= 1
+        return 0
+
+    def _train(self, job: Job, epoch: int, rest: Iterator[tuple[float, float]]) -> None:
+        loss, seconds = next(rest)
+        self._loss[job.key, epoch] = loss
+        heappush(self._ends, (self._now + seconds, next(self._order), job, epoch, rest))
+
+    def _goes_on(self, job: Job, epoch: int, loss: float) -> bool:
+        """Tell the method; the time that it takes to learn counts as its next suggestion's."""
+        before = time.process_time()
+        goes_on = self.method.tell(job, epoch, loss) and epoch < job.end
+        if not goes_on:
+            self.method.done(job, loss)
+        if self._costs:
+            self._costs[-1] += 1e3 * (time.process_time() - before)
+        return goes_on

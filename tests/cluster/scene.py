@@ -1,0 +1,93 @@
+"""What the cluster tests do on the hosts: a laptop with the project on it, a cluster file filled in, sweeps and what their ledgers say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from results import ledger
+from results.history import Event
+from tests.cluster.hosts import PROJECT, Hosts
+
+HEAD, WORKERS, LAPTOP = "head", ("w1", "w2"), "laptop"
+NODES = (HEAD, *WORKERS)
+CHANGES = {
+    "ssh_user: ubuntu": "ssh_user: root",
+    "--disable-usage-stats": "--disable-usage-stats --num-cpus=1 --object-store-memory=100000000",
+    "export RAY_enable_autoscaler_v2=0;": (
+        "export RAY_enable_autoscaler_v2=0 RAY_health_check_initial_delay_ms=1000 RAY_health_check_period_ms=1000 "
+        "RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3;"
+    ),
+}
+"""What the tests change in `cluster.yaml` besides the addresses: small machines, and the faster health check that the file describes."""
+
+
+def equip_laptop(hosts: Hosts, shared: Path) -> None:
+    """Put the project on the laptop as a fresh clone would be, and a key in its home that opens the other hosts."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
+    there = [name for name in files if name and (PROJECT / name).is_file()]
+    subprocess.run(["tar", "cf", str(shared / "project.tar"), "-C", str(PROJECT), *there], check=True)
+    shutil.copy(hosts.key, shared / "laptop-key")
+    hosts.run(
+        LAPTOP,
+        "mkdir raysweep && tar xf /shared/project.tar -C raysweep && install -m 600 /shared/laptop-key ~/.ssh/id_ed25519; "
+        "printf 'StrictHostKeyChecking no\\nLogLevel ERROR\\n' > ~/.ssh/config; "
+        "echo 'export PATH=$HOME/.raysweep/bin:$PATH' > ~/.bashrc; "
+        "~/.raysweep/bin/pip install --quiet --no-deps --editable raysweep",
+    )
+    (shared / "project.tar").unlink()
+    (shared / "laptop-key").unlink()
+
+
+def fill_in(hosts: Hosts, text: str) -> str:
+    """The cluster file as its user changes it, for these hosts."""
+    addresses = {"192.168.1.10": HEAD, "192.168.1.11": WORKERS[0], "192.168.1.12": WORKERS[1]}
+    for old, name in addresses.items():
+        assert old in text
+        text = text.replace(old, hosts.address(name))
+    for old, new in CHANGES.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def put(hosts: Hosts, name: str, path: str, text: str) -> None:
+    """Write a file on a host."""
+    hosts.run(name, f"mkdir -p $(dirname {path}) && printf %s {shlex.quote(text)} > {path}")
+
+
+def alive_nodes(hosts: Hosts) -> set[str]:
+    """The addresses of the nodes that Ray's head believes to be alive."""
+    said = hosts.run(HEAD, "ray list nodes --format yaml --limit 1000 2>/dev/null", check=False).stdout
+    return {address for address, state in re.findall(r"node_ip: (\S+).*?state: (\w+)", said, flags=re.DOTALL) if state == "ALIVE"}
+
+
+def until(true: Callable[[], bool], seconds: float, what: str, every: float = 0.3) -> None:
+    """Wait for something to become true. AssertionError, with `what`, where it has not after so many seconds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(every)
+
+
+def events(run: Path) -> list[Event]:
+    """The ledger of a run that may be going on; [] before it begins."""
+    return ledger.read(run) if (run / ledger.NAME).exists() else []
+
+
+def reports(run: Path) -> list[Event]:
+    return [event for event in events(run) if event["event"] == "reported"]
+
+
+def outcome(run: Path) -> dict[str, tuple[object, ...]]:
+    """Each trial's configuration, status and losses by epoch: what must be equal, however disturbed the sweep was."""
+    from results import load
+
+    trials = [trial for history in load(run).histories.values() for trial in history]
+    return {trial.id: (trial.config, trial.status, [(report.epoch, report.loss) for report in trial.reports]) for trial in trials}

@@ -1,0 +1,486 @@
+"""Files of other tools: what they become, what is refused, and that a conversion draws from the same distribution."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_spaces.convert import DIALECTS, translate
+from search_spaces.converted import convert
+from search_spaces.document import SpecificationError, parse
+from search_spaces.params import Choice, Float, Int, Ordinal, Param
+from search_spaces.reader import read
+from tests.test_reader import FILE
+
+SAMPLES = Path(__file__).parent / "data" / "dialects"
+MISSING = ["trainable=a:b", "metric.name=loss", "metric.goal=minimize", "budget.epochs=9", "budget.trials=9"]
+"""What files of other tools need not say, as settings."""
+
+
+def sample(name: str, *settings: str) -> Any:
+    return read(str(SAMPLES / name), settings)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(path: Path, tmp_path: Path) -> None:
+    printed = convert(str(path))
+    again = tmp_path / "s.yaml"
+    again.write_text(printed)
+    assert read(str(again), MISSING).space == read(str(path), MISSING).space
+    data = parse(printed, "s.yaml").data
+    kept = [key for key in data if key not in ("trainable", "metric", "budget")]
+    assert read(str(again), MISSING).document.data == read(str(path), MISSING).document.data
+    assert "space" in kept
+
+
+def test_each_dialect_has_three_samples_at_least() -> None:
+    names = Counter(translate(parse(path.read_text(), path.name), path.parent).dialect.split()[1] for path in SAMPLES.glob("*/*"))
+    assert {name.split()[1] for name in (dialect.name for dialect in DIALECTS)} == set(names)
+    assert min(names.values()) >= 3
+
+
+def test_a_wandb_sweep() -> None:
+    said = sample("wandb/bayes.yaml", "budget.epochs=27")
+    assert said.content.trainable == "train.py"
+    assert said.content.searcher == "tpe"
+    assert said.document.data["scheduler"] == {"name": "asha", "grace": 3, "eta": 3}
+    assert said.content.budget.trials == 40
+    assert said.space.params == {
+        "learning_rate": Float(1e-4, 0.1, log=True),
+        "batch_size": Int(32, 256, log=True, step=8, ends="half"),
+        "dropout": Choice((0.3, 0.4, 0.5)),
+        "fc_layer_size": Int(64, 512),
+        "optimizer": Choice(("adam", "sgd"), weights=(0.75, 0.25)),
+    }
+    assert said.space.constants == {"epochs": 10}
+
+
+def test_a_nested_wandb_sweep_with_exponents_and_a_command() -> None:
+    said = sample("wandb/nested.yaml")
+    assert said.space.params["model.learning_rate"] == Float(
+        pytest.approx(math.exp(-4.6)),  # type: ignore[arg-type]
+        pytest.approx(math.exp(-2.3)),  # type: ignore[arg-type]
+        log=True,
+    )
+    assert said.space.params["model.subsample"] == Float(0.0, 1.0, step=0.25, ends="half")
+    assert said.space.constants == {"epochs": 27}
+    assert said.document.data["scheduler"] == {"name": "asha", "grace": 3}
+    assert said.content.budget.epochs == 27
+    assert said.content.metric.target == 0.98
+    assert any("log_uniform takes exponents" in note for note in said.document.notes)
+
+
+def test_a_wandb_grid_ends_with_its_last_cell() -> None:
+    said = sample("wandb/grid.yaml", "budget.epochs=3")
+    assert said.content.budget.trials == 12 == len(list(said.space.grid(3)))
+    assert said.content.scheduler == "none"
+    assert said.content.metric.goal == "minimize"
+
+
+def test_a_determined_experiment() -> None:
+    said = sample("determined/adaptive.yaml")
+    assert said.space.params["learning_rate"] == Float(1e-4, 1.0, log=True)
+    assert said.space.params["n_filters1"] == Int(8, 64)
+    assert said.space.constants == {"global_batch_size": 64}
+    assert said.document.data["scheduler"] == {"name": "asha", "grace": 1, "eta": 4}
+    assert (said.content.budget.epochs, said.content.budget.trials) == (64, 16)
+
+
+def test_a_determined_grid() -> None:
+    said = sample("determined/grid.yaml")
+    assert said.space.params["optimizer_config.learning_rate"] == Float(1e-5, 10.0, log=True, points=4)
+    assert said.content.metric.goal == "maximize"
+    assert (said.content.seed, said.content.parallel, said.content.retries, said.content.resources.gpu) == (42, 4, 0, 2)
+    assert len(list(said.space.grid(3))) == 72
+
+
+def test_a_determined_entry_point_with_arguments() -> None:
+    said = sample("determined/random.yaml")
+    assert said.content.trainable == "train.py"
+    assert said.space.constants == {"data": "cifar10"}
+    assert said.space.params["lr"] == Float(2**-10, 0.5, log=True)
+
+
+def test_a_katib_experiment() -> None:
+    said = sample("katib/random.yaml", "budget.epochs=9")
+    assert said.content.trainable == "/opt/pytorch-mnist/mnist.py"
+    assert said.space.params == {"lr": Float(0.01, 0.05), "momentum": Float(0.5, 0.9)}
+    assert said.space.constants == {"epochs": 1, "batch-size": 16}
+    assert said.content.metric.target == 0.001
+
+
+def test_katib_numbers_are_strings_and_a_step_may_miss_the_bound() -> None:
+    said = sample("katib/distribution.yaml", "budget.epochs=9", "trainable=a:b")
+    assert said.space.params == {
+        "lr": Float(1e-5, 0.1, log=True),
+        "momentum": Float(0.001, 0.901, step=0.1),
+        "epochs": Int(1, 3),
+        "batch_size": Int(32, 64, log=True),
+        "width": Int(8, 64, step=8),
+    }
+    assert said.document.data["scheduler"] == {"name": "median", "grace": 5, "trials": 3}
+    assert said.document.data["searcher"] == {"name": "tpe", "startup": 5}
+    assert said.content.seed == 10
+
+
+def test_a_katib_grid_takes_every_step() -> None:
+    said = sample("katib/grid.yaml", *MISSING)
+    assert said.space.params["num-layers"] == Ordinal((2, 4, 8))
+    assert len(list(said.space.grid(2))) == 27
+
+
+def test_an_nni_experiment_with_its_search_space() -> None:
+    said = sample("nni/experiment.yaml", "budget.epochs=9")
+    assert said.space.params["hidden_size"] == Int(124, 1023)
+    assert said.space.params["batch_size"] == Ordinal((2.0, 5.0, 10.0), weights=(1, 10, 5))
+    assert said.content.resources.gpu == 0.5
+    assert said.content.budget.seconds == 86400
+    assert said.content.parallel == 2
+
+
+def test_an_nni_choice_among_spaces_is_a_condition() -> None:
+    said = sample("nni/nested.yaml", "budget.epochs=9")
+    rng = np.random.default_rng(0)
+    layers = [said.space.sample(rng)["layer0"] for _ in range(400)]
+    assert {frozenset(layer) for layer in layers if layer["_name"] == "Empty"} == {frozenset(["_name"])}
+    assert {frozenset(layer) for layer in layers if layer["_name"] == "Conv"} == {frozenset(["_name", "kernel_size"])}
+    assert {frozenset(layer) for layer in layers if "pool" in layer["_name"]} == {frozenset(["_name", "pooling_size"])}
+
+
+def test_an_nni_experiment_of_schema_1() -> None:
+    said = sample("nni/schema1.yaml")
+    assert said.content.trainable == "src/mnist.py"
+    assert said.document.data["searcher"] == {"name": "bohb"}
+    assert said.document.data["scheduler"] == {"name": "asha", "grace": 1, "eta": 3}
+    assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 3600)
+
+
+def test_a_template_config_with_ranges() -> None:
+    said = sample("template/config.json", "budget.trials=9")
+    assert said.space.params == {"data_loader.args.batch_size": Ordinal((32, 64, 128)), "optimizer.args.lr": Float(1e-4, 0.1, log=True)}
+    assert said.content.metric.name == "val_loss"
+    assert said.content.metric.goal == "minimize"
+    assert said.content.budget.epochs == 20
+    assert said.space.constants["config"].endswith("config.json")
+
+
+def test_a_setting_overrides_the_translated_file() -> None:
+    said = sample("wandb/bayes.yaml", "budget.epochs=27", "space.dropout={float: [0, 1]}", "searcher=random")
+    assert said.space.params["dropout"] == Float(0, 1)
+    assert said.content.searcher == "random"
+
+
+def test_what_a_file_does_not_say_is_asked_for() -> None:
+    with pytest.raises(SpecificationError) as error:
+        sample("wandb/bayes.yaml")
+    assert str(error.value).endswith(
+        "bayes.yaml:30: missing key 'epochs' in budget, which a W&B sweep need not say; add it with --set budget.epochs=..."
+    )
+    assert "# Still to be said: budget.epochs.\n" in convert(str(SAMPLES / "wandb/bayes.yaml"))
+    assert "# Still to be said: budget.epochs, budget.trials, metric, trainable.\n" in convert(str(SAMPLES / "nni/search_space.json"))
+
+
+def test_a_file_of_ours_is_not_converted(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(FILE)
+    with pytest.raises(
+        SpecificationError, match=r"s.yaml:2: no file of another tool that is known here; expected a Katib Experiment, a Det"
+    ):
+        convert(str(path))
+
+
+REFUSED = [
+    (
+        "wandb/bayes.yaml",
+        "program: train.py",
+        "program: train.py\nprogam: x",
+        "2: progam: 'progam' has no equal here; did you mean 'program'?",
+    ),
+    ("wandb/bayes.yaml", "method: bayes", "method: custom", "2: method: 'custom' has no equal here; expected one of grid, random, bayes"),
+    (
+        "wandb/bayes.yaml",
+        "value: 10",
+        "value: [1, 2]",
+        "19: parameters.epochs.value: a constant that is a list, a mapping or nothing has no equal here",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "log_uniform_values",
+        "normal",
+        "8: parameters.learning_rate.distribution: 'normal' has no equal here; expected one of",
+    ),
+    ("wandb/bayes.yaml", "    q: 8\n", "", "11: parameters.batch_size: the distribution q_log_uniform_values needs q"),
+    ("wandb/bayes.yaml", "max: 0.1", "max: 0.1\n    mu: 3", "11: parameters.learning_rate.mu: 'mu' has no equal here"),
+    ("wandb/bayes.yaml", "min: 0.0001", "min: low", "9: parameters.learning_rate.min: expected a number, got 'low'"),
+    ("wandb/bayes.yaml", "min: 0.0001", "min: 0", "7: parameters.learning_rate: a log range must lie above zero, got the lower bound 0"),
+    (
+        "wandb/bayes.yaml",
+        "    q: 8\n    min: 32\n    max: 256",
+        "    q: 8\n    min: 33\n    max: 9999",
+        "11: parameters.batch_size: the bounds are no multiples of q",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "log_uniform_values\n    min: 0.0001\n    max: 0.1",
+        "log_uniform\n    min: 0.0001\n    max: 1000",
+        "7: parameters.learning_rate: 2.71828 to the",
+    ),
+    ("wandb/bayes.yaml", "type: hyperband", "type: envelope", "27: early_terminate.type: 'envelope' has no equal here"),
+    ("wandb/nested.yaml", "  - --epochs=27", "  - -m", "17: command: the argument '-m' has no equal here; expected --name value"),
+    (
+        "wandb/nested.yaml",
+        "  - ${interpreter}\n  - ${program}",
+        "  - bash\n  - run.sh",
+        "17: command: 'bash run.sh --epochs=27' has no equal here; expected `python train.py`",
+    ),
+    (
+        "determined/adaptive.yaml",
+        "adaptive_asha",
+        "pbt",
+        "18: searcher.name: 'pbt' has no equal here; expected one of single, random, grid, adaptive_asha",
+    ),
+    (
+        "determined/adaptive.yaml",
+        "max_time: 64",
+        "max_length: {batches: 937}",
+        "23: searcher.max_length.batches: 937 batches have no equal here; write the",
+    ),
+    (
+        "determined/adaptive.yaml",
+        "max_trials: 16",
+        "max_trials: 16\n  source_trial_id: 3",
+        "22: searcher.source_trial_id: 'source_trial_id' has no equal here",
+    ),
+    ("determined/random.yaml", "vals: [true, false]", "vals: [[1, 2], 3]", "8: hyperparameters.augment.vals.0: [1, 2] has no equal here"),
+    (
+        "determined/random.yaml",
+        "[python3, train.py, --data, cifar10]",
+        "python3 -m determined.launch.torch_distributed train.py",
+        "15: entrypoint: 'python3 -m ",
+    ),
+    (
+        "katib/random.yaml",
+        "algorithmName: random",
+        "algorithmName: hyperband",
+        "13: spec.algorithm.algorithmName: 'hyperband' has no equal here; expected one of random",
+    ),
+    (
+        "katib/random.yaml",
+        'max: "0.05"',
+        'max: "0.05"\n        distribution: normal',
+        "23: spec.parameters.0.feasibleSpace.distribution: 'normal' has no equal here; expected",
+    ),
+    ("katib/random.yaml", 'max: "0.05"', 'max: "many"', "22: spec.parameters.0.feasibleSpace.max: expected a number, got 'many'"),
+    (
+        "katib/random.yaml",
+        "maxTrialCount: 12",
+        "maxTrialCount: 12\n  nasConfig: {}",
+        "16: spec.nasConfig: 'nasConfig' has no equal here",
+    ),
+    (
+        "nni/search_space.json",
+        '"uniform"',
+        '"normal"',
+        "2: dropout_rate._type: 'normal' has no equal here; expected one of choice, randint",
+    ),
+    ("nni/search_space.json", "[124, 1024]", "[5, 5]", "4: hidden_size._value: randint leaves its upper bound out, so [5, 5] has no value"),
+    (
+        "nni/nested.yaml",
+        "{_name: Avg_pool, pooling_size: {_type: choice, _value: [2, 3, 5]}}",
+        "{_name: Avg_pool, pooling_size: {_type: choice, _value: [2]}}",
+        "8: searchSpace.layer0._value.3.pooling_size: 'pooling_size' has another range in another branch",
+    ),
+    (
+        "nni/nested.yaml",
+        "{name: Random}",
+        "{name: SMAC}",
+        "14: tuner.name: 'smac' has no equal here; expected one of tpe, random, gridsearch, bohb",
+    ),
+    (
+        "nni/nested.yaml",
+        "python3 mnist.py --data mnist",
+        "cd x && python3 mnist.py",
+        "10: trialCommand: 'cd x && python3 mnist.py' has no equal here; expected `python train.py`",
+    ),
+    (
+        "nni/nested.yaml",
+        "maxTrialNumber: 30",
+        "maxTrialNumber: 30\nmaxTrialDuration: 1h",
+        "14: maxTrialDuration: 'maxTrialDuration' has no equal here; did you",
+    ),
+    (
+        "template/config.json",
+        '"min val_loss"',
+        '"best val_loss"',
+        "18: trainer.monitor: expected 'min metric' or 'max metric', got 'best val_loss'",
+    ),
+    ("template/config.json", '"top_k_acc"', '{"int": [1, 2]}', "11: metrics.1: a range inside a list has no equal here"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "line"), REFUSED, ids=[f"{name} {line[:50]}" for name, _, _, line in REFUSED])
+def test_what_has_no_equal_is_an_error_with_its_line(name: str, old: str, new: str, line: str, tmp_path: Path) -> None:
+    text = (SAMPLES / name).read_text()
+    assert old in text
+    path = tmp_path / Path(name).name
+    path.write_text(text.replace(old, new))
+    with pytest.raises(SpecificationError) as error:
+        read(str(path), MISSING)
+    assert str(error.value).startswith(f"{path}:{line}")
+
+
+def test_a_search_space_that_cannot_be_read_is_an_error_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text((SAMPLES / "nni/experiment.yaml").read_text())
+    with pytest.raises(SpecificationError, match=r"experiment.yaml:2: searchSpaceFile: 'search_space.json' cannot be read"):
+        read(str(path), MISSING)
+
+
+DRAWS = 1000
+
+
+def quantiles(param: Param) -> list[Any]:
+    """What even draws become, in order: the quantiles of the distribution."""
+    return [param.from_unit(param.draw((i + 0.5) / DRAWS)) for i in range(DRAWS)]
+
+
+def converted(dialect: str, rule: dict[str, Any]) -> Param:
+    """The parameter `x` that a rule in a file of that dialect becomes."""
+    wandb = {"method": "random", "program": "train.py", "metric": {"name": "loss"}, "run_cap": 9, "parameters": {"x": rule}}
+    searcher = {"name": "random", "metric": "loss", "max_trials": 3, "max_length": {"epochs": 9}}
+    files = {
+        "wandb": wandb,
+        "nni": {"x": rule},
+        "determined": {"hyperparameters": {"x": rule}, "searcher": searcher, "entrypoint": "a:b"},
+        "katib": {"kind": "Experiment", "spec": {"parameters": [{"name": "x", **rule}]}},
+    }
+    document = translate(parse(json.dumps(files[dialect]), "x.json"), Path())
+    entry = document.data["space"]["x"]
+    text = json.dumps(
+        {
+            "trainable": "a:b",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "budget": {"epochs": 1, "trials": 1},
+            "space": {"x": entry if isinstance(entry, dict) else {"choice": [entry]}},
+        }
+    )
+    from search_spaces.build import space
+    from search_spaces.reader import check
+
+    said = parse(text, "x.json")
+    return space(check(said), said).params["x"]
+
+
+def even() -> np.ndarray[Any, Any]:
+    return (np.arange(DRAWS) + 0.5) / DRAWS
+
+
+def uniform(low: float, high: float) -> Any:
+    return low + even() * (high - low)
+
+
+def log_uniform(low: float, high: float) -> Any:
+    return np.exp(uniform(math.log(low), math.log(high)))
+
+
+RANGES = st.tuples(st.floats(1e-4, 10), st.floats(0.1, 100)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+STEPPED = st.tuples(st.integers(1, 30), st.integers(1, 40), st.sampled_from([1, 2, 8]))
+
+
+@settings(max_examples=30)
+@given(RANGES)
+def test_uniform_ranges_are_the_same(bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    for dialect, rule in (
+        ("wandb", {"min": low, "max": high}),
+        ("wandb", {"distribution": "uniform", "min": low, "max": high}),
+        ("nni", {"_type": "uniform", "_value": [low, high]}),
+        ("determined", {"type": "double", "minval": low, "maxval": high}),
+        ("katib", {"parameterType": "double", "feasibleSpace": {"min": str(low), "max": str(high)}}),
+    ):
+        np.testing.assert_allclose(quantiles(converted(dialect, rule)), uniform(low, high), rtol=1e-9)
+
+
+@settings(max_examples=30)
+@given(RANGES)
+def test_log_ranges_are_the_same(bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    exponents = [math.log(low), math.log(high)]
+    for dialect, rule in (
+        ("wandb", {"distribution": "log_uniform_values", "min": low, "max": high}),
+        ("wandb", {"distribution": "inv_log_uniform_values", "min": low, "max": high}),
+        ("wandb", {"distribution": "log_uniform", "min": exponents[0], "max": exponents[1]}),
+        ("wandb", {"distribution": "inv_log_uniform", "min": -exponents[1], "max": -exponents[0]}),
+        ("nni", {"_type": "loguniform", "_value": [low, high]}),
+        ("determined", {"type": "log", "base": math.e, "minval": exponents[0], "maxval": exponents[1]}),
+        ("katib", {"parameterType": "double", "feasibleSpace": {"min": str(low), "max": str(high), "distribution": "logUniform"}}),
+    ):
+        np.testing.assert_allclose(quantiles(converted(dialect, rule)), log_uniform(low, high), rtol=1e-8)
+
+
+@settings(max_examples=30)
+@given(STEPPED)
+def test_integers_include_their_upper_bound_where_theirs_do(rule: tuple[int, int, int]) -> None:
+    low, count, _ = rule
+    high = low + count
+    expected = np.floor(uniform(low, high + 1)).astype(int)
+    np.testing.assert_array_equal(quantiles(converted("wandb", {"distribution": "int_uniform", "min": low, "max": high})), expected)
+    np.testing.assert_array_equal(quantiles(converted("wandb", {"min": low, "max": high})), expected)
+    np.testing.assert_array_equal(quantiles(converted("determined", {"type": "int", "minval": low, "maxval": high})), expected)
+    np.testing.assert_array_equal(quantiles(converted("nni", {"_type": "randint", "_value": [low, high + 1]})), expected)
+    feasible = {"min": str(low), "max": str(high)}
+    np.testing.assert_array_equal(quantiles(converted("katib", {"parameterType": "int", "feasibleSpace": feasible})), expected)
+
+
+def agree(found: list[Any], expected: Any) -> None:
+    """The same values, each as often but for one draw on either side of a boundary."""
+    ours, theirs = Counter(round(float(one), 9) for one in found), Counter(round(float(one), 9) for one in expected)
+    assert set(ours) == set(theirs)
+    assert max(abs(ours[value] - theirs[value]) for value in ours) <= 2
+
+
+@settings(max_examples=30)
+@given(STEPPED, st.integers(0, 3), st.booleans())
+def test_quantized_ranges_are_the_same(rule: tuple[int, int, int], shift: int, log: bool) -> None:
+    """Rounded to multiples of q, the bounds being multiples or not; in NNI also clipped to the bounds."""
+    first, count, q = rule
+    low, high = first * q + min(shift, q - 1), (first + count) * q
+    drawn = log_uniform(low, high) if log else uniform(low, high)
+    expected = np.round(drawn / q) * q
+    kind = "q_log_uniform_values" if log else "q_uniform"
+    agree(quantiles(converted("wandb", {"distribution": kind, "min": low, "max": high, "q": q})), expected)
+    rule_there = {"_type": "qloguniform" if log else "quniform", "_value": [low, high, q]}
+    agree(quantiles(converted("nni", rule_there)), np.clip(expected, low, high))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0.1, 5), min_size=2, max_size=5))
+def test_probabilities_are_weights(weights: list[float]) -> None:
+    values = list(range(len(weights)))
+    total = sum(weights)
+    rule = {"values": values, "probabilities": [one / total for one in weights]}
+    shares = Counter(quantiles(converted("wandb", rule)))
+    assert all(abs(shares[value] / DRAWS - weight / total) < 2 / DRAWS for value, weight in zip(values, weights, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "rule"),
+    [
+        ("wandb", {"values": ["a", "b", 3]}),
+        ("nni", {"_type": "choice", "_value": ["a", "b", 3]}),
+        ("determined", {"type": "categorical", "vals": ["a", "b", 3]}),
+        ("katib", {"parameterType": "categorical", "feasibleSpace": {"list": ["a", "b", "3"]}}),
+    ],
+)
+def test_a_choice_is_even(dialect: str, rule: dict[str, Any]) -> None:
+    shares = Counter(quantiles(converted(dialect, rule)))
+    assert len(shares) == 3
+    assert max(shares.values()) - min(shares.values()) <= 1

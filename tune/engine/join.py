@@ -1,0 +1,113 @@
+"""Joining a Ray cluster that runs already: what can go wrong ends in one line, within seconds, and before anything is started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TOKEN = Path("~/.ray/auth_token")
+KNOCK_SECONDS = 5.0
+LEFT_OUT = [".?*", "__pycache__", "ray_results"]
+"""Not part of a user's code: hidden files (keys and histories among them), and runs."""
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be joined, in one line."""
+
+
+def join(ray: Any, address: str, code: Path | None = None) -> None:
+    """Connect this process to the cluster at `address`, "auto" or host:port, as the driver of a sweep.
+
+    `code`: a folder to copy to every machine, from where workers import and where they run. Raises ClusterError.
+    """
+    check_form(address)
+    place = _find(address)
+    _prepare_token(place)
+    _knock(place)
+    environment = {"working_dir": str(code), "excludes": LEFT_OUT} if code else None
+    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # LEFT_OUT says it; Ray's own list comes with a warning
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(place, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"the cluster at {place} cannot be joined: {_first_line(error)}") from error
+
+
+def check_form(address: str) -> None:
+    """ClusterError for Ray Client's addresses: trials would outlive neither the laptop's sleep nor its network."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"--address {address}: a sweep's driver must run inside the cluster, and would end with this connection; "
+            "type the command on the head with --address auto, or send it there with --submit http://127.0.0.1:8265"
+        )
+
+
+def _find(address: str) -> str:
+    """host:port of the cluster that `address` means."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    try:
+        return str(canonicalize_bootstrap_address_or_die(address))
+    except ConnectionError:
+        raise ClusterError("--address auto: no Ray runs on this machine; on the head of a cluster, ray status tells") from None
+
+
+def _prepare_token(place: str) -> None:
+    """Have Ray show the token where there is one; it does so by itself only for "auto", and aborts the process where there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN") or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    elif os.environ.get("RAY_AUTH_MODE") == "token":
+        raise ClusterError(f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head")
+
+
+def _knock(place: str) -> None:
+    """Ray waits for a minute where nobody answers, and does not say that a token was refused: find out first."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"no Ray cluster answers at {place}: {error}") from None
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError
+
+    try:
+        with _without_stderr():
+            GcsClient(address=place)
+    except AuthenticationError:
+        raise ClusterError(f"the cluster at {place} {_token_trouble()}") from None
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ parts print what they are about to raise."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _token_trouble() -> str:
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode is None:
+        return f"asks for a token, and there is none here: copy {TOKEN} from its head"
+    if mode != "token":
+        return f"asks for a token, and RAY_AUTH_MODE={mode} sends none"
+    return f"refuses the token: copy {TOKEN} from its head"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,152 @@
+"""Asks every node of a cluster what a trial would meet there. The questions travel by value: a node may lack this project altogether."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ANSWER_SECONDS = 90.0
+VERSIONED = ("ray", "torch", "numpy")
+ROOMS = ("tune", "trainables", "results", "schedulers", "search_spaces")
+
+
+@dataclass(frozen=True)
+class Question:
+    """`trainable`: as a job names it. `storage`: the run folder, or its URL. `marker`: what the driver wrote into MARKER there.
+
+    `source`: the digest of the train function's file; where a node has another, it does not import it.
+    """
+
+    trainable: str
+    storage: str
+    marker: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one node says. `storage` and `trainable`: what is wrong there, "" for nothing. `trouble`: why it says nothing."""
+
+    node: str
+    address: str = ""
+    trouble: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    storage: str = ""
+    trainable: str = ""
+    source: str = ""
+
+
+MARKER = ".preflight"
+
+
+def probe(ray: Any, question: Question) -> list[Answer]:
+    """The answers of all alive nodes, asked at once. A node that is silent for ANSWER_SECONDS is in trouble."""
+    from ray import cloudpickle
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        ask = ray.remote(num_cpus=0, max_retries=0)(look)
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        asked = [
+            (node, ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(vars(question)))
+            for node in nodes
+        ]
+        ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=ANSWER_SECONDS)
+        return [_answer(ray, node, reference) for node, reference in asked]
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def _answer(ray: Any, node: dict[str, Any], reference: Any) -> Answer:
+    name, address = node["NodeName"] or node["NodeManagerHostname"], node["NodeManagerAddress"]
+    try:
+        said = ray.get(reference, timeout=0.1)
+    except Exception as error:  # whatever the node died of: it did not answer
+        return Answer(name, address, (str(error).strip().splitlines() or [type(error).__name__])[-1])
+    return Answer(said.pop("host"), address, **said)
+
+
+def look(question: dict[str, str]) -> dict[str, Any]:
+    """What a trial would meet in this process. Runs on a node, or in the driver for comparison."""
+    found = source(question["trainable"])
+    return {
+        "host": socket.gethostname(),
+        "versions": versions(),
+        "storage": _storage(question["storage"], question["marker"]),
+        "trainable": _trainable(question["trainable"]) if found == question["source"] else "",
+        "source": found,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that must be the same everywhere; of this project, a digest of its sources."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found | {"raysweep": _sources()}
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            for path in sorted(Path(place).rglob("*.py")):
+                digest.update(path.relative_to(place).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _storage(place: str, marker: str) -> str:
+    """Whether what the driver wrote can be read here, and something written beside it."""
+    mine = f"{MARKER}-{socket.gethostname()}"
+    try:
+        if "://" in place:
+            from results.store import Bucket
+
+            bucket = Bucket(place)
+            read = (bucket.read(MARKER) or b"").decode()
+            bucket.write(mine, b"")
+            bucket.delete(mine)
+        else:
+            read = (Path(place) / MARKER).read_text()
+            (Path(place) / mine).touch()
+            (Path(place) / mine).unlink()
+    except (OSError, ImportError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if read == marker else "another file lies there"
+
+
+def _trainable(reference: str) -> str:
+    try:
+        from trainables.resolve import TrainableError, load
+    except ImportError as error:
+        return f"raysweep is not installed there: {error}"
+    try:
+        load(reference)
+    except TrainableError as error:
+        return str(error)
+    return ""
+
+
+def source(reference: str) -> str:
+    """A digest of the file that holds the train function; "" where there is none."""
+    place = reference.rpartition(":")[0]
+    if not place.endswith(".py"):
+        try:
+            spec = importlib.util.find_spec(place)
+        except (ImportError, ValueError):
+            spec = None
+        place = (spec.origin or "") if spec else ""
+    path = Path(place)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
