@@ -88,8 +88,8 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
     parts: list[RenderableType] = [Text(trial.id, style="bold"), facts, Text("configuration", style="bold"), configuration(trial.config)]
     if trial.reports:
         parts += [Text("by epoch", style="bold"), curve(trial, run.metric)]
-    if trial.notes.get("trace"):
-        parts += [Text("traceback", style="bold"), Padding(_text(str(trial.notes["trace"]), "red"), (0, 0, 0, 2))]
+    if trial.notes.get("traceback"):
+        parts += [Text("traceback", style="bold"), Padding(_text(str(trial.notes["traceback"]), "red"), (0, 0, 0, 2))]
     return Group(*parts)
 
 

@@ -65,7 +65,7 @@ def test_the_users_text_is_no_markup(tmp_path: Path) -> None:
 def test_show_has_every_epoch_and_the_traceback(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [*STORIES, Story("grid", [0.1], status="running")])
     ledger = Ledger(folder)
-    notes = {"trace": "Traceback: [here]", "peak_memory": 3 * 2**20}
+    notes = {"traceback": "Traceback: [here]", "peak_memory": 3 * 2**20}
     ledger.append({"event": "ended", "trial": "grid-0", "status": "failed", "reason": "no", "notes": notes, "time": 1.0})
     ledger.close()
     text = printed(terminal.show(load(folder), "grid-0"))

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.history import Event, History, Status, Trial
-from results.table import trial_row
+from results.table import CONFIG, trial_row
 from results.terminal import WIDE, summary, trial_table
 from results.words import duration, number
 from search_spaces.space import flatten
@@ -122,7 +122,7 @@ def describe(event: Event, loop: Loop) -> str:
     """An event in one line; "" where a person would not miss it."""
     kind = event["event"]
     if kind == "proposed":
-        return f"{event['arm']}-{event['number']} proposed: {settings(event['config'])}"
+        return f"{event['arm']}-{event['number']} proposed: {settings(event['config'], loop.sweep.space.constants)}"
     if kind == "reported":
         metric = loop.sweep.metric
         seconds = f"{event['seconds']:.1f} s"
@@ -134,9 +134,10 @@ def describe(event: Event, loop: Loop) -> str:
     return ""
 
 
-def settings(config: Mapping[str, Any]) -> str:
-    """A configuration in one line."""
-    return " ".join(f"{name}={number(value) if isinstance(value, float) else value}" for name, value in flatten(config).items())
+def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
+    """A configuration in one line, without what is the same in every trial."""
+    varied = ((name, value) for name, value in flatten(config).items() if name not in constants)
+    return " ".join(f"{name}={number(value) if isinstance(value, float) else value}" for name, value in varied)
 
 
 def render(name: str, loop: Loop, width: int) -> Group:
@@ -182,7 +183,9 @@ def _share(history: History, trials: int | None, epochs: int | None) -> float:
 def _trials(loop: Loop, width: int) -> Table:
     """The best trials, at most MOST_ROWS of them."""
     metric = loop.sweep.metric.name
-    rows = [trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank)]
+    constants = {CONFIG + name for name in loop.sweep.space.constants}
+    best = (trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank))
+    rows = [{name: value for name, value in row.items() if name not in constants} for row in best]
     return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
 
 

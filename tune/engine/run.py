@@ -94,6 +94,7 @@ def _init(ray: Any, machines: Machines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if machines.address is None:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's own default here, which it does not choose in silence
             ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
         else:
             join(ray, machines.address)
