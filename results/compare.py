@@ -6,7 +6,7 @@ A searcher is judged by the best loss that its arms have found when each has spe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -160,4 +160,4 @@ def _arms(run: RunFolder, unit: Unit, prefix: str) -> list[Trace]:
     if unit == "GPU-seconds" and gpu == 0:
         raise RunError(f"{run.path} used no GPU; compare by epochs or seconds")
     arms = traces(run.histories, run.seeds, run.seed, unit, float(gpu) if unit == "GPU-seconds" else 0.0)
-    return [Trace(prefix + arm.label, arm.seed, arm.spent, arm.loss) for arm in arms]
+    return [replace(arm, label=prefix + arm.label, exhausted=name in run.exhausted) for name, arm in zip(run.histories, arms, strict=True)]

@@ -94,6 +94,11 @@ class RunFolder:
             apply(event, histories)
         return histories
 
+    @cached_property
+    def exhausted(self) -> set[str]:
+        """The arms whose searcher had nothing more to try."""
+        return {event["arm"] for event in self.events if event["event"] == "exhausted"}
+
     @property
     def metric(self) -> str:
         return str(self.sweep["metric"]["name"])

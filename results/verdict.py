@@ -26,7 +26,7 @@ def verdict(comparison: Comparison) -> list[str]:
         said = [f"{leader(comparison)} is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
     else:
         said = [sentence(pair, comparison) for pair in comparison.pairs] if len(comparison.labels) <= FEW else about_leader(comparison)
-    return [*said, *equivalents(comparison), *lines]
+    return [*said, *equivalents(comparison), *_ended(comparison), *lines]
 
 
 def sentence(pair: Pair, comparison: Comparison) -> str:
@@ -184,6 +184,15 @@ def _needed(pair: Pair) -> str:
     if pair.more_seeds > HOPELESS:
         return "they are as good as equal: more than a thousand seeds would be needed"
     return f"about {plural(pair.more_seeds, 'more seed')} would be needed to show one of this size"
+
+
+def _ended(comparison: Comparison) -> list[str]:
+    """Which searchers came to their end before the others, and stayed where they were."""
+    ends: dict[str, float] = {}
+    for arm in comparison.arms:
+        if arm.exhausted and arm.total < comparison.horizon:
+            ends[arm.label] = max(arm.total, ends.get(arm.label, 0.0))
+    return [f"{label} had nothing more to try after {amount(end, comparison)}" for label, end in ends.items()]
 
 
 def _spending(comparison: Comparison) -> str:

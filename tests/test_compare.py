@@ -15,6 +15,7 @@ from rich.console import Console
 from results import RunError, load
 from results.compare import Comparison, compare
 from results.history import History, Report, Trial
+from results.ledger import Ledger
 from results.traces import Trace, trace
 from results.verdict import standings, tables, verdict
 from tests.made_up import Story, write_run
@@ -149,6 +150,18 @@ def test_the_tables_fit(tmp_path: Path, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert "P(best)" in text
     assert "corrected for 3 pairs" in " ".join(text.split())
+
+
+def test_a_grid_that_came_to_its_end_holds_nobody_back(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [Story("grid", [0.5]), Story("random", [0.1, 0.4, 0.6])])
+    assert compare([load(folder)]).horizon == 1
+    ledger = Ledger(folder)
+    ledger.append({"event": "exhausted", "arm": "grid", "time": 0.0})
+    ledger.close()
+    comparison = compare([load(folder)])
+    assert comparison.horizon == 3
+    assert comparison.finals["grid"].tolist() == [-0.5]
+    assert "grid had nothing more to try after 1 epoch" in verdict(comparison)
 
 
 def test_runs_are_compared_under_their_names(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from results.history import Event, Status
+from results.history import Config, Event, History, Status, Trial
+from schedulers.decision import Decision
+from search_spaces.space import Space
 from tests.sweeps import Draw, Few, StopAt, sweep, train, train_all
+from tune.allowance import HOPELESS
 from tune.loop import ALIKE, Loop
-from tune.sweep import Budget, Metric
+from tune.sweep import Budget, Metric, Sweep
 
 
 class Keep:
@@ -75,6 +79,92 @@ def test_half_a_ledger_goes_on_to_the_same_history(kept: int) -> None:
     rest = Loop(said, past=[dict(event) for event in keep.events[:kept]])
     train_all(rest)
     assert sorted(outline(rest)) == sorted(outline(whole))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Proposes these values of x, the last one again and again."""
+
+    xs: tuple[float, ...]
+
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        return {"x": self.xs[min(len(history), len(self.xs) - 1)]}
+
+
+@dataclass(frozen=True)
+class StopHigh:
+    """Stops a trial with a high x in its first epoch."""
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return (epochs,)
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        return Decision(trial.config["x"] > 0.5, "high")
+
+
+def uneven() -> Sweep:
+    """Four trials train 12 epochs for one searcher, and 4 for the other."""
+    return sweep({"kept": Listed((0.2,)), "cut": Listed((0.8,))}, scheduler=StopHigh())
+
+
+def test_an_arm_that_trained_less_goes_on_until_all_have_trained_as_much() -> None:
+    loop = Loop(uneven())
+    train_all(loop)
+    assert {name: (len(history), history.epochs) for name, history in loop.histories.items()} == {"kept": (4, 12), "cut": (12, 12)}
+    assert loop.done
+
+
+def test_the_last_of_the_further_trials_ends_with_the_allowance() -> None:
+    loop = Loop(sweep({"kept": Listed((0.2,)), "late": Listed((0.8, 0.8, 0.8, 0.2))}, scheduler=StopHigh(), budget=Budget(3, 5)))
+    train_all(loop)
+    assert [trial.epoch for trial in loop.histories["late"]] == [1, 1, 1, 5, 5, 2]
+    assert loop.histories["late"][5].reason == "epoch 2: the 15 epochs of late are spent"
+
+
+def test_an_arm_with_nothing_left_is_left_behind() -> None:
+    loop = Loop(sweep({"kept": Listed((0.2,)), "few": Few(2)}))
+    train_all(loop)
+    assert {name: history.epochs for name, history in loop.histories.items()} == {"kept": 12, "few": 6}
+    assert loop.done
+
+
+@pytest.mark.parametrize("kept", range(0, 60, 7))
+def test_an_interrupted_comparison_goes_on_to_the_same_end(kept: int) -> None:
+    keep = Keep()
+    whole = Loop(uneven(), keep)
+    train_all(whole)
+    rest = Loop(uneven(), past=[dict(event) for event in keep.events[:kept]])
+    rest.reopen(failed=False)
+    train_all(rest)
+    assert sorted(map(str, outline(rest))) == sorted(map(str, outline(whole)))
+
+
+def test_a_finished_comparison_stays_finished_when_resumed() -> None:
+    keep = Keep()
+    train_all(Loop(uneven(), keep))
+    again = Loop(uneven(), past=keep.events)
+    again.reopen(failed=False)
+    assert again.next() is None
+    assert again.done
+
+
+def test_an_arm_that_only_fails_is_not_made_to_catch_up() -> None:
+    loop = Loop(sweep({"kept": Listed((0.2,)), "cut": Listed((0.8,))}, retries=0))
+    while (trial := loop.next()) is not None:
+        if trial.arm == "kept":
+            train(loop, trial)
+        else:
+            loop.started(trial)
+            loop.failed(trial, f"ValueError: {trial.number}", {})
+    assert len(loop.histories["cut"]) <= 4 + HOPELESS
+    assert loop.done
+
+
+def test_that_a_searcher_has_nothing_left_is_kept() -> None:
+    keep = Keep()
+    train_all(Loop(sweep({"few": Few(2)}), keep))
+    assert [event["arm"] for event in keep.events if event["event"] == "exhausted"] == ["few"]
+    assert Loop(sweep({"few": Few(9)}), past=keep.events).next() is None
 
 
 def test_an_epoch_reported_twice_counts_once() -> None:

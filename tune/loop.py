@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
+from tune.allowance import allowance, lags
 from tune.sweep import Arm, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
@@ -56,7 +57,7 @@ class Loop:
         self._log = log or NoLog()
         self._clock = clock
         self._began = clock() - seconds_spent(past)
-        self._exhausted: set[str] = set()
+        self._exhausted = {event["arm"] for event in past if event["event"] == "exhausted"}
         self._out: set[str] = set()
         for event in past:
             apply(event, self.histories)
@@ -75,7 +76,9 @@ class Loop:
     def reopen(self, failed: bool) -> None:
         """Take up again what ended only because the budget was smaller then; `failed`: and what failed or ran out of memory."""
         for trial in list(self.trials):
-            if trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs:
+            limit = self._limit(trial)
+            room = limit is None or self.histories[trial.arm].epochs < limit
+            if trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs and room:
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
                 self.returned(trial, "retried", {"failures": 0, "losses": []})
@@ -116,7 +119,7 @@ class Loop:
     @property
     def done(self) -> bool:
         """Nothing that `next` gave out is still under way, and nothing will be started any more."""
-        return not self._out and (bool(self.stopping) or (not self._waiting and not any(True for _ in self._open())))
+        return not self._out and (bool(self.stopping) or not (self._waiting or self._open()))
 
     def started(self, trial: Trial) -> None:
         self._happen({"event": "started", "trial": trial.id})
@@ -148,8 +151,9 @@ class Loop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        if budget.total_epochs is not None and history.epochs >= budget.total_epochs:
-            reason = f"epoch {trial.epoch}: the {budget.total_epochs} epochs of {trial.arm} are spent"
+        limit = self._limit(trial)
+        if limit is not None and history.epochs >= limit:
+            reason = f"epoch {trial.epoch}: the {limit} epochs of {trial.arm} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return GO_ON
 
@@ -216,20 +220,28 @@ class Loop:
         if limit is not None and self.seconds >= limit:
             self.stop(f"the {limit:g} seconds of the budget are spent")
 
-    def _open(self) -> Iterable[Arm]:
-        """The arms that may still propose."""
+    def _open(self) -> list[Arm]:
+        """The arms that may still propose: those with trials (or epochs) left, then those that lag behind the others."""
         budget = self.sweep.budget
-        for name, arm in self.arms.items():
-            history = self.histories[name]
-            if name in self._exhausted or (budget.trials is not None and len(history) >= budget.trials):
-                continue
-            if budget.total_epochs is None or history.epochs < budget.total_epochs:
-                yield arm
+        left = [arm for name, arm in self.arms.items() if name not in self._exhausted]
+        if budget.total_epochs is not None:
+            left = [arm for arm in left if self.histories[arm.name].epochs < budget.total_epochs]
+        if budget.trials is None:
+            return left
+        first = [arm for arm in left if len(self.histories[arm.name]) < budget.trials]
+        return first or [arm for arm in left if lags(arm.name, self.sweep, self.histories)]
+
+    def _limit(self, trial: Trial) -> int | None:
+        """How many epochs the trial's arm may train; None where nothing is said of it."""
+        budget = self.sweep.budget
+        if budget.trials is None or trial.number < budget.trials:
+            return budget.total_epochs
+        return allowance(self.sweep, self.histories)
 
     def _turn(self, arm: Arm) -> int:
         """Arms take turns: the one that has spent least of its budget is next."""
-        history = self.histories[arm.name]
-        return len(history) if self.sweep.budget.total_epochs is None else history.epochs
+        history, trials = self.histories[arm.name], self.sweep.budget.trials
+        return len(history) if trials is not None and len(history) < trials else history.epochs
 
     def _propose(self, arm: Arm) -> Trial | None:
         history = self.histories[arm.name]
@@ -237,6 +249,7 @@ class Loop:
         config = arm.searcher.suggest(self.sweep.space, history, arm.seed)
         if config is None:
             self._exhausted.add(arm.name)
+            self._happen({"event": "exhausted", "arm": arm.name})
             return None
         seed = trial_seed(arm.seed, number)
         self._happen({"event": "proposed", "arm": arm.name, "number": number, "config": config, "seed": seed})

@@ -14,6 +14,7 @@ from types import FrameType
 
 from results import environment
 from results.ledger import Ledger
+from tune.allowance import promise
 from tune.engine.plan import plan
 from tune.engine.run import Machines, check_alive, cluster, nodes, train
 from tune.folder import write_sweep
@@ -80,7 +81,7 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
 def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> str:
     with _signals(loop, recorder.observer), cluster(options.machines, folder / "logs") as ray:
         planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
-        for line in planned.lines:
+        for line in [*planned.lines, *promise(loop.sweep)]:
             recorder.observer.say(line)
         sweep, address = loop.sweep, options.machines.address
         if address is not None:

@@ -1,0 +1,46 @@
+"""How much an arm of a comparison may spend. Searchers with equally many trials train unequally many epochs where a scheduler stops some.
+
+With `trials` alone, the arms that trained fewer epochs than the one that trained most get further trials, until all have trained as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from results.history import History, Status
+from results.words import plural
+from tune.sweep import Sweep
+
+HOPELESS = 10
+"""An arm whose last so many trials failed gets no further ones: it would never catch up."""
+
+
+def allowance(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
+    """The most epochs that the trials of one arm came to, without further ones; None while it is not known, or where none is needed.
+
+    It is known when each arm's first `budget.trials` trials have ended, and stays what it is: further trials do not count.
+    """
+    trials = sweep.budget.trials
+    if trials is None or not promise(sweep):
+        return None
+    firsts = [[trial for trial in history if trial.number < trials] for history in histories.values()]
+    if not all(trial.status.ended for arm in firsts for trial in arm):
+        return None
+    return max(sum(trial.epoch for trial in arm) for arm in firsts)
+
+
+def promise(sweep: Sweep) -> list[str]:
+    """What a person should know of it before the start; [] where arms need not agree, or do so by `total_epochs`."""
+    trials = sweep.budget.trials
+    if trials is None or sweep.budget.total_epochs is not None or len(sweep.searchers) < 2:
+        return []
+    return [f"each searcher gets {plural(trials, 'trial')}, then further ones until all have trained equally many epochs"]
+
+
+def lags(arm: str, sweep: Sweep, histories: Mapping[str, History]) -> bool:
+    """Whether an arm that had all its trials is to get another one, because it has trained fewer epochs than its allowance."""
+    epochs, history = allowance(sweep, histories), histories[arm]
+    if epochs is None or history.epochs >= epochs:
+        return False
+    last = [history[number].status for number in range(max(0, len(history) - HOPELESS), len(history))]
+    return not all(status in (Status.FAILED, Status.OOM) for status in last)
