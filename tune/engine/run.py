@@ -94,10 +94,18 @@ def _init(ray: Any, machines: Machines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if machines.address is None:
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's own default here, which it does not choose in silence
+            _ask_for_token()
             ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
         else:
             join(ray, machines.address)
+
+
+def _ask_for_token() -> None:
+    """Have a local Ray ask for a token, as it does by default, but not in silence."""
+    from ray._private.authentication import authentication_token_setup
+
+    if "RAY_AUTH_MODE" not in os.environ:
+        authentication_token_setup._enable_token_auth()
 
 
 def _send_logs(folder: Path | None) -> None:
