@@ -1,0 +1,96 @@
+"""Checkpoints: whole or not at all, with everything that makes the rest of a training what it would have been."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainables import checkpoint
+
+REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds": 1.0}]
+
+
+def draw() -> list[float]:
+    """From every generator, the second of a pair of normal draws among them, which numpy and Python keep for later."""
+    return [float(torch.rand(1)), float(np.random.rand()), float(np.random.randn()), random.random(), random.gauss(0, 1)]
+
+
+def test_it_holds_what_the_design_names(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    checkpoint.save(tmp_path, {"model": model, "optimizer": optimizer}, REPORTS, best=False)
+    content = checkpoint.load(tmp_path / checkpoint.LAST)
+    assert set(content) == {"model_state_dict", "optimizer_state_dict", "epoch", "metrics", "reports", "random"}
+    assert (content["epoch"], content["metrics"]) == (1, {"loss": 0.5})
+
+
+def test_the_generators_go_on_where_they_were(tmp_path: Path) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    draw()
+    checkpoint.save(tmp_path, {}, REPORTS, best=False)
+    expected = [draw(), draw()]
+    assert checkpoint.restore(tmp_path, {}) == REPORTS
+    assert [draw(), draw()] == expected
+
+
+def test_the_model_and_the_optimizer_come_back(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    checkpoint.save(tmp_path, {"model": model, "optimizer": optimizer}, REPORTS, best=False)
+    other = torch.nn.Linear(2, 1)
+    others = torch.optim.Adam(other.parameters())
+    checkpoint.restore(tmp_path, {"model": other, "optimizer": others})
+    assert torch.equal(model.weight, other.weight)
+    assert torch.equal(optimizer.state[model.weight]["exp_avg"], others.state[other.weight]["exp_avg"])
+
+
+def test_nothing_to_restore_is_nothing(tmp_path: Path) -> None:
+    assert checkpoint.restore(tmp_path / "none", {}) == []
+
+
+def test_best_stays_while_last_moves_on(tmp_path: Path) -> None:
+    for epoch, best in ((1, False), (2, True), (3, False)):
+        checkpoint.save(tmp_path, {}, [{"epoch": epoch, "metrics": {}, "seconds": 1.0}], best)
+    assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] == 3
+    assert checkpoint.load(tmp_path / checkpoint.BEST)["epoch"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+
+
+@pytest.mark.parametrize("step", ["write", "sync", "replace"])
+def test_a_death_while_writing_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    checkpoint.save(tmp_path, {}, REPORTS, best=True)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    where: dict[str, tuple[Any, str]] = {"write": (torch, "save"), "sync": (os, "fsync"), "replace": (os, "replace")}
+    with monkeypatch.context() as patch:
+        patch.setattr(*where[step], die)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, {}, [{"epoch": 2, "metrics": {}, "seconds": 2.0}], best=True)
+    assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] == 1
+    assert checkpoint.load(tmp_path / checkpoint.BEST)["epoch"] == 1
+    checkpoint.save(tmp_path, {}, [{"epoch": 2, "metrics": {}, "seconds": 2.0}], best=True)
+    assert checkpoint.load(tmp_path / checkpoint.BEST)["epoch"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_it_never_unpickles_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "evil"),))
+
+    torch.save({"model_state_dict": Evil()}, tmp_path / checkpoint.LAST)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        checkpoint.load(tmp_path / checkpoint.LAST)
+    assert not (tmp_path / "evil").exists()

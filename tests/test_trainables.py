@@ -1,0 +1,106 @@
+"""The contract of every shipped trainable, for each file of `search_spaces/`: what a sweep, a resume and an export rely on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from trainables import checkpoint
+from trainables.resolve import load
+from trainables.run import Objective, Run
+from trainables.verify import verify
+from tune.specify import specify
+from tune.sweep import Sweep
+
+SPACES = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))
+SMALL: dict[str, tuple[str, ...]] = {}
+"""What makes a file's training short enough for a test, beside `train_size`."""
+EPOCHS = 3
+
+
+class Stopped(Exception):
+    """The receiver wants no more."""
+
+
+@pytest.fixture(params=SPACES)
+def said(request: pytest.FixtureRequest) -> Sweep:
+    return specify(request.param, ("space.train_size=240", *SMALL.get(request.param, ())))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a worker: sums come out the same only with the same number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def config(said: Sweep, draw: int = 0) -> dict[str, Any]:
+    return said.space.sample(np.random.default_rng([draw]))
+
+
+def train(said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0) -> list[dict[str, float]]:
+    """Train as a worker would; the metrics of each epoch that this call trained or heard of again."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    heard: list[dict[str, float]] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        heard.append(message["metrics"])
+        if message["epoch"] == stop_at:
+            raise Stopped
+
+    objective = Objective(said.metric.name, said.metric.goal == "maximize")
+    run = Run(EPOCHS, hear, seed=seed, folder=folder, objective=objective)
+    with contextlib.suppress(Stopped):
+        load(said.trainable)[0](config, run)
+    return heard
+
+
+def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(said: Sweep, tmp_path: Path) -> None:
+    first = train(said, config(said), tmp_path / "first")
+    assert len(first) == EPOCHS
+    assert all(said.metric.name in metrics for metrics in first)
+    assert first == train(said, config(said), tmp_path / "second")
+    assert first != train(said, config(said), tmp_path / "third", seed=8)
+
+
+def test_resumed_equals_uninterrupted(said: Sweep, tmp_path: Path) -> None:
+    whole = train(said, config(said), tmp_path / "whole")
+    parts = train(said, config(said), tmp_path / "parts", stop_at=2)
+    torch.manual_seed(99)
+    assert whole[:2] == parts
+    assert train(said, config(said), tmp_path / "parts", seed=7) == whole
+
+
+def test_the_exported_model_gives_its_metric_back(said: Sweep, tmp_path: Path) -> None:
+    train(said, config(said), tmp_path)
+    content = checkpoint.load(tmp_path / checkpoint.BEST)
+    torch.save(content["model_state_dict"], tmp_path / "model.pt")
+    YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
+    (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable}))
+    again = verify(tmp_path)["metrics"]
+    assert again == {name: content["metrics"][name] for name in again}
+    assert said.metric.name in again
+
+
+def test_any_configuration_of_the_space_trains(said: Sweep, tmp_path: Path) -> None:
+    """Both ends of every parameter, one at a time from a draw."""
+    for i, name in enumerate(said.space.params):
+        for end in (0.0, 1.0):
+            unit = said.space.to_unit(config(said, i))
+            unit[list(said.space.params).index(name)] = end
+            folder = tmp_path / f"{name}-{end}"
+            chosen = said.space.from_unit(unit)
+            assert len(train(said, chosen, folder, stop_at=1)) == 1
