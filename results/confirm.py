@@ -1,7 +1,7 @@
 """Noise of training apart from luck of search: the finalists trained again with fresh seeds, and how optimistic the selected scores were.
 
-A retraining is an event of the ledger: `{"event": "confirmed", "trial", "seed", "epoch", "validation", "test"}`, where `trial` is the
-finalist, `epoch` its best one on the validation split this time, and `test` the metric on the test split there (null without one).
+The retrainings lie in `confirm/` of the run folder, a run folder of its own (`tune/confirm.py`): an arm is called as the finalist is, and
+its trials hold in their notes what the best epoch gave on the test split (`test`), or why nothing is known of it (`untested`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from results import statistics
+from results import ledger, statistics
 from results.folder import RunFolder
-from results.history import History, Trial
+from results.history import History, Status, Trial
 from results.words import number, plural
+
+FOLDER = "confirm"
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A finalist: the validation value it was selected for, and what its retrainings gave, a value a seed."""
+    """A finalist: the validation value it was selected for, and what its retrainings gave, a value a seed.
+
+    `lost`: retrainings that diverged or failed. `untested`: why there is nothing of the test split.
+    """
 
     trial: str
     selected: float
     validation: tuple[float, ...]
     test: tuple[float, ...]
+    lost: int = 0
+    untested: str = ""
 
 
 def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
@@ -40,17 +47,41 @@ def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
 
 def confirmations(run: RunFolder) -> list[Confirmation]:
     """The finalists that were trained again, best selected score first."""
-    events = [event for event in run.events if event["event"] == "confirmed"]
+    if not (run.path / FOLDER / ledger.NAME).is_file():
+        return []
     found = []
-    for name in dict.fromkeys(event["trial"] for event in events):
-        trial = run.trial(name)
-        mine = [event for event in events if event["trial"] == name]
-        if trial.best is None:
-            continue
-        validation = tuple(float(event["validation"]) for event in mine)
-        test = tuple(float(event["test"]) for event in mine if event.get("test") is not None)
-        found.append((trial.best.loss, Confirmation(name, trial.best.metrics[run.metric], validation, test)))
+    for name, history in RunFolder(run.path / FOLDER).histories.items():
+        best = run.trial(name).best
+        one = _confirmation(name, history, run.metric, best.metrics[run.metric]) if best else None
+        if best and one and one.validation:
+            found.append((best.loss, one))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _confirmation(name: str, history: History, metric: str, selected: float) -> Confirmation:
+    done = [trial for trial in history if trial.status is Status.COMPLETED and trial.best]
+    validation = tuple(trial.best.metrics[metric] for trial in done if trial.best)
+    tests = [trial.notes["test"] for trial in done if "test" in trial.notes]
+    there = name_on_test(metric, tests[0]) if tests else None
+    test = tuple(float(metrics[there]) for metrics in tests) if there else ()
+    lost = sum(trial.status.ended and trial.status is not Status.COMPLETED for trial in history)
+    return Confirmation(name, selected, validation, test, lost, _untested(done, metric, there))
+
+
+def name_on_test(metric: str, metrics: Mapping[str, float]) -> str | None:
+    """What the metric is called on the test split: as it is, or `test_accuracy` where it is `val_accuracy` (or `accuracy`)."""
+    bare = metric.removeprefix("validation_").removeprefix("valid_").removeprefix("val_")
+    return next((name for name in (metric, f"test_{bare}", bare) if name in metrics), None)
+
+
+def _untested(done: list[Trial], metric: str, there: str | None) -> str:
+    """Why there is no value of the test split; "" where there is one."""
+    if there or not done:
+        return ""
+    tests = [trial.notes["test"] for trial in done if "test" in trial.notes]
+    if tests:
+        return f"evaluate(..., split='test') gives {', '.join(tests[0])}, which is not {metric}"
+    return next((str(trial.notes["untested"]) for trial in done if "untested" in trial.notes), "")
 
 
 def optimism(found: list[Confirmation], maximize: bool) -> list[dict[str, Any]]:
@@ -67,6 +98,8 @@ def sentences(found: list[Confirmation], maximize: bool, metric: str) -> list[st
         lines.append(
             f"{one.trial}: {metric} {number(row['mean'])} on the {split} split over {plural(row['seeds'], 'fresh seed')} ({kind} {ends}); "
             f"the score it was selected for, {number(one.selected)}, was {_flattery(row['optimism'])}"
+            + (f"; {plural(one.lost, 'retraining')} diverged or failed" if one.lost else "")
+            + (f"; no test: {one.untested}" if one.untested else "")
         )
     return lines
 

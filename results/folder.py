@@ -116,6 +116,11 @@ class RunFolder:
         """How many search seeds each searcher has."""
         return int(self.sweep.get("seeds") or 1)
 
+    @property
+    def searchers(self) -> list[str]:
+        """The searchers that have proposed something."""
+        return list(dict.fromkeys(table.split_arm(arm, self.seeds)[0] for arm in self.histories))
+
     @cached_property
     def rows(self) -> list[table.Row]:
         """The table of trials as plain dicts."""

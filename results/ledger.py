@@ -88,6 +88,18 @@ def read(folder: Path) -> list[Event]:
     return _read(folder / NAME)[0]
 
 
+def held(folder: Path) -> bool:
+    """Whether a process is writing to this run folder."""
+    try:
+        with open(folder / "lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def encode(event: Event, number: int) -> bytes:
     """An event as line `number` of a ledger, with its end."""
     text = json.dumps({"n": number, **_plain(event)}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

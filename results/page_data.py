@@ -19,7 +19,7 @@ from results.confirm import confirmations, optimism, sentences
 from results.folder import RunError, RunFolder
 from results.history import Trial
 from results.importance import importance
-from results.table import flatten, split_arm
+from results.table import flatten
 from results.traces import Unit, places
 from results.verdict import standings, verdict
 
@@ -40,7 +40,7 @@ def page_data(run: RunFolder, live: bool = False) -> Data:
         "written": time.time(),
         **_times(run),
         "levels": list(run.levels),
-        "searchers": list(dict.fromkeys(split_arm(arm, run.seeds)[0] for arm in run.histories)),
+        "searchers": run.searchers,
         "seeds": run.seeds,
         "parameters": differing,
         "trials": _columns(run, trials, {one["name"] for one in differing if not one["numeric"]}),

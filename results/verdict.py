@@ -8,6 +8,7 @@ from rich.text import Text
 
 from results import statistics
 from results.compare import LEVEL, Comparison, Pair
+from results.folder import RunFolder
 from results.words import clean, duration, number, plural
 
 HOPELESS = 1000
@@ -23,10 +24,16 @@ def verdict(comparison: Comparison) -> list[str]:
         return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
     seeds = min(len(values) for values in comparison.finals.values())
     if seeds < 2:
-        said = [f"{leader(comparison)} is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
+        said = [f"{_ahead(comparison)} with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
     else:
         said = [sentence(pair, comparison) for pair in comparison.pairs] if len(comparison.labels) <= FEW else about_leader(comparison)
     return [*said, *equivalents(comparison), *_ended(comparison), *lines]
+
+
+def _ahead(comparison: Comparison) -> str:
+    means = {label: float(finals.mean()) for label, finals in comparison.finals.items()}
+    first = [label for label, mean in means.items() if mean == min(means.values())]
+    return f"{first[0]} is ahead" if len(first) == 1 else f"{', '.join(first[:-1])} and {first[-1]} found the same value"
 
 
 def sentence(pair: Pair, comparison: Comparison) -> str:
@@ -129,6 +136,16 @@ def tables(comparison: Comparison) -> RenderableType:
     if tested:
         parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested])]
     return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
+
+
+def trust(run: RunFolder) -> list[str]:
+    """What retrained finalists and audited stops say of a run; [] where it has neither."""
+    from results.audit import audit
+    from results.confirm import confirmations, sentences
+
+    audited = audit(run)
+    lines = sentences(confirmations(run), run.maximize, run.metric) + ([audited["sentence"]] if audited else [])
+    return [f"· {clean(line)}" for line in lines]
 
 
 def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:

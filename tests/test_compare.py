@@ -124,6 +124,8 @@ def test_one_seed_tells_nothing_about_luck() -> None:
     comparison = arms(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
     assert verdict(comparison)[0] == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
     assert comparison.best_probabilities is None
+    equal = arms(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)
+    assert verdict(equal)[0].startswith("random and bohb found the same value with one search seed each, ")
 
 
 def test_a_single_searcher_is_not_compared() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from results import load
-from results.confirm import confirmations, finalists, optimism, sentences
+from results.confirm import FOLDER, confirmations, finalists, name_on_test, optimism, sentences
 from results.ledger import Ledger
 from tests.made_up import Story, write_run
 
@@ -31,11 +31,13 @@ def test_finalists_are_the_best_configurations_each_once(tmp_path: Path) -> None
 def confirmed(path: Path, goal: str = "maximize") -> Path:
     """A run whose best trial gives 0.85 again on average, where 0.9 was selected, and 0.8 on the test split."""
     folder = write_run(path / "run", STORIES, goal=goal)
-    ledger = Ledger(folder)
-    for seed, noise in enumerate((-0.02, -0.01, 0.0, 0.01, 0.02)):
-        event = {"event": "confirmed", "trial": "random-0", "seed": seed, "epoch": 2, "time": 0.0}
-        ledger.append(event | {"validation": 0.85 + noise, "test": 0.8 + noise})
-    ledger.append({"event": "confirmed", "trial": "grid-1", "seed": 0, "epoch": 1, "validation": 0.82, "test": None, "time": 0.0})
+    noises = (-0.02, -0.01, 0.0, 0.01, 0.02)
+    again = [Story("random-0", [0.85 + noise], {"lr": 0.1}) for noise in noises]
+    write_run(folder / FOLDER, [*again, Story("random-0", [math.nan], {}, "diverged"), Story("grid-1", [0.82], {"lr": 0.2})], goal=goal)
+    ledger = Ledger(folder / FOLDER)
+    for seed, noise in enumerate(noises):
+        ledger.append({"event": "noted", "trial": f"random-0-{seed}", "notes": {"test": {"test_acc": 0.8 + noise}}, "time": 0.0})
+    ledger.append({"event": "noted", "trial": "grid-1-0", "notes": {"untested": "a has no evaluate"}, "time": 0.0})
     ledger.close()
     return folder
 
@@ -53,8 +55,21 @@ def test_the_words(tmp_path: Path) -> None:
     run = load(confirmed(tmp_path))
     first, second = sentences(confirmations(run), run.maximize, run.metric)
     assert first.startswith("random-0: acc 0.8 on the test split over 5 fresh seeds (95 % interval ")
-    assert first.endswith("the score it was selected for, 0.9, was optimistic by 0.05")
-    assert second.endswith("was not optimistic (0.02 below what it gives again)")
+    assert first.endswith("the score it was selected for, 0.9, was optimistic by 0.05; 1 retraining diverged or failed")
+    assert second.endswith("was not optimistic (0.02 below what it gives again); no test: a has no evaluate")
+
+
+@pytest.mark.parametrize(
+    ("metric", "there", "name"),
+    [
+        ("val_acc", {"test_acc": 1.0}, "test_acc"),
+        ("loss", {"loss": 1.0}, "loss"),
+        ("valid_f1", {"f1": 1.0}, "f1"),
+        ("loss", {"mse": 1.0}, None),
+    ],
+)
+def test_the_metric_is_found_on_the_test_split(metric: str, there: dict[str, float], name: str | None) -> None:
+    assert name_on_test(metric, there) == name
 
 
 def test_when_less_is_better_optimism_turns_round(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from trainables import guards
 from trainables.resolve import TrainableError, load
 from trainables.run import Objective, ReportError, Run, StorageError
+from trainables.tested import tested
 
 TRACE_LINES = 20
 
@@ -24,6 +25,7 @@ class Job:
     """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already.
 
     `threads`: of torch's; sums come out the same only with the same number. `gpu`: the share of one, or a whole number of them.
+    `test`: the best epoch is evaluated on the test split afterwards.
     """
 
     trial: str
@@ -38,6 +40,7 @@ class Job:
     threads: int = 1
     gpu: float = 0.0
     accumulation: int = 1
+    test: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -109,7 +112,7 @@ class LazyLog(io.TextIOBase):
 
 def _train(job: Job, run: Run, device: str) -> Outcome:
     try:
-        train, _ = load(job.trainable)
+        train, module = load(job.trainable)
         train(job.config, run)
     except TrainableError as error:
         return Outcome("mistake", str(error), _trace(error))
@@ -126,7 +129,8 @@ def _train(job: Job, run: Run, device: str) -> Outcome:
         return Outcome("failed", _last_line(error), _trace(error), _peak(device))
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
-    return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=_peak(device))
+    notes = _peak(device) | (tested(Path(job.folder), module, job.config, device) if job.test else {})
+    return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
 
 
 def _device(gpu: float) -> str:

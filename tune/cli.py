@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tune import verbs as verbs_of_results
+
 USER_ERRORS = (
     "search_spaces.document:SpecificationError",
     "trainables.resolve:TrainableError",
@@ -74,12 +76,16 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("run", help="a run folder")
     export.add_argument("--out", type=Path, help="where to (default: best/ in the run folder)")
     export.set_defaults(verb=export_best)
+    verbs_of_results.add(verbs)
     return top
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep")
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the file: --set budget.trials=5")
+    many = run.add_mutually_exclusive_group()
+    many.add_argument("--seeds", metavar="N", type=verbs_of_results.count, help="run every searcher with N search seeds, for a comparison")
+    many.add_argument("--record", metavar="N", type=verbs_of_results.count, help="train N configurations to the end, for raysweep simulate")
     run.add_argument("--dry-run", action="store_true", help="show the resolved file and the first configurations; train nothing")
     run.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: this file's newest)")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: run again what failed or ran out of memory")
@@ -101,7 +107,7 @@ def run_sweep(options: argparse.Namespace) -> int:
         raise SystemExit(_usage("--space FILE is needed"))
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
-    sweep = specify(options.space, options.set)
+    sweep = specify(options.space, [*_overrides(options), *options.set])
     from trainables.resolve import check
 
     check(sweep.trainable)
@@ -113,6 +119,15 @@ def run_sweep(options: argparse.Namespace) -> int:
         Console(highlight=False, soft_wrap=True).print(preview(sweep))
         return 0
     return _start(options, sweep)
+
+
+def _overrides(options: argparse.Namespace) -> list[str]:
+    """What --seeds and --record change in the file."""
+    if options.record is not None:
+        from tune.record import overrides
+
+        return overrides(options.record)
+    return [f"seeds={options.seeds}"] if options.seeds is not None else []
 
 
 def _start(options: argparse.Namespace, sweep: object) -> int:

@@ -8,9 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
+from results.compare import compare
 from results.export import Exported, export
 from results.folder import RunError, RunFolder, load
+from results.report import write
 from results.terminal import best, summary
+from results.verdict import trust, verdict
 from tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
 
 
@@ -18,8 +21,9 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     """Print the end of a run, exporting its best model where the sweep has ended."""
     run = load(folder)
     exported, complaint = _export(run) if code == GOOD else (None, "")
+    page = _page(run)
     if as_json:
-        print(json.dumps(_facts(run, code, exported, complaint)), flush=True)
+        print(json.dumps(_facts(run, code, exported, complaint) | {"report": page}), flush=True)
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
@@ -27,7 +31,10 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     if any(history.best for history in run.histories.values()):
         console.print()
         console.print(best(run))
+    for line in _verdict(run, code):
+        console.print(line, markup=False)
     console.print()
+    console.print(f"report       {page}", markup=False)
     for line in _lines(run, code, exported, complaint, resume):
         console.print(line, markup=False)
 
@@ -37,6 +44,23 @@ def _export(run: RunFolder) -> tuple[Exported | None, str]:
         return export(run), ""
     except RunError as error:
         return None, str(error)
+
+
+def _page(run: RunFolder) -> str:
+    """Where the page about the run is; or, beginning with `not written`, why it is not."""
+    try:
+        return str(write(run))
+    except OSError as error:
+        return f"not written: {error.strerror or error}"
+
+
+def _verdict(run: RunFolder, code: int) -> list[str]:
+    """What the comparison of several searchers shows, and what the finalists gave when they were trained again."""
+    if code != GOOD:
+        return []
+    lines = [f"· {line}" for line in verdict(compare([run]))] if len(run.searchers) > 1 else []
+    lines += trust(run)
+    return ["", *lines] if lines else []
 
 
 def _lines(run: RunFolder, code: int, exported: Exported | None, complaint: str, resume: str) -> list[str]:

@@ -14,8 +14,11 @@ PASSED_ON = ("RAYSWEEP_DATA_ROOT",)
 """Environment variables that workers get from the driver."""
 
 
-def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial) -> Job:
-    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a share `gpu` of a device."""
+def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False) -> Job:
+    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a share `gpu` of a device.
+
+    `test`: its best epoch is evaluated on the test split afterwards.
+    """
     run = folder.resolve()
     return Job(
         trial=trial.id,
@@ -29,6 +32,7 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial) -> Job:
         known_epoch=trial.epoch,
         threads=max(1, int(sweep.resources.cpu)),
         gpu=gpu,
+        test=test,
         accumulation=trial.notes.get("accumulation", 1),
         environment={name: os.environ[name] for name in PASSED_ON if name in os.environ},
     )

@@ -28,7 +28,8 @@ FEWEST = 10
 
 def overrides(count: int) -> list[str]:
     """What turns a sweep into the recording of `count` configurations: keys to set, as after `--set`."""
-    return ["searcher=random", "scheduler=none", "seeds=1", f"budget.trials={count}", "budget.total_epochs=null"]
+    ends = [f"{key}=null" for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")]
+    return ["searcher=random", "scheduler=none", "seeds=1", f"budget.trials={count}", *ends]
 
 
 @dataclass

@@ -58,12 +58,16 @@ class Recorder:
         self._written = time.monotonic()
 
     def close(self, loop: Loop) -> None:
+        self.finish(loop)
+        self.observer.close()
+
+    def finish(self, loop: Loop) -> None:
+        """Complete the files; the observer goes on to another loop."""
         try:
             self._boards.finish()
             self.tables(loop)
         except OSError as error:
             self.observer.say(f"the tables cannot be written: {error.strerror or error}")
-        self.observer.close()
 
     def _board(self, event: Event, trial: Trial) -> None:
         if event["event"] == "reported":

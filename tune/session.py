@@ -13,8 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from results import environment
+from results.confirm import FOLDER as CONFIRM
 from results.ledger import Ledger
+from results.report import Refresher
 from tune.allowance import promise
+from tune.confirm import confirming, unconfirmed
 from tune.engine.plan import plan
 from tune.engine.run import Machines, check_alive, cluster, nodes, train
 from tune.folder import write_sweep
@@ -64,7 +67,7 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
     loop.reopen(options.retry_failed)
     mistake = ""
     try:
-        if not loop.done:
+        if not loop.done or unconfirmed(loop, folder):
             mistake = _train(loop, folder, options, recorder)
     except Interruption as error:
         loop.stop(str(error), interrupted=True)
@@ -79,24 +82,43 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
 
 
 def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> str:
-    with _signals(loop, recorder.observer), cluster(options.machines, folder / "logs") as ray:
+    page = Refresher(folder)
+    with _signals(loop, recorder.observer), contextlib.closing(page), cluster(options.machines, folder / "logs") as ray:
         planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
         for line in [*planned.lines, *promise(loop.sweep)]:
             recorder.observer.say(line)
         sweep, address = loop.sweep, options.machines.address
         if address is not None:
             sweep = replace(sweep, trainable=preflight(ray, address, sweep.trainable, str(folder.resolve())))
-        jobs = partial(job, sweep, folder, planned.resources.gpu)
-        return train(loop, jobs, planned, _ticker(loop, recorder), options.machines.isolate)
+
+        def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
+            jobs = partial(job, sweep, where, planned.resources.gpu, test=test)
+            return train(loop, jobs, planned, _ticker(loop, recorder, page), options.machines.isolate)
+
+        mistake = "" if loop.done else trained(loop, recorder, folder, False)
+        return mistake or _confirm(loop, folder, recorder.observer, trained)
 
 
-def _ticker(loop: Loop, recorder: Recorder) -> Callable[[], None]:
-    """What is done about ten times a second: the screen; and once a second: is Ray alive?"""
+def _confirm(search: Loop, folder: Path, observer: Observer, trained: Callable[[Loop, Recorder, Path, bool], str]) -> str:
+    """Train the finalists again, where that is asked for and the search came to its end."""
+    if search.interrupted or not unconfirmed(search, folder):
+        return ""
+    observer.say(f"training the best again with fresh seeds, for the test split: {folder / CONFIRM}")
+    with confirming(search, folder, observer) as (loop, recorder), _signals(loop, observer):
+        mistake = trained(loop, recorder, folder / CONFIRM, True)
+    if loop.interrupted:
+        search.stop(loop.stopping, interrupted=True)
+    return mistake
+
+
+def _ticker(loop: Loop, recorder: Recorder, page: Refresher) -> Callable[[], None]:
+    """What is done about ten times a second: the screen, the page; and once a second: is Ray alive?"""
     last = time.monotonic()
 
     def tick() -> None:
         nonlocal last
         recorder.tick(loop)
+        page.tick()
         if time.monotonic() - last > ALIVE_SECONDS:
             last = time.monotonic()
             check_alive()

@@ -92,7 +92,9 @@ class Conductor:
         status, reason = outcome["status"], outcome["reason"]
         notes = outcome["notes"] | ({"traceback": outcome["trace"]} if outcome["trace"] else {})
         if trial.status.ended:
-            if status != "completed":
+            if {"test", "untested"} & set(notes):
+                self.loop.noted(trial, notes)
+            elif status != "completed":
                 self.loop.noted(trial, {**notes, "afterwards": f"after its last epoch: {reason}"})
         elif status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
             self.mistake = reason
