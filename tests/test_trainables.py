@@ -45,8 +45,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def config(said: Sweep, draw: int = 0) -> dict[str, Any]:
-    return said.space.sample(np.random.default_rng([draw]))
+def config(said: Sweep, draw: int = 0, precision: str = "fp32") -> dict[str, Any]:
+    return said.space.sample(np.random.default_rng([draw])) | {"precision": precision}
+
+
+@pytest.fixture(params=["fp32", "bf16", "fp16"])
+def precision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def train(said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0) -> list[dict[str, float]]:
@@ -76,19 +81,19 @@ def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(said: 
     assert first != train(said, config(said), tmp_path / "third", seed=8)
 
 
-def test_resumed_equals_uninterrupted(said: Sweep, tmp_path: Path) -> None:
-    whole = train(said, config(said), tmp_path / "whole")
-    parts = train(said, config(said), tmp_path / "parts", stop_at=2)
-    torch.manual_seed(99)
-    assert whole[:2] == parts
-    assert train(said, config(said), tmp_path / "parts", seed=7) == whole
+def test_resumed_equals_uninterrupted(said: Sweep, precision: str, tmp_path: Path) -> None:
+    chosen = config(said, precision=precision)
+    whole = train(said, chosen, tmp_path / "whole")
+    assert train(said, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
+    assert train(said, chosen, tmp_path / "parts") == whole
 
 
-def test_the_exported_model_gives_its_metric_back(said: Sweep, tmp_path: Path) -> None:
-    train(said, config(said), tmp_path)
+def test_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, tmp_path: Path) -> None:
+    chosen = config(said, precision=precision)
+    train(said, chosen, tmp_path)
     content = checkpoint.load(tmp_path / checkpoint.BEST)
     torch.save(content["model_state_dict"], tmp_path / "model.pt")
-    YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
+    YAML(typ="safe", pure=True).dump(chosen, tmp_path / "config.yaml")
     (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable}))
     again = verify(tmp_path)["metrics"]
     assert again == {name: content["metrics"][name] for name in again}
@@ -104,3 +109,17 @@ def test_any_configuration_of_the_space_trains(said: Sweep, tmp_path: Path) -> N
             folder = tmp_path / f"{name}-{end}"
             chosen = said.space.from_unit(unit)
             assert len(train(said, chosen, folder, stop_at=1)) == 1
+
+
+def test_precision_changes_the_numbers_a_little(said: Sweep, tmp_path: Path) -> None:
+    losses = {}
+    for name in ("fp32", "bf16", "fp16"):
+        losses[name] = train(said, config(said, precision=name), tmp_path / name, stop_at=1)[0]["train_loss"]
+    assert len(set(losses.values())) == 3
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.2)
+
+
+def test_an_unknown_precision_is_one_line(said: Sweep, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="precision 'fp8': expected one of fp32, bf16, fp16"):
+        train(said, config(said, precision="fp8"), tmp_path)
