@@ -37,7 +37,7 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
     searchers: dict[str, list[History]] = {}
     for name, history in histories.items():
         searchers.setdefault(split_arm(name, seeds)[0], []).append(history)
-    table = _table("searcher", f">best {metric}", *([f">mean of {seeds}"] if seeds > 1 else []), "at", ">trials", ">epochs", ">training")
+    table = columns("searcher", f">best {metric}", *([f">mean of {seeds}"] if seeds > 1 else []), "at", ">trials", ">epochs", ">training")
     winner = min((_loss(arms) for arms in searchers.values()), default=math.inf)
     for searcher, arms in searchers.items():
         first = _loss(arms) == winner < math.inf
@@ -47,27 +47,16 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
 
 def trial_table(rows: Iterable[Row], metric: str, extra: tuple[str, ...] = ("reason",)) -> Table:
     """A line a trial, in the order given. `epoch` is the best one of those trained; `extra`: `configuration`, `reason`, or both."""
-    table = _table("trial", f">best {metric}", ">epoch", ">time", "status")
+    table = columns("trial", f">best {metric}", ">epoch", ">time", "status")
     table.expand = bool(extra)
     for name in extra:
         table.add_column(name, ratio=1, overflow="ellipsis", no_wrap=True)
     for row in rows:
         place = f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else "–"
-        cells = [_text(row["trial"]), _text(number(row[f"best_{metric}"])), _text(place), _text(duration(row["seconds"]))]
+        cells = [plain(row["trial"]), plain(number(row[f"best_{metric}"])), plain(place), plain(duration(row["seconds"]))]
         last = {"configuration": _short(row), "reason": row["reason"].replace("\n", " ")}
-        table.add_row(*cells, status_text(row["status"]), *(_text(last[name], "dim") for name in extra))
+        table.add_row(*cells, status_text(row["status"]), *(plain(last[name], "dim") for name in extra))
     return table
-
-
-def listing(run: RunFolder, limit: int | None = None, width: int = 80) -> RenderableType:
-    """`raysweep ls`: trials, best first, with their configurations; where the screen is wide, with the reasons for their ends too."""
-    order = _best_first(run)
-    rows = order if limit is None else order[:limit]
-    rest = len(order) - len(rows)
-    counts = ", ".join(f"{plural(count, 'trial')} {status}" for status, count in _counts(order).items()) or "no trials yet"
-    more = f"; {rest:,} more (--all)" if rest else ""
-    extra = ("configuration", "reason") if width >= WIDE else ("configuration",)
-    return Group(trial_table(_without_constants(rows, order), run.metric, extra), Text(f"{counts}{more}", style="dim"))
 
 
 def show(run: RunFolder, trial_id: str) -> RenderableType:
@@ -89,7 +78,7 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
     if trial.reports:
         parts += [Text("by epoch", style="bold"), curve(trial, run.metric)]
     if trial.notes.get("traceback"):
-        parts += [Text("traceback", style="bold"), Padding(_text(str(trial.notes["traceback"]), "red"), (0, 0, 0, 2))]
+        parts += [Text("traceback", style="bold"), Padding(plain(str(trial.notes["traceback"]), "red"), (0, 0, 0, 2))]
     return Group(*parts)
 
 
@@ -115,9 +104,9 @@ def configuration(config: Mapping[str, Any]) -> Table:
 def curve(trial: Trial, metric: str) -> RenderableType:
     """What a trial reported, a line an epoch, under a picture of the objective."""
     names = list(dict.fromkeys(name for report in trial.reports for name in report.metrics))
-    table = _table(">epoch", *(f">{name}" for name in names), ">time")
+    table = columns(">epoch", *(f">{name}" for name in names), ">time")
     for report in trial.reports:
-        cells = [_text(number(report.metrics.get(name))) for name in names]
+        cells = [plain(number(report.metrics.get(name))) for name in names]
         table.add_row(str(report.epoch), *cells, duration(report.seconds), style="green" if report is trial.best else "")
     picture = Text(f"  {clean(metric)} {spark([report.metrics.get(metric, math.nan) for report in trial.reports])}")
     return Group(picture, table)
@@ -139,12 +128,12 @@ def status_text(status: str) -> Text:
 def _summary_cells(searcher: str, arms: list[History], metric: str, seeds: int) -> list[Text]:
     best = min((history.best for history in arms if history.best), key=lambda one: one[1].loss, default=None)
     trials = [trial for history in arms for trial in history]
-    mean = [_text(number(_mean([history.best[1].metrics[metric] for history in arms if history.best])))] if seeds > 1 else []
+    mean = [plain(number(_mean([history.best[1].metrics[metric] for history in arms if history.best])))] if seeds > 1 else []
     value = number(best[1].metrics[metric]) if best else "–"
     place = f"epoch {best[1].epoch} of {best[0].id}" if best else "–"
     seconds = sum(trial.reports[-1].seconds for trial in trials if trial.reports)
     epochs = sum(history.epochs for history in arms)
-    return [_text(searcher), _text(value), *mean, _text(place), *map(_text, (f"{len(trials):,}", f"{epochs:,}", duration(seconds)))]
+    return [plain(searcher), plain(value), *mean, plain(place), *map(plain, (f"{len(trials):,}", f"{epochs:,}", duration(seconds)))]
 
 
 def _loss(arms: list[History]) -> float:
@@ -159,35 +148,16 @@ def _at(report: Report | None, metric: str) -> str:
     return f"{metric} {number(report.metrics.get(metric), 6)} in epoch {report.epoch}" if report else "–"
 
 
-def _best_first(run: RunFolder) -> list[Row]:
-    losses = {trial.id: trial.best.loss if trial.best else math.inf for history in run.histories.values() for trial in history}
-    return sorted(run.rows, key=lambda row: losses[row["trial"]])
-
-
-def _counts(rows: list[Row]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
-    return counts
-
-
-def _without_constants(rows: list[Row], everything: list[Row]) -> list[Row]:
-    """Rows without the parameters that are the same in every trial."""
-    names = {name for row in everything for name in row if name.startswith(CONFIG)}
-    same = {name for name in names if len({repr(row.get(name)) for row in everything}) == 1 and len(everything) > 1}
-    return [{name: value for name, value in row.items() if name not in same} for row in rows]
-
-
 def _short(row: Row) -> str:
     """The configuration in a row, on one line."""
     return " ".join(f"{name.removeprefix(CONFIG)}={number(value, 3)}" for name, value in row.items() if name.startswith(CONFIG))
 
 
-def _table(*columns: str) -> Table:
+def columns(*names: str) -> Table:
     """A plain table; a column that begins with `>` is flush right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in columns:
-        table.add_column(_text(name.removeprefix(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for name in names:
+        table.add_column(plain(name.removeprefix(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
     return table
 
 
@@ -196,9 +166,9 @@ def _facts(facts: Mapping[str, Any]) -> Table:
     table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(_text(f"  {name}"), value if isinstance(value, Text) else _text(number(value, 6)))
+        table.add_row(plain(f"  {name}"), value if isinstance(value, Text) else plain(number(value, 6)))
     return table
 
 
-def _text(text: Any, style: str = "") -> Text:
+def plain(text: Any, style: str = "") -> Text:
     return Text(clean(str(text)), style=style)

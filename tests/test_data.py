@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from trainables import data
-from trainables.data import DataError, load, root
+from trainables.data import load, root
+from trainables.run import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}

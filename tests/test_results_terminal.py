@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from results import RunError, load, terminal
+from results import RunError, listing, load, terminal
 from results.ledger import Ledger
 from results.words import clean, duration, number, size
 from tests.made_up import Story, write_run
@@ -45,7 +45,7 @@ def test_the_summary_of_several_seeds_has_their_mean(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_listing_is_one_line_a_trial_best_first(tmp_path: Path, width: int) -> None:
     run = load(write_run(tmp_path / "run", STORIES))
-    text = printed(terminal.listing(run, width=width), width)
+    text = printed(listing.trials(run, width=width), width)
     lines = text.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["random-0", "bohb-0", "bohb-1"]
     assert len(lines) == 5
@@ -86,7 +86,7 @@ def test_best_names_the_epoch_and_the_configuration(tmp_path: Path) -> None:
 
 def test_an_empty_run_prints(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "run", []))
-    assert "no trials yet" in printed(terminal.listing(run))
+    assert "no trials yet" in printed(listing.trials(run))
     assert "searcher" in printed(terminal.summary(run.histories, run.metric))
 
 
@@ -124,3 +124,12 @@ def test_a_flat_curve_and_one_with_gaps() -> None:
     assert terminal.spark([1.0, 1.0]) == "▁▁"
     assert terminal.spark([0.0, math.nan, 1.0]) == "▁ █"
     assert terminal.spark([]) == ""
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_runs_of_a_folder_are_a_line_each(tmp_path: Path, width: int) -> None:
+    folders = [write_run(tmp_path / name, [Story("bohb", [0.5, 0.75])]) for name in ("cnn-20261124-015531", "cnn-20261124-015614")]
+    text = printed(listing.runs([load(folder) for folder in folders], width), width)
+    assert [line.split()[0] for line in text.splitlines() if line.strip()] == ["run", "cnn-20261124-015531", "cnn-20261124-015614"]
+    assert text.count("acc 0.75") == 2
+    assert ("searchers" in text) == (width == 120)

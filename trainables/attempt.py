@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from trainables import guards
 from trainables.resolve import TrainableError, load
-from trainables.run import Objective, ReportError, Run, StorageError
+from trainables.run import DataError, Objective, ReportError, Run, StorageError
 from trainables.tested import tested
 
 TRACE_LINES = 20
@@ -114,7 +114,7 @@ def _train(job: Job, run: Run, device: str) -> Outcome:
     try:
         train, module = load(job.trainable)
         train(job.config, run)
-    except TrainableError as error:
+    except (TrainableError, DataError) as error:
         return Outcome("mistake", str(error), _trace(error))
     except ReportError as error:
         status = "mistake" if not run.reports else "failed"

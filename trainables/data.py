@@ -22,15 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.run import DataError
+
 ROOT_VARIABLE = "RAYSWEEP_DATA_ROOT"
 SPLIT_SEED = 20_260_101
 VALIDATION_SHARE = 1 / 6
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-
-
-class DataError(RuntimeError):
-    """Data that are not there and cannot be had, in one line."""
 
 
 @dataclass(frozen=True)

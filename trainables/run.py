@@ -46,6 +46,10 @@ class Objective:
         return math.inf if math.isnan(value) else value
 
 
+class DataError(RuntimeError):
+    """Data that are not there and cannot be had, in one line."""
+
+
 class Run:
     """One training, or the rest of one.
 

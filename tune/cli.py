@@ -8,8 +8,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 
 from tune import verbs as verbs_of_results
+
+MOST_LISTED = 30
 
 USER_ERRORS = (
     "search_spaces.document:SpecificationError",
@@ -57,13 +60,15 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="raysweep", description="Hyperparameter tuning for PyTorch on Ray.")
     verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs.add_parser("run", help="run a sweep, or resume one", description="Run the sweep that a YAML file describes."))
-    for name, verb, text in (
-        ("ls", list_runs, "list runs, or the trials of one"),
-        ("best", show_best, "the best configuration of a run"),
-    ):
-        one = verbs.add_parser(name, help=text, description=text)
-        one.add_argument("run", nargs="?" if name == "ls" else None, default="ray_results", help="a run folder (ls: or a folder of them)")
-        one.set_defaults(verb=verb)
+    ls = verbs.add_parser("ls", help="list runs, or the trials of one", description="List runs, or the trials of one, best first.")
+    ls.add_argument(
+        "run", nargs="?", type=Path, default=Path("ray_results"), help="a run folder, or a folder of them (default: ray_results)"
+    )
+    ls.add_argument("--all", action="store_true", help=f"all trials, not only the best {MOST_LISTED}")
+    ls.set_defaults(verb=list_runs)
+    best = verbs.add_parser("best", help="the best configuration of a run", description="Show the best configuration of a run.")
+    best.add_argument("run", help="a run folder")
+    best.set_defaults(verb=show_best)
     show = verbs.add_parser("show", help="one trial: its configuration, its curve, its error", description="Show one trial.")
     show.add_argument("run", help="a run folder")
     show.add_argument("trial", help="as in the tables: bohb-7")
@@ -104,7 +109,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     from tune.specify import specify
 
     if options.space is None:
-        raise SystemExit(_usage("--space FILE is needed"))
+        return _usage("--space FILE is needed")
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
     sweep = specify(options.space, [*_overrides(options), *options.set])
@@ -140,10 +145,9 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
     assert isinstance(sweep, Sweep)
     stem = Path(options.space).stem
     if options.resume is None:
-        place = folder.new(options.storage, stem, options.name or sweep.name)
+        place = folder.begin(options.storage, stem, options.name or sweep.name)
     else:
-        place = options.storage / options.resume if options.resume else folder.latest(options.storage, sweep.name or stem)
-        place = Path(options.resume) if not place.exists() else place
+        place = folder.resumed(options.storage, sweep.name or stem, options.resume)
         folder.check_unchanged(place, sweep)
     how = session.Options(Machines(options.address, options.isolate), options.require_gpu, options.retry_failed)
     watcher = observer(place.name, options.json)
@@ -151,6 +155,10 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
         code = session.run(sweep, place, how, watcher)
     except KeyboardInterrupt:
         code = session.INTERRUPTED
+    except Exception as error:
+        if _is_users(error):
+            folder.discard(place)
+        raise
     finish(place, code, options.json, _resume_command(options.arguments, place.name))
     return code
 
@@ -168,9 +176,13 @@ def _resume_command(arguments: Sequence[str], run: str) -> str:
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`."""
     from results import load
-    from results.terminal import listing
+    from results.listing import runs, trials
 
-    _print(listing(load(options.run)))
+    inside = sorted(options.run.glob("*/ledger.jsonl"))
+    if inside and not (options.run / "ledger.jsonl").exists():
+        _print(runs([load(path.parent) for path in inside], get_terminal_size().columns))
+    else:
+        _print(trials(load(options.run), None if options.all else MOST_LISTED, get_terminal_size().columns))
     return 0
 
 
@@ -225,8 +237,9 @@ def _print(content: object) -> None:
     Console(highlight=False).print(content)
 
 
-def _usage(text: str) -> str:
-    return f"raysweep run: {text}; see raysweep run --help"
+def _usage(text: str) -> int:
+    print(f"raysweep run: {text}; see raysweep run --help", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

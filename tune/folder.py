@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,11 +33,38 @@ def new(storage: Path, stem: str, name: str | None) -> Path:
     return folder
 
 
+def begin(storage: Path, stem: str, name: str | None) -> Path:
+    """Make the folder of a new run. FolderError where it cannot be made."""
+    folder = new(storage, stem, name)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be made: {error.strerror}; name another place with --storage") from None
+    return folder
+
+
+def discard(folder: Path) -> None:
+    """Remove a run that ended by a mistake before its first trial was proposed; any other is kept."""
+    if not any(event["event"] == "proposed" for event in ledger.read(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def resumed(storage: Path, stem: str, run: str) -> Path:
+    """The run that `--resume` means: by its name under `storage`, by its path, or (`run` is empty) the newest of this file."""
+    if not run:
+        return latest(storage, stem)
+    for place in (storage / run, Path(run)):
+        if (place / ledger.NAME).is_file() and (place / SWEEP).is_file():
+            return place
+    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run folder")
+
+
 def latest(storage: Path, stem: str) -> Path:
-    """The newest run of this file that a `--resume` without a name means."""
-    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if path.parent.name.startswith(stem)]
+    """The newest run that bears this name, or this name and a time."""
+    named = re.compile(rf"{re.escape(stem)}(-\d{{8}}-\d{{6}})?")
+    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if named.fullmatch(path.parent.name)]
     if not runs:
-        raise FolderError(f"nothing to resume: {storage} has no run whose name starts with '{stem}'")
+        raise FolderError(f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); --resume RUN names another")
     return max(runs, key=lambda run: (run / ledger.NAME).stat().st_mtime)
 
 
