@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint types unit environment clean
+.PHONY: sweep test lint types unit conformance environment clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -20,6 +20,10 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest
+
+# Ten thousand proposals of each searcher after histories too: 4 minutes. `unit` asks the slow ones less often.
+conformance: $(READY)
+	RAYSWEEP_CONFORMANCE=10000 $(BIN)/pytest --timeout 900 tests/test_conformance.py
 
 environment: $(READY)
 
