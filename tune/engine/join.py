@@ -29,7 +29,6 @@ def join(ray: Any, address: str, code: Path | None = None) -> None:
     """
     check_form(address)
     place = _find(address)
-    _prepare_token(place)
     _knock(place)
     environment = {"working_dir": str(code), "excludes": LEFT_OUT} if code else None
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # LEFT_OUT says it; Ray's own list comes with a warning
@@ -60,29 +59,41 @@ def _find(address: str) -> str:
         raise ClusterError("--address auto: no Ray runs on this machine; on the head of a cluster, ray status tells") from None
 
 
-def _prepare_token(place: str) -> None:
-    """Have Ray show the token where there is one; it does so by itself only for "auto", and aborts the process where there is none."""
-    if os.environ.get("RAY_AUTH_TOKEN") or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    elif os.environ.get("RAY_AUTH_MODE") == "token":
-        raise ClusterError(f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head")
-
-
 def _knock(place: str) -> None:
-    """Ray waits for a minute where nobody answers, and does not say that a token was refused: find out first."""
+    """Ray waits for a minute where nobody answers, and does not say that a token was refused: find out first.
+
+    A token is shown only where one is asked for: Ray would cancel every trial on a cluster that knows no token.
+    """
     host, _, port = place.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ClusterError(f"no Ray cluster answers at {place}: {error}") from None
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():  # Ray would abort the process
+        raise ClusterError(f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head")
+    if _let_in(place) or ("RAY_AUTH_MODE" not in os.environ and _has_token() and _let_in(place, with_token=True)):
+        return
+    raise ClusterError(f"the cluster at {place} {_token_trouble()}")
+
+
+def _has_token() -> bool:
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file()
+
+
+def _let_in(place: str, with_token: bool = False) -> bool:
+    """Whether the cluster answers to what RAY_AUTH_MODE says, or, from now on, to a token."""
+    from ray._private.authentication.authentication_token_setup import _enable_token_auth
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.exceptions import AuthenticationError
 
+    if with_token:
+        _enable_token_auth()
     try:
         with _without_stderr():
             GcsClient(address=place)
     except AuthenticationError:
-        raise ClusterError(f"the cluster at {place} {_token_trouble()}") from None
+        return False
+    return True
 
 
 @contextmanager
