@@ -12,7 +12,7 @@ from results.folder import RunFolder
 from results.words import clean, duration, number, plural
 
 HOPELESS = 1000
-FEW = 4
+FEW = 3
 """Up to so many searchers, each pair gets its sentence."""
 UNEVEN = 1.05
 
@@ -22,8 +22,7 @@ def verdict(comparison: Comparison) -> list[str]:
     lines = [_spending(comparison)] if comparison.spent[1] > UNEVEN * comparison.spent[0] else []
     if len(comparison.labels) < 2:
         return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
-    seeds = min(len(values) for values in comparison.finals.values())
-    if seeds < 2:
+    if all(pair.test is None for pair in comparison.pairs):
         said = [f"{_ahead(comparison)} with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
     else:
         said = [sentence(pair, comparison) for pair in comparison.pairs] if len(comparison.labels) <= FEW else about_leader(comparison)
@@ -131,10 +130,10 @@ def spread(finals: statistics.Array, comparison: Comparison) -> str:
 def tables(comparison: Comparison) -> RenderableType:
     """`raysweep compare`: the standings, the tests, and the verdict."""
     head = Text(f"at {amount(comparison.horizon, comparison)} for each arm", style="dim")
-    parts: list[RenderableType] = [_grid(standings(comparison)), head]
+    parts: list[RenderableType] = [_grid(standings(comparison), comparison.labels), head]
     tested = [pair for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison)) if pair.test]
     if tested:
-        parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested])]
+        parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested], comparison.labels)]
     return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
 
 
@@ -161,12 +160,15 @@ def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _grid(rows: list[dict[str, str]]) -> Table:
+def _grid(rows: list[dict[str, str]], labels: tuple[str, ...]) -> Table:
+    """A table of what is there; names of searchers are never broken."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, name in enumerate(rows[0]):
-        table.add_column(Text(name), justify="left" if index == 0 else "right")
+    names = [name for name in rows[0] if any(row[name] != "–" for row in rows)]
+    for index, name in enumerate(names):
+        label = all(row[name] in labels for row in rows)
+        table.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=label)
     for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row.values()))
+        table.add_row(*(Text(clean(row[name])) for name in names))
     return table
 
 

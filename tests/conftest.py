@@ -1,4 +1,4 @@
-"""What tests share: one Ray for the whole run."""
+"""What tests share: one Ray for the whole run, and one browser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.browser import Browser, chromium
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the tests' own, here and in the workers of a Ray started later."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(place))
+        yield place
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +28,10 @@ def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     logs: Path = tmp_path_factory.mktemp("ray-logs")
     with cluster(Machines(cpus=4, gpus=1), logs) as ray:
         yield ray
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; tests that need it are skipped where there is none."""
+    with chromium(tmp_path_factory.mktemp("profile")) as one:
+        yield one

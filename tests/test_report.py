@@ -6,9 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from results import RunFolder, load
 from results.ledger import Ledger
 from results.page_data import page_data, pareto, timeline
 from results.report import Refresher, page, write
+from tests.browser import PLOTS, Browser
 from tests.made_up import Story, write_run
 
 NASTY = '</script><img src=x onerror="throw 1">&amp;{{data}}'
@@ -26,7 +25,6 @@ SPACE = {
     "optimizer": {"choice": ["sgd", "adam"]},
     NASTY: {"float": [0, 1]},
 }
-PLOTS = ("progress", "curves", "parallel", "importance", "slices", "pareto", "workers")
 
 
 def stories(trials: int, epochs: int, seeds: int = 1) -> list[Story]:
@@ -142,67 +140,6 @@ def test_the_refresher_writes_without_waiting(tmp_path: Path, monkeypatch: pytes
     assert '"live":true' in (folder / "report.html").read_text()
     refresher.close()
     assert not [path for path in folder.iterdir() if path.name.startswith(".report")]
-
-
-class Browser:
-    """A headless Chromium with one page open, and what it said while opening it."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, path: Path, width: int = 1280, dark: bool = False) -> None:
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
-        self.driver.get(path.as_uri())
-        self.until(f"return location.href === {path.as_uri()!r} && document.querySelector('#filters output')?.textContent !== ''")
-
-    def run(self, script: str) -> Any:
-        return self.driver.execute_script(script)
-
-    def draw_all(self) -> None:
-        """Scroll through the page, as a reader does, until each plot was drawn."""
-        for name in PLOTS:
-            self.run(f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})")
-            self.until(f"return drawn.has('{name}')")
-        self.until("return document.querySelectorAll('.main-svg').length > 10")
-
-    def until(self, script: str) -> None:
-        began = time.monotonic()
-        while not self.run(script):
-            assert time.monotonic() - began < 30, script
-            time.sleep(0.02)
-
-    def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def requests(self) -> set[str]:
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        urls = {one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"}
-        return {url for url in urls if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    import shutil
-
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    quiet = ["background-networking", "component-update", "sync", "extensions", "default-apps", "gpu", "dev-shm-usage"]
-    words = ["--headless=new", "--no-sandbox", "--no-first-run", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]
-    for word in [*words, *(f"--disable-{one}" for one in quiet)]:
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield Browser(driver)
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

@@ -37,10 +37,9 @@ def promise(sweep: Sweep) -> list[str]:
     return [f"each searcher gets {plural(trials, 'trial')}, then further ones until all have trained equally many epochs"]
 
 
-def lags(arm: str, sweep: Sweep, histories: Mapping[str, History]) -> bool:
-    """Whether an arm that had all its trials is to get another one, because it has trained fewer epochs than its allowance."""
-    epochs, history = allowance(sweep, histories), histories[arm]
-    if epochs is None or history.epochs >= epochs:
+def lags(history: History, epochs: int, most: int | None) -> bool:
+    """Whether an arm that had all its trials is to get another one, because its `epochs` are fewer than its allowance, `most`."""
+    if most is None or epochs >= most:
         return False
     last = [history[number].status for number in range(max(0, len(history) - HOPELESS), len(history))]
     return not all(status in (Status.FAILED, Status.OOM) for status in last)

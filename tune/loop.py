@@ -61,7 +61,8 @@ class Loop:
         self._out: set[str] = set()
         for event in past:
             apply(event, self.histories)
-        self._waiting = deque(self._unfinished())
+        self._waiting: deque[Trial] = deque()
+        self._waiting.extend(self._unfinished())
 
     def _unfinished(self) -> Iterable[Trial]:
         """Trials that a former session left behind and that go on. One whose last report was never answered is answered now."""
@@ -152,7 +153,7 @@ class Loop:
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         limit = self._limit(trial)
-        if limit is not None and history.epochs >= limit:
+        if limit is not None and history.epochs + self._in_flight(trial.arm, trial.id) >= limit:
             reason = f"epoch {trial.epoch}: the {limit} epochs of {trial.arm} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return GO_ON
@@ -225,18 +226,29 @@ class Loop:
         budget = self.sweep.budget
         left = [arm for name, arm in self.arms.items() if name not in self._exhausted]
         if budget.total_epochs is not None:
-            left = [arm for arm in left if self.histories[arm.name].epochs < budget.total_epochs]
+            left = [arm for arm in left if self._promised(arm.name) < budget.total_epochs]
         if budget.trials is None:
             return left
         first = [arm for arm in left if len(self.histories[arm.name]) < budget.trials]
-        return first or [arm for arm in left if lags(arm.name, self.sweep, self.histories)]
+        return first or [arm for arm in left if lags(self.histories[arm.name], self._promised(arm.name), self._allowance())]
+
+    def _promised(self, arm: str) -> int:
+        """The epochs that an arm has trained, and one for each of its trials that is under way and will report at least that."""
+        return self.histories[arm].epochs + self._in_flight(arm)
+
+    def _in_flight(self, arm: str, but: str = "") -> int:
+        """How many trials of an arm are under way or wait."""
+        return sum(split_id(one)[0] == arm and one != but for one in chain(self._out, (trial.id for trial in self._waiting)))
+
+    def _allowance(self) -> int | None:
+        return allowance(self.sweep, self.histories)
 
     def _limit(self, trial: Trial) -> int | None:
         """How many epochs the trial's arm may train; None where nothing is said of it."""
         budget = self.sweep.budget
         if budget.trials is None or trial.number < budget.trials:
             return budget.total_epochs
-        return allowance(self.sweep, self.histories)
+        return self._allowance()
 
     def _turn(self, arm: Arm) -> int:
         """Arms take turns: the one that has spent least of its budget is next."""

@@ -71,6 +71,7 @@ class Recorded:
 
     @cached_property
     def error(self) -> Error:
+        self._enough()
         return cross_validated(self.points, self.curves, self.nearest)
 
     def describe(self) -> str:
@@ -92,9 +93,12 @@ class Recorded:
 
     @cached_property
     def _model(self) -> Answer:
+        self._enough()
+        return answering(self.points, self.curves, self.nearest)
+
+    def _enough(self) -> None:
         if len(self.complete) < FEWEST:
             raise RunError(f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to answer for others (--record 200)")
-        return answering(self.points, self.curves, self.nearest)
 
     def _answer(self, config: Config) -> Array:
         key = _key(config)

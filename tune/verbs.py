@@ -76,6 +76,9 @@ def write_report(options: argparse.Namespace) -> int:
 
 def compare_runs(options: argparse.Namespace) -> int:
     """`raysweep compare`."""
+    from rich.console import Group
+    from rich.text import Text
+
     from results import load
     from results.compare import compare
     from results.verdict import tables, trust
@@ -83,8 +86,7 @@ def compare_runs(options: argparse.Namespace) -> int:
     runs = [load(name) for name in options.run]
     _print(tables(compare(runs, options.by)))
     for run in runs:
-        for line in trust(run):
-            _print(line)
+        _print(Group(*(Text(line) for line in trust(run))))
     return 0
 
 
@@ -110,4 +112,4 @@ def _tick(done: int, total: int) -> None:
 def _print(content: object) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=isinstance(content, str), markup=False).print(content)
+    Console(highlight=False).print(content)

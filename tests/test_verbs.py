@@ -1,0 +1,265 @@
+"""The verbs on real runs: sweeps of the shipped CNN on handwritten digits, made with Ray, interrupted and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results import RunFolder, load
+from results.audit import audit
+from results.confirm import confirmations
+from results.history import Status
+from results.ledger import Ledger
+from tests.browser import Browser
+from tests.made_up import Story, write_run
+from tune.cli import main
+
+CPU = ["--set", "resources.gpu=0", "--set", "space.channels=8"]
+SMALL = [*CPU, "--set", "budget.trials=3", "--set", "budget.epochs=2"]
+
+
+@contextmanager
+def watching(folder: Path, seen: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+    """Do something once, as soon as something is seen in a run folder."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if folder.exists() and seen():
+                act()
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def reports(ledger: Path) -> int:
+    """How many reports a ledger holds by now."""
+    return ledger.read_bytes().count(b'"event":"reported"') if ledger.exists() else 0
+
+
+def sweep(storage: Path, name: str, *words: str) -> int:
+    return main(["run", "--space", "cnn.yaml", "--storage", str(storage), *words, *(["--name", name] if "--resume" not in words else [])])
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def compared(storage: Path, ray_here: Any) -> RunFolder:
+    """Two searchers, two seeds, confirmed: interrupted while the best is trained again, then resumed."""
+    words = ["--seeds", "2", "--set", "searcher=[random, tpe]", "--set", "confirm={top: 1, seeds: 3}", *SMALL]
+    ledger = storage / "compared" / "confirm" / "ledger.jsonl"
+    with watching(storage, lambda: reports(ledger) > 0, interrupt):
+        assert sweep(storage, "compared", *words) == 4
+    searched = (storage / "compared" / "trials.csv").read_text()
+    assert sweep(storage, "compared", *words, "--resume", "compared") == 0
+    assert (storage / "compared" / "trials.csv").read_text() == searched
+    return load(storage / "compared")
+
+
+@pytest.fixture(scope="module")
+def record(storage: Path, ray_here: Any) -> RunFolder:
+    """Twelve curves, interrupted in the middle and resumed."""
+    words = ["--record", "12", "--set", "budget.epochs=2", *CPU]
+    with watching(storage, lambda: reports(storage / "record" / "ledger.jsonl") > 8, interrupt):
+        assert sweep(storage, "record", *words) == 4
+    assert sweep(storage, "record", *words, "--resume", "record") == 0
+    return load(storage / "record")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_arms_of_a_comparison_train_as_many_epochs(compared: RunFolder) -> None:
+    assert list(compared.histories) == ["random.0", "tpe.0", "random.1", "tpe.1"]
+    epochs = [history.epochs for history in compared.histories.values()]
+    assert len(set(epochs)) == 1
+    assert [trial.seed for trial in compared.histories["random.0"]] != [trial.seed for trial in compared.histories["random.1"]]
+
+
+@pytest.mark.ray
+def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunFolder) -> None:
+    (found,) = confirmations(compared)
+    assert (found.trial, found.selected, len(found.validation), len(found.test)) == (compared.best.trial.id, compared.best.value, 3, 3)
+    retrained = list(load(compared.path / "confirm").histories[found.trial])
+    assert {trial.status for trial in retrained} == {Status.COMPLETED}
+    assert [[report.epoch for report in trial.reports] for trial in retrained] == [[1, 2]] * 3
+    assert all(trial.config == compared.best.config for trial in retrained)
+    searched = {trial.seed for history in compared.histories.values() for trial in history}
+    assert len({trial.seed for trial in retrained} - searched) == 3
+
+
+@pytest.mark.ray
+def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunFolder) -> None:
+    import torch
+
+    from trainables.cnn import build, evaluate
+
+    trial = load(compared.path / "confirm").trial(f"{compared.best.trial.id}-0")
+    model = build(trial.config)
+    saved = torch.load(compared.path / "confirm" / "trials" / trial.id / "best.pt", weights_only=True)
+    model.load_state_dict(saved["model_state_dict"])
+    assert evaluate(trial.config, model, "test") == pytest.approx(trial.notes["test"], abs=1e-6)
+
+
+@pytest.mark.ray
+def test_compare_prints_the_tables_and_what_the_finalists_gave(compared: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(compared.path)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("searcher seeds ")
+    assert "for each arm" in text
+    assert "with 2 seeds no difference at all could be shown" in text
+    assert f"· {compared.best.trial.id}: val_accuracy " in text
+    assert "on the test split over 3 fresh seeds (range " in text
+    assert main(["compare", "--by", "seconds", str(compared.path)]) == 0
+    assert "of training for each arm" in capsys.readouterr().out
+
+
+@pytest.mark.ray
+def test_several_runs_are_compared_by_name(compared: RunFolder, record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(compared.path), str(record.path)]) == 0
+    text = capsys.readouterr().out
+    assert "compared: tpe" in text
+    assert "record: random" in text
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_recording_is_whole_after_an_interruption(record: RunFolder) -> None:
+    trials = list(record.histories["random"])
+    assert [trial.number for trial in trials] == list(range(12))
+    assert all(trial.status is Status.COMPLETED and [report.epoch for report in trial.reports] == [1, 2] for trial in trials)
+    assert record.sweep["scheduler"] == {"name": "none"}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--searchers", "random,tpe", "--schedulers", "none,asha", "--seeds", "3", "--workers", "2", "--epochs", "20"]
+    assert main(["simulate", str(record.path), *words, "--processes", "1"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{searcher} + {scheduler}" in text for searcher in ("random", "tpe") for scheduler in ("none", "asha"))
+    assert "at 20 epochs for each arm" in text
+    assert "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0." in text
+    assert main(["simulate", str(record.path), *words, "--processes", "1", "--nearest"]) == 0
+    assert "the nearest recorded configuration answers" in capsys.readouterr().out
+
+
+@pytest.mark.ray
+def test_report_writes_the_page_and_says_where(compared: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert '"live":false' in (compared.path / "report.html").read_text()
+    assert main(["report", str(compared.path), "--out", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
+    assert "mean, test split" not in (tmp_path / "page.html").read_text().split('id="data">')[0]
+    assert '"split":"test"' in (tmp_path / "page.html").read_text()
+
+
+def test_a_run_that_goes_on_has_a_page_that_refreshes_itself(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [Story("a", [0.5], status="running")])
+    ledger = Ledger(folder)
+    assert main(["report", str(folder)]) == 0
+    assert '"live":true' in (folder / "report.html").read_text()
+    ledger.close()
+    assert main(["report", str(folder)]) == 0
+    assert '"live":false' in (folder / "report.html").read_text()
+
+
+LIVE = """
+trainable: tests.trainables:bowl
+metric: {name: loss, goal: minimize}
+searcher: random
+scheduler: {name: asha, grace: 1, eta: 2, audit: 0.1}
+budget: {trials: 40, epochs: 4}
+parallel: 2
+space: {x: {float: [0.0, 1.0]}, seconds: 0.05}
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
+    tmp_path: Path, ray_here: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same sweep lets a tenth of the trials that ASHA stops go on, and the page says what became of them."""
+    (tmp_path / "live.yaml").write_text(LIVE)
+    page, copy = tmp_path / "live" / "report.html", tmp_path / "copy.html"
+    monkeypatch.setattr("results.report.SECONDS", 0.5)
+    with watching(tmp_path, page.exists, lambda: copy.write_bytes(page.read_bytes()) and None):  # type: ignore[func-returns-value]
+        assert main(["run", "--space", str(tmp_path / "live.yaml"), "--storage", str(tmp_path), "--name", "live"]) == 0
+    browser.open(copy)
+    assert browser.run("return document.querySelector('.pill').textContent") == "running"
+    browser.open(page)
+    browser.draw_all()
+    assert browser.run("return document.querySelector('.pill').textContent") == "finished"
+    assert browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
+    found = audit(load(tmp_path / "live"))
+    assert found is not None
+    assert found["audited"] == found["finished"] > 0
+    assert found["sentence"] in browser.run("return document.querySelector('#trust').textContent")
+    assert all(
+        "behind" in reason and "(best half of " in reason for reason in load(tmp_path / "live").trials.query("status == 'stopped'").reason
+    )
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["compare", "nowhere"], "nowhere is not a run folder"),
+        (["report", "nowhere"], "nowhere is not a run folder"),
+        (["simulate", "nowhere"], "nowhere is not a run folder"),
+        (["compare", "RUN", "--by", "GPU-seconds"], "used no GPU; compare by epochs or seconds"),
+        (["compare", "EMPTY"], "nothing to compare, no trial has reported a finite acc"),
+        (["simulate", "RUN", "--searchers", "bohp"], "unknown searcher 'bohp'"),
+        (["simulate", "RUN", "--schedulers", "ashe"], "unknown scheduler 'ashe'"),
+        (["simulate", "EMPTY"], "nothing was recorded yet"),
+        (["simulate", "RUN", "--searchers", "random", "--processes", "1"], "it takes 10 to answer for others (--record 200)"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    space, budget = {"lr": {"float": [0.1, 1.0]}}, {"trials": 3, "epochs": 3}
+    write_run(tmp_path / "RUN", [Story("random", [0.1, 0.2, 0.3], {"lr": 0.5})], space=space, budget=budget)
+    write_run(tmp_path / "EMPTY", [], space=space, budget=budget)
+    assert main([str(tmp_path / word) if word in ("RUN", "EMPTY") else word for word in words]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert line in told.err
+    assert told.err.startswith("raysweep: ")
+    assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", "--space", "cnn.yaml", "--seeds", "0"], "--seeds: expected a whole number above zero, got '0'"),
+        (["run", "--space", "cnn.yaml", "--seeds", "2", "--record", "5"], "--record: not allowed with argument --seeds"),
+        (["simulate", "run", "--seeds", "x"], "--seeds: expected a whole number above zero, got 'x'"),
+        (["simulate", "run", "--searchers", ","], "--searchers: expected names between commas"),
+        (["compare", "run", "--by", "hours"], "--by: invalid choice: 'hours'"),
+    ],
+)
+def test_what_the_command_line_refuses(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert line in capsys.readouterr().err
