@@ -15,6 +15,7 @@ import torch
 from ruamel.yaml import YAML
 
 from trainables import checkpoint
+from trainables.backbones import bundled
 from trainables.resolve import load
 from trainables.run import Objective, Run
 from trainables.verify import verify
@@ -22,7 +23,8 @@ from tune.specify import specify
 from tune.sweep import Sweep
 
 SPACES = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))
-SMALL: dict[str, tuple[str, ...]] = {}
+WEIGHTS = "imagenet" if bundled() else "none"
+SMALL: dict[str, tuple[str, ...]] = {"transfer.yaml": ("space.train_size=60", "space.image_size=32", f"space.weights={WEIGHTS}")}
 """What makes a file's training short enough for a test, beside `train_size`."""
 EPOCHS = 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,12 @@ class Learner:
         """What must survive an interruption, for `run.epochs(**learner.state)`."""
         return {"model": self.model, "optimizer": self.optimizer, **self.precision.state}
 
-    def epoch(self, split: Split) -> float:
+    def epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
         """One pass over the split in a random order; returns the mean loss."""
         self.model.train()
         total = torch.zeros((), device=self.device)
         for images, labels in batches(split, self.batch_size, self.device):
-            total += self.step(images, labels)
+            total += self.step(augment(images) if augment else images, labels)
         return total.item() / len(split)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -77,12 +77,12 @@ def batches(split: Split, size: int, device: str) -> Iterator[tuple[Tensor, Tens
 
 
 @torch.inference_mode()
-def score(model: nn.Module, split: Split, precision: str = "fp32") -> tuple[float, float]:
-    """Mean cross-entropy and accuracy (0 .. 1) of a model on a split."""
+def score(model: nn.Module, split: Split, precision: str = "fp32", batch: int = EVALUATION_BATCH) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (0 .. 1) of a model on a split, `batch` images at once."""
     model.eval()
     device = next(model.parameters()).device
     loss, right = torch.zeros((), device=device), torch.zeros((), device=device)
-    for images, labels in zip(split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True):
+    for images, labels in zip(split.images.split(batch), split.labels.split(batch), strict=True):
         with Precision(precision, device.type).autocast():
             logits = model(images.to(device))
         loss += nn.functional.cross_entropy(logits.float(), labels.to(device), reduction="sum")
@@ -90,8 +90,8 @@ def score(model: nn.Module, split: Split, precision: str = "fp32") -> tuple[floa
     return loss.item() / len(split), right.item() / len(split)
 
 
-def metrics_of(config: dict[str, Any], model: nn.Module, split: Split, name: str) -> dict[str, float]:
+def metrics_of(config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH) -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a model on the split `validation`; on `test`, `test_loss` and `test_accuracy`."""
-    loss, accuracy = score(model, split, config.get("precision", "fp32"))
+    loss, accuracy = score(model, split, config.get("precision", "fp32"), batch)
     prefix = "val" if name == "validation" else name
     return {f"{prefix}_loss": loss, f"{prefix}_accuracy": accuracy}
