@@ -17,10 +17,11 @@ EVALUATION_BATCH = 1024
 
 
 def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
-    """`optimizer: sgd` (with `momentum`, 0.9 if it is not tuned) or `adam`, with `lr` and `weight_decay` (0 if it is not tuned)."""
+    """`optimizer: sgd` (with `momentum`, 0.9 if it is not tuned, and `nesterov`) or `adam`, with `lr` and `weight_decay` (0 if not tuned)."""
     decay = config.get("weight_decay", 0.0)
     if config["optimizer"] == "sgd":
-        return torch.optim.SGD(parameters, lr=config["lr"], momentum=config.get("momentum", 0.9), weight_decay=decay)
+        momentum, nesterov = config.get("momentum", 0.9), config.get("nesterov", False)
+        return torch.optim.SGD(parameters, lr=config["lr"], momentum=momentum, nesterov=nesterov, weight_decay=decay)
     if config["optimizer"] == "adam":
         return torch.optim.Adam(parameters, lr=config["lr"], weight_decay=decay)
     raise ValueError(f"optimizer '{config['optimizer']}': expected sgd or adam")
