@@ -1,7 +1,8 @@
 """A multilayer perceptron for images. On `digits`, with one thread, an epoch takes about 0.03 s.
 
 Tuned: `lr`, `layers`, `width`, `dropout`, `dropout2` (from the second hidden layer on; `dropout` if it is not tuned), `batch_size`,
-`optimizer` (sgd, adam), `momentum` and `nesterov` (of sgd), `weight_decay`, `precision` (fp32, bf16, fp16). Constants: `data` (digits, mnist, fashion_mnist, cifar10), `train_size`.
+`optimizer` (sgd, adam), `momentum` and `nesterov` (of sgd), `weight_decay`, `precision` (fp32, bf16, fp16). Constants: `data`
+(digits, mnist, fashion_mnist, cifar10), `train_size`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ EVALUATION_BATCH = 1024
 
 
 def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
-    """`optimizer: sgd` (with `momentum`, 0.9 if it is not tuned, and `nesterov`) or `adam`, with `lr` and `weight_decay` (0 if not tuned)."""
+    """`optimizer: sgd` (with `momentum`, 0.9 if it is not tuned, and `nesterov`) or `adam`; with `lr` and `weight_decay` (or 0)."""
     decay = config.get("weight_decay", 0.0)
     if config["optimizer"] == "sgd":
         momentum, nesterov = config.get("momentum", 0.9), config.get("nesterov", False)
