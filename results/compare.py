@@ -157,7 +157,12 @@ def _arms(run: RunFolder, unit: Unit, prefix: str) -> list[Trace]:
     gpu = run.sweep.get("resources", {}).get("gpu", 0)
     if unit == "GPU-seconds" and not isinstance(gpu, int | float):
         raise RunError(f"{run.path}: GPU-seconds are not known, the sweep asked for gpu: {gpu}")
-    if unit == "GPU-seconds" and gpu == 0:
+    if unit == "GPU-seconds" and (gpu == 0 or not _used_gpu(run)):
         raise RunError(f"{run.path} used no GPU; compare by epochs or seconds")
     arms = traces(run.histories, run.seeds, run.seed, unit, float(gpu) if unit == "GPU-seconds" else 0.0)
     return [replace(arm, label=prefix + arm.label, exhausted=name in run.exhausted) for name, arm in zip(run.histories, arms, strict=True)]
+
+
+def _used_gpu(run: RunFolder) -> bool:
+    """Whether any trial was on a GPU: where there is none, a sweep that asks for one runs on the CPU."""
+    return any(str(trial.notes.get("device", "")).startswith("cuda") for history in run.histories.values() for trial in history)

@@ -176,8 +176,10 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
     other = load(write_run(tmp_path / "other", [Story("bohb", [0.5])], goal="minimize"))
     with pytest.raises(RunError, match="runs of different metrics"):
         compare([run, other])
-    with pytest.raises(RunError, match="used no GPU"):
-        compare([run], "GPU-seconds")
+    asked = load(write_run(tmp_path / "asked", [Story("bohb", [0.5])], resources={"gpu": 0.25}))
+    for one in (run, asked):
+        with pytest.raises(RunError, match="used no GPU"):
+            compare([one], "GPU-seconds")
     with pytest.raises(RunError, match="nothing to compare"):
         compare([load(write_run(tmp_path / "empty", []))])
 

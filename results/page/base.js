@@ -78,7 +78,7 @@ function readable(values, part = 0.95, room = 0.06) {
   if (sorted.length < 2) return undefined;
   const cut = (share) => sorted[Math.round(share * (sorted.length - 1))];
   const [low, high] = D.maximize ? [cut(1 - part), sorted.at(-1)] : [sorted[0], cut(part)];
-  const pad = (high - low) * room ||  Math.abs(high) * 0.05 || 1;
+  const pad = high > low ? (high - low) * room : Math.abs(high) * 0.05 || 1;
   return [low - pad, high + pad];
 }
 

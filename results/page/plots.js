@@ -56,9 +56,10 @@ function curves() {
     traces.push({ ...joined([D.curves[i]]), name: `${safe(T.id[i])}, ${name}`, mode: "lines+markers", marker: { size: 4 }, line: { width: 3.5, color: name === "best" ? css("--ink") : css("--bad") }, hoverinfo: "skip" });
   }
   const shapes = D.levels.slice(0, -1).map((level) => ({ type: "line", x0: level, x1: level, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), width: 1, dash: "dot" } }));
-  const annotations = D.levels.slice(0, -1).map((level) => ({ x: level, yref: "paper", y: 0, text: `rung ${level}`, showarrow: false, xanchor: "left", yanchor: "bottom", textangle: -90, xshift: 1, font: { size: 11, color: css("--soft") } }));
+  const [edge, anchor] = D.maximize ? [1, "top"] : [0, "bottom"], most = Math.max(1, ...some.map((i) => T.epochs[i])), room = Math.max(0.1, 0.03 * (most - 1));
+  const annotations = D.levels.slice(0, -1).map((level) => ({ x: level, yref: "paper", y: edge, text: `rung ${level}`, showarrow: false, xanchor: "left", yanchor: anchor, textangle: -90, xshift: 1, font: { size: 11, color: css("--soft") } }));
   const range = readable(some.flatMap((i) => D.curves[i].map((point) => point[1])));
-  return { traces, layout: layout({ xaxis: axis("epoch", { rangemode: "tozero" }), yaxis: axis(METRIC, { range }), shapes, annotations }) };
+  return { traces, layout: layout({ xaxis: axis("epoch", { range: [1 - room, most + room], dtick: most <= 12 ? 1 : undefined }), yaxis: axis(METRIC, { range }), shapes, annotations }) };
 }
 
 function ends(some) {
@@ -99,7 +100,7 @@ function parallel() {
   traces.push({ x: order.map(() => all.length), y: order.map(place), mode: "markers", marker: { size: 7, color: fade(css("--ink"), 0.01) }, text: order.map(about), hovertemplate: "%{text}<extra></extra>" });
   const shapes = [...all, null].map((_, k) => ({ type: "line", x0: k, x1: k, y0: 0, y1: 1, line: { color: css("--soft"), width: 1.2 }, layer: "above" }));
   return { traces, layout: layout({ showlegend: false, dragmode: false, margin: { l: 24, r: 58, t: 44, b: 30 }, shapes, annotations: marks(all, range),
-    xaxis: { visible: false, range: [-0.12, all.length + 0.12], fixedrange: true }, yaxis: { visible: false, range: [-0.12, 1.02], fixedrange: true } }) };
+    xaxis: { visible: false, range: [-0.12, all.length + 0.12], fixedrange: true }, yaxis: { visible: false, range: [all.some((one) => some.some((i) => T.config[one.name][i] === null)) ? -0.12 : -0.03, 1.02], fixedrange: true } }) };
 }
 
 /** Names above the axes and values along them. */
@@ -110,8 +111,8 @@ function marks(all, range) {
     made.push(label(k, 1, `<b>${safe(short(one.name, most))}</b>`, { yshift: 22, xanchor: "center", xshift: k === 0 ? 8 : 0, font: { size: 12.5, color: css("--ink") }, hovertext: safe(one.name) }));
     if (one.numeric) {
       const known = finite(T.config[one.name]), low = Math.min(...known), high = Math.max(...known);
-      const middle = one.log ? Math.sqrt(low * high) : (low + high) / 2;
-      made.push(label(k, 0, number(low)), label(k, 0.5, number(middle)), label(k, 1, number(high)));
+      const middle = one.log ? Math.sqrt(low * high) : (low + high) / 2, few = distinct(one), shape = one.log ? Math.log : Number;
+      for (const value of few && few.length <= 8 ? few : [low, middle, high]) made.push(label(k, high > low ? (shape(value) - shape(low)) / (shape(high) - shape(low)) : 0.5, number(value)));
     } else one.levels.slice(0, 12).forEach((value, j) => made.push(label(k, one.levels.length > 1 ? j / (one.levels.length - 1) : 0.5, safe(short(value, 12)))));
   });
   made.push(label(all.length, 1, `<b>${safe(short(D.metric, innerWidth < 640 ? 10 : 14))}</b>`, { yshift: 22, xanchor: "right", xshift: 44, font: { size: 12.5, color: css("--ink") } }));
