@@ -191,3 +191,13 @@ def test_a_virtual_environment_in_a_mounted_folder(lint: Lint, tmp_path: Path) -
 def test_the_file_itself_is_left_alone(lint: Lint, tmp_path: Path) -> None:
     lint()
     assert (tmp_path / "cluster.yaml").read_text() == LOCAL
+
+
+def test_the_verb_prints_lines_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tune.cli import main
+
+    (tmp_path / "bad.yaml").write_text("cluster_name: x\nprovider: {type: local}\n")
+    assert main(["check-cluster", str(tmp_path / "bad.yaml")]) == 2
+    assert f"{tmp_path}/bad.yaml:2: " in capsys.readouterr().out
+    assert main(["check-cluster", str(tmp_path / "none.yaml")]) == 2
+    assert "No such file" in capsys.readouterr().err

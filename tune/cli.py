@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("run", help="a run folder")
     export.add_argument("--out", type=Path, help="where to (default: best/ in the run folder)")
     export.set_defaults(verb=export_best)
+    cluster = verbs.add_parser("check-cluster", help="look for mistakes in the file that ray up reads", description="Check a cluster file.")
+    cluster.add_argument("file", help="cluster.yaml")
+    cluster.set_defaults(verb=check_cluster)
     verbs_of_results.add(verbs)
     return top
 
@@ -95,7 +98,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: this file's newest)")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: run again what failed or ran out of memory")
     run.add_argument("--name", help="the run folder's name (default: the file's name and the time)")
-    run.add_argument("--storage", type=Path, default=Path("ray_results"), help="where run folders go (default: ray_results)")
+    storage = Path(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
+    run.add_argument("--storage", type=Path, default=storage, help="where run folders go (default: $RAYSWEEP_STORAGE, or ray_results)")
     run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
     run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
     run.add_argument("--require-gpu", action="store_true", help="an error where there is no GPU, instead of running on the CPU")
@@ -212,6 +216,22 @@ def export_best(options: argparse.Namespace) -> int:
     exported = export(load(options.run), options.out)
     print(f"{exported.folder}: {exported.message}")
     return 0
+
+
+def check_cluster(options: argparse.Namespace) -> int:
+    """`raysweep check-cluster`. Exit code 2 where something is wrong."""
+    from tune.check_cluster import check
+
+    try:
+        problems = check(options.file)
+    except OSError as error:
+        print(f"raysweep: {options.file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(f"{options.file}:{problem.line}: {problem.message}")
+    if not problems:
+        print(f"{options.file}: nothing wrong")
+    return 2 if problems else 0
 
 
 def replay_trial(options: argparse.Namespace) -> int:
