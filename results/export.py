@@ -45,7 +45,7 @@ def export(run: RunFolder, out: Path | None = None, evaluate: bool = True) -> Ex
     RunError where there is nothing to export, or where `out` holds something else.
     """
     best = run.best
-    content = _checkpoint(best)
+    content = _checkpoint(best, str(run.sweep["trainable"]))
     value = float(content["metrics"][run.metric])
     folder = out or run.path / FOLDER
     about = {"trial": best.trial.id, "epoch": content["epoch"], "metric": run.metric, "value": value, "metrics": dict(content["metrics"])}
@@ -78,7 +78,7 @@ def _compared(answer: dict[str, Any], metric: str, value: float) -> tuple[float 
     return difference, f"loaded and evaluated again in a fresh process: {metric} {number(value, 6)}, difference {difference:g}"
 
 
-def _checkpoint(best: Best) -> dict[str, Any]:
+def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
     import torch
 
     if best.checkpoint is None:
@@ -87,6 +87,8 @@ def _checkpoint(best: Best) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(best.checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError(f"{best.checkpoint} cannot be read: {str(error).splitlines()[0]}") from error
+    if "model_state_dict" not in content and trainable.endswith(".py"):
+        raise RunError(f"{Path(trainable).name} is a script, which keeps its own; the best trial's files are in {best.checkpoint.parent}")
     if "model_state_dict" not in content:
         raise RunError(f"{best.checkpoint} holds no model; name it in the train function: run.epochs(model=model, optimizer=optimizer)")
     return content

@@ -112,6 +112,16 @@ def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
         export(load(write_run(tmp_path / "run", [Story("grid", [0.5])])))
 
 
+def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
+    import torch
+
+    folder = write_run(tmp_path / "run", [Story("grid", [0.5])], trainable="/somewhere/train.py")
+    (folder / "trials" / "grid-0").mkdir(parents=True)
+    torch.save({"epoch": 1, "metrics": {"acc": 0.5}}, folder / "trials" / "grid-0" / "best.pt")
+    with pytest.raises(RunError, match=r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/grid-0"):
+        export(load(folder))
+
+
 def test_a_damaged_checkpoint_is_one_line(run: RunFolder) -> None:
     (run.path / "trials" / "random-0" / "best.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match=r"best.pt cannot be read"):

@@ -1,4 +1,4 @@
-"""From `"my_package.my_module:train"` or `"path/to/train.py:train"` to the function."""
+"""From `"my_package.my_module:train"` or `"path/to/train.py:train"` to the function; `"path/to/train.py"` is a script, run as it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,13 +32,15 @@ def check(reference: str) -> None:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise TrainableError(f"trainable '{reference}': {path}{line} is not valid Python: {error}") from None
     names = _names(tree)
-    if name not in names and "*" not in names:
+    if name and name not in names and "*" not in names:
         raise TrainableError(f"trainable '{reference}': {place} has no '{name}'{_suggestion(name, names)}")
 
 
 def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     """The train function and its module. TrainableError where it is not there or does not import."""
     place, name = _split(reference)
+    if not name:
+        return _script(Path(place))
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except TrainableError:
@@ -50,7 +53,18 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     return function, module
 
 
+def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
+    from trainables import script
+
+    if not path.is_file():
+        raise TrainableError(f"trainable: there is no file {path}")
+    return partial(script.train, path.resolve()), script
+
+
 def _split(reference: str) -> tuple[str, str]:
+    """The module or file, and the function in it; "" for a script."""
+    if reference.endswith(".py"):
+        return reference, ""
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
         raise TrainableError(f"trainable '{reference}': expected package.module:function or path/to/file.py:function")

@@ -77,12 +77,23 @@ class Run:
         """Micro-batches per batch: above 1 where a batch does not fit into memory whole; the optimizer then steps once for all of them."""
         self.reports: list[dict[str, Any]] = []
         self._send = send
-        self._folder = folder
+        self.folder = folder
+        """Where the trial keeps its checkpoints, and may keep files of its own; None by hand."""
         self._objective = objective
         self._known_epoch = known_epoch
         self._state: Mapping[str, Stateful] = {}
         self._seconds = 0.0
         self._clock = time.perf_counter()
+
+    @property
+    def metric(self) -> str | None:
+        """The name of the metric that the sweep optimizes; None by hand."""
+        return self._objective.name if self._objective else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last epoch has been reported."""
+        return bool(self.reports) and self.reports[-1]["epoch"] >= self.total_epochs
 
     def epochs(self, **state: Stateful) -> Iterator[int]:
         """The epochs still to train, from 1 (or after the last checkpoint, which is loaded into `state` first) to the last.
@@ -107,14 +118,14 @@ class Run:
             raise ReportError("run.report(...) was called outside of `for epoch in run.epochs(...)`")
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
             raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
-        clean = clean_metrics(metrics, self._objective.name if self._objective else None)
+        clean = clean_metrics(metrics, self.metric)
         now = time.perf_counter()
         self._seconds, self._clock = self._seconds + now - self._clock, now
         message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
         best = self._is_best(clean)
         self.reports.append(message)
-        if self._folder is not None:
-            self._save(self._folder, best)
+        if self.folder is not None:
+            self._save(self.folder, best)
         self._send(message)
 
     def _save(self, folder: Path, best: bool) -> None:
@@ -130,9 +141,9 @@ class Run:
         return all(loss < self._objective.loss(past["metrics"]) for past in self.reports) and math.isfinite(loss)
 
     def _restore(self) -> None:
-        if self._folder is None:
+        if self.folder is None:
             return
-        self.reports = checkpoint.restore(self._folder, self._state)
+        self.reports = checkpoint.restore(self.folder, self._state)
         if self.reports:
             self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
         for message in self.reports:

@@ -1,0 +1,206 @@
+"""Scripts as trainables: how they are told, how they report, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.resolve import TrainableError, check, load
+from trainables.run import LocalRun, Objective, ReportError, Run
+from trainables.script import ScriptError, options
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = {"lr": 0.1, "optimizer": {"args": {"nesterov": True}}, "layers": [1, 2], "none": None}
+PRINTS = """
+import json, os, sys
+print("hello", file=sys.stderr)
+for epoch in range(1, int(os.environ["RAYSWEEP_EPOCHS"]) + 1):
+    print(json.dumps({"loss": 1 / epoch, "name": "x", "words": sys.argv[1:], "lr": json.loads(os.environ["RAYSWEEP_CONFIG"])["lr"]}))
+"""
+
+
+class Stopped(Exception):
+    """The receiver wants no more."""
+
+
+def script(folder: Path, code: str) -> str:
+    path = folder / "train.py"
+    path.write_text(code)
+    return str(path)
+
+
+def metrics(reference: str, run: Run) -> list[dict[str, float]]:
+    load(reference)[0](CONFIG, run)
+    return [message["metrics"] for message in run.reports]
+
+
+def objective_run(epochs: int, folder: Path, send: Any = lambda message: None) -> Run:
+    return Run(epochs, send, seed=5, folder=folder / "trial", objective=Objective("loss", maximize=False))
+
+
+def test_a_configuration_as_options() -> None:
+    assert options(CONFIG) == ["--lr", "0.1", "--optimizer.args.nesterov", "true", "--layers", "[1, 2]"]
+
+
+def test_it_is_told_and_reports_by_printing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = metrics(script(tmp_path, PRINTS), objective_run(2, tmp_path))
+    assert done == [{"loss": 1.0, "lr": 0.1}, {"loss": 0.5, "lr": 0.1}]
+    assert capsys.readouterr().out == "hello\n"
+
+
+def test_it_reports_by_a_file(tmp_path: Path) -> None:
+    code = """
+import os, time
+with open(os.environ["RAYSWEEP_REPORTS"], "a") as file:
+    for epoch in (1, 2, 3):
+        file.write('{"loss": 0.5, "ep'); file.flush(); time.sleep(0.2)
+        file.write('och": %d}\\n' % epoch); file.flush()
+"""
+    assert metrics(script(tmp_path, code), objective_run(3, tmp_path)) == [{"loss": 0.5}] * 3
+
+
+def test_it_knows_its_seed_its_device_and_its_folder(tmp_path: Path) -> None:
+    code = """
+import json, os
+print(json.dumps({"loss": int(os.environ["RAYSWEEP_SEED"]), "cpu": os.environ["RAYSWEEP_DEVICE"] == "cpu"}))
+open(os.path.join(os.environ["RAYSWEEP_FOLDER"], "model_best.pth"), "w")
+assert os.path.exists("train.py")
+"""
+    assert metrics(script(tmp_path, code), objective_run(1, tmp_path)) == [{"loss": 5.0, "cpu": 1.0}]
+    assert (tmp_path / "trial" / "model_best.pth").exists()
+
+
+def test_one_that_ends_early_has_ended(tmp_path: Path) -> None:
+    assert len(metrics(script(tmp_path, """print('{"loss": 1}')"""), objective_run(3, tmp_path))) == 1
+
+
+def test_by_hand_it_needs_no_metric_and_no_folder(tmp_path: Path) -> None:
+    assert metrics(script(tmp_path, """print('{"any": 1}')"""), LocalRun(1, quiet=True)) == [{"any": 1.0}]
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+
+
+def test_an_error_is_its_last_line(tmp_path: Path) -> None:
+    code = """print('{"loss": 1}')\nraise ValueError("no such layer")"""
+    with pytest.raises(ScriptError, match=r"^train.py ended with exit code 1: ValueError: no such layer\nTraceback") as caught:
+        metrics(script(tmp_path, code), objective_run(2, tmp_path))
+    assert "line 2" in str(caught.value)
+    with pytest.raises(ScriptError, match=r"ended with exit code 137: it printed nothing"):
+        metrics(script(tmp_path, "import os; os.kill(os.getpid(), 9)"), objective_run(2, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('{"epoch": 1, "val_los": 1}', "the metric 'loss' was not reported; reported: val_los"),
+        ('{"loss": "low"}', "the metric 'loss' is 'low', a str; expected a number"),
+        ('{"epoch": 0, "loss": 1}', "reported epoch 0 where epoch 1 was due; epochs count from 1, each once"),
+        ('{"epoch": 3, "loss": 1}', "reported epoch 3 where epoch 1 was due"),
+    ],
+)
+def test_a_report_that_cannot_be_used_says_why(tmp_path: Path, line: str, text: str) -> None:
+    with pytest.raises(ReportError, match=text):
+        metrics(script(tmp_path, f"print({line!r})"), objective_run(2, tmp_path))
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_one_without_checkpoints_starts_anew_and_known_epochs_are_passed_over(tmp_path: Path, numbered: bool) -> None:
+    key = '"epoch": epoch, ' if numbered else ""
+    reference = script(tmp_path, f"import json\nfor epoch in (1, 2, 3):\n    print(json.dumps({{{key}'loss': epoch}}))")
+    run = objective_run(3, tmp_path, stop_at(2))
+    with contextlib.suppress(Stopped):
+        metrics(reference, run)
+    again = objective_run(3, tmp_path)
+    assert metrics(reference, again) == [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}]
+
+
+def test_one_with_checkpoints_goes_on(tmp_path: Path) -> None:
+    code = """
+import json, os, pathlib
+mark = pathlib.Path(os.environ["RAYSWEEP_FOLDER"], "mark")
+begin = int(mark.read_text()) if mark.exists() else 0
+for epoch in range(begin + 1, 5):
+    print(json.dumps({"epoch": epoch, "loss": begin}))
+    mark.write_text(str(epoch))
+    if epoch == 2: break
+"""
+    reference = script(tmp_path, code)
+    metrics(reference, objective_run(4, tmp_path))
+    assert metrics(reference, objective_run(4, tmp_path)) == [{"loss": 0.0}, {"loss": 0.0}, {"loss": 2.0}, {"loss": 2.0}]
+
+
+def stop_at(epoch: int) -> Any:
+    def send(message: dict[str, Any]) -> None:
+        if message["epoch"] == epoch:
+            raise Stopped
+
+    return send
+
+
+STUBBORN = """
+import json, os, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(json.dumps({"loss": 1, "pid": os.getpid(), "child": child.pid}), flush=True)
+time.sleep(600)
+"""
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, or is a zombie that nobody waits for."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+            time.sleep(0.1)
+            continue
+        return True
+    return False
+
+
+def test_stopping_ends_it_and_what_it_started(tmp_path: Path) -> None:
+    run = objective_run(3, tmp_path, stop_at(1))
+    with pytest.raises(Stopped):
+        metrics(script(tmp_path, STUBBORN), run)
+    said = run.reports[0]["metrics"]
+    assert gone(int(said["pid"]))
+    assert gone(int(said["child"]))
+
+
+def test_it_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
+    reference = script(tmp_path, STUBBORN)
+    code = (
+        "import sys, time; from trainables.resolve import load; from trainables.run import Run\n"
+        "def send(message): print(int(message['metrics']['pid']), int(message['metrics']['child']), flush=True); time.sleep(600)\n"
+        "load(sys.argv[1])[0]({}, Run(3, send))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, reference], cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        pids = [int(word) for word in worker.stdout.readline().split()]
+        os.kill(worker.pid, signal.SIGKILL)
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+
+
+def test_a_script_that_is_not_there_or_no_python_is_one_line(tmp_path: Path) -> None:
+    check(script(tmp_path, PRINTS))
+    with pytest.raises(TrainableError, match=r"train.py:1 is not valid Python"):
+        check(script(tmp_path, "for"))
+    for find in (check, load):
+        with pytest.raises(TrainableError, match=r"there is no file .*/none.py"):
+            find(str(tmp_path / "none.py"))
+
+
+def test_the_example_by_hand(tmp_path: Path) -> None:
+    code = ROOT / "examples" / "script" / "train.py"
+    environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": "1"}
+    done = subprocess.run([sys.executable, str(code), "--lr", "0.1"], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["val_accuracy"] > 0.5
+    assert (tmp_path / "model.pickle").exists()
