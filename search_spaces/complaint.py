@@ -13,6 +13,7 @@ from search_spaces.entries import KINDS
 from search_spaces.spec import NamedSpec, SweepSpec
 
 _TAGGED: dict[str, type[BaseModel]] = {"<options>": NamedSpec, **{f"<{kind}>": model for kind, model in KINDS.items()}}
+_PAIR = "a list [low, high]"
 _EXPECTED = {
     "string_type": "a word",
     "bool_type": "true or false",
@@ -22,7 +23,7 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "list_type": "a list",
-    "tuple_type": "a list [low, high]",
+    "tuple_type": _PAIR,
     "finite_number": "a finite number",
 }
 _LIMITS = {
@@ -45,6 +46,8 @@ def complaint(document: Document, errors: list[Any]) -> SpecificationError:
                 path, f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many"
             )
         return document.error(path, unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))))
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return document.error(path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}")
     if first["type"] == "missing":
         return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}")
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
@@ -119,9 +122,12 @@ def message(errors: list[Any], path: Path) -> str:
     first = errors[0]
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    if first["type"] == "union_tag_not_found":
+    if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _shapeless(first["input"], path)
-    expected = " or ".join(dict.fromkeys(_expected(one) for one in errors))
+    if path[-1:] == ("when",):
+        return f"expected an expression, or names with the values (or lists of values) that they must have, got {shown(first['input'])}"
+    infinite = [one for one in errors if one["type"] == "finite_number"]
+    expected = " or ".join(dict.fromkeys(_expected(one) for one in infinite or errors))
     hints = (nearest(first["input"], one["ctx"]["expected"].split("'")[1::2]) for one in errors if one["type"] == "literal_error")
     return f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{next(hints, '')}"
 
@@ -132,8 +138,10 @@ def _expected(error: Any) -> str:
         return str(context["expected"])
     if kind in _LIMITS:
         return _LIMITS[kind].format(**context)
-    if kind in ("too_long", "too_short"):
-        return f"at {'most' if kind == 'too_long' else 'least'} {context.get('max_length', context.get('min_length'))} values"
+    if kind == "too_long":
+        return _PAIR
+    if kind == "too_short":
+        return "at least one value"
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
 
 

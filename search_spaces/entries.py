@@ -13,6 +13,7 @@ from search_spaces.params import Choice, Either, Ends, Float, Int, Ordinal, Para
 Scalar = bool | int | float | str
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(ge=1)]
+Points = Annotated[int, Field(ge=1, le=100_000)]
 When = str | dict[str, Scalar | list[Scalar]]
 """When a parameter is active: an expression, or the values (or lists of values) that other parameters must have."""
 
@@ -24,7 +25,7 @@ class FloatSpec(BaseModel):
     bounds: Annotated[tuple[float, float], Field(alias="float", strict=False, description="[low, high], both included")]
     log: Annotated[bool | Literal["reverse"], Field(description="even over orders of magnitude; reverse: of the distance to 1")] = False
     step: Annotated[float | None, Field(description="keeps low, low + step, ..., high")] = None
-    points: Annotated[Positive | None, Field(description="how many values the grid takes")] = None
+    points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
     around: Annotated[float | None, Field(description="where good values are believed to lie")] = None
     ends: Annotated[Ends, Field(description="half: the outermost of stepped values are drawn half as often, as rounding does")] = "full"
@@ -51,7 +52,7 @@ class IntSpec(BaseModel):
     bounds: Annotated[tuple[int, int], Field(alias="int", strict=False, description="[low, high], both included")]
     log: Annotated[bool, Field(description="even over orders of magnitude")] = False
     step: Annotated[int, Field(description="keeps low, low + step, ..., high")] = 1
-    points: Annotated[Positive | None, Field(description="how many values the grid takes")] = None
+    points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
     around: Annotated[int | None, Field(description="where good values are believed to lie")] = None
     ends: Annotated[Ends, Field(description="half: the outermost values are drawn half as often, as rounding does")] = "full"
@@ -74,7 +75,7 @@ class OrdinalSpec(BaseModel):
 
     model_config = STRICT
     values: Annotated[list[Scalar], Field(alias="ordinal", min_length=1, description="in their order")]
-    points: Annotated[Positive | None, Field(description="how many values the grid takes; all where it is not written")] = None
+    points: Annotated[Points | None, Field(description="how many values the grid takes; all where it is not written")] = None
     around: Annotated[Scalar | None, Field(description="which value is believed to be good")] = None
     weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = None
     when: Annotated[When | None, Field(description="active only then")] = None
@@ -190,5 +191,5 @@ def check_around(value: Scalar | None, param: Param) -> None:
 def check_weights(weights: Sequence[float], count: int) -> None:
     if len(weights) != count:
         raise ValueError(f"weights: expected one for each of the {count} values, got {len(weights)}")
-    if min(weights) < 0 or not 0 < sum(weights) < math.inf:
-        raise ValueError(f"weights: expected numbers of 0 or more, one of them above 0, got {list(weights)}")
+    if min(weights) <= 0 or not sum(weights) < math.inf:
+        raise ValueError(f"weights: expected numbers above 0, got {list(weights)}; leave out what is never to be drawn")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def _parse(text: str) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(_one_line(text), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"'{text}' is not an expression: {error.msg}") from None
+        hint = "; equality is written ==" if re.search(r"[^=<>!]=[^=]", text) else ""
+        raise ExpressionError(f"'{text}' is not an expression: {error.msg}{hint}") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"'{text}' is not an expression") from None
 

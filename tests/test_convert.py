@@ -218,6 +218,8 @@ REFUSED = [
         "8: parameters.learning_rate.distribution: 'normal' has no equal here; expected one of",
     ),
     ("wandb/bayes.yaml", "    q: 8\n", "", "11: parameters.batch_size: the distribution q_log_uniform_values needs q"),
+    ("wandb/bayes.yaml", "max: 0.1", "max: 0.1\n    q: 3", "11: parameters.learning_rate.q: 'q' has no equal here"),
+    ("wandb/bayes.yaml", "[0.75, 0.25]", "[0.75]", "25: parameters.optimizer.probabilities: expected one for each of the 2 values, got 1"),
     ("wandb/bayes.yaml", "max: 0.1", "max: 0.1\n    mu: 3", "11: parameters.learning_rate.mu: 'mu' has no equal here"),
     ("wandb/bayes.yaml", "min: 0.0001", "min: low", "9: parameters.learning_rate.min: expected a number, got 'low'"),
     ("wandb/bayes.yaml", "min: 0.0001", "min: 0", "7: parameters.learning_rate: a log range must lie above zero, got the lower bound 0"),
@@ -291,6 +293,7 @@ REFUSED = [
         '"normal"',
         "2: dropout_rate._type: 'normal' has no equal here; expected one of choice, randint",
     ),
+    ("nni/schema1.yaml", "maxTrialNum: 10", "maxTrialNum: 10\ntrialGpuNumber: -1", "6: trialGpuNumber: expected 0 or more, got -1"),
     ("nni/search_space.json", "[124, 1024]", "[5, 5]", "4: hidden_size._value: randint leaves its upper bound out, so [5, 5] has no value"),
     (
         "nni/nested.yaml",
@@ -331,6 +334,7 @@ def test_what_has_no_equal_is_an_error_with_its_line(name: str, old: str, new: s
     text = (SAMPLES / name).read_text()
     assert old in text
     path = tmp_path / Path(name).name
+    (tmp_path / "search_space.json").write_text((SAMPLES / "nni/search_space.json").read_text())
     path.write_text(text.replace(old, new))
     with pytest.raises(SpecificationError) as error:
         read(str(path), MISSING)
@@ -469,6 +473,10 @@ def test_probabilities_are_weights(weights: list[float]) -> None:
     rule = {"values": values, "probabilities": [one / total for one in weights]}
     shares = Counter(quantiles(converted("wandb", rule)))
     assert all(abs(shares[value] / DRAWS - weight / total) < 2 / DRAWS for value, weight in zip(values, weights, strict=True))
+
+
+def test_what_is_never_drawn_there_is_left_out() -> None:
+    assert converted("wandb", {"values": ["a", "b", "c"], "probabilities": [0.5, 0, 0.5]}) == Choice(("a", "c"), (0.5, 0.5))
 
 
 @pytest.mark.parametrize(

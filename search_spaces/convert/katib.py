@@ -147,7 +147,7 @@ def _template(draft: Draft, path: Path, value: Any) -> None:
         containers = containers.get(key) if isinstance(containers, dict) else None
     first = containers[0] if isinstance(containers, list) and containers and isinstance(containers[0], dict) else {}
     place = (*path, "trialSpec", "spec", "template", "spec", "containers", 0, "command")
-    words = [str(word) for word in first.get("command") or [] if isinstance(first.get("command"), list)]
+    words = [str(word) for key in ("command", "args") for word in (first[key] if isinstance(first.get(key), list) else [])]
     noted("how Kubernetes starts a trial; its script is the trainable here")(draft, path, {"image": first.get("image", "?")})
     if len(words) > 1 and words[1].endswith(".py"):
         command.script(draft, place, words)

@@ -178,15 +178,27 @@ def _command(draft: Draft, path: Path, value: Any) -> None:
     command.script(draft, path, command.split(draft, path, draft.word(path, value)), str(PurePosixPath(str(folder))))
 
 
+def _counted(key: str, least: int) -> Handler:
+    """Keeps a whole number until the end, where the GPUs of a trial are divided by the trials that share one."""
+
+    def take(draft: Draft, path: Path, value: Any) -> None:
+        count = draft.whole(path, value)
+        if count < least:
+            raise draft.error(path, f"expected {least} or more, got {count}")
+        draft.put((key,), count, path)
+
+    return take
+
+
 def _trial(draft: Draft, path: Path, value: Any) -> None:
-    draft.each(path, value, {"command": _command, "codeDir": _taken, "gpuNum": moved("gpus"), "cpuNum": moved("resources", "cpu")})
+    draft.each(path, value, {"command": _command, "codeDir": _taken, "gpuNum": _counted("gpus", 0), "cpuNum": moved("resources", "cpu")})
 
 
 def _service(draft: Draft, path: Path, value: Any) -> None:
     """A local training service; where trials run elsewhere is the cluster's business here."""
     placed = noted("where trials are placed there")
     keys = ("platform", "useActiveGpu", "gpuIndices", "machineList", "reuseMode", "debug")
-    draft.each(path, value, {"maxTrialNumberPerGpu": moved("sharing")} | dict.fromkeys(keys, placed))
+    draft.each(path, value, {"maxTrialNumberPerGpu": _counted("sharing", 1)} | dict.fromkeys(keys, placed))
 
 
 ARGUMENTS: dict[str, dict[str, Handler]] = {
@@ -219,7 +231,7 @@ KEYS: dict[str, Handler] = {
     "trialCodeDirectory": _taken,
     "trial": _trial,
     "trialConcurrency": moved("parallel"),
-    "trialGpuNumber": moved("gpus"),
+    "trialGpuNumber": _counted("gpus", 0),
     "maxTrialNumber": moved("budget", "trials"),
     "maxTrialNum": moved("budget", "trials"),
     "maxExperimentDuration": moved("budget", "time"),

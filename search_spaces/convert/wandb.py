@@ -107,7 +107,7 @@ def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
 def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     kind = rule.get("distribution") or _inferred(draft, path, rule)
     kind = draft.word((*path, "distribution"), kind, [*RANGES, *LISTS])
-    known = LISTS.get(kind, ("min", "max", "q"))
+    known = LISTS.get(kind, ("min", "max", "q") if kind.startswith("q_") else ("min", "max"))
     draft.each(path, rule, dict.fromkeys((*known, "distribution"), _taken))
     if kind == "constant":
         return _constant(draft, (*path, "value"), rule.get("value"))
@@ -116,7 +116,7 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     missing = [key for key in ("min", "max", *(["q"] if kind.startswith("q_") else [])) if rule.get(key) is None]
     if missing:
         raise draft.error(path, f"the distribution {kind} needs {' and '.join(missing)}")
-    return RANGES[kind](draft, path, *(draft.number((*path, key), rule[key]) for key in ("min", "max", "q") if key in rule))
+    return RANGES[kind](draft, path, *(draft.number((*path, key), rule[key]) for key in known if rule.get(key) is not None))
 
 
 def _taken(draft: Draft, path: Path, value: Any) -> None:
@@ -140,12 +140,17 @@ def _constant(draft: Draft, path: Path, value: Any) -> Any:
 
 
 def _choice(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
-    entry: dict[str, Any] = {"choice": draft.scalars((*path, "values"), rule.get("values"))}
-    if rule.get("probabilities") is not None:
-        entry["weights"] = [
-            draft.number((*path, "probabilities", i), one) for i, one in enumerate(draft.items(path, rule["probabilities"]))
-        ]
-    return entry
+    values = draft.scalars((*path, "values"), rule.get("values"))
+    if rule.get("probabilities") is None:
+        return {"choice": values}
+    place = (*path, "probabilities")
+    weights = [draft.number((*place, i), one) for i, one in enumerate(draft.items(place, rule["probabilities"]))]
+    if len(weights) != len(values):
+        raise draft.error(place, f"expected one for each of the {len(values)} values, got {len(weights)}")
+    drawn = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight != 0]
+    if len(drawn) < len(values):
+        draft.note(place, "a value with the probability 0 is left out")
+    return {"choice": [value for value, _ in drawn], "weights": [weight for _, weight in drawn]}
 
 
 def _uniform(draft: Draft, path: Path, low: float, high: float) -> Any:

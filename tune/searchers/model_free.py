@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from results.history import Config, History
 from search_spaces.space import Space
@@ -27,7 +27,7 @@ class Grid:
     `points`: how many values a float (or an int with more values) takes, unless the parameter says so itself.
     """
 
-    points: Annotated[int, Ge(1)] = 3
+    points: Annotated[int, Ge(1), Le(100_000)] = 3
     _listed: dict[int, tuple[Space, list[Config]]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _orders: dict[tuple[int, int], list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
