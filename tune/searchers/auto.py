@@ -1,0 +1,147 @@
+"""The default: a Gaussian process over where trials stand, asked for the candidate that improves most, and a fair draw now and then.
+
+What it does and why is measured in `benchmarks/search.md`. Every trial is one observation, however early it was stopped
+(`standing.py`). Those still running count as if they came out as expected. No proposal lies closer to an earlier one than half the
+spacing of a grid of as many points: configurations beside the best one train alike and tell nothing new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from results.history import Config, History
+from search_spaces.params import has_prior
+from search_spaces.space import Space
+from tune.searchers.encoded import Encoding, encoding
+from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, process
+from tune.searchers.observed import WRONG, Floats, Ints, units
+from tune.searchers.standing import Standing, compared, standing
+
+SEEN, FITTED = 160, 128
+"""How many trials the process looks at, and how many decide its scales."""
+CANDIDATES, CLOSER, CHOSEN = 800, 128, 48
+"""How many points are drawn; how many of them, by their means, are looked at closely; how many of these may be proposed."""
+APART = 0.5
+"""How close a proposal may be to an earlier one, as a part of the spacing of a grid of as many points."""
+REFIT = 1.25
+"""The scales are chosen anew when a rung has grown by this factor."""
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Proposes what a Gaussian process expects to improve most.
+
+    `startup`: how many trials must have reached a level before it is asked. `random_fraction`: how many proposals are drawn from the space
+    all the same.
+    """
+
+    startup: Annotated[int, Ge(3)] = 10
+    random_fraction: Annotated[float, Ge(0), Le(1)] = 0.25
+    _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        rng = np.random.default_rng([seed, len(history)])
+        if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
+            return space.sample(rng)
+        stand = _with_wrong(standing(history), history)
+        scales = self._scales_of(space, history) if len(stand) >= self.startup else None
+        if scales is None:
+            return space.sample(rng)
+        known, encoded = units(space, history), encoding(space)
+        model = _process(scales, encoded(known), stand)
+        best = stand.numbers[np.argsort(stand.share, kind="stable")[:6]]
+        bar = float(model.at(encoded(known[best]))[0].min())
+        candidates = _candidates(space, rng)
+        merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
+        chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
+        return _first_apart(space, chosen, known, encoded) or space.sample(rng)
+
+    def _scales_of(self, space: Space, history: History) -> Scales | None:
+        """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""
+        counts = tuple(_rounded(len(rung)) for rung in compared(history))
+        memo = self._scales.setdefault(history, {})
+        if counts not in memo:
+            memo.clear()
+            memo[counts] = _fitted(space, history, counts)
+        return memo[counts]
+
+
+def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales | None:
+    """None where the trials do not differ."""
+    stand = standing(history, counts)
+    if len(np.unique(stand.share)) < 3:
+        return None
+    picked = _thinned(stand.share, FITTED)
+    points = encoding(space)(units(space, history)[stand.numbers[picked]])
+    return fit(points, _standard(np.log(stand.share[picked])))
+
+
+def _process(scales: Scales, points: Floats, stand: Standing) -> Process:
+    """What was seen, and what is running as if it came out as expected."""
+    picked = _thinned(stand.share, SEEN)
+    model = process(scales, points[stand.numbers[picked]], _standard(np.log(stand.share[picked])))
+    pending = np.ones(len(points), np.bool_)
+    pending[stand.numbers] = False
+    return model.believing(points[pending])
+
+
+def _with_wrong(stand: Standing, history: History) -> Standing:
+    """With the trials that went wrong as the worst of all, whether or not they had reached a level."""
+    wrong = np.fromiter((trial.status in WRONG for trial in history), np.bool_, len(history))
+    share = np.where(wrong[stand.numbers], 1.0, stand.share)
+    wrong[stand.numbers] = False
+    lost = np.flatnonzero(wrong)
+    place = np.concatenate([stand.place, np.zeros_like(lost)])
+    return Standing(np.concatenate([stand.numbers, lost]), place, np.concatenate([share, np.ones(len(lost))]))
+
+
+def _thinned(share: Floats, most: int) -> Ints:
+    """The better half of `most` trials, and as many of the others, spread evenly over their ranks."""
+    order = np.argsort(share, kind="stable")
+    if len(order) <= most:
+        return order
+    rest = order[most // 2 :]
+    return np.concatenate([order[: most // 2], rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(np.int64)]])
+
+
+def _standard(values: Floats) -> Floats:
+    spread = float(values.std())
+    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0), dtype=np.float64)
+
+
+def _candidates(space: Space, rng: np.random.Generator) -> Floats:
+    if any(has_prior(param) for param in space.params.values()):
+        return np.array([space.draw(rng) for _ in range(CANDIDATES)])
+    return rng.random((CANDIDATES, len(space)))
+
+
+def _first_apart(space: Space, candidates: Floats, known: Floats, encoded: Encoding) -> Config | None:
+    """The first candidate that the constraints allow and that is far enough from all earlier trials; else the first that is new."""
+    gap = APART * len(known) ** (-1.0 / len(space))
+    earlier = encoded(known)
+    spare: Config | None = None
+    for candidate in candidates:
+        config = space.from_unit(candidate)
+        if not space.allows(config):
+            continue
+        near = np.square(earlier - encoded(space.to_unit(config)[None])).sum(axis=1).min()
+        if near > gap * gap:
+            return config
+        if spare is None and near > 0:
+            spare = config
+    return spare
+
+
+def _rounded(count: int) -> int:
+    """The largest of 0, 4, 6, 8, 10, 12.5, ... (each by `REFIT` above the last) that is not above `count`."""
+    size = 4.0
+    while size * REFIT <= count:
+        size *= REFIT
+    return int(size) if count >= size else 0

@@ -1,0 +1,34 @@
+"""Points of the unit cube as a kernel wants them: a choice as one coordinate for each of its values, what is inactive in the middle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_spaces.params import Choice
+from search_spaces.space import Space
+from tune.searchers.observed import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """numbers: the dimensions that are not choices. choices: dimension and how many values, for the others."""
+
+    numbers: Ints
+    choices: tuple[tuple[int, int], ...]
+
+    def __call__(self, units: Floats) -> Floats:
+        """(n, dimensions), NaN where inactive, to (n, coordinates)."""
+        columns = [np.nan_to_num(units[:, self.numbers], nan=0.5)]
+        for dimension, count in self.choices:
+            value = units[:, dimension]
+            kind = np.where(np.isnan(value), -1, np.minimum(np.nan_to_num(value) * count, count - 1)).astype(np.int64)
+            columns.append((kind[:, None] == np.arange(count)).astype(np.float64))
+        return np.concatenate(columns, axis=1)
+
+
+def encoding(space: Space) -> Encoding:
+    params = list(space.params.values())
+    numbers = [i for i, param in enumerate(params) if not isinstance(param, Choice)]
+    return Encoding(np.array(numbers, np.int64), tuple((i, param.count) for i, param in enumerate(params) if isinstance(param, Choice)))
