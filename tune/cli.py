@@ -84,6 +84,10 @@ def parser() -> argparse.ArgumentParser:
     cluster = verbs.add_parser("check-cluster", help="look for mistakes in the file that ray up reads", description="Check a cluster file.")
     cluster.add_argument("file", help="cluster.yaml")
     cluster.set_defaults(verb=check_cluster)
+    text = "Print a file of W&B, Determined, NNI, Katib or pytorch-template as YAML of raysweep."
+    convert = verbs.add_parser("convert", help="print a sweep file of another tool as ours", description=text)
+    convert.add_argument("file", help="what --space takes too, without being converted first")
+    convert.set_defaults(verb=convert_file)
     verbs_of_results.add(verbs)
     return top
 
@@ -175,6 +179,14 @@ def _resume_command(arguments: Sequence[str], run: str) -> str:
             kept.append(word)
         skip = not skip and word in ("--name", "--resume")
     return shlex.join(["python", "run_sweep.py", *kept, "--resume", run])
+
+
+def convert_file(options: argparse.Namespace) -> int:
+    """`raysweep convert`."""
+    from search_spaces.converted import convert
+
+    print(convert(options.file), end="")
+    return 0
 
 
 def list_runs(options: argparse.Namespace) -> int:
