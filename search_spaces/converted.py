@@ -24,7 +24,7 @@ def convert(name: str) -> str:
         known = ", ".join(dialect.name for dialect in DIALECTS)
         raise document.error((), f"no file of another tool that is known here; expected {known}")
     missing = _missing(document)
-    notes = [f"Converted from {name}, {document.dialect}.", *document.notes]
+    notes = [f"Converted from {name}, {document.dialect}.", *(note.replace(f"{name}:", "Line ", 1) for note in document.notes)]
     notes += [f"Still to be said: {', '.join(missing)}."] if missing else []
     data = {key: document.data[key] for key in ORDER if key in document.data}
     return "".join(f"# {note}\n" for note in notes) + write(data)

@@ -118,6 +118,11 @@ class Space:
             return False
         return decided == flat and self.allows(config)
 
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """The parameters and derived values, in the order of their decision."""
+        return self._order
+
     @cached_property
     def _order(self) -> tuple[str, ...]:
         return self.order or (*self.params, *self.derived)

@@ -14,6 +14,9 @@ def write(data: Mapping[str, Any]) -> str:
         if key in ("space", "constraints") and value:
             lines.append(f"{key}:")
             lines += [f"  {_line(one)}" for one in _items(value)]
+        elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            lines.append(f"{key}:")
+            lines += [f"  - {_flow(one) if isinstance(one, dict) else _flow([one])[1:-1]}" for one in value]
         else:
             lines.append(_line({key: value}))
     return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from search_spaces.document import SpecificationError, parse
 from search_spaces.params import Choice, Float, Int, Ordinal, Param
 from search_spaces.reader import read
 from tests.test_reader import FILE
+from tune.cli import main
 
 SAMPLES = Path(__file__).parent / "data" / "dialects"
 MISSING = ["trainable=a:b", "metric.name=loss", "metric.goal=minimize", "budget.epochs=9", "budget.trials=9"]
@@ -39,6 +40,33 @@ def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(path: Pat
     kept = [key for key in data if key not in ("trainable", "metric", "budget")]
     assert read(str(again), MISSING).document.data == read(str(path), MISSING).document.data
     assert "space" in kept
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_sample_is_a_space_on_the_command_line(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--space FILE --dry-run`, with what the file does not say as settings; nothing else is asked for."""
+    assert main(["run", "--space", str(path), "--dry-run", *(f"--set={one}" for one in [*MISSING, "trainable=tests.trainables:bowl"])]) == 0
+    shown = capsys.readouterr().out
+    data = translate(parse(path.read_text(), str(path)), path.parent).data
+    assert shown.count("# the first configurations of ") == 1
+    assert all(f"  {name}: " in shown for name in data["space"])
+
+
+def test_the_verb_prints_a_file_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(SAMPLES / "wandb/bayes.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "# Line 26: an iteration there is one logged step; an epoch here\n# Still to be said: budget.epochs.\n" in printed
+    (tmp_path / "s.yaml").write_text(printed)
+    settings = ["--set", "budget.epochs=3", "--set", "trainable=tests.trainables:bowl"]
+    assert main(["run", "--space", str(tmp_path / "s.yaml"), "--dry-run", *settings]) == 0
+    assert "learning_rate: {float: [0.0001, 0.1], log: true}" in capsys.readouterr().out
+
+
+def test_the_verb_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "cnn.yaml"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("raysweep: cnn.yaml:3: no file of another tool that is known here; expected a Katib Experiment, ")
 
 
 def test_each_dialect_has_three_samples_at_least() -> None:

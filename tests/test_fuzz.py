@@ -193,8 +193,8 @@ def garbled(text: str, rng: random.Random) -> str:
         elif kind == 5:
             text = text[:place]
         else:
-            other = rng.choice(files())[0]
-            text = text[:place] + other[rng.randrange(len(other)) :]
+            stranger = rng.choice(files())[0]
+            text = text[:place] + stranger[rng.randrange(len(stranger)) :]
     return text
 
 

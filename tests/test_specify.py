@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -212,9 +213,26 @@ def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> 
         assert len(configs) == 5
         assert all(config in sweep.space for config in configs)
         assert f"first configurations of {arm.name}" in text
-    assert f"{configs[0]['lr']:.6g}" in text
+    assert f"{configs[0]['lr']:.4g}" in text
     count = sum(1 for _ in sweep.space.grid(SEARCHERS["grid"]().points))
     assert f"the grid has {count} cells" in text
+
+
+def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        (SHIPPED / "mlp_conditional.yaml")
+        .read_text()
+        .replace("data: digits", "architecture: {choice: [a-very-long-name-of-a-network, true]}")
+    )
+    tables = preview(specify(str(path))).plain.split("# the first")[1:]
+    assert len(tables) == 2
+    assert all(len(line) <= 80 for line in "".join(tables).splitlines())
+
+
+def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
+    rare = specify("cnn.yaml", ["constraints=[lr < 2e-4 and channels == 8 and batch_size == 32]"])
+    assert re.search(r"# 1 in \d+ draws satisfy the constraints", preview(rare).plain)
 
 
 def test_the_cells_of_a_plain_space_are_a_product() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results.history import Config, History, Trial
-from search_spaces.space import flatten
+from search_spaces.space import Space, flatten
 from search_spaces.writer import write
 from tune.advice import advise
 from tune.specify import MOST_CELLS
@@ -21,6 +22,7 @@ FIRST = 5
 GRID_POINTS = 3
 DRAWS = 2000
 """Enough to tell the share of draws that pass to within two percent."""
+WIDTH = 80
 
 
 def preview(sweep: Sweep) -> Text:
@@ -29,10 +31,10 @@ def preview(sweep: Sweep) -> Text:
 
     shape, count = cells(sweep)
     parts = [write(dict(sweep.resolved)).rstrip()]
-    parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm))}" for arm in sweep.arms()]
+    parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}" for arm in sweep.arms()]
     facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
-    return Text("\n\n".join([*parts, "\n".join(f"# {fact}" for fact in facts)]))
+    return Text("\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]))
 
 
 def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:
@@ -66,19 +68,31 @@ def _passing(sweep: Sweep) -> list[str]:
     if not sweep.space.constraints:
         return []
     share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
-    return [f"{share:.1%} of draws satisfy the constraints"]
+    few = f"fewer than 1 in {DRAWS // 2:,}" if share == 0 else f"1 in {1 / share:,.0f}"
+    return [f"{f'{share:.1%} of' if share > 0.01 else few} draws satisfy the constraints"]
 
 
-def _table(configs: list[Config]) -> str:
-    """Configurations as aligned columns; an inactive parameter leaves its place empty."""
+def _comment(text: str) -> str:
+    """A comment of lines that a terminal shows whole."""
+    return textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False, break_on_hyphens=False)
+
+
+def _table(configs: list[Config], space: Space) -> str:
+    """A row for each parameter in the order of the file, a column for each configuration; an inactive parameter leaves its place empty.
+
+    As many columns as a terminal shows.
+    """
     flat = [flatten(config) for config in configs]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    rows = [names, *([_shown(row.get(name)) for name in names] for row in flat)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(names))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    rows = [[name, *(_shown(one.get(name)) for one in flat)] for name in space.decided if any(name in one for one in flat)]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    while len(widths) > 2 and sum(widths) - 2 > WIDTH:
+        widths.pop()
+    return "\n".join("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -41,7 +41,8 @@ def read(draft: Draft) -> None:
     draft.each((), data, KEYS)
     gpus, sharing = draft.data.pop("gpus", None), draft.data.pop("sharing", 1)
     if gpus is not None:
-        draft.put(("resources", "gpu"), gpus / sharing, ("trialGpuNumber",) if "trialGpuNumber" in data else ("trial", "gpuNum"))
+        share = gpus / sharing if gpus % sharing else gpus // sharing
+        draft.put(("resources", "gpu"), share, ("trialGpuNumber",) if "trialGpuNumber" in data else ("trial", "gpuNum"))
 
 
 def _space(draft: Draft, path: Path, value: Any, when: dict[str, Any], prefix: str = "") -> None:
