@@ -42,10 +42,11 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(folder / "lock")
         try:
-            path = folder / NAME
+            path = self._path = folder / NAME
             self.past, self.torn, self._length = _read(path)
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115
             self._file.truncate(self._length)
+            self._inode = os.fstat(self._file.fileno()).st_ino
         except BaseException:
             self._lock.close()
             raise
@@ -55,6 +56,7 @@ class Ledger:
     def append(self, event: Event) -> None:
         """Write one event. Raises OSError where it cannot be stored; the ledger then ends with the event before."""
         line = encode(event, self._count)
+        self._check_place()
         try:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -73,9 +75,15 @@ class Ledger:
 
     def close(self) -> None:
         if not self._file.closed:
-            self.sync()
+            with contextlib.suppress(OSError):  # whoever appended was told
+                self.sync()
             self._file.close()
         self._lock.close()
+
+    def _check_place(self) -> None:
+        """Raise where the file was moved, deleted or unmounted: what is open still takes lines that nobody would find again."""
+        if os.stat(self._path).st_ino != self._inode:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     def _cut(self) -> None:
         """Drop the half of a line that a full disk took; where even that fails, the next reader drops it."""

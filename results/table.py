@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 CONFIG = "config/"
+SOMETIMES = ("accumulation", "share", "traceback")
+"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU, the end of what went wrong."""
 
 
 def split_arm(name: str, seeds: int) -> tuple[str, int]:
@@ -50,6 +52,7 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         "started": notes.get("started"),
         "ended": notes.get("ended"),
         "train_seed": trial.seed,
+        **{name: notes[name] for name in SOMETIMES if name in notes},
         **{CONFIG + name: value for name, value in flatten(trial.config).items()},
     }
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
 from tune.allowance import allowance, lags
+from tune.blame import blaming
 from tune.sweep import Arm, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
@@ -147,7 +148,8 @@ class Loop:
             return self._stop(trial, Status.DIVERGED, f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite")
         if trial.epoch >= budget.epochs:
             return self._stop(trial, Status.COMPLETED, f"trained all {trial.epoch} epochs", limited=True)
-        decision = self.sweep.scheduler.decide(trial, history)
+        with blaming(f"the scheduler {type(self.sweep.scheduler).__name__}", f"judging {trial.id} after epoch {trial.epoch}"):
+            decision = self.sweep.scheduler.decide(trial, history)
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
@@ -177,7 +179,9 @@ class Loop:
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
         accumulation = 2 * trial.notes.get("accumulation", 1)
-        if "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
+        if trial.notes.get("share", 1.0) < 1.0:
+            self.returned(trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0})
+        elif "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
             self.returned(trial, f"out of memory, taken up again in {accumulation} micro-batches", {**notes, "accumulation": accumulation})
         else:
             self.ended(trial, Status.OOM, reason, notes)
@@ -258,7 +262,8 @@ class Loop:
     def _propose(self, arm: Arm) -> Trial | None:
         history = self.histories[arm.name]
         number = len(history)
-        config = arm.searcher.suggest(self.sweep.space, history, arm.seed)
+        with blaming(f"the searcher {arm.name}", f"proposing {arm.name}-{number}"):
+            config = arm.searcher.suggest(self.sweep.space, history, arm.seed)
         if config is None:
             self._exhausted.add(arm.name)
             self._happen({"event": "exhausted", "arm": arm.name})

@@ -1,0 +1,47 @@
+"""Files about single trials that come and go while a sweep runs: why one failed, and the checkpoints that are kept."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from results import working_copy
+from results.history import Trial
+from tune.loop import Loop
+
+ERROR = "error.txt"
+
+
+def write_error(folder: Path, trial: Trial, reason: str) -> None:
+    """Write `trials/<trial>/error.txt`: the reason, the configuration and the end of the user's own traceback."""
+    place = folder / "trials" / trial.id
+    place.mkdir(parents=True, exist_ok=True)
+    config = json.dumps(trial.config, indent=2, ensure_ascii=False)
+    text = f"{trial.id}, after epoch {trial.epoch}: {reason}\n\nconfiguration\n{config}\n\ntraceback\n{trial.notes['traceback']}\n"
+    (place / ERROR).write_text(text, encoding="utf-8")
+
+
+class Checkpoints:
+    """Keeps the checkpoints of the best `keep` ended trials of a run, the winner's always among them; of all where `keep` is None."""
+
+    def __init__(self, folder: Path, keep: int | None) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._gone: set[str] = set()
+
+    def collect(self, loop: Loop) -> None:
+        """Delete the checkpoints of ended trials that are no longer among the best. What cannot be deleted stays."""
+        if self._keep is None:
+            return
+        ended = sorted((trial for trial in loop.trials if trial.status.ended), key=_rank)
+        for trial in ended[self._keep :]:
+            if trial.id not in self._gone:
+                self._gone.add(trial.id)
+                working_copy.forget(self._folder, trial.id)
+                for path in (self._folder / "trials" / trial.id).glob("*.pt"):
+                    path.unlink(missing_ok=True)
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    return (trial.best.loss if trial.best else math.inf, trial.number)
