@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results import ledger, table
+from results import ledger, table, working_copy
 from results.history import Config, Event, History, Report, Trial, apply
+from results.store import Bucket, is_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ class RunFolder:
         raise RunError(f"{self.path} has no trial '{trial_id}'" + (f"; did you mean {' or '.join(near)}?" if near else ": it has none yet"))
 
     def best_epoch(self, trial: Trial, report: Report) -> Best:
-        checkpoint = self.path / "trials" / trial.id / "best.pt"
+        checkpoint = working_copy.checkpoint(self.path, trial.id, "best.pt")
         return Best(trial, report, report.metrics[self.metric], checkpoint if checkpoint.exists() else None)
 
 
@@ -165,9 +166,33 @@ def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:
     return min(found, key=lambda one: (one[1].loss, one[0].number)) if found else None
 
 
+def runs_below(place: Path | str) -> list[str | Path]:
+    """The runs directly in a folder or under a URL; [] where it is itself a run. RunError where the store cannot be read."""
+    if isinstance(place, Path):
+        inside = sorted(path.parent for path in place.glob(f"*/{ledger.NAME}"))
+        return [] if (place / ledger.NAME).exists() else [*inside]
+    bucket = Bucket(place)
+    try:
+        return [] if working_copy.is_run(bucket) else [one.url for one in working_copy.runs(bucket)]
+    except OSError as error:
+        raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def fetched(url: str) -> Path:
+    """A working copy of a run in object storage. RunError where there is none."""
+    bucket = Bucket(url)
+    try:
+        if working_copy.is_run(bucket):
+            return working_copy.fetch(bucket)
+        there = ", ".join(one.url for one in working_copy.runs(bucket)[:8])
+    except OSError as error:
+        raise RunError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
+    raise RunError(f"{url} is not a run" + (f"; there are: {there}" if there else ""))
+
+
 def load(path: str | Path) -> RunFolder:
     """A run folder by its path. RunError where there is none, naming the runs beside it."""
-    folder = Path(path)
+    folder = fetched(str(path)) if is_url(path) else Path(path)
     if (folder / ledger.NAME).is_file() and (folder / "sweep.yaml").is_file():
         return RunFolder(folder)
     around = folder if folder.is_dir() else folder.parent

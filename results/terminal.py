@@ -18,6 +18,7 @@ from results.folder import Best, RunFolder
 from results.history import History, Report, Status, Trial
 from results.table import CONFIG, Row, flatten, split_arm
 from results.words import clean, duration, number, plural, size
+from results.working_copy import shown
 
 STYLES = {
     Status.WAITING: "dim",
@@ -92,7 +93,7 @@ def best_of(found: Best, metric: str, trials: int) -> RenderableType:
         (f"{metric} {number(found.value, 6)}", "bold green"), f" in epoch {found.epoch} of ", (clean(found.trial.id), "bold")
     )
     head.append(f", the best of {plural(trials, 'trial')}", "dim")
-    checkpoint = str(found.checkpoint) if found.checkpoint else "no checkpoint was kept"
+    checkpoint = shown(found.checkpoint) if found.checkpoint else "no checkpoint was kept"
     return Group(head, configuration(found.config), Text(f"  checkpoint  {checkpoint}", style="dim"))
 
 

@@ -140,3 +140,13 @@ def modules(config: dict[str, Any], run: Run) -> None:
     sys._raysweep_used = True  # type: ignore[attr-defined]
     for _ in run.epochs():
         run.report(loss=config["x"], first=first)
+
+
+def freezes_once(config: dict[str, Any], run: Run) -> None:
+    """Its process stops in epoch 3, without an end and without an error; only the first time, which leaves the file `once`."""
+    for epoch in run.epochs():
+        once = Path(config["once"])
+        if epoch == 3 and not once.exists():
+            once.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        run.report(loss=config["x"] / epoch)

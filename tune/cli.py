@@ -30,6 +30,11 @@ USER_ERRORS = (
 """What a user can get wrong. Looked up among the modules that were imported: what was not imported was not raised."""
 
 
+def place(text: str) -> Path | str:
+    """A folder as a path; object storage as its URL."""
+    return text if "://" in text else Path(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 good, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted, 1 a bug."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -62,7 +67,11 @@ def parser() -> argparse.ArgumentParser:
     _add_run(verbs.add_parser("run", help="run a sweep, or resume one", description="Run the sweep that a YAML file describes."))
     ls = verbs.add_parser("ls", help="list runs, or the trials of one", description="List runs, or the trials of one, best first.")
     ls.add_argument(
-        "run", nargs="?", type=Path, default=Path("ray_results"), help="a run folder, or a folder of them (default: ray_results)"
+        "run",
+        nargs="?",
+        type=place,
+        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        help="a run folder, or a folder of them (default: $RAYSWEEP_STORAGE, or ray_results)",
     )
     ls.add_argument("--all", action="store_true", help=f"all trials, not only the best {MOST_LISTED}")
     ls.set_defaults(verb=list_runs)
@@ -102,8 +111,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: this file's newest)")
     run.add_argument("--retry-failed", action="store_true", help="with --resume: run again what failed or ran out of memory")
     run.add_argument("--name", help="the run folder's name (default: the file's name and the time)")
-    storage = Path(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
-    run.add_argument("--storage", type=Path, default=storage, help="where run folders go (default: $RAYSWEEP_STORAGE, or ray_results)")
+    storage = place(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
+    text = "where run folders go: a folder, s3://..., gs://... (default: $RAYSWEEP_STORAGE, or ray_results)"
+    run.add_argument("--storage", type=place, default=storage, help=text)
     run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
     run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
     run.add_argument("--require-gpu", action="store_true", help="an error where there is no GPU, instead of running on the CPU")
@@ -153,9 +163,9 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
     assert isinstance(sweep, Sweep)
     stem = Path(options.space).stem
     if options.resume is None:
-        place = folder.begin(options.storage, stem, options.name or sweep.name)
+        place = folder.begin_anywhere(options.storage, stem, options.name or sweep.name)
     else:
-        place = folder.resumed(options.storage, sweep.name or stem, options.resume)
+        place = folder.resumed_anywhere(options.storage, sweep.name or stem, options.resume)
         folder.check_unchanged(place, sweep)
     how = session.Options(Machines(options.address, options.isolate), options.require_gpu, options.retry_failed)
     watcher = observer(place.name, options.json)
@@ -192,11 +202,11 @@ def convert_file(options: argparse.Namespace) -> int:
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`."""
     from results import load
+    from results.folder import runs_below
     from results.listing import runs, trials
 
-    inside = sorted(options.run.glob("*/ledger.jsonl"))
-    if inside and not (options.run / "ledger.jsonl").exists():
-        _print(runs([load(path.parent) for path in inside], get_terminal_size().columns))
+    if inside := runs_below(options.run):
+        _print(runs([load(one) for one in inside], get_terminal_size().columns))
     else:
         _print(trials(load(options.run), None if options.all else MOST_LISTED, get_terminal_size().columns))
     return 0
@@ -224,9 +234,12 @@ def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
     from results import load
     from results.export import export
+    from results.working_copy import push, shown
 
-    exported = export(load(options.run), options.out)
-    print(f"{exported.folder}: {exported.message}")
+    run = load(options.run)
+    exported = export(run, options.out)
+    push(run.path)
+    print(f"{shown(exported.folder)}: {exported.message}")
     return 0
 
 

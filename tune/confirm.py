@@ -15,6 +15,7 @@ from pathlib import Path
 from results import ledger
 from results.confirm import FOLDER, finalists
 from results.history import Config, Event, History, Status, Trial
+from results.working_copy import hold
 from schedulers.none import Never
 from search_spaces.space import Space
 from tune.folder import write_sweep
@@ -77,7 +78,7 @@ def unconfirmed(search: Loop, folder: Path) -> bool:
 def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple[Loop, Recorder]]:
     """The loop of the retrainings, and what writes their ledger and tables."""
     place = folder / FOLDER
-    book = ledger.Ledger(place)
+    book = hold(place)
     try:
         sweep = retrainings(search.sweep, search.histories, book.past)
         assert sweep is not None

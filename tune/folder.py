@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from results import ledger
+from results import ledger, working_copy
+from results.store import Bucket
 from search_spaces.space import flatten
 from tune.sweep import Sweep
 
@@ -20,6 +20,44 @@ GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time
 
 class FolderError(ValueError):
     """A run folder that cannot be used as asked, in one line (or, for a changed file, one line a change)."""
+
+
+def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
+    """The folder of a new run; where `storage` is a URL, a working copy of it. FolderError where it cannot be made."""
+    if not isinstance(storage, str):
+        return begin(storage, stem, name)
+    bucket = Bucket(storage) / new(Path(), stem, name).name
+    try:
+        taken = bool(bucket.sizes())
+    except OSError as error:
+        raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
+    if taken:
+        raise FolderError(f"{bucket.url} exists already; resume it with --resume, or choose another --name")
+    return working_copy.begin(bucket)
+
+
+def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
+    """The run that `--resume` means; where `storage` is a URL, a working copy of it."""
+    if not isinstance(storage, str):
+        return resumed(storage, stem, run)
+    bucket = Bucket(storage)
+    try:
+        found = [one for one in working_copy.runs(bucket) if _name(one) == run or (not run and _named(stem).fullmatch(_name(one)))]
+        copies = [working_copy.fetch(one) for one in found]
+    except OSError as error:
+        raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
+    if not copies:
+        raise FolderError(f"nothing to resume: {storage} has no run called {run or f'{stem} or {stem}-(time)'}")
+    return max(copies, key=lambda copy: float(ledger.read(copy)[-1]["time"]))
+
+
+def _name(bucket: Bucket) -> str:
+    return bucket.url.partition("?")[0].rpartition("/")[2]
+
+
+def _named(stem: str) -> re.Pattern[str]:
+    """Names of runs that bear this name, or this name and a time."""
+    return re.compile(rf"{re.escape(stem)}(-\d{{8}}-\d{{6}})?")
 
 
 def new(storage: Path, stem: str, name: str | None) -> Path:
@@ -46,7 +84,7 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
 def discard(folder: Path) -> None:
     """Remove a run that ended by a mistake before its first trial was proposed; any other is kept."""
     if not any(event["event"] == "proposed" for event in ledger.read(folder)):
-        shutil.rmtree(folder, ignore_errors=True)
+        working_copy.remove(folder)
 
 
 def resumed(storage: Path, stem: str, run: str) -> Path:
@@ -61,8 +99,7 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
 
 def latest(storage: Path, stem: str) -> Path:
     """The newest run that bears this name, or this name and a time."""
-    named = re.compile(rf"{re.escape(stem)}(-\d{{8}}-\d{{6}})?")
-    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if named.fullmatch(path.parent.name)]
+    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if _named(stem).fullmatch(path.parent.name)]
     if not runs:
         raise FolderError(f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); --resume RUN names another")
     return max(runs, key=lambda run: (run / ledger.NAME).stat().st_mtime)

@@ -6,12 +6,20 @@ import os
 from pathlib import Path
 
 from results.history import Trial
+from results.working_copy import origin
 from trainables.attempt import Job
 from trainables.run import Objective
 from tune.sweep import Sweep
 
-PASSED_ON = ("RAYSWEEP_DATA_ROOT",)
-"""Environment variables that workers get from the driver."""
+PASSED_ON = (
+    "RAYSWEEP_DATA_ROOT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+)
+"""Environment variables that workers get from the driver. No credentials: those belong to each machine."""
 
 
 def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False) -> Job:
@@ -19,7 +27,7 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
 
     `test`: its best epoch is evaluated on the test split afterwards.
     """
-    run = folder.resolve()
+    run, away = folder.resolve(), origin(folder)
     return Job(
         trial=trial.id,
         trainable=sweep.trainable,
@@ -27,11 +35,12 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
         seed=trial.seed,
         epochs=sweep.budget.epochs,
         objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
-        folder=str(run / "trials" / trial.id),
-        log=str(run / "logs" / f"{trial.id}.log"),
+        folder=(away / "trials" / trial.id).url if away else str(run / "trials" / trial.id),
+        log=(away / "logs").url if away else str(run / "logs" / f"{trial.id}.log"),
         known_epoch=trial.epoch,
         threads=max(1, int(sweep.resources.cpu)),
         gpu=gpu,
+        workers=sweep.resources.workers,
         test=test,
         accumulation=trial.notes.get("accumulation", 1),
         environment={name: os.environ[name] for name in PASSED_ON if name in os.environ},

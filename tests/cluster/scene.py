@@ -7,8 +7,11 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import yaml
 
 from results import ledger
 from results.history import Event
@@ -16,6 +19,9 @@ from tests.cluster.hosts import PROJECT, Hosts
 
 HEAD, WORKERS, LAPTOP = "head", ("w1", "w2"), "laptop"
 NODES = (HEAD, *WORKERS)
+ROOMS = ("search_spaces", "schedulers", "tune", "trainables", "results")
+ADDRESSES = {"192.168.1.10": HEAD, "192.168.1.11": WORKERS[0], "192.168.1.12": WORKERS[1]}
+"""The addresses that the cluster file and the documentation name."""
 CHANGES = {
     "ssh_user: ubuntu": "ssh_user: root",
     "--disable-usage-stats": "--disable-usage-stats --num-cpus=1 --object-store-memory=100000000",
@@ -47,8 +53,7 @@ def equip_laptop(hosts: Hosts, shared: Path) -> None:
 
 def fill_in(hosts: Hosts, text: str) -> str:
     """The cluster file as its user changes it, for these hosts."""
-    addresses = {"192.168.1.10": HEAD, "192.168.1.11": WORKERS[0], "192.168.1.12": WORKERS[1]}
-    for old, name in addresses.items():
+    for old, name in ADDRESSES.items():
         assert old in text
         text = text.replace(old, hosts.address(name))
     for old, new in CHANGES.items():
@@ -91,3 +96,35 @@ def outcome(run: Path) -> dict[str, tuple[object, ...]]:
 
     trials = [trial for history in load(run).histories.values() for trial in history]
     return {trial.id: (trial.config, trial.status, [(report.epoch, report.loss) for report in trial.reports]) for trial in trials}
+
+
+def nodes(run: Path) -> dict[str, str]:
+    """On which host each trial was last heard."""
+    found: dict[str, str] = {}
+    for event in events(run):
+        if "node" in event.get("notes", {}):
+            found[event["trial"]] = event["notes"]["node"]
+    return found
+
+
+def attempts(run: Path) -> Counter[str]:
+    """How often each trial was started."""
+    return Counter(event["trial"] for event in events(run) if event["event"] == "started")
+
+
+def join_by_hand(hosts: Hosts, name: str) -> None:
+    """Have a machine with an empty disk join: what `ray up` copies and runs on a worker, typed on the laptop."""
+    file = yaml.safe_load(hosts.run(LAPTOP, "cat raysweep/cluster.yaml").stdout)
+    address = hosts.address(name)
+    parts = f"pyproject.toml constraints.txt README.md LICENSE run_sweep.py {' '.join(ROOMS)}"
+    hosts.run(
+        LAPTOP,
+        f"cd raysweep && ssh root@{address} mkdir -p raysweep .ray && rsync -a --exclude __pycache__ {parts} root@{address}:raysweep/ && "
+        f"rsync -a ~/.ray/auth_token root@{address}:.ray/",
+    )
+    for line in [*file["setup_commands"], *file["worker_start_ray_commands"]]:
+        hosts.run(name, f"export RAY_HEAD_IP={hosts.address(HEAD)}; {line}")
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -32,12 +32,16 @@ def join(ray: Any, address: str, code: Path | None = None) -> None:
     _knock(place)
     environment = {"working_dir": str(code), "excludes": LEFT_OUT} if code else None
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # LEFT_OUT says it; Ray's own list comes with a warning
+    logger = logging.getLogger("ray")
+    handlers = list(logger.handlers)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(place, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"the cluster at {place} cannot be joined: {_first_line(error)}") from error
+    finally:
+        logger.handlers[:] = handlers  # ray.init put its own in their place
 
 
 def check_form(address: str) -> None:

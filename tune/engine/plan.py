@@ -34,15 +34,21 @@ def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], requ
             raise PlanError(f"a GPU is required, each trial asks for {resources.gpu:g}, and the machine has none")
         lines.append("no GPU here: the trials run on the CPU")
         resources = replace(resources, gpu=0.0)
-    fits = sum(_fits(resources, node) for node in nodes)
+    fits = room(resources, None, nodes)
     if not fits:
         raise PlanError(_nothing_fits(resources, nodes))
-    at_once = fits if parallel is None else min(parallel, fits)
+    at_once = room(resources, parallel, nodes)
     lines.insert(0, _mapping(resources, at_once, len(nodes)))
     if parallel is not None and parallel > fits:
         lines.append(f"parallel: {parallel} was asked for, {fits} fit")
     lines += _idle(resources, at_once, gpus)
     return Plan(at_once, resources, tuple(lines))
+
+
+def room(resources: Resources, parallel: int | None, nodes: Sequence[Node]) -> int:
+    """How many trials `nodes` hold at once; `parallel` at the most."""
+    fits = sum(_fits(resources, node) for node in nodes)
+    return fits if parallel is None else min(parallel, fits)
 
 
 def needs(resources: Resources) -> dict[str, float]:

@@ -60,7 +60,9 @@ def probe(ray: Any, question: Question) -> list[Answer]:
             for node in nodes
         ]
         ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=ANSWER_SECONDS)
-        return [_answer(ray, node, reference) for node, reference in asked]
+        answers = [(node["NodeID"], _answer(ray, node, reference)) for node, reference in asked]
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return [answer for node, answer in answers if node in alive or not answer.trouble]  # who died meanwhile has no trial to hold
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 

@@ -21,8 +21,15 @@ def train_trial(config: dict[str, Any]) -> None:
 
     from trainables.attempt import Job, attempt
     from trainables.run import Objective
+    from tune.engine.away import at_hand
 
     fields = json.loads(config["job"])
     job = Job(**fields | {"objective": Objective(**fields["objective"])})
-    outcome = attempt(job, lambda message: tune.report({KEY: [message]}))
+    with at_hand(job) as (job, store):
+
+        def send(message: dict[str, Any]) -> None:
+            store()
+            tune.report({KEY: [message]})
+
+        outcome = attempt(job, send)
     tune.report({KEY: [{"outcome": asdict(outcome)}]})

@@ -1,0 +1,222 @@
+"""Three machines from nothing, as their user types it: `make cluster-test`. Hosts are namespaces; Ray, ssh, rsync and the kills are real.
+
+The scenes run in the order in which they stand here, on one cluster that `ray up` started. Each disturbed sweep is held against a calm one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess, Popen
+
+import pytest
+
+from results.history import Event
+from tests.cluster import scene
+from tests.cluster.hosts import BRIDGE, PREFIX, PROJECT, Hosts, missing
+from tests.cluster.scene import HEAD, LAPTOP, NODES, WORKERS, alive_nodes, outcome, put, reports, until
+
+SWEEP = """\
+trainable: steps.py:steps
+metric: {name: loss, goal: minimize}
+searcher: random
+scheduler: none
+budget: {trials: 9, epochs: 8}
+resources: {cpu: 1}
+retries: 0
+space:
+  x: {float: [0.0, 1.0]}
+  seconds: 0.5
+"""
+RUN = "cd ~/sweep && raysweep run --space steps.yaml --address auto --storage /shared/runs"
+SWEEP_SECONDS = 240.0
+NODES_SECONDS = 180.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
+
+
+@dataclass
+class Cluster:
+    """The hosts, what they share, and the calm sweep's outcome."""
+
+    hosts: Hosts
+    shared: Path
+    calm: dict[str, tuple[object, ...]]
+
+    def run(self, name: str) -> Path:
+        return self.shared / "runs" / name
+
+    def start(self, name: str, *more: str) -> Popen[bytes]:
+        """Start the sweep on the head, and do not wait for it."""
+        return self.hosts.start(HEAD, f"{RUN} --name {name} {' '.join(more)}", self.shared / f"{name}.log")
+
+    def wait(self, name: str, process: Popen[bytes]) -> None:
+        """Wait for the end of a sweep, which must be a good one."""
+        until(lambda: process.poll() is not None, SWEEP_SECONDS, f"the end of {name}")
+        assert process.returncode == 0, (self.shared / f"{name}.log").read_text()[-4000:]
+
+    def all_nodes(self) -> None:
+        """Wait until Ray sees all three nodes."""
+        until(lambda: alive_nodes(self.hosts) == {self.hosts.address(name) for name in NODES}, NODES_SECONDS, "three nodes")
+
+
+def lines(text: str) -> list[str]:
+    """The commands of the section `From one machine to three`."""
+    block = re.search(r"From one machine to three.*?```\w*\n(.*?)```", text, flags=re.DOTALL)
+    assert block is not None
+    return [line for line in block.group(1).splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Hosts that are switched on, and a laptop with the project on it."""
+    state = tmp_path_factory.mktemp("hosts")
+    shared = tmp_path_factory.mktemp("shared")
+    hosts = Hosts(state, [*NODES, LAPTOP], shared)
+    try:
+        hosts.up()
+        scene.equip_laptop(hosts, shared)
+        yield Cluster(hosts, shared, {})
+    finally:
+        hosts.down()
+
+
+def on_laptop(cluster: Cluster, command: str, check: bool = True) -> CompletedProcess[str]:
+    """Type a command of the documentation in the project's folder on the laptop, with the addresses and the user of these hosts."""
+    for old, name in scene.ADDRESSES.items():
+        command = command.replace(old, cluster.hosts.address(name))
+    return cluster.hosts.run(LAPTOP, f"cd raysweep && {command.replace('ubuntu@', 'root@')}", check=check, seconds=300)
+
+
+def busy(run: Path) -> dict[str, str]:
+    """Which trial trains on which node: of trials that have reported twice in this attempt and not ended."""
+    found: dict[str, list[Event]] = {}
+    for event in scene.events(run):
+        name = event.get("trial", "")
+        if event["event"] in ("started", "ended", "returned"):
+            found[name] = []
+        elif event["event"] == "reported":
+            found[name].append(event)
+    nodes = scene.nodes(run)
+    return {nodes[name]: name for name, heard in found.items() if len(heard) >= 2}
+
+
+def test_the_documented_lines_bring_up_three_nodes(cluster: Cluster) -> None:
+    """The first seven of the ten lines; the others are run by the scenes below."""
+    keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/cluster.md").read_text())[:7]
+    for line in (keys, copies, token):
+        on_laptop(cluster, line)
+    assert edit.startswith("nano cluster.yaml")
+    put(cluster.hosts, LAPTOP, "raysweep/cluster.yaml", scene.fill_in(cluster.hosts, (PROJECT / "cluster.yaml").read_text()))
+    on_laptop(cluster, check)
+    on_laptop(cluster, up)
+    cluster.all_nodes()
+    assert "Healthy" in on_laptop(cluster, status).stdout or "Active" in on_laptop(cluster, status).stdout
+
+
+def test_a_sweep_from_the_head_has_trials_on_every_host(cluster: Cluster) -> None:
+    put(cluster.hosts, HEAD, "sweep/steps.yaml", SWEEP)
+    put(cluster.hosts, HEAD, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text())
+    cluster.wait("calm", cluster.start("calm"))
+    cluster.calm.update(outcome(cluster.run("calm")))
+    assert len(cluster.calm) == 9
+    assert set(scene.nodes(cluster.run("calm")).values()) == set(NODES)
+    assert "Traceback" not in (cluster.shared / "calm.log").read_text()
+
+
+def test_a_link_is_cut_and_healed(cluster: Cluster) -> None:
+    """The trial of the cut host goes on elsewhere, and the host comes back by itself."""
+    process = cluster.start("cut")
+    until(lambda: WORKERS[0] in busy(cluster.run("cut")), SWEEP_SECONDS, "two epochs on w1")
+    before, victim = reports(cluster.run("cut")), busy(cluster.run("cut"))[WORKERS[0]]
+    cluster.hosts.cut(WORKERS[0])
+    until(lambda: scene.attempts(cluster.run("cut"))[victim] > 1, SWEEP_SECONDS, f"{victim} to be taken up elsewhere")
+    cluster.hosts.heal(WORKERS[0])
+    cluster.wait("cut", process)
+    holds(cluster, "cut", before)
+    cluster.all_nodes()
+
+
+def holds(cluster: Cluster, name: str, before: list[Event]) -> None:
+    """The table equals the calm one; what was reported before the trouble is there, and no epoch twice."""
+    assert outcome(cluster.run(name)) == cluster.calm
+    after = reports(cluster.run(name))
+    assert after[: len(before)] == before
+    assert len({(event["trial"], event["epoch"]) for event in after}) == len(after)
+    assert not any("failures" in event.get("notes", {}) or "losses" in event.get("notes", {}) for event in scene.events(cluster.run(name)))
+
+
+def test_a_machine_is_switched_off_and_another_joins_late(cluster: Cluster) -> None:
+    """The other one has an empty disk. It is prepared as `ray up` prepares a worker, and used as soon as it is there."""
+    process = cluster.start("off", "--set", "budget.trials=18")
+    until(lambda: WORKERS[1] in busy(cluster.run("off")), SWEEP_SECONDS, "two epochs on w2")
+    before = reports(cluster.run("off"))
+    cluster.hosts.power_off(WORKERS[1])
+    cluster.hosts.switch_on(WORKERS[1])
+    scene.join_by_hand(cluster.hosts, WORKERS[1])
+    until(lambda: WORKERS[1] in busy(cluster.run("off")), SWEEP_SECONDS, "two epochs on the late w2")
+    cluster.wait("off", process)
+    found = outcome(cluster.run("off"))
+    assert {name: found[name] for name in cluster.calm} == cluster.calm
+    assert reports(cluster.run("off"))[: len(before)] == before
+    cluster.all_nodes()
+
+
+def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cluster) -> None:
+    process = cluster.start("both")
+    until(lambda: WORKERS[0] in busy(cluster.run("both")), SWEEP_SECONDS, "two epochs on w1")
+    cluster.hosts.cut(WORKERS[0])
+    cluster.hosts.run(HEAD, "pkill -KILL -f '[r]aysweep run'")
+    process.wait(30)
+    before = reports(cluster.run("both"))
+    cluster.hosts.heal(WORKERS[0])
+    cluster.wait("both", cluster.hosts.start(HEAD, f"{RUN} --resume both", cluster.shared / "both.log"))
+    holds(cluster, "both", before)
+    cluster.all_nodes()
+
+
+def test_a_wrong_and_a_missing_token_are_refused(cluster: Cluster) -> None:
+    address = f"--address {cluster.hosts.address(HEAD)}:6379"
+    run = f"cd ~/raysweep && raysweep run --space mlp.yaml --storage /shared/runs --name refused {address}"
+    wrong = cluster.hosts.run(WORKERS[0], f"RAY_AUTH_TOKEN={'0' * 64} {run}", check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.strip().splitlines()[-1].endswith("refuses the token: copy ~/.ray/auth_token from its head")
+    none = cluster.hosts.run(WORKERS[0], f"unset RAY_AUTH_MODE; RAY_AUTH_TOKEN_PATH=/nowhere {run}", check=False)
+    assert none.returncode == 2
+    assert none.stderr.strip().splitlines()[-1].endswith("there is none here: copy ~/.ray/auth_token from its head")
+    assert not cluster.run("refused").exists()
+
+
+def test_storage_that_only_the_head_sees_is_refused_before_the_start(cluster: Cluster) -> None:
+    done = cluster.hosts.run(HEAD, f"{RUN.replace('/shared/runs', '/root/runs')} --name private", check=False)
+    assert done.returncode == 2
+    assert "cannot read and write /root/runs/private" in done.stderr
+    assert "proposed" not in done.stdout
+    assert cluster.hosts.run(HEAD, "ls /root/runs").stdout == ""
+
+
+def test_a_client_address_is_refused(cluster: Cluster) -> None:
+    done = cluster.hosts.run(HEAD, f"{RUN.replace('auto', 'ray://127.0.0.1:10001')} --name client", check=False)
+    assert done.returncode == 2
+    assert "a sweep's driver must run inside the cluster" in done.stderr
+
+
+def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:
+    sweep, fetch, down = lines((PROJECT / "docs/cluster.md").read_text())[7:]
+    on_laptop(cluster, sweep.replace("--name first", "--name first --set budget.trials=2 --set budget.epochs=1"))
+    on_laptop(cluster, fetch)
+    assert "best/model.pt" in cluster.hosts.run(LAPTOP, "cd raysweep/first && find .").stdout
+    on_laptop(cluster, down)
+    assert "raylet" not in cluster.hosts.run(HEAD, "ps ax").stdout
+
+
+def test_nothing_is_left_behind(cluster: Cluster) -> None:
+    """Ray on the workers ends by itself once the head is gone; then the hosts are switched off."""
+    for name in WORKERS:
+        until(lambda name=name: "raylet" not in cluster.hosts.run(name, "ps ax").stdout, 240, f"the end of Ray on {name}")  # type: ignore[misc]
+    cluster.hosts.down()
+    assert PREFIX not in scene.output("ip", "netns", "list")
+    assert BRIDGE not in scene.output("ip", "link", "show")
+    assert str(cluster.hosts.key.parent) not in Path("/proc/mounts").read_text()

@@ -1,0 +1,145 @@
+"""Runs in object storage. `file://` stands for s3:// here: the same code on a local folder; the cluster test has a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results import load, working_copy
+from results.folder import RunError
+from results.ledger import Event, LedgerError, LedgerHeld
+from results.segments import MERGED, StoredLedger, cover, held, read
+from results.store import Bucket
+from tests.test_engine import Watch, made, xs
+from trainables.attempt import Job
+from trainables.run import Objective, StorageError
+from tune.cli import main
+from tune.engine.away import at_hand
+from tune.engine.run import Machines
+from tune.folder import FolderError, begin_anywhere, resumed_anywhere
+from tune.session import Options, run
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Bucket:
+    return Bucket(f"file://{tmp_path}/store/run")
+
+
+def event(i: int) -> Event:
+    return {"event": "noted", "i": i}
+
+
+def test_a_ledger_reads_back_however_its_objects_were_merged(tmp_path: Path, bucket: Bucket) -> None:
+    many = 2 * MERGED + 7
+    book = StoredLedger(working_copy.begin(bucket), bucket)
+    for i in range(many):
+        book.append(event(i))
+    assert read(bucket).count(b"\n") == many
+    book.close()
+    assert len(bucket.sizes("ledger")) == 3
+    again = StoredLedger(working_copy.begin(bucket), bucket)
+    assert again.past == [event(i) for i in range(many)]
+    again.close()
+
+
+def test_a_reader_takes_the_large_object_while_the_small_ones_are_there() -> None:
+    assert cover([(0, 0), (1, 1), (2, 2), (0, 1)]) == [(0, 1), (2, 2)]
+    assert cover([(2, 3), (0, 1), (3, 3)]) == [(0, 1), (2, 3)]
+    with pytest.raises(LedgerError, match="event 1 is missing"):
+        cover([(0, 0), (2, 2)])
+
+
+def test_only_one_session_holds_a_run(bucket: Bucket) -> None:
+    book = StoredLedger(working_copy.begin(bucket), bucket)
+    assert held(bucket)
+    with pytest.raises(LedgerHeld, match=f"process {os.getpid()} on "):
+        StoredLedger(working_copy.begin(bucket), bucket)
+    book.close()
+    assert not held(bucket)
+
+
+@pytest.mark.parametrize("changes", [{"process": 2**22 + 1}, {"host": "elsewhere", "time": 0.0}])
+def test_the_hold_of_a_killed_session_ends(bucket: Bucket, changes: dict[str, Any]) -> None:
+    """At once where it ran on this machine, a minute after it was last heard where it ran elsewhere."""
+    book = StoredLedger(working_copy.begin(bucket), bucket)
+    said = json.loads(bucket.read("lock") or b"")
+    bucket.write("lock", json.dumps(said | changes).encode())
+    assert not held(bucket)
+    book.close()
+
+
+def test_a_session_whose_run_was_taken_stops(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.segments.BEAT_SECONDS", 0.01)
+    book = StoredLedger(working_copy.begin(bucket), bucket)
+    other = json.loads(bucket.read("lock") or b"") | {"key": "other", "host": "elsewhere"}
+    while not book._lock._taken:  # the heartbeat may write between the two
+        bucket.write("lock", json.dumps(other).encode())
+        time.sleep(0.02)
+    with pytest.raises(OSError, match=r"another session has taken the run: process .* on elsewhere"):
+        book.append(event(0))
+    book.close()
+    assert bucket.read("lock") is not None
+
+
+def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: Bucket, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"trainable": "tests.trainables:bowl", "config": {"x": 0.1}, "seed": 0, "epochs": 3}
+    job = Job("a-0", objective=Objective("loss", False), folder=(bucket / "trials/a-0").url, log=(bucket / "logs").url, **fields)
+    with at_hand(job) as (local, store):
+        for name in ("last.pt", "best.pt"):
+            (Path(local.folder) / name).write_text(f"{name} of epoch 1")
+        Path(local.log).write_text("said\n")
+        store()
+        (Path(local.folder) / "last.pt").write_text("epoch 2")
+        store()
+    with at_hand(job) as (local, store):
+        assert (Path(local.folder) / "last.pt").read_text() == "epoch 2"
+        assert (Path(local.folder) / "best.pt").read_text() == "best.pt of epoch 1"
+        Path(local.log).write_text("said again\n")
+    assert bucket.read("logs/a-0.log") == b"said\nsaid again\n"
+
+
+def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    job = Job("a-0", "t:t", {}, 0, 1, Objective("loss", False), folder=f"file://{tmp_path}/store")
+    with pytest.raises(StorageError), at_hand(job) as (local, store):  # noqa: PT012
+        (tmp_path / "store").write_text("in the way")
+        (Path(local.folder) / "last.pt").touch()
+        store()
+
+
+@pytest.mark.ray
+def test_a_sweep_on_object_storage_is_resumed_and_read(bucket: Bucket, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its folder on this machine is gone between the sessions, as if the second one ran elsewhere."""
+    storage = bucket.url.removesuffix("/run")
+    for count in (2, 4):
+        said = made("noisy", *xs(0.1, 0.2, 0.3, 0.4)[:count])
+        folder = begin_anywhere(storage, "sweep", "run") if count == 2 else resumed_anywhere(storage, "sweep", "run")
+        assert run(said, folder, Options(Machines()), Watch()) == 0
+    with pytest.raises(FolderError, match="exists already"):
+        begin_anywhere(storage, "sweep", "run")
+    found = load(bucket.url)
+    assert [trial.epoch for history in found.histories.values() for trial in history] == [3] * 4
+    assert found.best.checkpoint is not None
+    assert {"trials.csv", "curves.csv", "sweep.yaml", "environment.json"} <= set(bucket.sizes())
+    assert main(["ls", storage]) == 0
+    assert main(["ls", bucket.url]) == 0
+    assert main(["best", bucket.url]) == 0
+    assert main(["export", bucket.url]) == 0
+    assert main(["report", bucket.url]) == 0
+    printed = capsys.readouterr().out
+    assert f"{bucket.url}/trials/listed-" in printed.replace("\n", "")
+    assert f"{bucket.url}/report.html" in printed
+    assert {"report.html", "best/model.pt"} <= set(bucket.sizes())
+
+
+def test_what_is_no_run_is_one_line(tmp_path: Path, bucket: Bucket) -> None:
+    bucket.write("ledger/000000000-000000000", b"")
+    with pytest.raises(RunError, match=r"is not a run; there are: file://.*/store/run"):
+        load(f"file://{tmp_path}/store")
+    with pytest.raises(FolderError, match="nothing to resume"):
+        resumed_anywhere(f"file://{tmp_path}/elsewhere", "sweep", "")

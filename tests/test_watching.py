@@ -1,0 +1,86 @@
+"""What a cluster does in mid-sweep: silent trials are taken up again, room is followed, the loss of a machine is not the trial's fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from results.history import Status
+from tests.sweeps import Draw, sweep
+from tests.test_engine import made, trials
+from tune.engine.adapters import Conductor
+from tune.engine.follow import SILENCE_FACTOR, Follow, Heard
+from tune.engine.loss import lost
+from tune.engine.offers import to_come
+from tune.loop import Loop
+from tune.sweep import Budget
+
+SCALED = """\
+max_workers: 3
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}, max_workers: 0}
+  gpu: {resources: {CPU: 4, GPU: 1}, max_workers: 8}
+"""
+DIED = "The actor died because its node has died. Node Id: 0123\n\tthe actor's node was terminated unexpectedly"
+
+
+class NodeDied(Exception):
+    """As Ray words it."""
+
+
+@pytest.mark.ray
+def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune.engine.follow.LEAST_SILENCE", 5.0)
+    monkeypatch.setattr("tune.engine.follow.SILENCE_FACTOR", 0.0)  # the first report waited for the imports
+    frozen = tmp_path / "frozen"
+    (trial,) = trials(made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run")
+    assert frozen.exists()
+    assert trial.status is Status.COMPLETED
+    assert trial.attempts == 2
+    assert [report.epoch for report in trial.reports] == [1, 2, 3, 4]
+
+
+def test_patience_is_scaled_to_a_trials_own_epochs() -> None:
+    assert Heard(None, 0.0, longest=100.0).patience() == 100.0 * SILENCE_FACTOR
+    assert Heard(None, 0.0, longest=0.1).patience() == 60.0
+    assert Heard(None, 0.0).patience() == 900.0
+
+
+def test_room_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    told: list[int] = []
+    monkeypatch.setattr("tune.engine.follow.time", SimpleNamespace(monotonic=lambda: now[0]))
+    follow = Follow(lambda: 7, told.append)
+    for _ in range(100):
+        now[0] += 0.1
+        follow.on_step_end(0, [])
+    assert told == [7] * 4
+
+
+def test_machines_that_an_autoscaler_would_start_count(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SCALED)
+    assert to_come(tmp_path / "config.yaml", alive=2) == [{"CPU": 4, "GPU": 1}] * 2
+    assert to_come(tmp_path / "none.yaml", alive=2) == []
+
+
+def test_the_loss_of_a_machine_uses_up_nothing() -> None:
+    """However often: a spot instance may go each time."""
+    loop = Loop(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
+    conductor = Conductor(loop, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type, return-value]
+    for _ in range(10):
+        trial = loop.next()
+        assert trial is not None
+        conductor._trials["ray"] = trial
+        loop.started(trial)
+        conductor.lost("ray", NodeDied(DIED))
+        assert trial.status is Status.WAITING
+    assert next(iter(loop.trials)).reason == "its machine was lost"
+
+
+def test_why_a_worker_was_lost() -> None:
+    assert lost(NodeDied(DIED), False).node
+    assert not lost(NodeDied("The actor died unexpectedly before finishing this task."), False).node
