@@ -6,25 +6,25 @@ a megabyte.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from results import contest
 from results.audit import audit
+from results.bands import bands, plain
 from results.compare import Comparison, compare
 from results.confirm import confirmations, optimism, sentences
 from results.folder import RunError, RunFolder
 from results.history import Trial
 from results.importance import importance
 from results.table import flatten
-from results.traces import Unit, places
+from results.traces import Unit
 from results.verdict import standings, verdict
 
 Data = dict[str, Any]
-DIGITS = 6
 
 
 def page_data(run: RunFolder, live: bool = False) -> Data:
@@ -44,7 +44,7 @@ def page_data(run: RunFolder, live: bool = False) -> Data:
         "seeds": run.seeds,
         "parameters": differing,
         "trials": _columns(run, trials, {one["name"] for one in differing if not one["numeric"]}),
-        "curves": [[[report.epoch, _plain(report.metrics.get(run.metric))] for report in trial.reports] for trial in trials],
+        "curves": [[[report.epoch, plain(report.metrics.get(run.metric))] for report in trial.reports] for trial in trials],
         "best": _best(run, trials),
         "pareto": pareto(trials),
         "progress": _progress(run),
@@ -55,6 +55,7 @@ def page_data(run: RunFolder, live: bool = False) -> Data:
         "confirm": optimism(confirmed, run.maximize),
         "confirmed": sentences(confirmed, run.maximize, run.metric),
         "audit": audit(run),
+        "contest": contest.read(run),
         "environment": run.environment,
         "yaml": (run.path / "sweep.yaml").read_text(encoding="utf-8"),
     }
@@ -134,32 +135,13 @@ def _compared(run: RunFolder) -> Comparison | None:
 
 
 def _progress(run: RunFolder) -> Data:
-    """For each unit and searcher the mean of the best value so far, and its interval over seeds."""
+    """The bands for each unit that is known of the run."""
     drawn: Data = {}
     units: list[Unit] = ["epochs", "seconds", "GPU-seconds"]
     for unit in units:
-        try:
-            comparison = compare([run], unit)
-        except RunError:
-            continue
-        drawn[unit] = {"horizon": _plain(comparison.horizon), "searchers": {label: _band(comparison, label) for label in comparison.labels}}
+        with contextlib.suppress(RunError):
+            drawn[unit] = bands(compare([run], unit))
     return drawn
-
-
-def _band(comparison: Comparison, label: str) -> Data:
-    """A searcher's own curve, as far as all of its seeds went; null before its first finite value."""
-    from results.statistics import interval
-
-    arms = [arm for arm in comparison.arms if arm.label == label]
-    at = places(min(arm.total for arm in arms))
-    rows = np.array([arm.at(at) for arm in arms])
-    seen = np.isfinite(rows).all(axis=0)
-    rows = np.minimum(rows[:, seen], comparison.ceiling)
-    low, high = interval(rows) if rows.size else (rows, rows)
-    if comparison.maximize:
-        rows, low, high = -rows, -high, -low
-    band = {"spent": at[seen], "mean": rows.mean(axis=0), "low": low, "high": high}
-    return {name: _numbers(values) for name, values in band.items()} | {"seeds": len(arms)}
 
 
 def _columns(run: RunFolder, trials: list[Trial], categories: set[str]) -> Data:
@@ -167,7 +149,7 @@ def _columns(run: RunFolder, trials: list[Trial], categories: set[str]) -> Data:
     rows = run.rows
     names = {"id": "trial", "searcher": "searcher", "seed": "seed", "status": "status", "reason": "reason", "best": f"best_{run.metric}"}
     names |= {"bestEpoch": "best_epoch", "last": f"last_{run.metric}", "epochs": "epochs", "seconds": "seconds", "node": "node"}
-    columns = {short: [_plain(row[name]) for row in rows] for short, name in names.items()}
+    columns = {short: [plain(row[name]) for row in rows] for short, name in names.items()}
     flats = [flatten(trial.config) for trial in trials]
     names_of = dict.fromkeys(name for flat in flats for name in flat)
     config = {name: [_cell(flat.get(name), name in categories) for flat in flats] for name in names_of}
@@ -183,8 +165,8 @@ def _best(run: RunFolder, trials: list[Trial]) -> Data | None:
     return {
         "trial": place,
         "epoch": best.epoch,
-        "value": _plain(best.value),
-        "metrics": {k: _plain(v) for k, v in best.report.metrics.items()},
+        "value": plain(best.value),
+        "metrics": {k: plain(v) for k, v in best.report.metrics.items()},
     }
 
 
@@ -196,15 +178,5 @@ def _times(run: RunFolder) -> Data:
     return {"began": times[0] if times else None, "last": times[-1] if times else None, "ended": ended}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int) else str(value)
-
-
 def _cell(value: Any, category: bool) -> Any:
-    return str(value) if category and value is not None else _plain(value)
-
-
-def _numbers(values: Iterable[float]) -> list[Any]:
-    return [_plain(float(value)) for value in values]
+    return str(value) if category and value is not None else plain(value)

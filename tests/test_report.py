@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results import RunFolder, load
+from results import RunFolder, contest, load
+from results.compare import compare
+from results.confirm import FOLDER as CONFIRM
 from results.ledger import Ledger
 from results.page_data import page_data, pareto, timeline
 from results.report import Refresher, page, write
@@ -197,6 +199,35 @@ def test_what_a_user_wrote_stays_text(browser: Browser, written: Path) -> None:
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert NASTY in browser.run("return document.querySelector('table.trials').textContent")
     assert browser.complaints() == []
+
+
+def test_retrainings_audits_and_replays_are_shown_where_there_are_any(browser: Browser, tmp_path: Path) -> None:
+    made = [Story(one.arm, one.values[:3], one.config, one.status, one.reason) for one in stories(60, 3, 5)]
+    folder = write_run(tmp_path / "run", made, seeds=5, space=SPACE)
+    ledger = Ledger(folder)
+    ledger.append({"event": "noted", "trial": "bohb.1-0", "notes": {"audited": {"epoch": 1, "reason": "behind"}}, "time": 0.0})
+    ledger.close()
+    write_run(folder / CONFIRM, [Story("bohb.0-0", [0.9 + seed / 100]) for seed in range(3)])
+    ledger = Ledger(folder / CONFIRM)
+    for seed in range(3):
+        ledger.append({"event": "noted", "trial": f"bohb.0-0-{seed}", "notes": {"test": {"test_acc": 0.8 + seed / 100}}, "time": 0.0})
+    ledger.close()
+    contest.save(load(folder), compare([load(folder)]), "a surrogate answers")
+    browser.open(write(load(folder)))
+    trust = browser.run("return document.querySelector('#trust').textContent")
+    assert "mean, test split" in trust
+    assert "acc 0.81 on the test split over 3 fresh seeds" in trust
+    assert "went on to be audited" in trust
+    browser.run("document.querySelector('[data-plot=contest]').scrollIntoView({behavior: 'instant'})")
+    browser.until("return document.querySelector('[data-plot=contest] .main-svg') !== null")
+    assert "a surrogate answers" in browser.run("return document.querySelector('#contest').textContent")
+    assert browser.complaints() == []
+
+
+def test_sections_with_nothing_in_them_are_hidden(browser: Browser, written: Path) -> None:
+    browser.open(written)
+    hidden = "return [...document.querySelectorAll('section')].filter(one => one.offsetParent === null).map(one => one.id)"
+    assert browser.run(hidden) == ["contest", "trust"]
 
 
 def test_a_run_without_trials_opens(browser: Browser, tmp_path: Path) -> None:

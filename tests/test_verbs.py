@@ -27,7 +27,7 @@ SMALL = [*CPU, "--set", "budget.trials=3", "--set", "budget.epochs=2"]
 
 
 @contextmanager
-def watching(folder: Path, seen: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+def watching(folder: Path, seen: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
     """Do something once, as soon as something is seen in a run folder."""
     done = threading.Event()
 
@@ -162,7 +162,10 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, cap
     assert "at 20 epochs for each arm" in text
     assert "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0." in text
     assert main(["simulate", str(record.path), *words, "--processes", "1", "--nearest"]) == 0
-    assert "the nearest recorded configuration answers" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "the nearest recorded configuration answers" in text
+    assert text.endswith(f"report  {record.path / 'report.html'}\n")
+    assert "the nearest recorded configuration answers" in (record.path / "report.html").read_text()
 
 
 @pytest.mark.ray
@@ -204,7 +207,7 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
     (tmp_path / "live.yaml").write_text(LIVE)
     page, copy = tmp_path / "live" / "report.html", tmp_path / "copy.html"
     monkeypatch.setattr("results.report.SECONDS", 0.5)
-    with watching(tmp_path, page.exists, lambda: copy.write_bytes(page.read_bytes()) and None):  # type: ignore[func-returns-value]
+    with watching(tmp_path, page.exists, lambda: copy.write_bytes(page.read_bytes())):
         assert main(["run", "--space", str(tmp_path / "live.yaml"), "--storage", str(tmp_path), "--name", "live"]) == 0
     browser.open(copy)
     assert browser.run("return document.querySelector('.pill').textContent") == "running"

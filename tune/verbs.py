@@ -67,10 +67,13 @@ def names(text: str) -> tuple[str, ...]:
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
     from results import load
-    from results.ledger import held
     from results.report import write
+    from results.working_copy import is_held, push, shown
 
-    print(write(load(options.run), options.out, live=held(Path(options.run))))
+    run = load(options.run)
+    path = write(run, options.out, live=is_held(run.path))
+    push(run.path)
+    print(shown(path))
     return 0
 
 
@@ -92,14 +95,21 @@ def compare_runs(options: argparse.Namespace) -> int:
 
 def simulate_run(options: argparse.Namespace) -> int:
     """`raysweep simulate`."""
+    from results import contest as kept
     from results import load
+    from results.report import write
     from results.verdict import tables
+    from results.working_copy import is_held, push, shown
     from tune.contest import Contest, play
 
     contest = Contest(options.searchers, options.schedulers, options.seeds, options.workers, options.epochs, options.nearest)
-    played = play(load(options.run), contest, options.processes, _tick)
+    run = load(options.run)
+    played = play(run, contest, options.processes, _tick)
+    kept.save(run, played.comparison, played.answers)
     _print(tables(played.comparison))
-    print(f"\n{played.answers}")
+    path = write(run, live=is_held(run.path))
+    push(run.path)
+    print(f"\n{played.answers}\n\nreport  {shown(path)}")
     return 0
 
 

@@ -1,6 +1,6 @@
 // Puts the page together: words first, plots when they come into sight, everything again when a filter or the theme changes.
 
-const PLOTS = { progress, curves, parallel, importance, pareto, workers };
+const PLOTS = { progress, contest, curves, parallel, importance, pareto, workers };
 const PRINTED = 290;
 const drawn = new Set();
 const WHY = { progress: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
@@ -46,7 +46,7 @@ function opening() {
 function verdict() {
   $("#verdict .sentences").replaceChildren(...D.verdict.map((line) => el("li", line)));
   facts($(".standings"), D.standings);
-  $(".better").textContent = D.maximize ? "up" : "down";
+  for (const place of document.querySelectorAll(".better")) place.textContent = D.maximize ? "up" : "down";
   const all = D.best ? Object.entries(T.config).filter(([, values]) => values[D.best.trial] !== null).map(([name, values]) => [name, number(values[D.best.trial])]) : [];
   pairs($("#verdict .config"), all);
   $("#verdict h3").textContent = D.best ? `Best configuration: ${T.id[D.best.trial]} at epoch ${D.best.epoch}` : "No trial has reported a finite value yet";
@@ -63,6 +63,13 @@ function trust() {
   const interval = (row) => `${number(row.low)} … ${number(row.high)}`;
   facts($(".confirm"), D.confirm.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation again": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
   facts($(".audit"), (D.audit?.levels ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "agreement with the end, Kendall's tau": row.tau })));
+}
+
+function replayed() {
+  if (!D.contest) return;
+  $("#contest").hidden = false;
+  $("#contest .sentences").replaceChildren(...D.contest.verdict.map((line) => el("li", line)));
+  facts($("#contest .facts"), D.contest.standings);
 }
 
 function surroundings() {
@@ -141,7 +148,7 @@ function printing() {
   addEventListener("beforeprint", () => {
     before = theme();
     document.documentElement.dataset.theme = "light";
-    for (const place of document.querySelectorAll("[data-plot]")) draw(place);
+    for (const place of document.querySelectorAll("section:not([hidden]) [data-plot]")) draw(place);
     for (const plot of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(plot, { width: Math.min(plot.clientWidth, 690), ...(plot.classList.contains("small") || plot.style.height ? {} : { height: PRINTED }) });
   });
   addEventListener("afterprint", () => {
@@ -155,6 +162,7 @@ const scrolled = recall();
 opening();
 verdict();
 trust();
+replayed();
 surroundings();
 filters();
 listen();

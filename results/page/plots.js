@@ -23,18 +23,29 @@ function joined(lines) {
 function progress() {
   const drawn = D.progress[state.unit];
   if (!drawn) return null;
-  const traces = [], searchers = Object.entries(drawn.searchers).filter(([name, band]) => !state.hidden.has(name) && band.spent.length);
+  const title = { epochs: "epochs trained, by each arm", seconds: "seconds of training, by each arm", "GPU-seconds": "GPU-seconds, by each arm" }[state.unit];
+  return soFar(drawn, Object.keys(drawn.searchers).filter((name) => !state.hidden.has(name)), colour, title);
+}
+
+function contest() {
+  if (!D.contest) return null;
+  const names = Object.keys(D.contest.progress.searchers), row = PALETTES[theme()];
+  return soFar(D.contest.progress, names, (name) => row[names.indexOf(name) % row.length], "epochs trained, by each arm");
+}
+
+/** Best so far with its interval, and where searchers are compared. Names beyond the colours are dashed. */
+function soFar(drawn, names, shade, title) {
+  const searchers = names.map((name) => [name, drawn.searchers[name]]).filter(([, band]) => band.spent.length), traces = [];
   for (const [name, band] of searchers) {
     if (band.seeds < 2) continue;
-    const edge = { x: band.spent, line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false, mode: "lines" };
-    traces.push({ ...edge, y: band.low }, { ...edge, y: band.high, fill: "tonexty", fillcolor: fade(colour(name), 0.15) });
+    const edge = { x: band.spent, line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false, mode: "lines", legendgroup: name };
+    traces.push({ ...edge, y: band.low }, { ...edge, y: band.high, fill: "tonexty", fillcolor: fade(shade(name), searchers.length > 5 ? 0.08 : 0.15) });
   }
   for (const [name, band] of searchers) {
-    const seeds = band.seeds > 1 ? `, mean of ${band.seeds} seeds` : "";
-    traces.push({ x: band.spent, y: band.mean, name: safe(name), mode: "lines", line: { color: colour(name), width: 2.5, shape: "hv" },
+    const seeds = band.seeds > 1 ? `, mean of ${band.seeds} seeds` : "", dash = names.indexOf(name) < PALETTES[theme()].length ? "solid" : "dash";
+    traces.push({ x: band.spent, y: band.mean, name: safe(name), mode: "lines", legendgroup: name, line: { color: shade(name), width: 2.5, shape: "hv", dash },
       hovertemplate: `<b>${safe(name)}</b>${seeds}<br>${METRIC} %{y:.4~g} after %{x:.4~g}<extra></extra>` });
   }
-  const title = { epochs: "epochs trained, by each arm", seconds: "seconds of training, by each arm", "GPU-seconds": "GPU-seconds, by each arm" }[state.unit];
   const line = { type: "line", x0: drawn.horizon, x1: drawn.horizon, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), width: 1, dash: "dot" } };
   const range = readable(searchers.flatMap(([, band]) => band.mean));
   return { traces, layout: layout({ xaxis: axis(title, { rangemode: "tozero" }), yaxis: axis(`best ${METRIC}`, { range }), shapes: [line] }) };
