@@ -62,9 +62,9 @@ def sentence(found: dict[str, Any]) -> str:
     share = f"{plural(found['audited'], 'trial')} of {found['stopped']} that were to be stopped went on to be audited"
     if found["finished"] == 0:
         return f"{share}; none has come to its end yet"
-    won = "none of them" if found["won"] == 0 else f"{found['won']} of them"
+    won = "none" if found["won"] == 0 else str(found["won"])
     return (
-        f"{share}; of the {found['finished']} that came to their end {won} would have won. The chance that a stopped trial was a winner "
+        f"{share}; of the {found['finished']} that came to their end, {won} would have won. The chance that a stopped trial was a winner "
         f"lies between {found['low']:.0%} and {found['high']:.0%} (95 %)"
     )
 

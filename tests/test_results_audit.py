@@ -93,7 +93,7 @@ def test_honest_curves_are_found_to_be_honest(tmp_path: Path) -> None:
     assert found["high"] < 0.4
     assert [level["level"] for level in found["levels"]] == [1, 3]
     assert all(level["tau"] == pytest.approx(1.0) for level in found["levels"])
-    assert "none of them would have won" in found["sentence"]
+    assert "that came to their end, none would have won" in found["sentence"]
 
 
 def test_curves_that_cross_are_found_to_cut_winners(tmp_path: Path) -> None:

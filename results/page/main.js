@@ -148,6 +148,7 @@ function printing() {
   addEventListener("beforeprint", () => {
     before = theme();
     document.documentElement.dataset.theme = "light";
+    table();
     for (const place of document.querySelectorAll("section:not([hidden]) [data-plot]")) draw(place);
     for (const plot of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(plot, { width: Math.min(plot.clientWidth, 690), ...(plot.classList.contains("small") || plot.style.height ? {} : { height: PRINTED }) });
   });
