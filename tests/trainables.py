@@ -150,3 +150,21 @@ def freezes_once(config: dict[str, Any], run: Run) -> None:
             once.touch()
             os.kill(os.getpid(), signal.SIGSTOP)
         run.report(loss=config["x"] / epoch)
+
+
+def raises_until(config: dict[str, Any], run: Run) -> None:
+    """Raises in epoch 2, where `x` is high or `heal` is set, until the file `mark` is there. With `heal` it writes its epochs into it."""
+    mark, heal = Path(config["mark"]), config.get("heal", False)
+    for epoch in run.epochs():
+        first = not mark.exists() or (heal and mark.read_text() == "1 ")
+        if heal:
+            with open(mark, "a") as file:
+                file.write(f"{epoch} ")
+        if epoch == 2 and first and (heal or config["x"] > 0.5):
+            raise ValueError(f"x is {config['x']}")
+        run.report(loss=config["x"])
+
+
+def always_raises(config: dict[str, Any], run: Run) -> None:
+    """Raises the same, whatever the configuration."""
+    raise RuntimeError("always")

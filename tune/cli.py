@@ -26,6 +26,7 @@ USER_ERRORS = (
     "tune.engine.join:ClusterError",
     "tune.preflight:PreflightError",
     "results.store:StoreError",
+    "tune.jobs:JobsError",
 )
 """What a user can get wrong. Looked up among the modules that were imported: what was not imported was not raised."""
 
@@ -97,6 +98,12 @@ def parser() -> argparse.ArgumentParser:
     convert = verbs.add_parser("convert", help="print a sweep file of another tool as ours", description=text)
     convert.add_argument("file", help="what --space takes too, without being converted first")
     convert.set_defaults(verb=convert_file)
+    text = "List the sweeps that were sent to a cluster with --submit; with JOB: follow one, and end with its exit code."
+    jobs = verbs.add_parser("jobs", help="sweeps that were sent to a cluster", description=text)
+    jobs.add_argument("job", nargs="?", metavar="JOB", help="follow this one")
+    jobs.add_argument("--at", metavar="URL", default="http://127.0.0.1:8265", help="the cluster's dashboard (default: %(default)s)")
+    jobs.add_argument("--stop", action="store_true", help="stop it, once its running epochs have ended")
+    jobs.set_defaults(verb=show_jobs)
     verbs_of_results.add(verbs)
     return top
 
@@ -116,6 +123,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--storage", type=place, default=storage, help=text)
     run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
     run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
+    run.add_argument(
+        "--submit", metavar="URL", help="send the sweep, with this folder, to the cluster whose dashboard is there, and follow it"
+    )
     run.add_argument("--require-gpu", action="store_true", help="an error where there is no GPU, instead of running on the CPU")
     run.add_argument("--isolate", action="store_true", help="a process of its own for each trial (3 s more each)")
     run.add_argument("--json", action="store_true", help="print events as JSON lines")
@@ -141,6 +151,8 @@ def run_sweep(options: argparse.Namespace) -> int:
 
         Console(highlight=False, soft_wrap=True).print(preview(sweep))
         return 0
+    if options.submit is not None:
+        return _submit(options)
     return _start(options, sweep)
 
 
@@ -151,6 +163,39 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
         return overrides(options.record)
     return [f"seeds={options.seeds}"] if options.seeds is not None else []
+
+
+def _submit(options: argparse.Namespace) -> int:
+    """Send the sweep to a cluster and follow it there."""
+    from tune import jobs
+
+    name = jobs.submit(options.submit, options.arguments, Path.cwd())
+    print(f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}", flush=True)
+    return _follow(options.submit, name)
+
+
+def _follow(url: str, name: str) -> int:
+    from tune import jobs
+
+    try:
+        return jobs.follow(url, name, lambda text: print(text, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"\n{name} goes on; to follow it again: raysweep jobs {name} --at {url}; to stop it: raysweep jobs {name} --at {url} --stop")
+        return 0
+
+
+def show_jobs(options: argparse.Namespace) -> int:
+    """`raysweep jobs`."""
+    from tune import jobs
+
+    if options.job is None:
+        for line in jobs.listed(options.at):
+            print("  ".join(line))
+        return 0
+    if options.stop:
+        print(f"{options.job} {jobs.stop(options.at, options.job)}")
+        return 0
+    return _follow(options.at, options.job)
 
 
 def _start(options: argparse.Namespace, sweep: object) -> int:

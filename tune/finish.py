@@ -14,14 +14,22 @@ from results.folder import RunError, RunFolder, load
 from results.report import write
 from results.terminal import best, summary
 from results.verdict import trust, verdict
+from results.working_copy import push, shown
 from tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     """Print the end of a run, exporting its best model where the sweep has ended."""
-    run = load(folder)
+    try:
+        run = load(folder)
+    except RunError:
+        if code != INTERRUPTED:
+            raise
+        print(f"interrupted; to go on when {folder} is there again:  {resume}")  # the storage went away
+        return
     exported, complaint = _export(run) if code == GOOD else (None, "")
     page = _page(run)
+    push(folder)
     if as_json:
         print(json.dumps(_facts(run, code, exported, complaint) | {"report": page}), flush=True)
         return
@@ -49,7 +57,7 @@ def _export(run: RunFolder) -> tuple[Exported | None, str]:
 def _page(run: RunFolder) -> str:
     """Where the page about the run is; or, beginning with `not written`, why it is not."""
     try:
-        return str(write(run))
+        return shown(write(run))
     except OSError as error:
         return f"not written: {error.strerror or error}"
 
@@ -68,11 +76,11 @@ def _lines(run: RunFolder, code: int, exported: Exported | None, complaint: str,
         return [f"interrupted; to go on:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
-    model = f"model        {exported.folder}: {exported.message}" if exported else f"no model was exported: {complaint}"
+    model = f"model        {shown(exported.folder)}: {exported.message}" if exported else f"no model was exported: {complaint}"
     return [
         model,
-        f"TensorBoard  tensorboard --logdir {run.path / 'tensorboard'}",
-        f"data frame   python -c \"from results import load; print(load('{run.path}').trials)\"",
+        f"TensorBoard  tensorboard --logdir {shown(run.path / 'tensorboard')}",
+        f"data frame   python -c \"from results import load; print(load('{shown(run.path)}').trials)\"",
     ]
 
 
@@ -90,11 +98,11 @@ def _facts(run: RunFolder, code: int, exported: Exported | None, complaint: str)
     found = run.best if any(history.best for history in run.histories.values()) else None
     return {
         "event": "summary",
-        "run": str(run.path),
+        "run": shown(run.path),
         "exit_code": code,
         "metric": run.metric,
         "best": found and {"trial": found.trial.id, "value": found.value, "epoch": found.epoch, "config": found.config},
-        "exported": exported and {"folder": str(exported.folder), "difference": exported.difference, "message": exported.message},
+        "exported": exported and {"folder": shown(exported.folder), "difference": exported.difference, "message": exported.message},
         "complaint": complaint,
         "searchers": {
             name: {"best": history.best and history.best[1].metrics[run.metric], "trials": len(history), "epochs": history.epochs}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from results.history import Event, Trial
 from results.ledger import Ledger
+from results.segments import StoredLedger
 from results.table import write_tables
 from results.tensorboard import Writer
+from results.working_copy import Pusher, shown
+from tune.files import Checkpoints, write_error
 from tune.interruption import Interruption
 from tune.loop import Loop
 from tune.screen import Observer
@@ -21,13 +26,17 @@ TABLES_SECONDS = 20.0
 class Recorder:
     """Writes each event before it takes effect (`write`), and what follows from it afterwards (`applied`)."""
 
-    def __init__(self, folder: Path, sweep: Sweep, ledger: Ledger, observer: Observer) -> None:
+    def __init__(self, folder: Path, sweep: Sweep, ledger: Ledger | StoredLedger, observer: Observer) -> None:
         self.observer = observer
         self._folder = folder
         self._sweep = sweep
         self._ledger = ledger
         self._boards = Writer(folder, sweep.metric.name)
+        self._checkpoints = Checkpoints(folder, sweep.keep)
+        self._pusher = Pusher(folder)
         self._written = time.monotonic()
+        with self._writing():
+            self._pusher.push()
 
     @property
     def past(self) -> list[Event]:
@@ -35,22 +44,24 @@ class Recorder:
         return self._ledger.past
 
     def write(self, event: Event) -> None:
-        try:
+        with self._writing():
             self._ledger.append(event)
-        except OSError as error:
-            raise Interruption(f"{self._folder} cannot be written: {error.strerror or error}") from error
 
     def applied(self, event: Event, loop: Loop) -> None:
         """Called by the loop after an event changed its histories."""
-        trial = loop.trial(event["trial"]) if "trial" in event else None
-        if trial is not None:
-            self._board(event, trial)
+        if "trial" in event:
+            with self._writing():
+                self._keep(event, loop.trial(event["trial"]))
+        if event["event"] == "ended":
+            self._checkpoints.collect(loop)
         self.observer.event(event, loop)
 
     def tick(self, loop: Loop) -> None:
         self.observer.tick(loop)
+        self._pusher.tick()
         if time.monotonic() - self._written > TABLES_SECONDS:
-            self.tables(loop)
+            with self._writing():
+                self.tables(loop)
 
     def tables(self, loop: Loop) -> None:
         """Write `trials.csv` and `curves.csv` as things stand."""
@@ -66,11 +77,22 @@ class Recorder:
         try:
             self._boards.finish()
             self.tables(loop)
+            self._pusher.close()
         except OSError as error:
             self.observer.say(f"the tables cannot be written: {error.strerror or error}")
 
-    def _board(self, event: Event, trial: Trial) -> None:
+    def _keep(self, event: Event, trial: Trial) -> None:
         if event["event"] == "reported":
             self._boards.report(trial, trial.reports[-1])
         elif event["event"] == "ended":
             self._boards.close(trial)
+        if event.get("notes", {}).get("traceback"):
+            write_error(self._folder, trial, event["reason"])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the storage refuses into the end of the session; the ledger is whole, and the sweep can be resumed."""
+        try:
+            yield
+        except OSError as error:
+            raise Interruption(f"{shown(self._folder)} cannot be written: {error.strerror or error}") from error

@@ -16,10 +16,14 @@ from results import environment
 from results.confirm import FOLDER as CONFIRM
 from results.ledger import Ledger
 from results.report import Refresher
+from results.segments import StoredLedger
+from results.working_copy import hold, origin, shown
 from tune.allowance import promise
 from tune.confirm import confirming, unconfirmed
+from tune.engine.offers import offers
 from tune.engine.plan import plan
-from tune.engine.run import Machines, check_alive, cluster, nodes, train
+from tune.engine.run import Machines, check_alive, cluster, died, end_processes, train
+from tune.engine.watchdog import watchdog
 from tune.folder import write_sweep
 from tune.interruption import Interruption
 from tune.job import job
@@ -49,16 +53,32 @@ class Options:
 
 def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int:
     """Run a sweep, or what is left of it, and return the exit code. SessionError for a mistake that only a trial could show."""
-    ledger = Ledger(folder)
+    ledger = _open(sweep, folder)
     try:
-        if not ledger.past:
-            environment.write(folder)
-        write_sweep(folder, sweep)
         if ledger.torn:
             observer.say("the last line of the ledger was torn off by whatever ended the last session; that event is trained again")
         return _session(sweep, folder, options, Recorder(folder, sweep, ledger, observer))
+    except Interruption as error:
+        observer.say(f"interrupted: {error}")
+        return INTERRUPTED
     finally:
         ledger.close()
+
+
+def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
+    """The ledger of a run folder in which the rest can be written as well. SessionError where it cannot."""
+    ledger = None
+    try:
+        ledger = hold(folder)
+        if not ledger.past:
+            environment.write(folder)
+        write_sweep(folder, sweep)
+        (folder / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        if ledger is not None:
+            ledger.close()
+        raise SessionError(f"{shown(folder)} cannot be written: {error.strerror or error}") from None
+    return ledger
 
 
 def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -> int:
@@ -83,13 +103,18 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
 
 def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> str:
     page = Refresher(folder)
-    with _signals(loop, recorder.observer), contextlib.closing(page), cluster(options.machines, folder / "logs") as ray:
-        planned = plan(loop.sweep.resources, loop.sweep.parallel, nodes(ray), options.require_gpu)
+    with (
+        _signals(loop, recorder.observer),
+        contextlib.closing(page),
+        cluster(options.machines, folder / "logs") as ray,
+        watchdog(died, partial(_abandon, recorder.observer), INTERRUPTED),
+    ):
+        planned = plan(loop.sweep.resources, loop.sweep.parallel, offers(ray), options.require_gpu)
         for line in [*planned.lines, *promise(loop.sweep)]:
             recorder.observer.say(line)
         sweep, address = loop.sweep, options.machines.address
         if address is not None:
-            sweep = replace(sweep, trainable=preflight(ray, address, sweep.trainable, str(folder.resolve())))
+            sweep = replace(sweep, trainable=preflight(ray, address, sweep.trainable, where_is(folder)))
 
         def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
             jobs = partial(job, sweep, where, planned.resources.gpu, test=test)
@@ -97,6 +122,19 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
 
         mistake = "" if loop.done else trained(loop, recorder, folder, False)
         return mistake or _confirm(loop, folder, recorder.observer, trained)
+
+
+def where_is(folder: Path) -> str:
+    """The run folder or its URL, as every machine finds it."""
+    bucket = origin(folder)
+    return bucket.url if bucket else str(folder.resolve())
+
+
+def _abandon(observer: Observer, why: str) -> None:
+    """The last words of a driver that does not come back from a call into a dead Ray. All that it knew is in the ledger."""
+    observer.close()
+    observer.say(f"interrupted: {why}; the same command with --resume goes on")
+    end_processes()
 
 
 def _confirm(search: Loop, folder: Path, observer: Observer, trained: Callable[[Loop, Recorder, Path, bool], str]) -> str:

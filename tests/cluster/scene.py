@@ -6,17 +6,28 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import yaml
 
 from results import ledger
 from results.history import Event
-from tests.cluster.hosts import PROJECT, Hosts
+from tests.cluster.hosts import GATEWAY, PROJECT, Hosts
 
+S3_PORT = 5000
+S3_ACCESS = {
+    "AWS_ENDPOINT_URL": f"http://{GATEWAY}:{S3_PORT}",
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 HEAD, WORKERS, LAPTOP = "head", ("w1", "w2"), "laptop"
 NODES = (HEAD, *WORKERS)
 ROOMS = ("search_spaces", "schedulers", "tune", "trainables", "results")
@@ -29,8 +40,11 @@ CHANGES = {
         "export RAY_enable_autoscaler_v2=0 RAY_health_check_initial_delay_ms=1000 RAY_health_check_period_ms=1000 "
         "RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3;"
     ),
+    "'export RAY_AUTH_MODE=token'": "'export RAY_AUTH_MODE=token' "
+    + " ".join(f"'export {name}={value}'" for name, value in S3_ACCESS.items()),
 }
-"""What the tests change in `cluster.yaml` besides the addresses: small machines, and the faster health check that the file describes."""
+"""What the tests change in `cluster.yaml` besides the addresses: small machines, the S3 server of the tests, and the faster health check
+that the file describes."""
 
 
 def equip_laptop(hosts: Hosts, shared: Path) -> None:
@@ -90,7 +104,7 @@ def reports(run: Path) -> list[Event]:
     return [event for event in events(run) if event["event"] == "reported"]
 
 
-def outcome(run: Path) -> dict[str, tuple[object, ...]]:
+def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
     """Each trial's configuration, status and losses by epoch: what must be equal, however disturbed the sweep was."""
     from results import load
 
@@ -128,3 +142,26 @@ def join_by_hand(hosts: Hosts, name: str) -> None:
 
 def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def s3_server(log: Path) -> Iterator[str]:
+    """An S3 server on this machine, with a bucket in memory, as the hosts reach it. Yields the bucket's URL."""
+    command = [sys.executable, "-m", "moto.server", "-H", GATEWAY, "-p", str(S3_PORT)]
+    with open(log, "ab") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        until(_answers, 60, "the S3 server")
+        with urlopen(Request(f"http://{GATEWAY}:{S3_PORT}/sweeps", method="PUT")):
+            yield "s3://sweeps/runs"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers() -> bool:
+    try:
+        with urlopen(f"http://{GATEWAY}:{S3_PORT}/", timeout=1):
+            return True
+    except OSError:
+        return False

@@ -13,7 +13,10 @@ from subprocess import CompletedProcess, Popen
 
 import pytest
 
+from results import segments
 from results.history import Event
+from results.ledger import decode
+from results.store import Bucket
 from tests.cluster import scene
 from tests.cluster.hosts import BRIDGE, PREFIX, PROJECT, Hosts, missing
 from tests.cluster.scene import HEAD, LAPTOP, NODES, WORKERS, alive_nodes, outcome, put, reports, until
@@ -175,6 +178,66 @@ def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cl
     cluster.wait("both", cluster.hosts.start(HEAD, f"{RUN} --resume both", cluster.shared / "both.log"))
     holds(cluster, "both", before)
     cluster.all_nodes()
+
+
+def test_the_same_sweep_with_nothing_shared_but_object_storage(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its driver is killed, and with it all that lay on the head; the run goes on from what the store has."""
+    pytest.importorskip("moto")
+    for name, value in scene.S3_ACCESS.items():
+        monkeypatch.setenv(name, value)
+    with scene.s3_server(cluster.shared / "s3.log") as url:
+        command = f"{RUN.replace('/shared/runs', url)}"
+        process = cluster.hosts.start(HEAD, f"{command} --name stored", cluster.shared / "stored.log")
+        bucket = Bucket(f"{url}/stored")
+        until(lambda: len(stored_reports(bucket)) >= 20, SWEEP_SECONDS, "20 reports in the store")
+        cluster.hosts.run(HEAD, "pkill -KILL -f '[r]aysweep run'; rm -rf /tmp/raysweep-*")
+        process.wait(30)
+        before = stored_reports(bucket)
+        cluster.wait("stored", cluster.hosts.start(HEAD, f"{command} --resume stored", cluster.shared / "stored.log"))
+        assert stored_reports(bucket)[: len(before)] == before
+        assert outcome(f"{url}/stored") == cluster.calm
+        assert {f"trials/{name}/last.pt" for name in cluster.calm} | {"trials.csv", "report.html"} <= set(bucket.sizes())
+        assert "9 trials completed" in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}/stored").stdout
+        assert "stored" in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}").stdout
+
+
+def stored_reports(bucket: Bucket) -> list[Event]:
+    lines = segments.read(bucket).splitlines()
+    return [event for i, line in enumerate(lines) if (event := decode(line, i))["event"] == "reported"]
+
+
+def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
+    """From the laptop, whose lid is closed in between."""
+    hosts, at = cluster.hosts, "http://127.0.0.1:8265"
+    hosts.run(LAPTOP, f"ssh -f -N -L 8265:127.0.0.1:8265 root@{hosts.address(HEAD)} > /dev/null 2>&1")  # as ray dashboard does
+    put(hosts, LAPTOP, "sweep/steps.yaml", SWEEP)
+    put(hosts, LAPTOP, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text())
+    submit = f"cd ~/sweep && raysweep run --space steps.yaml --storage /shared/runs --submit {at}"
+    following = hosts.start(LAPTOP, f"{submit} --name job", cluster.shared / "job.log")
+    until(lambda: len(reports(cluster.run("job"))) >= 6, SWEEP_SECONDS, "six reports of the job")
+    hosts.run(LAPTOP, "pkill -KILL -f '[-]-submit'")
+    following.wait(30)
+    (name,) = re.findall(r"sent as (\S+);", (cluster.shared / "job.log").read_text())
+    assert f"{name}  running  raysweep run" in hosts.run(LAPTOP, "raysweep jobs").stdout
+    again = hosts.run(LAPTOP, f"raysweep jobs {name}", seconds=SWEEP_SECONDS)
+    assert "random-0 proposed" in again.stdout
+    assert outcome(cluster.run("job")) == cluster.calm
+
+
+def test_a_job_is_stopped_and_exit_codes_come_through(cluster: Cluster) -> None:
+    hosts, at = cluster.hosts, "http://127.0.0.1:8265"
+    submit = f"cd ~/sweep && raysweep run --space steps.yaml --storage /shared/runs --submit {at}"
+    wrong = hosts.run(LAPTOP, f"{submit} --name job", check=False, seconds=SWEEP_SECONDS)
+    assert wrong.returncode == 2
+    assert "exists already" in wrong.stdout
+    following = hosts.start(LAPTOP, f"{submit} --name stop", cluster.shared / "stop.log")
+    until(lambda: len(reports(cluster.run("stop"))) >= 3, SWEEP_SECONDS, "three reports of the job")
+    (name,) = re.findall(r"sent as (\S+);", (cluster.shared / "stop.log").read_text())
+    assert "stopped" in hosts.run(LAPTOP, f"raysweep jobs {name} --stop", seconds=SWEEP_SECONDS).stdout
+    assert following.wait(60) == 4
+    assert scene.events(cluster.run("stop"))[-1]["event"] == "closed"
+    cluster.wait("stop", hosts.start(HEAD, f"{RUN} --resume stop", cluster.shared / "stop.log"))
+    assert outcome(cluster.run("stop")) == cluster.calm
 
 
 def test_a_wrong_and_a_missing_token_are_refused(cluster: Cluster) -> None:

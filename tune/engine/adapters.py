@@ -7,14 +7,15 @@ go on, because a sweep resumes from its own ledger.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from ray.tune.callback import Callback
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from results.history import Status, Trial
 from trainables.attempt import Job
+from tune.engine.loss import Lost, error_of, kernel_kills, lost
 from tune.engine.worker import KEY, pack
 from tune.loop import Loop
 
@@ -22,25 +23,50 @@ MOST_LOSSES = 3
 """A trial that loses its worker this often without a new epoch in between has itself to blame."""
 
 
+MOST_REMEMBERED = 64
+MOST_SPARED = 1
+"""So often a trial whose worker was killed for memory is simply taken up again: it may have been another one's memory."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
 class Conductor:
-    """Which of Ray's trials trains which of ours, and what to tell the loop of it."""
+    """Which of Ray's trials trains which of ours, and what to tell the loop of it.
+
+    `parallel`: so many trials at once, at present. `bug`: what our own code raised under Ray, whose handlers would make a failed trial of
+    it; nothing is started any more then.
+    """
 
     def __init__(self, loop: Loop, job: Callable[[Trial], Job], parallel: int, tick: Callable[[], None]) -> None:
         self.loop = loop
         self.mistake = ""
+        self.bug: Exception | None = None
         self.tick = tick
+        self._kills = kernel_kills()
         self._job = job
-        self._parallel = parallel
+        self.parallel = parallel
         self._trials: dict[str, Trial] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_gone, ())
 
+    def guarded(self, call: Callable[[], T], otherwise: U) -> T | U:
+        """Call; where that raises, now or before, keep the exception and give `otherwise`."""
+        if self.bug is not None:
+            return otherwise
+        try:
+            return call()
+        except Exception as error:
+            self.bug = error
+            self.loop.stop(str(error), interrupted=True)
+            return otherwise
+
     def propose(self, ray_id: str) -> dict[str, Any] | str | None:
         """The job for a new Ray trial; None to wait; FINISHED when the sweep is over."""
         if self.loop.done:
             return str(Searcher.FINISHED)
-        if len(self._trials) >= self._parallel:
+        if len(self._trials) >= self.parallel:
             return None
         trial = self.loop.next()
         if trial is None:
@@ -78,15 +104,23 @@ class Conductor:
         trial = self._trials.pop(ray_id, None)
         if trial is None or trial.status.ended:
             return
-        text = _first_line(error)
-        losses = trial.notes.get("losses", [])
-        losses = [*losses, trial.epoch]
-        if losses[-MOST_LOSSES:] == [trial.epoch] * MOST_LOSSES:
-            status = Status.OOM if _out_of_memory(error) else Status.FAILED
-            reason = f"its worker died {MOST_LOSSES} times in epoch {trial.epoch + 1}: {text}"
-            self.loop.ended(trial, status, reason, {"losses": losses})
+        why = self._why(error)
+        if why.node:
+            self.loop.returned(trial, why.reason)  # not the trial's fault, however often
+            return
+        losses = [*trial.notes.get("losses", []), trial.epoch]
+        here = len(losses) - next((i for i in range(len(losses), 0, -1) if losses[i - 1] != trial.epoch), 0)
+        notes = {"losses": losses} | ({"peak_memory": why.memory} if why.memory else {})
+        if why.out_of_memory and here > MOST_SPARED:
+            self.loop.out_of_memory(trial, why.reason, notes)
+        elif here >= MOST_LOSSES:
+            self.loop.ended(trial, Status.FAILED, f"its worker died {here} times in epoch {trial.epoch + 1}: {why.reason}", notes)
         else:
-            self.loop.returned(trial, f"its worker was lost: {text}", {"losses": losses})
+            self.loop.returned(trial, f"its worker was lost: {why.reason}", notes)
+
+    def _why(self, error: object) -> Lost:
+        before, self._kills = self._kills, kernel_kills()
+        return lost(error, self._kills > before)
 
     def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> bool:
         status, reason = outcome["status"], outcome["reason"]
@@ -112,17 +146,18 @@ class Conductor:
         return False
 
 
+def forget(controller: Any) -> None:
+    """Take ended trials out of Ray's lists. It keeps 20 kB of each to the end, and looks through all of them at every step."""
+    old = {trial for trial in controller._trials[:-MOST_REMEMBERED] if trial.is_finished()}
+    if len(old) >= MOST_REMEMBERED:
+        controller._trials[:] = [trial for trial in controller._trials if trial not in old]
+        for held in vars(controller).values():
+            if isinstance(held, set):
+                held -= old
+
+
 def _gone() -> None:
     """What a pickled conductor comes back as."""
-
-
-def _first_line(error: object) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] if error else []
-    return lines[0].strip() if lines else "no reason given"
-
-
-def _out_of_memory(error: object) -> bool:
-    return "OutOfMemory" in type(error).__name__ + str(error)
 
 
 class LoopSearcher(Searcher):  # type: ignore[misc]
@@ -133,7 +168,7 @@ class LoopSearcher(Searcher):  # type: ignore[misc]
         self._conductor = conductor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        return self._conductor.propose(trial_id)
+        return self._conductor.guarded(lambda: self._conductor.propose(trial_id), str(Searcher.FINISHED))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the scheduler hears of everything, this does not."""
@@ -161,25 +196,37 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._conductor = conductor
 
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        forget(tune_controller._tune_controller)
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        go_on = self._conductor.heard(trial.trial_id, result)
+        go_on = self._conductor.guarded(lambda: self._conductor.heard(trial.trial_id, result), False)
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self._conductor.lost(trial.trial_id, trial.get_pickled_error() or trial.get_error())
+        self._conductor.guarded(lambda: self._conductor.lost(trial.trial_id, error_of(trial)), None)
 
 
-class LoopCallback(Callback):  # type: ignore[misc]
-    """Ray tells it when a worker takes a trial up, and about ten times a second that time goes by."""
+class LoopCallback(TrialProgressCallback):  # type: ignore[misc]
+    """Ray tells it when a worker takes a trial up, and about ten times a second that time goes by.
+
+    It stands in the place of Ray's own progress printer, which would hold every trial to the end.
+    """
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._conductor.started(trial.trial_id)
+        self._conductor.guarded(lambda: self._conductor.started(trial.trial_id), None)
+
+    def log_result(self, trial: Any, result: dict[str, Any], error: bool = False) -> None:
+        """Nothing: who watches hears it from the ledger's events."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Nothing."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._conductor.tick()
+        self._conductor.guarded(self._conductor.tick, None)
 
 
 __all__ = ["Conductor", "LoopCallback", "LoopScheduler", "LoopSearcher"]

@@ -73,14 +73,15 @@ def _knock(place: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ClusterError(f"no Ray cluster answers at {place}: {error}") from None
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():  # Ray would abort the process
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not has_token():  # Ray would abort the process
         raise ClusterError(f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head")
-    if _let_in(place) or ("RAY_AUTH_MODE" not in os.environ and _has_token() and _let_in(place, with_token=True)):
+    if _let_in(place) or ("RAY_AUTH_MODE" not in os.environ and has_token() and _let_in(place, with_token=True)):
         return
     raise ClusterError(f"the cluster at {place} {_token_trouble()}")
 
 
-def _has_token() -> bool:
+def has_token() -> bool:
+    """Whether Ray finds a token on this machine."""
     return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file()
 
 

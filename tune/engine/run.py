@@ -16,7 +16,7 @@ from typing import Any
 from results.history import Trial
 from trainables.attempt import Job
 from tune.engine.join import join
-from tune.engine.plan import Node, Plan, needs
+from tune.engine.plan import Plan, needs
 from tune.interruption import Interruption
 from tune.loop import Loop
 
@@ -37,6 +37,9 @@ SETTINGS = {
 }
 
 
+MOST_PENDING = 1000
+
+
 @dataclass(frozen=True)
 class Machines:
     """Where trials run: on this machine (`address` None), or on the Ray cluster at `address`."""
@@ -49,12 +52,17 @@ class Machines:
 
 def check_alive() -> None:
     """Raise Interruption where a process of this machine's Ray, that nothing can do without, has died."""
+    if dead := died():
+        raise Interruption(dead)
+
+
+def died() -> str:
+    """Which of those processes died, in words; "" for none."""
     from ray._private import worker
 
     node = worker._global_node
     dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node is not None else set()
-    if dead:
-        raise Interruption(f"Ray's {' and '.join(sorted(dead))} died")
+    return f"Ray's {' and '.join(sorted(dead))} died" if dead else ""
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
     try:
         yield ray
     except Interruption:
-        _end_processes()
+        end_processes()
         raise
     finally:
         if started:
@@ -81,7 +89,7 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
         _send_logs(None)
 
 
-def _end_processes() -> None:
+def end_processes() -> None:
     """Kill what is left of this machine's Ray, so that the shutdown waits for nobody."""
     from ray._private import worker
 
@@ -132,11 +140,6 @@ def _to_log(data: dict[str, Any], **_: Any) -> None:
     logging.getLogger("ray").warning("%s: %s", data.get("pid"), "\n".join(data.get("lines", [])))
 
 
-def nodes(ray: Any) -> list[Node]:
-    """What each alive node offers."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
 def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[], None], isolate: bool = False) -> str:
     """Run the loop to its end on a connected Ray, calling `tick` about ten times a second.
 
@@ -145,10 +148,12 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
     from ray import tune
 
     from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
+    from tune.engine.follow import watching
     from tune.engine.worker import train_trial
 
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.parallel)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(plan.parallel, MOST_PENDING))  # the conductor says how many
     conductor = Conductor(loop, job, plan.parallel, tick)
+    cluster_watch = watching(conductor, plan.resources, loop.sweep.parallel)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
         tune.with_resources(train_trial, tune.PlacementGroupFactory([needs(plan.resources)])),
@@ -160,10 +165,12 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
-        run_config=tune.RunConfig(name="sweep", storage_path=scratch, callbacks=[LoopCallback(conductor)], verbose=0),
+        run_config=tune.RunConfig(name="sweep", storage_path=scratch, callbacks=[LoopCallback(conductor), *cluster_watch], verbose=0),
     )
     try:
         tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if conductor.bug is not None:
+        raise conductor.bug
     return conductor.mistake

@@ -1,0 +1,108 @@
+"""How far one driver goes: 100 pretended nodes of one trial each, 10,000 trials of 3 epochs that cost nothing.
+
+    python -m benchmarks.scale_cluster [--trials 10000] [--nodes 100] [--profile]
+
+The nodes answer at once and in turn, without Ray: what is measured is this project's own part (loop, searcher, scheduler, ledger, tables,
+TensorBoard's files), and so the most reports a second that any cluster can send. What Ray adds is measured by `benchmarks.overhead`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import resource
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+from results.history import Event, Trial
+from results.ledger import Ledger
+from schedulers.asha import Asha
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tune.loop import Loop
+from tune.recorder import Recorder
+from tune.searchers.model_free import Random
+from tune.sweep import Budget, Metric, Sweep
+
+EPOCHS = 3
+
+
+class Silent:
+    """Watches, and says nothing."""
+
+    def event(self, event: Event, loop: Loop) -> None:
+        pass
+
+    def tick(self, loop: Loop) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--nodes", type=int, default=100)
+    parser.add_argument("--profile", action="store_true", help="name what takes the time")
+    options = parser.parse_args()
+    profile = cProfile.Profile()
+    before = memory()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        if options.profile:
+            profile.enable()
+        loop = play(options.trials, options.nodes, Path(folder))
+        profile.disable()
+        seconds = time.perf_counter() - began
+        size = (Path(folder) / "ledger.jsonl").stat().st_size
+    reports = sum(len(trial.reports) for trial in loop.trials)
+    print(f"{options.trials:,} trials on {options.nodes} pretended nodes: {seconds:.1f} s, {options.trials / seconds:,.0f} trials/s")
+    print(f"{reports:,} reports: {reports / seconds:,.0f} a second, {1000 * seconds / reports:.2f} ms each")
+    print(f"driver: {(memory() - before) / 1e6:.0f} MB more than at its start; ledger: {size / 1e6:.1f} MB")
+    if options.profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(12)
+
+
+def play(trials: int, nodes: int, folder: Path) -> Loop:
+    """The whole sweep: each node trains an epoch in its turn."""
+    said = Sweep(
+        trainable="benchmarks:none",
+        metric=Metric("loss", "minimize"),
+        searchers={"random": Random()},
+        scheduler=Asha(grace=1, eta=3),
+        budget=Budget(trials, EPOCHS),
+        space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),
+    )
+    ledger = Ledger(folder)
+    recorder = Recorder(folder, said, ledger, Silent())
+    loop = Loop(said, recorder)
+    busy: deque[Trial] = deque()
+    while not loop.done:
+        while len(busy) < nodes and (trial := loop.next()):
+            loop.started(trial)
+            busy.append(trial)
+        trial = busy.popleft()
+        epoch = trial.epoch + 1
+        notes = {"node": f"node-{trial.number % nodes}", "device": "cpu"}
+        if not loop.reported(trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes).stop:
+            busy.append(trial)
+        recorder.tick(loop)
+    recorder.finish(loop)
+    ledger.close()
+    return loop
+
+
+def memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
