@@ -106,7 +106,8 @@ class Workers:
         points: list[tuple[float, float]] = []
         self._costs: list[float] = []
         self._ends: list[tuple[float, int, Job, int, Iterator[tuple[float, float]]]] = []
-        self._order, self._now, idle = count(), 0.0, self._start(self.workers)
+        self._order, self._now = count(), 0.0
+        idle = self._start(self.workers)
         while self._ends:
             self._now, _, job, epoch, rest = heappop(self._ends)
             if self._now > BUDGET * self.problem.full:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
 from results.history import History, Rung, Trial
 from schedulers.audit import Share, under_audit, verdict
 from schedulers.decision import GO_ON, Decision
+from schedulers.grace import passed_over
 from schedulers.rungs import geometric, just_reached
 
 PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
@@ -24,21 +25,28 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 class Asha:
     """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
 
-    `audit`: this part of the trials that are not is trained to the end all the same.
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`).
+    `quorum`: at the two lowest rungs a trial also stops where fewer others got before it, instead of going on unjudged.
+    `audit`: this part of the trials that stop is trained to the end all the same.
     """
 
-    grace: Annotated[int, Ge(1)] = 1
+    grace: Annotated[int, Ge(1)] | Literal["auto"] = 1
     eta: Annotated[float, Gt(1)] = 3
     audit: Share = 0.0
+    quorum: Annotated[int, Ge(0)] = 0
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        return geometric(self.grace, self.eta, epochs)
+        return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
             return GO_ON
+        if self.grace == "auto" and passed_over(level, history):
+            return GO_ON
         rung = history.rungs[level]
+        if len(rung) <= self.quorum and level in history.levels[:2]:
+            return verdict(trial, f"epoch {trial.epoch}: only {len(rung) - 1} others got here", self.audit)
         bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= bar:
             return GO_ON

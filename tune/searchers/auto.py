@@ -18,7 +18,7 @@ from results.history import Config, History
 from search_spaces.params import has_prior
 from search_spaces.space import Space
 from tune.searchers.encoded import Encoding, encoding
-from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, process
+from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, one_thread, process
 from tune.searchers.observed import WRONG, Floats, Ints, units
 from tune.searchers.standing import Standing, compared, standing
 
@@ -50,10 +50,15 @@ class Auto:
         rng = np.random.default_rng([seed, len(history)])
         if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
             return space.sample(rng)
+        with one_thread():
+            return self._asked(space, history, rng) or space.sample(rng)
+
+    def _asked(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        """What the process proposes; None while it knows too little, or where it finds nothing new."""
         stand = _with_wrong(standing(history), history)
         scales = self._scales_of(space, history) if len(stand) >= self.startup else None
         if scales is None:
-            return space.sample(rng)
+            return None
         known, encoded = units(space, history), encoding(space)
         model = _process(scales, encoded(known), stand)
         best = stand.numbers[np.argsort(stand.share, kind="stable")[:6]]
@@ -61,7 +66,7 @@ class Auto:
         candidates = _candidates(space, rng)
         merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
         chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
-        return _first_apart(space, chosen, known, encoded) or space.sample(rng)
+        return _first_apart(space, chosen, known, encoded)
 
     def _scales_of(self, space: Space, history: History) -> Scales | None:
         """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""

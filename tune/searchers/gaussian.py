@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,20 @@ ROOT5, SQRT2PI = 5**0.5, (2 * np.pi) ** 0.5
 NUGGET = 1e-6
 STEPS = 20
 """How many steps the search for the scales may take."""
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Within it linear algebra runs on one thread: matrices this small take 25 times the processor time on many, on a busy machine."""
+    limited: AbstractContextManager[Any] = _controller().limit(limits=1)
+    return limited
+
+
+@cache
+def _controller() -> Any:
+    import scipy.linalg  # noqa: F401  its library must be there to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

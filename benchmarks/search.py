@@ -1,0 +1,133 @@
+"""How soon a good configuration is found: our searchers and schedulers beside others', on real learning curves and a simulated clock.
+
+    python benchmarks/search.py --data FOLDER [--quick] [--resume FILE] [--seeds 20] [--minutes 60]
+
+The data (`benchmarks/search.md` says where they come from) lie in FOLDER, or in the folder that RAYSWEEP_BENCH names. Runs are done seed by
+seed, each one kept in the file of `--resume` as it ends, until all are there or the minutes are over; then the table is printed. The slow
+methods (0.05 s a suggestion and more) get fewer seeds; the table says how many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+
+from benchmarks.search_cost import costs  # noqa: E402
+from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa: E402
+from benchmarks.search_rivals import RIVALS  # noqa: E402
+from benchmarks.search_runs import Outcome, ours  # noqa: E402
+from benchmarks.search_table import Run, table  # noqa: E402
+from schedulers import Asha, Never  # noqa: E402
+from tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
+
+OURS = {
+    "random": ours(Random(), Never()),
+    "random + asha": ours(Random(), Asha()),
+    "auto + asha": ours(Auto(), Asha()),
+    "auto + asha, quorum 2": ours(Auto(), Asha(quorum=2)),
+    "bohb + asha": ours(Bohb(), Asha()),
+    "tpe + asha": ours(Tpe(), Asha()),
+}
+METHODS = {**OURS, **RIVALS}
+SLOW = ("tpe + asha", "Ray ASHAScheduler, HyperOptSearch", "Optuna TPE, successive halving", "Optuna TPE, Hyperband")
+SLOW_SEEDS = 3
+QUICK = ("random", "random + asha", "auto + asha", "bohb + asha", "Ray ASHAScheduler, random", "hpbandster BOHB")
+QUICK_PROBLEMS = (JUDGE[0], JUDGE[4])
+Plan = Iterator[tuple[str, str, int, int]]
+
+
+def main() -> None:
+    options = parsed()
+    warnings.simplefilter("ignore")
+    if not options.data:
+        raise SystemExit("say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH")
+    problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw)
+    runs = read(options.resume)
+    until = time.monotonic() + 60 * options.minutes
+    for name, task, workers, seed in plan(options):
+        if time.monotonic() > until:
+            break
+        if (name, task, workers, seed) not in runs:
+            run = perform(load(problems, task), name, workers, seed)
+            runs[name, task, workers, seed] = run
+            keep(options.resume, run)
+    print(table(list(runs.values()), costs(options.quick) if options.costs else {}, missing()))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("RAYSWEEP_BENCH"), help="the folder of the learning curves")
+    parser.add_argument("--quick", action="store_true", help="two problems, one seed, the methods that take little time")
+    parser.add_argument("--develop", action="store_true", help="the problems that choices were made on, in place of those that judge")
+    parser.add_argument("--raw", action="store_true", help="LCBench with the epoch of the untrained net")
+    parser.add_argument("--only", action="append", help="a method; may be repeated")
+    parser.add_argument("--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=1e9, help="no run begins after these")
+    parser.add_argument("--resume", type=Path, help="a file of finished runs: read first, then appended to")
+    parser.add_argument("--no-costs", dest="costs", action="store_false", help="leave out what a suggestion costs")
+    return parser.parse_args()
+
+
+def plan(options: argparse.Namespace) -> Plan:
+    """Method, problem, workers and seed of each run, the seeds outermost, so that what is there at any time is balanced."""
+    methods = options.only or (QUICK if options.quick else tuple(name for name in METHODS if name not in missing()))
+    tasks = QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE
+    for seed in range(1 if options.quick else options.seeds):
+        for workers in options.workers or ((4,) if options.quick else (4, 16)):
+            for name in methods:
+                if name in SLOW and (seed >= SLOW_SEEDS or workers > 4):
+                    continue
+                for task in tasks:
+                    yield name, task, workers, seed
+
+
+def perform(problem: Problem, name: str, workers: int, seed: int) -> Run:
+    method: Callable[[Problem, int, int], Outcome] = METHODS[name]
+    outcome = method(problem, workers, seed)
+    return Run(
+        name, problem.name, workers, seed, [round(float(r), 5) for r in outcome.regret], float(np.mean(outcome.cost)), len(outcome.cost)
+    )
+
+
+@cache
+def load(problems: Problems, task: str) -> Problem:
+    return problems[task]
+
+
+@cache
+def missing() -> tuple[str, ...]:
+    """The methods whose package is not installed."""
+    from importlib.util import find_spec
+
+    return () if find_spec("dehb") else ("DEHB",)
+
+
+def read(path: Path | None) -> dict[tuple[str, str, int, int], Run]:
+    if path is None or not path.exists():
+        return {}
+    runs = [Run(**json.loads(line)) for line in path.read_text().splitlines()]
+    return {(run.method, run.problem, run.workers, run.seed): run for run in runs}
+
+
+def keep(path: Path | None, run: Run) -> None:
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps(run.__dict__) + "\n")
+
+
+if __name__ == "__main__":
+    main()

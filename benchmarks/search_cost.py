@@ -1,0 +1,119 @@
+"""What a suggestion costs, in CPU milliseconds, when a searcher has seen 100, 1,000 and 5,000 trials of a formula in eight dimensions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_rivals import hpbandster_generator, hyperopt_search, optuna_study
+from results.history import Config, History, Report, Status, Trial
+from schedulers import Asha
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tune.searchers import Auto, Bohb, Random, Tpe
+
+SIZES, EPOCHS, PENDING = (100, 1000, 5000), 27, 4
+SPACE = Space({f"u{i}": Float(0.0, 1.0) for i in range(8)})
+MOST_SECONDS = 60.0
+"""What is not fed and asked within these is not tried with more."""
+
+
+def costs(quick: bool) -> dict[str, list[str]]:
+    """By method: a cell for each of SIZES."""
+    searchers = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
+    ours = {name: _mine(searcher) for name, searcher in searchers.items()}
+    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster, "Optuna TPE": _optuna}
+    return {name: _cells(one, SIZES[:2] if quick else SIZES) for name, one in {**ours, **rivals}.items()}
+
+
+def _cells(one: Callable[[int], Callable[[], Any]], sizes: tuple[int, ...]) -> list[str]:
+    cells, spent = [], 0.0
+    for size in sizes:
+        if spent > MOST_SECONDS:
+            cells.append("")
+            continue
+        began = time.process_time()
+        ask = one(size)
+        ask()
+        taken = []
+        for _ in range(10):
+            before = time.process_time()
+            ask()
+            taken.append(1e3 * (time.process_time() - before))
+        spent = time.process_time() - began
+        cells.append(f"{np.mean(taken):.1f}")
+    return cells + [""] * (len(SIZES) - len(cells))
+
+
+def _mine(searcher: Any) -> Callable[[int], Callable[[], Any]]:
+    def prepared(size: int) -> Callable[[], Any]:
+        history = seen(size)
+
+        def ask() -> None:
+            config = searcher.suggest(SPACE, history, 0)
+            _add(history, config)
+
+        return ask
+
+    return prepared
+
+
+def seen(size: int) -> History:
+    """A history under ASHA of random configurations, the last few of them still running."""
+    scheduler, rng = Asha(), np.random.default_rng(0)
+    history = History(scheduler.levels(EPOCHS))
+    for number in range(size):
+        config = SPACE.sample(rng)
+        _add(history, config)
+        if number >= size - PENDING:
+            continue
+        for epoch in range(1, EPOCHS + 1):
+            history.record(number, Report(epoch, loss(config) + 1 / epoch, {}))
+            if scheduler.decide(history[number], history).stop:
+                break
+        history.close(number, Status.STOPPED)
+    return history
+
+
+def _add(history: History, config: Config) -> None:
+    history.add(Trial(len(history), "a", config, 0))
+    history.start(len(history) - 1)
+
+
+def loss(config: Config) -> float:
+    return float(sum((value - 0.3) ** 2 * (i + 1) for i, value in enumerate(config.values())))
+
+
+def _hyperopt(size: int) -> Callable[[], Any]:
+    search, names = hyperopt_search(SPACE, 0), iter(range(10**6))
+    rng = np.random.default_rng(0)
+    for _ in range(size):
+        config = SPACE.sample(rng)
+        search.add_evaluated_point(config, loss(config))
+    return lambda: search.suggest(str(next(names)))
+
+
+def _hpbandster(size: int) -> Callable[[], Any]:
+    generator, rng = hpbandster_generator(SPACE), np.random.default_rng(0)
+    for number in range(size):
+        config = SPACE.sample(rng)
+        said = SimpleNamespace(
+            kwargs={"budget": 1, "config": config}, result={"loss": loss(config)}, exception=None, timestamps={}, id=number
+        )
+        generator.new_result(said, update_model=number == size - 1)
+    return lambda: generator.get_config(1)
+
+
+def _optuna(size: int) -> Callable[[], Any]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    cube: dict[str, Any] = {f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(8)}
+    study, rng = optuna_study(0), np.random.default_rng(0)
+    configs = [SPACE.sample(rng) for _ in range(size)]
+    study.add_trials([optuna.trial.create_trial(params=config, distributions=cube, value=loss(config)) for config in configs])
+    return lambda: study.ask(cube)

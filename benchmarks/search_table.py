@@ -1,0 +1,126 @@
+"""The table of `search.py`: AURC, final regret and speed-ups, with standard errors over seeds."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from benchmarks.search_problems import BUDGET, Floats
+from benchmarks.search_runs import GRID
+
+RESAMPLES = 100
+PACKAGES = ("numpy", "scipy", "ray", "hyperopt", "hpbandster", "optuna", "dehb", "onnxruntime")
+HEAD = """| method | seeds | AURC | final regret | lcbench / taskset | over random | lcbench / taskset | over random + asha | ms |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: the regret at each time of GRID, CPU milliseconds of a mean suggestion, and how many suggestions there were."""
+
+    method: str
+    problem: str
+    workers: int
+    seed: int
+    regret: list[float]
+    cost: float
+    count: int
+
+
+Curves = dict[str, Floats]
+"""By problem: (seeds, times)."""
+
+
+def table(runs: list[Run], costs: dict[str, list[str]], missing: Iterable[str]) -> str:
+    parts = [_versions(), *(_of(runs, workers) for workers in sorted({run.workers for run in runs}))]
+    if costs:
+        parts += ["CPU milliseconds a suggestion, by trials seen:", _costs(costs)]
+    parts += [f"Not installed here: {name}." for name in missing]
+    return "\n\n".join(parts) + "\n"
+
+
+def _versions() -> str:
+    def one(name: str) -> str:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            return f"{name} absent"
+
+    return f"Python {platform.python_version()}, " + ", ".join(map(one, PACKAGES)) + "."
+
+
+def _of(runs: list[Run], workers: int) -> str:
+    some = [run for run in runs if run.workers == workers]
+    methods = list(dict.fromkeys(run.method for run in some))
+    curves = {name: _curves(some, name) for name in methods}
+    complete = {name: one for name, one in curves.items() if len(one) == max(map(len, curves.values()))}
+    rows = [_row(name, complete, [run.cost for run in some if run.method == name]) for name in complete]
+    return f"k = {workers} workers, {max(map(len, curves.values()))} problems:\n\n{HEAD}\n" + "\n".join(rows)
+
+
+def _curves(runs: list[Run], method: str) -> Curves:
+    """Of the seeds that every problem has."""
+    mine = [run for run in runs if run.method == method]
+    names = dict.fromkeys(run.problem for run in mine)
+    seeds = set.intersection(*({run.seed for run in mine if run.problem == name} for name in names))
+    found = {name: [run.regret for run in mine if run.problem == name and run.seed in seeds] for name in names}
+    return {name: np.array(rows) for name, rows in found.items() if rows}
+
+
+def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
+    own = curves[name]
+    families = {family: {key: value for key, value in own.items() if key.startswith(family)} for family in ("lcbench", "taskset")}
+    split = [one for one in families.values() if one]
+    seeds = len(next(iter(own.values())))
+    final = " / ".join(f"{_mean(one, final=True):.3f}" for one in split)
+    cells = [name, str(seeds), _with_error(own, final=False), _with_error(own, final=True), final]
+    for rival in ("random", "random + asha"):
+        if rival not in curves:
+            cells += ["", ""] if rival == "random" else [""]
+            continue
+        cells.append(_speed_with_error(own, curves[rival]))
+        if rival == "random":
+            cells.append(" / ".join(f"{_speed(one, curves[rival]):.1f}" for one in split))
+    return "| " + " | ".join([*cells, f"{np.mean(costs):.1f}"]) + " |"
+
+
+def _mean(curves: Curves, final: bool) -> float:
+    """The mean over problems, each family as often as it has problems."""
+    return float(np.mean([one[:, -1].mean() if final else one.mean() for one in curves.values()]))
+
+
+def _with_error(curves: Curves, final: bool) -> str:
+    """With the standard error over seeds of the mean over problems."""
+    seeds = np.mean([one[:, -1] if final else one.mean(axis=1) for one in curves.values()], axis=0)
+    error = f" ± {seeds.std(ddof=1) / np.sqrt(len(seeds)):.3f}" if len(seeds) > 1 else ""
+    return f"{_mean(curves, final):.3f}{error}"
+
+
+def _speed(own: Curves, rival: Curves) -> float:
+    """The geometric mean over problems of T / (time at which the mean regret is that of the rival at T). 0.5 counts where it never is."""
+    speeds = []
+    for name, rows in own.items():
+        hit = np.flatnonzero(rows.mean(axis=0) <= rival[name][:, -1].mean() + 1e-12)
+        speeds.append(BUDGET / GRID[hit[0]] if len(hit) else 0.5)
+    return float(np.exp(np.mean(np.log(speeds))))
+
+
+def _speed_with_error(own: Curves, rival: Curves) -> str:
+    """With the standard deviation over draws of the seeds with replacement (of both)."""
+    rng = np.random.default_rng(0)
+    draws = [_speed(_redrawn(own, rng), _redrawn(rival, rng)) for _ in range(RESAMPLES)]
+    many = all(len(one) > 1 for curves in (own, rival) for one in curves.values())
+    return f"{_speed(own, rival):.1f}" + (f" ± {np.std(draws):.1f}" if many else "")
+
+
+def _redrawn(curves: Curves, rng: np.random.Generator) -> Curves:
+    return {name: rows[rng.integers(len(rows), size=len(rows))] for name, rows in curves.items()}
+
+
+def _costs(costs: dict[str, list[str]]) -> str:
+    rows = ["| method | 100 | 1,000 | 5,000 |", "| --- | --- | --- | --- |"]
+    return "\n".join([*rows, *("| " + " | ".join([name, *cells]) + " |" for name, cells in costs.items())])

@@ -1,0 +1,209 @@
+"""The parts of `searcher: auto` and `grace: auto`, and the benchmark that chose them, on what can be checked by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.search_cost import SPACE, loss, seen
+from benchmarks.search_problems import DEVELOP, JUDGE, Problem
+from benchmarks.search_runs import GRID, Job, Workers, ours
+from benchmarks.search_table import Run, table
+from results.history import Config, History, Report, Status, Trial
+from schedulers.asha import Asha
+from schedulers.grace import PROBES, passed_over, says_enough, tau
+from search_spaces.params import Choice, Float, Int
+from search_spaces.space import Space
+from tune.searchers import Auto, Random
+from tune.searchers.encoded import encoding
+from tune.searchers.gaussian import Scales, expected_improvement, fit, process
+from tune.searchers.standing import standing
+
+
+def told(curves: list[list[float]], levels: tuple[int, ...] = (1, 2, 3)) -> History:
+    """Trials with these losses by epoch."""
+    history = History(levels)
+    for number, losses in enumerate(curves):
+        history.add(Trial(number, "a", {"x": 0.1 * number}, number))
+        history.start(number)
+        for epoch, value in enumerate(losses, 1):
+            history.record(number, Report(epoch, value, {}))
+    return history
+
+
+# Standing
+
+
+def test_a_stopped_trial_keeps_its_rank_and_those_above_exchange_theirs() -> None:
+    stand = standing(told([[0.1, 0.9], [0.2, 0.3], [0.3], [0.4]]))
+    assert stand.share.tolist() == [0.375, 0.125, 0.625, 0.875]
+    assert stand.place.tolist() == [1, 1, 0, 0]
+
+
+def test_equal_losses_share_a_rank_and_the_infinite_are_last() -> None:
+    stand = standing(told([[0.1], [0.1], [math.inf], [0.0]]))
+    assert stand.share.tolist() == [0.5, 0.5, 0.875, 0.125]
+
+
+def test_the_first_arrivals_are_the_same_however_much_followed() -> None:
+    curves = [[value, value] for value in (0.5, 0.1, 0.3, 0.2)]
+    early, late = told(curves[:3]), told(curves)
+    assert standing(early, (3, 2, 0)).share.tolist() == standing(late, (3, 2, 0)).share.tolist()
+
+
+# The process
+
+
+def test_the_process_passes_through_what_it_saw_and_is_unsure_elsewhere() -> None:
+    points, values = np.array([[0.1], [0.5], [0.9]]), np.array([1.0, -1.0, 0.5])
+    model = process(Scales(np.array([0.2]), 1e-6), points, values)
+    means, deviations = model.at(np.array([[0.5], [0.3]]))
+    assert means[0] == pytest.approx(-1.0, abs=1e-3)
+    assert deviations[0] < 0.01 < deviations[1]
+
+
+def test_a_pending_point_changes_no_mean_and_is_not_proposed_again() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((20, 2))
+    model = process(Scales(np.array([0.4, 0.4]), 0.01), points, np.sin(6 * points[:, 0]))
+    asked, pending = rng.random((50, 2)), np.array([[0.7, 0.2]])
+    believing = model.believing(pending)
+    assert believing.at(asked)[0] == pytest.approx(model.at(asked)[0], abs=1e-6)
+    before, after = (float(expected_improvement(one, pending, -0.8, 1)[0]) for one in (model, believing))
+    assert after < before
+
+
+def test_scales_find_the_dimension_that_matters() -> None:
+    points = np.random.default_rng(0).random((60, 3))
+    values = np.sin(5 * points[:, 1])
+    scales = fit(points, (values - values.mean()) / values.std())
+    assert scales.lengths.argmin() == 1
+    assert scales.lengths[1] < 0.5 * min(scales.lengths[0], scales.lengths[2])
+
+
+def test_a_choice_is_as_far_from_each_other_value_and_absent_ones_are_nowhere() -> None:
+    space = Space({"kind": Choice(("a", "b", "c")), "x": Float(0.0, 1.0)})
+    rows = encoding(space)(np.array([[1 / 6, 0.2], [5 / 6, 0.2], [np.nan, np.nan]]))
+    assert rows.tolist() == [[0.2, 1, 0, 0], [0.2, 0, 0, 1], [0.5, 0, 0, 0]]
+
+
+# The searcher
+
+
+def test_it_finds_the_bottom_of_a_bowl_in_eight_dimensions() -> None:
+    def near(searcher: Any) -> float:
+        history = seen(60)
+        proposed = []
+        for _ in range(30):
+            config = searcher.suggest(SPACE, history, 0)
+            proposed.append(loss(config))
+            history.add(Trial(len(history), "a", config, 0))
+            history.start(len(history) - 1)
+            history.record(len(history) - 1, Report(1, proposed[-1] + 1, {}))
+            history.close(len(history) - 1, Status.STOPPED)
+        return float(np.median(proposed))
+
+    assert near(Auto(random_fraction=0.0)) < 0.5 * near(Random())
+
+
+def test_it_proposes_every_cell_of_a_small_space_before_any_twice() -> None:
+    space, history = Space({"n": Int(1, 4), "kind": Choice(("a", "b"))}), History((1,))
+    for number in range(60):
+        config = Auto(random_fraction=0.0).suggest(space, history, 3)
+        assert config is not None
+        history.add(Trial(number, "a", config, 0))
+        history.start(number)
+        history.record(number, Report(1, config["n"] + (config["kind"] == "b"), {}))
+        history.close(number, Status.COMPLETED)
+    assert len({(trial.config["n"], trial.config["kind"]) for trial in history}) == 8
+
+
+# The grace
+
+
+def test_ranks_agree_or_not() -> None:
+    assert tau([(1, 1), (2, 2), (3, 3)]) == 1
+    assert tau([(1, 3), (2, 2), (3, 1)]) == -1
+    assert tau([(1, 1), (1, 2)]) == 0
+    assert tau([(math.inf, 1)]) == 0
+
+
+@pytest.mark.parametrize("informative", [True, False])
+def test_a_first_rung_that_says_nothing_is_passed_over(informative: bool) -> None:
+    first = range(PROBES) if informative else [(7 * i) % PROBES for i in range(PROBES)]
+    history = told([[float(a), 0.0, float(i)] for i, a in enumerate(first)], (1, 3, 9, 27))
+    assert says_enough(history, 0) is informative
+    assert passed_over(1, history) is not informative
+    bad = Trial(PROBES, "a", {}, 0)
+    history.add(bad)
+    history.start(PROBES)
+    history.record(PROBES, Report(1, 99.0, {}))
+    assert Asha(grace="auto").decide(bad, history).stop is informative
+
+
+def test_while_little_is_known_the_second_rung_judges() -> None:
+    history = told([[0.1, 0.1, 0.1], [0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], (1, 3, 9, 27))
+    assert not Asha(grace="auto").decide(history[0], history).stop
+    assert Asha(grace="auto").decide(history[2], history).stop
+
+
+def test_without_a_quorum_nobody_goes_on() -> None:
+    history = told([[0.1], [0.2]], (1, 3))
+    assert Asha(quorum=2).decide(history[0], history).reason == "epoch 1: only 1 others got here"
+    assert not Asha().decide(history[0], history).stop
+
+
+# The benchmark
+
+
+def test_no_problem_is_both_for_developing_and_for_judging() -> None:
+    assert not set(DEVELOP) & set(JUDGE)
+
+
+def bowl() -> Problem:
+    def curve(config: Config) -> tuple[Any, Any]:
+        return config["x"] + 1.0 / np.arange(1, 10), np.ones(9)
+
+    return Problem("lcbench/bowl", Space({"x": Float(0.0, 1.0)}), 9, curve, 1 / 9)
+
+
+class Simple:
+    """Trains random configurations to the end."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.count, self.ended = problem, 0, SimpleNamespace(count=0)
+
+    def ask(self) -> Job:
+        self.count += 1
+        return Job(self.count, {"x": 1.0 / self.count}, 0, 9)
+
+    def tell(self, job: Job, epoch: int, value: float) -> bool:
+        return True
+
+    def done(self, job: Job, value: float) -> None:
+        self.ended.count += 1
+
+
+def test_others_run_on_the_same_clock() -> None:
+    method = Simple(bowl())
+    outcome = Workers(bowl(), method, 2).run()
+    assert (method.count, method.ended.count) == (22, 20)
+    assert outcome.regret[0] == 1.0
+    assert outcome.regret[-1] == pytest.approx(bowl().regret(1 / 20 + 1 / 9))
+
+
+def test_the_table_has_speeds_and_errors() -> None:
+    problem, runs = bowl(), []
+    for name, scheduler in (("random", Asha(grace=9)), ("random + asha", Asha())):
+        for seed in range(2):
+            outcome = ours(Random(), scheduler)(problem, 2, seed)
+            runs.append(Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1, len(outcome.cost)))
+    text = table(runs, {"random": ["0.1", "", ""]}, ["DEHB"])
+    assert len(runs[0].regret) == len(GRID)
+    assert "| random | 2 | 0." in text
+    assert "±" in text
+    assert "Not installed here: DEHB." in text
