@@ -70,7 +70,7 @@ def test_commands_that_others_run_are_in_what_they_run() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_its_commands_run(tmp_path: Path) -> None:
-    for name in ("run_sweep.py", "examples"):
+    for name in ("run_sweep.py", "examples", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
     for line in commands():
