@@ -27,17 +27,17 @@ def learner(model: nn.Module, pieces: int = 1, **changes: Any) -> Learner:
 def test_a_batch_in_pieces_is_the_batch_whole(pieces: int) -> None:
     model = nn.Linear(5, 3)
     whole, parts = learner(model), learner(model, pieces)
-    assert float(whole.step(IMAGES, LABELS)) == pytest.approx(float(parts.step(IMAGES, LABELS)), rel=1e-5)
+    assert float(whole.step(IMAGES, LABELS, 24)) == pytest.approx(float(parts.step(IMAGES, LABELS, 24)), rel=1e-5)
     assert torch.allclose(whole.model.weight, parts.model.weight, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_an_overflow_in_fp16_leaves_the_step_out_and_halves_the_scale() -> None:
     one = learner(nn.Linear(5, 3), precision="fp16")
     before = copy.deepcopy(one.model.state_dict())
-    one.step(IMAGES * 1e6, LABELS)
+    one.step(IMAGES * 1e6, LABELS, 24)
     assert all(torch.equal(value, before[name]) for name, value in one.model.state_dict().items())
     assert one.state["scaler"].get_scale() == 65536 / 2
-    one.step(IMAGES, LABELS)
+    one.step(IMAGES, LABELS, 24)
     assert not torch.equal(one.model.weight, before["weight"])  # type: ignore[arg-type]
 
 

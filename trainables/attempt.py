@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import socket
@@ -15,9 +16,12 @@ from typing import Any, TextIO
 from trainables import guards
 from trainables.resolve import TrainableError, load
 from trainables.run import DataError, Objective, ReportError, Run, StorageError
+from trainables.team import joined
 from trainables.tested import tested
 
 TRACE_LINES = 20
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
+"""A disk that is full, over quota, read-only or gone: no fault of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Job:
     """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already.
 
     `threads`: of torch's; sums come out the same only with the same number. `gpu`: the share of one, or a whole number of them.
+    `workers`: how many processes train it together; where they have a `meeting` (a file), this is the one with that `rank`.
     `test`: the best epoch is evaluated on the test split afterwards.
     """
 
@@ -42,6 +47,9 @@ class Job:
     accumulation: int = 1
     test: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+    rank: int = 0
+    meeting: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,10 @@ class WorkerGrown(RuntimeError):
 
 def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     """Train. `send` gets a message for each epoch, the first with where it runs, and may raise SystemExit to stop the training."""
+    if job.workers > 1 and not job.meeting:
+        from trainables.together import train_together
+
+        return train_together(job, send)
     if guards.grown():
         raise WorkerGrown(f"worker {os.getpid()} has grown; {job.trial} goes to a new one")
     guards.fresh(job.seed, job.threads)
@@ -83,6 +95,8 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         known_epoch=job.known_epoch,
     )
     run.trial, run.accumulation = job.trial, job.accumulation
+    if job.meeting:
+        run.team = joined(job.rank, job.workers, job.meeting, device)
     with contextlib.closing(LazyLog(Path(job.log))) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         return _train(job, run, device)
 
@@ -123,13 +137,17 @@ def _train(job: Job, run: Run, device: str) -> Outcome:
         return Outcome("storage", str(error))
     except MemoryError as error:
         return Outcome("oom", "out of memory on the host", _trace(error), _peak(device))
+    except OSError as error:
+        if error.errno in STORAGE_ERRORS:
+            return Outcome("storage", _last_line(error), _trace(error))
+        return Outcome("failed", _last_line(error), _trace(error), _peak(device))
     except Exception as error:
         if _is_oom(error):
             return Outcome("oom", _last_line(error), _trace(error), _peak(device))
         return Outcome("failed", _last_line(error), _trace(error), _peak(device))
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
-    notes = _peak(device) | (tested(Path(job.folder), module, job.config, device) if job.test else {})
+    notes = _peak(device) | (tested(Path(job.folder), module, job.config, device) if job.test and job.rank == 0 else {})
     return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
 
 

@@ -11,9 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainables import checkpoint
+from trainables.team import Team
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Metrics = dict[str, float]
 
@@ -76,6 +80,8 @@ class Run:
         self.accumulation = 1
         """Micro-batches per batch: above 1 where a batch does not fit into memory whole; the optimizer then steps once for all of them."""
         self.reports: list[dict[str, Any]] = []
+        self.team = Team()
+        """The processes that train this trial together."""
         self._send = send
         self.folder = folder
         """Where the trial keeps its checkpoints, and may keep files of its own; None by hand."""
@@ -95,6 +101,12 @@ class Run:
         """Whether the last epoch has been reported."""
         return bool(self.reports) and self.reports[-1]["epoch"] >= self.total_epochs
 
+    def shuffled(self, count: int) -> Tensor:
+        """The order of `count` samples in this epoch: by the seed and the epoch alone, the same in all processes of the trial."""
+        import torch
+
+        return torch.randperm(count, generator=torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63))
+
     def epochs(self, **state: Stateful) -> Iterator[int]:
         """The epochs still to train, from 1 (or after the last checkpoint, which is loaded into `state` first) to the last.
 
@@ -105,6 +117,7 @@ class Run:
         self._clock = time.perf_counter()
         for epoch in range(self.epoch + 1, self.total_epochs + 1):
             self.epoch = epoch
+            self.team.begin(self.seed, epoch)
             yield epoch
             if not self.reports or self.reports[-1]["epoch"] != epoch:
                 raise ReportError(f"epoch {epoch} ended without run.report(...)")
@@ -118,21 +131,25 @@ class Run:
             raise ReportError("run.report(...) was called outside of `for epoch in run.epochs(...)`")
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
             raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
-        clean = clean_metrics(metrics, self.metric)
+        first = self.team.rank == 0
+        clean = clean_metrics(metrics, self.metric if first else None)
         now = time.perf_counter()
         self._seconds, self._clock = self._seconds + now - self._clock, now
         message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
-        best = self._is_best(clean)
+        best = first and self._is_best(clean)
         self.reports.append(message)
-        if self.folder is not None:
+        if self.folder is not None and first:
             self._save(self.folder, best)
         self._send(message)
 
     def _save(self, folder: Path, best: bool) -> None:
         try:
             checkpoint.save(folder, self._state, self.reports, best)
-        except OSError as error:
-            raise StorageError(f"the checkpoint cannot be written to {folder}: {error.strerror or error}") from error
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch.save covers it with an error of its own
+            if not isinstance(cause, OSError):
+                raise
+            raise StorageError(f"the checkpoint cannot be written to {folder}: {cause.strerror or cause}") from error
 
     def _is_best(self, metrics: Metrics) -> bool:
         if self._objective is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,52 +30,60 @@ def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimiz
 
 @dataclass
 class Learner:
-    """A model in training. `pieces`: micro-batches per batch, for one step of the optimizer."""
+    """A model in training, alone or by several processes."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     precision: Precision
     batch_size: int
-    pieces: int
-    device: str
+    run: Run
 
     @staticmethod
     def of(config: dict[str, Any], model: nn.Module, run: Run) -> Learner:
         """By `optimizer` and its rates, `batch_size` and `precision` (fp32 if it is not tuned)."""
         model = model.to(run.device)
         precision = Precision(config.get("precision", "fp32"), run.device)
-        return Learner(model, optimizer_of(config, model.parameters()), precision, config["batch_size"], run.accumulation, run.device)
+        return Learner(model, optimizer_of(config, model.parameters()), precision, config["batch_size"], run)
 
     @property
     def state(self) -> dict[str, Any]:
         """What must survive an interruption, for `run.epochs(**learner.state)`."""
         return {"model": self.model, "optimizer": self.optimizer, **self.precision.state}
 
+    @cached_property
+    def spread(self) -> nn.Module:
+        """The model, its gradients averaged over the processes of the trial."""
+        return self.run.team.spread(self.model)
+
     def epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
         """One pass over the split in a random order; returns the mean loss."""
         self.model.train()
-        total = torch.zeros((), device=self.device)
-        for images, labels in batches(split, self.batch_size, self.device):
-            total += self.step(augment(images) if augment else images, labels)
-        return total.item() / len(split)
+        total = torch.zeros((), device=self.run.device)
+        for chosen in self.run.shuffled(len(split)).split(self.batch_size):
+            mine = self.run.team.share(chosen)
+            images, labels = split.images[mine].to(self.run.device), split.labels[mine].to(self.run.device)
+            total += self.step(augment(images) if augment else images, labels, len(chosen))
+        return self.run.team.total(total) / len(split)
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step of the optimizer on a batch; returns the sum of its losses."""
+    def step(self, images: Tensor, labels: Tensor, size: int) -> Tensor:
+        """One step of the optimizer on this process's share of a batch of `size`, in micro-batches where it does not fit into memory whole.
+
+        Returns the sum of the losses, weighted so that its mean over the processes is the batch's.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for part_images, part_labels in zip(images.chunk(self.pieces), labels.chunk(self.pieces), strict=True):
+        total, weight = torch.zeros((), device=self.run.device), self.run.team.weight(size)
+        for part_images, part_labels in zip(self._pieces(images), self._pieces(labels), strict=True):
             with self.precision.autocast():
-                loss = nn.functional.cross_entropy(self.model(part_images), part_labels, reduction="sum")
-            self.precision.backward(loss / len(labels))
+                loss = nn.functional.cross_entropy(self.spread(part_images), part_labels, reduction="sum") * weight
+            self.precision.backward(loss / size)
             total += loss.detach()
         self.precision.step(self.optimizer)
         return total
 
-
-def batches(split: Split, size: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """The split in a random order, `size` at a time; the order is drawn from torch's generator, which a checkpoint carries."""
-    for chosen in torch.randperm(len(split)).split(size):
-        yield split.images[chosen].to(device), split.labels[chosen].to(device)
+    def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """As many in each process, or they would wait for each other."""
+        pieces = self.run.accumulation
+        return batch.tensor_split(pieces) if self.run.team.workers > 1 else batch.chunk(pieces)
 
 
 @torch.inference_mode()

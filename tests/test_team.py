@@ -1,0 +1,155 @@
+"""Several processes in one trial: the curve of one, one report, and an end for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.test_script import gone
+from trainables import checkpoint
+from trainables.attempt import Job, Outcome, attempt
+from trainables.resolve import load
+from trainables.run import Objective, Run
+from trainables.together import ProcessLost
+
+pytestmark = pytest.mark.slow
+CONFIG: dict[str, Any] = {"lr": 0.05, "channels": 8, "batch_size": 50, "optimizer": "sgd", "data": "digits", "train_size": 361}
+"""301 images: the last batch is one image, less than a process each."""
+
+
+class Stopped(Exception):
+    """The receiver wants no more."""
+
+
+def job(folder: Path, trainable: str = "trainables.cnn:train", config: dict[str, Any] = CONFIG, **changes: Any) -> Job:
+    fields: dict[str, Any] = {"epochs": 2, "objective": Objective("val_loss", False), "folder": str(folder / "trial")}
+    return Job("t-0", trainable, config, seed=3, workers=2, log=str(folder / "log"), **fields | changes)
+
+
+def heard(one: Job, stop_at: int = 0) -> tuple[list[dict[str, Any]], Outcome]:
+    messages: list[dict[str, Any]] = []
+
+    def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+        if message["epoch"] == stop_at:
+            raise Stopped
+
+    return messages, attempt(one, send)
+
+
+def alone(config: dict[str, Any], epochs: int, folder: Path, trainable: str = "trainables.cnn:train") -> list[dict[str, float]]:
+    """The same with one process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    run = Run(epochs, lambda message: None, seed=3, folder=folder, objective=Objective("val_loss", False))
+    load(trainable)[0](config, run)
+    torch.set_num_threads(before)
+    return [message["metrics"] for message in run.reports]
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
+    messages, outcome = heard(job(tmp_path))
+    assert outcome.status == "completed"
+    expected = alone(CONFIG, 2, tmp_path / "alone")
+    assert [message["epoch"] for message in messages] == [1, 2]
+    for message, metrics in zip(messages, expected, strict=True):
+        assert message["metrics"] == pytest.approx(metrics, abs=1e-5)
+    together, single = (checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("trial", "alone"))
+    for name, tensor in single["model_state_dict"].items():
+        assert torch.allclose(together["model_state_dict"][name], tensor, atol=1e-5)
+
+
+TRAIN = """
+import os, signal, time
+import torch
+from pathlib import Path
+from torch.utils.data import DataLoader, TensorDataset
+
+def train(config, run):
+    x = torch.linspace(-1, 1, 24)[:, None]
+    data = TensorDataset(x, 3 * x + 1)
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    spread = run.team.spread(model)
+    batches = DataLoader(data, batch_size=8 // run.team.workers, sampler=run.team.sampler(data, run.seed))
+    for epoch in run.epochs(model=model, optimizer=optimizer):
+        for inputs, wanted in batches:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(spread(inputs), wanted).backward()
+            optimizer.step()
+        Path(config["folder"], f"{run.team.rank}-{epoch}").write_text(str(os.getpid()))
+        if run.team.rank == config.get("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if run.team.rank == config.get("raises"):
+            raise ValueError("this process has had enough")
+        if run.team.rank == 0:
+            with torch.inference_mode():
+                run.report(val_loss=torch.nn.functional.mse_loss(model(x), 3 * x + 1))
+        else:
+            run.report()
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> tuple[str, dict[str, Any]]:
+    (tmp_path / "train.py").write_text(TRAIN)
+    return f"{tmp_path}/train.py:train", {"folder": str(tmp_path)}
+
+
+def pids(folder: Path, epoch: int) -> list[int]:
+    return [int((folder / f"{rank}-{epoch}").read_text()) for rank in (0, 1)]
+
+
+def test_a_users_loader_with_a_sampler_gives_the_same_curve_too(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+    messages, outcome = heard(job(tmp_path, *mine, epochs=3))
+    assert outcome.status == "completed"
+    expected = alone(mine[1], 3, tmp_path / "alone", mine[0])
+    assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx([one["val_loss"] for one in expected], abs=1e-5)
+
+
+def test_stopping_ends_them_all_and_the_rest_is_trained_later(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+    whole = alone(mine[1], 3, tmp_path / "whole", mine[0])
+    with pytest.raises(Stopped):
+        heard(job(tmp_path, *mine, epochs=3), stop_at=2)
+    assert all(gone(pid) for pid in pids(tmp_path, 2))
+    rest, outcome = heard(job(tmp_path, *mine, epochs=3, known_epoch=2))
+    assert outcome.status == "completed"
+    assert [message["metrics"]["val_loss"] for message in rest] == pytest.approx([whole[2]["val_loss"]], abs=1e-5)
+
+
+def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+    _, outcome = heard(job(tmp_path, mine[0], mine[1] | {"raises": 1}))
+    assert (outcome.status, outcome.reason) == ("failed", "ValueError: this process has had enough")
+    assert "raise ValueError" in outcome.trace
+    assert all(gone(pid) for pid in pids(tmp_path, 1))
+
+
+def test_the_death_of_one_is_a_lost_worker(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+    with pytest.raises(ProcessLost, match="process 1 of 2 died"):
+        heard(job(tmp_path, mine[0], mine[1] | {"dies": 1}))
+    assert all(gone(pid) for pid in pids(tmp_path, 1))
+
+
+def test_they_end_when_their_worker_is_killed(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+    code = (
+        "import json, sys, time; from trainables.attempt import Job, attempt; from trainables.run import Objective\n"
+        "fields = json.loads(sys.argv[1])\n"
+        "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
+        "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"
+    )
+    arguments = [sys.executable, "-c", code, json.dumps(asdict(job(tmp_path, *mine)))]
+    with subprocess.Popen(arguments, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "1\n"
+        os.kill(worker.pid, signal.SIGKILL)
+    assert all(gone(pid) for pid in pids(tmp_path, 1))
