@@ -83,4 +83,5 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
 
 def test_why_a_worker_was_lost() -> None:
     assert lost(NodeDied(DIED), False).node
+    assert lost(NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError"), False).node
     assert not lost(NodeDied("The actor died unexpectedly before finishing this task."), False).node

@@ -140,6 +140,11 @@ def join_by_hand(hosts: Hosts, name: str) -> None:
         hosts.run(name, f"export RAY_HEAD_IP={hosts.address(HEAD)}; {line}")
 
 
+def ended(run: Path) -> set[str]:
+    """The trials that have ended."""
+    return {event["trial"] for event in events(run) if event["event"] == "ended"}
+
+
 def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -153,18 +153,32 @@ def holds(cluster: Cluster, name: str, before: list[Event]) -> None:
 
 def test_a_machine_is_switched_off_and_another_joins_late(cluster: Cluster) -> None:
     """The other one has an empty disk. It is prepared as `ray up` prepares a worker, and used as soon as it is there."""
-    process = cluster.start("off", "--set", "budget.trials=18")
+    process = cluster.start("off", "--set", "budget.trials=500")
     until(lambda: WORKERS[1] in busy(cluster.run("off")), SWEEP_SECONDS, "two epochs on w2")
     before = reports(cluster.run("off"))
     cluster.hosts.power_off(WORKERS[1])
+    until(lambda: lost(cluster.run("off")), SWEEP_SECONDS, "the loss of w2")
     cluster.hosts.switch_on(WORKERS[1])
     scene.join_by_hand(cluster.hosts, WORKERS[1])
-    until(lambda: WORKERS[1] in busy(cluster.run("off")), SWEEP_SECONDS, "two epochs on the late w2")
-    cluster.wait("off", process)
+    joined = len(reports(cluster.run("off")))
+    until(lambda: WORKERS[1] in heard_on(cluster.run("off"), joined), SWEEP_SECONDS, "an epoch on the late w2")
+    until(lambda: len(scene.ended(cluster.run("off"))) > len(cluster.calm), SWEEP_SECONDS, "ten trials")
+    cluster.hosts.run(HEAD, "pkill -INT -f '[r]aysweep run'")
+    assert process.wait(60) == 4
     found = outcome(cluster.run("off"))
     assert {name: found[name] for name in cluster.calm} == cluster.calm
     assert reports(cluster.run("off"))[: len(before)] == before
     cluster.all_nodes()
+
+
+def lost(run: Path) -> bool:
+    return any(event["event"] == "returned" for event in scene.events(run))
+
+
+def heard_on(run: Path, since: int) -> set[str]:
+    """The hosts of trials that reported after the first `since` reports."""
+    nodes = scene.nodes(run)
+    return {nodes[event["trial"]] for event in reports(run)[since:]}
 
 
 def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cluster) -> None:

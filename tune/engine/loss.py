@@ -26,6 +26,8 @@ def lost(error: object, kernel_killed: bool) -> Lost:
     text = str(error) if error else ""
     if getattr(error, "preempted", False) or "node has died" in text or "node was terminated" in text:
         return Lost("its machine was lost", node=True)
+    if "temporarily unavailable" in text:
+        return Lost("its machine did not answer", node=True)
     if "OutOfMemory" in type(error).__name__ or "running low on memory" in text:
         used = re.search(r"actual memory used=([\d.]+)GB", text)
         memory = int(float(used[1]) * 1024**3) if used else None
