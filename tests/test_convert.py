@@ -78,7 +78,7 @@ def test_each_dialect_has_three_samples_at_least() -> None:
 def test_a_wandb_sweep() -> None:
     said = sample("wandb/bayes.yaml", "budget.epochs=27")
     assert said.content.trainable == "train.py"
-    assert said.content.searcher == "tpe"
+    assert said.content.searcher == "auto"
     assert said.document.data["scheduler"] == {"name": "asha", "grace": 3, "eta": 3}
     assert said.content.budget.trials == 40
     assert said.space.params == {
@@ -189,6 +189,15 @@ def test_an_nni_experiment_of_schema_1() -> None:
     assert said.document.data["searcher"] == {"name": "bohb"}
     assert said.document.data["scheduler"] == {"name": "asha", "grace": 1, "eta": 3}
     assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 3600)
+
+
+def test_an_nni_experiment_in_snake_case_under_hyperband() -> None:
+    said = sample("nni/snake.yaml")
+    assert said.space.params["layers"] == Int(1, 4)
+    assert said.content.trainable == "code/model.py"
+    assert said.document.data["searcher"] == {"name": "random"}
+    assert said.document.data["scheduler"] == {"name": "asha", "eta": 3}
+    assert (said.content.budget.epochs, said.content.budget.trials, said.content.resources.gpu) == (81, 10, 0.25)
 
 
 def test_a_template_config_with_ranges() -> None:
@@ -321,6 +330,15 @@ REFUSED = [
         '"normal"',
         "2: dropout_rate._type: 'normal' has no equal here; expected one of choice, randint",
     ),
+    ("nni/snake.yaml", "trial_command", "trialCommand: python x.py\ntrial_command", "7: trial_command: 'trialCommand' says the same"),
+    (
+        "nni/snake.yaml",
+        "optimize_mode: maximize, R",
+        "optimise_mode: maximize, R",
+        "13: advisor.classArgs.optimise_mode: ",
+    ),
+    ("nni/snake.yaml", "name: Hyperband", "class_name: Mine", "11: advisor: a tuner of one's own has no equal here"),
+    ("determined/grid.yaml", "searcher:", "data: {a: {b: 1}}\nsearcher:", "13: data.a: a mapping inside data has no equal here"),
     ("nni/schema1.yaml", "maxTrialNum: 10", "maxTrialNum: 10\ntrialGpuNumber: -1", "6: trialGpuNumber: expected 0 or more, got -1"),
     ("nni/search_space.json", "[124, 1024]", "[5, 5]", "4: hidden_size._value: randint leaves its upper bound out, so [5, 5] has no value"),
     (
@@ -333,7 +351,7 @@ REFUSED = [
         "nni/nested.yaml",
         "{name: Random}",
         "{name: SMAC}",
-        "14: tuner.name: 'smac' has no equal here; expected one of tpe, random, gridsearch, bohb",
+        "14: tuner.name: 'smac' has no equal here; expected one of tpe, random, gridsearch, bohb, gptuner, hyperband",
     ),
     (
         "nni/nested.yaml",

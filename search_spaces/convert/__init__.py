@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.convert import determined, katib, nni, template, wandb
+from search_spaces.convert import determined, katib, nni, nni_space, template, wandb
 from search_spaces.convert.draft import Draft
 from search_spaces.document import Document, parse
 
@@ -26,7 +26,7 @@ DIALECTS = (
     Dialect(determined.NAME, determined.recognize, determined.read),
     Dialect(wandb.NAME, wandb.recognize, wandb.read),
     Dialect(nni.NAME, nni.recognize, nni.read),
-    Dialect(nni.SPACE_NAME, nni.recognize_space, nni.read_space),
+    Dialect(nni_space.NAME, nni_space.recognize, nni_space.read),
     Dialect(template.NAME, template.recognize, template.read),
 )
 
@@ -41,7 +41,7 @@ def translate(document: Document, folder: Path) -> Document:
     dialect = next((one for one in DIALECTS if one.recognize(document.data)), None)
     if dialect is None:
         return document
-    draft = Draft(document, dialect.name)
+    draft = Draft(nni.camel(document) if dialect.read is nni.read else document, dialect.name)
     if dialect.read is nni.read:
         _named_space(draft, folder)
     dialect.read(draft)
@@ -58,6 +58,6 @@ def _named_space(draft: Draft, folder: Path) -> None:
         text = (folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise draft.error((key,), f"'{name}' cannot be read") from None
-    inner = Draft(parse(text, name), nni.SPACE_NAME)
-    nni.read_space(inner)
+    inner = Draft(parse(text, name), nni_space.NAME)
+    nni_space.read(inner)
     draft.adopt(inner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
 from search_spaces.document import Path
 
 NAME = "a Determined experiment"
@@ -41,6 +41,14 @@ def _hyperparameters(draft: Draft, path: Path, value: Any) -> None:
     _nested(draft, path, value, "")
 
 
+def _data(draft: Draft, path: Path, value: Any) -> None:
+    """What a trial reads as its data's whereabouts: constants."""
+    for name, inner in draft.mapping(path, value).items():
+        if isinstance(inner, dict):
+            raise draft.error((*path, name), "a mapping inside data has no equal here")
+        draft.put(("space", f"data.{name}"), _constant(draft, (*path, name), inner), (*path, name))
+
+
 def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
     for name, inner in draft.mapping(path, value).items():
         place, full = (*path, name), f"{prefix}{name}"
@@ -55,12 +63,12 @@ def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
 def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     kind = rule["type"]
     if kind == "const":
-        draft.each(path, rule, dict.fromkeys(("type", "val"), _taken))
+        draft.each(path, rule, dict.fromkeys(("type", "val"), taken))
         return _constant(draft, (*path, "val"), rule.get("val"))
     if kind == "categorical":
-        draft.each(path, rule, dict.fromkeys(("type", "vals"), _taken))
+        draft.each(path, rule, dict.fromkeys(("type", "vals"), taken))
         return {"choice": draft.scalars((*path, "vals"), rule.get("vals"))}
-    draft.each(path, rule, dict.fromkeys(("type", "minval", "maxval", "count", *(["base"] if kind == "log" else [])), _taken))
+    draft.each(path, rule, dict.fromkeys(("type", "minval", "maxval", "count", *(["base"] if kind == "log" else [])), taken))
     low, high = (draft.number((*path, key), rule.get(key)) for key in ("minval", "maxval"))
     entry = _range(draft, path, kind, (low, high), rule)
     if rule.get("count") is not None and isinstance(entry, dict):
@@ -76,10 +84,6 @@ def _range(draft: Draft, path: Path, kind: str, bounds: tuple[float, float], rul
         return ranges.continuous(draft, path, *bounds)
     base = draft.number((*path, "base"), rule.get("base", 10))
     return ranges.continuous(draft, path, *ranges.exponents(draft, path, *bounds, base), log=True)
-
-
-def _taken(draft: Draft, path: Path, value: Any) -> None:
-    """Read together with its neighbours."""
 
 
 def _constant(draft: Draft, path: Path, value: Any) -> Any:
@@ -147,7 +151,7 @@ def _reproducibility(draft: Draft, path: Path, value: Any) -> None:
 
 SEARCHERS = {"single": ("random", "none"), "random": ("random", "none"), "grid": ("grid", "none"), "adaptive_asha": ("random", "asha")}
 SEARCHER_KEYS: dict[str, Handler] = {
-    "name": _taken,
+    "name": taken,
     "metric": moved("metric", "name"),
     "smaller_is_better": _goal,
     "max_trials": moved("budget", "trials"),
@@ -156,8 +160,8 @@ SEARCHER_KEYS: dict[str, Handler] = {
     "time_metric": only("epochs", "epoch"),
     "max_concurrent_trials": _concurrent,
     "mode": only("aggressive", "standard", "conservative"),
-    "divisor": _taken,
-    "max_rungs": _taken,
+    "divisor": taken,
+    "max_rungs": taken,
     "stop_once": only(True, False),
 }
 _PLATFORM = noted("how a trial is started there")
@@ -165,6 +169,7 @@ _SHOWN = noted("where an experiment is shown there")
 KEYS: dict[str, Handler] = {
     "entrypoint": _entrypoint,
     "hyperparameters": _hyperparameters,
+    "data": _data,
     "searcher": _searcher,
     "resources": _resources,
     "reproducibility": _reproducibility,

@@ -126,3 +126,7 @@ def only(*values: Any) -> Handler:
             raise draft.error(path, f"{shown(value)} has no equal here")
 
     return take
+
+
+def taken(draft: Draft, path: Path, value: Any) -> None:
+    """Takes nothing: the value is read together with its neighbours."""

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
 from search_spaces.document import Path
 
 NAME = "a Katib Experiment"
-ALGORITHMS = {"random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "tpe"}
+ALGORITHMS = {"random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "auto"}
 DISTRIBUTIONS = ("uniform", "logUniform")
 
 
@@ -51,12 +51,12 @@ def _algorithm(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
     name = draft.word((*path, "algorithmName"), rule.get("algorithmName"), ALGORITHMS)
     if name not in ("random", "grid", "tpe"):
-        draft.note((*path, "algorithmName"), f"{name} there; tpe here")
+        draft.note((*path, "algorithmName"), f"{name} there; {ALGORITHMS[name]} here")
     draft.put(("searcher",), {"name": ALGORITHMS[name]}, (*path, "algorithmName"))
     settings: dict[str, Handler] = {"random_state": moved("seed")}
-    if ALGORITHMS[name] == "tpe" and name != "bayesianoptimization":
+    if ALGORITHMS[name] == "tpe":
         settings |= {"n_startup_trials": moved("searcher", "startup"), "n_ei_candidates": moved("searcher", "candidates")}
-    draft.each(path, rule, {"algorithmName": _taken, "algorithmSettings": _settings(settings)})
+    draft.each(path, rule, {"algorithmName": taken, "algorithmSettings": _settings(settings)})
 
 
 def _settings(handlers: dict[str, Handler]) -> Handler:
@@ -78,18 +78,14 @@ def _early(draft: Draft, path: Path, value: Any) -> None:
     draft.word((*path, "algorithmName"), rule.get("algorithmName"), ["medianstop"])
     draft.put(("scheduler",), {"name": "median", "grace": 4, "trials": 3}, path)
     settings: dict[str, Handler] = {"min_trials_required": moved("scheduler", "trials"), "start_step": moved("scheduler", "grace")}
-    draft.each(path, rule, {"algorithmName": _taken, "algorithmSettings": _settings(settings)})
-
-
-def _taken(draft: Draft, path: Path, value: Any) -> None:
-    """Read together with its neighbours."""
+    draft.each(path, rule, {"algorithmName": taken, "algorithmSettings": _settings(settings)})
 
 
 def _parameters(draft: Draft, path: Path, value: Any) -> None:
     for i, one in enumerate(draft.items(path, value)):
         place = (*path, i)
         rule = draft.mapping(place, one)
-        draft.each(place, rule, dict.fromkeys(("name", "parameterType", "feasibleSpace"), _taken))
+        draft.each(place, rule, dict.fromkeys(("name", "parameterType", "feasibleSpace"), taken))
         name = draft.word((*place, "name"), rule.get("name")).lstrip("-")
         kind = draft.word((*place, "parameterType"), rule.get("parameterType"), KINDS)
         feasible = (*place, "feasibleSpace")
@@ -97,12 +93,12 @@ def _parameters(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _categorical(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
-    draft.each(path, rule, {"list": _taken})
+    draft.each(path, rule, {"list": taken})
     return {"choice": [str(one) for one in draft.scalars((*path, "list"), rule.get("list"))]}
 
 
 def _discrete(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
-    draft.each(path, rule, {"list": _taken})
+    draft.each(path, rule, {"list": taken})
     return {"ordinal": [draft.number((*path, "list", i), one, strings=True) for i, one in enumerate(draft.items(path, rule.get("list")))]}
 
 
@@ -128,7 +124,7 @@ def _int(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
 
 
 def _bounds(draft: Draft, path: Path, rule: dict[str, Any]) -> tuple[float, float, float | None, bool]:
-    draft.each(path, rule, dict.fromkeys(("min", "max", "step", "distribution"), _taken))
+    draft.each(path, rule, dict.fromkeys(("min", "max", "step", "distribution"), taken))
     low, high = (draft.number((*path, key), rule.get(key), strings=True) for key in ("min", "max"))
     step = None if rule.get("step") in (None, "") else draft.number((*path, "step"), rule["step"], strings=True)
     return low, high, step, draft.word((*path, "distribution"), rule.get("distribution", "uniform"), DISTRIBUTIONS) == "logUniform"

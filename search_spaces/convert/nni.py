@@ -1,34 +1,53 @@
-"""NNI search spaces (`search_space.json`) and experiment files, of its configuration schemas 1 and 2 (nni.readthedocs.io).
-
-There `randint` leaves its upper bound out, and quantized values are clipped to the bounds. A choice among nested spaces is a condition.
-"""
+"""NNI experiment files, of its configuration schemas 1 and 2 (nni.readthedocs.io); the space in them or beside them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only
-from search_spaces.document import Path
+from search_spaces.convert import command, nni_space
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
+from search_spaces.document import Document, Path
 
 NAME = "an NNI experiment"
-SPACE_NAME = "an NNI search space"
-TUNERS = {"tpe": "tpe", "random": "random", "gridsearch": "grid", "bohb": "bohb"}
-_SPACES, _FILES = ("searchSpace", "search_space"), ("searchSpaceFile", "searchSpacePath")
+TUNERS = {"tpe": "tpe", "random": "random", "gridsearch": "grid", "bohb": "bohb", "gptuner": "auto", "hyperband": "random"}
+_SPACES = ("searchSpace", "searchSpaceFile", "searchSpacePath")
+_SECTIONS = ("tuner", "assessor", "advisor", "trainingService", "trial", "localConfig")
 
 
 def recognize(data: dict[str, Any]) -> bool:
-    return any(key in data for key in (*_SPACES, *_FILES)) and any(key in data for key in ("trialCommand", "trial", "tuner", "advisor"))
+    named = {_camel(key) for key in data}
+    return not named.isdisjoint(_SPACES) and not named.isdisjoint(("trialCommand", "trial", "tuner", "advisor"))
 
 
-def recognize_space(data: dict[str, Any]) -> bool:
-    return bool(data) and all(isinstance(one, dict) and "_type" in one and "_value" in one for one in data.values())
+def _camel(key: Any) -> Any:
+    """`trial_command` as `trialCommand`: there both are the same."""
+    first, *others = str(key).split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in others) if others and first else key
 
 
-def read_space(draft: Draft) -> None:
-    """Take a file that holds a search space alone."""
-    _space(draft, (), draft.source.data, {})
+def camel(document: Document) -> Document:
+    """The file with its keys, but for those of the search space and of `classArgs`, written in one way."""
+
+    def renamed(path: Path) -> Path:
+        depth = 2 if _camel(path[0]) in _SECTIONS else 1
+        return (*(_camel(key) for key in path[:depth]), *path[depth:])
+
+    data = _once(document, (), document.data)
+    for section in _SECTIONS:
+        if isinstance(data.get(section), dict):
+            data[section] = _once(document, (section,), data[section])
+    return replace(document, data=data, places={renamed(path) if path else path: place for path, place in document.places.items()})
+
+
+def _once(document: Document, path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """The keys in camel case; an error where two become one."""
+    renamed = {_camel(key): value for key, value in data.items()}
+    if len(renamed) < len(data):
+        twice = next(key for key in data if _camel(key) != key and _camel(key) in data)
+        raise document.error((*path, twice), f"{twice}: '{_camel(twice)}' says the same")
+    return renamed
 
 
 def read(draft: Draft) -> None:
@@ -45,103 +64,18 @@ def read(draft: Draft) -> None:
         draft.put(("resources", "gpu"), share, ("trialGpuNumber",) if "trialGpuNumber" in data else ("trial", "gpuNum"))
 
 
-def _space(draft: Draft, path: Path, value: Any, when: dict[str, Any], prefix: str = "") -> None:
-    for name, inner in draft.mapping(path, value).items():
-        place, full = (*path, name), f"{prefix}{name}"
-        rule = draft.mapping(place, inner)
-        draft.each(place, rule, dict.fromkeys(("_type", "_value"), _taken))
-        kind = draft.word((*place, "_type"), rule.get("_type"), KINDS)
-        values = draft.items((*place, "_value"), rule.get("_value"))
-        if kind == "choice" and any(isinstance(one, dict) for one in values):
-            _branches(draft, (*place, "_value"), values, full, when)
-        else:
-            _put(draft, full, KINDS[kind](draft, (*place, "_value"), values), place, when)
-
-
-def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict[str, Any]) -> None:
-    """A choice among nested spaces: the name that is chosen, and for each the parameters that are active then."""
-    options = [draft.mapping((*path, i), one) for i, one in enumerate(values)]
-    names = [draft.word((*path, i, "_name"), one.get("_name")) for i, one in enumerate(options)]
-    chosen = f"{name}._name"
-    _put(draft, chosen, {"choice": names}, path, when)
-    shared: dict[str, tuple[Any, Path, list[str]]] = {}
-    for i, one in enumerate(options):
-        for key, rule in one.items():
-            first, _, holders = shared.setdefault(key, (rule, (*path, i), []))
-            if key != "_name" and rule != first:
-                raise draft.error((*path, i, key), f"'{key}' has another range in another branch, which has no equal here; rename one")
-            holders.append(names[i])
-    for key, (rule, branch, holders) in shared.items():
-        if key != "_name":
-            _space(draft, branch, {key: rule}, when | {chosen: holders[0] if len(holders) == 1 else holders}, f"{name}.")
-
-
-def _put(draft: Draft, name: str, entry: Any, origin: Path, when: dict[str, Any]) -> None:
-    if when:
-        entry = {"choice": [entry]} if not isinstance(entry, dict) else entry
-        entry = entry | {"when": dict(when)}
-    draft.put(("space", name), entry, origin)
-
-
-def _taken(draft: Draft, path: Path, value: Any) -> None:
-    """Read together with its neighbours."""
-
-
-def _numbers(draft: Draft, path: Path, values: list[Any], count: int) -> list[Any]:
-    if len(values) != count:
-        raise draft.error(path, f"expected {count} numbers, got {len(values)}")
-    return [draft.number((*path, i), one) for i, one in enumerate(values)]
-
-
-def _choice(draft: Draft, path: Path, values: list[Any]) -> Any:
-    return {"choice": draft.scalars(path, values)}
-
-
-def _randint(draft: Draft, path: Path, values: list[Any]) -> Any:
-    low, high = (0, *values) if len(values) == 1 else _numbers(draft, path, values, 2)
-    bottom, top = draft.whole((*path, 0), low), draft.whole((*path, len(values) - 1), high)
-    if top <= bottom:
-        raise draft.error(path, f"randint leaves its upper bound out, so [{bottom}, {top}] has no value")
-    return ranges.integers(draft, path, bottom, top - 1)
-
-
-def _uniform(draft: Draft, path: Path, values: list[Any]) -> Any:
-    low, high = _numbers(draft, path, values, 2)
-    return ranges.continuous(draft, path, low, high)
-
-
-def _loguniform(draft: Draft, path: Path, values: list[Any]) -> Any:
-    low, high = _numbers(draft, path, values, 2)
-    return ranges.continuous(draft, path, low, high, log=True)
-
-
-def _quniform(draft: Draft, path: Path, values: list[Any]) -> Any:
-    low, high, step = (float(one) for one in _numbers(draft, path, values, 3))
-    return ranges.quantized(draft, path, (low, high), step, clip=True)
-
-
-def _qloguniform(draft: Draft, path: Path, values: list[Any]) -> Any:
-    low, high, step = (float(one) for one in _numbers(draft, path, values, 3))
-    return ranges.quantized(draft, path, (low, high), step, log=True, clip=True)
-
-
-KINDS: dict[str, Any] = {
-    "choice": _choice,
-    "randint": _randint,
-    "uniform": _uniform,
-    "quniform": _quniform,
-    "loguniform": _loguniform,
-    "qloguniform": _qloguniform,
-}
-
-
 def _tuner(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
-    key = next((one for one in ("name", "builtinTunerName", "builtinAdvisorName") if one in rule), "name")
-    name = draft.word((*path, key), rule.get(key))
-    draft.word((*path, key), name.lower(), TUNERS)
-    draft.put(("searcher",), {"name": TUNERS[name.lower()]}, (*path, key))
-    draft.each(path, rule, {key: _taken, "classArgs": lambda draft, path, value: draft.each(path, value, ARGUMENTS[TUNERS[name.lower()]])})
+    key = next((one for one in ("name", "builtinTunerName", "builtinAdvisorName") if one in rule), None)
+    if key is None:
+        raise draft.error(path, f"a tuner of one's own has no equal here; expected one of {', '.join(TUNERS)}")
+    name = draft.word((*path, key), rule.get(key)).lower()
+    draft.word((*path, key), name, TUNERS)
+    draft.put(("searcher",), {"name": TUNERS[name]}, (*path, key))
+    if name == "hyperband":
+        draft.put(("scheduler",), {"name": "asha"}, (*path, key))
+        draft.note((*path, key), "hyperband's brackets become asha's rungs here")
+    draft.each(path, rule, {key: taken, "classArgs": lambda draft, path, value: draft.each(path, value, ARGUMENTS[name])})
 
 
 def _budget(draft: Draft, path: Path, value: Any) -> None:
@@ -165,7 +99,7 @@ def _assessor(draft: Draft, path: Path, value: Any) -> None:
     draft.word((*path, key), name.lower(), ["medianstop"])
     draft.put(("scheduler",), {"name": "median"}, (*path, key))
     settings: dict[str, Handler] = {"start_step": moved("scheduler", "grace"), "optimize_mode": _goal}
-    draft.each(path, rule, {key: _taken, "classArgs": lambda draft, path, value: draft.each(path, value, settings)})
+    draft.each(path, rule, {key: taken, "classArgs": lambda draft, path, value: draft.each(path, value, settings)})
 
 
 def _goal(draft: Draft, path: Path, value: Any) -> None:
@@ -192,16 +126,18 @@ def _counted(key: str, least: int) -> Handler:
 
 
 def _trial(draft: Draft, path: Path, value: Any) -> None:
-    draft.each(path, value, {"command": _command, "codeDir": _taken, "gpuNum": _counted("gpus", 0), "cpuNum": moved("resources", "cpu")})
+    draft.each(path, value, {"command": _command, "codeDir": taken, "gpuNum": _counted("gpus", 0), "cpuNum": moved("resources", "cpu")})
 
 
 def _service(draft: Draft, path: Path, value: Any) -> None:
-    """A local training service; where trials run elsewhere is the cluster's business here."""
-    placed = noted("where trials are placed there")
-    keys = ("platform", "useActiveGpu", "gpuIndices", "machineList", "reuseMode", "debug")
-    draft.each(path, value, {"maxTrialNumberPerGpu": _counted("sharing", 1)} | dict.fromkeys(keys, placed))
+    """Where trials run is the cluster's business here; how many share a GPU there, they do here too."""
+    shared = _counted("sharing", 1)
+    for key, inner in draft.mapping(path, value).items():
+        if inner is not None:
+            (shared if key in ("maxTrialNumberPerGpu", "maxTrialNumPerGpu") else _PLACED)(draft, (*path, key), inner)
 
 
+_PLACED = noted("where trials are placed there")
 ARGUMENTS: dict[str, dict[str, Handler]] = {
     "tpe": {
         "optimize_mode": _goal,
@@ -210,7 +146,9 @@ ARGUMENTS: dict[str, dict[str, Handler]] = {
         "constant_liar_type": only("min", "max", "mean"),
     },
     "random": {"optimize_mode": _goal, "seed": moved("seed")},
-    "grid": {"optimize_mode": _goal},
+    "gridsearch": {"optimize_mode": _goal},
+    "gptuner": {"optimize_mode": _goal},
+    "hyperband": {"optimize_mode": _goal, "R": _budget, "eta": _halving("eta"), "exec_mode": only("parallelism", "serial")},
     "bohb": {
         "optimize_mode": _goal,
         "min_budget": _halving("grace"),
@@ -225,11 +163,11 @@ ARGUMENTS: dict[str, dict[str, Handler]] = {
 }
 _SHOWN = noted("how the experiment is shown or stored there")
 KEYS: dict[str, Handler] = {
-    "searchSpace": lambda draft, path, value: _space(draft, path, value, {}),
-    "searchSpaceFile": _taken,
-    "searchSpacePath": _taken,
+    "searchSpace": nni_space.take,
+    "searchSpaceFile": taken,
+    "searchSpacePath": taken,
     "trialCommand": _command,
-    "trialCodeDirectory": _taken,
+    "trialCodeDirectory": taken,
     "trial": _trial,
     "trialConcurrency": moved("parallel"),
     "trialGpuNumber": _counted("gpus", 0),
@@ -241,9 +179,12 @@ KEYS: dict[str, Handler] = {
     "advisor": _tuner,
     "assessor": _assessor,
     "trainingService": _service,
-    "trainingServicePlatform": noted("where trials are placed there"),
+    "trainingServicePlatform": _PLACED,
     "localConfig": _service,
     "useAnnotation": only(False),
+    "multiPhase": only(False),
+    "multiThread": only(False, True),
+    "sharedStorage": _PLACED,
 } | dict.fromkeys(
     ("experimentName", "authorName", "experimentWorkingDirectory", "logDir", "logLevel", "debug", "nniManagerIp", "logCollection"), _SHOWN
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
 from search_spaces.document import Path
 
 NAME = "a W&B sweep"
-METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
+METHODS = {"grid": "grid", "random": "random", "bayes": "auto"}
 _PROGRAM, _ARGS = ("${interpreter}", "${program}"), ("${args}", "${args_no_hyphens}", "${args_no_boolean_flags}")
 
 
@@ -37,7 +37,7 @@ def read(draft: Draft) -> None:
 def _method(draft: Draft, path: Path, value: Any) -> None:
     searcher = METHODS[draft.word(path, value, METHODS)]
     if value == "bayes":
-        draft.note(path, "bayes is a Gaussian process there; tpe here")
+        draft.note(path, "bayes is a Gaussian process of its own there; auto is one here")
     draft.put(("searcher",), searcher, path)
 
 
@@ -108,7 +108,7 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     kind = rule.get("distribution") or _inferred(draft, path, rule)
     kind = draft.word((*path, "distribution"), kind, [*RANGES, *LISTS])
     known = LISTS.get(kind, ("min", "max", "q") if kind.startswith("q_") else ("min", "max"))
-    draft.each(path, rule, dict.fromkeys((*known, "distribution"), _taken))
+    draft.each(path, rule, dict.fromkeys((*known, "distribution"), taken))
     if kind == "constant":
         return _constant(draft, (*path, "value"), rule.get("value"))
     if kind.startswith("categorical"):
@@ -117,10 +117,6 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     if missing:
         raise draft.error(path, f"the distribution {kind} needs {' and '.join(missing)}")
     return RANGES[kind](draft, path, *(draft.number((*path, key), rule[key]) for key in known if rule.get(key) is not None))
-
-
-def _taken(draft: Draft, path: Path, value: Any) -> None:
-    """Read together with its neighbours."""
 
 
 def _inferred(draft: Draft, path: Path, rule: dict[str, Any]) -> str:
