@@ -1,0 +1,115 @@
+"""Whether a sweep stays as fast when it is long: 10,000 trials of up to 27 epochs on the simulated clock, a part at a time.
+
+    python benchmarks/scale.py [--trials 10000] [--searcher auto] [--workers 16]
+
+For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the loop, its scheduler and the history), the longest of
+each, and the memory of the process. Nothing is trained; with the ledger, files and Ray, see `overhead.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from results.history import Config, History, Trial
+from schedulers import Asha
+from schedulers.decision import Decision
+from search_spaces.params import Choice, Float
+from search_spaces.space import Space
+from tune.loop import Loop
+from tune.searchers import SEARCHERS
+from tune.simulate import Epoch, Simulation
+from tune.sweep import Budget, Metric, Searcher, Sweep
+
+EPOCHS, PARTS = 27, 10
+SPACE = Space({**{f"u{i}": Float(0.0, 1.0) for i in range(7)}, "kind": Choice(("a", "b", "c"))})
+
+
+@dataclass
+class Clock:
+    """CPU milliseconds: of each suggestion, and of each report; and after each suggestion, how many reports and MiB there were."""
+
+    suggestions: list[float] = field(default_factory=list)
+    reports: list[float] = field(default_factory=list)
+    reached: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A searcher whose suggestions are timed."""
+
+    searcher: Searcher
+    clock: Clock
+
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        before = time.process_time()
+        config = self.searcher.suggest(space, history, seed)
+        self.clock.suggestions.append(1e3 * (time.process_time() - before))
+        self.clock.reached.append((len(self.clock.reports), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        return config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--searcher", default="auto", choices=sorted(SEARCHERS))
+    parser.add_argument("--workers", type=int, default=16)
+    options = parser.parse_args()
+    clock = Clock()
+    searcher = Timed(SEARCHERS[options.searcher](), clock)
+    sweep = Sweep("", Metric("loss", "minimize"), {"a": searcher}, Asha(), Budget(options.trials, EPOCHS), SPACE)
+    simulation = Simulation(sweep, curve, options.workers)
+    timed(simulation.loop, clock)
+    simulation.run()
+    print(table(clock, options.searcher, options.workers))
+
+
+def curve(config: Config, seed: int) -> Iterable[Epoch]:
+    end = sum((config[f"u{i}"] - 0.3) ** 2 for i in range(7)) + (config["kind"] != "b")
+    noise = np.random.default_rng(seed).normal(0, 0.02, EPOCHS)
+    return (({"loss": end + 1 / epoch + float(noise[epoch - 1])}, 1.0) for epoch in range(1, EPOCHS + 1))
+
+
+def timed(loop: Loop, clock: Clock) -> None:
+    """Time the loop's reports."""
+    reported = loop.reported
+
+    def wrapped(trial: Trial, epoch: int, metrics: dict[str, float], seconds: float) -> Decision:
+        before = time.process_time()
+        decision = reported(trial, epoch, metrics, seconds)
+        clock.reports.append(1e3 * (time.process_time() - before))
+        return decision
+
+    loop.reported = wrapped  # type: ignore[method-assign,assignment]
+
+
+def table(clock: Clock, searcher: str, workers: int) -> str:
+    lines = [
+        f"{searcher} + asha, {workers} workers, {len(clock.suggestions):,} trials, {len(clock.reports):,} reports; CPU ms, mean (longest)",
+        "",
+        "| trials | ms a suggestion | ms a report | MiB |",
+        "| --- | --- | --- | --- |",
+    ]
+    edges = np.linspace(0, len(clock.suggestions), PARTS + 1).astype(int)
+    for low, high in pairwise(edges):
+        first, (last, memory) = clock.reached[low][0], clock.reached[high - 1]
+        lines.append(f"| {high:,} | {_shown(clock.suggestions[low:high], 1)} | {_shown(clock.reports[first:last], 3)} | {memory:.0f} |")
+    return "\n".join(lines)
+
+
+def _shown(values: list[float], digits: int) -> str:
+    return f"{np.mean(values):.{digits}f} ({np.max(values):.1f})" if values else ""
+
+
+if __name__ == "__main__":
+    main()
