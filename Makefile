@@ -27,6 +27,7 @@ conformance: $(READY)
 
 # Three hosts made of namespaces, and a real `ray up`: about 8 minutes, root on Linux; skipped with the reason elsewhere.
 cluster-test: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
 
 cluster-tools:

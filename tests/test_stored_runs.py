@@ -117,7 +117,8 @@ def test_a_sweep_on_object_storage_is_resumed_and_read(bucket: Bucket, ray_here:
     """Its folder on this machine is gone between the sessions, as if the second one ran elsewhere."""
     storage = bucket.url.removesuffix("/run")
     for count in (2, 4):
-        said = made("noisy", *xs(0.1, 0.2, 0.3, 0.4)[:count])
+        resolved = {"metric": {"name": "loss", "goal": "minimize"}, "trainable": "tests.trainables:noisy"}
+        said = made("noisy", *xs(0.1, 0.2, 0.3, 0.4)[:count], resolved=resolved)
         folder = begin_anywhere(storage, "sweep", "run") if count == 2 else resumed_anywhere(storage, "sweep", "run")
         assert run(said, folder, Options(Machines()), Watch()) == 0
     with pytest.raises(FolderError, match="exists already"):
