@@ -91,9 +91,9 @@ def test_a_stopped_trial_trains_no_epoch_more(folder: Path) -> None:
 def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_once: int) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    configs = [{"x": 0.1 * i, "folder": str(marks)} for i in range(at_once + 1)]
+    configs = [{"x": 0.1 * i, "folder": str(marks), "mates": at_once} for i in range(at_once + 1)]
     trials(made("devices", *configs, budget=Budget(len(configs), 1), resources=Resources(cpu=0.5, gpu=share)), folder)
-    seen = [mark.read_text().split() for mark in marks.iterdir()]
+    seen = [mark.read_text().split() for mark in marks.glob("ran-*")]
     assert {device for _, _, device in seen} == {"0"}
     begins, ends = ([float(mark[i]) for mark in seen] for i in (0, 1))
     overlaps = [sum(begin <= moment < end for begin, end in zip(begins, ends, strict=True)) for moment in begins]
@@ -102,7 +102,7 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
 
 def test_a_trial_without_a_gpu_sees_none(folder: Path, tmp_path: Path) -> None:
     trials(made("devices", {"x": 0.1, "folder": str(tmp_path)}, budget=Budget(1, 1)), folder)
-    assert [path.read_text().split()[2:] for path in tmp_path.iterdir() if path.is_file()] == [[]]
+    assert [path.read_text().split()[2:] for path in tmp_path.glob("ran-*")] == [[]]
 
 
 def test_a_warm_worker_is_put_back_in_order(folder: Path) -> None:

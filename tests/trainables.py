@@ -35,14 +35,15 @@ def noisy(config: dict[str, Any], run: Run) -> None:
 
 
 def devices(config: dict[str, Any], run: Run) -> None:
-    """Writes when it ran and what it saw of the GPUs."""
-    folder = Path(config["folder"])
-    begin = time.time()
+    """Writes when it ran and what it saw of the GPUs. Waits for `mates` trials to be there at once, for a minute at most."""
+    folder, begin = Path(config["folder"]), time.time()
+    (folder / f"here-{run.trial}").touch()
     for _ in run.epochs():
-        time.sleep(1.5)
+        while len(list(folder.glob("here-*"))) < config.get("mates", 1) and time.time() - begin < 60:
+            time.sleep(0.05)
+        time.sleep(0.5)
         run.report(loss=config["x"])
-    name = f"{os.getpid()}-{begin}"
-    (folder / name).write_text(f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    (folder / f"ran-{run.trial}").write_text(f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
 
 
 def untidy(config: dict[str, Any], run: Run) -> None:
@@ -168,3 +169,18 @@ def raises_until(config: dict[str, Any], run: Run) -> None:
 def always_raises(config: dict[str, Any], run: Run) -> None:
     """Raises the same, whatever the configuration."""
     raise RuntimeError("always")
+
+
+def fills(config: dict[str, Any], run: Run) -> None:
+    """Each checkpoint takes 400 kB."""
+    model = torch.nn.Linear(100_000, 1)
+    for _ in run.epochs(model=model):
+        run.report(loss=config["x"])
+
+
+def loses_its_storage(config: dict[str, Any], run: Run) -> None:
+    """Moves the run folder away, once, in epoch 2 of its second trial."""
+    for epoch in run.epochs():
+        if run.trial == "random-1" and epoch == 2 and not Path(config["away"]).exists():
+            os.rename(config["run"], config["away"])
+        run.report(loss=config["x"])
