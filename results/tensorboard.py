@@ -19,7 +19,7 @@ from results.history import Report, Trial
 from results.table import flatten
 
 FOLDER = "tensorboard"
-MOST_OPEN = 32
+MOST_OPEN = 128
 _START, _END = "_hparams_/session_start_info", "_hparams_/session_end_info"
 
 
@@ -32,12 +32,16 @@ class _File:
 
 
 class Writer:
-    """Writes `tensorboard/<trial>/events...` of a run folder. At most `MOST_OPEN` files are open; a trial taken up again gets a new one."""
+    """Writes `tensorboard/<trial>/events...` of a run folder. A trial that another session takes up again gets a new file.
+
+    At most `MOST_OPEN` files are open: with more trials at once the one that has waited longest is closed, and opened again to go on.
+    """
 
     def __init__(self, folder: Path, metric: str) -> None:
         self._folder = folder / FOLDER
         self._metric = metric
         self._open: OrderedDict[str, _File] = OrderedDict()
+        self._closed: dict[str, Path] = {}
         self._made = 0
 
     def report(self, trial: Trial, report: Report) -> None:
@@ -51,6 +55,7 @@ class Writer:
         """Write how the trial ended, and close its file. A trial that never reported gets its hyperparameters all the same."""
         self._write(trial, _session_end(trial), float(trial.notes.get("ended") or time.time()), trial.epoch)
         self._drop(trial.id)
+        self._closed.pop(trial.id, None)
 
     def finish(self) -> None:
         """Close all files."""
@@ -68,9 +73,18 @@ class Writer:
         if trial.id not in self._open:
             while len(self._open) >= MOST_OPEN:
                 self._drop(next(iter(self._open)))
-            self._open[trial.id] = self._new_file(trial)
+            self._open[trial.id] = self._again(trial.id) or self._new_file(trial)
         self._open.move_to_end(trial.id)
         return self._open[trial.id]
+
+    def _again(self, name: str) -> _File | None:
+        """The file of a trial that had to make room for others."""
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        if name not in self._closed:
+            return None
+        handle = open(self._closed[name], "ab")  # noqa: SIM115
+        return _File(RecordWriter(handle), handle)
 
     def _new_file(self, trial: Trial) -> _File:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -90,6 +104,7 @@ class Writer:
     def _drop(self, name: str) -> None:
         file = self._open.pop(name, None)
         if file is not None:
+            self._closed[name] = Path(file.handle.name)
             file.handle.close()
 
 

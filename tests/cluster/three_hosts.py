@@ -106,6 +106,12 @@ def busy(run: Path) -> dict[str, str]:
     return {nodes[name]: name for name, heard in found.items() if len(heard) >= 2}
 
 
+def test_the_readme_shows_the_lines_that_are_run_here() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    if "From one machine to three" in readme:
+        assert lines(readme) == lines((PROJECT / "docs/cluster.md").read_text())
+
+
 def test_the_documented_lines_bring_up_three_nodes(cluster: Cluster) -> None:
     """The first seven of the ten lines; the others are run by the scenes below."""
     keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/cluster.md").read_text())[:7]
