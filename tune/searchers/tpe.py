@@ -15,10 +15,11 @@ from annotated_types import Ge, Gt, Le
 from results.history import Config, History
 from search_spaces.params import Choice
 from search_spaces.space import Space
+from tune.searchers.feasible import goes_wrong
 from tune.searchers.observed import Floats, Observed, observe
 
 MOST_ATTEMPTS = 20
-"""Proposals against the constraints are asked for again this often, then drawn."""
+"""Proposals against the constraints, or amid trials that went wrong, are asked for again this often, then drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class Tpe:
         trials = _Told(space, seen)
         for _ in range(MOST_ATTEMPTS):
             config = space.from_unit(self._ask(space, trials, int(rng.integers(2**31))))
-            if space.allows(config):
+            if space.allows(config) and not goes_wrong(seen, np.asarray(space.to_unit(config))):
                 return config
-        return space.sample(rng)
+        draws = (space.sample(rng) for _ in range(MOST_ATTEMPTS))
+        return next((one for one in draws if not goes_wrong(seen, np.asarray(space.to_unit(one)))), space.sample(rng))
 
     def _ask(self, space: Space, trials: _Told, seed: int) -> list[float]:
         from hyperopt import tpe

@@ -1,0 +1,113 @@
+"""Out of memory is a result: searchers learn from it, the loop and the engine tell it from a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.history import Config, Status, Trial
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tests.sweeps import StopAt, sweep
+from tune.engine import loss as losses
+from tune.engine.loss import kernel_kills, lost
+from tune.loop import Loop
+from tune.searchers import Bohb, Tpe
+from tune.simulate import Epoch, simulate
+from tune.sweep import Budget, Searcher
+
+RAYS_WORDS = """\
+1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
+Selected to kill: (Actor(4461): job ID=01, task name=A.__init__, pid=26906, actual memory used=3.16GB, worker ID=39db)
+"""
+
+
+def too_wide(config: Config) -> bool:
+    """40 % of the space does not fit, the best of it lies right before the edge."""
+    return bool(config["width"] > 0.6)
+
+
+def curve(config: Config, seed: int) -> Iterator[Epoch]:
+    for epoch in range(1, 4):
+        if too_wide(config):
+            raise MemoryError("2 GB asked for")
+        yield {"loss": (config["width"] - 0.58) ** 2 + (config["lr"] - 0.3) ** 2 + 1 / epoch}, 1.0
+
+
+@pytest.mark.parametrize("searcher", [Tpe(), Bohb(random_fraction=0.1)], ids=["tpe", "bohb"])
+def test_less_and_less_is_proposed_of_what_does_not_fit(searcher: Searcher) -> None:
+    """The trials drawn before there is a model, against those from the 40th on."""
+    early, late = 0, 0
+    for seed in range(3):
+        said = sweep(
+            {"one": searcher},
+            space=Space({"width": Float(0.0, 1.0), "lr": Float(0.0, 1.0)}),
+            budget=Budget(trials=80, epochs=3),
+            on_oom=("skip",),
+            seed=seed,
+        )
+        trials = list(simulate(said, curve, workers=1).trials)
+        assert {trial.status for trial in trials if too_wide(trial.config)} == {Status.OOM}
+        early += sum(trial.status is Status.OOM for trial in trials[:20])
+        late += sum(trial.status is Status.OOM for trial in trials[40:])
+    assert late / 120 < 0.5 * early / 60, (early, late)
+
+
+def test_what_does_not_fit_whole_is_halved_until_it_ends() -> None:
+    said = sweep(space=Space({"width": Float(0.7, 1.0), "lr": Float(0.0, 1.0)}), budget=Budget(trials=2, epochs=3))
+    loop = simulate(said, curve, workers=1)
+    assert [(trial.status, trial.notes["accumulation"]) for trial in loop.trials] == [(Status.OOM, 64)] * 2
+
+
+def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monitor = lost(RuntimeError(RAYS_WORDS), kernel_killed=False)
+    assert (monitor.out_of_memory, monitor.memory) == (True, int(3.16 * 1024**3))
+    assert lost(None, kernel_killed=True).out_of_memory
+    assert not lost(RuntimeError("The actor died unexpectedly"), kernel_killed=False).out_of_memory
+    (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
+    monkeypatch.setattr(losses, "VMSTAT", tmp_path / "vmstat")
+    assert kernel_kills() == 3
+    monkeypatch.setattr(losses, "VMSTAT", tmp_path / "none")
+    assert kernel_kills() == 0
+
+
+def conductor(loop: Loop) -> Any:
+    from tune.engine.adapters import Conductor
+
+    return Conductor(loop, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(("on_oom", "kills"), [(("skip",), 2), (("accumulate", "skip"), 8)])
+def test_a_worker_killed_for_memory_is_spared_once_then_counts(on_oom: tuple[str, ...], kills: int) -> None:
+    """Another trial on the same machine may have taken the memory."""
+    loop = Loop(sweep(on_oom=on_oom, budget=Budget(trials=1, epochs=3), scheduler=StopAt()))
+    conduct = conductor(loop)
+    count = 0
+    while (trial := loop.next()) is not None:
+        conduct._trials["ray"] = trial
+        loop.started(trial)
+        conduct.lost("ray", RuntimeError(RAYS_WORDS))
+        count += 1
+    only = next(iter(loop.trials))
+    assert (count, only.status, only.notes["peak_memory"]) == (kills, Status.OOM, int(3.16 * 1024**3))
+    assert "killed by Ray's memory monitor" in only.reason
+
+
+def test_a_share_of_a_device_that_was_too_small_becomes_the_whole() -> None:
+    loop = Loop(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
+    trial = taken(loop)
+    loop.noted(trial, {"share": 0.25})
+    loop.out_of_memory(trial, "CUDA out of memory", {})
+    assert (trial.status, trial.notes["share"]) == (Status.WAITING, 1.0)
+    loop.out_of_memory(taken(loop), "CUDA out of memory", {})
+    assert trial.status is Status.OOM
+
+
+def taken(loop: Loop) -> Trial:
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    return trial
