@@ -127,6 +127,9 @@ class Hosts:
         with open(output, "ab") as file:
             return subprocess.Popen(self.command(name, line), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
 
+    def is_on(self, name: str) -> bool:
+        return name in self._running
+
     def cut(self, name: str) -> None:
         _run("ip", "link", "set", PREFIX + name, "down")
 

@@ -86,6 +86,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         hosts.down()
 
 
+@pytest.fixture(autouse=True)
+def _no_driver_is_left(cluster: Cluster) -> Iterator[None]:
+    """A scene that failed leaves the machines to the next one."""
+    yield
+    if cluster.hosts.is_on(HEAD):
+        cluster.hosts.run(HEAD, "pkill -KILL -f '[r]aysweep run'", check=False)
+
+
 def on_laptop(cluster: Cluster, command: str, check: bool = True) -> CompletedProcess[str]:
     """Type a command of the documentation in the project's folder on the laptop, with the addresses and the user of these hosts."""
     for old, name in scene.ADDRESSES.items():
@@ -183,8 +191,9 @@ def lost(run: Path) -> bool:
 
 def heard_on(run: Path, since: int) -> set[str]:
     """The hosts of trials that reported after the first `since` reports."""
-    nodes = scene.nodes(run)
-    return {nodes[event["trial"]] for event in reports(run)[since:]}
+    heard = reports(run)[since:]
+    nodes = scene.nodes(run)  # after the reports: a trial is on some node by then
+    return {nodes[event["trial"]] for event in heard}
 
 
 def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cluster) -> None:
