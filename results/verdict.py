@@ -129,11 +129,14 @@ def spread(finals: statistics.Array, comparison: Comparison) -> str:
 
 def tables(comparison: Comparison) -> RenderableType:
     """`raysweep compare`: the standings, the tests, and the verdict."""
-    head = Text(f"at {amount(comparison.horizon, comparison)} for each arm", style="dim")
-    parts: list[RenderableType] = [_grid(standings(comparison), comparison.labels), head]
+    head = Text(f"{comparison.metric} at {amount(comparison.horizon, comparison)} for each arm", style="dim")
+    rows = [{name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()} for row in standings(comparison)]
+    parts: list[RenderableType] = [_grid(rows, comparison.labels), head]
     tested = [pair for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison)) if pair.test]
     if tested:
         parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested], comparison.labels)]
+        corrected = f"; Holm: corrected for {plural(len(comparison.pairs), 'pair')}" if len(comparison.pairs) > 1 else ""
+        parts.append(Text(f"p: permutation test of the means over seeds{corrected}", style="dim"))
     return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
 
 
@@ -152,10 +155,10 @@ def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:
     return {
         "better": pair.better,
         "worse": pair.worse,
-        f"difference in {comparison.metric}": number(pair.difference, 3),
+        "difference": number(pair.difference, 3),
         "p": number(pair.test.p, 2),
-        "p, Holm": number(pair.p, 2),
-        "test": pair.test.kind,
+        "Holm": number(pair.p, 2),
+        "test": "paired" if pair.test.kind.startswith("paired") else "unpaired",
         "detected": "yes" if pair.detected else "no",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,29 +83,36 @@ def test_a_replay_with_one_worker_is_the_run_itself(tmp_path: Path, searcher: st
     assert outcomes(again.histories[searcher]) == outcomes(run.histories[searcher])
 
 
+LIVE = """
+trainable: tests.trainables:noisy
+metric: {name: loss, goal: minimize}
+searcher: [SEARCHER]
+scheduler: SCHEDULER
+budget: {trials: 12, epochs: 4}
+seeds: 2
+parallel: 1
+space: {x: {float: [0.0, 1.0]}}
+"""
+
+
 @pytest.mark.ray
-def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any) -> None:
-    """One worker, ASHA, and a train function whose numbers depend on the configuration alone."""
+@pytest.mark.parametrize(("searcher", "scheduler"), [("bohb", "{name: asha, grace: 1, eta: 2}"), ("tpe", "{name: median, trials: 2}")])
+def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any, searcher: str, scheduler: str) -> None:
+    """One worker, two search seeds, and a train function whose numbers depend on the training seed as well."""
     from tune.screen import Lines
     from tune.session import Options, run
 
-    text = """
-    trainable: tests.trainables:bowl
-    metric: {name: loss, goal: minimize}
-    searcher: bohb
-    scheduler: {name: asha, grace: 1, eta: 2}
-    budget: {trials: 12, epochs: 4}
-    parallel: 1
-    space: {x: {float: [0.0, 1.0]}}
-    """
-    (tmp_path / "live.yaml").write_text(textwrap.dedent(text))
+    (tmp_path / "live.yaml").write_text(LIVE.replace("SEARCHER", searcher).replace("SCHEDULER", scheduler))
     sweep = specify(str(tmp_path / "live.yaml"))
     with open(tmp_path / "lines", "w") as out:
         assert run(sweep, tmp_path / "live", Options(), Lines(out)) == 0
     live = load(tmp_path / "live")
     again = simulate(sweep, recorded(live, sweep).curve, workers=1)
-    assert len(live.histories["bohb"]) == 12
-    assert outcomes(again.histories["bohb"]) == outcomes(live.histories["bohb"])
+    for seed in range(2):
+        arm = f"{searcher}.{seed}"
+        assert len(live.histories[arm]) == 12
+        assert {str(trial.status) for trial in live.histories[arm]} == {"completed", "stopped"}
+        assert outcomes(again.histories[arm]) == outcomes(live.histories[arm])
 
 
 def test_a_recorded_configuration_answers_with_its_own_curve(record: RunFolder) -> None:
