@@ -107,6 +107,7 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
         _signals(loop, recorder.observer),
         contextlib.closing(page),
         cluster(options.machines, folder / "logs") as ray,
+        _signals(loop, recorder.observer),  # again: Ray has put its own in the place of ours
         watchdog(died, partial(_abandon, recorder.observer), INTERRUPTED),
     ):
         planned = plan(loop.sweep.resources, loop.sweep.parallel, offers(ray), options.require_gpu)

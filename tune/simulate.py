@@ -13,7 +13,7 @@ from tune.sweep import Sweep
 Epoch = tuple[Mapping[str, float], float]
 """What one epoch of a training gives: its metrics, and how many seconds it took."""
 Curve = Callable[[Config, int], Iterable[Epoch]]
-"""The training of a configuration with a training seed, epoch by epoch."""
+"""The training of a configuration with a training seed, epoch by epoch. MemoryError: the configuration does not fit."""
 
 
 def simulate(sweep: Sweep, curve: Curve, workers: int, log: Log | None = None, past: Iterable[Event] = ()) -> Loop:
@@ -59,6 +59,10 @@ class Simulation:
             epoch = next(epochs)
         except StopIteration:
             raise ValueError(f"the curve of {trial.id} ends after epoch {trial.epoch}") from None
+        except MemoryError as error:
+            self.loop.out_of_memory(trial, f"out of memory: {error}", {})
+            self._idle += 1
+            return
         heappush(self._ends, (self.now + epoch[1], next(self._order), trial, epochs, epoch))
 
     def _report(self, trial: Trial, epochs: Iterator[Epoch], epoch: Epoch) -> None:

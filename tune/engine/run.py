@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -103,9 +104,22 @@ def _init(ray: Any, machines: Machines) -> None:
         warnings.simplefilter("ignore")
         if machines.address is None:
             _ask_for_token()
-            ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
+            with _loopback():
+                ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
         else:
             join(ray, machines.address)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Have a local Ray listen on 127.0.0.1, as it does on macOS, and not on every address of this machine."""
+    from ray._private import ray_constants
+
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _ask_for_token() -> None:
@@ -126,14 +140,22 @@ def _send_logs(folder: Path | None) -> None:
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)
-            old.close()
+            with contextlib.suppress(OSError):  # a full disk
+                old.close()
     ray_worker.print_to_stdstream = _to_log  # raylets' messages, which Ray prints whatever log_to_driver says
     handler: logging.Handler = logging.NullHandler()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(folder / "ray.log", delay=True)
+        handler = QuietFile(folder / "ray.log", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("ray").addHandler(handler)
+
+
+class QuietFile(logging.FileHandler):
+    """A log file on a disk that may be full: what cannot be written is left out, without a traceback on the screen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Nothing."""
 
 
 def _to_log(data: dict[str, Any], **_: Any) -> None:
