@@ -7,6 +7,7 @@ goes away.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import time
@@ -125,6 +126,7 @@ def _asking(url: str) -> Iterator[Any]:
         raise JobsError(f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard cluster.yaml brings it here")
     if "RAY_AUTH_MODE" not in os.environ and has_token():
         _enable_token_auth()
+    logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield JobSubmissionClient(url)
     except ConnectionError as error:
