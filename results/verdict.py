@@ -164,11 +164,11 @@ def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:
 
 
 def _grid(rows: list[dict[str, str]], labels: tuple[str, ...]) -> Table:
-    """A table of what is there; names of searchers are never broken."""
+    """A table of what is there; names of searchers and intervals are never broken."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     names = [name for name in rows[0] if any(row[name] != "–" for row in rows)]
     for index, name in enumerate(names):
-        label = all(row[name] in labels for row in rows)
+        label = all(row[name] in labels or " … " in row[name] for row in rows)
         table.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=label)
     for row in rows:
         table.add_row(*(Text(clean(row[name])) for name in names))
