@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from trainables.run import Objective, StorageError
 from tune.cli import main
 from tune.engine.away import at_hand
 from tune.engine.run import Machines
-from tune.folder import FolderError, begin_anywhere, resumed_anywhere
+from tune.folder import FolderError, begin_anywhere, check_unchanged, resumed_anywhere, write_sweep
 from tune.session import Options, run
 
 
@@ -144,3 +145,12 @@ def test_what_is_no_run_is_one_line(tmp_path: Path, bucket: Bucket) -> None:
         load(f"file://{tmp_path}/store")
     with pytest.raises(FolderError, match="nothing to resume"):
         resumed_anywhere(f"file://{tmp_path}/elsewhere", "sweep", "")
+
+
+def test_a_run_goes_on_where_its_train_function_lies_elsewhere(tmp_path: Path) -> None:
+    """A job's working tree is unpacked in a folder named after its content."""
+    said = made("noisy", {"x": 0.1}, resolved={"trainable": "/tmp/package-1/steps.py:steps"})
+    write_sweep(tmp_path, said)
+    check_unchanged(tmp_path, replace(said, resolved={"trainable": "/root/sweep/steps.py:steps"}))
+    with pytest.raises(FolderError, match=r"trainable: was /tmp/package-1/steps\.py:steps, is /root/sweep/other\.py:steps"):
+        check_unchanged(tmp_path, replace(said, resolved={"trainable": "/root/sweep/other.py:steps"}))
