@@ -1,6 +1,6 @@
 """What the README says: its examples are the files that it shows, and its commands run, in the order in which they stand there.
 
-A block of commands that needs more than this machine says who runs it: "```sh run-by=tests/cluster/...".
+A block of commands that needs more says in which file its lines stand and are run: "```sh run-by=tests/test_verbs.py".
 """
 
 from __future__ import annotations

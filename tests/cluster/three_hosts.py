@@ -67,7 +67,7 @@ class Cluster:
 
 def lines(text: str) -> list[str]:
     """The commands of the section `From one machine to three`."""
-    block = re.search(r"From one machine to three.*?```\w*\n(.*?)```", text, flags=re.DOTALL)
+    block = re.search(r"From one machine to three.*?```[^\n]*\n(.*?)```", text, flags=re.DOTALL)
     assert block is not None
     return [line for line in block.group(1).splitlines() if line.strip()]
 
