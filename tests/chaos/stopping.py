@@ -13,7 +13,7 @@ import pytest
 from results.ledger import read
 from tests.command_line import Typed, numbers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 200.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
