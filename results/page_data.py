@@ -171,10 +171,11 @@ def _best(run: RunFolder, trials: list[Trial]) -> Data | None:
 
 
 def _times(run: RunFolder) -> Data:
-    """When it began, when it was heard of last, and how the last session ended (null: it did not, or it was cut off)."""
+    """When it began, when it was heard of last, and how the sweep ended (null: it has not, or its session was cut off)."""
     times = [event["time"] for event in run.events]
     sessions = [event for event in run.events if event["event"] in ("opened", "closed")]
-    ended = sessions[-1].get("reason") if sessions and sessions[-1]["event"] == "closed" else None
+    last = sessions[-1] if sessions else {"event": "opened"}
+    ended = last.get("reason") if last["event"] == "closed" and not last.get("interrupted") else None
     return {"began": times[0] if times else None, "last": times[-1] if times else None, "ended": ended}
 
 

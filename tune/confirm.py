@@ -89,7 +89,7 @@ def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple
         for trial in untested(loop):
             loop.returned(trial, "its test is missing")
         yield loop, recorder
-        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done"})
+        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done", "interrupted": loop.interrupted})
         recorder.finish(loop)
     finally:
         book.close()

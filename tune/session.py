@@ -97,7 +97,7 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
     if mistake:
         raise SessionError(mistake)
     with contextlib.suppress(Interruption):  # the next session does without it
-        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done"})
+        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done", "interrupted": loop.interrupted})
     return exit_code(loop)
 
 
