@@ -1,0 +1,33 @@
+"""The conditional example on Ray: what is inactive never reaches a train function, and what is derived or constrained does as it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results import load
+from search_spaces.reader import read
+from tune.cli import main
+
+CHANGES = ["budget.trials=6", "budget.epochs=1", "scheduler=none", "parallel=2", "resources.gpu=0", "space.train_size=200"]
+
+
+@pytest.mark.ray
+def test_a_conditional_space_trains(tmp_path: Path, ray_here: Any) -> None:
+    changes = [word for change in CHANGES for word in ("--set", change)]
+    assert main(["run", "--space", "mlp_conditional.yaml", "--storage", str(tmp_path), "--name", "small", "--json", *changes]) == 0
+    run = load(tmp_path / "small")
+    assert set(run.trials["status"]) == {"completed"}
+    configs = [trial.config for history in run.histories.values() for trial in history]
+    space = read("mlp_conditional.yaml", ["space.train_size=200"]).space
+    assert len(configs) == 12
+    for config in configs:
+        assert config in space
+        assert ("momentum" in config) == (config["optimizer"] == "sgd")
+        assert ("nesterov" in config) == (config.get("momentum", 0) >= 0.8)
+        assert ("dropout2" in config) == (config["layers"] >= 2)
+        assert config["width"] == 16 * config["units"]
+        assert config["layers"] * config["width"] <= 640
+    assert {config["optimizer"] for config in configs} == {"sgd", "adam"}
