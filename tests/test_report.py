@@ -181,10 +181,10 @@ def test_the_filters_filter(browser: Browser, written: Path) -> None:
 def test_the_table_sorts_and_a_click_marks_a_trial(browser: Browser, written: Path) -> None:
     browser.open(written)
     browser.run("sessionStorage.clear()")
-    best = "return [...document.querySelectorAll('table.trials tbody td:nth-child(3)')].map(cell => Number(cell.textContent))"
+    best = "return [...document.querySelectorAll('table.trials tbody td:nth-child(2)')].map(cell => Number(cell.textContent))"
     values = browser.run("state.hidden.clear(); state.status = state.text = ''; table(); " + best)
     assert values == sorted(values, reverse=True)
-    browser.run("document.querySelectorAll('table.trials th')[2].click()")
+    browser.run("document.querySelectorAll('table.trials th')[1].click()")
     assert browser.run(best) == sorted(browser.run(best))
     browser.run("document.querySelector('[data-plot=curves]').scrollIntoView({behavior: 'instant'})")
     browser.until("return drawn.has('curves')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -22,18 +23,26 @@ from tests.browser import Browser
 from tests.made_up import Story, write_run
 from tune.cli import main
 
+pytestmark = pytest.mark.timeout(600)
+
 CPU = ["--set", "resources.gpu=0", "--set", "space.channels=8"]
 SMALL = [*CPU, "--set", "budget.trials=3", "--set", "budget.epochs=2"]
+COMPARISON = "python run_sweep.py --space cnn.yaml --seeds 5 --set 'confirm={top: 3, seeds: 5}' --name digits"
+TABLES = "raysweep compare ray_results/digits"
+PAGE = "raysweep report ray_results/digits"
+RECORDING = "python run_sweep.py --space cnn.yaml --record 200 --name record"
+REPLAY = "raysweep simulate ray_results/record --searchers grid,random,tpe,bohb --schedulers none,median,asha --seeds 30 --workers 4"
+"""The commands of the README. They are run as they stand there, with smaller numbers behind them."""
 
 
 @contextmanager
-def watching(folder: Path, seen: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
-    """Do something once, as soon as something is seen in a run folder."""
+def watching(seen: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Do something once, as soon as something is seen."""
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            if folder.exists() and seen():
+            if seen():
                 act()
                 return
             time.sleep(0.02)
@@ -56,35 +65,44 @@ def reports(ledger: Path) -> int:
     return ledger.read_bytes().count(b'"event":"reported"') if ledger.exists() else 0
 
 
-def sweep(storage: Path, name: str, *words: str) -> int:
-    return main(["run", "--space", "cnn.yaml", "--storage", str(storage), *words, *(["--name", name] if "--resume" not in words else [])])
+def run(command: str, *words: str) -> int:
+    """A command of the README with further words, which count where they say something else."""
+    said = shlex.split(command.replace("python run_sweep.py", "raysweep run"))[1:]
+    if "--resume" in words:
+        del said[said.index("--name") : said.index("--name") + 2]
+    return main([*said, *words])
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+@pytest.fixture(scope="module", autouse=True)
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the commands are given."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        yield Path("ray_results")
 
 
 @pytest.fixture(scope="module")
 def compared(storage: Path, ray_here: Any) -> RunFolder:
     """Two searchers, two seeds, confirmed: interrupted while the best is trained again, then resumed."""
     words = ["--seeds", "2", "--set", "searcher=[random, tpe]", "--set", "confirm={top: 1, seeds: 3}", *SMALL]
-    ledger = storage / "compared" / "confirm" / "ledger.jsonl"
-    with watching(storage, lambda: reports(ledger) > 0, interrupt):
-        assert sweep(storage, "compared", *words) == 4
-    searched = (storage / "compared" / "trials.csv").read_text()
-    assert sweep(storage, "compared", *words, "--resume", "compared") == 0
-    assert (storage / "compared" / "trials.csv").read_text() == searched
-    return load(storage / "compared")
+    ledger = storage / "digits" / "confirm" / "ledger.jsonl"
+    with watching(lambda: reports(ledger) > 0, interrupt):
+        assert run(COMPARISON, *words) == 4
+    searched = (storage / "digits" / "trials.csv").read_text()
+    assert run(COMPARISON, *words, "--resume", "digits") == 0
+    assert (storage / "digits" / "trials.csv").read_text() == searched
+    return load(storage / "digits")
 
 
 @pytest.fixture(scope="module")
 def record(storage: Path, ray_here: Any) -> RunFolder:
     """Twelve curves, interrupted in the middle and resumed."""
     words = ["--record", "12", "--set", "budget.epochs=2", *CPU]
-    with watching(storage, lambda: reports(storage / "record" / "ledger.jsonl") > 8, interrupt):
-        assert sweep(storage, "record", *words) == 4
-    assert sweep(storage, "record", *words, "--resume", "record") == 0
+    with watching(lambda: reports(storage / "record" / "ledger.jsonl") > 8, interrupt):
+        assert run(RECORDING, *words) == 4
+    assert '"ended":null' in (storage / "record" / "report.html").read_text()
+    assert run(RECORDING, *words, "--resume", "record") == 0
+    assert '"ended":"done"' in (storage / "record" / "report.html").read_text()
     return load(storage / "record")
 
 
@@ -124,14 +142,14 @@ def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunFolder) -> N
 
 @pytest.mark.ray
 def test_compare_prints_the_tables_and_what_the_finalists_gave(compared: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(compared.path)]) == 0
+    assert run(TABLES) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("searcher seeds ")
     assert "for each arm" in text
     assert "with 2 seeds no difference at all could be shown" in text
     assert f"· {compared.best.trial.id}: val_accuracy " in text
     assert "on the test split over 3 fresh seeds (range " in text
-    assert main(["compare", "--by", "seconds", str(compared.path)]) == 0
+    assert run(TABLES, "--by", "seconds") == 0
     assert "of training for each arm" in capsys.readouterr().out
 
 
@@ -139,7 +157,7 @@ def test_compare_prints_the_tables_and_what_the_finalists_gave(compared: RunFold
 def test_several_runs_are_compared_by_name(compared: RunFolder, record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(compared.path), str(record.path)]) == 0
     text = capsys.readouterr().out
-    assert "compared: tpe" in text
+    assert "digits: tpe" in text
     assert "record: random" in text
 
 
@@ -155,13 +173,15 @@ def test_a_recording_is_whole_after_an_interruption(record: RunFolder) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--searchers", "random,tpe", "--schedulers", "none,asha", "--seeds", "3", "--workers", "2", "--epochs", "20"]
-    assert main(["simulate", str(record.path), *words, "--processes", "1"]) == 0
+    words = ["--seeds", "2", "--epochs", "12", "--processes", "1"]
+    assert run(REPLAY, *words) == 0
     text = capsys.readouterr().out
-    assert all(f"{searcher} + {scheduler}" in text for searcher in ("random", "tpe") for scheduler in ("none", "asha"))
-    assert "at 20 epochs for each arm" in text
+    assert all(
+        f"{searcher} + {scheduler}" in text for searcher in ("grid", "random", "tpe", "bohb") for scheduler in ("none", "median", "asha")
+    )
+    assert "at 12 epochs for each arm" in text
     assert "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0." in text
-    assert main(["simulate", str(record.path), *words, "--processes", "1", "--nearest"]) == 0
+    assert run(REPLAY, *words, "--nearest") == 0
     text = capsys.readouterr().out
     assert "the nearest recorded configuration answers" in text
     assert text.endswith(f"report  {record.path / 'report.html'}\n")
@@ -171,7 +191,9 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, cap
 @pytest.mark.ray
 def test_report_writes_the_page_and_says_where(compared: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert '"live":false' in (compared.path / "report.html").read_text()
-    assert main(["report", str(compared.path), "--out", str(tmp_path / "page.html")]) == 0
+    assert run(PAGE) == 0
+    assert capsys.readouterr().out == "ray_results/digits/report.html\n"
+    assert run(PAGE, "--out", str(tmp_path / "page.html")) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
     assert "mean, test split" not in (tmp_path / "page.html").read_text().split('id="data">')[0]
     assert '"split":"test"' in (tmp_path / "page.html").read_text()
@@ -207,7 +229,7 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
     (tmp_path / "live.yaml").write_text(LIVE)
     page, copy = tmp_path / "live" / "report.html", tmp_path / "copy.html"
     monkeypatch.setattr("results.report.SECONDS", 0.5)
-    with watching(tmp_path, page.exists, lambda: copy.write_bytes(page.read_bytes())):
+    with watching(page.exists, lambda: copy.write_bytes(page.read_bytes())):
         assert main(["run", "--space", str(tmp_path / "live.yaml"), "--storage", str(tmp_path), "--name", "live"]) == 0
     browser.open(copy)
     assert browser.run("return document.querySelector('.pill').textContent") == "running"

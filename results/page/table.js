@@ -3,8 +3,8 @@
 const PAGE = 60;
 const COLUMNS = [
   { key: "id", title: "trial", left: true, get: (i) => T.id[i] },
-  { key: "status", title: "status", left: true, get: (i) => T.status[i] },
   { key: "best", title: `best ${D.metric}`, get: (i) => T.best[i] },
+  { key: "status", title: "status", left: true, get: (i) => T.status[i] },
   { key: "bestEpoch", title: "at", get: (i) => T.bestEpoch[i] },
   { key: "epochs", title: "epochs", get: (i) => T.epochs[i] },
   { key: "seconds", title: "time", get: (i) => T.seconds[i], show: duration },
@@ -13,7 +13,7 @@ const COLUMNS = [
 ];
 
 function sorted(some) {
-  const column = COLUMNS.find((one) => one.key === state.sort) ?? COLUMNS[2], sign = state.up ? 1 : -1;
+  const column = COLUMNS.find((one) => one.key === state.sort) ?? COLUMNS[1], sign = state.up ? 1 : -1;
   return some.sort((a, b) => {
     const [x, y] = [column.get(a), column.get(b)];
     if (x === null || y === null) return (x === null) - (y === null);
