@@ -1,8 +1,8 @@
 """The default: a Gaussian process over where trials stand, asked for the candidate that improves most, and a fair draw now and then.
 
 What it does and why is measured in `benchmarks/search.md`. Every trial is one observation, however early it was stopped
-(`standing.py`). Those still running count as if they came out as expected. No proposal lies closer to an earlier one than half the
-spacing of a grid of as many points: configurations beside the best one train alike and tell nothing new.
+(`standing.py`). Those still running count as if they came out as expected. A proposal keeps the spacing of a grid of as many points
+from all earlier ones, where one of the best candidates does: configurations beside the best one train alike and tell nothing new.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEEN, FITTED = 160, 128
 """How many trials the process looks at, and how many decide its scales."""
 CANDIDATES, CLOSER, CHOSEN = 800, 128, 48
 """How many points are drawn; how many of them, by their means, are looked at closely; how many of these may be proposed."""
-APART = 0.5
+APART = 1.0
 """How close a proposal may be to an earlier one, as a part of the spacing of a grid of as many points."""
 REFIT = 1.25
 """The scales are chosen anew when a rung has grown by this factor."""
