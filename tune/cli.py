@@ -22,6 +22,7 @@ USER_ERRORS = (
     "results.ledger:LedgerHeld",
     "tune.folder:FolderError",
     "tune.session:SessionError",
+    "tune.trackers:TrackerError",
     "tune.engine.plan:PlanError",
     "tune.engine.join:ClusterError",
     "tune.preflight:PreflightError",

@@ -13,6 +13,7 @@ from results.segments import StoredLedger
 from results.table import write_tables
 from results.tensorboard import Writer
 from results.working_copy import Pusher, shown
+from tune import trackers
 from tune.files import Checkpoints, write_error
 from tune.interruption import Interruption
 from tune.loop import Loop
@@ -34,6 +35,8 @@ class Recorder:
         self._boards = Writer(folder, sweep.metric.name)
         self._checkpoints = Checkpoints(folder, sweep.keep)
         self._pusher = Pusher(folder)
+        trackers.check(sweep.track)
+        self._trackers = trackers.Trackers(sweep.track, folder, observer.say)
         self._written = time.monotonic()
         with self._writing():
             self._pusher.push()
@@ -52,6 +55,7 @@ class Recorder:
         if "trial" in event:
             with self._writing():
                 self._keep(event, loop.trial(event["trial"]))
+            self._trackers.applied(event, loop.trial(event["trial"]))
         if event["event"] == "ended":
             self._checkpoints.collect(loop)
         self.observer.event(event, loop)
@@ -74,6 +78,7 @@ class Recorder:
 
     def finish(self, loop: Loop) -> None:
         """Complete the files; the observer goes on to another loop."""
+        self._trackers.finish()
         try:
             self._boards.finish()
             self.tables(loop)
