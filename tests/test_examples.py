@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tune.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [*sorted((ROOT / "search_spaces").glob("*.yaml")), *sorted((ROOT / "examples").glob("*/sweep.yaml"))]
+FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
 CHANGES = ["budget.trials=2", "budget.epochs=2", "budget.total_epochs=null", "scheduler=none", "parallel=1", "resources.gpu=0"]
 WEIGHTS = "imagenet" if bundled() else "none"
 EXTRA = {"transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"], "text": ["space.train_size=240"]}
@@ -24,12 +26,14 @@ EXTRA = {"transfer": ["space.image_size=32", "space.train_size=60", f"space.weig
 
 
 def name(path: Path) -> str:
-    return path.parent.name if path.stem == "sweep" else path.stem
+    return path.parent.name if path.parent.parent.name == "examples" else path.stem
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    if name(path) == "lightning":
+        pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
     changes = [word for change in CHANGES + EXTRA.get(name(path), []) for word in ("--set", change)]
     assert main(["run", "--space", str(path), "--storage", str(tmp_path), "--name", "small", "--json", *changes]) == 0
     summary = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
@@ -58,3 +62,39 @@ def test_the_quickstart_is_at_most_30_lines_and_runs_by_hand() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 5
     assert float(lines[-1].split()[3]) > 0.85
+
+
+def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
+    """Dotted options reach their places; a second call goes on from its checkpoint; what it saved loads without any pickled object."""
+    import torch
+
+    code = ROOT / "examples" / "pytorch_template" / "train.py"
+    command = [sys.executable, str(code), "--optimizer.args.lr", "0.01", "--arch.args.width", "20"]
+    for epochs, expected in (("2", [1, 2]), ("3", [3])):
+        environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": epochs}
+        done = subprocess.run(command, cwd=code.parent, env=environment, capture_output=True, text=True, check=True)
+        assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == expected
+    content = torch.load(tmp_path / "model_best.pth", weights_only=True)
+    assert content["state_dict"]["hidden.weight"].shape == (20, 64)
+    assert content["optimizer"]["param_groups"][0]["lr"] == 0.01
+
+
+def test_a_lightning_module_goes_on_where_it_was(tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
+    code = (
+        "import sys, torch; from pathlib import Path; from train import train; from trainables.run import LocalRun\n"
+        "torch.manual_seed(0); torch.set_num_threads(1)\n"
+        "for folder, epochs in (('whole', 4), ('parts', 2), ('parts', 4)):\n"
+        "    torch.manual_seed(0)\n"
+        "    run = LocalRun(epochs, folder=Path(sys.argv[1], folder), quiet=True)\n"
+        "    train({'width': 32, 'lr': 0.01, 'batch_size': 64}, run)\n"
+        "    print([message['metrics']['val_accuracy'] for message in run.reports])"
+    )
+    folder = ROOT / "examples" / "lightning"
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    whole, parts, again = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+    assert len(whole) == 4
+    assert whole[:2] == parts
+    assert again[:3] == whole[:3]
+    assert len(again) == 4

@@ -6,6 +6,7 @@ range stays in that file, which the train script reads: the constant `config` na
 
 from __future__ import annotations
 
+from pathlib import Path as FilePath
 from typing import Any
 
 from search_spaces.convert.draft import Draft
@@ -23,7 +24,7 @@ def read(draft: Draft) -> None:
     """Take the ranges, the monitored metric and the epochs."""
     data = draft.source.data
     draft.put(("trainable",), "train.py", ())
-    draft.put(("space", "config"), draft.source.name, ())
+    draft.put(("space", "config"), str(FilePath(draft.source.name).resolve()), ())  # the script runs in its own folder
     _ranges(draft, (), data)
     if len(draft.data["space"]) == 1:
         raise draft.error((), 'no value is a range; write one as {"float": [1e-4, 1e-1], "log": true}')
