@@ -18,7 +18,7 @@ from results.history import Config, History
 from search_spaces.params import has_prior
 from search_spaces.space import Space
 from tune.searchers.encoded import Encoding, encoding
-from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, one_thread, process
+from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, nearest, one_thread, process
 from tune.searchers.observed import WRONG, Floats, Ints, units
 from tune.searchers.standing import Standing, compared, standing
 
@@ -129,19 +129,14 @@ def _candidates(space: Space, rng: np.random.Generator) -> Floats:
 
 def _first_apart(space: Space, candidates: Floats, known: Floats, encoded: Encoding) -> Config | None:
     """The first candidate that the constraints allow and that is far enough from all earlier trials; else the first that is new."""
-    gap = APART * len(known) ** (-1.0 / len(space))
-    earlier = encoded(known)
-    spare: Config | None = None
-    for candidate in candidates:
-        config = space.from_unit(candidate)
-        if not space.allows(config):
-            continue
-        near = np.square(earlier - encoded(space.to_unit(config)[None])).sum(axis=1).min()
-        if near > gap * gap:
-            return config
-        if spare is None and near > 0:
-            spare = config
-    return spare
+    earlier, gap = encoded(known), APART * len(known) ** (-1.0 / len(space))
+    far = nearest(encoded(candidates), earlier) > gap * gap
+    for least, some in ((gap * gap, candidates[far]), (0.0, candidates)):
+        for candidate in some:
+            config = space.from_unit(candidate)
+            if space.allows(config) and np.square(earlier - encoded(space.to_unit(config)[None])).sum(axis=1).min() > least:
+                return config
+    return None
 
 
 def _rounded(count: int) -> int:
