@@ -1,7 +1,11 @@
-"""Ctrl-C and SIGTERM on a real sweep in a process of its own: it ends resumable, says how to go on, and goes on to the same numbers."""
+"""Ctrl-C, SIGTERM and storage that goes away under a real sweep in a process of its own: it ends resumable, says how to go on, and does.
+
+`make chaos` runs it: pytest does not find it by its name.
+"""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,3 +63,22 @@ def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) 
         text = driver.communicate(timeout=PATIENCE)[0]
         assert driver.returncode == 0, (name, text)
     assert numbers(typed.folder()) == numbers(typed.folder("whole"))
+
+
+def test_storage_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """The train function moves the run's folder away itself, in the second epoch of the second trial."""
+    typed, folder, away = Typed(tmp_path), tmp_path / "runs" / "first", tmp_path / "away"
+    typed.write("tests.trainables:loses_its_storage", trials=3, epochs=3, more=f"  run: {folder}\n  away: {away}\n")
+    driver = start(typed, "--name", "first")
+    said = driver.communicate(timeout=PATIENCE)[0]
+    assert driver.returncode == 4, said
+    assert f"interrupted: {folder} cannot be written" in said
+    assert "--resume first" in said.strip().splitlines()[-1]
+    kept = read(away)
+    shutil.rmtree(folder, ignore_errors=True)
+    away.rename(folder)
+    driver = start(typed, "--resume", "first")
+    said = driver.communicate(timeout=PATIENCE)[0]
+    assert driver.returncode == 0, said
+    assert read(folder)[: len(kept)] == kept
+    assert [trial.epoch for history in typed.folder().histories.values() for trial in history] == [3, 3, 3]

@@ -82,7 +82,8 @@ def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
     try:
         yield ray
     except Interruption:
-        end_processes()
+        if started:
+            end_processes()
         raise
     finally:
         if started:
