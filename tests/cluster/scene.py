@@ -145,6 +145,13 @@ def ended(run: Path) -> set[str]:
     return {event["trial"] for event in events(run) if event["event"] == "ended"}
 
 
+def bring_dashboard(hosts: Hosts) -> None:
+    """Have the head's dashboard on the laptop, as `ray dashboard cluster.yaml` does; nothing where it is there."""
+    there = "exec 3<>/dev/tcp/127.0.0.1/8265"
+    forward = f"ssh -f -N -L 8265:127.0.0.1:8265 root@{hosts.address(HEAD)} > /dev/null 2>&1"
+    hosts.run(LAPTOP, f"bash -c '{there}' 2> /dev/null || {forward}")
+
+
 def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -238,7 +238,7 @@ def stored_reports(bucket: Bucket) -> list[Event]:
 def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
     """From the laptop, whose lid is closed in between."""
     hosts, at = cluster.hosts, "http://127.0.0.1:8265"
-    hosts.run(LAPTOP, f"ssh -f -N -L 8265:127.0.0.1:8265 root@{hosts.address(HEAD)} > /dev/null 2>&1")  # as ray dashboard does
+    scene.bring_dashboard(hosts)
     put(hosts, LAPTOP, "sweep/steps.yaml", SWEEP)
     put(hosts, LAPTOP, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text())
     submit = f"cd ~/sweep && raysweep run --space steps.yaml --storage /shared/runs --submit {at}"
@@ -256,7 +256,10 @@ def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
 def test_a_job_is_stopped_and_exit_codes_come_through(cluster: Cluster) -> None:
     hosts, at = cluster.hosts, "http://127.0.0.1:8265"
     submit = f"cd ~/sweep && raysweep run --space steps.yaml --storage /shared/runs --submit {at}"
-    wrong = hosts.run(LAPTOP, f"{submit} --name job", check=False, seconds=SWEEP_SECONDS)
+    scene.bring_dashboard(hosts)
+    put(hosts, LAPTOP, "sweep/steps.yaml", SWEEP)
+    put(hosts, LAPTOP, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text())
+    wrong = hosts.run(LAPTOP, f"{submit} --name calm", check=False, seconds=SWEEP_SECONDS)
     assert wrong.returncode == 2
     assert "exists already" in wrong.stdout
     following = hosts.start(LAPTOP, f"{submit} --name stop", cluster.shared / "stop.log")
@@ -272,10 +275,10 @@ def test_a_job_is_stopped_and_exit_codes_come_through(cluster: Cluster) -> None:
 def test_a_wrong_and_a_missing_token_are_refused(cluster: Cluster) -> None:
     address = f"--address {cluster.hosts.address(HEAD)}:6379"
     run = f"cd ~/raysweep && raysweep run --space mlp.yaml --storage /shared/runs --name refused {address}"
-    wrong = cluster.hosts.run(WORKERS[0], f"RAY_AUTH_TOKEN={'0' * 64} {run}", check=False)
+    wrong = cluster.hosts.run(WORKERS[0], f"export RAY_AUTH_TOKEN={'0' * 64}; {run}", check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.strip().splitlines()[-1].endswith("refuses the token: copy ~/.ray/auth_token from its head")
-    none = cluster.hosts.run(WORKERS[0], f"unset RAY_AUTH_MODE; RAY_AUTH_TOKEN_PATH=/nowhere {run}", check=False)
+    none = cluster.hosts.run(WORKERS[0], f"unset RAY_AUTH_MODE; export RAY_AUTH_TOKEN_PATH=/nowhere; {run}", check=False)
     assert none.returncode == 2
     assert none.stderr.strip().splitlines()[-1].endswith("there is none here: copy ~/.ray/auth_token from its head")
     assert not cluster.run("refused").exists()
