@@ -71,3 +71,12 @@ def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str)
 def test_the_line_says_how_trials_share_a_device() -> None:
     line = plan(Resources(gpu=0.25), None, [{"CPU": 16.0, "GPU": 1.0}]).lines[0]
     assert line == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"
+
+
+def test_auto_is_a_whole_gpu_and_without_one_the_cpu() -> None:
+    planned = plan(Resources(auto_gpu=True), None, [{"CPU": 4.0, "GPU": 2.0}])
+    assert (planned.parallel, planned.resources.gpu) == (2, 1.0)
+    assert any("gpu: auto gives each trial a whole GPU" in line for line in planned.lines)
+    assert plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}]).resources.gpu == 0.0
+    with pytest.raises(PlanError):
+        plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}], require_gpu=True)

@@ -29,6 +29,9 @@ def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], requ
     """The plan for a cluster of `nodes`. Without any GPU the trials run on the CPU, and a line says so. PlanError where nothing fits."""
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     lines = []
+    if resources.auto_gpu:
+        resources = replace(resources, gpu=1.0)
+        lines += ["gpu: auto gives each trial a whole GPU; `gpu: 0.5` lets two share one"] if gpus else []
     if resources.gpu and not gpus:
         if require_gpu:
             raise PlanError(f"a GPU is required, each trial asks for {resources.gpu:g}, and the machine has none")
