@@ -129,9 +129,11 @@ class _Builder:
     def _reachable(self, built: Space) -> Space:
         """The space itself; an error where the constraints leave (almost) nothing."""
         try:
-            built.sample(np.random.default_rng(0))
+            built.sample(np.random.default_rng(0), patience=1)
         except EmptySpace as error:
-            raise self._document.error(("constraints",), f"constraints: {error}") from None
+            never = [i for i, share in enumerate(built.holding(np.random.default_rng(0))) if share == 0]
+            hint = f"; '{self._constraints[never[0]]}' held in none of 1,000" if never else ""
+            raise self._document.error(("constraints", *never[:1]), f"constraints: {error}{hint}") from None
         return built
 
 

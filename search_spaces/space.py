@@ -25,6 +25,9 @@ Test = Callable[[Flat], bool]
 Units = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_DRAWS = 10_000
+"""A file of which so many draws all break the constraints is refused."""
+PATIENCE = 10
+"""How many times as many are drawn later, so that a space that was read has a configuration whenever one is asked for."""
 
 
 class EmptySpace(ValueError):
@@ -54,9 +57,9 @@ class Space:
         """The number of dimensions of the unit cube."""
         return len(self.params)
 
-    def sample(self, rng: np.random.Generator, prior: bool = True) -> Config:
+    def sample(self, rng: np.random.Generator, prior: bool = True, patience: int = PATIENCE) -> Config:
         """A configuration that satisfies the constraints, drawn from the prior (or fairly); EmptySpace where none is found."""
-        for _ in range(MOST_DRAWS):
+        for _ in range(MOST_DRAWS * patience):
             config = self.from_unit(self.draw(rng, prior))
             if self.allows(config):
                 return config
@@ -72,6 +75,11 @@ class Space:
     def passing(self, rng: np.random.Generator, draws: int = 1000) -> float:
         """The share of draws that satisfy the constraints, in [0, 1]."""
         return sum(self.allows(self.from_unit(self.draw(rng))) for _ in range(draws)) / draws
+
+    def holding(self, rng: np.random.Generator, draws: int = 1000) -> list[float]:
+        """The share of draws that satisfy each constraint, whatever the others say."""
+        flat = [flatten(self.from_unit(self.draw(rng))) for _ in range(draws)]
+        return [sum(constraint(one) for one in flat) / draws for constraint in self.constraints]
 
     def from_unit(self, u: Iterable[float]) -> Config:
         """The configuration at a point of the unit cube, shape (len(self),). Coordinates of inactive parameters are ignored."""

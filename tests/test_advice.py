@@ -56,6 +56,9 @@ def test_a_grid_larger_than_the_budget() -> None:
     gridded = sweep({"grid": SEARCHERS["grid"]()}, budget=Budget(27, 9))
     assert advise(gridded, 240) == ["the grid has 240 cells and the budget 27 trials, so 27 of them will run, drawn by the seed"]
     assert advise(gridded, 27) == []
+    assert advise(gridded, 0) == [
+        "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
+    ]
     assert advise(sweep(budget=Budget(27, 9)), 240) == []
 
 

@@ -213,7 +213,7 @@ MISTAKES = [
     (
         "space:",
         'constraints: ["lr < 1e-9"]\nspace:',
-        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints",
+        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; 'lr < 1e-9' held in none of 1,000",
     ),
     ("space:", "space: [", "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<scalar>'"),
     ("seed: 0", "seed: 0\n\tx: 1", "s.yaml:9: not valid YAML: "),

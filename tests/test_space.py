@@ -143,7 +143,13 @@ def test_a_derived_value_without_a_value_rules_the_configuration_out() -> None:
 def test_a_space_in_which_nothing_is_allowed_says_so() -> None:
     space = Space({"a": Int(1, 4)}, constraints=(Constraint(Expression("a > 4")),))
     with pytest.raises(EmptySpace, match="fewer than 1 in 10,000 configurations"):
-        space.sample(np.random.default_rng(0))
+        space.sample(np.random.default_rng(0), patience=1)
+
+
+def test_a_space_that_was_read_has_a_configuration_whenever_one_is_asked_for() -> None:
+    """One draw in 10,000 passes; a file like that is let through, and must not fail in the middle of a sweep."""
+    space = Space({"a": Int(1, 100), "b": Int(1, 100)}, constraints=(Constraint(Expression("a == 7 and b == 9")),))
+    assert [space.sample(np.random.default_rng(seed)) for seed in range(3)] == [{"a": 7, "b": 9}] * 3
 
 
 def test_a_prior_is_drawn_from_unless_told_otherwise() -> None:

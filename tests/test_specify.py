@@ -230,6 +230,16 @@ def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in "".join(tables).splitlines())
 
 
+def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
+    none = specify("cnn.yaml", ["space={data: digits}"])
+    assert "# the first configurations of grid\n# all alike, for the space has no parameter" in preview(none).plain
+    assert preview(none).plain.endswith("# the grid has 1 cell")
+    empty = preview(specify("cnn.yaml", ["constraints=[channels == 16]"])).plain
+    assert "# the first configurations of grid\n# none\n" in empty
+    assert "# the grid has 0 cells" in empty
+    assert preview(specify("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 3
+
+
 def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
     rare = specify("cnn.yaml", ["constraints=[lr < 2e-4 and channels == 8 and batch_size == 32]"])
     assert re.search(r"# 1 in \d+ draws satisfy the constraints", preview(rare).plain)

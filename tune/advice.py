@@ -45,6 +45,8 @@ def _is_number(value: object) -> bool:
 
 def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
     trials = sweep.budget.trials
+    if "grid" in sweep.searchers and cells == 0:
+        yield "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
     if "grid" in sweep.searchers and trials is not None and cells > trials:
         yield f"the grid has {cells:,} cells and the budget {trials:,} trials, so {trials:,} of them will run, drawn by the seed"
 

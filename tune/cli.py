@@ -16,6 +16,7 @@ MOST_LISTED = 30
 
 USER_ERRORS = (
     "search_spaces.document:SpecificationError",
+    "search_spaces.space:EmptySpace",
     "trainables.resolve:TrainableError",
     "results.folder:RunError",
     "results.ledger:LedgerError",

@@ -31,7 +31,8 @@ def preview(sweep: Sweep) -> Text:
 
     shape, count = cells(sweep)
     parts = [write(dict(sweep.resolved)).rstrip()]
-    parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}" for arm in sweep.arms()]
+    arms = sweep.arms()[: len(sweep.searchers)]
+    parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}" for arm in arms]
     facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     return Text("\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]))
@@ -56,7 +57,7 @@ def cells(sweep: Sweep) -> tuple[str, int]:
     product = math.prod(sizes)
     shape = " x ".join(str(size) for size in sizes)
     if not (sweep.space.conditions or sweep.space.constraints or sweep.space.derived):
-        return f"{product:,} cells ({shape})", product
+        return (f"{product:,} cells ({shape})" if sizes else "1 cell"), product
     if product > MOST_CELLS // 10:
         return f"at most {product:,} cells ({shape})", product
     count = sum(1 for _ in sweep.space.grid(points))
@@ -82,8 +83,12 @@ def _table(configs: list[Config], space: Space) -> str:
 
     As many columns as a terminal shows.
     """
+    if not configs:
+        return "# none"
     flat = [flatten(config) for config in configs]
     rows = [[name, *(_shown(one.get(name)) for one in flat)] for name in space.decided if any(name in one for one in flat)]
+    if not rows:
+        return "# all alike, for the space has no parameter"
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     while len(widths) > 2 and sum(widths) - 2 > WIDTH:
         widths.pop()
