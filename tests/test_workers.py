@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from results import load
 from tune.cli import main
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif("RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples"),
+]
 
 
 def test_a_sweep_whose_trials_are_trained_by_two_processes(tmp_path: Path, ray_here: Any) -> None:
