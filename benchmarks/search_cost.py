@@ -89,11 +89,10 @@ def loss(config: Config) -> float:
 
 
 def _hyperopt(size: int) -> Callable[[], Any]:
-    search, names = hyperopt_search(SPACE, 0), iter(range(10**6))
-    rng = np.random.default_rng(0)
+    search, names = hyperopt_search(SPACE, 0, size), iter(range(10**6))
     for _ in range(size):
-        config = SPACE.sample(rng)
-        search.add_evaluated_point(config, loss(config))
+        name = str(next(names))
+        search.on_trial_complete(name, {"loss": loss(search.suggest(name)), "training_iteration": 1})
     return lambda: search.suggest(str(next(names)))
 
 

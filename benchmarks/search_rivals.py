@@ -71,12 +71,13 @@ class RayAsha:
             self.search.on_trial_complete(job.key, self.last[job.key])
 
 
-def hyperopt_search(space: Space, seed: int) -> Any:
+def hyperopt_search(space: Space, seed: int, initial: int = 20) -> Any:
+    """Ray's HyperOptSearch over the unit cube; `initial` random points first, by default its own 20."""
     from hyperopt import hp
     from ray.tune.search.hyperopt import HyperOptSearch
 
     cube = {f"u{i}": hp.uniform(f"u{i}", 0.0, 1.0) for i in range(len(space))}
-    return HyperOptSearch(cube, metric="loss", mode="min", random_state_seed=seed)
+    return HyperOptSearch(cube, metric="loss", mode="min", random_state_seed=seed, n_initial_points=initial)
 
 
 @dataclass

@@ -122,9 +122,12 @@ def _standard(values: Floats) -> Floats:
 
 
 def _candidates(space: Space, rng: np.random.Generator) -> Floats:
-    if any(has_prior(param) for param in space.params.values()):
-        return np.array([space.draw(rng) for _ in range(CANDIDATES)])
-    return rng.random((CANDIDATES, len(space)))
+    """Points of the unit cube, (CANDIDATES, dimensions), drawn as a sweep's first trials are."""
+    points = rng.random((CANDIDATES, len(space)))
+    for i, param in enumerate(space.params.values()):
+        if has_prior(param):
+            points[:, i] = [param.draw(value) for value in points[:, i].tolist()]
+    return points
 
 
 def _first_apart(space: Space, candidates: Floats, known: Floats, encoded: Encoding) -> Config | None:
