@@ -29,7 +29,7 @@ def _band(comparison: Comparison, label: str) -> Data:
     rows = np.array([arm.at(at) for arm in arms])
     seen = np.isfinite(rows).all(axis=0)
     rows = np.minimum(rows[:, seen], comparison.ceiling)
-    low, high = interval(rows) if rows.size else (rows, rows)
+    low, high = interval(rows) if rows.size else (rows[0], rows[0])
     if comparison.maximize:
         rows, low, high = -rows, -high, -low
     band = {"spent": at[seen], "mean": rows.mean(axis=0), "low": low, "high": high}
