@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +26,9 @@ from tune.searchers import Auto, Random
 from tune.searchers.encoded import encoding
 from tune.searchers.gaussian import Scales, expected_improvement, fit, process
 from tune.searchers.standing import standing
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def told(curves: list[list[float]], levels: tuple[int, ...] = (1, 2, 3)) -> History:
@@ -162,6 +169,15 @@ def test_without_a_quorum_nobody_goes_on() -> None:
 
 def test_no_problem_is_both_for_developing_and_for_judging() -> None:
     assert not set(DEVELOP) & set(JUDGE)
+
+
+def test_without_the_data_the_benchmark_says_what_it_wants(tmp_path: Path) -> None:
+    for options in ([], ["--data", str(tmp_path)]):
+        environment = {name: value for name, value in os.environ.items() if name != "RAYSWEEP_BENCH"}
+        command = [sys.executable, str(ROOT / "benchmarks/search.py"), "--quick", *options]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
 
 
 def bowl() -> Problem:
