@@ -27,7 +27,6 @@ from tune.searchers.encoded import encoding
 from tune.searchers.gaussian import Scales, expected_improvement, fit, process
 from tune.searchers.standing import standing
 
-
 ROOT = Path(__file__).parents[1]
 
 
