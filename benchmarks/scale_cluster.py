@@ -112,7 +112,7 @@ def on_ray(trials: int) -> None:
         run(sweep(trials), Path(folder) / "run", Options(), Silent())
         times = [event["time"] for event in read(Path(folder) / "run") if event["event"] == "reported"]
     seconds = times[-1] - times[0]
-    print(f"{trials:,} trials on Ray: {seconds:.1f} s, {trials / seconds:.0f} trials/s; {1000 * seconds / len(times):.1f} ms a report")
+    print(f"{len(times):,} reports on Ray: {seconds:.1f} s, {1000 * seconds / len(times):.1f} ms each")
     print(f"driver: {memory() / 1e6:.0f} MB")
 
 
