@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables import guards
 from trainables.run import Run
 
 
@@ -44,6 +45,20 @@ def devices(config: dict[str, Any], run: Run) -> None:
         time.sleep(0.5)
         run.report(loss=config["x"])
     (folder / f"ran-{run.trial}").write_text(f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+
+
+def hungry(config: dict[str, Any], run: Run) -> None:
+    """Says that it holds `need` of a device's 80 GB. In its second epoch it waits for `mates` trials to be there at once."""
+    guards.gpu_memory = lambda: (int(config["need"] * 80e9), int(80e9))
+    folder = Path(config["folder"])
+    for epoch in run.epochs():
+        began = time.time()
+        if epoch == 2:
+            (folder / f"here-{run.trial}").touch()
+        while epoch == 2 and len(list(folder.glob("here-*"))) < config["mates"] and time.time() - began < 60:
+            time.sleep(0.05)
+        run.report(loss=config["x"], at_once=len(list(folder.glob("here-*"))) - len(list(folder.glob("ran-*"))))
+    (folder / f"ran-{run.trial}").touch()
 
 
 def untidy(config: dict[str, Any], run: Run) -> None:
@@ -185,4 +200,14 @@ def loses_its_storage(config: dict[str, Any], run: Run) -> None:
         if run.trial == "random-1" and epoch == 2 and not once.exists():
             once.touch()
             os.rename(config["run"], config["away"])
+        run.report(loss=config["x"])
+
+
+def eats_memory(config: dict[str, Any], run: Run) -> None:
+    """Takes 1 GiB in the control group `group`, where `x` is high."""
+    held = []
+    for _ in run.epochs():
+        if config["x"] > 0.5:
+            (Path(config["group"]) / "cgroup.procs").write_text(str(os.getpid()))
+            held += [b"x" * 2**20 for _ in range(1024)]
         run.report(loss=config["x"])
