@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from search_spaces.document import Document, Path, nearest
+from search_spaces.document import Document, Path, SpecificationError, nearest
 from search_spaces.entries import ExprSpec, ParamSpec, Scalar, When
 from search_spaces.expression import Condition, Constraint, Derived, Expression, ExpressionError, Flat, alike
 from search_spaces.meaning import TRUTH, Kinds, check, check_value, kind, kinds
-from search_spaces.params import Param
+from search_spaces.params import Choice, Ordinal, Param
 from search_spaces.space import EmptySpace, Space
 from search_spaces.spec import SweepSpec
 
@@ -87,7 +87,14 @@ class _Builder:
         for name in names:
             if name not in known:
                 label = ".".join(str(part) for part in path)
-                raise self._document.error(path, f"{label}: unknown name '{name}'{where}{nearest(name, known)}")
+                raise self._document.error(path, f"{label}: unknown name '{name}'{where}{self._meant(name, where) or nearest(name, known)}")
+
+    def _meant(self, name: str, where: str) -> str:
+        """Where what was taken for a name is a value without quotes, or a part of a name that no expression can hold."""
+        if any(name in param.values for param in self._params.values() if isinstance(param, Choice | Ordinal)):
+            return f"; the word is written '{name}', in quotes"
+        odd = next((one for one in self._entries if name in one and one in where and not one.replace(".", "").isidentifier()), None)
+        return f"; the name '{odd}' cannot stand in an expression" if odd else ""
 
     def _condition(self, when: When, path: Path) -> Condition | Equals:
         if isinstance(when, str):
@@ -131,10 +138,21 @@ class _Builder:
         try:
             built.sample(np.random.default_rng(0), patience=1)
         except EmptySpace as error:
-            never = [i for i, share in enumerate(built.holding(np.random.default_rng(0))) if share == 0]
-            hint = f"; '{self._constraints[never[0]]}' held in none of 1,000" if never else ""
-            raise self._document.error(("constraints", *never[:1]), f"constraints: {error}{hint}") from None
+            raise self._blamed(built, error) from None
         return built
+
+    def _blamed(self, built: Space, error: EmptySpace) -> SpecificationError:
+        """The constraint that nothing satisfies, or the derived value that never has one, where there is one alone to blame."""
+        rng = np.random.default_rng(0)
+        never = next((i for i, share in enumerate(built.holding(rng)) if share == 0), None)
+        if never is not None:
+            hint = f"; '{self._constraints[never]}' held in none of 1,000"
+            return self._document.error(("constraints", never), f"constraints: {error}{hint}")
+        for name, entry in self._derived().items():
+            if not replace(built, constraints=(), derived={name: built.derived[name]}).passing(rng):
+                path = ("space", name, "expr")
+                return self._document.error(path, f"space.{name}.expr: '{entry.expr}' had a value in none of 1,000 draws")
+        return self._document.error(("constraints",), f"constraints: {error}")
 
 
 def _used(condition: Condition | Equals) -> tuple[str, ...]:

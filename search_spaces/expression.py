@@ -8,6 +8,7 @@ holds, the derived parameter is absent too.
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
 import re
@@ -126,12 +127,28 @@ def _parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(_one_line(text), mode="eval").body
+            return _Truths().visit(ast.parse(_one_line(text), mode="eval").body)  # type: ignore[no-any-return]
     except SyntaxError as error:
-        hint = "; equality is written ==" if re.search(r"[^=<>!]=[^=]", text) else ""
-        raise ExpressionError(f"'{text}' is not an expression: {error.msg}{hint}") from None
+        raise ExpressionError(f"'{text}' is not an expression: {error.msg}{_hint(text)}") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"'{text}' is not an expression") from None
+
+
+class _Truths(ast.NodeTransformer):
+    """`true` and `false`, as YAML writes them, are constants."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.copy_location(ast.Constant(node.id == "true"), node) if node.id in ("true", "false") else node
+
+
+def _hint(text: str) -> str:
+    """What people of other languages write."""
+    if re.search(r"[^=<>!]=[^=]", text):
+        return "; equality is written =="
+    if "&&" in text or "||" in text:
+        return "; write `and`, `or`"
+    taken = next((word for word in re.findall(r"\w+", text) if keyword.iskeyword(word) and word not in ("and", "or", "not", "in")), None)
+    return f"; the name '{taken}' cannot stand in an expression" if taken else ""
 
 
 def _one_line(text: str) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.document import nearest
-from search_spaces.expression import Expression, ExpressionError, dotted, operands, segment
+from search_spaces.expression import ORDER, Expression, ExpressionError, dotted, operands, segment
 from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
 
 Kinds = frozenset[str]
 """What a value may be: `number`, `word`, `truth`."""
 
 NUMBER, WORD, TRUTH = frozenset(["number"]), frozenset(["word"]), frozenset(["truth"])
+_TURNED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+_SIGNS = {ast.Lt: "below", ast.LtE: "at most", ast.Gt: "above", ast.GtE: "at least"}
 _ARTICLE = {"number": "a number", "word": "a word", "truth": "true or false"}
 
 
@@ -79,6 +81,7 @@ class _Checker:
                     self._equal(left, one)
             else:
                 self._all([left, right], NUMBER)
+                self._ordered(op, left, right)
             left = right
         return TRUTH
 
@@ -92,8 +95,29 @@ class _Checker:
             if name is not None and name in self._params and isinstance(other, ast.Constant):
                 check_value(name, self._params[name], other.value)
 
+    def _ordered(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
+        """Refuse a comparison of a parameter with a number that none of its values passes."""
+        name, number = dotted(left), right
+        if name is None:
+            name, number, op = dotted(right), left, _TURNED[type(op)]()
+        param = self._params.get(name or "")
+        if param is None or not isinstance(number, ast.Constant) or not isinstance(number.value, int | float):
+            return
+        ends = extremes(param)
+        if ends and not any(ORDER[type(op)](end, number.value) for end in ends):
+            text = f"'{name}' is never {_SIGNS[type(op)]} {number.value}; it is between {ends[0]:g} and {ends[1]:g}"
+            raise ExpressionError(f"in '{self._text}', {text}")
+
     def _shown(self, node: ast.expr) -> str:
         return f"'{segment(self._text, node)}'"
+
+
+def extremes(param: Param) -> tuple[float, float] | None:
+    """The least and the greatest number that a parameter may be; None where it may be a word, or true or false."""
+    values: list[Any] = list(param.values) if isinstance(param, Choice | Ordinal | Either) else []
+    if not isinstance(param, Choice | Ordinal):
+        values += [_range(param).low, _range(param).high]
+    return None if any(isinstance(value, bool | str) for value in values) else (min(values), max(values))
 
 
 def check_value(name: str, param: Param, value: Any) -> None:

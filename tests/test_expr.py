@@ -48,6 +48,7 @@ KNOWN = {name: kinds(param) for name, param in PARAMS.items()}
         ("optimizer", "sgd"),
         ("2 ** 10", 1024),
         ("2 ** -1", 0.5),
+        ("bias == true and not false", True),
     ],
 )
 def test_values(text: str, value: Any) -> None:

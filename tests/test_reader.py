@@ -177,6 +177,37 @@ MISTAKES = [
     (OPTIMIZER, "{ordinal: [1, .nan]}", "s.yaml:14: space.optimizer.ordinal.1: expected a finite number, got nan"),
     (OPTIMIZER, "{float: [1]}", "s.yaml:14: space.optimizer.float: expected a list [low, high], got [1]"),
     (OPTIMIZER, "{float: [1, 2], points: 1000000}", "s.yaml:14: space.optimizer.points: expected 100000 or less, got 1000000"),
+    (
+        OPTIMIZER,
+        "{choice: [a, b], when: channels > 100}",
+        "s.yaml:14: space.optimizer.when: in 'channels > 100', 'channels' is never above 100; it is between 8 and 64",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: [a, b], when: 32 > batch_size}",
+        "s.yaml:14: space.optimizer.when: in '32 > batch_size', 'batch_size' is never below 32; it is between 32 and 128",
+    ),
+    (
+        "  data: digits",
+        "  data: {int: [1, 3], when: optimizer == adam}",
+        "s.yaml:15: space.data.when: unknown name 'adam' in 'optimizer == adam'; the word is written 'adam', in quotes",
+    ),
+    (
+        "  data: digits",
+        "  a-b: {int: [1, 3]}\n  data: {int: [1, 3], when: a-b > 1}",
+        "s.yaml:16: space.data.when: unknown name 'a' in 'a-b > 1'; the name 'a-b' cannot stand in an expression",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: [a, b], when: if > 1}",
+        "s.yaml:14: space.optimizer.when: 'if > 1' is not an expression: invalid syntax; the name 'if' cannot stand in an expression",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: [a, b], when: lr > 0.1 && channels > 8}",
+        "s.yaml:14: space.optimizer.when: 'lr > 0.1 && channels > 8' is not an expression: invalid syntax; write `and`, `or`",
+    ),
+    (OPTIMIZER, "{expr: channels / 0}", "s.yaml:14: space.optimizer.expr: 'channels / 0' had a value in none of 1,000 draws"),
     (OPTIMIZER, "{choice: [a, b], weights: [1]}", "s.yaml:14: space.optimizer: weights: expected one for each of the 2 values, got 1"),
     (
         OPTIMIZER,
@@ -212,8 +243,8 @@ MISTAKES = [
     (OPTIMIZER, "{expr: optimizer}", "s.yaml:14: space.optimizer: these wait for each other in a circle: optimizer"),
     (
         "space:",
-        'constraints: ["lr < 1e-9"]\nspace:',
-        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; 'lr < 1e-9' held in none of 1,000",
+        'constraints: ["channels > 8", "lr * lr < 1e-9"]\nspace:',
+        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; 'lr * lr < 1e-9' held in none of 1,000",
     ),
     ("space:", "space: [", "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<scalar>'"),
     ("seed: 0", "seed: 0\n\tx: 1", "s.yaml:9: not valid YAML: "),
