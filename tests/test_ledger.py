@@ -177,3 +177,18 @@ def test_a_full_disk_leaves_a_whole_ledger(tmp_path: Path) -> None:
             ledger.append(EVENTS[1])
     ledger.close()
     assert (tmp_path / NAME).read_bytes() == whole
+
+
+def test_a_ledger_that_was_moved_away_takes_no_event_and_is_whole_when_it_is_back(tmp_path: Path) -> None:
+    folder, away = tmp_path / "run", tmp_path / "away"
+    ledger = Ledger(folder)
+    ledger.append(EVENTS[0])
+    folder.rename(away)
+    with pytest.raises(OSError, match="No such file"):
+        ledger.append(EVENTS[1])
+    folder.mkdir()
+    (folder / NAME).touch()
+    with pytest.raises(OSError, match="Stale file handle"):
+        ledger.append(EVENTS[1])
+    ledger.close()
+    assert read(away) == [EVENTS[0]]
