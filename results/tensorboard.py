@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -106,6 +107,13 @@ class Writer:
         if file is not None:
             self._closed[name] = Path(file.handle.name)
             file.handle.close()
+
+
+def show(run: Path, trial: str) -> None:
+    """Show what a trial drew beside its metrics (histograms, images) with the sweep's scalars."""
+    drawn = run / "trials" / trial / "board"
+    if drawn.is_dir():
+        shutil.copytree(drawn, run / FOLDER / trial / "board", dirs_exist_ok=True)
 
 
 def tag(name: str) -> str:

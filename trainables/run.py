@@ -6,6 +6,7 @@ test or in a notebook, `LocalRun(epochs=3)` gives the same train function someth
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainables import checkpoint
+from trainables.board import Board
 from trainables.team import Team
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class Run:
         self.accumulation = 1
         """Micro-batches per batch: above 1 where a batch does not fit into memory whole; the optimizer then steps once for all of them."""
         self.reports: list[dict[str, Any]] = []
+        self.board = Board(folder)
+        """What TensorBoard shows beside the metrics."""
         self.team = Team()
         """The processes that train this trial together."""
         self._send = send
@@ -115,12 +119,16 @@ class Run:
         self._state = state
         self._restore()
         self._clock = time.perf_counter()
-        for epoch in range(self.epoch + 1, self.total_epochs + 1):
-            self.epoch = epoch
-            self.team.begin(self.seed, epoch)
-            yield epoch
-            if not self.reports or self.reports[-1]["epoch"] != epoch:
-                raise ReportError(f"epoch {epoch} ended without run.report(...)")
+        if self.team.rank:
+            self.board = Board(None)
+        with contextlib.closing(self.board):
+            for epoch in range(self.epoch + 1, self.total_epochs + 1):
+                self.epoch = epoch
+                self.team.begin(self.seed, epoch)
+                self.board.begin(epoch)
+                yield epoch
+                if not self.reports or self.reports[-1]["epoch"] != epoch:
+                    raise ReportError(f"epoch {epoch} ended without run.report(...)")
 
     def report(self, **metrics: Any) -> None:
         """Say how the epoch went. Numbers, numpy scalars and tensors of one element; the objective among them.

@@ -63,6 +63,7 @@ class Learner:
             mine = self.run.team.share(chosen)
             images, labels = split.images[mine].to(self.run.device), split.labels[mine].to(self.run.device)
             total += self.step(augment(images) if augment else images, labels, len(chosen))
+        self.run.board.histograms(self.model)
         return self.run.team.total(total) / len(split)
 
     def step(self, images: Tensor, labels: Tensor, size: int) -> Tensor:

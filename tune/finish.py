@@ -12,6 +12,7 @@ from results.compare import compare
 from results.export import Exported, export
 from results.folder import RunError, RunFolder, load
 from results.report import write
+from results.tensorboard import show
 from results.terminal import best, summary
 from results.verdict import trust, verdict
 from results.working_copy import push, shown
@@ -28,6 +29,8 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         print(f"interrupted; to go on when {folder} is there again:  {resume}")  # the storage went away
         return
     exported, complaint = _export(run) if code == GOOD else (None, "")
+    if exported:
+        show(folder, exported.trial)
     page = _page(run)
     push(folder)
     if as_json:

@@ -1,0 +1,94 @@
+"""TensorBoard beyond scalars: what is written can be read back, and takes no more than its share of the time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from results.tensorboard import show
+from trainables import board
+from trainables.board import Board
+from trainables.run import LocalRun
+
+
+def read(folder: Path) -> Any:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder), size_guidance={"histograms": 0, "images": 0, "tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def trained(folder: Path) -> None:
+    model = nn.Linear(3, 2)
+    run = LocalRun(2, folder=folder, quiet=True)
+    for _ in run.epochs(model=model):
+        model(torch.ones(1, 3)).sum().backward()
+        run.board.histograms(model)
+        run.board.images("confusion", torch.rand(1, 1, 4, 4))
+        run.board.mesh("cloud", torch.rand(1, 5, 3))
+        run.report(loss=1)
+
+
+@pytest.fixture
+def generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+
+
+def test_what_is_drawn_reads_back(tmp_path: Path, generous: None) -> None:
+    trained(tmp_path / "trials" / "t-0")
+    show(tmp_path, "t-0")
+    show(tmp_path, "t-1")
+    content = read(tmp_path / "tensorboard" / "t-0" / "board")
+    assert content.Tags()["histograms"] == ["weights/weight", "gradients/weight", "weights/bias", "gradients/bias"]
+    assert [event.step for event in content.Histograms("weights/weight")] == [1, 2]
+    assert [event.step for event in content.Images("confusion")] == [1, 2]
+    assert any("cloud" in tag for tag in content.Tags()["tensors"])
+
+
+def test_what_would_take_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    trained(tmp_path)
+    assert not (tmp_path / board.FOLDER).exists()
+
+
+def test_what_took_long_waits_until_there_is_time_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch.utils.tensorboard
+
+    now = [0.0]
+    monkeypatch.setattr(torch.utils.tensorboard, "SummaryWriter", lambda folder: None)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    one, written = Board(tmp_path), []
+    for epoch in range(1, 101):
+        now[0] += 1.0
+
+        def draw(writer: Any, epoch: int = epoch) -> None:
+            now[0] += 0.2
+            written.append(epoch)
+
+        one.begin(epoch)
+        one._write("figure", draw)
+    assert sum(0.2 for _ in written) <= 0.03 * now[0]
+    assert len(written) > 10
+
+
+def test_a_model_that_diverged_is_drawn_as_far_as_it_is_finite(tmp_path: Path, generous: None) -> None:
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight.fill_(float("nan"))
+        model.bias[0] = float("inf")
+    one = Board(tmp_path)
+    one.begin(1)
+    one.histograms(model)
+    one.close()
+    assert read(tmp_path / board.FOLDER).Tags()["histograms"] == ["weights/bias"]
+
+
+def test_without_a_folder_nothing_is_drawn(generous: None) -> None:
+    one = Board(None)
+    one.images("x", torch.rand(1, 1, 2, 2))
+    one.close()
