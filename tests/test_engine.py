@@ -100,6 +100,17 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
     assert max(overlaps) == at_once
 
 
+def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    configs = [{"x": 0.1 * i, "folder": str(marks), "need": 0.2, "mates": 4} for i in range(5)]
+    resources = Resources(cpu=0.5, auto_gpu=True)
+    done = trials(made("hungry", *configs, budget=Budget(5, 2), resources=resources), folder)
+    assert [trial.status for trial in done] == [Status.COMPLETED] * 5
+    assert [trial.attempts for trial in done] == [2, 1, 1, 1, 1]
+    assert max(trial.reports[1].metrics["at_once"] for trial in done) == 4
+
+
 def test_a_trial_without_a_gpu_sees_none(folder: Path, tmp_path: Path) -> None:
     trials(made("devices", {"x": 0.1, "folder": str(tmp_path)}, budget=Budget(1, 1)), folder)
     assert [path.read_text().split()[2:] for path in tmp_path.glob("ran-*")] == [[]]

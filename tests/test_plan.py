@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from results.history import Status, Trial
+from tests.sweeps import BOWL
 from tune.engine.plan import PlanError, plan
+from tune.engine.shares import Shares
 from tune.sweep import Resources
 
 
@@ -73,10 +76,30 @@ def test_the_line_says_how_trials_share_a_device() -> None:
     assert line == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"
 
 
-def test_auto_is_a_whole_gpu_and_without_one_the_cpu() -> None:
+def test_auto_begins_with_a_whole_gpu_and_without_one_on_the_cpu() -> None:
     planned = plan(Resources(auto_gpu=True), None, [{"CPU": 4.0, "GPU": 2.0}])
-    assert (planned.parallel, planned.resources.gpu) == (2, 1.0)
-    assert any("gpu: auto gives each trial a whole GPU" in line for line in planned.lines)
+    assert (planned.parallel, planned.resources.gpu) == (1, 1.0)
+    assert any("until its memory is measured" in line for line in planned.lines)
     assert plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}]).resources.gpu == 0.0
     with pytest.raises(PlanError):
         plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}], require_gpu=True)
+
+
+def measured(number: int, x: float, peak: float, status: Status = Status.COMPLETED) -> Trial:
+    """A trial that allocated a part `peak` of a device of 80 GB."""
+    return Trial(number, "a", {"x": x}, 0, status=status, notes={"peak_memory": peak * 80e9, "device_memory": 80e9})
+
+
+def test_an_automatic_share_is_what_was_measured_or_predicted() -> None:
+    shares, new = Shares(BOWL), Trial(9, "a", {"x": 0.9}, 0)
+    assert shares.of(new) == 1.0
+    shares.update([measured(0, 0.1, 0.1), Trial(1, "a", {"x": 0.2}, 0)])
+    assert (shares.of(new), shares.smallest) == (1 / 7, 1 / 7)
+    shares.update([measured(i, 0.1 * i, 0.02 * 2**i) for i in range(1, 6)])
+    assert shares.of(Trial(9, "a", {"x": 0.1}, 0)) < shares.of(new) == 1.0
+
+
+def test_running_out_of_memory_raises_the_share() -> None:
+    shares, new = Shares(BOWL), Trial(9, "a", {"x": 0.1}, 0)
+    shares.update([measured(0, 0.1, 0.2, Status.OOM)])
+    assert shares.of(new) == 1 / 2

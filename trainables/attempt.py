@@ -167,11 +167,10 @@ def _device_name(device: str) -> str:
 
 
 def _peak(device: str) -> dict[str, Any]:
-    """The most memory held so far in bytes: allocated on the GPU, or resident in the process."""
+    """The most memory held so far in bytes: allocated on the GPU (with all that the device has), or resident in the process."""
     if device == "cuda":
-        import torch
-
-        return {"peak_memory": torch.cuda.max_memory_allocated()}
+        peak, total = guards.gpu_memory()
+        return {"peak_memory": peak, "device_memory": total}
     return {"peak_memory": guards.resident()}
 
 

@@ -55,6 +55,15 @@ def fresh(seed: int, threads: int) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
+def gpu_memory() -> tuple[int, int]:
+    """The most that torch has allocated on this trial's GPU, and what the device has, in bytes; 0 where there is no such device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0, 0
+    return torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(0).total_memory
+
+
 def _reset_torch(threads: int) -> None:
     import torch
 

@@ -7,6 +7,7 @@ go on, because a sweep resumes from its own ledger.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -16,6 +17,7 @@ from ray.tune.search import Searcher
 from results.history import Status, Trial
 from trainables.attempt import Job
 from tune.engine.loss import Lost, error_of, kernel_kills, lost
+from tune.engine.shares import Shares
 from tune.engine.worker import KEY, pack
 from tune.loop import Loop
 
@@ -38,7 +40,9 @@ class Conductor:
     it; nothing is started any more then.
     """
 
-    def __init__(self, loop: Loop, job: Callable[[Trial], Job], parallel: int, tick: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, job: Callable[[Trial], Job], parallel: int, tick: Callable[[], None], shares: Shares | None = None
+    ) -> None:
         self.loop = loop
         self.mistake = ""
         self.bug: Exception | None = None
@@ -46,6 +50,7 @@ class Conductor:
         self._kills = kernel_kills()
         self._job = job
         self.parallel = parallel
+        self.shares = shares
         self._trials: dict[str, Trial] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,7 +77,8 @@ class Conductor:
         if trial is None:
             return str(Searcher.FINISHED) if self.loop.done else None
         self._trials[ray_id] = trial
-        return pack(self._job(trial))
+        job = self._job(trial)
+        return pack(job if self.shares is None else replace(job, gpu=self.shares.give(trial)))
 
     def started(self, ray_id: str) -> None:
         self.loop.started(self._trials[ray_id])
@@ -94,10 +100,20 @@ class Conductor:
         decision = self.loop.reported(trial, message["epoch"], message["metrics"], message["seconds"], message["notes"])
         if trial.status is Status.COMPLETED:
             return True  # it may have something to do after its last epoch; its outcome comes next
+        if not decision.stop and self._measured(trial):
+            self.loop.returned(trial, "its memory was measured, it goes on with its share")
+            return False
         if not decision.stop and self.loop.stopping:
             self.loop.returned(trial, f"interrupted: {self.loop.stopping}")
             return False
         return not decision.stop
+
+    def _measured(self, trial: Trial) -> bool:
+        """Whether a trial that was to tell what it needs has done so."""
+        if self.shares is None:
+            return False
+        self.shares.update(self.loop.trials)
+        return self.shares.shrinks(trial)
 
     def lost(self, ray_id: str, error: object) -> None:
         """A worker died, or could not be used: the trial goes on from its checkpoint in another one."""
@@ -198,6 +214,15 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         forget(tune_controller._tune_controller)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first trial for which no worker is on its way.
+
+        Ray's own choice hands a worker that becomes free to a trial that has one on its way, and ends that one: where trials are shorter
+        than the start of a worker, a machine that joined late was never used.
+        """
+        on_the_way = tune_controller._tune_controller._staged_trials
+        return next((one for one in tune_controller.get_trials() if one.status == "PENDING" and one not in on_the_way), None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         go_on = self._conductor.guarded(lambda: self._conductor.heard(trial.trial_id, result), False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray.tune.callback import Callback
@@ -104,7 +104,13 @@ def watching(conductor: Conductor, resources: Resources, parallel: int | None) -
     def tell(many: int) -> None:
         conductor.parallel = max(1, many)
 
-    return [Follow(lambda: room(resources, parallel, offers(ray)), tell), Watchdog(lambda trial: kill_worker(ray, trial))]
+    def found() -> int:
+        shares = conductor.shares
+        if shares is None:
+            return room(resources, parallel, offers(ray))
+        return room(replace(resources, gpu=shares.smallest), parallel if shares.trials else 1, offers(ray))
+
+    return [Follow(found, tell), Watchdog(lambda trial: kill_worker(ray, trial))]
 
 
 def kill_worker(ray: Any, trial: Any) -> None:

@@ -27,11 +27,14 @@ class Plan:
 
 def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], require_gpu: bool = False) -> Plan:
     """The plan for a cluster of `nodes`. Without any GPU the trials run on the CPU, and a line says so. PlanError where nothing fits."""
+    wanted = resources
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     lines = []
     if resources.auto_gpu:
         resources = replace(resources, gpu=1.0)
-        lines += ["gpu: auto gives each trial a whole GPU; `gpu: 0.5` lets two share one"] if gpus else []
+        lines += (
+            ["gpu: auto: the first trial has a whole GPU until its memory is measured; the others share by what they need"] if gpus else []
+        )
     if resources.gpu and not gpus:
         if require_gpu:
             raise PlanError(f"a GPU is required, each trial asks for {resources.gpu:g}, and the machine has none")
@@ -40,7 +43,7 @@ def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], requ
     fits = room(resources, None, nodes)
     if not fits:
         raise PlanError(_nothing_fits(resources, nodes))
-    at_once = room(resources, parallel, nodes)
+    at_once = room(resources, 1 if wanted.auto_gpu and resources.gpu else parallel, nodes)
     lines.insert(0, _mapping(resources, at_once, len(nodes)))
     if parallel is not None and parallel > fits:
         lines.append(f"parallel: {parallel} was asked for, {fits} fit")

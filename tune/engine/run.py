@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tune.engine.join import join
 from tune.engine.plan import Plan, needs
 from tune.interruption import Interruption
 from tune.loop import Loop
+from tune.sweep import Resources
 
 SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables and TensorBoard files are written from the ledger's events
@@ -172,14 +173,18 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
 
     from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
     from tune.engine.follow import watching
+    from tune.engine.shares import Shares
     from tune.engine.worker import train_trial
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(plan.parallel, MOST_PENDING))  # the conductor says how many
-    conductor = Conductor(loop, job, plan.parallel, tick)
+    shares = Shares(loop.sweep.space) if loop.sweep.resources.auto_gpu and plan.resources.gpu else None
+    if shares is not None:
+        shares.update(loop.trials)
+    conductor = Conductor(loop, job, plan.parallel, tick, shares)
     cluster_watch = watching(conductor, plan.resources, loop.sweep.parallel)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
-        tune.with_resources(train_trial, tune.PlacementGroupFactory([needs(plan.resources)])),
+        tune.with_resources(train_trial, _holding(plan.resources, shares)),
         tune_config=tune.TuneConfig(
             search_alg=LoopSearcher(conductor),
             scheduler=LoopScheduler(conductor),
@@ -197,3 +202,14 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
     if conductor.bug is not None:
         raise conductor.bug
     return conductor.mistake
+
+
+def _holding(resources: Resources, shares: object) -> Any:
+    """What each Ray trial holds of a node, as Ray Tune takes it: the same for all, or, with shares, what its job says."""
+    from ray.tune import PlacementGroupFactory
+
+    from tune.engine.worker import share_of
+
+    if shares is None:
+        return PlacementGroupFactory([needs(resources)])
+    return lambda config: PlacementGroupFactory([needs(replace(resources, gpu=share_of(config)))])

@@ -15,6 +15,11 @@ def pack(job: Any) -> dict[str, str]:
     return {"job": json.dumps(asdict(job))}
 
 
+def share_of(config: dict[str, Any]) -> float:
+    """The share of a GPU that a packed job asks for; 1 where there is no job."""
+    return float(json.loads(config["job"])["gpu"]) if "job" in config else 1.0
+
+
 def train_trial(config: dict[str, Any]) -> None:
     """A Ray Tune function trainable. The last message says how the attempt ended by itself."""
     from ray import tune
