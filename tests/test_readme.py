@@ -93,4 +93,4 @@ def short(words: list[str]) -> list[str]:
     if words[0] == "tensorboard":
         return [*words, "--inspect"]
     trains = words[:2] in (["python", "run_sweep.py"], ["raysweep", "run"])
-    return words + SHORT if trains and "--dry-run" not in words and "--resume" not in words else words
+    return words + SHORT if trains and "--dry-run" not in words else words
