@@ -204,3 +204,13 @@ def test_the_example_by_hand(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(code), "--lr", "0.1"], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["val_accuracy"] > 0.5
     assert (tmp_path / "model.pickle").exists()
+
+
+def test_a_cluster_gets_it_with_its_folder(tmp_path: Path) -> None:
+    from tune.engine.probe import source
+    from tune.preflight import Code, code_of
+
+    reference = script(tmp_path, PRINTS)
+    assert code_of(reference) == Code(tmp_path, "train.py")
+    assert code_of(f"{reference}:train") == Code(tmp_path, "train.py:train")
+    assert source(reference) == source(f"{reference}:train") != ""

@@ -85,9 +85,9 @@ def imported(answers: Sequence[Answer]) -> None:
 
 def code_of(trainable: str) -> Code | None:
     """What to copy for a train function; None where it belongs to an installed package. PreflightError for a home folder."""
-    place, _, function = trainable.rpartition(":")
+    place, colon, function = trainable.rpartition(":") if not trainable.endswith(".py") else (trainable, "", "")
     if place.endswith(".py"):
-        folder, trainable = Path(place).resolve().parent, f"{Path(place).name}:{function}"
+        folder, trainable = Path(place).resolve().parent, f"{Path(place).name}{colon}{function}"
     else:
         spec = importlib.util.find_spec(place.partition(".")[0])
         origin = Path(spec.origin) if spec and spec.origin else None

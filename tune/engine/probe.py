@@ -143,7 +143,7 @@ def _trainable(reference: str) -> str:
 
 def source(reference: str) -> str:
     """A digest of the file that holds the train function; "" where there is none."""
-    place = reference.rpartition(":")[0]
+    place = reference if reference.endswith(".py") else reference.rpartition(":")[0]
     if not place.endswith(".py"):
         try:
             spec = importlib.util.find_spec(place)
