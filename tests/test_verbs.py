@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import threading
@@ -220,31 +221,43 @@ space: {x: {float: [0.0, 1.0]}, seconds: 0.05}
 """
 
 
+@pytest.fixture(scope="module")
+def live(storage: Path, ray_here: Any) -> RunFolder:
+    """A sweep under audit. `during.html` in its folder is the page as it was while the sweep ran."""
+    Path("live.yaml").write_text(LIVE)
+    page, copy = storage / "live" / "report.html", storage / "live" / "during.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("results.report.SECONDS", 0.5)
+        with watching(page.exists, lambda: copy.write_bytes(page.read_bytes())):
+            assert main(["run", "--space", "live.yaml", "--name", "live"]) == 0
+    return load(storage / "live")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
-    tmp_path: Path, ray_here: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same sweep lets a tenth of the trials that ASHA stops go on, and the page says what became of them."""
-    (tmp_path / "live.yaml").write_text(LIVE)
-    page, copy = tmp_path / "live" / "report.html", tmp_path / "copy.html"
-    monkeypatch.setattr("results.report.SECONDS", 0.5)
-    with watching(page.exists, lambda: copy.write_bytes(page.read_bytes())):
-        assert main(["run", "--space", str(tmp_path / "live.yaml"), "--storage", str(tmp_path), "--name", "live"]) == 0
-    browser.open(copy)
+def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunFolder) -> None:
+    found = audit(live)
+    assert found is not None
+    assert found["audited"] == found["finished"] > 0
+    assert [level["level"] for level in found["levels"]] == [1, 2]
+    stopped = [trial for trial in live.histories["random"] if trial.status is Status.STOPPED]
+    assert found["stopped"] == len(stopped) + found["audited"]
+    assert all(re.fullmatch(r"epoch [12]: [\d.]+ behind [\d.]+ \(best half of \d+\)", trial.reason) for trial in stopped)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(live: RunFolder, browser: Browser) -> None:
+    during, after = ((live.path / name).resolve() for name in ("during.html", "report.html"))
+    browser.open(during)
     assert browser.run("return document.querySelector('.pill').textContent") == "running"
-    browser.open(page)
+    browser.open(after)
     browser.draw_all()
     assert browser.run("return document.querySelector('.pill').textContent") == "finished"
     assert browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
-    found = audit(load(tmp_path / "live"))
-    assert found is not None
-    assert found["audited"] == found["finished"] > 0
-    assert found["sentence"] in browser.run("return document.querySelector('#trust').textContent")
-    assert all(
-        "behind" in reason and "(best half of " in reason for reason in load(tmp_path / "live").trials.query("status == 'stopped'").reason
-    )
+    assert "went on to be audited" in browser.run("return document.querySelector('#trust').textContent")
     assert browser.complaints() == []
+    assert browser.requests() == {after.as_uri()}
 
 
 @pytest.mark.parametrize(
