@@ -102,4 +102,7 @@ def test_an_automatic_share_is_what_was_measured_or_predicted() -> None:
 def test_running_out_of_memory_raises_the_share() -> None:
     shares, new = Shares(BOWL), Trial(9, "a", {"x": 0.1}, 0)
     shares.update([measured(0, 0.1, 0.2, Status.OOM)])
-    assert shares.of(new) == 1 / 2
+    assert shares.give(new) == 1 / 2
+    new.notes["share"] = 1.0
+    assert shares.give(new) == 1.0
+    assert not shares.shrinks(new)

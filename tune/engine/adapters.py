@@ -78,7 +78,10 @@ class Conductor:
             return str(Searcher.FINISHED) if self.loop.done else None
         self._trials[ray_id] = trial
         job = self._job(trial)
-        return pack(job if self.shares is None else replace(job, gpu=self.shares.give(trial)))
+        if self.shares is not None:
+            job = replace(job, gpu=self.shares.give(trial))
+            self.loop.noted(trial, {"share": job.gpu})
+        return pack(job)
 
     def started(self, ray_id: str) -> None:
         self.loop.started(self._trials[ray_id])
@@ -101,7 +104,7 @@ class Conductor:
         if trial.status is Status.COMPLETED:
             return True  # it may have something to do after its last epoch; its outcome comes next
         if not decision.stop and self._measured(trial):
-            self.loop.returned(trial, "its memory was measured, it goes on with its share")
+            self.loop.returned(trial, "its memory was measured, it goes on with its share", {"share": 0.0})
             return False
         if not decision.stop and self.loop.stopping:
             self.loop.returned(trial, f"interrupted: {self.loop.stopping}")
@@ -214,15 +217,6 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         forget(tune_controller._tune_controller)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The first trial for which no worker is on its way.
-
-        Ray's own choice hands a worker that becomes free to a trial that has one on its way, and ends that one: where trials are shorter
-        than the start of a worker, a machine that joined late was never used.
-        """
-        on_the_way = tune_controller._tune_controller._staged_trials
-        return next((one for one in tune_controller.get_trials() if one.status == "PENDING" and one not in on_the_way), None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         go_on = self._conductor.guarded(lambda: self._conductor.heard(trial.trial_id, result), False)

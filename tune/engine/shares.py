@@ -28,7 +28,7 @@ class Shares:
 
     space: Space
     trials: list[Trial] = field(default_factory=list)
-    given: dict[str, float] = field(default_factory=dict)
+    measuring: str = ""
 
     def update(self, trials: Iterable[Trial]) -> None:
         """Take in what is measured by now."""
@@ -42,13 +42,14 @@ class Shares:
         return 1 / min(MOST, max(1, math.floor(total / self._predicted(trial))))
 
     def give(self, trial: Trial) -> float:
-        """The share for an attempt that starts now."""
-        self.given[trial.id] = self.of(trial)
-        return self.given[trial.id]
+        """The share for an attempt that starts now. A trial that ran out of memory in a smaller one has a whole device for itself."""
+        if not self.trials:
+            self.measuring = trial.id
+        return 1.0 if self.trials and trial.notes.get("share") == 1.0 else self.of(trial)
 
     def shrinks(self, trial: Trial) -> bool:
         """Whether a running trial holds more than it turned out to need, because it was the one that was measured."""
-        return self.given.get(trial.id, 0.0) == 1.0 and self.of(trial) < 1.0
+        return trial.id == self.measuring and self.of(trial) < 1.0
 
     @property
     def smallest(self) -> float:
