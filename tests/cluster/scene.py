@@ -140,11 +140,6 @@ def join_by_hand(hosts: Hosts, name: str) -> None:
         hosts.run(name, f"export RAY_HEAD_IP={hosts.address(HEAD)}; {line}")
 
 
-def ended(run: Path) -> set[str]:
-    """The trials that have ended."""
-    return {event["trial"] for event in events(run) if event["event"] == "ended"}
-
-
 def bring_dashboard(hosts: Hosts) -> None:
     """Have the head's dashboard on the laptop, as `ray dashboard cluster.yaml` does; nothing where it is there."""
     there = "exec 3<>/dev/tcp/127.0.0.1/8265"
