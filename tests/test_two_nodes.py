@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,19 +29,37 @@ space:
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
+CLUSTER = """
+from ray.cluster_utils import Cluster
+
+node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=False)
+cluster.add_node(num_cpus=1, object_store_memory=80_000_000, resources={"site_b": 1})
+cluster.wait_for_nodes()
+print("address", cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+
+
+def environment() -> dict[str, str]:
+    """Without what a Ray in this process has left there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"OMP_NUM_THREADS": "1"}
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Two nodes of one CPU each, which hold no torch and no driver of ours: a cluster that somebody else started."""
-    from ray.cluster_utils import Cluster
-
-    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=False)
-    try:
-        cluster.add_node(num_cpus=1, object_store_memory=80_000_000, resources={"site_b": 1})
-        cluster.wait_for_nodes()
-        yield cluster.address
-    finally:
-        cluster.shutdown()
+    """Two nodes of one CPU each: a cluster that somebody else started, in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", CLUSTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield next(line.split()[1] for line in process.stdout if line.startswith("address"))
+        finally:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            process.wait(60)
 
 
 def sweep(folder: Path, address: str, *changes: str) -> subprocess.CompletedProcess[str]:
@@ -63,8 +80,9 @@ def sweep(folder: Path, address: str, *changes: str) -> subprocess.CompletedProc
         "auto",
         *settings,
     ]
-    environment = os.environ | {"RAY_ADDRESS": address, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment() | {"RAY_ADDRESS": address}, capture_output=True, text=True, timeout=180, check=False
+    )
 
 
 def test_trials_run_on_both_nodes(tmp_path: Path, address: str) -> None:
