@@ -14,6 +14,7 @@ from search_spaces.space import Space
 from tests.sweeps import Draw, Few, StopAt, sweep, train, train_all
 from tune.allowance import HOPELESS
 from tune.loop import ALIKE, Loop
+from tune.screen import time_left
 from tune.sweep import Budget, Metric, Sweep
 
 
@@ -289,3 +290,15 @@ def test_retrying_takes_up_only_what_failed() -> None:
     assert trial.id == first.id
     train(again, trial)
     assert again.next() is None
+
+
+def test_the_time_left_counts_the_further_trials_of_a_comparison() -> None:
+    now = [0.0]
+    loop = Loop(uneven(), clock=lambda: now[0])
+    for _ in range(8):
+        trial = loop.next()
+        assert trial is not None
+        train(loop, trial)
+        now[0] += 1.0
+    assert [history.epochs for history in loop.histories.values()] == [12, 4]
+    assert time_left(loop) == pytest.approx(4.0)

@@ -21,6 +21,7 @@ from results.table import CONFIG, trial_row
 from results.terminal import WIDE, summary, trial_table
 from results.words import duration, number
 from search_spaces.space import flatten
+from tune.allowance import promise
 from tune.loop import Loop
 
 REFRESH_SECONDS = 0.25
@@ -163,11 +164,18 @@ def time_left(loop: Loop) -> float | None:
     """Seconds that the rest will take if it goes on as it did; None where that cannot be said yet."""
     budget = loop.sweep.budget
     shares = [_share(history, budget.trials, budget.total_epochs) for history in loop.histories.values()]
-    share = sum(shares) / len(shares)
+    share = _alike(loop, shares) if promise(loop.sweep) else sum(shares) / len(shares)
     left = loop.seconds * (1 - share) / share if share > 0 else None
     limit = budget.seconds - loop.seconds if budget.seconds is not None else None
     known = [seconds for seconds in (left, limit) if seconds is not None]
     return max(0.0, min(known)) if known else None
+
+
+def _alike(loop: Loop, shares: list[float]) -> float:
+    """The part that is spent where every arm is to train as many epochs as the one that trains most."""
+    epochs = [history.epochs for history in loop.histories.values()]
+    most = max((spent / share for spent, share in zip(epochs, shares, strict=True) if share), default=0.0)
+    return sum(epochs) / (len(epochs) * most) if most else 0.0
 
 
 def _share(history: History, trials: int | None, epochs: int | None) -> float:
