@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from results.history import Config, History, Trial
+from results.history import Config, Event, History, Trial
 from schedulers.decision import GO_ON, Decision
 from search_spaces.params import Float
 from search_spaces.space import Space
@@ -47,6 +47,19 @@ class StopAt:
 
     def decide(self, trial: Trial, history: History) -> Decision:
         return Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+
+
+class Keep:
+    """A log in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def write(self, event: Event) -> None:
+        self.events.append(dict(event))
+
+    def applied(self, event: Event, loop: Loop) -> None:
+        """Nothing follows."""
 
 
 def sweep(searchers: Mapping[str, Searcher] | None = None, **changes: Any) -> Sweep:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.history import Config, Event, History, Report, Trial
+from results.history import Config, History, Report, Trial
 from schedulers import SCHEDULERS
 from schedulers.asha import Asha
 from search_spaces.params import Choice, Float, Int, Ordinal
 from search_spaces.space import Space
-from tests.sweeps import sweep
+from tests.sweeps import Keep, sweep
 from tune.loop import Loop
 from tune.searchers import SEARCHERS
 from tune.simulate import Epoch, simulate
@@ -78,19 +78,6 @@ def test_the_global_generator_is_neither_read_nor_moved(name: str) -> None:
     assert (np.random.get_state()[1] == before).all()  # type: ignore[index]
     np.random.seed(2)
     assert configs(simulate(said(name), mixed, 2)) == first
-
-
-class Keep:
-    """A log in memory."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def write(self, event: Event) -> None:
-        self.events.append(dict(event))
-
-    def applied(self, event: Event, loop: Loop) -> None:
-        pass
 
 
 @searchers

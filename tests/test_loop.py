@@ -11,24 +11,11 @@ import pytest
 from results.history import Config, Event, History, Status, Trial
 from schedulers.decision import Decision
 from search_spaces.space import Space
-from tests.sweeps import Draw, Few, StopAt, sweep, train, train_all
+from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
 from tune.allowance import HOPELESS
 from tune.loop import ALIKE, Loop
 from tune.screen import time_left
 from tune.sweep import Budget, Metric, Sweep
-
-
-class Keep:
-    """A log in memory."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def write(self, event: Event) -> None:
-        self.events.append(event)
-
-    def applied(self, event: Event, loop: Loop) -> None:
-        pass
 
 
 def outline(loop: Loop) -> list[tuple[Any, ...]]:

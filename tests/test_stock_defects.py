@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from results.history import Config, Event, History, Report, Status, Trial
+from results.history import Config, History, Report, Status, Trial
 from schedulers import SCHEDULERS, Asha
 from schedulers.rungs import geometric
 from search_spaces.params import Choice, Float, Int, Ordinal
 from search_spaces.space import Space
-from tests.sweeps import sweep
+from tests.sweeps import Keep, sweep
 from trainables.attempt import Job, Outcome, attempt
 from trainables.run import Objective, ReportError, clean_metrics
 from tune.loop import Loop
@@ -36,19 +36,6 @@ from tune.sweep import Budget, Searcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 BEST = (0.3, 0.7)
-
-
-class Keep:
-    """A log in memory."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def write(self, event: Event) -> None:
-        self.events.append(dict(event))
-
-    def applied(self, event: Event, loop: Loop) -> None:
-        pass
 
 
 def distance(config: Config) -> float:
