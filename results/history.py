@@ -84,12 +84,17 @@ class Trial:
 
 
 class Rung:
-    """The losses of the trials that reached one level, sorted, and each trial's own."""
+    """The losses of the trials that reached one level, sorted, and each trial's own.
+
+    `resting`: loss and number of those that were stopped right there, sorted; they may be taken up again. `ended`: all that ended there.
+    """
 
     def __init__(self, level: int) -> None:
         self.level = level
         self.losses: list[float] = []
         self.by_trial: dict[int, float] = {}
+        self.resting: list[tuple[float, int]] = []
+        self.ended: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -97,6 +102,24 @@ class Rung:
     def add(self, number: int, loss: float) -> None:
         self.by_trial[number] = loss
         insort(self.losses, loss)
+
+    @property
+    def gone_on(self) -> int:
+        """How many of its trials did not end there: they train on, or did."""
+        return len(self.losses) - len(self.ended)
+
+    def end(self, number: int, status: Status) -> None:
+        """A trial that is here ended; where it was stopped, it rests."""
+        self.ended.add(number)
+        if status is Status.STOPPED:
+            insort(self.resting, (self.by_trial[number], number))
+
+    def leave(self, number: int) -> None:
+        """A trial that ended here is taken up again."""
+        self.ended.discard(number)
+        place = bisect_left(self.resting, (self.by_trial[number], number))
+        if self.resting[place : place + 1] == [(self.by_trial[number], number)]:
+            del self.resting[place]
 
     def rank(self, loss: float) -> int:
         """How many recorded losses are strictly better than `loss`."""
@@ -175,6 +198,19 @@ class History:
         trial = self._trials[number]
         trial.status, trial.reason = status, reason
         self.running.discard(number)
+        rung = self.rungs.get(self.level_of(trial.epoch) or 0)
+        if rung is None or number not in rung.by_trial or "audited" in trial.notes:
+            return
+        if status.ended:
+            rung.end(number, status)
+        else:
+            rung.leave(number)
+
+    def audit(self, number: int) -> None:
+        """A trial goes on to be observed only: for the rung where it was to stop it has ended."""
+        level = self.level_of(self._trials[number].epoch)
+        if level is not None and number in self.rungs[level].by_trial:
+            self.rungs[level].ended.add(number)
 
 
 def apply(event: Event, histories: Mapping[str, History]) -> None:
@@ -184,12 +220,14 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
         arm, number = event["arm"], event["number"]
         histories[arm].add(Trial(number, arm, event["config"], event["seed"]))
         return
-    if kind not in ("started", "reported", "ended", "returned", "noted"):
+    if kind not in ("started", "reported", "ended", "returned", "promoted", "noted"):
         return
     arm, number = split_id(event["trial"])
     history = histories[arm]
     trial = history[number]
     trial.notes.update(event.get("notes", {}))
+    if "audited" in event.get("notes", {}):
+        history.audit(number)
     if kind == "started":
         trial.notes.setdefault("started", event["time"])
         history.start(number)
@@ -198,7 +236,7 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
     elif kind == "ended":
         trial.notes["ended"] = event["time"]
         history.close(number, Status(event["status"]), event["reason"])
-    elif kind == "returned":
+    elif kind in ("returned", "promoted"):
         history.close(number, Status.WAITING, event["reason"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -35,6 +35,8 @@ class Asha:
     audit: Share = 0.0
     quorum: Annotated[int, Ge(0)] = 0
 
+    promotes: ClassVar[bool] = False
+
     def levels(self, epochs: int) -> tuple[int, ...]:
         return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
 
@@ -53,6 +55,10 @@ class Asha:
         values = f"{history.show(trial.loss)} behind {history.show(bar)}"
         part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
         return verdict(trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit)
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        """None: who was stopped stays stopped."""
+        return None
 
 
 def cutoff(rung: Rung, own: float, worse: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from results.history import History, Trial
 
@@ -21,10 +21,21 @@ GO_ON = Decision()
 
 
 class Scheduler(Protocol):
-    """Reads the history after a report was recorded, and says whether the trial goes on. A pure function of its arguments."""
+    """Reads the history after a report was recorded, and says whether the trial goes on. Its methods are pure functions of the history.
+
+    `promotes`: stopped trials may go on later, when `promote` says so.
+    """
+
+    promotes: ClassVar[bool]
 
     def levels(self, epochs: int) -> tuple[int, ...]:
         """The epochs at which trials are compared in trainings of `epochs`, ascending, the last one `epochs`."""
 
     def decide(self, trial: Trial, history: History) -> Decision:
         """Asked once after each report of a trial that is still running."""
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        """The number of a stopped trial that goes on from its checkpoint now; None for none. Asked whenever a worker is free.
+
+        `ending`: the budget has no new trials any more.
+        """

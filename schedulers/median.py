@@ -6,7 +6,7 @@ Golovin et al., "Google Vizier", KDD 2017, section 3.2.1, with the value at the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
@@ -25,6 +25,8 @@ class Median:
     trials: Annotated[int, Ge(1)] = 5
     audit: Share = 0.0
 
+    promotes: ClassVar[bool] = False
+
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (*range(self.grace, epochs), epochs)
 
@@ -40,3 +42,7 @@ class Median:
             return GO_ON
         values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
         return verdict(trial, f"epoch {trial.epoch}: {values} of {len(rung) - 1}", self.audit)
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        """None: who was stopped stays stopped."""
+        return None

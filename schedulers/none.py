@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from results.history import History, Trial
 from schedulers.decision import GO_ON, Decision
@@ -12,8 +13,14 @@ from schedulers.decision import GO_ON, Decision
 class Never:
     """Stops nothing."""
 
+    promotes: ClassVar[bool] = False
+
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         return GO_ON
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        """None: who was stopped stays stopped."""
+        return None

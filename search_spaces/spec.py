@@ -128,7 +128,7 @@ class SweepSpec(BaseModel):
     trainable: str
     metric: MetricSpec
     searcher: Several | None = None
-    scheduler: One = "asha"
+    scheduler: One = "promotion"
     budget: BudgetSpec
     name: str | None = None
     parallel: Positive | Literal["auto"] = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,11 +42,16 @@ class StopAt:
 
     epoch: int = 0
 
+    promotes: ClassVar[bool] = False
+
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         return Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        return None
 
 
 class Keep:

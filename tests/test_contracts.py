@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.history import Config, History, Report, Trial
+from results.history import Config, History, Report, Status, Trial
 from schedulers import SCHEDULERS
 from schedulers.asha import Asha
+from schedulers.decision import Decision
 from search_spaces.params import Choice, Float, Int, Ordinal
 from search_spaces.space import Space
 from tests.sweeps import Keep, sweep
@@ -161,17 +162,33 @@ def test_who_stops_is_told_why_and_nobody_better_stops(name: str) -> None:
     scheduler = SCHEDULERS[name]()
     history = history_of(scheduler, [0.05 * i for i in range(20)])
     decisions = [scheduler.decide(trial, history) for trial in history]
+    if scheduler.promotes:  # who stops is taken up again in turn: tests/test_promotion.py
+        decisions = [Decision(number != promoted(scheduler, history), decision.reason) for number, decision in enumerate(decisions)]
     assert all(decision.reason.startswith("epoch 1: ") for decision in decisions if decision.stop)
     stops = [decision.stop for decision in decisions]
     assert stops == sorted(stops)
     assert not stops[0]
 
 
+def promoted(scheduler: Any, history: History) -> int | None:
+    """Who goes on first, once all that run have stopped."""
+    for number in list(history.running):
+        history.close(number, Status.STOPPED)
+    answer: int | None = scheduler.promote(history, ending=True)
+    return answer
+
+
 @schedulers
 def test_the_first_trial_goes_on(name: str) -> None:
     scheduler = SCHEDULERS[name]()
     history = history_of(scheduler, [5.0])
-    assert not scheduler.decide(history[0], history).stop
+    assert not scheduler.decide(history[0], history).stop or promoted(scheduler, history) == 0
+
+
+@schedulers
+def test_only_a_scheduler_that_promotes_does(name: str) -> None:
+    scheduler = SCHEDULERS[name]()
+    assert (promoted(scheduler, history_of(scheduler, [0.3, 0.2, 0.4])) == 1) is scheduler.promotes
 
 
 @schedulers
@@ -187,6 +204,8 @@ def test_nobody_is_stopped_at_the_end(name: str) -> None:
 def test_losses_that_are_not_finite_raise_nothing(name: str) -> None:
     scheduler = SCHEDULERS[name]()
     history = history_of(scheduler, [math.inf] * 8 + [0.2, 0.3])
-    assert not scheduler.decide(history[8], history).stop
+    assert not scheduler.decide(history[8], history).stop or scheduler.promotes
     for trial in history:
         scheduler.decide(trial, history)
+    if scheduler.promotes:
+        assert promoted(scheduler, history) == 8

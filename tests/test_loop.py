@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -83,11 +83,16 @@ class Listed:
 class StopHigh:
     """Stops a trial with a high x in its first epoch."""
 
+    promotes: ClassVar[bool] = False
+
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         return Decision(trial.config["x"] > 0.5, "high")
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        return None
 
 
 def uneven() -> Sweep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -155,11 +155,16 @@ def test_a_mistake_in_the_file_is_two_and_a_searcher_that_raises_is_named(typed:
 
 def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
     class Raises:
+        promotes: ClassVar[bool] = False
+
         def levels(self, epochs: int) -> tuple[int, ...]:
             return (epochs,)
 
         def decide(self, trial: Trial, history: History) -> Decision:
             raise KeyError("oh")
+
+        def promote(self, history: History, ending: bool) -> int | None:
+            return None
 
     with pytest.raises(PartError, match="the scheduler Raises raised while judging draw-0 after epoch 1: KeyError: 'oh'"):
         run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())

@@ -88,7 +88,7 @@ def test_what_is_not_written() -> None:
     )
     sweep = specify("s.yaml")
     assert list(sweep.searchers) == ["auto" if "auto" in SEARCHERS else "tpe"]
-    assert type(sweep.scheduler) is SCHEDULERS["asha"]
+    assert type(sweep.scheduler) is SCHEDULERS["promotion"]
     assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries) == (0, 1, None, 1)
     assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (None, None, None, None, ())
     assert sweep.resources == Resources()

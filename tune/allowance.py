@@ -5,9 +5,9 @@ With `trials` alone, the arms that trained fewer epochs than the one that traine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from results.history import History, Status
+from results.history import Event, History, Status
 from results.words import plural
 from tune.sweep import Sweep
 
@@ -18,7 +18,7 @@ HOPELESS = 10
 def allowance(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
     """The most epochs that the trials of one arm came to, without further ones; None while it is not known, or where none is needed.
 
-    It is known when each arm's first `budget.trials` trials have ended, and stays what it is: further trials do not count.
+    It is known when each arm's first `budget.trials` trials have ended for good; the loop keeps it then.
     """
     trials = sweep.budget.trials
     if trials is None or not promise(sweep):
@@ -27,6 +27,12 @@ def allowance(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
     if not all(trial.status.ended for arm in firsts for trial in arm):
         return None
     return max(sum(trial.epoch for trial in arm) for arm in firsts)
+
+
+def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:
+    """The allowance that a former session of the same budget found; None where there is none."""
+    found = (event for event in past if event["event"] == "allowance" and event["trials"] == sweep.budget.trials)
+    return next((int(event["epochs"]) for event in found), None)
 
 
 def promise(sweep: Sweep) -> list[str]:

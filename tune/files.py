@@ -23,7 +23,11 @@ def write_error(folder: Path, trial: Trial, reason: str) -> None:
 
 
 class Checkpoints:
-    """Keeps the checkpoints of the best `keep` ended trials of a run, the winner's always among them; of all where `keep` is None."""
+    """Keeps the checkpoints of the best `keep` ended trials of a run, the winner's always among them; of all where `keep` is None.
+
+    Where stopped trials may go on, so do the best `keep` of those that rest at each rung; another one whose turn comes after all begins
+    again from its first epoch, and what it reported before counts.
+    """
 
     def __init__(self, folder: Path, keep: int | None) -> None:
         self._folder = folder
@@ -35,8 +39,9 @@ class Checkpoints:
         if self._keep is None:
             return
         ended = sorted((trial for trial in loop.trials if trial.status.ended), key=_rank)
+        resting = _next_to_go_on(loop, self._keep)
         for trial in ended[self._keep :]:
-            if trial.id not in self._gone:
+            if trial.id not in self._gone and trial.id not in resting:
                 self._gone.add(trial.id)
                 working_copy.forget(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):
@@ -45,3 +50,11 @@ class Checkpoints:
 
 def _rank(trial: Trial) -> tuple[float, int]:
     return (trial.best.loss if trial.best else math.inf, trial.number)
+
+
+def _next_to_go_on(loop: Loop, count: int) -> set[str]:
+    """The first `count` at each rung, of those that rest there and may be taken up again."""
+    if not loop.sweep.scheduler.promotes or loop.done:
+        return set()
+    rungs = ((history, rung) for history in loop.histories.values() for rung in history.rungs.values())
+    return {history[number].id for history, rung in rungs for _, number in rung.resting[:count]}

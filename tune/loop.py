@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from results.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from schedulers.decision import GO_ON, Decision
-from tune.allowance import allowance, lags
+from tune.allowance import allowance, allowed, lags
 from tune.blame import blaming
 from tune.sweep import Arm, Sweep, trial_seed
 
@@ -59,11 +59,13 @@ class Loop:
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._exhausted = {event["arm"] for event in past if event["event"] == "exhausted"}
+        self._allowed = allowed(past, sweep)
         self._out: set[str] = set()
         for event in past:
             apply(event, self.histories)
         self._waiting: deque[Trial] = deque()
         self._waiting.extend(self._unfinished())
+        self._settle()
 
     def _unfinished(self) -> Iterable[Trial]:
         """Trials that a former session left behind and that go on. One whose last report was never answered is answered now."""
@@ -78,8 +80,7 @@ class Loop:
     def reopen(self, failed: bool) -> None:
         """Take up again what ended only because the budget was smaller then; `failed`: and what failed or ran out of memory."""
         for trial in list(self.trials):
-            limit = self._limit(trial)
-            room = limit is None or self.histories[trial.arm].epochs < limit
+            room = self._limit is None or self.histories[trial.arm].epochs < self._limit
             if trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs and room:
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
@@ -104,7 +105,7 @@ class Loop:
         return self.histories[arm][number]
 
     def next(self) -> Trial | None:
-        """The trial to start now: one that waits, else a new one of the arm whose turn it is. None: nothing to start at present."""
+        """The trial to start now: one that waits, else one that is promoted or new, of the arm whose turn it is. None: none at present."""
         self._check_time()
         trial = None if self.stopping else self._waiting.popleft() if self._waiting else self._new()
         if trial is not None:
@@ -112,16 +113,42 @@ class Loop:
         return trial
 
     def _new(self) -> Trial | None:
-        for arm in sorted(self._open(), key=self._turn):
-            trial = self._propose(arm)
+        trained = sorted(self.arms.values(), key=lambda arm: self.histories[arm.name].epochs)
+        for arm in dict.fromkeys([*sorted(self._open(), key=self._turn), *trained]):
+            trial = self._promote(arm) or (self._propose(arm) if arm in self._open() else None)
             if trial is not None:
                 return trial
         return None
 
+    def _promote(self, arm: Arm) -> Trial | None:
+        trial = self._promoted(arm)
+        if trial is not None:
+            self._happen({"event": "promoted", "trial": trial.id, "reason": f"its turn to go on after epoch {trial.epoch}"})
+        return trial
+
+    def _promoted(self, arm: Arm) -> Trial | None:
+        """The stopped trial that goes on now, by the scheduler's word and within the arm's budget."""
+        history = self.histories[arm.name]
+        with blaming(f"the scheduler {type(self.sweep.scheduler).__name__}", f"promoting a trial of {arm.name}"):
+            number = self.sweep.scheduler.promote(history, ending=arm not in self._first())
+        room = self._limit is None or self._promised(arm.name) < self._limit
+        return history[number] if number is not None and room else None
+
+    def _settle(self) -> None:
+        """Keep the allowance once it is known: when no trial is under way and none is promoted any more."""
+        if self._allowed is not None or self._out or self._waiting or self._first() or any(map(self._promoted, self.arms.values())):
+            return
+        found = allowance(self.sweep, self.histories)
+        if found is not None:
+            self._allowed = found
+            self._happen({"event": "allowance", "trials": self.sweep.budget.trials, "epochs": found})
+
     @property
     def done(self) -> bool:
         """Nothing that `next` gave out is still under way, and nothing will be started any more."""
-        return not self._out and (bool(self.stopping) or not (self._waiting or self._open()))
+        if self._out:
+            return False
+        return bool(self.stopping) or not (self._waiting or self._open() or any(map(self._promoted, self.arms.values())))
 
     def started(self, trial: Trial) -> None:
         self._happen({"event": "started", "trial": trial.id})
@@ -154,9 +181,8 @@ class Loop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        limit = self._limit(trial)
-        if limit is not None and history.epochs + self._in_flight(trial.arm, trial.id) >= limit:
-            reason = f"epoch {trial.epoch}: the {limit} epochs of {trial.arm} are spent"
+        if self._limit is not None and history.epochs + self._in_flight(trial.arm, trial.id) >= self._limit:
+            reason = f"epoch {trial.epoch}: the {self._limit} epochs of {trial.arm} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return GO_ON
 
@@ -164,6 +190,7 @@ class Loop:
         event = {"event": "ended", "trial": trial.id, "status": str(status), "reason": reason}
         self._out.discard(trial.id)
         self._happen(event | {"notes": dict(notes)} if notes else event)
+        self._settle()
 
     def failed(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """The user's code raised: try again from the last checkpoint while `retries` last, then give the trial up."""
@@ -227,14 +254,18 @@ class Loop:
 
     def _open(self) -> list[Arm]:
         """The arms that may still propose: those with trials (or epochs) left, then those that lag behind the others."""
-        budget = self.sweep.budget
+        return self._first() or [arm for arm in self._left() if lags(self.histories[arm.name], self._promised(arm.name), self._allowed)]
+
+    def _first(self) -> list[Arm]:
+        """The arms with trials (or epochs) of the budget left."""
+        trials = self.sweep.budget.trials
+        return [arm for arm in self._left() if trials is None or len(self.histories[arm.name]) < trials]
+
+    def _left(self) -> list[Arm]:
+        """The arms that have something left to propose, and epochs for it."""
+        most = self.sweep.budget.total_epochs
         left = [arm for name, arm in self.arms.items() if name not in self._exhausted]
-        if budget.total_epochs is not None:
-            left = [arm for arm in left if self._promised(arm.name) < budget.total_epochs]
-        if budget.trials is None:
-            return left
-        first = [arm for arm in left if len(self.histories[arm.name]) < budget.trials]
-        return first or [arm for arm in left if lags(self.histories[arm.name], self._promised(arm.name), self._allowance())]
+        return left if most is None else [arm for arm in left if self._promised(arm.name) < most]
 
     def _promised(self, arm: str) -> int:
         """The epochs that an arm has trained, and one for each of its trials that is under way and will report at least that."""
@@ -244,15 +275,10 @@ class Loop:
         """How many trials of an arm are under way or wait."""
         return sum(split_id(one)[0] == arm and one != but for one in chain(self._out, (trial.id for trial in self._waiting)))
 
-    def _allowance(self) -> int | None:
-        return allowance(self.sweep, self.histories)
-
-    def _limit(self, trial: Trial) -> int | None:
-        """How many epochs the trial's arm may train; None where nothing is said of it."""
-        budget = self.sweep.budget
-        if budget.trials is None or trial.number < budget.trials:
-            return budget.total_epochs
-        return self._allowance()
+    @property
+    def _limit(self) -> int | None:
+        """How many epochs an arm may train; None where nothing is said of it."""
+        return self.sweep.budget.total_epochs if self._allowed is None else self._allowed
 
     def _turn(self, arm: Arm) -> int:
         """Arms take turns: the one that has spent least of its budget is next."""
@@ -267,6 +293,7 @@ class Loop:
         if config is None:
             self._exhausted.add(arm.name)
             self._happen({"event": "exhausted", "arm": arm.name})
+            self._settle()
             return None
         seed = trial_seed(arm.seed, number)
         self._happen({"event": "proposed", "arm": arm.name, "number": number, "config": config, "seed": seed})

@@ -36,7 +36,7 @@ def generate() -> dict[str, Any]:
         "anyOf": [{"$ref": "#/$defs/searcher"}, several, {"type": "null"}],
         "description": "one, or several to compare",
     }
-    properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": "asha"}
+    properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": "promotion"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "raysweep specification"}
 
 

@@ -132,6 +132,8 @@ def describe(event: Event, loop: Loop) -> str:
         return f"{event['trial']} {event['status']}: {event['reason']}"
     if kind == "returned":
         return f"{event['trial']} put back: {event['reason']}"
+    if kind == "promoted":
+        return f"{event['trial']} promoted: {event['reason']}"
     return ""
 
 

@@ -159,9 +159,11 @@ class Mlflow:
         found = self._client.get_experiment_by_name(folder.name)
         self._experiment = found.experiment_id if found else self._client.create_experiment(folder.name)
         self._runs: dict[str, str] = {}
+        self._going: set[str] = set()
 
     def report(self, told: Told) -> None:
         run = self._run(told)
+        self._going.add(run)
         for name, value in told.metrics.items():
             self._client.log_metric(run, name, value, timestamp=int(told.time * 1000), step=told.epoch)
 
@@ -170,10 +172,10 @@ class Mlflow:
         self._client.set_tag(run, "status", told.status)
         self._client.set_tag(run, "reason", told.reason)
         self._client.set_terminated(run, "FINISHED" if told.succeeded else "FAILED")
-        del self._runs[told.trial]
+        self._going.discard(run)  # a trial that is promoted goes on in the same run
 
     def finish(self) -> None:
-        for run in self._runs.values():
+        for run in self._going:
             self._client.set_terminated(run, "KILLED")
         self._runs.clear()
 

@@ -1,0 +1,69 @@
+"""ASHA, the promotion form: a trial stops at every rung; whenever a worker is free, the best one that may go on does.
+
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2. As many go on from a rung as a part 1/eta of
+those that reached it, and no more, however many later ones turn out better: Li et al., "Hyper-Tune", VLDB 2022, section 4.2 (D-ASHA).
+That keeps the share of each rung when a searcher learns, whose proposals are nearly all among the best third of what came before.
+
+Nothing is decided for good at a rung: who stopped early on, when there was little to compare with, goes on later if its turn comes, and
+the first few do not train to the end for want of others. It goes on from its checkpoint, so an epoch is never trained twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Gt
+
+from results.history import History, Rung, Trial
+from schedulers.asha import PARTS
+from schedulers.audit import Share, under_audit, verdict
+from schedulers.decision import GO_ON, Decision
+from schedulers.rungs import geometric, just_reached
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
+
+    `audit`: this part of the trials that stop is trained to the end all the same.
+    """
+
+    grace: Annotated[int, Ge(1)] = 1
+    eta: Annotated[float, Gt(1)] = 3
+    audit: Share = 0.0
+
+    promotes: ClassVar[bool] = True
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return geometric(self.grace, self.eta, epochs)
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        """Where the trial would be promoted at once, it goes on instead, and its worker need not take it up again."""
+        level = just_reached(trial, history)
+        if level is None or level == history.levels[-1] or under_audit(trial):
+            return GO_ON
+        rung = history.rungs[level]
+        first = not rung.resting or (trial.loss, trial.number) < rung.resting[0]
+        if first and self._room(rung) >= 0 and self._next(history, above=level) is None and math.isfinite(trial.loss):
+            return GO_ON
+        part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
+        place = f"number {rung.rank(trial.loss) + 1} of {len(rung)}"
+        return verdict(trial, f"epoch {trial.epoch}: {history.show(trial.loss)} is {place}, a {part} goes on", self.audit)
+
+    def promote(self, history: History, ending: bool) -> int | None:
+        """Once no new trials come, at least one goes on from each rung, so that a small sweep trains its best trial to the end."""
+        return self._next(history, least=int(ending))
+
+    def _next(self, history: History, above: int = 0, least: int = 0) -> int | None:
+        """The trial whose turn it is at the highest rung where one may go on, of those above an epoch."""
+        for level in reversed(history.levels[:-1]):
+            rung = history.rungs[level]
+            if level > above and rung.resting and math.isfinite(rung.resting[0][0]) and self._room(rung, least) > 0:
+                return rung.resting[0][1]
+        return None
+
+    def _room(self, rung: Rung, least: int = 0) -> int:
+        """How many more may go on from a rung. One that is being judged there counts as gone on."""
+        return max(least, int(len(rung) / self.eta)) - rung.gone_on
