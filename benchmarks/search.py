@@ -30,21 +30,31 @@ from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa
 from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import Outcome, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
-from schedulers import Asha, Never  # noqa: E402
+from schedulers import Asha, Never, Promotion  # noqa: E402
 from tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
 
 OURS = {
     "random": ours(Random(), Never()),
     "random + asha": ours(Random(), Asha()),
+    "random + promotion": ours(Random(), Promotion()),
+    "auto + promotion": ours(Auto(), Promotion()),
     "auto + asha": ours(Auto(), Asha()),
-    "auto + asha, quorum 2": ours(Auto(), Asha(quorum=2)),
-    "bohb + asha": ours(Bohb(), Asha()),
-    "tpe + asha": ours(Tpe(), Asha()),
+    "bohb + promotion": ours(Bohb(), Promotion()),
+    "tpe + promotion": ours(Tpe(), Promotion()),
 }
 METHODS = {**OURS, **RIVALS}
-SLOW = ("tpe + asha", "Ray ASHAScheduler, HyperOptSearch", "Optuna TPE, successive halving", "Optuna TPE, Hyperband")
+SLOW = ("tpe + promotion", "hpbandster BOHB", "Ray ASHAScheduler, HyperOptSearch", "Ray TuneBOHB, HyperBandForBOHB")
+"""Methods of 20 ms a suggestion and more."""
 SLOW_SEEDS = 3
-QUICK = ("random", "random + asha", "auto + asha", "bohb + asha", "Ray ASHAScheduler, random", "hpbandster BOHB")
+QUICK = (
+    "random",
+    "random + asha",
+    "random + promotion",
+    "auto + promotion",
+    "bohb + promotion",
+    "Ray ASHAScheduler, random",
+    "hpbandster BOHB",
+)
 QUICK_PROBLEMS = (JUDGE[0], JUDGE[4])
 Plan = Iterator[tuple[str, str, int, int]]
 

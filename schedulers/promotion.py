@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -20,6 +20,7 @@ from results.history import History, Rung, Trial
 from schedulers.asha import PARTS
 from schedulers.audit import Share, under_audit, verdict
 from schedulers.decision import GO_ON, Decision
+from schedulers.grace import passed_over
 from schedulers.rungs import geometric, just_reached
 
 
@@ -27,22 +28,25 @@ from schedulers.rungs import geometric, just_reached
 class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`).
     `audit`: this part of the trials that stop is trained to the end all the same.
     """
 
-    grace: Annotated[int, Ge(1)] = 1
+    grace: Annotated[int, Ge(1)] | Literal["auto"] = 1
     eta: Annotated[float, Gt(1)] = 3
     audit: Share = 0.0
 
     promotes: ClassVar[bool] = True
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        return geometric(self.grace, self.eta, epochs)
+        return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
 
     def decide(self, trial: Trial, history: History) -> Decision:
         """Where the trial would be promoted at once, it goes on instead, and its worker need not take it up again."""
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
+            return GO_ON
+        if self.grace == "auto" and passed_over(level, history):
             return GO_ON
         rung = history.rungs[level]
         first = not rung.resting or (trial.loss, trial.number) < rung.resting[0]

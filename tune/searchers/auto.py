@@ -1,8 +1,8 @@
-"""The default: a Gaussian process over where trials stand, asked for the candidate that improves most, and a fair draw now and then.
+"""The default: a Gaussian process over where trials stand, asked for the candidate that improves most.
 
 What it does and why is measured in `benchmarks/search.md`. Every trial is one observation, however early it was stopped
-(`standing.py`). Those still running count as if they came out as expected. A proposal keeps the spacing of a grid of as many points
-from all earlier ones, where one of the best candidates does: configurations beside the best one train alike and tell nothing new.
+(`standing.py`). Those still running count as if they came out as expected. A proposal keeps its distance from all earlier ones
+(`apart.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from annotated_types import Ge, Le
 from results.history import Config, History
 from search_spaces.params import has_prior
 from search_spaces.space import Space
-from tune.searchers.encoded import Encoding, encoding
-from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, nearest, one_thread, process
+from tune.searchers.apart import first_apart
+from tune.searchers.encoded import encoding
+from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, one_thread, process
 from tune.searchers.observed import WRONG, Floats, Ints, units
 from tune.searchers.standing import Standing, compared, standing
 
@@ -26,8 +27,6 @@ SEEN, FITTED = 160, 128
 """How many trials the process looks at, and how many decide its scales."""
 CANDIDATES, CLOSER, CHOSEN = 800, 128, 48
 """How many points are drawn; how many of them, by their means, are looked at closely; how many of these may be proposed."""
-APART = 1.0
-"""How close a proposal may be to an earlier one, as a part of the spacing of a grid of as many points."""
 REFIT = 1.25
 """The scales are chosen anew when a rung has grown by this factor."""
 
@@ -41,7 +40,7 @@ class Auto:
     """
 
     startup: Annotated[int, Ge(3)] = 10
-    random_fraction: Annotated[float, Ge(0), Le(1)] = 0.25
+    random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
     _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -66,7 +65,7 @@ class Auto:
         candidates = _candidates(space, rng)
         merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
         chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
-        return _first_apart(space, chosen, known, encoded)
+        return first_apart(space, chosen, known)
 
     def _scales_of(self, space: Space, history: History) -> Scales | None:
         """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""
@@ -128,18 +127,6 @@ def _candidates(space: Space, rng: np.random.Generator) -> Floats:
         if has_prior(param):
             points[:, i] = [param.draw(value) for value in points[:, i].tolist()]
     return points
-
-
-def _first_apart(space: Space, candidates: Floats, known: Floats, encoded: Encoding) -> Config | None:
-    """The first candidate that the constraints allow and that is far enough from all earlier trials; else the first that is new."""
-    earlier, gap = encoded(known), APART * len(known) ** (-1.0 / len(space))
-    far = nearest(encoded(candidates), earlier) > gap * gap
-    for least, some in ((gap * gap, candidates[far]), (0.0, candidates)):
-        for candidate in some:
-            config = space.from_unit(candidate)
-            if space.allows(config) and np.square(earlier - encoded(space.to_unit(config)[None])).sum(axis=1).min() > least:
-                return config
-    return None
 
 
 def _rounded(count: int) -> int:

@@ -3,7 +3,8 @@
 Falkner et al., "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML 2018, section 3.2. The models are fitted by
 hpbandster's own BOHB class, when asked, on the highest rung that has enough trials, so they learn under whatever scheduler stops trials
 there (under Ray's `TuneBOHB` with ASHA they never see a result). Drawing is ours: one array operation instead of thousands of calls, and
-numpy's global generator is left alone.
+numpy's global generator is left alone. Ours too is that a proposal keeps its distance from earlier ones and from those still running
+(`apart.py`), so that a batch of workers does not train one point.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from annotated_types import Ge, Gt, Le
 
 from results.history import Config, History
 from search_spaces.space import Space
+from tune.searchers.apart import first_apart
 from tune.searchers.density import Densities, fit
-from tune.searchers.observed import Floats, Observed, at_level, observe
+from tune.searchers.observed import Floats, Observed, at_level, observe, units
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,8 @@ class Bohb:
         if models is None:
             return space.sample(rng)
         points = models.draw(self.samples, self.bandwidth_factor, rng)
-        for index in np.argsort(-models.preference(points), kind="stable"):
-            config = space.from_unit(points[index])
-            if space.allows(config):
-                return config
-        return space.sample(rng)
+        best_first = points[np.argsort(-models.preference(points), kind="stable")]
+        return first_apart(space, best_first, units(space, history)) or space.sample(rng)
 
     def model(self, space: Space, history: History, rng: np.random.Generator) -> Densities | None:
         """The models of the highest rung with enough trials; None where no rung has."""

@@ -88,19 +88,15 @@ def kernel(a: Floats, b: Floats) -> Floats:
     return out
 
 
-def nearest(a: Floats, b: Floats) -> Floats:
-    """The squared distance of each row of `a` to the nearest of `b`."""
-    return np.asarray(_squares(a, b).min(axis=1), dtype=np.float64)
-
-
-def _squares(a: Floats, b: Floats) -> Floats:
+def squares(a: Floats, b: Floats) -> Floats:
+    """Squared distances between rows of `a` and of `b`, to rounding."""
     out: Floats = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2.0 * (a @ b.T)
     return out
 
 
 def _parts(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """sqrt(5) times the distances, and exp(- that)."""
-    apart = ROOT5 * np.sqrt(np.maximum(_squares(a, b), 0.0))
+    apart = ROOT5 * np.sqrt(np.maximum(squares(a, b), 0.0))
     return apart, np.exp(-apart)
 
 
