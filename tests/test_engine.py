@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from results.history import Config, Event, History, Status, Trial
+from schedulers import Promotion
 from search_spaces.params import Float
 from search_spaces.space import Space
 from tests.sweeps import StopAt, sweep
@@ -199,3 +200,16 @@ def test_the_plan_is_said_before_the_start(folder: Path) -> None:
     watch = Watch()
     run(made("bowl", *xs(0.1), space=Space({"x": Float(0, 1)})), folder, Options(), watch)
     assert watch.lines == ["4 trials at once, each with 1 CPU"]
+
+
+def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
+    """Its numbers are those of a training that nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
+    drawn = xs(*(0.1 * i for i in range(9)))
+    paused = trials(made("noisy", *drawn, scheduler=Promotion(), budget=Budget(9, 9), keep=2), folder)
+    whole = trials(made("noisy", *drawn, budget=Budget(9, 9)), folder.parent / "whole")
+    assert sorted(trial.epoch for trial in paused) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
+    assert max(trial.attempts for trial in paused) > 1
+    for one, other in zip(paused, whole, strict=True):
+        assert [report.epoch for report in one.reports] == list(range(1, one.epoch + 1))
+        assert [report.loss for report in one.reports] == [report.loss for report in other.reports[: one.epoch]]
+    assert len(list(folder.glob("trials/*/last.pt"))) == 2

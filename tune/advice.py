@@ -53,7 +53,7 @@ def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
 
 def _grace(sweep: Sweep) -> Iterator[str]:
     epochs = sweep.budget.epochs
-    if getattr(sweep.scheduler, "grace", None) == 1 and epochs >= MANY_EPOCHS:
+    if getattr(sweep.scheduler, "grace", None) == 1 and epochs >= MANY_EPOCHS and not sweep.scheduler.promotes:
         later = max(2, epochs // 27)
         yield f"grace: 1 stops trials after the first of {epochs} epochs; grace: {later} waits until they can be told apart"
 

@@ -113,12 +113,12 @@ class Loop:
         return trial
 
     def _new(self) -> Trial | None:
-        trained = sorted(self.arms.values(), key=lambda arm: self.histories[arm.name].epochs)
-        for arm in dict.fromkeys([*sorted(self._open(), key=self._turn), *trained]):
-            trial = self._promote(arm) or (self._propose(arm) if arm in self._open() else None)
-            if trial is not None:
+        proposing = sorted(self._open(), key=self._turn)
+        for arm in proposing:
+            if trial := self._promote(arm) or self._propose(arm):
                 return trial
-        return None
+        others = [arm for arm in self.arms.values() if arm not in proposing]
+        return next(filter(None, map(self._promote, sorted(others, key=lambda arm: self.histories[arm.name].epochs))), None)
 
     def _promote(self, arm: Arm) -> Trial | None:
         trial = self._promoted(arm)
