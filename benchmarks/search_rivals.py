@@ -284,10 +284,18 @@ def rival(make: Callable[[Problem, int], Any]) -> Callable[[Problem, int, int], 
     return run
 
 
+def tune_bohb(problem: Problem, workers: int, seed: int) -> Outcome:
+    """Unlike the others it is told how many workers there are, as Ray Tune is."""
+    from benchmarks.search_tune_bohb import TuneBohb
+
+    return Workers(problem, TuneBohb(problem, seed, workers), workers).run()
+
+
 RIVALS = {
     "Ray ASHAScheduler, random": rival(RayAsha),
     "Ray ASHAScheduler, HyperOptSearch": rival(lambda problem, seed: RayAsha(problem, seed, hyperopt=True)),
     "hpbandster BOHB": rival(Hpbandster),
+    "Ray TuneBOHB, HyperBandForBOHB": tune_bohb,
     "Optuna TPE, successive halving": rival(lambda problem, seed: Optuna(problem, seed, "halving")),
     "Optuna TPE, Hyperband": rival(lambda problem, seed: Optuna(problem, seed, "hyperband")),
     "DEHB": rival(Dehb),

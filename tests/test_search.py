@@ -17,6 +17,7 @@ from benchmarks.search_cost import SPACE, loss, seen
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem
 from benchmarks.search_runs import GRID, Job, Workers, ours
 from benchmarks.search_table import Run, table
+from benchmarks.search_tune_bohb import TuneBohb
 from results.history import Config, History, Report, Status, Trial
 from schedulers.asha import Asha
 from schedulers.grace import PROBES, passed_over, says_enough, tau
@@ -209,6 +210,39 @@ def test_others_run_on_the_same_clock() -> None:
     assert (method.count, method.ended.count) == (22, 20)
     assert outcome.regret[0] == 1.0
     assert outcome.regret[-1] == pytest.approx(bowl().regret(1 / 20 + 1 / 9))
+
+
+@pytest.fixture(scope="module")
+def swept() -> TuneBohb:
+    """Ray's BOHB after a run on the bowl, with three workers."""
+    method = TuneBohb(bowl(), 0, 3)
+    Workers(bowl(), method, 3).run()
+    return method
+
+
+def test_rays_bohb_goes_through_its_brackets_in_order(swept: TuneBohb) -> None:
+    """The first bracket: nine trials for an epoch, the best three of them for three, the best of these for nine. The next has five."""
+    first = swept.trials[:9]
+    best = sorted(first, key=lambda trial: trial.config["x"])
+    assert [trial.last_result["epoch"] for trial in best] == [9, 3, 3, *[1] * 6]
+    assert {trial.status for trial in first} == {"TERMINATED"}
+    assert {trial.last_result["epoch"] for trial in swept.trials[9:14]} == {3, 9}
+
+
+def test_rays_bohb_learns_from_what_it_does_not_stop(swept: TuneBohb) -> None:
+    generator = swept.searcher.bohber
+    assert generator.kde_models
+    ended = [trial for trial in swept.trials if trial.last_result.get("epoch") == 9]
+    assert 0 < len(generator.losses[9]) < len(ended)
+    assert swept.searcher.trial_to_params.keys() == {trial.trial_id for trial in swept.trials if trial.status != "TERMINATED"}
+
+
+def test_a_seed_gives_rays_bohb_the_same_run_and_leaves_numpys_generator_alone(swept: TuneBohb) -> None:
+    before = np.random.get_state(legacy=False)["state"]["key"].tolist()
+    again = TuneBohb(bowl(), 0, 3)
+    Workers(bowl(), again, 3).run()
+    assert [trial.config for trial in again.trials] == [trial.config for trial in swept.trials]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before
 
 
 def test_the_table_has_speeds_and_errors() -> None:
