@@ -97,7 +97,7 @@ def _hyperopt(size: int) -> Callable[[], Any]:
 
 
 def _hpbandster(size: int) -> Callable[[], Any]:
-    generator, rng = hpbandster_generator(SPACE), np.random.default_rng(0)
+    generator, rng = hpbandster_generator(SPACE, 0), np.random.default_rng(0)
     for number in range(size):
         config = SPACE.sample(rng)
         said = SimpleNamespace(

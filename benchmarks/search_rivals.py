@@ -100,7 +100,7 @@ class Hpbandster:
     seed: int
 
     def __post_init__(self) -> None:
-        self.generator = hpbandster_generator(self.problem.space)
+        self.generator = hpbandster_generator(self.problem.space, self.seed)
         self.depth = int(math.log(self.problem.epochs) / math.log(ETA) + 1e-9) + 1
         self.brackets: list[Bracket] = []
         self.begun = self.count = 0
@@ -175,14 +175,14 @@ class numpys:  # noqa: N801
         np.random.set_state(self.before)
 
 
-def hpbandster_generator(space: Space) -> Any:
+def hpbandster_generator(space: Space, seed: int) -> Any:
     import logging
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from ConfigSpace import ConfigurationSpace, UniformFloatHyperparameter
         from hpbandster.optimizers.config_generators.bohb import BOHB
-    cube = ConfigurationSpace(seed=0)
+    cube = ConfigurationSpace(seed=seed)
     for i in range(len(space)):
         cube.add(UniformFloatHyperparameter(f"u{i}", 0.0, 1.0))
     return BOHB(cube, logger=logging.getLogger("quiet"))
