@@ -215,6 +215,13 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._conductor = conductor
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Nobody in particular: a worker that becomes free takes the trial that was offered last.
+
+        Ray's own answer, the oldest that waits, is the one whose worker is just starting on a machine that joined late: it would get the
+        free worker, its own start would be thrown away, and so on with the next one, as long as trials are shorter than such a start.
+        """
+
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         forget(tune_controller._tune_controller)
 
