@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from results.history import Status
+from results.ledger import read
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
 from tune.engine.adapters import Conductor
@@ -41,6 +43,8 @@ def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(tmp_path: Path, ra
     assert trial.status is Status.COMPLETED
     assert trial.attempts == 2
     assert [report.epoch for report in trial.reports] == [1, 2, 3, 4]
+    returned = next(event for event in read(tmp_path / "run") if event["event"] == "returned")
+    assert re.match(r"its worker was lost: nothing was heard from it for \d+ s, and it was killed", returned["reason"])
 
 
 def test_patience_is_scaled_to_a_trials_own_epochs() -> None:

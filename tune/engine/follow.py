@@ -67,7 +67,7 @@ class Watchdog(Callback):  # type: ignore[misc]
     A host that was cut off for half a minute leaves such trials behind: running, for Ray, with neither an error nor an end.
     """
 
-    def __init__(self, kill: Callable[[Any], None]) -> None:
+    def __init__(self, kill: Callable[[Any, float], None]) -> None:
         self._kill = kill
         self._heard: dict[str, Heard] = {}
         self._looked = time.monotonic()
@@ -96,7 +96,7 @@ class Watchdog(Callback):  # type: ignore[misc]
         for name, heard in list(self._heard.items()):
             if now - heard.last > heard.patience():
                 del self._heard[name]
-                self._kill(heard.trial)
+                self._kill(heard.trial, now - heard.last)
 
 
 def _gone() -> None:
@@ -116,7 +116,11 @@ def watching(conductor: Conductor, resources: Resources, parallel: int | None) -
             return room(resources, parallel, offers(ray))
         return room(replace(resources, gpu=shares.smallest), parallel if shares.trials else 1, offers(ray))
 
-    return [Follow(found, tell), Watchdog(lambda trial: kill_worker(ray, trial))]
+    def kill(trial: Any, seconds: float) -> None:
+        conductor.silent(trial.trial_id, seconds)
+        kill_worker(ray, trial)
+
+    return [Follow(found, tell), Watchdog(kill)]
 
 
 def kill_worker(ray: Any, trial: Any) -> None:
