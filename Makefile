@@ -30,8 +30,8 @@ examples: $(READY)
 conformance: $(READY)
 	RAYSWEEP_CONFORMANCE=10000 $(BIN)/pytest --timeout 900 tests/test_conformance.py
 
-# Three hosts made of namespaces, and a real `ray up`: about 10 minutes, root on Linux; skipped with the reason elsewhere. And runs in gs://,
-# on an emulator, everywhere.
+# Three hosts made of namespaces, and a real `ray up`: 13 minutes on 2 busy cores, root on Linux; skipped with the reason elsewhere. Before them
+# runs in gs://, on an emulator.
 cluster-test: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
 	$(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
