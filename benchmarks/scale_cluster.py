@@ -1,10 +1,9 @@
 """How far one driver goes: 100 pretended nodes of one trial each, 10,000 trials of 3 epochs that cost nothing.
 
-    python -m benchmarks.scale_cluster [--trials 10000] [--nodes 100] [--profile] [--ray]
+    python -m benchmarks.scale_cluster [--trials 10000] [--nodes 100] [--profile]
 
 The nodes answer at once and in turn, without Ray: what is measured is this project's own part (loop, searcher, scheduler, ledger, tables,
-TensorBoard's files), and so the most reports a second that any cluster can send. With `--ray` the same trials run on a real Ray of this
-machine, in as many workers as it has cores: what Ray adds to each report.
+TensorBoard's files), and so the most reports a second that any cluster can send. What Ray adds is measured by `scale_ray.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections import deque
 from pathlib import Path
 
 from results.history import Config, Event, Trial
-from results.ledger import Ledger, read
+from results.ledger import Ledger
 from schedulers.asha import Asha
 from search_spaces.params import Float
 from search_spaces.space import Space
@@ -53,11 +52,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--profile", action="store_true", help="name what takes the time")
-    parser.add_argument("--ray", action="store_true", help="on a real Ray")
     options = parser.parse_args()
-    if options.ray:
-        on_ray(options.trials)
-        return
     profile = cProfile.Profile()
     before = memory()
     with tempfile.TemporaryDirectory() as folder:
@@ -102,18 +97,6 @@ def step(config: Config, run: Run) -> None:
     """A train function that trains nothing."""
     for epoch in run.epochs():
         run.report(loss=config["x0"] + 1 / epoch)
-
-
-def on_ray(trials: int) -> None:
-    """The sweep on a real Ray, timed between its first and its last report."""
-    from tune.session import Options, run
-
-    with tempfile.TemporaryDirectory() as folder:
-        run(sweep(trials), Path(folder) / "run", Options(), Silent())
-        times = [event["time"] for event in read(Path(folder) / "run") if event["event"] == "reported"]
-    seconds = times[-1] - times[0]
-    print(f"{len(times):,} reports on Ray: {seconds:.1f} s, {1000 * seconds / len(times):.1f} ms each")
-    print(f"driver: {memory() / 1e6:.0f} MB")
 
 
 def sweep(trials: int) -> Sweep:

@@ -17,6 +17,9 @@ SCHEMES = ("s3", "gs", "gcs", "file")
 """`file` is for tests: the same code on a local folder."""
 
 
+RETRY_SECONDS = 60
+
+
 class StoreError(ValueError):
     """Storage that cannot be used as it was named, in one line."""
 
@@ -55,7 +58,7 @@ class Bucket:
             if parts.scheme == "s3":  # a small object in one request instead of three
                 options = _endpoint() | dict(parse_qsl(parts.query))
                 return fs.S3FileSystem(allow_delayed_open=True, **options), f"{parts.netloc}{parts.path}".rstrip("/")
-            system, path = fs.FileSystem.from_uri(self.url)
+            system, path = fs.FileSystem.from_uri(_limited(self.url))
         except (ValueError, TypeError, OSError) as error:
             raise StoreError(f"{self.url}: {str(error).splitlines()[0]}") from None
         return system, path.rstrip("/")
@@ -100,8 +103,17 @@ class Bucket:
         """The names directly below, of what holds further objects."""
         from pyarrow import fs
 
+        if self._place[0].type_name == "gcs":  # pyarrow lists Google's folders only where an object stands for them, and none does
+            return sorted({first for first, inside, _ in (name.partition("/") for name in self.sizes()) if inside})
         found = self._place[0].get_file_info(fs.FileSelector(self._place[1], allow_not_found=True))
         return sorted(one.base_name for one in found if one.type == fs.FileType.Directory)
+
+
+def _limited(url: str) -> str:
+    """Google's client would try for 15 minutes, without a word, where there are no credentials or no network."""
+    if not url.startswith(("gs:", "gcs:")) or "retry_limit_seconds=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}retry_limit_seconds={RETRY_SECONDS}"
 
 
 def _endpoint() -> dict[str, str]:

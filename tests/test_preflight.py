@@ -10,9 +10,9 @@ import pytest
 
 from tune.cli import main
 from tune.engine.join import ClusterError, check_form, join
-from tune.engine.probe import MARKER, Answer, look, source
+from tune.engine.probe import MARKER, Answer, Question, bring, look, source
 from tune.jobs import JobsError, entry_point, exit_code, follow, submit
-from tune.preflight import Code, PreflightError, code_of, imported, judge
+from tune.preflight import Code, PreflightError, code_of, fetched, imported, judge
 
 VERSIONS = {"python": "3.11", "ray": "2.60.0", "torch": "2.15", "numpy": "2.4", "raysweep": "0123456789ab"}
 HERE = Answer("head", "10.0.0.1", versions=VERSIONS)
@@ -59,13 +59,36 @@ def test_what_a_node_would_answer(tmp_path: Path) -> None:
     (tmp_path / MARKER).write_text("x")
     file = tmp_path / "train.py"
     file.write_text("def train(config, run): pass\n")
-    question = {"trainable": f"{file}:train", "storage": str(tmp_path), "marker": "x", "source": source(f"{file}:train")}
+    question = vars(Question(f"{file}:train", str(tmp_path), "x", source(f"{file}:train")))
     said = look(question)
     assert (said["storage"], said["trainable"], said["host"]) == ("", "", socket.gethostname())
     assert [path.name for path in tmp_path.glob(".preflight*")] == [MARKER]
     assert look(question | {"marker": "y"})["storage"] == "another file lies there"
     assert "FileNotFoundError" in look(question | {"storage": str(tmp_path / "none")})["storage"]
     assert "has no function 'trian'" in look(question | {"trainable": f"{file}:trian"})["trainable"]
+
+
+def test_data_that_cannot_be_fetched() -> None:
+    fetched([HERE, W1])
+    with pytest.raises(PreflightError, match=r"^on w1 \(10.0.0.2\): MNIST is not under /data$"):
+        fetched([HERE, replace(W1, data="MNIST is not under /data")])
+
+
+def test_what_a_node_brings_before_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYSWEEP_DATA_ROOT", "/elsewhere")
+    file = tmp_path / "train.py"
+    file.write_text("""
+import os, pathlib
+def train(config, run): pass
+def once_per_machine(config): pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
+""")
+    question = Question(f"{file}:train", "", "", "", {"data": "set"}, {"RAYSWEEP_DATA_ROOT": str(tmp_path)})
+    assert bring(vars(question)) == {"host": socket.gethostname(), "data": ""}
+    assert (tmp_path / "set").read_text() == "there"
+    assert bring(vars(replace(question, constants={})))["data"] == "KeyError: 'data'"
+    unknown = replace(question, trainable="trainables.mlp:train", constants={"data": "mnits"})
+    assert bring(vars(unknown))["data"].startswith("unknown data set 'mnits'; expected one of digits, ")
+    assert bring(vars(replace(unknown, constants={"lr": 0.1})))["data"] == ""
 
 
 def test_what_is_copied_to_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,15 @@
-"""Runs in object storage. `file://` stands for s3:// here: the same code on a local folder; the cluster test has a real S3 server."""
+"""Runs in object storage. `file://` stands for s3:// here: the same code on a local folder; the cluster test has a real S3 server.
+
+With the extra `cluster-test`, `gs://` on an emulator of Google's storage too.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +31,39 @@ from tune.folder import FolderError, begin_anywhere, check_unchanged, resumed_an
 from tune.session import Options, run
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> Bucket:
-    return Bucket(f"file://{tmp_path}/store/run")
+@pytest.fixture(scope="session")
+def google() -> Iterator[str]:
+    """The address of an emulator of Google's storage with the bucket `sweeps`, in memory."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="the extra cluster-test brings an emulator of gs://")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="sweeps")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "gs"])
+def bucket(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    if request.param == "file":
+        return Bucket(f"file://{tmp_path}/store/run")
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", request.getfixturevalue("google"))
+    return Bucket(f"gs://anonymous@sweeps/{tmp_path.name}/store/run")
+
+
+def test_objects_are_written_copied_listed_and_deleted(bucket: Bucket) -> None:
+    assert (bucket.read("a/x"), bucket.sizes(), bucket.folders()) == (None, {}, [])
+    for content in (b"first", b"other", os.urandom(3_000_000)):
+        bucket.write("a/x", content)
+        assert bucket.read("a/x") == content
+    bucket.write("b/c/empty", b"")
+    bucket.copy("a/x", "y")
+    assert bucket.sizes() == {"a/x": 3_000_000, "b/c/empty": 0, "y": 3_000_000}
+    assert bucket.folders() == ["a", "b"]
+    assert (bucket / "b").folders() == ["c"]
+    for _ in range(2):
+        bucket.delete("a/x")
+    assert bucket.sizes() == {"b/c/empty": 0, "y": 3_000_000}
 
 
 def event(i: int) -> Event:
@@ -139,12 +174,13 @@ def test_a_sweep_on_object_storage_is_resumed_and_read(bucket: Bucket, ray_here:
     assert {"report.html", "best/model.pt"} <= set(bucket.sizes())
 
 
-def test_what_is_no_run_is_one_line(tmp_path: Path, bucket: Bucket) -> None:
+def test_what_is_no_run_is_one_line(bucket: Bucket) -> None:
     bucket.write("ledger/000000000-000000000", b"")
-    with pytest.raises(RunError, match=r"is not a run; there are: file://.*/store/run"):
-        load(f"file://{tmp_path}/store")
+    storage = bucket.url.removesuffix("/run")
+    with pytest.raises(RunError, match=rf"is not a run; there are: {storage}/run"):
+        load(storage)
     with pytest.raises(FolderError, match="nothing to resume"):
-        resumed_anywhere(f"file://{tmp_path}/elsewhere", "sweep", "")
+        resumed_anywhere(f"{storage}/elsewhere", "sweep", "")
 
 
 def test_a_run_goes_on_where_its_train_function_lies_elsewhere(tmp_path: Path) -> None:

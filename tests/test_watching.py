@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from results.history import Status
+from results.ledger import read
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
 from tune.engine.adapters import Conductor
@@ -16,7 +18,7 @@ from tune.engine.follow import SILENCE_FACTOR, Follow, Heard
 from tune.engine.loss import lost
 from tune.engine.offers import to_come
 from tune.loop import Loop
-from tune.sweep import Budget
+from tune.sweep import Budget, Metric
 
 SCALED = """\
 max_workers: 3
@@ -35,19 +37,27 @@ class NodeDied(Exception):
 @pytest.mark.ray
 def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune.engine.follow.LEAST_SILENCE", 5.0)
-    monkeypatch.setattr("tune.engine.follow.SILENCE_FACTOR", 0.0)  # the first report waited for the imports
     frozen = tmp_path / "frozen"
     (trial,) = trials(made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run")
     assert frozen.exists()
     assert trial.status is Status.COMPLETED
     assert trial.attempts == 2
     assert [report.epoch for report in trial.reports] == [1, 2, 3, 4]
+    returned = next(event for event in read(tmp_path / "run") if event["event"] == "returned")
+    assert re.match(r"its worker was lost: nothing was heard from it for \d+ s, and it was killed", returned["reason"])
 
 
 def test_patience_is_scaled_to_a_trials_own_epochs() -> None:
     assert Heard(None, 0.0, longest=100.0).patience() == 100.0 * SILENCE_FACTOR
     assert Heard(None, 0.0, longest=0.1).patience() == 60.0
     assert Heard(None, 0.0).patience() == 900.0
+
+
+def test_what_the_first_report_waited_for_is_no_epoch() -> None:
+    heard = Heard(None, 0.0)
+    for now, longest in ((600.0, 600.0), (620.0, 20.0), (650.0, 30.0), (670.0, 30.0)):
+        heard.hear(now)
+        assert heard.longest == longest
 
 
 def test_room_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +69,17 @@ def test_room_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += 0.1
         follow.on_step_end(0, [])
     assert told == [7] * 4
+
+
+@pytest.mark.ray
+def test_room_that_comes_late_is_used_however_short_the_trials_are(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
+    first = tmp_path / "first"
+    monkeypatch.setattr("tune.session.offers", lambda ray: [{"CPU": 1.0}])
+    monkeypatch.setattr("tune.engine.follow.offers", lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}])
+    configs = [{"x": 0.001 * i, "first": str(first)} for i in range(1000)]
+    said = made("newcomer", *configs, budget=Budget(1000, 3, seconds=120.0), metric=Metric("loss", "minimize", target=0.0))
+    assert min(trial.loss for trial in trials(said, tmp_path / "run")) == 0.0
 
 
 def test_machines_that_an_autoscaler_would_start_count(tmp_path: Path) -> None:

@@ -24,6 +24,16 @@ def bowl(config: dict[str, Any], run: Run) -> None:
         run.report(loss=(config["x"] - 0.3) ** 2 + 1 / epoch)
 
 
+def newcomer(config: dict[str, Any], run: Run) -> None:
+    """Shorter than a worker's start. Its loss is 1 in the first process that trains it, whose number goes to the file `first`; else 0."""
+    first = Path(config["first"])
+    if not first.exists():
+        first.write_text(str(os.getpid()))
+    for _ in run.epochs():
+        time.sleep(0.05)
+        run.report(loss=float(first.read_text() == str(os.getpid())))
+
+
 def noisy(config: dict[str, Any], run: Run) -> None:
     """Its numbers come from every generator that a checkpoint must carry, and from a weight that training moves."""
     model = torch.nn.Linear(1, 1)

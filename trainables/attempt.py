@@ -127,6 +127,7 @@ class LazyLog(io.TextIOBase):
 def _train(job: Job, run: Run, device: str) -> Outcome:
     try:
         train, module = load(job.trainable)
+        guards.imported(job.trainable)
         train(job.config, run)
     except (TrainableError, DataError) as error:
         return Outcome("mistake", str(error), _trace(error))

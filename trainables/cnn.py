@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from trainables.data import load
+from trainables.data import fetch, load
 from trainables.run import Run
 from trainables.supervised import Learner, metrics_of
 
@@ -30,6 +30,11 @@ def build(config: dict[str, Any]) -> nn.Module:
         nn.Flatten(),
         nn.Linear(8 * width, data.classes),
     )
+
+
+def once_per_machine(config: dict[str, Any]) -> None:
+    """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
+    fetch(config)
 
 
 def train(config: dict[str, Any], run: Run) -> None:

@@ -74,9 +74,7 @@ def load(name: str, size: int | None = None) -> Data:
 
     DataError where it is unknown, or missing and not to be downloaded.
     """
-    if name not in READERS:
-        raise DataError(f"unknown data set '{name}'; expected one of {', '.join(READERS)}")
-    (images, labels), (test_images, test_labels) = READERS[name]()
+    (images, labels), (test_images, test_labels) = _read(name)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))[:size]
     test = np.arange(len(test_labels))[: size and max(1, size // 6)]
     held = round(len(order) * VALIDATION_SHARE)
@@ -87,6 +85,18 @@ def load(name: str, size: int | None = None) -> Data:
         test=scale.split(test_images[test], test_labels[test]),
         classes=int(labels.max()) + 1,
     )
+
+
+def fetch(config: dict[str, Any]) -> None:
+    """Have the data set that a configuration names as `data` on this machine. DataError as `load`. Nothing where it names none."""
+    if "data" in config:
+        _read(config["data"])
+
+
+def _read(name: str) -> tuple[Arrays, Arrays]:
+    if name not in READERS:
+        raise DataError(f"unknown data set '{name}'; expected one of {', '.join(READERS)}")
+    return READERS[name]()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Surroundings:
 
 
 _first: Surroundings | None = None
+_imported: set[str] = set()
 
 
 def fresh(seed: int, threads: int) -> None:
@@ -53,6 +54,13 @@ def fresh(seed: int, threads: int) -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+
+
+def imported(trainable: str) -> None:
+    """Called once a train function is there: what its import brought is never garbage either, and is not looked through again."""
+    if trainable not in _imported:
+        _imported.add(trainable)
+        gc.freeze()
 
 
 def gpu_memory() -> tuple[int, int]:

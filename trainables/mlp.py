@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from trainables.data import load
+from trainables.data import fetch, load
 from trainables.run import Run
 from trainables.supervised import Learner, metrics_of
 
@@ -28,6 +28,11 @@ def build(config: dict[str, Any]) -> nn.Module:
     for (inputs, outputs), rate in zip(pairwise(sizes), rates, strict=True):
         hidden += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(rate)]
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], data.classes))
+
+
+def once_per_machine(config: dict[str, Any]) -> None:
+    """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
+    fetch(config)
 
 
 def train(config: dict[str, Any], run: Run) -> None:

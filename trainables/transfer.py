@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate
 
 from trainables import backbones, features
-from trainables.data import Data, Split, load
+from trainables.data import Data, Split, fetch, load
 from trainables.precision import Precision
 from trainables.run import Run
 from trainables.supervised import Learner, metrics_of, optimizer_of
@@ -102,6 +102,11 @@ def _network(config: dict[str, Any], weights: str) -> Network:
 
 def _data(config: dict[str, Any]) -> Data:
     return load(config["data"], config.get("train_size"))
+
+
+def once_per_machine(config: dict[str, Any]) -> None:
+    """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
+    fetch(config)
 
 
 def train(config: dict[str, Any], run: Run) -> None:

@@ -18,6 +18,7 @@ PASSED_ON = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_EC2_METADATA_DISABLED",
+    "CLOUD_STORAGE_EMULATOR_ENDPOINT",
 )
 """Environment variables that workers get from the driver. No credentials: those belong to each machine."""
 
@@ -43,5 +44,10 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
         workers=sweep.resources.workers,
         test=test,
         accumulation=trial.notes.get("accumulation", 1),
-        environment={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        environment=passed_on(),
     )
+
+
+def passed_on() -> dict[str, str]:
+    """What workers get of the driver's environment."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}

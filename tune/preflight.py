@@ -12,7 +12,9 @@ from typing import Any
 
 from results.store import Bucket, is_url
 from tune.engine.join import join
-from tune.engine.probe import MARKER, Answer, Question, look, probe, source
+from tune.engine.probe import MARKER, Answer, Question, gather, look, probe, source
+from tune.job import passed_on
+from tune.sweep import Sweep
 
 
 class PreflightError(ValueError):
@@ -27,22 +29,25 @@ class Code:
     trainable: str
 
 
-def preflight(ray: Any, address: str, trainable: str, run: str) -> str:
-    """Ask all nodes of the connected cluster whether they can train for this run, and copy the user's own code to them where they lack it.
+def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
+    """Ask all nodes of the connected cluster whether they can train for this run, copy the user's own code to them where they lack it, and
+    have them fetch the data.
 
     `run`: the run folder or its URL. Returns the train function's name for the workers. PreflightError where something is wrong.
     """
     with _marked(run) as marker:
-        question = Question(trainable, run, marker, source(trainable))
+        name = sweep.trainable
+        question = Question(name, run, marker, source(name), dict(sweep.space.constants), passed_on())
         answers = probe(ray, question)
         judge(answers, _here(question), run)
-        code = code_of(trainable) if any(answer.source != question.source for answer in answers) else None
+        code = code_of(name) if any(answer.source != question.source for answer in answers) else None
         if code is not None:
             ray.shutdown()
             join(ray, address, code.folder)
             question = replace(question, trainable=code.trainable)
             answers = probe(ray, question)
         imported(answers)
+        fetched(gather(ray, question))
     return question.trainable
 
 
@@ -81,6 +86,13 @@ def imported(answers: Sequence[Answer]) -> None:
     _silent(answers)
     if failed := _where(answers, lambda answer: answer.trainable):
         raise PreflightError(f"on {_names(failed)}: {failed[0].trainable}")
+
+
+def fetched(answers: Sequence[Answer]) -> None:
+    """PreflightError where the data are not there and cannot be fetched."""
+    _silent(answers)
+    if failed := _where(answers, lambda answer: answer.data):
+        raise PreflightError(f"on {_names(failed)}: {failed[0].data}")
 
 
 def code_of(trainable: str) -> Code | None:

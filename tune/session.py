@@ -115,7 +115,7 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
             recorder.observer.say(line)
         sweep, address = loop.sweep, options.machines.address
         if address is not None:
-            sweep = replace(sweep, trainable=preflight(ray, address, sweep.trainable, where_is(folder)))
+            sweep = replace(sweep, trainable=preflight(ray, address, sweep, where_is(folder)))
 
         def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
             jobs = partial(job, sweep, where, planned.resources.gpu, test=test)

@@ -105,11 +105,17 @@ def reports(run: Path) -> list[Event]:
 
 
 def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
-    """Each trial's configuration, status and losses by epoch: what must be equal, however disturbed the sweep was."""
+    """Each trial's configuration, status and losses by epoch: what must be equal, however disturbed the sweep was.
+
+    Without `seconds`, the pace, which a twin need not share.
+    """
     from results import load
 
     trials = [trial for history in load(run).histories.values() for trial in history]
-    return {trial.id: (trial.config, trial.status, [(report.epoch, report.loss) for report in trial.reports]) for trial in trials}
+    return {
+        trial.id: ({**trial.config, "seconds": None}, trial.status, [(report.epoch, report.loss) for report in trial.reports])
+        for trial in trials
+    }
 
 
 def nodes(run: Path) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Conductor:
         self.parallel = parallel
         self.shares = shares
         self._trials: dict[str, Trial] = {}
+        self._silent: dict[str, float] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_gone, ())
@@ -118,12 +119,16 @@ class Conductor:
         self.shares.update(self.loop.trials)
         return self.shares.shrinks(trial)
 
+    def silent(self, ray_id: str, seconds: float) -> None:
+        """A trial has not been heard for so long that its worker is killed; `lost` comes next."""
+        self._silent[ray_id] = seconds
+
     def lost(self, ray_id: str, error: object) -> None:
         """A worker died, or could not be used: the trial goes on from its checkpoint in another one."""
-        trial = self._trials.pop(ray_id, None)
+        trial, seconds = self._trials.pop(ray_id, None), self._silent.pop(ray_id, None)
         if trial is None or trial.status.ended:
             return
-        why = self._why(error)
+        why = self._why(error) if seconds is None else Lost(f"nothing was heard from it for {seconds:.0f} s, and it was killed")
         if why.node:
             self.loop.returned(trial, why.reason)  # not the trial's fault, however often
             return
@@ -214,6 +219,13 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, conductor: Conductor) -> None:
         super().__init__()
         self._conductor = conductor
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Nobody in particular: a worker that becomes free takes the trial that was offered last.
+
+        Ray's own answer, the oldest that waits, is the one whose worker is just starting on a machine that joined late: it would get the
+        free worker, its own start would be thrown away, and so on with the next one, as long as trials are shorter than such a start.
+        """
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         forget(tune_controller._tune_controller)

@@ -22,7 +22,7 @@ SILENCE_FACTOR = 10.0
 LEAST_SILENCE = 60.0
 LEAST_FIRST_SILENCE = 900.0
 """A trial may be silent for SILENCE_FACTOR of its longest epoch, and for these seconds at least. Before its first report, which waits for
-imports and data, nothing is known of its epochs."""
+imports and data, nothing is known of its epochs, and the second report tells more of them than the first."""
 
 
 class Follow(Callback):  # type: ignore[misc]
@@ -44,11 +44,18 @@ class Follow(Callback):  # type: ignore[misc]
 
 @dataclass
 class Heard:
-    """When something was last heard of a trial, and the longest that it was silent before."""
+    """When something was last heard of a trial, how often, and the longest that it was silent in between."""
 
     trial: Any
     last: float
     longest: float = 0.0
+    reports: int = 0
+
+    def hear(self, now: float) -> None:
+        silent = now - self.last
+        self.longest = max(self.longest, silent) if self.reports > 1 else silent
+        self.last = now
+        self.reports += 1
 
     def patience(self) -> float:
         return max(LEAST_SILENCE, SILENCE_FACTOR * self.longest) if self.longest else LEAST_FIRST_SILENCE
@@ -60,7 +67,7 @@ class Watchdog(Callback):  # type: ignore[misc]
     A host that was cut off for half a minute leaves such trials behind: running, for Ray, with neither an error nor an end.
     """
 
-    def __init__(self, kill: Callable[[Any], None]) -> None:
+    def __init__(self, kill: Callable[[Any, float], None]) -> None:
         self._kill = kill
         self._heard: dict[str, Heard] = {}
         self._looked = time.monotonic()
@@ -73,8 +80,7 @@ class Watchdog(Callback):  # type: ignore[misc]
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         if heard := self._heard.get(trial.trial_id):
-            now = time.monotonic()
-            heard.last, heard.longest = now, max(heard.longest, now - heard.last)
+            heard.hear(time.monotonic())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._heard.pop(trial.trial_id, None)
@@ -90,7 +96,7 @@ class Watchdog(Callback):  # type: ignore[misc]
         for name, heard in list(self._heard.items()):
             if now - heard.last > heard.patience():
                 del self._heard[name]
-                self._kill(heard.trial)
+                self._kill(heard.trial, now - heard.last)
 
 
 def _gone() -> None:
@@ -110,7 +116,11 @@ def watching(conductor: Conductor, resources: Resources, parallel: int | None) -
             return room(resources, parallel, offers(ray))
         return room(replace(resources, gpu=shares.smallest), parallel if shares.trials else 1, offers(ray))
 
-    return [Follow(found, tell), Watchdog(lambda trial: kill_worker(ray, trial))]
+    def kill(trial: Any, seconds: float) -> None:
+        conductor.silent(trial.trial_id, seconds)
+        kill_worker(ray, trial)
+
+    return [Follow(found, tell), Watchdog(kill)]
 
 
 def kill_worker(ray: Any, trial: Any) -> None:

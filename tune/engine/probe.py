@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import socket
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ANSWER_SECONDS = 90.0
+FETCH_SECONDS = 3600.0
 VERSIONED = ("ray", "torch", "numpy")
 ROOMS = ("tune", "trainables", "results", "schedulers", "search_spaces")
 
@@ -21,18 +26,21 @@ ROOMS = ("tune", "trainables", "results", "schedulers", "search_spaces")
 class Question:
     """`trainable`: as a job names it. `storage`: the run folder, or its URL. `marker`: what the driver wrote into MARKER there.
 
-    `source`: the digest of the train function's file; where a node has another, it does not import it.
+    `source`: the digest of the train function's file; where a node has another, it does not import it. `constants`: what every
+    configuration of the sweep has in it. `environment`: variables that trials get from the driver.
     """
 
     trainable: str
     storage: str
     marker: str
     source: str
+    constants: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one node says. `storage` and `trainable`: what is wrong there, "" for nothing. `trouble`: why it says nothing."""
+    """What one node says. `storage`, `trainable`, `data`: what is wrong there, "" for nothing. `trouble`: why it says nothing."""
 
     node: str
     address: str = ""
@@ -41,25 +49,36 @@ class Answer:
     storage: str = ""
     trainable: str = ""
     source: str = ""
+    data: str = ""
 
 
 MARKER = ".preflight"
 
 
 def probe(ray: Any, question: Question) -> list[Answer]:
-    """The answers of all alive nodes, asked at once. A node that is silent for ANSWER_SECONDS is in trouble."""
+    """What a trial would meet on each alive node. A node that is silent for ANSWER_SECONDS is in trouble."""
+    return _asked(ray, look, question, ANSWER_SECONDS)
+
+
+def gather(ray: Any, question: Question) -> list[Answer]:
+    """The same, after each node has brought what its trials need."""
+    return _asked(ray, bring, question, FETCH_SECONDS)
+
+
+def _asked(ray: Any, function: Callable[[dict[str, Any]], dict[str, Any]], question: Question, seconds: float) -> list[Answer]:
+    """The answers of all alive nodes, asked at once."""
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
-        ask = ray.remote(num_cpus=0, max_retries=0)(look)
+        ask = ray.remote(num_cpus=0, max_retries=0)(function)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         asked = [
             (node, ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(vars(question)))
             for node in nodes
         ]
-        ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=ANSWER_SECONDS)
+        ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=seconds)
         answers = [(node["NodeID"], _answer(ray, node, reference)) for node, reference in asked]
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         return [answer for node, answer in answers if node in alive or not answer.trouble]  # who died meanwhile has no trial to hold
@@ -76,8 +95,9 @@ def _answer(ray: Any, node: dict[str, Any], reference: Any) -> Answer:
     return Answer(said.pop("host"), address, **said)
 
 
-def look(question: dict[str, str]) -> dict[str, Any]:
+def look(question: dict[str, Any]) -> dict[str, Any]:
     """What a trial would meet in this process. Runs on a node, or in the driver for comparison."""
+    os.environ.update(question["environment"])
     found = source(question["trainable"])
     return {
         "host": socket.gethostname(),
@@ -86,6 +106,25 @@ def look(question: dict[str, str]) -> dict[str, Any]:
         "trainable": _trainable(question["trainable"]) if found == question["source"] else "",
         "source": found,
     }
+
+
+def bring(question: dict[str, Any]) -> dict[str, Any]:
+    """Have the train function's module fetch what a machine needs, where it has an `once_per_machine(constants)`: one process at a time."""
+    from trainables.resolve import load
+
+    os.environ.update(question["environment"])
+    prepare = getattr(load(question["trainable"])[1], "once_per_machine", None)
+    said = {"host": socket.gethostname(), "data": ""}
+    if prepare is None:
+        return said
+    with open(Path(tempfile.gettempdir()) / f"raysweep-{os.getuid()}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            prepare(question["constants"])
+        except Exception as error:
+            name = "" if type(error).__name__ == "DataError" else f"{type(error).__name__}: "
+            said["data"] = name + (str(error).strip().splitlines() or [""])[0]
+    return said
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,218 @@
+"""Whether a sweep on a real Ray stays as fast when it is long or wide: trivial trials of up to 27 epochs under ASHA, a tenth at a time.
+
+    python -m benchmarks.scale_ray [--trials 10000] [--nodes 1] [--cpus 2] [--searcher random] [--profile]
+
+Everything is real but the training: workers, checkpoints, ledger, tables, TensorBoard's files. `--nodes`: so many raylets on this machine,
+of `--cpus` trials each, as a cluster that the sweep joins. For each tenth of the trials: seconds, milliseconds a report by the clock and of
+the driver's CPU, CPU milliseconds of a suggestion, and the driver's memory at its end; then, where the machine's CPU time went. Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import cProfile
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from results.history import Config, Event, History
+from schedulers.asha import Asha
+from search_spaces.params import Float
+from search_spaces.space import Space
+from tune.engine.run import Machines
+from tune.loop import Loop
+from tune.searchers import SEARCHERS
+from tune.session import Options, run
+from tune.sweep import Budget, Metric, Searcher, Sweep
+
+EPOCHS, PARTS = 27, 10
+KINDS = {
+    "raylet/raylet ": "raylets",
+    "gcs_server ": "Ray's store on the head",
+    "results.report": "the page",
+    "Agent": "Ray's agents",
+    "onitor": "Ray's monitors",
+    "ray::": "workers",
+    "default_worker": "workers",
+}
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+nodes, cpus = map(int, sys.argv[1:])
+node = {"num_cpus": cpus, "object_store_memory": 80_000_000, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=False)
+for _ in range(nodes - 1):
+    cluster.add_node(num_cpus=cpus, object_store_memory=80_000_000)
+cluster.wait_for_nodes()
+print("address", cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the driver had done and used when a trial was proposed."""
+
+    clock: float
+    cpu: float
+    reports: int
+    memory: float
+
+
+@dataclass
+class Watch:
+    """Counts the reports, and says nothing."""
+
+    reports: int = 0
+    moments: list[Moment] = field(default_factory=list)
+    suggestions: list[float] = field(default_factory=list)
+
+    def event(self, event: Event, loop: Loop) -> None:
+        self.reports += event["event"] == "reported"
+
+    def tick(self, loop: Loop) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        self.mark()
+
+    def mark(self) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        self.moments.append(Moment(time.perf_counter(), time.process_time(), self.reports, memory))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A searcher whose suggestions are timed, with a mark before each."""
+
+    searcher: Searcher
+    watch: Watch
+
+    def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        self.watch.mark()
+        before = time.thread_time()
+        config = self.searcher.suggest(space, history, seed)
+        self.watch.suggestions.append(1e3 * (time.thread_time() - before))
+        return config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--searcher", default="random", choices=sorted(SEARCHERS))
+    parser.add_argument("--profile", action="store_true", help="name what takes the driver's time")
+    options = parser.parse_args()
+    watch, profile = Watch(), cProfile.Profile()
+    sweep = Sweep(
+        trainable="benchmarks.scale_cluster:step",
+        metric=Metric("loss", "minimize"),
+        searchers={options.searcher: Timed(SEARCHERS[options.searcher](), watch)},
+        scheduler=Asha(),
+        budget=Budget(options.trials, EPOCHS),
+        space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),
+    )
+    with cluster(options.nodes, options.cpus) as address, tempfile.TemporaryDirectory() as folder:
+        machines = Machines(address) if address else Machines(cpus=options.cpus)
+        with profile if options.profile else nullcontext(), counted() as spent:
+            run(sweep, Path(folder) / "run", Options(machines), watch)
+    load = f"load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
+    print(f"{options.searcher} + asha, {options.nodes} nodes of {options.cpus} trials at once; {load}")
+    print("\n".join(table(watch)))
+    print("CPU seconds:", ", ".join(f"{kind} {seconds:.0f}" for kind, seconds in sorted(spent.items(), key=lambda one: -one[1])))
+    if options.profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int) -> Iterator[str]:
+    """The address of a cluster of so many raylets, in a process of its own; "" for one node, which the sweep starts itself."""
+    if nodes == 1:
+        yield ""
+        return
+    command = [sys.executable, "-W", "ignore", "-c", CLUSTER, str(nodes), str(cpus)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield next(line.split()[1] for line in process.stdout if line.startswith("address"))
+        finally:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            process.wait(120)
+
+
+@contextmanager
+def counted() -> Iterator[defaultdict[str, float]]:
+    """The CPU seconds of this process and of each kind of process below it, filled in at the end."""
+    spent: defaultdict[str, float] = defaultdict(float)
+    last: dict[int, tuple[str, float]] = {}
+    done, began = threading.Event(), time.process_time()
+
+    def look() -> None:
+        while not done.wait(2.0):
+            last.update(below(os.getpid()))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    yield spent
+    done.set()
+    thread.join()
+    for kind, seconds in last.values():
+        spent[kind] += seconds
+    spent["the driver"] = time.process_time() - began
+
+
+def below(root: int) -> dict[int, tuple[str, float]]:
+    """Kind and CPU seconds of each process that descends from `root`, by number."""
+    parents: dict[int, int] = {}
+    found: dict[int, tuple[str, float]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            number, kind = int(folder.name), next((kind for mark, kind in KINDS.items() if mark in line), "others")
+            parents[number] = int(fields[1])
+            if line:  # a process that has ended has none, and keeps the kind that it had
+                found[number] = kind, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {number: one for number, one in found.items() if root in ancestors(number, parents)}
+
+
+def ancestors(number: int, parents: dict[int, int]) -> Iterator[int]:
+    while number := parents.get(number, 0):
+        yield number
+
+
+def table(watch: Watch) -> Iterator[str]:
+    yield "| trials | seconds | reports | ms a report | CPU ms a report | CPU ms a suggestion | MiB |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    edges = [len(watch.suggestions) * part // PARTS for part in range(PARTS + 1)]
+    for low, high in pairwise(edges):
+        first, last, took = watch.moments[low], watch.moments[high], watch.suggestions[low:high]
+        reports, seconds = last.reports - first.reports, last.clock - first.clock
+        each = f"{1e3 * seconds / reports:.1f} | {1e3 * (last.cpu - first.cpu) / reports:.1f}"
+        yield f"| {high:,} | {seconds:.0f} | {reports:,} | {each} | {np.mean(took):.1f} ({np.max(took):.0f}) | {last.memory:.0f} |"
+
+
+if __name__ == "__main__":
+    main()
