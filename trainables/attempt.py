@@ -29,7 +29,8 @@ class Job:
     """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already.
 
     `threads`: of torch's; sums come out the same only with the same number. `gpu`: the share of one, or a whole number of them.
-    `workers`: how many processes train it together; where they have a `meeting` (a file), this is the one with that `rank`.
+    `workers`: how many processes train it together; where they have a `meeting`, this is the one with that `rank`. `spread`: they may lie
+    on several machines, for whoever starts them.
     `test`: the best epoch is evaluated on the test split afterwards.
     """
 
@@ -48,6 +49,7 @@ class Job:
     test: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     workers: int = 1
+    spread: bool = False
     rank: int = 0
     meeting: str = ""
 
