@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainables import guards
+from trainables.gauge import Growth, watched
 from trainables.resolve import TrainableError, load
 from trainables.run import DataError, Objective, ReportError, Run, StorageError
 from trainables.team import joined
@@ -84,12 +85,19 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     device = _device(job.gpu)
     where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
 
-    def forward(message: dict[str, Any]) -> None:
-        send(message | {"notes": where | _peak(device)})
+    growth = Growth(device)
+    with watched(device) as gauge:
 
+        def forward(message: dict[str, Any]) -> None:
+            send(message | {"metrics": gauge.read() | message["metrics"], "notes": where | _peak(device) | growth.look()})
+
+        return _run(job, device, forward)
+
+
+def _run(job: Job, device: str, send: Callable[[dict[str, Any]], None]) -> Outcome:
     run = Run(
         job.epochs,
-        forward,
+        send,
         seed=job.seed,
         device=device,
         folder=Path(job.folder),
