@@ -54,6 +54,8 @@ def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, caps
         assert summary["exported"]["difference"] in (0.0, None)
     else:
         assert re.search(r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/", summary["complaint"])
+    if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):
+        assert list((tmp_path / "small" / "tensorboard" / summary["best"]["trial"] / "best").glob("events.*"))
     trials = load(tmp_path / "small").trials
     assert set(trials["status"]) == {"completed"}
     assert set(trials["epochs"]) == {2}

@@ -14,7 +14,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from trainables import checkpoint
+from tests.test_board import read
+from trainables import board, checkpoint
 from trainables.backbones import bundled
 from trainables.resolve import load
 from trainables.run import Objective, Run
@@ -100,6 +101,29 @@ def test_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, t
     again = verify(tmp_path)["metrics"]
     assert again == {name: content["metrics"][name] for name in again}
     assert said.metric.name in again
+
+
+def test_drawing_changes_no_number(said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is time for all of it, in each epoch; and where there is none."""
+    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    plain = train(said, config(said), tmp_path / "plain")
+    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+    assert train(said, config(said), tmp_path / "drawn") == plain
+    tags = read(tmp_path / "drawn" / board.FOLDER).Tags()
+    assert "confusion" in tags["images"]
+    assert not (tmp_path / "plain" / board.FOLDER).exists()
+
+
+def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
+    model = load(said.trainable)[1].build(config(said))
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
+    (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable, "epoch": 5}))
+    assert "undrawn" not in verify(tmp_path, tmp_path / "drawn")
+    found = read(tmp_path / "drawn")
+    assert {tag.partition("/")[0] for tag in found.Tags()["histograms"]} == {"weights"}
+    assert found.Tags()["images"] == ["confusion"] + (["predictions"] if "data" in config(said) else [])
+    assert [event.step for event in found.Images("confusion")] == [5]
 
 
 def test_any_configuration_of_the_space_trains(said: Sweep, tmp_path: Path) -> None:
