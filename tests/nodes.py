@@ -58,12 +58,12 @@ class Nodes:
         self.process.stdin.flush()
         next(line for line in self.process.stdout if line == "done\n")
 
-    def typed(self, text: str, folder: Path, *changes: str) -> subprocess.Popen[str]:
+    def typed(self, text: str, folder: Path, *changes: str, storage: str = "") -> subprocess.Popen[str]:
         """`run_sweep.py --address auto` on a file with this text, with Ray's address in the environment as it is on a head node."""
         space = folder / "steps.yaml"
         space.write_text(text)
         settings = [part for change in changes for part in ("--set", change)]
-        place = ["--space", str(space), "--storage", str(folder), "--name", "run", "--address", "auto"]
+        place = ["--space", str(space), "--storage", storage or str(folder), "--name", "run", "--address", "auto"]
         return subprocess.Popen(
             [sys.executable, str(PROJECT / "run_sweep.py"), *place, *settings],
             cwd=PROJECT,
@@ -73,9 +73,9 @@ class Nodes:
             text=True,
         )
 
-    def sweep(self, text: str, folder: Path, *changes: str) -> tuple[int, str, str]:
+    def sweep(self, text: str, folder: Path, *changes: str, storage: str = "") -> tuple[int, str, str]:
         """The same to its end: exit code, output and errors."""
-        with self.typed(text, folder, *changes) as process:
+        with self.typed(text, folder, *changes, storage=storage) as process:
             output, errors = process.communicate(timeout=180)
         return process.returncode, output, errors
 

@@ -15,6 +15,7 @@ from results import load
 from results.history import Status, Trial
 from tests.nodes import Nodes, two_nodes
 from tests.test_script import gone
+from trainables import checkpoint
 from trainables.resolve import load as resolve
 from trainables.run import Objective, Run
 from trainables.team import opened
@@ -83,8 +84,8 @@ def text(tmp_path: Path) -> str:
     return SWEEP.format(folder=tmp_path)
 
 
-def trials(folder: Path) -> list[Trial]:
-    return [trial for history in load(folder / "run").histories.values() for trial in history]
+def trials(run: Path | str) -> list[Trial]:
+    return [trial for history in load(run).histories.values() for trial in history]
 
 
 def alone(trial: Trial, folder: Path) -> list[float]:
@@ -120,7 +121,7 @@ class TestOnTwoMachines:
         code, output, errors = nodes.sweep(text, tmp_path)
         assert code == 0, output + errors
         assert "1 trial at once on 2 nodes, each with 2 CPU in 2 processes wherever they find room" in output
-        told = trials(tmp_path)
+        told = trials(tmp_path / "run")
         assert len(told) == 3
         assert {trial.status for trial in told} == {Status.COMPLETED, Status.STOPPED}
         for trial in told:
@@ -129,13 +130,15 @@ class TestOnTwoMachines:
         assert ended(tmp_path)
 
     def test_it_goes_on_from_its_checkpoint_when_one_process_dies(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
-        """Not a failure, which `retries: 0` would make the end of it, though the other one's next step fails for it."""
-        code, output, errors = nodes.sweep(text, tmp_path, "budget.trials=1", "space.dies=3", "retries=0")
+        """Not a failure, which `retries: 0` would make the end of it, though the other one's next step fails for it. In object storage."""
+        storage = f"file://{tmp_path}/store"
+        code, output, errors = nodes.sweep(text, tmp_path, "budget.trials=1", "space.dies=3", "retries=0", storage=storage)
         assert code == 0, output + errors
-        (trial,) = trials(tmp_path)
+        (trial,) = trials(f"{storage}/run")
         assert (trial.status, trial.attempts) == (Status.COMPLETED, 2)
         assert trial.notes["losses"] == [2]
-        assert "its worker was lost: process 1 of 2 died: The actor died unexpectedly" in (tmp_path / "run" / "ledger.jsonl").read_text()
+        assert "its worker was lost: process 1 of 2 died: The actor died unexpectedly" in output
+        assert checkpoint.load(tmp_path / "store" / "run" / "trials" / "random-0" / "last.pt")["epoch"] == 4
         check(trial, tmp_path)
         assert ended(tmp_path)
 
@@ -147,7 +150,7 @@ class TestOnTwoMachines:
             nodes.join()
             output, errors = process.communicate(timeout=180)
         assert process.returncode == 0, output + errors
-        (trial,) = trials(tmp_path)
+        (trial,) = trials(tmp_path / "run")
         assert trial.status is Status.COMPLETED
         assert "losses" not in trial.notes
         check(trial, tmp_path)
@@ -171,7 +174,7 @@ def test_where_one_machine_has_room_for_all_they_share_it(tmp_path: Path, ray_he
     (tmp_path / "steps.yaml").write_text(text)
     changes = [word for change in ("budget.trials=1", "budget.epochs=2") for word in ("--set", change)]
     assert main(["run", "--space", str(tmp_path / "steps.yaml"), "--storage", str(tmp_path), "--name", "run", "--json", *changes]) == 0
-    (trial,) = trials(tmp_path)
+    (trial,) = trials(tmp_path / "run")
     check(trial, tmp_path)
     assert len(marks(tmp_path, "random-0.*.2")) == 2
     assert ended(tmp_path)

@@ -55,7 +55,8 @@ def train_here(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     with at_hand(job) as (job, store):
 
         def stored(message: dict[str, Any]) -> None:
-            store()
+            if job.rank == 0:  # the others have fetched the checkpoint, and write none
+                store()
             send(message)
 
         return attempt(job, stored)
