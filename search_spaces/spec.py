@@ -62,18 +62,34 @@ class BudgetSpec(BaseModel):
 
 
 class ResourcesSpec(BaseModel):
-    """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own."""
+    """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own.
+
+    `workers`: how many processes train it; with `spread` they may lie on several machines, each with its part of all that the trial holds.
+    """
 
     model_config = STRICT
     cpu: Annotated[float, Field(ge=0)] = 1.0
     gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     workers: Positive = 1
+    spread: bool = False
     custom: dict[str, Annotated[float, Field(ge=0)]] = {}
 
     @model_validator(mode="after")
     def _whole(self) -> ResourcesSpec:
         if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
             raise ValueError(f"gpu: a share above 1 must be whole, got {self.gpu:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> ResourcesSpec:
+        if not self.spread:
+            return self
+        if self.workers < 2:
+            raise ValueError("spread: expected workers: 2 or more; one process lies on one machine")
+        if self.gpu == "auto":
+            raise ValueError("spread: expected gpu as a number; the share of a process on another machine is not measured")
+        if self.gpu > self.workers and self.gpu % self.workers:
+            raise ValueError(f"spread: {self.gpu:g} GPUs are not shared out evenly between {self.workers} processes")
         return self
 
 

@@ -12,7 +12,9 @@ from torch import nn
 from results.tensorboard import show
 from trainables import board
 from trainables.board import Board
+from trainables.pictures import CAPTION, CELL, EDGE, FULL, PAPER, TILE, confusion
 from trainables.run import LocalRun
+from trainables.supervised import _answers
 
 
 def read(folder: Path) -> Any:
@@ -86,6 +88,34 @@ def test_a_model_that_diverged_is_drawn_as_far_as_it_is_finite(tmp_path: Path, g
     one.histograms(model)
     one.close()
     assert read(tmp_path / board.FOLDER).Tags()["histograms"] == ["weights/bias"]
+
+
+def test_a_picture_that_nobody_has_time_for_is_not_made(tmp_path: Path) -> None:
+    Board(tmp_path).images("x", lambda: pytest.fail("made"))
+
+
+def test_a_confusion_matrix_is_dark_where_a_label_was_taken_for_what_it_is() -> None:
+    labels, guesses = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 0, 1, 0, 2])
+    (picture,) = confusion(labels, guesses, ["a", "b", "c"])
+    left, top = picture.shape[2] - EDGE - 3 * CELL, picture.shape[1] - EDGE - 3 * CELL
+    shades = [[picture[:, top + i * CELL + 4, left + j * CELL + 4] for j in range(3)] for i in range(3)]
+    paper, full = torch.tensor(PAPER) / 255, torch.tensor(FULL) / 255
+    parts = [[((paper - shade) / (paper - full)).mean().item() for shade in row] for row in shades]
+    expected = [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    assert [pytest.approx(row, abs=0.01) for row in expected] == parts
+
+
+def test_wrong_answers_come_first_and_in_red() -> None:
+    images = torch.rand(30, 1, 8, 8)
+    labels = torch.zeros(30, dtype=torch.long)
+    taken = labels.clone()
+    taken[17] = 1
+    (picture,) = _answers(images, labels, taken, ["good", "bad"])
+    row = picture[:, EDGE + TILE + 1 : EDGE + TILE + CAPTION]
+    redder = [(row[0] - row[1])[:, x : x + TILE] for x in (EDGE, 2 * EDGE + TILE)]
+    assert redder[0].max() > 0.3
+    assert redder[1].max() < 0.05
+    assert redder[1].min() < -0.2
 
 
 def test_without_a_folder_nothing_is_drawn(generous: None) -> None:

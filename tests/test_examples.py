@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from results import load
 from trainables import checkpoint
@@ -54,6 +57,8 @@ def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, caps
         assert summary["exported"]["difference"] in (0.0, None)
     else:
         assert re.search(r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/", summary["complaint"])
+    if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):
+        assert list((tmp_path / "small" / "tensorboard" / summary["best"]["trial"] / "best").glob("events.*"))
     trials = load(tmp_path / "small").trials
     assert set(trials["status"]) == {"completed"}
     assert set(trials["epochs"]) == {2}
@@ -75,6 +80,33 @@ def test_the_quickstart_is_at_most_30_lines_and_runs_by_hand() -> None:
     assert float(lines[-1].split()[3]) > 0.85
 
 
+def test_the_quickstarts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
+    import torch
+
+    train, module = resolve(f"{ROOT}/examples/quickstart/train.py:train")
+    run = LocalRun(2, folder=tmp_path, quiet=True)
+    train({"lr": 0.3, "momentum": 0.5, "width": 64, "batch_size": 32}, run)
+    content, held_out = checkpoint.load(tmp_path / checkpoint.BEST), module.Digits(slice(300))
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+    model.load_state_dict(content["model_state_dict"])
+    right = model(held_out.images).argmax(dim=1) == held_out.labels
+    assert content["metrics"] == {"val_accuracy": right.float().mean().item()}
+
+
+def test_the_scripts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
+    code = ROOT / "examples" / "script" / "train.py"
+    environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": "2"}
+    lines = [
+        subprocess.run([sys.executable, str(code), "--lr", "0.1"], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert lines[0] == lines[1]
+    model = pickle.loads((tmp_path / "model.pickle").read_bytes())
+    images, labels = load_digits(return_X_y=True)
+    _, x_held, _, y_held = train_test_split(images / 16, labels, test_size=300, random_state=0)
+    assert model.score(x_held, y_held) == json.loads(lines[0].splitlines()[-1])["val_accuracy"]
+
+
 def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
     train, module = resolve(f"{ROOT}/examples/model_parallel/train.py:train")
     run = LocalRun(3, folder=tmp_path, quiet=True)
@@ -91,31 +123,15 @@ def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
 
     code = ROOT / "examples" / "pytorch_template" / "train.py"
     command = [sys.executable, str(code), "--optimizer.args.lr", "0.01", "--arch.args.width", "20"]
-    for epochs, expected in (("2", [1, 2]), ("3", [3])):
-        environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": epochs}
+    said: dict[str, list[dict[str, float]]] = {"whole": [], "parts": []}
+    for folder, epochs, expected in (("whole", "3", [1, 2, 3]), ("parts", "2", [1, 2]), ("parts", "3", [3])):
+        environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path / folder), "RAYSWEEP_EPOCHS": epochs}
         done = subprocess.run(command, cwd=code.parent, env=environment, capture_output=True, text=True, check=True)
-        assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == expected
-    content = torch.load(tmp_path / "model_best.pth", weights_only=True)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["epoch"] for line in lines] == expected
+        said[folder] += lines
+    assert said["parts"] == said["whole"]
+    content = torch.load(tmp_path / "whole" / "model_best.pth", weights_only=True)
+    assert content["monitor_best"] == min(line["val_loss"] for line in said["whole"])
     assert content["state_dict"]["hidden.weight"].shape == (20, 64)
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.01
-
-
-def test_a_lightning_module_goes_on_where_it_was(tmp_path: Path) -> None:
-    pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
-    code = (
-        "import sys, torch; from pathlib import Path; from train import train; from trainables.run import LocalRun\n"
-        "torch.manual_seed(0); torch.set_num_threads(1)\n"
-        "for folder, epochs in (('whole', 4), ('parts', 2), ('parts', 4)):\n"
-        "    torch.manual_seed(0)\n"
-        "    run = LocalRun(epochs, folder=Path(sys.argv[1], folder), quiet=True)\n"
-        "    train({'width': 32, 'lr': 0.01, 'batch_size': 64}, run)\n"
-        "    print([message['metrics']['val_accuracy'] for message in run.reports])"
-    )
-    folder = ROOT / "examples" / "lightning"
-    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
-    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
-    whole, parts, again = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
-    assert len(whole) == 4
-    assert whole[:2] == parts
-    assert again[:3] == whole[:3]
-    assert len(again) == 4

@@ -69,6 +69,17 @@ def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunFolder) ->
     assert (done.folder / "config.yaml").read_text() == "model: {width: 3}\n"
 
 
+def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(run: RunFolder, tmp_path: Path) -> None:
+    done = export(run, draw=True)
+    drawn = run.path / "tensorboard" / "random-0" / "best"
+    assert list(drawn.glob("events.*"))
+    with open(tmp_path / "my_train.py", "a") as code:
+        code.write("\n\ndef draw(config, model, board):\n    raise OSError('no paper')\n")
+    again = export(run, draw=True)
+    assert again.difference == done.difference == 0.0
+    assert again.message == done.message + "; not drawn for TensorBoard: OSError: no paper"
+
+
 def test_the_export_loads_without_this_project(run: RunFolder, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "elsewhere", evaluate=False).folder
     code = "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', weights_only=True)); print(m.bias.item())"

@@ -23,6 +23,9 @@ from tune.sweep import Resources
         (Resources(cpu=1, gpu=1), [{"CPU": 16.0, "GPU": 1.0}], 1),
         (Resources(cpu=1, gpu=2), [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 2.0}], 1),
         (Resources(cpu=1, custom={"site": 1}), [{"CPU": 16.0}, {"CPU": 4.0, "site": 2.0}], 2),
+        (Resources(cpu=2, workers=2, spread=True), [{"CPU": 1.0}, {"CPU": 1.0}], 1),
+        (Resources(cpu=4, workers=4, spread=True), [{"CPU": 3.0}, {"CPU": 6.0}], 2),
+        (Resources(cpu=4, gpu=4, workers=4, spread=True), [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 3.0}], 1),
     ],
 )
 def test_parallel_auto(resources: Resources, nodes: list[dict[str, float]], expected: int) -> None:
@@ -64,6 +67,7 @@ def test_devices_that_are_full_are_not_called_idle() -> None:
     [
         (Resources(cpu=4), "it needs 4 CPU; the most that one offers is 2 CPU"),
         (Resources(custom={"site": 1}), "it needs 1 CPU, 1 site; the most that one offers is 2 CPU, 0 site"),
+        (Resources(cpu=6, workers=6, spread=True), "it needs 1 CPU for each of 6 processes, 4 of which find room"),
     ],
 )
 def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str) -> None:

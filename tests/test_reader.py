@@ -131,6 +131,13 @@ MISTAKES = [
     ("seed: 0", "seed: true", "s.yaml:8: seed: expected a whole number, got true"),
     ("parallel: auto", "parallel: atuo", "s.yaml:7: parallel: expected a whole number or 'auto', got 'atuo'; did you mean 'auto'?"),
     (GPU, "gpu: 1.5", "s.yaml:9: resources: gpu: a share above 1 must be whole, got 1.5"),
+    (GPU, "spread: true", "s.yaml:9: resources: spread: expected workers: 2 or more; one process lies on one machine"),
+    (
+        GPU,
+        "workers: 2, gpu: auto, spread: true",
+        "s.yaml:9: resources: spread: expected gpu as a number; the share of a process on another machine is not measured",
+    ),
+    (GPU, "workers: 2, gpu: 3, spread: true", "s.yaml:9: resources: spread: 3 GPUs are not shared out evenly between 2 processes"),
     (GPU, "gpu: -1", "s.yaml:9: resources.gpu: expected 0 or more or 'auto', got -1"),
     (GPU, "custom: {tpu: many}", "s.yaml:9: resources.custom.tpu: expected a number, got 'many'"),
     (SEARCHER, "searcher: 3", "s.yaml:4: searcher: expected a name, a mapping with a name, or a list of these, got 3"),

@@ -98,7 +98,15 @@ def test_an_automatic_gpu_share_is_said() -> None:
     assert specify("s.yaml", ["resources.gpu=auto"]).resources == Resources(2.0, 0.0, {"tpu": 1.0}, auto_gpu=True)
 
 
-@pytest.mark.parametrize("changes", [(), ("seeds=2", "searcher=null"), ("resources.gpu=auto", "checkpoints.keep=2", "confirm.top=1")])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("seeds=2", "searcher=null"),
+        ("resources.workers=2", "resources.spread=true"),
+        ("resources.gpu=auto", "checkpoints.keep=2", "confirm.top=1"),
+    ],
+)
 def test_the_resolved_form_reads_back_to_the_same_sweep(changes: tuple[str, ...]) -> None:
     sweep = specify("s.yaml", changes)
     Path("elsewhere").mkdir()

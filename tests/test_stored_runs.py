@@ -27,6 +27,7 @@ from trainables.run import Objective, StorageError
 from tune.cli import main
 from tune.engine.away import at_hand
 from tune.engine.run import Machines
+from tune.engine.worker import train_here
 from tune.folder import FolderError, begin_anywhere, check_unchanged, resumed_anywhere, write_sweep
 from tune.session import Options, run
 
@@ -137,6 +138,26 @@ def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: Bucket, tmp_path: Pa
         assert (Path(local.folder) / "best.pt").read_text() == "best.pt of epoch 1"
         Path(local.log).write_text("said again\n")
     assert bucket.read("logs/a-0.log") == b"said\nsaid again\n"
+
+
+@pytest.mark.parametrize(("rank", "stored"), [(0, b"epoch 2"), (1, b"epoch 1")])
+def test_only_the_first_of_several_processes_stores(
+    rank: int, stored: bytes, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others have fetched a checkpoint too, on machines of their own; it grows old there."""
+
+    def training(job: Job, send: Any) -> None:
+        (Path(job.folder) / "last.pt").write_text("epoch 2")
+        send({"epoch": 2})
+
+    monkeypatch.setattr("trainables.attempt.attempt", training)
+    (bucket / "trials/a-0").write("last.pt", b"epoch 1")
+    fields: dict[str, Any] = {"trainable": "tests.trainables:bowl", "config": {"x": 0.1}, "seed": 0, "epochs": 3, "rank": rank}
+    heard: list[dict[str, Any]] = []
+    job = Job("a-0", objective=Objective("loss", False), folder=(bucket / "trials/a-0").url, log=(bucket / "logs").url, **fields)
+    train_here(job, heard.append)
+    assert heard == [{"epoch": 2}]
+    assert (bucket / "trials/a-0").read("last.pt") == stored
 
 
 def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The contract of every shipped trainable, for each file of `search_spaces/`: what a sweep, a resume and an export rely on."""
+"""The contract of every shipped trainable, by the files of `search_spaces/` and the examples: what a sweep, a resume and an export rely on.
+
+The scripts among the examples are held to it in `tests/test_examples.py`, the quickstart's model too, which has no `build`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from trainables import checkpoint
+from tests.test_board import read
+from trainables import board, checkpoint
 from trainables.backbones import bundled
 from trainables.resolve import load
 from trainables.run import Objective, Run
@@ -22,11 +26,14 @@ from trainables.verify import verify
 from tune.specify import specify
 from tune.sweep import Sweep
 
-SPACES = sorted(path.name for path in (Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))
+ROOT = Path(__file__).resolve().parent.parent
+SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("*.yaml"))
 WEIGHTS = "imagenet" if bundled() else "none"
 SMALL: dict[str, tuple[str, ...]] = {"transfer.yaml": ("space.train_size=60", "space.image_size=32", f"space.weights={WEIGHTS}")}
 """What makes a file's training short enough for a test, beside `train_size`."""
 EPOCHS = 3
+EXAMPLES = ["model_parallel", "quickstart", pytest.param("lightning", marks=pytest.mark.filterwarnings("ignore"))]
+"""Those that are a train function. Lightning has much to say."""
 
 
 class Stopped(Exception):
@@ -36,6 +43,13 @@ class Stopped(Exception):
 @pytest.fixture(params=SPACES)
 def said(request: pytest.FixtureRequest) -> Sweep:
     return specify(request.param, ("space.train_size=240", *SMALL.get(request.param, ())))
+
+
+@pytest.fixture(params=EXAMPLES)
+def example(request: pytest.FixtureRequest) -> Sweep:
+    if request.param == "lightning":
+        pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
+    return specify(str(ROOT / "examples" / request.param / "sweep.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +107,10 @@ def test_resumed_equals_uninterrupted(said: Sweep, precision: str, tmp_path: Pat
 def test_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, tmp_path: Path) -> None:
     chosen = config(said, precision=precision)
     train(said, chosen, tmp_path)
+    given_back(said, chosen, tmp_path)
+
+
+def given_back(said: Sweep, chosen: dict[str, Any], tmp_path: Path) -> None:
     content = checkpoint.load(tmp_path / checkpoint.BEST)
     torch.save(content["model_state_dict"], tmp_path / "model.pt")
     YAML(typ="safe", pure=True).dump(chosen, tmp_path / "config.yaml")
@@ -100,6 +118,42 @@ def test_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, t
     again = verify(tmp_path)["metrics"]
     assert again == {name: content["metrics"][name] for name in again}
     assert said.metric.name in again
+
+
+def test_an_example_keeps_the_contract(example: Sweep, tmp_path: Path) -> None:
+    chosen = example.space.sample(np.random.default_rng([0]))
+    whole = train(example, chosen, tmp_path / "whole")
+    assert len(whole) == EPOCHS
+    assert all(example.metric.name in metrics for metrics in whole)
+    assert train(example, chosen, tmp_path / "again") == whole
+    assert train(example, chosen, tmp_path / "another", seed=8) != whole
+    assert train(example, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
+    assert train(example, chosen, tmp_path / "parts") == whole
+    if hasattr(load(example.trainable)[1], "build"):
+        given_back(example, chosen, tmp_path / "whole")
+
+
+def test_drawing_changes_no_number(said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is time for all of it, in each epoch; and where there is none."""
+    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    plain = train(said, config(said), tmp_path / "plain")
+    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+    assert train(said, config(said), tmp_path / "drawn") == plain
+    tags = read(tmp_path / "drawn" / board.FOLDER).Tags()
+    assert "confusion" in tags["images"]
+    assert not (tmp_path / "plain" / board.FOLDER).exists()
+
+
+def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
+    model = load(said.trainable)[1].build(config(said))
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
+    (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable, "epoch": 5}))
+    assert "undrawn" not in verify(tmp_path, tmp_path / "drawn")
+    found = read(tmp_path / "drawn")
+    assert {tag.partition("/")[0] for tag in found.Tags()["histograms"]} == {"weights"}
+    assert found.Tags()["images"] == ["confusion"] + (["predictions"] if "data" in config(said) else [])
+    assert [event.step for event in found.Images("confusion")] == [5]
 
 
 def test_any_configuration_of_the_space_trains(said: Sweep, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from results.history import Status
 from results.ledger import read
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
+from trainables.together import ProcessLost
 from tune.engine.adapters import Conductor
 from tune.engine.follow import SILENCE_FACTOR, Follow, Heard
 from tune.engine.loss import lost
@@ -103,6 +104,7 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
 
 
 def test_why_a_worker_was_lost() -> None:
+    assert lost(ProcessLost(f"process 1 of 2 died: {lost(NodeDied(DIED), False).reason}"), False).node
     assert lost(NodeDied(DIED), False).node
     assert lost(NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError"), False).node
     assert not lost(NodeDied("The actor died unexpectedly before finishing this task."), False).node

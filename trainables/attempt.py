@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainables import guards
+from trainables.gauge import Growth, watched
 from trainables.resolve import TrainableError, load
 from trainables.run import DataError, Objective, ReportError, Run, StorageError
 from trainables.team import joined
@@ -29,7 +30,8 @@ class Job:
     """What a worker must know to train a trial, or the rest of it: `known_epoch` epochs are in the ledger already.
 
     `threads`: of torch's; sums come out the same only with the same number. `gpu`: the share of one, or a whole number of them.
-    `workers`: how many processes train it together; where they have a `meeting` (a file), this is the one with that `rank`.
+    `workers`: how many processes train it together; where they have a `meeting`, this is the one with that `rank`. `spread`: they may lie
+    on several machines, for whoever starts them.
     `test`: the best epoch is evaluated on the test split afterwards.
     """
 
@@ -48,6 +50,7 @@ class Job:
     test: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     workers: int = 1
+    spread: bool = False
     rank: int = 0
     meeting: str = ""
 
@@ -82,12 +85,19 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     device = _device(job.gpu)
     where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
 
-    def forward(message: dict[str, Any]) -> None:
-        send(message | {"notes": where | _peak(device)})
+    growth = Growth(device)
+    with watched(device) as gauge:
 
+        def forward(message: dict[str, Any]) -> None:
+            send(message | {"metrics": gauge.read() | message["metrics"], "notes": where | _peak(device) | growth.look()})
+
+        return _run(job, device, forward)
+
+
+def _run(job: Job, device: str, send: Callable[[dict[str, Any]], None]) -> Outcome:
     run = Run(
         job.epochs,
-        forward,
+        send,
         seed=job.seed,
         device=device,
         folder=Path(job.folder),

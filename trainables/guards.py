@@ -91,6 +91,14 @@ def grown() -> bool:
     return _first is not None and resident() - _first.memory > MOST_GROWTH
 
 
+def private() -> int:
+    """What of the resident memory is the process's own, in bytes: without libraries and files, whose pages come and go."""
+    if not os.path.exists("/proc/self/statm"):
+        return resident()
+    held, shared = Path("/proc/self/statm").read_text().split()[1:3]
+    return (int(held) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
 def resident() -> int:
     """The process's resident memory in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if os.path.exists("/proc/self/statm") else 0

@@ -12,9 +12,10 @@ from typing import Any
 
 from torch import nn
 
+from trainables.board import Board
 from trainables.data import fetch, load
 from trainables.run import Run
-from trainables.supervised import Learner, metrics_of
+from trainables.supervised import Learner, drawn_images, metrics_of
 
 
 def build(config: dict[str, Any]) -> nn.Module:
@@ -41,9 +42,16 @@ def train(config: dict[str, Any], run: Run) -> None:
     learner = Learner.of(config, build(config), run)
     for _ in run.epochs(**learner.state):
         train_loss = learner.epoch(data.train)
+        draw(config, learner.model, run.board)
         run.report(train_loss=train_loss, **evaluate(config, learner.model))
 
 
 def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
     return metrics_of(config, model, load(config["data"], config.get("train_size")).split(split), split)
+
+
+def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:
+    """Show what the network takes the validation images for."""
+    data = load(config["data"], config.get("train_size"))
+    drawn_images(config, model, board, data, data.validation)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Split
+from trainables import pictures
+from trainables.board import Board
+from trainables.data import Data, Split
 from trainables.precision import Precision
 from trainables.run import Run
 
 EVALUATION_BATCH = 1024
+SAMPLE = 512
+SHOWN = 20
+"""Images in the picture of what they were taken for."""
 
 
 def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
@@ -99,6 +104,39 @@ def score(model: nn.Module, split: Split, precision: str = "fp32", batch: int = 
         loss += nn.functional.cross_entropy(logits.float(), labels.to(device), reduction="sum")
         right += (logits.argmax(dim=1) == labels.to(device)).sum()
     return loss.item() / len(split), right.item() / len(split)
+
+
+@torch.inference_mode()
+def guesses(model: nn.Module, images: Tensor, precision: str = "fp32", batch: int = EVALUATION_BATCH) -> Tensor:
+    """What a model takes each of these for, by its number."""
+    model.eval()
+    device = next(model.parameters()).device
+    with Precision(precision, device.type).autocast():
+        return torch.cat([model(part.to(device)).argmax(dim=1).cpu() for part in images.split(batch)])
+
+
+def drawn(board: Board, guess: Callable[[int], Tensor], labels: Tensor, names: Sequence[str], images: Tensor | None = None) -> None:
+    """Show a confusion matrix and, of images, which were taken for what: wrong ones first. Costs nothing where the board has no time.
+
+    `guess(n)` says what the first `n` are taken for: SAMPLE at the most while a training waits.
+    """
+    count = min(len(labels), SAMPLE) if board.hurried else len(labels)
+    taken = cache(lambda: guess(count))
+    board.images("confusion", lambda: pictures.confusion(labels[:count], taken(), names))
+    if images is not None:
+        board.images("predictions", lambda: _answers(images[:count], labels[:count], taken(), names))
+
+
+def _answers(images: Tensor, labels: Tensor, taken: Tensor, names: Sequence[str]) -> Tensor:
+    chosen = (taken == labels).int().argsort(stable=True)[:SHOWN]
+    return pictures.answers(images[chosen], labels[chosen], taken[chosen], names)
+
+
+def drawn_images(config: dict[str, Any], model: nn.Module, board: Board, data: Data, split: Split, batch: int = EVALUATION_BATCH) -> None:
+    """The same for the validation images of `data`, which `model` knows as those of `split`."""
+    precision = config.get("precision", "fp32")
+    names = [str(i) for i in range(data.classes)]
+    drawn(board, lambda count: guesses(model, split.images[:count], precision, batch), split.labels, names, data.validation.images)
 
 
 def metrics_of(config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH) -> dict[str, float]:

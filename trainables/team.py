@@ -7,11 +7,16 @@ counts in the first process alone.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+PATIENCE = timedelta(seconds=60)
+"""So long a process tries to reach the first one's machine."""
 
 
 @dataclass
@@ -65,9 +70,29 @@ class Team:
 
 
 def joined(rank: int, workers: int, meeting: str, device: str) -> Team:
-    """Meet the others by a file. nccl where each process has a GPU of its own, else gloo."""
-    import torch
+    """Meet the others: at `file://PATH`, or at a store that waits for them at `tcp://HOST:PORT`.
 
-    backend = "nccl" if device == "cuda" and not meeting.endswith(".shared") else "gloo"
-    torch.distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=workers)
+    nccl where each process has a GPU of its own; gloo else, and where the meeting's name ends with `#shared`.
+    """
+    from torch import distributed
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    place, _, shared = meeting.partition("#")
+    backend = "nccl" if device == "cuda" and not shared else "gloo"
+    if place.startswith("file://"):
+        distributed.init_process_group(backend, init_method=place, rank=rank, world_size=workers)
+    else:
+        host, _, port = place.removeprefix("tcp://").rpartition(":")
+        store = TCPStore(host, int(port), timeout=PATIENCE)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=workers)
     return Team(rank, workers)
+
+
+def opened(host: str) -> tuple[str, Any]:
+    """A meeting on a free port of this machine's address `host`, and on no other address; there as long as what comes second is held."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    waiting = socket.create_server((host, 0))
+    port = waiting.getsockname()[1]
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=waiting.detach())
+    return f"tcp://{host}:{port}", store

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from torch.utils.data import DataLoader
 
+from trainables.board import Board
 from trainables.corpus import LONGEST, MODULES, WORDS, Lines, corpus
 from trainables.data import Split
 from trainables.run import Run
-from trainables.supervised import Learner, metrics_of
+from trainables.supervised import Learner, drawn, guesses, metrics_of
 
 HEADS = 4
 POOL = 20
@@ -90,6 +91,8 @@ def train(config: dict[str, Any], run: Run) -> None:
         for words, labels in batches:
             mine = run.team.share(torch.arange(len(labels)))
             total += learner.step(words[mine].to(run.device), labels[mine].to(run.device), len(labels))
+        run.board.histograms(learner.model)
+        draw(config, learner.model, run.board)
         run.report(train_loss=run.team.total(total) / len(lines), **evaluate(config, learner.model))
 
 
@@ -120,3 +123,10 @@ def padded(lines: Lines) -> tuple[Tensor, Tensor]:
 def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
     return metrics_of(config, model, Split(*padded(corpus(config.get("train_size")).split(split))), split, 256)
+
+
+def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:
+    """Show which module's lines the network takes for which other's."""
+    lines = corpus(config.get("train_size")).validation
+    labels = torch.tensor([label for _, label in lines])
+    drawn(board, lambda count: guesses(model, padded(lines[:count])[0], config.get("precision", "fp32"), 256), labels, MODULES)

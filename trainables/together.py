@@ -18,9 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from trainables.attempt import Job, Outcome, attempt
 from trainables.run import Objective
@@ -36,21 +36,50 @@ class ProcessLost(RuntimeError):
     """A process of a trial died without a word; the trial goes on from its checkpoint elsewhere."""
 
 
+class Company(Protocol):
+    """The processes of a trial, as whoever conducts them hears them."""
+
+    def hear(self, timeout: float | None) -> tuple[int, Message | None]:
+        """The next message, and from which process; None where it died without a word. queue.Empty after `timeout` seconds of silence."""
+
+    def go_on(self) -> None:
+        """Let the first process, whose report was received, train on."""
+
+
 def train_together(job: Job, send: Callable[[Message], None]) -> Outcome:
-    """Train with `job.workers` processes. `send` may raise to stop them."""
+    """Train with `job.workers` processes of this machine. `send` may raise to stop them."""
     heard: Heard = queue.Queue()
     with tempfile.TemporaryDirectory(prefix="raysweep-") as folder, ExitStack() as stack:
         processes = [stack.enter_context(_started(job, rank, folder, heard)) for rank in range(job.workers)]
-        outcomes: dict[int, Message] = {}
-        while len(outcomes) < job.workers:
-            rank, message = heard.get()
-            if message is not None and "outcome" not in message:
-                send(message)
-                _say(processes[rank], "go on")
-            elif _ended(outcomes, rank, message)["status"] != "completed":
-                _listen(heard, outcomes, job.workers)
-                return _first_bad(outcomes, job.workers)
-        return _outcome(outcomes[0])
+        return conduct(Processes(processes, heard), job.workers, send)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Those of this machine, each with a thread that hears it."""
+
+    started: list[subprocess.Popen[str]]
+    heard: Heard
+
+    def hear(self, timeout: float | None) -> tuple[int, Message | None]:
+        return self.heard.get(timeout=timeout)
+
+    def go_on(self) -> None:
+        _say(self.started[0], "go on")
+
+
+def conduct(company: Company, count: int, send: Callable[[Message], None], grace: float = GRACE) -> Outcome:
+    """Pass the reports of `count` processes on until all are done, or one ended badly: then the others may speak for `grace` seconds."""
+    outcomes: dict[int, Message] = {}
+    while len(outcomes) < count:
+        rank, message = company.hear(None)
+        if message is not None and "outcome" not in message:
+            send(message)
+            company.go_on()
+        elif _ended(outcomes, rank, message)["status"] != "completed":
+            _listen(company, outcomes, count, grace)
+            return _first_bad(outcomes, count)
+    return _outcome(outcomes[0])
 
 
 def _ended(outcomes: dict[int, Message], rank: int, message: Message | None) -> Message:
@@ -59,12 +88,12 @@ def _ended(outcomes: dict[int, Message], rank: int, message: Message | None) -> 
     return outcomes.setdefault(rank, said)
 
 
-def _listen(heard: Heard, outcomes: dict[int, Message], count: int) -> None:
+def _listen(company: Company, outcomes: dict[int, Message], count: int, grace: float) -> None:
     """Hear what the others have to say, for a while."""
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + grace
     while len(outcomes) < count and time.monotonic() < until:
         with contextlib.suppress(queue.Empty):
-            rank, message = heard.get(timeout=0.1)
+            rank, message = company.hear(0.1)
             if message is None or "outcome" in message:
                 _ended(outcomes, rank, message)
 
@@ -74,7 +103,8 @@ def _first_bad(outcomes: dict[int, Message], count: int) -> Outcome:
     bad = {rank: outcome for rank, outcome in outcomes.items() if outcome["status"] != "completed"}
     lost = [rank for rank, outcome in bad.items() if outcome["status"] == "lost"]
     if lost:
-        raise ProcessLost(f"process {lost[0]} of {count} died")
+        why = bad[lost[0]].get("reason")
+        raise ProcessLost(f"process {lost[0]} of {count} died" + (f": {why}" if why else ""))
     return _outcome(min(bad.values(), key=lambda outcome: float(outcome["time"])))
 
 
@@ -100,7 +130,7 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
         )
     thread = threading.Thread(target=_pump, args=(process, rank, heard), daemon=True)
     thread.start()
-    _say(process, json.dumps({"job": asdict(_part(job)), "rank": rank, "meeting": f"{folder}/meeting{_kind(job)}"}))
+    _say(process, json.dumps({"job": asdict(part(job)), "rank": rank, "meeting": f"file://{folder}/meeting{kind(job)}"}))
     try:
         yield process
     finally:
@@ -111,14 +141,14 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
         process.stdin.close()
 
 
-def _part(job: Job) -> Job:
+def part(job: Job) -> Job:
     """The job as one of its processes sees it: with its share of the threads and of the GPUs."""
     return replace(job, threads=max(1, job.threads // job.workers), gpu=job.gpu / job.workers)
 
 
-def _kind(job: Job) -> str:
-    """Whether processes share a GPU, which nccl does not allow."""
-    return ".shared" if 0 < job.gpu < job.workers else ""
+def kind(job: Job) -> str:
+    """What a meeting's name ends with: whether processes share a GPU, which nccl does not allow."""
+    return "#shared" if 0 < job.gpu < job.workers else ""
 
 
 def _devices(job: Job, rank: int) -> dict[str, str]:

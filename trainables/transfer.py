@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate
 
 from trainables import backbones, features
+from trainables.board import Board
 from trainables.data import Data, Split, fetch, load
 from trainables.precision import Precision
 from trainables.run import Run
-from trainables.supervised import Learner, metrics_of, optimizer_of
+from trainables.supervised import Learner, drawn_images, metrics_of, optimizer_of
 
 BATCH = 128
 """Images at once where nothing is trained."""
@@ -120,6 +121,7 @@ def train(config: dict[str, Any], run: Run) -> None:
             network.freeze(len(network.stages) if alone else config["freeze_until"])
             prepared = Prepared(config, network, learner.precision, alone or config.get("augment", "none") == "none")
         loss = replace(learner, model=prepared.model).epoch(prepared.split("train"), prepared.augment)
+        drawn_images(config, prepared.model, run.board, _data(config), prepared.split("validation"), BATCH)
         run.report(train_loss=loss, **metrics_of(config, prepared.model, prepared.split("validation"), "validation", BATCH))
 
 
@@ -173,6 +175,11 @@ class Prepared:
 def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
     return metrics_of(config, model, _data(config).split(split), split, BATCH)
+
+
+def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:
+    """Show what the network takes the validation images for."""
+    drawn_images(config, model, board, _data(config), _data(config).validation, BATCH)
 
 
 def _moved(images: Tensor, turn: float, zoom: float, shift: float) -> Tensor:

@@ -52,7 +52,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
 
 def _export(run: RunFolder) -> tuple[Exported | None, str]:
     try:
-        return export(run), ""
+        return export(run, draw=True), ""
     except RunError as error:
         return None, str(error)
 

@@ -42,6 +42,7 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
         threads=max(1, int(sweep.resources.cpu)),
         gpu=gpu,
         workers=sweep.resources.workers,
+        spread=sweep.resources.spread,
         test=test,
         accumulation=trial.notes.get("accumulation", 1),
         environment=passed_on(),

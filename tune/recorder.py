@@ -12,6 +12,7 @@ from results.ledger import Ledger
 from results.segments import StoredLedger
 from results.table import write_tables
 from results.tensorboard import Writer
+from results.words import size
 from results.working_copy import Pusher, shown
 from tune import trackers
 from tune.files import Checkpoints, write_error
@@ -20,6 +21,8 @@ from tune.loop import Loop
 from tune.screen import Observer
 from tune.sweep import Sweep
 
+GROWTH = "memory_growth"
+HINT = "is something kept of every batch? `total += loss` keeps its whole graph, `total += loss.item()` does not"
 TABLES_SECONDS = 20.0
 """The tables are written anew this often while a sweep runs, and at its end."""
 
@@ -37,6 +40,7 @@ class Recorder:
         self._pusher = Pusher(folder)
         trackers.check(sweep.track)
         self._trackers = trackers.Trackers(sweep.track, folder, observer.say)
+        self._leaking = {event["trial"] for event in ledger.past if GROWTH in event.get("notes", {})}
         self._written = time.monotonic()
         with self._writing():
             self._pusher.push()
@@ -59,6 +63,14 @@ class Recorder:
         if event["event"] == "ended":
             self._checkpoints.collect(loop)
         self.observer.event(event, loop)
+        self._warn(event)
+
+    def _warn(self, event: Event) -> None:
+        """Say once of a trial that its memory leaks."""
+        grows = event.get("notes", {}).get(GROWTH)
+        if grows and event["trial"] not in self._leaking:
+            self._leaking.add(event["trial"])
+            self.observer.say(f"{event['trial']}: memory grows by {size(grows)} with each epoch; {HINT}")
 
     def tick(self, loop: Loop) -> None:
         self.observer.tick(loop)

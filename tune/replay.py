@@ -9,6 +9,7 @@ from typing import Any
 
 from results.folder import RunError, RunFolder
 from trainables.attempt import attempt
+from trainables.gauge import COLUMNS
 from tune.folder import SWEEP
 from tune.job import job
 from tune.specify import specify
@@ -42,4 +43,5 @@ def replay(run: RunFolder, trial_id: str) -> list[Replayed]:
     if outcome.status != "completed":
         raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
     metrics = {message["epoch"]: message["metrics"] for message in messages}
-    return [Replayed(report.epoch, dict(report.metrics), metrics.get(report.epoch, {})) for report in trial.reports]
+    recorded = [{name: value for name, value in report.metrics.items() if name not in COLUMNS} for report in trial.reports]
+    return [Replayed(report.epoch, past, metrics.get(report.epoch, {})) for report, past in zip(trial.reports, recorded, strict=True)]

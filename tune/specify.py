@@ -60,7 +60,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
 def _resources(said: Specification) -> Resources:
     wanted = said.content.resources
     share = 0.0 if wanted.gpu == "auto" else wanted.gpu
-    return Resources(wanted.cpu, share, wanted.custom, wanted.workers, auto_gpu=wanted.gpu == "auto")
+    return Resources(wanted.cpu, share, wanted.custom, wanted.workers, auto_gpu=wanted.gpu == "auto", spread=wanted.spread)
 
 
 def _searchers(said: Specification, registry: Registry) -> dict[str, Searcher]:

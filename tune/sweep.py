@@ -56,7 +56,8 @@ class Budget:
 class Resources:
     """What one trial holds. Shares of a GPU above 1 are whole; `custom` names resources of the cluster's own.
 
-    `workers`: how many processes train one trial together. `auto_gpu`: the share is measured (the file says `gpu: auto`; `gpu` is 0 then).
+    `workers`: how many processes train one trial together; `spread`: on one machine or on several. `auto_gpu`: the share is measured (the
+    file says `gpu: auto`; `gpu` is 0 then).
     """
 
     cpu: float = 1.0
@@ -64,6 +65,7 @@ class Resources:
     custom: Mapping[str, float] = field(default_factory=dict)
     workers: int = 1
     auto_gpu: bool = False
+    spread: bool = False
 
 
 @dataclass(frozen=True)

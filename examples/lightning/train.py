@@ -5,7 +5,7 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from trainables.data import load
 from trainables.run import Run
@@ -36,16 +36,31 @@ class Classifier(lightning.LightningModule):
         return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
 
     def validation_step(self, batch: list[Tensor], i: int) -> None:
-        self.log("val_accuracy", (self.layers(batch[0]).argmax(dim=1) == batch[1]).float().mean())
+        answers = self.layers(batch[0])
+        self.log("val_loss", nn.functional.cross_entropy(answers, batch[1]))
+        self.log("val_accuracy", (answers.argmax(dim=1) == batch[1]).float().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
+def build(config: dict[str, Any]) -> Classifier:
+    return Classifier(config["width"], config["lr"])
+
+
+def evaluate(config: dict[str, Any], model: Classifier, split: str = "validation") -> dict[str, float]:
+    held = load("digits").split(split)
+    with torch.inference_mode():
+        right = model.layers(held.images).argmax(dim=1) == held.labels
+    return {"val_accuracy" if split == "validation" else f"{split}_accuracy": right.float().mean().item()}
+
+
 def train(config: dict[str, Any], run: Run) -> None:
-    digits, module = load("digits"), Classifier(config["width"], config["lr"])
-    batches = DataLoader(TensorDataset(digits.train.images, digits.train.labels), config["batch_size"], shuffle=True)
-    held_out = DataLoader(TensorDataset(digits.validation.images, digits.validation.labels), 1024)
+    """Loaders with generators of their own: Lightning begins the first one before a trial that goes on has its random numbers back."""
+    digits, module = load("digits"), build(config)
+    data, held = (TensorDataset(split.images, split.labels) for split in (digits.train, digits.validation))
+    batches = DataLoader(data, config["batch_size"], sampler=RandomSampler(data), generator=torch.Generator())
+    held_out = DataLoader(held, 1024, generator=torch.Generator())
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = lightning.Trainer(max_epochs=-1, num_sanity_val_steps=0, accelerator="auto", callbacks=[Report(run)], **quiet)
     trainer.fit(module, batches, held_out)

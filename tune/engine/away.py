@@ -39,7 +39,7 @@ def at_hand(job: Job) -> Iterator[tuple[Job, Callable[[], None]]]:
         finally:
             with contextlib.suppress(OSError):
                 if (folder / "log").exists():
-                    logs, file = Bucket(log), f"{job.trial}.log"
+                    logs, file = Bucket(log), f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log"
                     logs.write(file, (logs.read(file) or b"") + (folder / "log").read_bytes())
 
 

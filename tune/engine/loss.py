@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 VMSTAT = Path("/proc/vmstat")
+GONE = "its machine was lost"
+SILENT = "its machine did not answer"
+MONITOR = "out of memory on the host, killed by Ray's memory monitor"
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,23 @@ class Lost:
 
 
 def lost(error: object, kernel_killed: bool) -> Lost:
-    """What Ray's error says. `kernel_killed`: this machine's kernel killed a process for its memory since the last loss."""
+    """What Ray's error says, or one of ours that says what Ray's said.
+
+    `kernel_killed`: this machine's kernel killed a process for its memory since the last loss.
+    """
     text = str(error) if error else ""
-    if getattr(error, "preempted", False) or "node has died" in text or "node was terminated" in text:
-        return Lost("its machine was lost", node=True)
-    if "temporarily unavailable" in text:
-        return Lost("its machine did not answer", node=True)
-    if "OutOfMemory" in type(error).__name__ or "running low on memory" in text:
+    if getattr(error, "preempted", False) or any(words in text for words in ("node has died", "node was terminated", GONE)):
+        return Lost(GONE, node=True)
+    if "temporarily unavailable" in text or SILENT in text:
+        return Lost(SILENT, node=True)
+    if "OutOfMemory" in type(error).__name__ or "running low on memory" in text or MONITOR in text:
         used = re.search(r"actual memory used=([\d.]+)GB", text)
         memory = int(float(used[1]) * 1024**3) if used else None
-        return Lost("out of memory on the host, killed by Ray's memory monitor", True, memory)
+        return Lost(MONITOR, True, memory)
     if kernel_killed:
         return Lost("out of memory on the host, killed by the kernel", True)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ours = str(getattr(error, "cause", None) or text)  # Ray puts a traceback before what a worker raised
+    lines = [line.strip() for line in ours.splitlines() if line.strip()]
     return Lost(lines[0] if lines else "no reason given")
 
 

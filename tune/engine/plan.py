@@ -53,8 +53,20 @@ def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], requ
 
 def room(resources: Resources, parallel: int | None, nodes: Sequence[Node]) -> int:
     """How many trials `nodes` hold at once; `parallel` at the most."""
-    fits = sum(_fits(resources, node) for node in nodes)
+    fits = sum(_fits(piece(resources), node) for node in nodes) // pieces(resources)
     return fits if parallel is None else min(parallel, fits)
+
+
+def pieces(resources: Resources) -> int:
+    """Into how many parts a trial falls that need not lie on one node: one for each of its processes where the file says `spread`."""
+    return resources.workers if resources.spread else 1
+
+
+def piece(resources: Resources) -> Resources:
+    """One of them."""
+    count = pieces(resources)
+    custom = {name: amount / count for name, amount in resources.custom.items()}
+    return replace(resources, cpu=resources.cpu / count, gpu=resources.gpu / count, custom=custom)
 
 
 def needs(resources: Resources) -> dict[str, float]:
@@ -64,7 +76,7 @@ def needs(resources: Resources) -> dict[str, float]:
 
 
 def _fits(resources: Resources, node: Node) -> int:
-    """How many trials a node holds at once. A share of a GPU must find its room on one device."""
+    """How many of these a node holds at once. A share of a GPU must find its room on one device."""
     counts = []
     for name, amount in needs(resources).items():
         offered = node.get(name, 0.0)
@@ -80,7 +92,8 @@ def _mapping(resources: Resources, at_once: int, nodes: int) -> str:
     where = f" on {nodes} nodes" if nodes > 1 else ""
     shared = math.floor(1 / resources.gpu + 1e-9) if 0 < resources.gpu < 1 else 1
     device = f"; up to {shared} share a GPU, each held to {resources.gpu:.0%} of its memory" if shared > 1 else ""
-    return f"{at_once} trial{'s' if at_once != 1 else ''} at once{where}, each with {each}{device}"
+    apart = f" in {pieces(resources)} processes wherever they find room" if resources.spread else ""
+    return f"{at_once} trial{'s' if at_once != 1 else ''} at once{where}, each with {each}{apart}{device}"
 
 
 def _idle(resources: Resources, at_once: int, gpus: float) -> list[str]:
@@ -96,6 +109,10 @@ def _idle(resources: Resources, at_once: int, gpus: float) -> list[str]:
 
 
 def _nothing_fits(resources: Resources, nodes: Sequence[Node]) -> str:
-    asked = ", ".join(f"{amount:g} {name}" for name, amount in needs(resources).items())
+    one = piece(resources)
+    asked = ", ".join(f"{amount:g} {name}" for name, amount in needs(one).items())
+    if resources.spread:
+        found = sum(_fits(one, node) for node in nodes)
+        return f"the cluster cannot hold one trial: it needs {asked} for each of {pieces(resources)} processes, {found} of which find room"
     largest = [f"{max((node.get(name, 0.0) for node in nodes), default=0.0):g} {name}" for name in needs(resources)]
     return f"no machine can hold one trial: it needs {asked}; the most that one offers is {', '.join(largest)}"

@@ -17,7 +17,7 @@ from typing import Any
 from results.history import Trial
 from trainables.attempt import Job
 from tune.engine.join import join
-from tune.engine.plan import Plan, needs
+from tune.engine.plan import Plan, needs, piece, pieces
 from tune.interruption import Interruption
 from tune.loop import Loop
 from tune.sweep import Resources
@@ -210,6 +210,8 @@ def _holding(resources: Resources, shares: object) -> Any:
 
     from tune.engine.worker import share_of
 
+    if resources.spread:  # the worker itself needs next to nothing: its trial is trained by others
+        return PlacementGroupFactory([{}] + [needs(piece(resources))] * pieces(resources), strategy="PACK")
     if shares is None:
         return PlacementGroupFactory([needs(resources)])
     return lambda config: PlacementGroupFactory([needs(replace(resources, gpu=share_of(config)))])

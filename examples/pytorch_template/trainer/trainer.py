@@ -56,7 +56,7 @@ class Trainer:
         return tracker.result()
 
     def save(self, path: Path, epoch: int, best: float) -> None:
-        state = {"state_dict": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {"state_dict": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()}
         torch.save({"epoch": epoch, "monitor_best": best, **state}, path.with_suffix(".unfinished"))
         path.with_suffix(".unfinished").replace(path)
 
@@ -67,4 +67,5 @@ class Trainer:
         content = torch.load(folder / "checkpoint.pth", weights_only=True)
         self.model.load_state_dict(content["state_dict"])
         self.optimizer.load_state_dict(content["optimizer"])
+        torch.set_rng_state(content["random"])
         return content["epoch"], content["monitor_best"]

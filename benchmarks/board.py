@@ -1,0 +1,65 @@
+"""What drawing for TensorBoard costs a training: `python benchmarks/board.py`.
+
+Trains a small CNN as `cnn.yaml` does, on as many digits as make an epoch last as long as the first column says, and counts the seconds
+inside of the board; then calls a board whose turn it is not. No ratio to a second training: on a machine that others use, two trainings
+differ by more than the board takes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables import cnn, data
+from trainables.board import Board
+from trainables.run import LocalRun
+
+CONFIG = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "data": "digits"}
+IDLE_CALLS = 100_000
+
+
+class Timed(Board):
+    """A board that counts the seconds spent in it, and what it wrote."""
+
+    inside = 0.0
+    written = 0
+
+    def _write(self, kind: str, write: Any) -> None:
+        begin = time.perf_counter()
+        before = self._spent
+        super()._write(kind, write)
+        self.inside += time.perf_counter() - begin
+        self.written += self._spent > before
+
+
+def trained(channels: int, epochs: int) -> tuple[float, Timed]:
+    """Seconds of a training, and its board."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = LocalRun(epochs, folder=Path(folder), quiet=True)
+        run.board = board = Timed(Path(folder))
+        begin = time.perf_counter()
+        cnn.train(CONFIG | {"channels": channels}, run)
+        return time.perf_counter() - begin, board
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    data.load("digits")
+    print(f"{'epoch':>8} {'training':>9} {'in the board':>13} {'pictures':>9} {'share':>7}")
+    for channels, epochs in ((8, 27), (32, 27), (64, 81)):
+        seconds, board = trained(channels, epochs)
+        share = board.inside / seconds
+        print(f"{seconds / epochs:6.2f} s {seconds:7.1f} s {board.inside:11.3f} s {board.written:9d} {share:7.2%}")
+    board = Timed(Path("nowhere"))
+    begin = time.perf_counter()
+    for _ in range(IDLE_CALLS):
+        Board.images(board, "confusion", lambda: torch.zeros(1))
+    print(f"a call when it is not its turn: {(time.perf_counter() - begin) / IDLE_CALLS * 1e6:.1f} µs")
+
+
+if __name__ == "__main__":
+    main()
