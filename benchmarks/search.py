@@ -37,15 +37,18 @@ OURS = {
     "random": ours(Random(), Never()),
     "random + asha": ours(Random(), Asha()),
     "random + promotion": ours(Random(), Promotion()),
+    "random + promotion, grace 1": ours(Random(), Promotion(grace=1)),
     "auto + promotion": ours(Auto(), Promotion()),
+    "auto + promotion, grace 1": ours(Auto(), Promotion(grace=1)),
     "auto + asha": ours(Auto(), Asha()),
     "bohb + promotion": ours(Bohb(), Promotion()),
+    "bohb + promotion, grace 1": ours(Bohb(), Promotion(grace=1)),
     "tpe + promotion": ours(Tpe(), Promotion()),
 }
 METHODS = {**OURS, **RIVALS}
 SLOW = ("tpe + promotion", "hpbandster BOHB", "Ray ASHAScheduler, HyperOptSearch", "Ray TuneBOHB, HyperBandForBOHB")
 """Methods of 20 ms a suggestion and more."""
-SLOW_SEEDS = 3
+SLOW_SEEDS = 4
 QUICK = (
     "random",
     "random + asha",

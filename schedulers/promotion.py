@@ -28,11 +28,12 @@ from schedulers.rungs import geometric, just_reached
 class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`).
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`). A
+    searcher that learns is led astray by such a rung, and the first trials that pass it unjudged cost little (`benchmarks/search.md`).
     `audit`: this part of the trials that stop is trained to the end all the same.
     """
 
-    grace: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    grace: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
     eta: Annotated[float, Gt(1)] = 3
     audit: Share = 0.0
 

@@ -14,7 +14,6 @@ import pytest
 from results.history import Config, History, Report, Status, Trial
 from schedulers import SCHEDULERS
 from schedulers.asha import Asha
-from schedulers.decision import Decision
 from search_spaces.params import Choice, Float, Int, Ordinal
 from search_spaces.space import Space
 from tests.sweeps import Keep, sweep
@@ -162,8 +161,6 @@ def test_who_stops_is_told_why_and_nobody_better_stops(name: str) -> None:
     scheduler = SCHEDULERS[name]()
     history = history_of(scheduler, [0.05 * i for i in range(20)])
     decisions = [scheduler.decide(trial, history) for trial in history]
-    if scheduler.promotes:  # who stops is taken up again in turn: tests/test_promotion.py
-        decisions = [Decision(number != promoted(scheduler, history), decision.reason) for number, decision in enumerate(decisions)]
     assert all(decision.reason.startswith("epoch 1: ") for decision in decisions if decision.stop)
     stops = [decision.stop for decision in decisions]
     assert stops == sorted(stops)

@@ -205,7 +205,7 @@ def test_the_plan_is_said_before_the_start(folder: Path) -> None:
 def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
     """Its numbers are those of a training that nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
     drawn = xs(*(0.1 * i for i in range(9)))
-    paused = trials(made("noisy", *drawn, scheduler=Promotion(), budget=Budget(9, 9), keep=2), folder)
+    paused = trials(made("noisy", *drawn, scheduler=Promotion(grace=1), budget=Budget(9, 9), keep=2), folder)
     whole = trials(made("noisy", *drawn, budget=Budget(9, 9)), folder.parent / "whole")
     assert sorted(trial.epoch for trial in paused) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
     assert max(trial.attempts for trial in paused) > 1

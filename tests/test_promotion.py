@@ -31,7 +31,7 @@ def crossing(config: Config, seed: int) -> Iterable[Epoch]:
 
 def said(trials: int | None = 27, epochs: int = 27, **changes: Any) -> Sweep:
     budget = changes.pop("budget", Budget(trials, epochs))
-    return sweep({"draw": Draw()}, scheduler=changes.pop("scheduler", Promotion()), space=SPACE, budget=budget, **changes)
+    return sweep({"draw": Draw()}, scheduler=changes.pop("scheduler", Promotion(grace=1)), space=SPACE, budget=budget, **changes)
 
 
 def trained(keep: Keep) -> Counter[tuple[str, int]]:
@@ -71,7 +71,7 @@ losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 @given(losses, st.integers(0, 2**31))
 def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], seed: int) -> None:
     """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
-    scheduler, rng = Promotion(), np.random.default_rng(seed)
+    scheduler, rng = Promotion(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
     for number, end in enumerate(ends):
         history.add(Trial(number, "draw", {}, number))
@@ -103,7 +103,7 @@ def outline(loop: Loop) -> list[tuple[Any, ...]]:
 
 
 def test_compared_searchers_train_equally_many_epochs() -> None:
-    arms = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(), space=SPACE, budget=Budget(20, 27), seeds=3)
+    arms = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(20, 27), seeds=3)
     loop = simulate(arms, crossing, 4)
     assert len({history.epochs for history in loop.histories.values()}) == 1
     assert loop.done
@@ -111,7 +111,7 @@ def test_compared_searchers_train_equally_many_epochs() -> None:
 
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.95])
 def test_an_interrupted_comparison_keeps_its_allowance(part: float) -> None:
-    arms, keep = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(), space=SPACE, budget=Budget(20, 27), seeds=2), Keep()
+    arms, keep = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(20, 27), seeds=2), Keep()
     there = simulate(arms, crossing, 1, keep)
     again = simulate(arms, crossing, 1, past=keep.events[: int(part * len(keep.events))])
     assert outline(again) == outline(there)
@@ -123,10 +123,21 @@ def test_no_promotion_beyond_the_epochs_of_the_budget() -> None:
 
 
 def test_audited_trials_take_nobodys_place() -> None:
-    history = simulate(said(60, scheduler=Promotion(audit=0.3)), crossing, 2).histories["draw"]
+    history = simulate(said(60, scheduler=Promotion(grace=1, audit=0.3)), crossing, 2).histories["draw"]
     audited = [trial for trial in history if "audited" in trial.notes]
     assert len(audited) > 5
     assert {trial.epoch for trial in audited} == {27}
     assert not any(trial.number in history.rungs[27].by_trial for trial in audited)
     there = [trial for trial in history if trial.notes.get("audited", {}).get("epoch") != 1]
     assert sum(trial.epoch > 1 for trial in there) == 20  # of 60
+
+
+def late(config: Config, seed: int) -> Iterable[Epoch]:
+    """Says the contrary in the first epoch of what comes later."""
+    return (({"loss": 1 - config["x"] if epoch == 1 else config["x"]}, 1.0) for epoch in range(1, 28))
+
+
+def test_a_first_epoch_that_misleads_is_passed_over() -> None:
+    history = simulate(said(60, scheduler=Promotion()), late, 2).histories["draw"]
+    assert min(trial.epoch for trial in history) == 3
+    assert simulate(said(60, scheduler=Promotion()), crossing, 2).histories["draw"].rungs[1].resting
