@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from benchmarks.search_cost import costs  # noqa: E402
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa: E402
 from benchmarks.search_rivals import RIVALS  # noqa: E402
-from benchmarks.search_runs import Outcome, ours  # noqa: E402
+from benchmarks.search_runs import GRID, Outcome, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
 from schedulers import Asha, Never, Promotion  # noqa: E402
 from tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
@@ -132,14 +132,25 @@ def missing() -> tuple[str, ...]:
 def read(path: Path | None) -> dict[tuple[str, str, int, int], Run]:
     if path is None or not path.exists():
         return {}
-    runs = [Run(**json.loads(line)) for line in path.read_text().splitlines()]
+    runs = [Run(**said | {"regret": grown(said["regret"])}) for said in map(json.loads, path.read_text().splitlines())]
     return {(run.method, run.problem, run.workers, run.seed): run for run in runs}
 
 
 def keep(path: Path | None, run: Run) -> None:
     if path is not None:
         with path.open("a") as file:
-            file.write(json.dumps(run.__dict__) + "\n")
+            file.write(json.dumps(run.__dict__ | {"regret": shrunk(run.regret)}, separators=(",", ":")) + "\n")
+
+
+def shrunk(regret: list[float]) -> list[tuple[int, float]]:
+    """The places in the list where a new value begins, with the value."""
+    return [(i, value) for i, value in enumerate(regret) if i == 0 or value != regret[i - 1]]
+
+
+def grown(steps: list[tuple[int, float]]) -> list[float]:
+    """The list of `len(GRID)` values that `shrunk` made these steps of."""
+    ends = [i for i, _ in steps[1:]] + [len(GRID)]
+    return [value for (start, value), end in zip(steps, ends, strict=True) for _ in range(start, end)]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.search import keep, read
 from benchmarks.search_cost import SPACE, loss, seen
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem
 from benchmarks.search_runs import GRID, Job, Workers, ours
@@ -256,3 +257,10 @@ def test_the_table_has_speeds_and_errors() -> None:
     assert "| random | 2 | 0." in text
     assert "±" in text
     assert "Not installed here: DEHB." in text
+
+
+def test_a_kept_run_is_read_back_as_it_was(tmp_path: Path) -> None:
+    regret = sorted((round(value, 2) for value in np.random.default_rng(0).random(len(GRID)).tolist()), reverse=True)
+    run = Run("random", "lcbench/3945", 4, 0, regret, 0.1, 3)
+    keep(tmp_path / "runs", run)
+    assert read(tmp_path / "runs") == {("random", "lcbench/3945", 4, 0): run}
