@@ -19,6 +19,7 @@ from results.history import Config, History
 from search_spaces.space import Space
 from tune.searchers.apart import first_apart
 from tune.searchers.density import Densities, fit
+from tune.searchers.gaussian import one_thread
 from tune.searchers.observed import Floats, Observed, at_level, observe, units
 
 
@@ -43,7 +44,8 @@ class Bohb:
             return space.sample(rng)
         points = models.draw(self.samples, self.bandwidth_factor, rng)
         best_first = points[np.argsort(-models.preference(points), kind="stable")]
-        return first_apart(space, best_first, units(space, history)) or space.sample(rng)
+        with one_thread():
+            return first_apart(space, best_first, units(space, history)) or space.sample(rng)
 
     def model(self, space: Space, history: History, rng: np.random.Generator) -> Densities | None:
         """The models of the highest rung with enough trials; None where no rung has."""
