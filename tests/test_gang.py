@@ -116,6 +116,12 @@ def ended(folder: Path) -> bool:
 class TestOnTwoMachines:
     pytestmark = slow
 
+    def test_what_finds_no_room_is_refused_before_the_start(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
+        """The first of these tests: a machine that was lost counts as alive until Ray has noticed."""
+        code, _, errors = nodes.sweep(text, tmp_path, "resources.workers=3", "resources.cpu=3")
+        assert code == 2
+        assert errors.strip() == "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 processes, 2 of which find room"
+
     def test_two_processes_on_two_machines_give_the_curve_of_one(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
         """And a trial that is stopped leaves its place to the next one: there is room for one at a time."""
         code, output, errors = nodes.sweep(text, tmp_path)
@@ -154,11 +160,6 @@ class TestOnTwoMachines:
         assert trial.status is Status.COMPLETED
         assert "losses" not in trial.notes
         check(trial, tmp_path)
-
-    def test_what_finds_no_room_is_refused_before_the_start(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
-        code, _, errors = nodes.sweep(text, tmp_path, "resources.workers=3", "resources.cpu=3")
-        assert code == 2
-        assert errors.strip() == "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 processes, 2 of which find room"
 
 
 def until(holds: Any, seconds: float = 120.0) -> None:
