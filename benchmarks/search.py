@@ -49,15 +49,7 @@ METHODS = {**OURS, **RIVALS}
 SLOW = ("tpe + promotion", "hpbandster BOHB", "Ray ASHAScheduler, HyperOptSearch", "Ray TuneBOHB, HyperBandForBOHB")
 """Methods of 20 ms a suggestion and more."""
 SLOW_SEEDS = 4
-QUICK = (
-    "random",
-    "random + asha",
-    "random + promotion",
-    "auto + promotion",
-    "bohb + promotion",
-    "Ray ASHAScheduler, random",
-    "hpbandster BOHB",
-)
+QUICK = ("random", "random + asha", "random + promotion", "auto + promotion", "bohb + promotion", *RIVALS)
 QUICK_PROBLEMS = (JUDGE[0], JUDGE[4])
 Plan = Iterator[tuple[str, str, int, int]]
 
@@ -83,7 +75,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("RAYSWEEP_BENCH"), help="the folder of the learning curves")
-    parser.add_argument("--quick", action="store_true", help="two problems, one seed, the methods that take little time")
+    parser.add_argument("--quick", action="store_true", help="two problems and one seed")
     parser.add_argument("--develop", action="store_true", help="the problems that choices were made on, in place of those that judge")
     parser.add_argument("--raw", action="store_true", help="LCBench with the epoch of the untrained net")
     parser.add_argument("--only", action="append", help="a method; may be repeated")
@@ -97,7 +89,7 @@ def parsed() -> argparse.Namespace:
 
 def plan(options: argparse.Namespace) -> Plan:
     """Method, problem, workers and seed of each run, the seeds outermost, so that what is there at any time is balanced."""
-    methods = options.only or (QUICK if options.quick else tuple(name for name in METHODS if name not in missing()))
+    methods = options.only or tuple(name for name in (QUICK if options.quick else METHODS) if name not in missing())
     tasks = QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE
     for seed in range(1 if options.quick else options.seeds):
         for workers in options.workers or ((4,) if options.quick else (4, 16)):
