@@ -1,8 +1,8 @@
 """What happened, as a list of trials that searchers and schedulers read.
 
 A `History` holds the trials of one arm (one searcher with one search seed) in the order in which they were proposed. It is only ever
-changed through `add`, `start`, `record` and `close` (or `apply`, which takes an event of the ledger), so that its look-ups stay up to
-date and cheap: nothing here scans the list for a report.
+changed through `add`, `start`, `record`, `close` and `audit` (or `apply`, which takes an event of the ledger), so that its look-ups stay
+up to date and cheap: nothing here scans the list for a report.
 """
 
 from __future__ import annotations

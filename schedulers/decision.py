@@ -1,4 +1,4 @@
-"""The one question a scheduler answers."""
+"""What a scheduler is asked: whether a trial goes on, and which stopped one does."""
 
 from __future__ import annotations
 

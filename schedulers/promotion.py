@@ -5,7 +5,8 @@ those that reached it, and no more, however many later ones turn out better: Li 
 That keeps the share of each rung when a searcher learns, whose proposals are nearly all among the best third of what came before.
 
 Nothing is decided for good at a rung: who stopped early on, when there was little to compare with, goes on later if its turn comes, and
-the first few do not train to the end for want of others. It goes on from its checkpoint, so an epoch is never trained twice.
+the first few do not train to the end for want of others. It goes on from its checkpoint, so no epoch is trained
+twice, where that was kept (`tune/files.py`).
 """
 
 from __future__ import annotations
