@@ -12,7 +12,7 @@ import pytest
 
 from results import load
 from trainables import gauge
-from trainables.gauge import COLUMNS, LEAST_STEP, Gauge, Growth, leaking, watched
+from trainables.gauge import COLUMNS, Gauge, Growth, leaking, watched
 from tune.cli import main
 
 
@@ -107,7 +107,7 @@ def test_without_nvml_there_is_neither_a_column_nor_a_complaint(device: str, mon
         assert one.read() == {}
 
 
-STEP = LEAST_STEP
+MIB = 2**20
 
 
 @pytest.mark.parametrize(
@@ -116,24 +116,54 @@ STEP = LEAST_STEP
         ([10, 20, 30, 40, 50, 60, 70, 80, 90], 10),
         ([10, 20, 30, 40, 50, 60, 70, 80], 0),
         ([0] * 8 + [6 * i for i in range(12)], 6),
-        ([0, 900, 10, 11, 12, 13, 14, 15, 16], 1),
-        ([0, 0, 10, 11, 35, 34, 34, 58, 70], 10),
+        ([0, 900, 10, 20, 30, 40, 50, 60, 70], 10),
+        ([527, 545, 551, 541, 549, 555, 563, 569, 583, 593], 52 / 6),
+        (list(range(27)), 1),
+        (list(range(26)), 0),
         ([50, 50, 50, 50, 50, 50, 50, 50, 50], 0),
         ([0, 0, 10, 18, 5, 12, 10, 19, 20], 0),
-        ([0, 0, 0, 64, 96, 112, 120, 124, 126], 0),
-        ([0, 0, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5], 0),
+        ([0, 0, 0, 640, 960, 1120, 1200, 1240, 1260], 0),
+        ([i / 2 for i in range(60)], 0),
+        ([8000 + 5 * i for i in range(60)], 0),
+        ([500, 500, 500, 502, 502, 504, 506, 506, 508.1, 510.1, 510.1, 512.1], 0),
+        ([460, 458, 458, 459, 458, 459, 458, 458, 464, 469, 469, 470, 469, 469, 469, 470, 471, 469], 0),
+        ([531, 527, 531, 533, 535, 537, 533, 539, 541, 537, 537, 537], 0),
+        ([916, 916, 886, 878, 925, 894, 909, 910, 886, 882, 902, 902, 882, 911, 941], 0),
+        ([500] * 9 + [700] * 9, 0),
     ],
-    ids=["steady", "too soon", "later on", "after a peak", "in pieces", "even", "up and down", "a cache that fills", "next to nothing"],
+    ids=[
+        "steady",
+        "too soon",
+        "later on",
+        "after a peak",
+        "in pieces, as measured after another leak",
+        "slow",
+        "slow and too soon",
+        "even",
+        "up and down",
+        "a cache that fills",
+        "next to nothing",
+        "little beside the rest",
+        "holes after a leak are filled anew",
+        "the CNN: two pieces, then no more",
+        "a leak's worker, used again",
+        "batches of any size",
+        "what is computed once",
+    ],
 )
-def test_what_is_called_a_leak(held: list[float], leak: int) -> None:
-    assert leaking([int(one * STEP) for one in held]) == leak * STEP
+def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
+    """The last five are innocent: the first grows as CI was told of, the next three were measured. 1 MiB a step on average were not enough
+    of a rule, which took three of them for leaks."""
+    found = [leaking([int(one * MIB) for one in held[:epochs]]) / MIB for epochs in range(1, len(held) + 1)]
+    assert found[-1] == pytest.approx(leak, abs=1e-3)
+    assert leak or not any(found)
 
 
 def test_it_stays_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = iter([STEP * one for one in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1)])
+    held = iter([9 * MIB * one for one in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1)])
     monkeypatch.setattr(gauge, "_held", lambda device: next(held))
     one = Growth("cpu")
-    assert [one.look() for _ in range(10)] == [{}] * 8 + [{"memory_growth": STEP}] * 2
+    assert [one.look() for _ in range(10)] == [{}] * 8 + [{"memory_growth": 9 * MIB}] * 2
 
 
 TRAIN = """
@@ -144,7 +174,7 @@ def train(config, run):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     total = torch.zeros(())
     for epoch in run.epochs(model=model, optimizer=optimizer):
-        for _ in range(4):
+        for _ in range(8):
             optimizer.zero_grad()
             loss = model(torch.randn(128, 256)).square().mean()
             loss.backward(retain_graph=config["leaks"])
@@ -180,5 +210,5 @@ def test_a_train_function_that_keeps_its_graphs_is_told_so_once(tmp_path: Path, 
     assert said[0].startswith(f"{leaking}: memory grows by ")
     assert "`total += loss.item()` does not" in said[0]
     assert table["memory_growth"].notna().tolist() == table["config/leaks"].tolist()
-    assert table["memory_growth"].max() > 4 * 128 * 4096 * 4 / 2
+    assert table["memory_growth"].max() > 8 * 128 * 4096 * 4 / 2
     assert not {"gpu_utilization", "gpu_memory"} & set(load(tmp_path / "run").curves.columns)

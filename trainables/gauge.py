@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from trainables import guards
@@ -24,12 +24,18 @@ COLUMNS = (UTILIZATION, MEMORY)
 """Added to a report's metrics: the mean over the epoch in 0 .. 1, and the most bytes in use at a look."""
 LOOK_SECONDS = 0.5
 WARM = 2
-LEAST_STEPS, MOST_STEPS = 6, 11
-LEAST_STEP = 2**20
+SPANS = (6, 12, 24)
+LEAST_RISE, LEAST_SHARE = 8 * 2**20, 1 / 64
+EVEN = 0.25
 FALL = 0.25
-"""What is called a leak: over the last LEAST_STEPS to MOST_STEPS steps from epoch to epoch, without the first WARM epochs, memory rises by
-LEAST_STEP bytes a step on average. It never falls back by more than FALL of that rise: an allocator takes and gives in large pieces. And
-the second half of the steps rises at least half as much as the first: a cache that fills grows less and less."""
+"""What is called a leak: over the last 6, 12 or 24 steps from epoch to epoch, without the first WARM epochs, memory rises in each third of
+them: by LEAST_RISE bytes, by LEAST_SHARE of what is held, and by EVEN of what it rises in the steepest. And it never falls back by more
+than FALL of the whole rise. So a leak of 4 MiB an epoch is found after 9 epochs, one of 1 MiB after 27.
+
+An allocator takes and gives in pieces as large as the tensors are, and a leak before leaves its memory full of holes. So what an innocent
+training holds goes up and down, by 15 MiB of 500 and by 70 of 900, or up by 11 within two epochs and then no more; and what is computed
+once is one step. None of them rises three times in a row as told here. A cache that fills grows less and less.
+"""
 
 
 @contextmanager
@@ -146,14 +152,16 @@ class Growth:
 
 def leaking(held: list[int]) -> int:
     """Bytes an epoch that leak at the end of this list of what was held after each; 0 for no leak."""
-    last = held[WARM:][-MOST_STEPS - 1 :]
-    steps = len(last) - 1
-    if steps < LEAST_STEPS:
-        return 0
-    rise, middle = last[-1] - last[0], last[steps // 2]
-    fall = max(most - one for most, one in zip(accumulate(last, max), last, strict=True))
-    goes_on = last[-1] - middle >= (middle - last[0]) / 2
-    return rise // steps if rise >= LEAST_STEP * steps and fall <= FALL * rise and goes_on else 0
+    return max((_climb(held[-steps - 1 :]) for steps in SPANS if len(held) > WARM + steps), default=0)
+
+
+def _climb(held: list[int]) -> int:
+    """Bytes a step, where all of these steps are a leak; else 0."""
+    steps, rise = len(held) - 1, held[-1] - held[0]
+    thirds = [after - before for before, after in pairwise(held[:: steps // 3])]
+    least = max(LEAST_RISE, LEAST_SHARE * held[0], EVEN * max(thirds))
+    fall = max(most - one for most, one in zip(accumulate(held, max), held, strict=True))
+    return rise // steps if min(thirds) >= least and fall <= FALL * rise else 0
 
 
 def _held(device: str) -> int:
