@@ -11,7 +11,7 @@ from results import load
 from search_spaces.reader import read
 from tune.cli import main
 
-CHANGES = ["budget.trials=6", "budget.epochs=1", "scheduler=none", "parallel=2", "resources.gpu=0", "space.train_size=200"]
+CHANGES = ["budget.trials=6", "budget.epochs=1", "scheduler=none", "parallel=1", "resources.gpu=0", "space.train_size=200"]
 
 
 @pytest.mark.ray

@@ -11,7 +11,6 @@ import pytest
 
 from results.history import Config, Event, History, Status, Trial
 from schedulers import Promotion
-from search_spaces.params import Float
 from search_spaces.space import Space
 from tests.sweeps import StopAt, sweep
 from tune.engine.run import Machines
@@ -53,8 +52,8 @@ class Listed:
 
 
 def made(name: str, *configs: Config, **changes: Any) -> Sweep:
-    """A sweep that trains `tests.trainables:<name>` on the configurations, 3 epochs each."""
-    fields: dict[str, Any] = {"budget": Budget(len(configs), 3), "trainable": f"tests.trainables:{name}"}
+    """A sweep that trains `tests.trainables:<name>` on the configurations, 3 epochs each, one after the other: a worker's start is dear."""
+    fields: dict[str, Any] = {"budget": Budget(len(configs), 3), "trainable": f"tests.trainables:{name}", "parallel": 1}
     return sweep({"listed": Listed(configs)}, **fields | changes)
 
 
@@ -74,12 +73,58 @@ def folder(tmp_path: Path, ray_here: Any) -> Path:
     return tmp_path / "run"
 
 
-def test_every_trial_reports_every_epoch(folder: Path) -> None:
-    done = trials(made("bowl", *xs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)), folder)
+def test_every_trial_reports_every_epoch_and_the_plan_is_said_before_the_start(folder: Path) -> None:
+    watch = Watch()
+    run(made("bowl", *xs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), parallel=2), folder, Options(), watch)
+    assert watch.loop is not None
+    done = list(watch.loop.trials)
+    assert watch.lines == ["2 trials at once, each with 1 CPU"]
     assert [[report.epoch for report in trial.reports] for trial in done] == [[1, 2, 3]] * 6
     assert {trial.status for trial in done} == {Status.COMPLETED}
     assert all(trial.notes["node"] and trial.notes["pid"] for trial in done)
     assert (folder / "trials.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> dict[str, Trial]:
+    """Trials that behave in different ways, by their way: one after the other, in one worker, as if each were alone."""
+    place = tmp_path_factory.mktemp("mixed")
+    ways = ("raises", "diverges", "out_of_memory", "leaves_early", "devices", "bowl")
+    configs = [{"x": 0.75, "way": way, "folder": str(place)} for way in ways]
+    return dict(zip(ways, trials(made("one_way", *configs, retries=0), place / "run"), strict=True))
+
+
+def test_one_without_a_gpu_sees_none(mixed: dict[str, Trial]) -> None:
+    assert [path.read_text().split()[2:] for path in Path(mixed["devices"].config["folder"]).glob("ran-*")] == [[]]
+
+
+def test_a_failure_keeps_the_users_traceback(mixed: dict[str, Trial]) -> None:
+    failed = mixed["raises"]
+    assert (failed.status, failed.reason) == (Status.FAILED, "ValueError: x is 0.75, and that is bad")
+    trace = failed.notes["traceback"].splitlines()
+    assert trace[-1] == failed.reason
+    assert any("in inner" in line for line in trace)
+    assert not any("attempt.py" in line for line in trace)
+
+
+def test_nan_is_diverged_and_stops_at_once(mixed: dict[str, Trial]) -> None:
+    assert (mixed["diverges"].status, mixed["diverges"].epoch, mixed["diverges"].loss) == (Status.DIVERGED, 1, math.inf)
+
+
+def test_out_of_memory_goes_on_in_smaller_pieces(mixed: dict[str, Trial]) -> None:
+    done = mixed["out_of_memory"]
+    assert (done.status, done.reports[0].metrics["pieces"]) == (Status.COMPLETED, 4.0)
+
+
+def test_a_train_function_may_leave_early(mixed: dict[str, Trial]) -> None:
+    done = mixed["leaves_early"]
+    assert (done.status, done.epoch) == (Status.COMPLETED, 2)
+    assert done.reason == "the train function returned after epoch 2"
+
+
+def test_the_others_go_on(mixed: dict[str, Trial]) -> None:
+    assert [mixed[way].epoch for way in ("devices", "bowl")] == [3, 3]
+    assert len({trial.notes["pid"] for trial in mixed.values()}) == 1
 
 
 def test_a_stopped_trial_trains_no_epoch_more(folder: Path) -> None:
@@ -88,12 +133,12 @@ def test_a_stopped_trial_trains_no_epoch_more(folder: Path) -> None:
     assert {trial.status for trial in done} == {Status.STOPPED}
 
 
-@pytest.mark.parametrize(("share", "at_once"), [(0.25, 4), (0.5, 2), (1.0, 1)])
+@pytest.mark.parametrize(("share", "at_once"), [(0.5, 2), (1.0, 1)])
 def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_once: int) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
     configs = [{"x": 0.1 * i, "folder": str(marks), "mates": at_once} for i in range(at_once + 1)]
-    trials(made("devices", *configs, budget=Budget(len(configs), 1), resources=Resources(cpu=0.5, gpu=share)), folder)
+    trials(made("devices", *configs, budget=Budget(len(configs), 1), resources=Resources(cpu=0.5, gpu=share), parallel=None), folder)
     seen = [mark.read_text().split() for mark in marks.glob("ran-*")]
     assert {device for _, _, device in seen} == {"0"}
     begins, ends = ([float(mark[i]) for mark in seen] for i in (0, 1))
@@ -104,21 +149,16 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
 def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    configs = [{"x": 0.1 * i, "folder": str(marks), "need": 0.2, "mates": 4} for i in range(5)]
+    configs = [{"x": 0.1 * i, "folder": str(marks), "need": 0.4, "mates": 2} for i in range(3)]
     resources = Resources(cpu=0.5, auto_gpu=True)
-    done = trials(made("hungry", *configs, budget=Budget(5, 2), resources=resources), folder)
-    assert [trial.status for trial in done] == [Status.COMPLETED] * 5
-    assert [trial.attempts for trial in done] == [2, 1, 1, 1, 1]
-    assert max(trial.reports[1].metrics["at_once"] for trial in done) == 4
-
-
-def test_a_trial_without_a_gpu_sees_none(folder: Path, tmp_path: Path) -> None:
-    trials(made("devices", {"x": 0.1, "folder": str(tmp_path)}, budget=Budget(1, 1)), folder)
-    assert [path.read_text().split()[2:] for path in tmp_path.glob("ran-*")] == [[]]
+    done = trials(made("hungry", *configs, budget=Budget(3, 2), resources=resources, parallel=None), folder)
+    assert [trial.status for trial in done] == [Status.COMPLETED] * 3
+    assert [trial.attempts for trial in done] == [2, 1, 1]
+    assert max(trial.reports[1].metrics["at_once"] for trial in done) == 2
 
 
 def test_a_warm_worker_is_put_back_in_order(folder: Path) -> None:
-    done = trials(made("untidy", *xs(0.1, 0.2, 0.3), parallel=1), folder)
+    done = trials(made("untidy", *xs(0.1, 0.2, 0.3)), folder)
     assert len({trial.reports[0].metrics["process"] for trial in done}) == 1
     for trial in done:
         first = trial.reports[0].metrics
@@ -127,28 +167,20 @@ def test_a_warm_worker_is_put_back_in_order(folder: Path) -> None:
 
 
 def test_isolated_trials_have_processes_of_their_own(folder: Path) -> None:
-    done = trials(made("modules", *xs(0.1, 0.2), parallel=1, budget=Budget(2, 1)), folder, isolate=True)
+    done = trials(made("modules", *xs(0.1, 0.2), budget=Budget(2, 1)), folder, isolate=True)
     assert [trial.reports[0].metrics["first"] for trial in done] == [1.0, 1.0]
 
 
-def test_two_runs_give_the_same_numbers(folder: Path, tmp_path: Path) -> None:
-    said = made("noisy", *xs(0.1, 0.2, 0.3), parallel=1)
-    first, second = trials(said, folder), trials(said, tmp_path / "again")
-    assert [[report.loss for report in trial.reports] for trial in first] == [[report.loss for report in trial.reports] for trial in second]
-    assert len({trial.reports[0].loss for trial in first}) == 3
-
-
 def test_slow_unwinding_fails_no_other_trial(folder: Path) -> None:
-    done = trials(made("slow_to_stop", *xs(0.1, 0.2), parallel=1, scheduler=StopAt(1)), folder)
+    done = trials(made("slow_to_stop", {"x": 0.1, "unwinding": 3.0}, {"x": 0.2, "unwinding": 0.0}, scheduler=StopAt(1)), folder)
     assert [trial.status for trial in done] == [Status.STOPPED] * 2
     assert [trial.attempts for trial in done] == [1, 1]
 
 
 def test_a_lost_worker_costs_no_epoch_and_no_retry(folder: Path, tmp_path: Path) -> None:
-    done = trials(made("dies_once", *({"x": x, "folder": str(tmp_path)} for x in (0.1, 0.2)), retries=0), folder)
-    assert [trial.status for trial in done] == [Status.COMPLETED] * 2
-    assert [[report.epoch for report in trial.reports] for trial in done] == [[1, 2, 3]] * 2
-    assert [trial.attempts for trial in done] == [2, 2]
+    (done,) = trials(made("dies_once", {"x": 0.1, "folder": str(tmp_path)}, retries=0), folder)
+    assert (done.status, done.attempts) == (Status.COMPLETED, 2)
+    assert [report.epoch for report in done.reports] == [1, 2, 3]
 
 
 @pytest.mark.slow
@@ -158,35 +190,9 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_others_go_on(folder
     assert "its worker died 3 times in epoch 1" in done[0].reason
 
 
-def test_a_failure_keeps_the_users_traceback(folder: Path) -> None:
-    done = trials(made("raises", {"x": 0.25}, retries=0), folder)
-    assert (done[0].status, done[0].reason) == (Status.FAILED, "ValueError: x is 0.25, and that is bad")
-    trace = done[0].notes["traceback"].splitlines()
-    assert trace[-1] == done[0].reason
-    assert any("in inner" in line for line in trace)
-    assert not any("attempt.py" in line for line in trace)
-
-
-def test_nan_is_diverged_and_stops_at_once(folder: Path) -> None:
-    done = trials(made("diverges", *xs(0.9, 0.1)), folder)
-    assert [(trial.status, trial.epoch) for trial in done] == [(Status.DIVERGED, 1), (Status.COMPLETED, 3)]
-    assert done[0].loss == math.inf
-
-
 def test_a_metric_that_is_never_reported_is_a_mistake(folder: Path) -> None:
     with pytest.raises(SessionError, match="the metric 'loss' was not reported; reported: accuracy, val_los"):
         trials(made("forgets", *xs(0.1)), folder)
-
-
-def test_out_of_memory_goes_on_in_smaller_pieces(folder: Path) -> None:
-    done = trials(made("out_of_memory", *xs(0.1)), folder)
-    assert (done[0].status, done[0].reports[0].metrics["pieces"]) == (Status.COMPLETED, 4.0)
-
-
-def test_a_train_function_may_leave_early(folder: Path) -> None:
-    done = trials(made("leaves_early", *xs(0.1)), folder)
-    assert (done[0].status, done[0].epoch) == (Status.COMPLETED, 2)
-    assert done[0].reason == "the train function returned after epoch 2"
 
 
 def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path) -> None:
@@ -196,14 +202,8 @@ def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path
         trials(made("bowl", *xs(0.1), trainable=f"{path}:train"), folder)
 
 
-def test_the_plan_is_said_before_the_start(folder: Path) -> None:
-    watch = Watch()
-    run(made("bowl", *xs(0.1), space=Space({"x": Float(0, 1)})), folder, Options(), watch)
-    assert watch.lines == ["4 trials at once, each with 1 CPU"]
-
-
 def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
-    """Its numbers are those of a training that nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
+    """Its numbers are those of another run, which nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
     drawn = xs(*(0.1 * i for i in range(9)))
     paused = trials(made("noisy", *drawn, scheduler=Promotion(grace=1), budget=Budget(9, 9), keep=2), folder)
     whole = trials(made("noisy", *drawn, budget=Budget(9, 9)), folder.parent / "whole")

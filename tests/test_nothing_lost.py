@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,11 +24,33 @@ from tune.session import Options, run
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture
-def typed(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> Typed:
+@pytest.fixture(scope="module", autouse=True)
+def brief() -> Iterator[None]:
     """Without the export and the page at the end, which other tests look at: they take longer than the sweep."""
-    monkeypatch.setattr("tune.finish._export", lambda run: (None, "not exported"))
-    monkeypatch.setattr("tune.finish._page", lambda run: "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tune.finish._export", lambda run: (None, "not exported"))
+        patch.setattr("tune.finish._page", lambda run: "")
+        yield
+
+
+@pytest.fixture
+def typed(tmp_path: Path, ray_here: Any) -> Typed:
+    return Typed(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> Path:
+    """Where a sweep has come to its end: 3 trials of 2 epochs. Not to be changed."""
+    typed = Typed(tmp_path_factory.mktemp("trained"))
+    typed.write("tests.trainables:noisy", trials=3, epochs=2)
+    assert typed.run() == 0
+    return typed.place
+
+
+@pytest.fixture
+def ended(trained: Path, tmp_path: Path) -> Typed:
+    """A copy of it."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return Typed(tmp_path)
 
 
@@ -40,56 +64,50 @@ def cut(folder: Path, kept: int) -> None:
     (folder / ledger.NAME).write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
 
 
-def test_a_run_cut_off_anywhere_goes_on_to_the_same_numbers(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    """At any other event, without a Ray: `test_promotion.py`, `test_stock_defects.py`; under kills: `make chaos`."""
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
     assert typed.run() == 0
     before = numbers(typed.folder())
-    for kept in (5, 13):
-        cut(typed.place / "runs" / "first", kept)
-        assert typed.run("--resume", "first") == 0
-        assert "the last line of the ledger was torn off" in capsys.readouterr().out
-        assert numbers(load(typed.place / "runs" / "first")) == before
+    reports = [i for i, event in enumerate(ledger.read(typed.place / "runs" / "first")) if event["event"] == "reported"]
+    cut(typed.place / "runs" / "first", reports[4])
+    assert typed.run("--resume", "first") == 0
+    assert "the last line of the ledger was torn off" in capsys.readouterr().out
+    assert numbers(load(typed.place / "runs" / "first")) == before
 
 
-def test_a_changed_file_is_refused_with_its_difference(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
-    path = typed.write(trials=1, epochs=1)
-    assert typed.run() == 0
-    path.write_text(path.read_text().replace("[0, 1]", "[0, 2]").replace("loss", "los"))
-    assert typed.run("--resume", "first") == 2
+def test_a_changed_file_is_refused_with_its_difference(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    path = ended.place / "sweep.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("[0, 1]", "[0, 2]").replace("loss", "los"))
+    assert ended.run("--resume", "first") == 2
     said = capsys.readouterr().err
     assert "metric.name: was loss, is los" in said
     assert "space.x.float: was [0.0, 1.0], is [0.0, 2.0]" in said
-    typed.write(trials=1, epochs=1)
-    assert typed.run("--resume", "first", "--set", "budget.epochs=0") == 2
+    path.write_text(text)
+    assert ended.run("--resume", "first", "--set", "budget.epochs=0") == 2
 
 
-def test_a_budget_that_grew_is_an_extension(typed: Typed) -> None:
-    typed.write("tests.trainables:noisy", trials=2, epochs=2)
-    assert typed.run() == 0
-    before = numbers(typed.folder())
-    typed.write("tests.trainables:noisy", trials=3, epochs=4)
-    assert typed.run("--resume", "first") == 0
-    after = all_trials(typed.folder())
-    assert [trial.epoch for trial in after] == [4, 4, 4]
-    assert [numbers(typed.folder())[i][3][:2] for i in (0, 1)] == [before[i][3] for i in (0, 1)]  # type: ignore[index]
-    typed.write("tests.trainables:noisy", trials=3, epochs=4)
-    assert typed.run("--name", "whole") == 0
-    assert numbers(typed.folder("whole")) == numbers(typed.folder())
+def test_a_budget_that_grew_is_an_extension(ended: Typed) -> None:
+    before = numbers(ended.folder())
+    ended.write("tests.trainables:noisy", trials=4, epochs=4)
+    assert ended.run("--resume", "first") == 0
+    after = all_trials(ended.folder())
+    assert [trial.epoch for trial in after] == [4, 4, 4, 4]
+    assert [numbers(ended.folder())[i][3][:2] for i in (0, 1, 2)] == [before[i][3] for i in (0, 1, 2)]  # type: ignore[index]
+    assert ended.run("--name", "whole") == 0
+    assert numbers(ended.folder("whole")) == numbers(ended.folder())
 
 
-def test_without_resume_a_run_never_goes_into_an_old_folder(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
-    typed.write(trials=1, epochs=1)
-    assert typed.run() == 0
-    assert typed.run() == 2
+def test_without_resume_a_run_never_goes_into_an_old_folder(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended.run() == 2
     assert "exists already; resume it with --resume" in capsys.readouterr().err
 
 
-def test_a_second_process_hears_who_holds_the_folder(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
-    typed.write(trials=1, epochs=1)
-    assert typed.run() == 0
-    holder = ledger.Ledger(typed.place / "runs" / "first")
+def test_a_second_process_hears_who_holds_the_folder(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    holder = ledger.Ledger(ended.place / "runs" / "first")
     try:
-        assert typed.run("--resume", "first") == 2
+        assert ended.run("--resume", "first") == 2
     finally:
         holder.close()
     assert "is held by process" in capsys.readouterr().err
@@ -170,18 +188,11 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ("budget.time=2", "the 2 seconds of the budget are spent"),
-        ("metric.target=10", "random-0 reached loss"),
-        ("plateau={trials: 2}", "no better loss in the last 2 trials"),
-    ],
-)
-def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words: str) -> None:
+def test_the_end_of_its_time_ends_a_sweep_well(typed: Typed) -> None:
+    """As a target and a plateau do: `test_loop.py`."""
     typed.write("tests.trainables:bowl", trials=500, epochs=1, more="  seconds: 0.05\n")
-    assert typed.run("--name", "first", "--set", more) == 0
-    assert words in typed.folder().events[-1]["reason"]
+    assert typed.run("--name", "first", "--set", "budget.time=2") == 0
+    assert "the 2 seconds of the budget are spent" in typed.folder().events[-1]["reason"]
     assert len(all_trials(typed.folder())) < 500
     assert all(trial.status.ended or trial.status is Status.WAITING for trial in all_trials(typed.folder()))
 
@@ -197,18 +208,13 @@ def test_only_the_best_keep_their_checkpoints(typed: Typed) -> None:
     assert {path.name for path in run.best.checkpoint.parent.iterdir()} == {"best.pt", "last.pt"}
 
 
-def test_every_checkpoint_is_kept_where_nothing_is_said(typed: Typed) -> None:
-    typed.write("tests.trainables:noisy", trials=3, epochs=2)
-    assert typed.run() == 0
-    assert sorted(path.name for path in typed.folder().path.glob("trials/*/*.pt")) == ["best.pt"] * 3 + ["last.pt"] * 3
+def test_every_checkpoint_is_kept_where_nothing_is_said(trained: Path) -> None:
+    assert sorted(path.name for path in (trained / "runs" / "first").glob("trials/*/*.pt")) == ["best.pt"] * 3 + ["last.pt"] * 3
 
 
-def test_a_trial_trained_again_gives_the_same_numbers(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_trained_again_gives_the_same_numbers(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tune.cli import main
 
-    typed.write("tests.trainables:noisy", trials=2)
-    assert typed.run() == 0
-    capsys.readouterr()
-    assert main(["replay", str(typed.place / "runs" / "first"), "random-1"]) == 0
-    assert "random-1: 3 epochs trained again, largest difference 0" in capsys.readouterr().out
-    assert main(["replay", str(typed.place / "runs" / "first"), "random-7"]) == 2
+    assert main(["replay", str(trained / "runs" / "first"), "random-1"]) == 0
+    assert "random-1: 2 epochs trained again, largest difference 0" in capsys.readouterr().out
+    assert main(["replay", str(trained / "runs" / "first"), "random-7"]) == 2

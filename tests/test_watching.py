@@ -79,7 +79,8 @@ def test_room_that_comes_late_is_used_however_short_the_trials_are(tmp_path: Pat
     monkeypatch.setattr("tune.session.offers", lambda ray: [{"CPU": 1.0}])
     monkeypatch.setattr("tune.engine.follow.offers", lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}])
     configs = [{"x": 0.001 * i, "first": str(first)} for i in range(1000)]
-    said = made("newcomer", *configs, budget=Budget(1000, 3, seconds=120.0), metric=Metric("loss", "minimize", target=0.0))
+    budget, metric = Budget(1000, 3, seconds=120.0), Metric("loss", "minimize", target=0.0)
+    said = made("newcomer", *configs, budget=budget, metric=metric, parallel=None)
     assert min(trial.loss for trial in trials(said, tmp_path / "run")) == 0.0
 
 

@@ -71,6 +71,11 @@ def hungry(config: dict[str, Any], run: Run) -> None:
     (folder / f"ran-{run.trial}").touch()
 
 
+def one_way(config: dict[str, Any], run: Run) -> None:
+    """Behaves as the function of this module that `way` names."""
+    globals()[config["way"]](config, run)
+
+
 def untidy(config: dict[str, Any], run: Run) -> None:
     """Reports what a former trial left behind in the process, then leaves all of it behind itself."""
     for _ in run.epochs():
@@ -94,12 +99,12 @@ def untidy(config: dict[str, Any], run: Run) -> None:
 
 
 def slow_to_stop(config: dict[str, Any], run: Run) -> None:
-    """Needs four seconds to unwind when it is stopped: more than the two after which Ray fails the next trial."""
+    """Takes so many seconds to unwind when it is stopped; after two, Ray by itself fails the next trial."""
     try:
         for _ in run.epochs():
             run.report(loss=config["x"])
     finally:
-        time.sleep(4)
+        time.sleep(config["unwinding"])
 
 
 def dies_once(config: dict[str, Any], run: Run) -> None:
