@@ -25,7 +25,7 @@ from tune.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [*sorted((ROOT / "search_spaces").glob("*.yaml")), *sorted((ROOT / "examples").glob("*/sweep.yaml"))]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
-ALWAYS = ("cnn", "quickstart", "script")
+ALWAYS = ("script",)
 CHANGES = ["budget.trials=2", "budget.epochs=2", "budget.total_epochs=null", "scheduler=none", "parallel=1", "resources.gpu=0"]
 WEIGHTS = "imagenet" if bundled() else "none"
 EXTRA = {"transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"], "text": ["space.train_size=240"]}
@@ -37,7 +37,7 @@ def name(path: Path) -> str:
 
 
 def chosen(path: Path) -> Any:
-    """`make test` runs those of `ALWAYS`; the train functions of the others have tests of their own there."""
+    """`make test` runs those of `ALWAYS`; `cnn` and `quickstart` as the README's commands; the train functions of all have tests there."""
     skipped = pytest.mark.skipif(name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples")
     return pytest.param(path, id=name(path), marks=skipped)
 
@@ -104,7 +104,7 @@ def test_the_scripts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
     model = pickle.loads((tmp_path / "model.pickle").read_bytes())
     images, labels = load_digits(return_X_y=True)
     _, x_held, _, y_held = train_test_split(images / 16, labels, test_size=300, random_state=0)
-    assert model.score(x_held, y_held) == json.loads(lines[0].splitlines()[-1])["val_accuracy"]
+    assert model.score(x_held, y_held) == json.loads(lines[0].splitlines()[-1])["val_accuracy"] > 0.5
 
 
 def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
@@ -117,21 +117,29 @@ def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
     assert run.reports[-1]["metrics"]["val_accuracy"] > 0.7
 
 
+CALLS = """
+import json, os, runpy, sys
+
+calls, sys.path[0] = json.loads(sys.argv.pop(1)), os.getcwd()
+for folder, epochs in calls:
+    print("called", flush=True)
+    os.environ |= {"RAYSWEEP_FOLDER": folder, "RAYSWEEP_EPOCHS": str(epochs)}
+    runpy.run_path("train.py", run_name="__main__")
+"""
+"""`python train.py` for each call, in one process, which imports torch once."""
+
+
 def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
     """Dotted options reach their places; a second call goes on from its checkpoint; what it saved loads without any pickled object."""
     import torch
 
-    code = ROOT / "examples" / "pytorch_template" / "train.py"
-    command = [sys.executable, str(code), "--optimizer.args.lr", "0.01", "--arch.args.width", "20"]
-    said: dict[str, list[dict[str, float]]] = {"whole": [], "parts": []}
-    for folder, epochs, expected in (("whole", "3", [1, 2, 3]), ("parts", "2", [1, 2]), ("parts", "3", [3])):
-        environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path / folder), "RAYSWEEP_EPOCHS": epochs}
-        done = subprocess.run(command, cwd=code.parent, env=environment, capture_output=True, text=True, check=True)
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [line["epoch"] for line in lines] == expected
-        said[folder] += lines
-    assert said["parts"] == said["whole"]
+    calls = [(str(tmp_path / folder), epochs) for folder, epochs in (("whole", 3), ("parts", 2), ("parts", 3))]
+    command = [sys.executable, "-c", CALLS, json.dumps(calls), "--optimizer.args.lr", "0.01", "--arch.args.width", "20"]
+    done = subprocess.run(command, cwd=ROOT / "examples" / "pytorch_template", capture_output=True, text=True, check=True)
+    whole, begun, rest = ([json.loads(line) for line in text.splitlines()] for text in done.stdout.split("called\n")[1:])
+    assert [[line["epoch"] for line in lines] for lines in (whole, begun, rest)] == [[1, 2, 3], [1, 2], [3]]
+    assert begun + rest == whole
     content = torch.load(tmp_path / "whole" / "model_best.pth", weights_only=True)
-    assert content["monitor_best"] == min(line["val_loss"] for line in said["whole"])
+    assert content["monitor_best"] == min(line["val_loss"] for line in whole)
     assert content["state_dict"]["hidden.weight"].shape == (20, 64)
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.01

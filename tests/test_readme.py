@@ -20,7 +20,7 @@ from tune.specify import specify
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w+)(?: run-by=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SHORT = ["--set", "budget.trials=3", "--set", "budget.epochs=2"]
+SHORT = ["--set", "budget.trials=3", "--set", "budget.epochs=2", "--set", "parallel=1"]
 """Commands are run as they are written, with a budget that a test can wait for."""
 
 

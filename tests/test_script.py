@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -196,14 +195,6 @@ def test_a_script_that_is_not_there_or_no_python_is_one_line(tmp_path: Path) -> 
     for find in (check, load):
         with pytest.raises(TrainableError, match=r"there is no file .*/none.py"):
             find(str(tmp_path / "none.py"))
-
-
-def test_the_example_by_hand(tmp_path: Path) -> None:
-    code = ROOT / "examples" / "script" / "train.py"
-    environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": "1"}
-    done = subprocess.run([sys.executable, str(code), "--lr", "0.1"], env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["val_accuracy"] > 0.5
-    assert (tmp_path / "model.pickle").exists()
 
 
 def test_a_cluster_gets_it_with_its_folder(tmp_path: Path) -> None:

@@ -35,15 +35,15 @@ def job(folder: Path, trainable: str = "trainables.cnn:train", config: dict[str,
     return Job("t-0", trainable, config, seed=3, workers=2, log=str(folder / "log"), **fields | changes)
 
 
-def heard(one: Job, stop_at: int = 0) -> tuple[list[dict[str, Any]], Outcome]:
-    messages: list[dict[str, Any]] = []
+def hear(one: Job, messages: list[dict[str, Any]], stop_at: int = 0) -> Outcome:
+    """The outcome; what is reported before it is added to `messages`."""
 
     def send(message: dict[str, Any]) -> None:
         messages.append(message)
         if message["epoch"] == stop_at:
             raise Stopped
 
-    return messages, attempt(one, send)
+    return attempt(one, send)
 
 
 def alone(config: dict[str, Any], epochs: int, folder: Path, trainable: str = "trainables.cnn:train") -> list[dict[str, float]]:
@@ -58,8 +58,8 @@ def alone(config: dict[str, Any], epochs: int, folder: Path, trainable: str = "t
 
 
 def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
-    messages, outcome = heard(job(tmp_path))
-    assert outcome.status == "completed"
+    messages: list[dict[str, Any]] = []
+    assert hear(job(tmp_path), messages).status == "completed"
     expected = alone(CONFIG, 2, tmp_path / "alone")
     assert [message["epoch"] for message in messages] == [1, 2]
     for message, metrics in zip(messages, expected, strict=True):
@@ -110,25 +110,20 @@ def pids(folder: Path, epoch: int) -> list[int]:
     return [int((folder / f"{rank}-{epoch}").read_text()) for rank in (0, 1)]
 
 
-def test_a_users_loader_with_a_sampler_gives_the_same_curve_too(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
-    messages, outcome = heard(job(tmp_path, *mine, epochs=3))
-    assert outcome.status == "completed"
-    expected = alone(mine[1], 3, tmp_path / "alone", mine[0])
-    assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx([one["val_loss"] for one in expected], abs=1e-5)
-
-
 def test_stopping_ends_them_all_and_the_rest_is_trained_later(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
-    whole = alone(mine[1], 3, tmp_path / "whole", mine[0])
+    """A user's loader with a sampler gives the curve of one process too, in both parts."""
+    whole = [metrics["val_loss"] for metrics in alone(mine[1], 3, tmp_path / "whole", mine[0])]
+    messages: list[dict[str, Any]] = []
     with pytest.raises(Stopped):
-        heard(job(tmp_path, *mine, epochs=3), stop_at=2)
+        hear(job(tmp_path, *mine, epochs=3), messages, stop_at=2)
     assert all(gone(pid) for pid in pids(tmp_path, 2))
-    rest, outcome = heard(job(tmp_path, *mine, epochs=3, known_epoch=2))
+    outcome = hear(job(tmp_path, *mine, epochs=3, known_epoch=2), messages)
     assert outcome.status == "completed"
-    assert [message["metrics"]["val_loss"] for message in rest] == pytest.approx([whole[2]["val_loss"]], abs=1e-5)
+    assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx(whole, abs=1e-5)
 
 
 def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
-    _, outcome = heard(job(tmp_path, mine[0], mine[1] | {"raises": 1}))
+    outcome = hear(job(tmp_path, mine[0], mine[1] | {"raises": 1}), [])
     assert (outcome.status, outcome.reason) == ("failed", "ValueError: this process has had enough")
     assert "raise ValueError" in outcome.trace
     assert all(gone(pid) for pid in pids(tmp_path, 1))
@@ -136,7 +131,7 @@ def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str
 
 def test_the_death_of_one_is_a_lost_worker(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
     with pytest.raises(ProcessLost, match="process 1 of 2 died"):
-        heard(job(tmp_path, mine[0], mine[1] | {"dies": 1}))
+        hear(job(tmp_path, mine[0], mine[1] | {"dies": 1}), [])
     assert all(gone(pid) for pid in pids(tmp_path, 1))
 
 
