@@ -169,17 +169,18 @@ def until(holds: Any, seconds: float = 120.0) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_where_one_machine_has_room_for_all_they_share_it(tmp_path: Path, ray_here: Any, text: str) -> None:
-    (tmp_path / "steps.yaml").write_text(text)
-    changes = [word for change in ("budget.trials=1", "budget.epochs=2") for word in ("--set", change)]
-    assert main(["run", "--space", str(tmp_path / "steps.yaml"), "--storage", str(tmp_path), "--name", "run", "--json", *changes]) == 0
-    (trial,) = trials(tmp_path / "run")
-    check(trial, tmp_path)
-    assert len(marks(tmp_path, "random-0.*.2")) == 2
-    assert ended(tmp_path)
-    assert (tmp_path / "run" / "trials" / "random-0" / "best.pt").exists()
+class TestOnOneMachine:
+    pytestmark = slow
+
+    def test_where_it_has_room_for_all_they_share_it(self, tmp_path: Path, ray_here: Any, text: str) -> None:
+        (tmp_path / "steps.yaml").write_text(text)
+        changes = [word for change in ("budget.trials=1", "budget.epochs=2") for word in ("--set", change)]
+        assert main(["run", "--space", str(tmp_path / "steps.yaml"), "--storage", str(tmp_path), "--name", "run", "--json", *changes]) == 0
+        (trial,) = trials(tmp_path / "run")
+        check(trial, tmp_path)
+        assert len(marks(tmp_path, "random-0.*.2")) == 2
+        assert ended(tmp_path)
+        assert (tmp_path / "run" / "trials" / "random-0" / "best.pt").exists()
 
 
 def test_a_meeting_listens_on_one_address() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,11 @@ space:
   seconds: 0.4
 """
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif("RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples"),
+]
 
 
 @pytest.fixture(scope="module")
