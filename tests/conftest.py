@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 from tests.browser import Browser, chromium
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a worker; models this small wait for each other's threads longer than they compute
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

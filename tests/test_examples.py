@@ -64,28 +64,15 @@ def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, caps
     assert set(trials["epochs"]) == {2}
 
 
-def test_the_quickstart_is_at_most_30_lines_and_runs_by_hand() -> None:
+def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The README shows this file as it is."""
-    code = ROOT / "examples" / "quickstart" / "train.py"
-    assert len(code.read_text().splitlines()) <= 30
-    by_hand = (
-        "from train import train; from trainables.run import LocalRun\n"
-        "train({'lr': 0.3, 'momentum': 0.5, 'width': 64, 'batch_size': 32}, LocalRun(epochs=5))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", by_hand], cwd=code.parent, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 5
-    assert float(lines[-1].split()[3]) > 0.85
-
-
-def test_the_quickstarts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
     import torch
 
     train, module = resolve(f"{ROOT}/examples/quickstart/train.py:train")
-    run = LocalRun(2, folder=tmp_path, quiet=True)
-    train({"lr": 0.3, "momentum": 0.5, "width": 64, "batch_size": 32}, run)
+    train({"lr": 0.3, "momentum": 0.5, "width": 64, "batch_size": 32}, LocalRun(5, folder=tmp_path))
+    printed = [float(line.split()[3]) for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == 5
+    assert printed[-1] > 0.85
     content, held_out = checkpoint.load(tmp_path / checkpoint.BEST), module.Digits(slice(300))
     model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
     model.load_state_dict(content["model_state_dict"])

@@ -97,17 +97,12 @@ def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(said: 
     assert first != train(said, config(said), tmp_path / "third", seed=8)
 
 
-def test_resumed_equals_uninterrupted(said: Sweep, precision: str, tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted_and_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, tmp_path: Path) -> None:
     chosen = config(said, precision=precision)
     whole = train(said, chosen, tmp_path / "whole")
     assert train(said, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
     assert train(said, chosen, tmp_path / "parts") == whole
-
-
-def test_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, tmp_path: Path) -> None:
-    chosen = config(said, precision=precision)
-    train(said, chosen, tmp_path)
-    given_back(said, chosen, tmp_path)
+    given_back(said, chosen, tmp_path / "parts")
 
 
 def given_back(said: Sweep, chosen: dict[str, Any], tmp_path: Path) -> None:
