@@ -1,6 +1,6 @@
 """The default: a Gaussian process over where trials stand, asked for the candidate that improves most.
 
-What it does and why is measured in `benchmarks/search.md`. Every trial is one observation, however early it was stopped
+What it does and why is measured in `benchmarks/search.md`. Every trial counts, however early it was stopped, with each rung that it reached
 (`standing.py`). Those still running count as if they came out as expected. A proposal keeps its distance from all earlier ones
 (`apart.py`).
 """
@@ -19,12 +19,12 @@ from search_spaces.params import has_prior
 from search_spaces.space import Space
 from tune.searchers.apart import first_apart
 from tune.searchers.encoded import encoding
-from tune.searchers.gaussian import Process, Scales, expected_improvement, fit, one_thread, process
+from tune.searchers.gaussian import Process, Scales, Seen, expected_improvement, fit, one_thread, process
 from tune.searchers.observed import WRONG, Floats, Ints, units
-from tune.searchers.standing import Standing, compared, standing
+from tune.searchers.standing import Standing, Steps, compared, standing
 
-SEEN, FITTED = 160, 128
-"""How many trials the process looks at, and how many decide its scales."""
+SEEN, FITTED = 200, 140
+"""How many observations the process looks at, one for each rung that a trial reached, and how many decide its scales."""
 CANDIDATES, CLOSER, CHOSEN = 800, 128, 48
 """How many points are drawn; how many of them, by their means, are looked at closely; how many of these may be proposed."""
 REFIT = 1.25
@@ -82,37 +82,55 @@ def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales |
     stand = standing(history, counts)
     if len(np.unique(stand.share)) < 3:
         return None
-    picked = _thinned(stand.share, FITTED)
-    points = encoding(space)(units(space, history)[stand.numbers[picked]])
-    return fit(points, _standard(np.log(stand.share[picked])))
+    points = encoding(space)(units(space, history))
+    return fit(*_seen(points, stand, FITTED))
 
 
 def _process(scales: Scales, points: Floats, stand: Standing) -> Process:
     """What was seen, and what is running as if it came out as expected."""
-    picked = _thinned(stand.share, SEEN)
-    model = process(scales, points[stand.numbers[picked]], _standard(np.log(stand.share[picked])))
+    model = process(scales, *_seen(points, stand, SEEN))
     pending = np.ones(len(points), np.bool_)
     pending[stand.numbers] = False
     return model.believing(points[pending])
 
 
+def _seen(points: Floats, stand: Standing, most: int) -> tuple[Seen, Floats]:
+    """About `most` observations and their standardized values."""
+    picked = _thinned(stand, most)
+    trials, trial = np.unique(stand.steps.trial[picked], return_inverse=True)
+    values = _standard(np.log(stand.steps.share[picked]))
+    return Seen(points[stand.numbers[trials]], trial, stand.steps.place[picked]), values
+
+
 def _with_wrong(stand: Standing, history: History) -> Standing:
     """With the trials that went wrong as the worst of all, whether or not they had reached a level."""
     wrong = np.fromiter((trial.status in WRONG for trial in history), np.bool_, len(history))
-    share = np.where(wrong[stand.numbers], 1.0, stand.share)
+    failed = wrong[stand.numbers]
+    share = np.where(failed, 1.0, stand.share)
     wrong[stand.numbers] = False
     lost = np.flatnonzero(wrong)
-    place = np.concatenate([stand.place, np.zeros_like(lost)])
-    return Standing(np.concatenate([stand.numbers, lost]), place, np.concatenate([share, np.ones(len(lost))]))
+    first, worst = np.zeros_like(lost), np.ones(len(lost))
+    steps = Steps(
+        np.concatenate([stand.steps.trial, len(stand) + np.arange(len(lost))]),
+        np.concatenate([stand.steps.place, first]),
+        np.concatenate([np.where(failed[stand.steps.trial], 1.0, stand.steps.share), worst]),
+    )
+    return Standing(np.concatenate([stand.numbers, lost]), np.concatenate([stand.place, first]), np.concatenate([share, worst]), steps)
 
 
-def _thinned(share: Floats, most: int) -> Ints:
-    """The better half of `most` trials, and as many of the others, spread evenly over their ranks."""
-    order = np.argsort(share, kind="stable")
-    if len(order) <= most:
-        return order
-    rest = order[most // 2 :]
-    return np.concatenate([order[: most // 2], rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(np.int64)]])
+def _thinned(stand: Standing, most: int) -> Ints:
+    """The indices of about `most` steps: half are those of the best trials, half those of others, spread evenly over their ranks."""
+    taken = np.bincount(stand.steps.trial, minlength=len(stand))
+    order = np.argsort(stand.share, kind="stable")
+    total = np.cumsum(taken[order])
+    if total[-1] <= most:
+        return np.arange(len(stand.steps.trial))
+    head = int(np.searchsorted(total, most // 2, side="right"))
+    best, rest = order[:head], order[head:]
+    count = max(1, int((most - taken[best].sum()) / taken[rest].mean()))
+    chosen = np.zeros(len(stand), np.bool_)
+    chosen[best] = chosen[rest[np.linspace(0, len(rest) - 1, count).astype(np.int64)]] = True
+    return np.flatnonzero(chosen[stand.steps.trial])
 
 
 def _standard(values: Floats) -> Floats:

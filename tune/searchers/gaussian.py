@@ -1,4 +1,10 @@
-"""A Gaussian process with a Matern 5/2 kernel, a length scale for each dimension and a noise, in plain numpy."""
+"""A Gaussian process over configurations and the rungs where they were seen, in plain numpy.
+
+Between configurations: Matern 5/2, with a length scale for each dimension, and a rest that a trial keeps. Between rungs: `agreement` to the
+power of how far apart they are (autoregressive of order one, as Kennedy and O'Hagan, Biometrika 2000, in its stationary form). So what a
+trial was at its first rung says something of its last, and less the less rungs agree; and what is peculiar to a trial at one rung
+mostly is at the next, so that a trial seen at three rungs does not count as three.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tune.searchers.observed import Floats
+from tune.searchers.observed import Floats, Ints
 
 ROOT5, SQRT2PI = 5**0.5, (2 * np.pi) ** 0.5
 NUGGET = 1e-6
+ALONE = 0.1
+"""What an observation has of its own, beside what its trial has, where there are several rungs: not fitted."""
 STEPS = 20
 """How many steps the search for the scales may take."""
 
@@ -33,18 +41,55 @@ def _controller() -> Any:
 
 @dataclass(frozen=True)
 class Scales:
-    """What the marginal likelihood chooses. lengths: (dimensions,). noise: its variance, as a part of the signal's."""
+    """What the marginal likelihood chooses. Variances are parts of the signal's.
+
+    lengths: (dimensions,). noise: the variance of what a trial has of its own. agreement: 0 .. 1, the correlation between neighbouring
+    rungs. alone: the variance of what each observation has of its own.
+    """
 
     lengths: Floats
     noise: float
+    agreement: float = 1.0
+    alone: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """n observations of some trials.
+
+    points: (trials, dimensions). trial: (n,), whose each observation is. place: (n,), the index of the rung where it was made.
+    """
+
+    points: Floats
+    trial: Ints
+    place: Ints
+
+    def between(self) -> Floats:
+        """(n, n): how many rungs apart two observations are."""
+        return np.asarray(np.abs(self.place[:, None] - self.place), dtype=np.float64)
+
+    def same(self) -> Floats:
+        """(n, n): 1 where two observations are one trial's."""
+        return np.asarray(self.trial[:, None] == self.trial, dtype=np.float64)
+
+    @property
+    def alone(self) -> float:
+        """The variance of what each observation has of its own. At a single rung the trial's own is all there is."""
+        return ALONE if self.place.any() else 0.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that has seen `points`, (n, dimensions) in units of the length scales. Means and deviations are of standardized values."""
+    """A process that has seen trials at `points`, (trials, dimensions) in units of the length scales: n observations, as in `Seen`.
+
+    It speaks of the highest rung that it has seen, `top`. Means and deviations are of standardized values.
+    """
 
     scales: Scales
     points: Floats
+    trial: Ints
+    place: Ints
+    top: int
     lower: Floats
     """(n, n): the Cholesky factor of the kernel matrix with noise."""
     white: Floats
@@ -53,32 +98,45 @@ class Process:
 
     @cached_property
     def weights(self) -> Floats:
-        """(n,): the weights of the points in the mean."""
+        """(trials,): the weights of the points in the mean."""
         from scipy.linalg import solve_triangular
 
-        return np.asarray(solve_triangular(self.lower, self.white, lower=True, trans=1, check_finite=False))
+        weights = solve_triangular(self.lower, self.white, lower=True, trans=1, check_finite=False) * self._agreeing(self.top)
+        return np.asarray(np.bincount(self.trial, weights, len(self.points)), dtype=np.float64)
 
     def at(self, points: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the noiseless function, both (candidates,)."""
-        from scipy.linalg import solve_triangular
-
-        solved = solve_triangular(self.lower, kernel(self.points, points / self.scales.lengths), lower=True, check_finite=False)
+        """Mean and standard deviation of the noiseless function at the top, both (candidates,)."""
+        solved = self._solved(points / self.scales.lengths, self.top)
         left = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
         return solved.T @ self.white, np.sqrt(self.amplitude * left)
 
     def believing(self, points: Floats) -> Process:
-        """The process as if its own means had been seen at `points`: certain there, unchanged in its means (the kriging believer)."""
-        from scipy.linalg import solve_triangular
+        """The process as if its own means had been seen at `points`, at the first rung (the kriging believer).
 
+        It is less unsure there, and unchanged in its means.
+        """
         if not len(points):
             return self
         scaled = points / self.scales.lengths
-        across = solve_triangular(self.lower, kernel(self.points, scaled), lower=True, check_finite=False)
-        own = kernel(scaled, scaled) + (self.scales.noise + NUGGET) * np.eye(len(points))
+        across = self._solved(scaled, 0)
+        own = kernel(scaled, scaled) + (self.scales.noise + self.scales.alone) * np.eye(len(points))
         corner = np.linalg.cholesky(own - across.T @ across + NUGGET * np.eye(len(points)))
         lower = np.block([[self.lower, np.zeros(across.shape)], [across.T, corner]])
         white = np.concatenate([self.white, np.zeros(len(points))])
-        return Process(self.scales, np.concatenate([self.points, scaled]), lower, white, self.amplitude)
+        trial = np.concatenate([self.trial, len(self.points) + np.arange(len(points))])
+        place = np.concatenate([self.place, np.zeros(len(points), np.int64)])
+        return Process(self.scales, np.concatenate([self.points, scaled]), trial, place, self.top, lower, white, self.amplitude)
+
+    def _solved(self, scaled: Floats, place: int) -> Floats:
+        """(n, candidates): the factor's solution for the correlations with points at a rung."""
+        from scipy.linalg import solve_triangular
+
+        across = kernel(self.points, scaled)[self.trial] * self._agreeing(place)[:, None]
+        return np.asarray(solve_triangular(self.lower, across, lower=True, check_finite=False))
+
+    def _agreeing(self, place: int) -> Floats:
+        """(n,): the correlations of the observations' rungs with another one."""
+        return np.asarray(self.scales.agreement ** np.abs(self.place - place), dtype=np.float64)
 
 
 def kernel(a: Floats, b: Floats) -> Floats:
@@ -113,50 +171,58 @@ def expected_improvement(model: Process, points: Floats, bar: float, closer: int
     return merit
 
 
-def process(scales: Scales, points: Floats, values: Floats) -> Process:
-    """The process that has seen `values`, (n,), at `points`, (n, dimensions)."""
+def process(scales: Scales, seen: Seen, values: Floats) -> Process:
+    """The process that has seen `values`, (n,)."""
     from scipy.linalg import solve_triangular
 
-    scaled = points / scales.lengths
-    matrix = kernel(scaled, scaled)
-    matrix[np.diag_indices_from(matrix)] += scales.noise + NUGGET
+    scaled = seen.points / scales.lengths
+    smooth = kernel(scaled, scaled)[seen.trial[:, None], seen.trial]
+    matrix = (smooth + scales.noise * seen.same()) * scales.agreement ** seen.between()
+    matrix[np.diag_indices_from(matrix)] += scales.alone + NUGGET
     lower: Floats = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
     white = solve_triangular(lower, values, lower=True, check_finite=False)
-    return Process(scales, scaled, lower, white, float(white @ white) / len(values))
+    return Process(scales, scaled, seen.trial, seen.place, int(seen.place.max()), lower, white, float(white @ white) / len(values))
 
 
-def fit(points: Floats, values: Floats) -> Scales:
+def fit(seen: Seen, values: Floats) -> Scales:
     """The scales that make the values likeliest, under a prior that keeps what the data do not decide where it usually is."""
     from scipy.optimize import minimize
 
-    count = points.shape[1]
-    usual = np.concatenate([np.full(count, np.log(0.5) + 0.5 * np.log(count)), [np.log(0.1)]])
-    wide = np.concatenate([np.full(count, 1.0), [1.0]])
+    count, between, same = seen.points.shape[1], seen.between(), seen.same()
+    usual = np.concatenate([np.full(count, np.log(0.5) + 0.5 * np.log(count)), [np.log(0.1), np.log(-np.log(0.85))]])
 
     def target(theta: Floats) -> tuple[float, Floats]:
-        value, slope = _unlikely(theta, points, values)
-        off = (theta - usual) / wide
-        return value + 0.5 * float(off @ off), slope + off / wide
+        value, slope = _unlikely(theta, seen, between, same, values)
+        off = theta - usual
+        return value + 0.5 * float(off @ off), slope + off
 
-    bounds = [(np.log(0.03), np.log(50.0))] * count + [(np.log(1e-4), np.log(10.0))]
+    bounds = [(np.log(0.03), np.log(50.0))] * count + [(np.log(1e-4), np.log(10.0)), (np.log(1e-4), np.log(3.0))]
     found = minimize(target, usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS, "maxfun": STEPS + 5})
-    return Scales(np.exp(found.x[:-1]), float(np.exp(found.x[-1])))
+    *lengths, noise, falls = np.exp(found.x)
+    return Scales(np.array(lengths), float(noise), float(np.exp(-falls)), seen.alone)
 
 
-def _unlikely(theta: Floats, points: Floats, values: Floats) -> tuple[float, Floats]:
-    """The negative logarithm of the marginal likelihood, the amplitude at its best, and its slope. theta: logarithms of the scales."""
+def _unlikely(theta: Floats, seen: Seen, between: Floats, same: Floats, values: Floats) -> tuple[float, Floats]:
+    """The negative logarithm of the marginal likelihood, the amplitude at its best, and its slope.
+
+    theta: the logarithms of the lengths, of the noise, and of how fast the agreement falls from rung to rung.
+    """
     n = len(values)
-    scaled = points / np.exp(theta[:-1])
+    *lengths, noise, falls = np.exp(theta)
+    scaled = seen.points[seen.trial] / lengths
     apart, near = _parts(scaled, scaled)
-    matrix = (1.0 + apart + apart * apart / 3.0) * near
-    noise = float(np.exp(theta[-1]))
-    matrix[np.diag_indices_from(matrix)] += noise + NUGGET
+    smooth, agreeing = (1.0 + apart + apart * apart / 3.0) * near, np.exp(-falls * between)
+    matrix = (smooth + noise * same) * agreeing
+    rungs = matrix * between
+    matrix[np.diag_indices_from(matrix)] += seen.alone + NUGGET
     lower = np.linalg.cholesky(matrix)
     inverse = np.linalg.inv(matrix)
     weights = inverse @ values
     amplitude = max(float(values @ weights) / n, 1e-12)
     slack = inverse - np.outer(weights, weights) / amplitude
-    share = slack * ((5.0 / 3.0) * (1.0 + apart) * near)
-    lengths = share.sum(axis=1) @ (scaled * scaled) - np.einsum("aj,ab,bj->j", scaled, share, scaled, optimize=True)
+    share = slack * ((5.0 / 3.0) * (1.0 + apart) * near) * agreeing
+    by_length = share.sum(axis=1) @ (scaled * scaled) - np.einsum("aj,ab,bj->j", scaled, share, scaled, optimize=True)
+    by_noise = 0.5 * noise * float((slack * same * agreeing).sum())
+    by_falls = -0.5 * falls * float((slack * rungs).sum())
     value = 0.5 * n * np.log(amplitude) + float(np.log(np.diag(lower)).sum())
-    return value, np.concatenate([lengths, [0.5 * noise * float(np.trace(slack))]])
+    return value, np.concatenate([by_length, [by_noise, by_falls]])

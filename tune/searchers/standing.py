@@ -17,6 +17,7 @@ MOST_LEVELS = 6
 @dataclass(frozen=True)
 class Standing:
     """numbers: the trials that reached a level. place: the index of the highest one they reached. share: (0, 1), the better the less.
+    steps: where each stood at each level on its way.
 
     `share` is the part of all trials that are better. At the first level it is the rank there; those that reached the next one exchange
     the shares that they hold among themselves, by their ranks at that level; and so on to the top. A trial that was stopped keeps its own.
@@ -25,9 +26,19 @@ class Standing:
     numbers: Ints
     place: Ints
     share: Floats
+    steps: Steps
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One for each trial and level that it reached. trial: the index in `numbers`. place: the level's index. share: what was held there."""
+
+    trial: Ints
+    place: Ints
+    share: Floats
 
 
 def standing(history: History, counts: Sequence[int] | None = None) -> Standing:
@@ -35,9 +46,10 @@ def standing(history: History, counts: Sequence[int] | None = None) -> Standing:
     rungs = compared(history)
     first, *higher = [_arrived(rung, None if counts is None else counts[i]) for i, rung in enumerate(rungs)]
     numbers, losses = first
-    if not len(numbers):
-        return Standing(numbers, numbers, losses)
     share, place = _ranks(losses) / len(losses), np.zeros(len(numbers), np.int64)
+    steps = [(np.arange(len(numbers)), place.copy(), share.copy())]
+    if not len(numbers):
+        return Standing(numbers, place, share, Steps(*steps[0]))
     index = np.full(int(numbers.max()) + 1, -1)
     index[numbers] = np.arange(len(numbers))
     for depth, (there, values) in enumerate(higher, 1):
@@ -46,7 +58,9 @@ def standing(history: History, counts: Sequence[int] | None = None) -> Standing:
         mine = index[there[known]]
         place[mine] = depth
         share[mine] = _exchanged(np.sort(share[mine]), values[known])
-    return Standing(numbers, place, share)
+        steps.append((mine, place[mine], share[mine]))
+    trial, at, held = (np.concatenate(part) for part in zip(*steps, strict=True))
+    return Standing(numbers, place, share, Steps(trial, at, held))
 
 
 def compared(history: History) -> list[Rung]:
