@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -66,9 +67,8 @@ def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, caps
 
 def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The README shows this file as it is."""
-    import torch
-
     train, module = resolve(f"{ROOT}/examples/quickstart/train.py:train")
+    torch.manual_seed(0)
     train({"lr": 0.3, "momentum": 0.5, "width": 64, "batch_size": 32}, LocalRun(5, folder=tmp_path))
     printed = [float(line.split()[3]) for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 5
@@ -97,6 +97,7 @@ def test_the_scripts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
 def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
     train, module = resolve(f"{ROOT}/examples/model_parallel/train.py:train")
     run = LocalRun(3, folder=tmp_path, quiet=True)
+    torch.manual_seed(0)
     train({"lr": 1e-3, "width": 32, "batch_size": 32}, run)
     model = module.build({"width": 32})
     model.load_state_dict(checkpoint.load(tmp_path / "best.pt")["model_state_dict"])
