@@ -67,6 +67,7 @@ def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, caps
 
 def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The README shows this file as it is."""
+    assert len((ROOT / "examples" / "quickstart" / "train.py").read_text().splitlines()) <= 30
     train, module = resolve(f"{ROOT}/examples/quickstart/train.py:train")
     torch.manual_seed(0)
     train({"lr": 0.3, "momentum": 0.5, "width": 64, "batch_size": 32}, LocalRun(5, folder=tmp_path))

@@ -25,6 +25,7 @@ from schedulers.grace import PROBES, passed_over, says_enough, tau
 from search_spaces.params import Choice, Float, Int
 from search_spaces.space import Space
 from tune.searchers import Auto, Random
+from tune.searchers.auto import _thinned, _with_wrong
 from tune.searchers.encoded import encoding
 from tune.searchers.gaussian import Scales, Seen, _unlikely, expected_improvement, fit, process
 from tune.searchers.standing import standing
@@ -68,6 +69,34 @@ def test_where_trials_stood_on_their_way_is_kept() -> None:
     assert steps.trial.tolist() == [0, 1, 2, 3, 0, 1]
     assert steps.place.tolist() == [0, 0, 0, 0, 1, 1]
     assert steps.share.tolist() == [0.125, 0.375, 0.625, 0.875, 0.375, 0.125]
+
+
+def test_a_trial_that_went_wrong_is_the_worst_wherever_it_had_been() -> None:
+    history = told([[0.1, 0.2], [0.2], [0.3], []])
+    history.close(0, Status.DIVERGED)
+    history.close(3, Status.FAILED)
+    stand = _with_wrong(standing(history), history)
+    assert dict(zip(stand.numbers.tolist(), stand.share.tolist(), strict=True)) == {0: 1.0, 1: 0.5, 2: pytest.approx(5 / 6), 3: 1.0}
+    assert sorted(zip(stand.numbers[stand.steps.trial].tolist(), stand.steps.place.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (2, 0),
+        (3, 0),
+    ]
+    assert set(stand.steps.share[np.isin(stand.numbers[stand.steps.trial], [0, 3])]) == {1.0}
+
+
+def test_what_is_looked_at_are_whole_trials_the_best_and_some_of_all_others() -> None:
+    stand = standing(told([[value, value] if value < 0.1 else [value] for value in np.arange(100) / 100]))
+    picked = _thinned(stand, 40)
+    trials = set(stand.steps.trial[picked].tolist())
+    assert len(picked) == sum(2 if trial < 10 else 1 for trial in trials)
+    assert abs(len(picked) - 40) <= 2
+    assert set(range(10)) <= trials
+    assert 99 in trials
+    assert max(np.diff(sorted(trials))) <= 6
+    assert _thinned(stand, 110).tolist() == list(range(110))
 
 
 # The process
