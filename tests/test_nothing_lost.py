@@ -188,11 +188,18 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())
 
 
-def test_the_end_of_its_time_ends_a_sweep_well(typed: Typed) -> None:
-    """As a target and a plateau do: `test_loop.py`."""
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("budget.time=2", "the 2 seconds of the budget are spent"),
+        ("metric.target=10", "random-0 reached loss"),
+        ("plateau={trials: 2}", "no better loss in the last 2 trials"),
+    ],
+)
+def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words: str) -> None:
     typed.write("tests.trainables:bowl", trials=500, epochs=1, more="  seconds: 0.05\n")
-    assert typed.run("--name", "first", "--set", "budget.time=2") == 0
-    assert "the 2 seconds of the budget are spent" in typed.folder().events[-1]["reason"]
+    assert typed.run("--name", "first", "--set", more) == 0
+    assert words in typed.folder().events[-1]["reason"]
     assert len(all_trials(typed.folder())) < 500
     assert all(trial.status.ended or trial.status is Status.WAITING for trial in all_trials(typed.folder()))
 
