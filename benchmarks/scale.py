@@ -12,7 +12,7 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ from search_spaces.space import Space
 from tune.loop import Loop
 from tune.searchers import SEARCHERS
 from tune.simulate import Epoch, Simulation
-from tune.sweep import Budget, Metric, Searcher, Sweep
+from tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
 SPACE = Space({**{f"u{i}": Float(0.0, 1.0) for i in range(7)}, "kind": Choice(("a", "b", "c"))})
@@ -57,6 +57,15 @@ class Timed:
         self.clock.suggestions.append(1e3 * (time.process_time() - before))
         self.clock.reached.append((len(self.clock.reports), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         return config
+
+    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+        """Counts as part of the last suggestion's time."""
+        if not isinstance(self.searcher, Foreseeing):
+            return {}
+        before = time.process_time()
+        expected = self.searcher.outlook(space, history)
+        self.clock.suggestions[-1] += 1e3 * (time.process_time() - before)
+        return expected
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ train next.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -20,7 +20,7 @@ from results.history import Config, History
 from schedulers.decision import Scheduler
 from search_spaces.space import Space
 from tune.simulate import simulate
-from tune.sweep import Budget, Metric, Searcher, Sweep
+from tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
 
 GRID = np.geomspace(0.2, BUDGET, 200)
 """The times, in FE, at which runs are compared."""
@@ -35,7 +35,7 @@ class Outcome:
 
 
 class Timed:
-    """A searcher whose suggestions are timed."""
+    """A searcher whose suggestions are timed, with what it was asked about trials' ends."""
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
@@ -46,6 +46,15 @@ class Timed:
         config = self.searcher.suggest(space, history, seed)
         self.cost.append(1e3 * (time.process_time() - before))
         return config
+
+    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+        """Counts as part of the last suggestion's cost."""
+        if not isinstance(self.searcher, Foreseeing):
+            return {}
+        before = time.process_time()
+        expected = self.searcher.outlook(space, history)
+        self.cost[-1] += 1e3 * (time.process_time() - before)
+        return expected
 
 
 def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, int], Outcome]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from heapq import merge
 from typing import Any
 
 Config = dict[str, Any]
 """A configuration: plain bool, int, float and str, nested where the YAML file nests. Never a numpy scalar."""
+
+Outlook = Callable[["History"], Mapping[int, float]]
+"""What a searcher expects of trials, by their numbers: where they would come out if they trained to the end, the less the better."""
 
 Event = dict[str, Any]
 """One line of a ledger: `event` says what happened, `time` when (Unix seconds)."""
@@ -117,9 +121,14 @@ class Rung:
     def leave(self, number: int) -> None:
         """A trial that ended here is taken up again."""
         self.ended.discard(number)
-        place = bisect_left(self.resting, (self.by_trial[number], number))
-        if self.resting[place : place + 1] == [(self.by_trial[number], number)]:
-            del self.resting[place]
+        if self.rests(number):
+            del self.resting[bisect_left(self.resting, (self.by_trial[number], number))]
+
+    def rests(self, number: int) -> bool:
+        """Whether a trial was stopped right there, and may be taken up again."""
+        one = (self.by_trial.get(number, math.nan), number)
+        place = bisect_left(self.resting, one)
+        return self.resting[place : place + 1] == [one]
 
     def rank(self, loss: float) -> int:
         """How many recorded losses are strictly better than `loss`."""
@@ -134,11 +143,12 @@ class History:
     """The trials of one arm. `levels`: the epochs at which trials are compared, ascending; the last is the full training.
 
     A trial's value at a level is its first report at or after that level and before the next one, so that a trial that reports
-    seldom is never back-filled into a rung that it has long passed.
+    seldom is never back-filled into a rung that it has long passed. `outlook`: where the arm's searcher has one, what it expects.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
         self.levels = levels
+        self.outlook: Outlook | None = None
         self._sign = -1.0 if maximize else 1.0
         self.rungs = {level: Rung(level) for level in levels}
         self.running: set[int] = set()
@@ -158,6 +168,17 @@ class History:
     def show(self, loss: float) -> str:
         """A loss as the user's metric, in four digits."""
         return f"{self._sign * loss:.4g}"
+
+    def in_turn(self, rung: Rung, also: int | None = None) -> Iterator[int]:
+        """The trials that rest at a rung, the first to go on first: by what the searcher expects of them, and then the others by their losses.
+
+        One whose loss is not finite goes on never. also: the number of one more, that is being judged there.
+        """
+        expected = self.outlook(self) if self.outlook else {}
+        resting = rung.resting if also is None else merge(rung.resting, [(rung.by_trial[also], also)])
+        foreseen = [(value, number) for number, value in expected.items() if number == also or rung.rests(number)]
+        yield from (number for _, number in sorted(foreseen) if math.isfinite(rung.by_trial[number]))
+        yield from (number for loss, number in resting if number not in expected and math.isfinite(loss))
 
     def level_of(self, epoch: int) -> int | None:
         """The highest level that `epoch` has reached; None below the first."""

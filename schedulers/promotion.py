@@ -4,6 +4,9 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, 
 those that reached it, and no more, however many later ones turn out better: Li et al., "Hyper-Tune", VLDB 2022, section 4.2 (D-ASHA).
 That keeps the share of each rung when a searcher learns, whose proposals are nearly all among the best third of what came before.
 
+Whose turn it is, the searcher's outlook says where it has one (`tune/searchers/auto.py`): what it expects of a trial's end, from all that it
+saw. Else the losses at the rung do, which is blind where those that learn begin worse than those that never will.
+
 Nothing is decided for good at a rung: who stopped early on, when there was little to compare with, goes on later if its turn comes, and
 the first few do not train to the end for want of others. It goes on from its checkpoint, so no epoch is trained
 twice, where that was kept (`tune/files.py`).
@@ -11,7 +14,6 @@ twice, where that was kept (`tune/files.py`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -51,8 +53,7 @@ class Promotion:
         if self.grace == "auto" and passed_over(level, history):
             return GO_ON
         rung = history.rungs[level]
-        first = not rung.resting or (trial.loss, trial.number) < rung.resting[0]
-        if first and self._room(rung) >= 0 and self._next(history, above=level) is None and math.isfinite(trial.loss):
+        if self._room(rung) >= 0 and next(history.in_turn(rung, trial.number), None) == trial.number and self._next(history, level) is None:
             return GO_ON
         part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
         place = f"number {rung.rank(trial.loss) + 1} of {len(rung)}"
@@ -66,8 +67,8 @@ class Promotion:
         """The trial whose turn it is at the highest rung where one may go on, of those above an epoch."""
         for level in reversed(history.levels[:-1]):
             rung = history.rungs[level]
-            if level > above and rung.resting and math.isfinite(rung.resting[0][0]) and self._room(rung, least) > 0:
-                return rung.resting[0][1]
+            if level > above and rung.resting and self._room(rung, least) > 0 and (first := next(history.in_turn(rung), None)) is not None:
+                return first
         return None
 
     def _room(self, rung: Rung, least: int = 0) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from pathlib import Path
 
 from results import working_copy
@@ -57,4 +58,4 @@ def _next_to_go_on(loop: Loop, count: int) -> set[str]:
     if not loop.sweep.scheduler.promotes or loop.done:
         return set()
     rungs = ((history, rung) for history in loop.histories.values() for rung in history.rungs.values())
-    return {history[number].id for history, rung in rungs for _, number in rung.resting[:count]}
+    return {history[number].id for history, rung in rungs for number in islice(history.in_turn(rung), count)}

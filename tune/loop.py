@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from results.history import Event, History, Status, Trial, apply, seconds_spent,
 from schedulers.decision import GO_ON, Decision
 from tune.allowance import allowance, allowed, lags
 from tune.blame import blaming
-from tune.sweep import Arm, Sweep, trial_seed
+from tune.sweep import Arm, Foreseeing, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
 ALIKE_TRIALS = 3
@@ -53,6 +54,9 @@ class Loop:
         self.sweep = sweep
         self.arms = {arm.name: arm for arm in sweep.arms()}
         self.histories = {name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.arms}
+        for arm in self.arms.values():
+            if isinstance(arm.searcher, Foreseeing):
+                self.histories[arm.name].outlook = partial(arm.searcher.outlook, sweep.space)
         self.stopping = ""
         self.interrupted = False
         self._log = log or NoLog()

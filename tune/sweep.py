@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,14 @@ class Searcher(Protocol):
 
         `seed` is the arm's: randomness comes from `np.random.default_rng([seed, len(history)])`, the same on a resume.
         """
+
+
+@runtime_checkable
+class Foreseeing(Searcher, Protocol):
+    """A searcher that also says where trials are expected to come out."""
+
+    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+        """What it expects of trials at their ends, by number, the less the better; not of all, and of none while it knows too little."""
 
 
 @dataclass(frozen=True)

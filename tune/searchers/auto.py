@@ -41,6 +41,9 @@ class Auto:
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
+    _outlooks: WeakKeyDictionary[History, tuple[tuple[int, ...], dict[int, float]]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
     _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -67,6 +70,29 @@ class Auto:
         chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
         return first_apart(space, chosen, known)
 
+    def outlook(self, space: Space, history: History) -> dict[int, float]:
+        """Where the trials that the process looks at would stand at the top, a deviation better than expected: what is unsure may be good.
+
+        So a trial that begins badly where others came out well goes on before one that begins well where none did.
+        """
+        if not len(space) or len(history) < self.startup:
+            return {}
+        key = (*(len(rung) for rung in compared(history)), sum(trial.status in WRONG for trial in history))
+        memo = self._outlooks.get(history)
+        if memo is None or memo[0] != key:
+            with one_thread():
+                memo = self._outlooks[history] = (key, self._expected(space, history))
+        return memo[1]
+
+    def _expected(self, space: Space, history: History) -> dict[int, float]:
+        stand = _with_wrong(standing(history), history)
+        scales = self._scales_of(space, history) if len(stand) >= self.startup else None
+        if scales is None:
+            return {}
+        seen, values, trials = _seen(encoding(space)(units(space, history)), stand, SEEN)
+        mean, deviation = process(scales, seen, values).ends()
+        return dict(zip(stand.numbers[trials].tolist(), (mean - deviation).tolist(), strict=True))
+
     def _scales_of(self, space: Space, history: History) -> Scales | None:
         """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""
         counts = tuple(_rounded(len(rung)) for rung in compared(history))
@@ -83,23 +109,25 @@ def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales |
     if len(np.unique(stand.share)) < 3:
         return None
     points = encoding(space)(units(space, history))
-    return fit(*_seen(points, stand, FITTED))
+    seen, values, _ = _seen(points, stand, FITTED)
+    return fit(seen, values)
 
 
 def _process(scales: Scales, points: Floats, stand: Standing) -> Process:
     """What was seen, and what is running as if it came out as expected."""
-    model = process(scales, *_seen(points, stand, SEEN))
+    seen, values, _ = _seen(points, stand, SEEN)
+    model = process(scales, seen, values)
     pending = np.ones(len(points), np.bool_)
     pending[stand.numbers] = False
     return model.believing(points[pending])
 
 
-def _seen(points: Floats, stand: Standing, most: int) -> tuple[Seen, Floats]:
-    """About `most` observations and their standardized values."""
+def _seen(points: Floats, stand: Standing, most: int) -> tuple[Seen, Floats, Ints]:
+    """About `most` observations, their standardized values, and whose they are, as indices of the standing."""
     picked = _thinned(stand, most)
     trials, trial = np.unique(stand.steps.trial[picked], return_inverse=True)
     values = _standard(np.log(stand.steps.share[picked]))
-    return Seen(points[stand.numbers[trials]], trial, stand.steps.place[picked]), values
+    return Seen(points[stand.numbers[trials]], trial, stand.steps.place[picked]), values, trials
 
 
 def _with_wrong(stand: Standing, history: History) -> Standing:

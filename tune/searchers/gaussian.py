@@ -110,6 +110,17 @@ class Process:
         left = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
         return solved.T @ self.white, np.sqrt(self.amplitude * left)
 
+    def ends(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of where each trial that was seen stands at the top, with what it has of its own; both (trials,)."""
+        from scipy.linalg import solve_triangular
+
+        every = np.arange(len(self.points))
+        shared = kernel(self.points, self.points)[self.trial] + self.scales.noise * (self.trial[:, None] == every)
+        across = shared * self._agreeing(self.top)[:, None]
+        solved = np.asarray(solve_triangular(self.lower, across, lower=True, check_finite=False))
+        left = np.maximum(1.0 + self.scales.noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
+        return solved.T @ self.white, np.sqrt(self.amplitude * left)
+
     def believing(self, points: Floats) -> Process:
         """The process as if its own means had been seen at `points`, at the first rung (the kriging believer).
 
