@@ -56,7 +56,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if not options.data:
         raise SystemExit("say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH")
-    problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw)
+    problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own)
     runs = read(options.resume)
     until = time.monotonic() + 60 * options.minutes
     for name, task, workers, seed in plan(options):
@@ -74,6 +74,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", default=os.environ.get("RAYSWEEP_BENCH"), help="the folder of the learning curves")
     parser.add_argument("--quick", action="store_true", help="two problems and one seed")
     parser.add_argument("--develop", action="store_true", help="the problems that choices were made on, in place of those that judge")
+    parser.add_argument("--own", type=Path, help="a folder of search_curves.py: its problems in place of those that judge")
     parser.add_argument("--raw", action="store_true", help="LCBench with the epoch of the untrained net")
     parser.add_argument("--only", action="append", help="a method; may be repeated")
     parser.add_argument("--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said")
@@ -87,7 +88,8 @@ def parsed() -> argparse.Namespace:
 def plan(options: argparse.Namespace) -> Plan:
     """Method, problem, workers and seed of each run, the seeds outermost, so that what is there at any time is balanced."""
     methods = options.only or tuple(name for name in (QUICK if options.quick else METHODS) if name not in missing())
-    tasks = QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE
+    own = sorted(f"own/{path.stem}" for path in options.own.glob("*.npz")) if options.own else ()
+    tasks = own or (QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE)
     for seed in range(1 if options.quick else options.seeds):
         for workers in options.workers or ((4,) if options.quick else (4, 16)):
             for name in methods:

@@ -1,6 +1,7 @@
 """Real learning curves as problems for `search.py`: LCBench (YAHPO-Gym's surrogate) and Google TaskSet, read from a folder that is given.
 
-Which problems choices were made on, and which only judge, is written here: DEVELOP and JUDGE.
+Which problems choices were made on, and which only judge, is written here: DEVELOP and JUDGE. Choices are made on those of
+`search_curves.py` too, in a folder of their own.
 """
 
 from __future__ import annotations
@@ -135,9 +136,10 @@ def _param(said: dict[str, Any]) -> Float | Int:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """1000 recorded trainings of one text classifier; other configurations are those of their nearest neighbour."""
+    """1000 recorded trainings of one classifier; other configurations are those of their nearest neighbour. family: whose they are."""
 
     path: Path
+    family: str = "taskset"
     data: dict[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -167,21 +169,27 @@ class TaskSet:
             nearest = np.square(self._points - self.space.to_unit(config)).sum(axis=1).argmin()
             return losses[nearest], seconds
 
-        return Problem(f"taskset/{self.path.stem}", self.space, losses.shape[1], curve, float(losses.min()))
+        return Problem(f"{self.family}/{self.path.stem}", self.space, losses.shape[1], curve, float(losses.min()))
 
 
 class Problems:
-    """The problems in a folder, by name. `known`: the best losses of LCBench's tasks, found by whatever ran there before."""
+    """The problems in a folder, by name. `known`: the best losses of LCBench's tasks, found by whatever ran there before.
 
-    def __init__(self, folder: Path, known: Path, raw: bool = False) -> None:
+    `own`: the folder of `search_curves.py`.
+    """
+
+    def __init__(self, folder: Path, known: Path, raw: bool = False, own: Path | None = None) -> None:
         if not (folder / "lcbench" / "model.onnx").exists():
             raise SystemExit(f"{folder}: no lcbench/model.onnx and taskset/*.npz there; see benchmarks/search.md for where they come from")
         self._folder = folder
+        self._own = own
         self._lcbench = LCBench(folder / "lcbench", raw)
         self.known: dict[str, float] = json.loads(known.read_text()) if known.exists() else {}
 
     def __getitem__(self, name: str) -> Problem:
         family, _, task = name.partition("/")
+        if family == "own" and self._own is not None:
+            return TaskSet(self._own / f"{task}.npz", family).problem()
         if family == "taskset":
             return TaskSet(self._folder / "taskset" / f"{task}.npz").problem()
         return self._lcbench.problem(task, self.known.get(name, math.inf))

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.search_problems import BUDGET, Floats
 from benchmarks.search_runs import GRID
 
+FAMILIES = ("lcbench", "taskset", "own")
 RESAMPLES = 100
 PACKAGES = ("numpy", "scipy", "ray", "hyperopt", "hpbandster", "optuna", "dehb", "onnxruntime")
 HEAD = """| method | seeds | AURC | final regret | lcbench / taskset | over random | lcbench / taskset | over random + asha | ms |
@@ -73,7 +74,7 @@ def _curves(runs: list[Run], method: str) -> Curves:
 
 def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
     own = curves[name]
-    families = {family: {key: value for key, value in own.items() if key.startswith(family)} for family in ("lcbench", "taskset")}
+    families = {family: {key: value for key, value in own.items() if key.startswith(family)} for family in FAMILIES}
     split = [one for one in families.values() if one]
     seeds = len(next(iter(own.values())))
     final = " / ".join(f"{_mean(one, final=True):.3f}" for one in split)

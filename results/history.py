@@ -170,7 +170,7 @@ class History:
         return f"{self._sign * loss:.4g}"
 
     def in_turn(self, rung: Rung, also: int | None = None) -> Iterator[int]:
-        """The trials that rest at a rung, the first to go on first: by what the searcher expects of them, and then the others by their losses.
+        """The trials that rest at a rung, the first to go on first: by what the searcher expects of them, then the others by their losses.
 
         One whose loss is not finite goes on never. also: the number of one more, that is being judged there.
         """

@@ -4,8 +4,8 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, 
 those that reached it, and no more, however many later ones turn out better: Li et al., "Hyper-Tune", VLDB 2022, section 4.2 (D-ASHA).
 That keeps the share of each rung when a searcher learns, whose proposals are nearly all among the best third of what came before.
 
-Whose turn it is, the searcher's outlook says where it has one (`tune/searchers/auto.py`): what it expects of a trial's end, from all that it
-saw. Else the losses at the rung do, which is blind where those that learn begin worse than those that never will.
+Whose turn it is, the searcher's outlook says where it has one (`tune/searchers/auto.py`): what it expects of a trial's end, from all
+that it saw. Else the losses at the rung do, which are blind where those that learn begin worse than those that never will.
 
 Nothing is decided for good at a rung: who stopped early on, when there was little to compare with, goes on later if its turn comes, and
 the first few do not train to the end for want of others. It goes on from its checkpoint, so no epoch is trained

@@ -20,7 +20,7 @@ from tests.sweeps import Keep, sweep
 from tune.loop import Loop
 from tune.searchers import SEARCHERS
 from tune.simulate import Epoch, simulate
-from tune.sweep import Budget, Sweep
+from tune.sweep import Budget, Foreseeing, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 MIXED = Space({"lr": Float(1e-4, 1.0, log=True), "n": Int(8, 64, step=8), "size": Ordinal((32, 64, 128)), "kind": Choice(("sgd", "adam"))})
@@ -93,6 +93,18 @@ def test_half_a_history_goes_on_as_if_never_interrupted(name: str, part: float) 
     whole = configs(simulate(said(name), mixed, 1, keep))
     rest = simulate(said(name), mixed, 1, past=keep.events[: int(part * len(keep.events))])
     assert configs(rest) == whole
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in SEARCHERS.items() if isinstance(kind(), Foreseeing)))
+def test_what_it_foresees_are_numbers_of_trials_that_are_there_and_the_same_when_asked_again(name: str) -> None:
+    searcher = SEARCHERS[name]()
+    assert searcher.outlook(MIXED, History()) == {}
+    history = simulate(said(name), mixed, 2).histories[name]
+    expected = searcher.outlook(MIXED, history)
+    assert set(expected) <= set(range(len(history)))
+    assert len(expected) > 20
+    assert np.isfinite(list(expected.values())).all()
+    assert SEARCHERS[name]().outlook(MIXED, history) == expected
 
 
 @searchers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from search_spaces.params import Float
 from search_spaces.space import Space
 from tests.sweeps import Draw, Keep, sweep
 from tune.loop import Loop
+from tune.searchers import Auto
 from tune.simulate import Epoch, simulate
 from tune.sweep import Budget, Sweep
 
@@ -64,15 +66,64 @@ def test_a_small_sweep_trains_its_best_trial_to_the_end(trials: int) -> None:
     assert [trial.epoch for trial in history if trial.status is Status.COMPLETED] == [27]
 
 
+def resting(losses: list[float], level: int = 1) -> History:
+    """Trials that were stopped at a rung with these losses."""
+    history = History((level, 27))
+    for number, loss in enumerate(losses):
+        history.add(Trial(number, "draw", {}, number))
+        history.start(number)
+        history.record(number, Report(level, loss, {}))
+        history.close(number, Status.STOPPED)
+    return history
+
+
+def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_say_the_rest() -> None:
+    history = resting([0.4, 0.1, 0.3, math.inf, 0.2])
+    rung = history.rungs[1]
+    assert list(history.in_turn(rung)) == [1, 4, 2, 0]
+    history.outlook = lambda _: {2: 0.5, 0: -0.5, 3: -9.0, 17: -9.0}
+    assert list(history.in_turn(rung)) == [0, 2, 1, 4]
+    assert Promotion(grace=1).promote(history, ending=False) == 0
+    history.close(0, Status.WAITING)
+    assert list(history.in_turn(rung)) == [2, 1, 4]
+    assert list(history.in_turn(rung, also=0)) == [0, 2, 1, 4]
+
+
+def slow(config: Config, seed: int) -> Iterable[Epoch]:
+    """Where `x` is below 0.3 a model learns from the third epoch on, and ends the better, the worse it began."""
+    for epoch in range(1, 28):
+        begun = 1.5 + 0.1 * config["y"]
+        yield {"loss": 1.0 - config["y"] + 0.5 * 0.8 ** (epoch - 3) if config["x"] < 0.3 and epoch > 2 else begun}, 1.0
+
+
+def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
+    """Without the searcher's outlook they wait behind all who begin well."""
+
+    def found(foreseen: bool, seed: int) -> float:
+        auto = Auto(startup=6)
+        searcher = auto if foreseen else SimpleNamespace(suggest=auto.suggest)
+        budget = Budget(None, 27, seconds=90.0)
+        said = sweep({"a": searcher}, scheduler=Promotion(grace=1), space=SPACE, budget=budget, seed=seed)
+        best = simulate(said, slow, 2).histories["a"].best
+        assert best is not None
+        return best[1].loss
+
+    ends = [[found(foreseen, seed) for seed in range(8)] for foreseen in (False, True)]
+    assert np.mean(ends[1]) < 0.6 * np.mean(ends[0])
+
+
 losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 
 
 @settings(max_examples=150, deadline=None)
-@given(losses, st.integers(0, 2**31))
-def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], seed: int) -> None:
+@given(losses, st.integers(0, 2**31), st.booleans())
+def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], seed: int, foreseen: bool) -> None:
     """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
     scheduler, rng = Promotion(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
+    if foreseen:
+        hopes = {number: float(hope) for number, hope in enumerate(rng.random(len(ends))) if rng.random() < 0.7}
+        history.outlook = lambda _: hopes
     for number, end in enumerate(ends):
         history.add(Trial(number, "draw", {}, number))
         resumed = scheduler.promote(history, ending=False) if rng.random() < 0.7 else None
@@ -89,6 +140,14 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], se
                     break
                 history.close(turn.number, Status.WAITING)
                 history.start(turn.number)
+
+
+def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> None:
+    keep = Keep()
+    whole = sweep({"a": Auto(startup=4)}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(16, 27))
+    there = outline(simulate(whole, slow, 1, keep))
+    for kept in range(0, len(keep.events), 7):
+        assert outline(simulate(whole, slow, 1, past=[dict(event) for event in keep.events[:kept]])) == there
 
 
 @pytest.mark.parametrize("audit", [0.0, 0.3])

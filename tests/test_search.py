@@ -167,6 +167,16 @@ def test_a_trial_seen_at_three_rungs_does_not_count_as_three() -> None:
     assert three == pytest.approx(-0.75, abs=0.01)
 
 
+def test_where_a_trial_ends_is_known_at_the_top_and_guessed_from_below_and_from_others() -> None:
+    points = np.array([[0.2], [0.21], [0.8]])
+    seen = Seen(points, np.array([0, 0, 1, 2]), np.array([0, 1, 0, 0]))
+    means, deviations = process(Scales(np.array([0.1]), 0.01, 0.5, 1e-6), seen, np.array([1.0, -1.0, 1.0, 1.0])).ends()
+    assert means[0] == pytest.approx(-1.0, abs=1e-3)  # seen there
+    assert means[1] < -0.5  # beside it, though its first rung was bad
+    assert means[2] == pytest.approx(0.5, abs=0.01)  # alone: as its first rung says, as far as rungs agree
+    assert deviations[0] < 0.01 < deviations[1] < deviations[2]
+
+
 def test_the_slope_of_the_likelihood_is_its_slope() -> None:
     seen, values = rungs(0.7, 15)
     theta, step = np.array([-0.5, 0.2, -2.0, -1.0]), 1e-5

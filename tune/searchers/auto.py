@@ -8,6 +8,7 @@ What it does and why is measured in `benchmarks/search.md`. Every trial counts, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,20 @@ REFIT = 1.25
 
 
 @dataclass(frozen=True)
+class Known:
+    """Where trials stand, the process that has seen some of them, and their numbers."""
+
+    stand: Standing
+    model: Process
+    seen: Ints
+
+    @cached_property
+    def outlook(self) -> dict[int, float]:
+        mean, deviation = self.model.ends()
+        return dict(zip(self.seen.tolist(), (mean - deviation).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
 class Auto:
     """Proposes what a Gaussian process expects to improve most.
 
@@ -41,7 +56,7 @@ class Auto:
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
-    _outlooks: WeakKeyDictionary[History, tuple[tuple[int, ...], dict[int, float]]] = field(
+    _known: WeakKeyDictionary[History, tuple[tuple[int, ...], Known | None]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
     _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
@@ -55,21 +70,6 @@ class Auto:
         with one_thread():
             return self._asked(space, history, rng) or space.sample(rng)
 
-    def _asked(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
-        """What the process proposes; None while it knows too little, or where it finds nothing new."""
-        stand = _with_wrong(standing(history), history)
-        scales = self._scales_of(space, history) if len(stand) >= self.startup else None
-        if scales is None:
-            return None
-        known, encoded = units(space, history), encoding(space)
-        model = _process(scales, encoded(known), stand)
-        best = stand.numbers[np.argsort(stand.share, kind="stable")[:6]]
-        bar = float(model.at(encoded(known[best]))[0].min())
-        candidates = _candidates(space, rng)
-        merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
-        chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
-        return first_apart(space, chosen, known)
-
     def outlook(self, space: Space, history: History) -> dict[int, float]:
         """Where the trials that the process looks at would stand at the top, a deviation better than expected: what is unsure may be good.
 
@@ -77,21 +77,35 @@ class Auto:
         """
         if not len(space) or len(history) < self.startup:
             return {}
-        key = (*(len(rung) for rung in compared(history)), sum(trial.status in WRONG for trial in history))
-        memo = self._outlooks.get(history)
-        if memo is None or memo[0] != key:
-            with one_thread():
-                memo = self._outlooks[history] = (key, self._expected(space, history))
-        return memo[1]
+        with one_thread():
+            known = self._known_of(space, history)
+            return {} if known is None else known.outlook
 
-    def _expected(self, space: Space, history: History) -> dict[int, float]:
-        stand = _with_wrong(standing(history), history)
-        scales = self._scales_of(space, history) if len(stand) >= self.startup else None
-        if scales is None:
-            return {}
-        seen, values, trials = _seen(encoding(space)(units(space, history)), stand, SEEN)
-        mean, deviation = process(scales, seen, values).ends()
-        return dict(zip(stand.numbers[trials].tolist(), (mean - deviation).tolist(), strict=True))
+    def _asked(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
+        """What the process proposes; None while it knows too little, or where it finds nothing new."""
+        now = self._known_of(space, history)
+        if now is None:
+            return None
+        known, encoded = units(space, history), encoding(space)
+        pending = np.ones(len(known), np.bool_)
+        pending[now.stand.numbers] = False
+        model = now.model.believing(encoded(known[pending]))
+        best = now.stand.numbers[np.argsort(now.stand.share, kind="stable")[:6]]
+        bar = float(model.at(encoded(known[best]))[0].min())
+        candidates = _candidates(space, rng)
+        merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
+        chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
+        return first_apart(space, chosen, known)
+
+    def _known_of(self, space: Space, history: History) -> Known | None:
+        """What is known once trials have come to these rungs or gone wrong; None where that is too little."""
+        key = (*(len(rung) for rung in compared(history)), sum(trial.status in WRONG for trial in history))
+        memo = self._known.get(history)
+        if memo is None or memo[0] != key:
+            stand = _with_wrong(standing(history), history)
+            scales = self._scales_of(space, history) if len(stand) >= self.startup else None
+            memo = self._known[history] = (key, None if scales is None else _known(scales, encoding(space)(units(space, history)), stand))
+        return memo[1]
 
     def _scales_of(self, space: Space, history: History) -> Scales | None:
         """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""
@@ -113,13 +127,9 @@ def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales |
     return fit(seen, values)
 
 
-def _process(scales: Scales, points: Floats, stand: Standing) -> Process:
-    """What was seen, and what is running as if it came out as expected."""
-    seen, values, _ = _seen(points, stand, SEEN)
-    model = process(scales, seen, values)
-    pending = np.ones(len(points), np.bool_)
-    pending[stand.numbers] = False
-    return model.believing(points[pending])
+def _known(scales: Scales, points: Floats, stand: Standing) -> Known:
+    seen, values, trials = _seen(points, stand, SEEN)
+    return Known(stand, process(scales, seen, values), stand.numbers[trials])
 
 
 def _seen(points: Floats, stand: Standing, most: int) -> tuple[Seen, Floats, Ints]:
