@@ -143,7 +143,8 @@ class History:
     """The trials of one arm. `levels`: the epochs at which trials are compared, ascending; the last is the full training.
 
     A trial's value at a level is its first report at or after that level and before the next one, so that a trial that reports
-    seldom is never back-filled into a rung that it has long passed. `outlook`: where the arm's searcher has one, what it expects.
+    seldom is never back-filled into a rung that it has long passed. `wrong`: the trials that diverged, failed or ran out of memory.
+    `outlook`: where the arm's searcher has one, what it expects.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
@@ -152,6 +153,7 @@ class History:
         self._sign = -1.0 if maximize else 1.0
         self.rungs = {level: Rung(level) for level in levels}
         self.running: set[int] = set()
+        self.wrong: set[int] = set()
         self.epochs = 0
         self.best: tuple[Trial, Report] | None = None
         self._trials: list[Trial] = []
@@ -193,7 +195,7 @@ class History:
 
     def start(self, number: int) -> None:
         trial = self._trials[number]
-        trial.status, trial.reason = Status.RUNNING, ""
+        self._becomes(trial, Status.RUNNING)
         trial.attempts += 1
         self.running.add(number)
 
@@ -217,7 +219,7 @@ class History:
     def close(self, number: int, status: Status, reason: str = "") -> None:
         """End a trial, or (status WAITING) put it back so that it is taken up again."""
         trial = self._trials[number]
-        trial.status, trial.reason = status, reason
+        self._becomes(trial, status, reason)
         self.running.discard(number)
         rung = self.rungs.get(self.level_of(trial.epoch) or 0)
         if rung is None or number not in rung.by_trial or "audited" in trial.notes:
@@ -226,6 +228,10 @@ class History:
             rung.end(number, status)
         else:
             rung.leave(number)
+
+    def _becomes(self, trial: Trial, status: Status, reason: str = "") -> None:
+        trial.status, trial.reason = status, reason
+        (self.wrong.add if status.ended and not status.succeeded else self.wrong.discard)(trial.number)
 
     def audit(self, number: int) -> None:
         """A trial goes on to be observed only: for the rung where it was to stop it has ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,7 +21,7 @@ from search_spaces.space import Space
 from tune.searchers.apart import first_apart
 from tune.searchers.encoded import encoding
 from tune.searchers.gaussian import Process, Scales, Seen, expected_improvement, fit, one_thread, process
-from tune.searchers.observed import WRONG, Floats, Ints, units
+from tune.searchers.observed import Floats, Ints, units
 from tune.searchers.standing import Standing, Steps, compared, standing
 
 SEEN, FITTED = 200, 140
@@ -56,7 +56,7 @@ class Auto:
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
-    _known: WeakKeyDictionary[History, tuple[tuple[int, ...], Known | None]] = field(
+    _known: WeakKeyDictionary[History, tuple[tuple[Any, ...], Known | None]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
     _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
@@ -99,7 +99,7 @@ class Auto:
 
     def _known_of(self, space: Space, history: History) -> Known | None:
         """What is known once trials have come to these rungs or gone wrong; None where that is too little."""
-        key = (*(len(rung) for rung in compared(history)), sum(trial.status in WRONG for trial in history))
+        key = (*(len(rung) for rung in compared(history)), frozenset(history.wrong))
         memo = self._known.get(history)
         if memo is None or memo[0] != key:
             stand = _with_wrong(standing(history), history)
@@ -142,7 +142,8 @@ def _seen(points: Floats, stand: Standing, most: int) -> tuple[Seen, Floats, Int
 
 def _with_wrong(stand: Standing, history: History) -> Standing:
     """With the trials that went wrong as the worst of all, whether or not they had reached a level."""
-    wrong = np.fromiter((trial.status in WRONG for trial in history), np.bool_, len(history))
+    wrong = np.zeros(len(history), np.bool_)
+    wrong[list(history.wrong)] = True
     failed = wrong[stand.numbers]
     share = np.where(failed, 1.0, stand.share)
     wrong[stand.numbers] = False
