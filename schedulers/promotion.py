@@ -55,9 +55,9 @@ class Promotion:
         rung = history.rungs[level]
         if self._room(rung) >= 0 and next(history.in_turn(rung, trial.number), None) == trial.number and self._next(history, level) is None:
             return GO_ON
-        part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
-        place = f"number {rung.rank(trial.loss) + 1} of {len(rung)}"
-        return verdict(trial, f"epoch {trial.epoch}: {history.show(trial.loss)} is {place}, a {part} goes on", self.audit)
+        rank, part = rung.rank(trial.loss) + 1, PARTS.get(round(self.eta), f"1/{self.eta:g}")
+        why = "but others go on first" if rank * self.eta <= len(rung) else f"a {part} goes on"
+        return verdict(trial, f"epoch {trial.epoch}: {history.show(trial.loss)} is number {rank} of {len(rung)}, {why}", self.audit)
 
     def promote(self, history: History, ending: bool) -> int | None:
         """Once no new trials come, at least one goes on from each rung, so that a small sweep trains its best trial to the end."""

@@ -89,6 +89,21 @@ def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_s
     assert list(history.in_turn(rung, also=0)) == [0, 2, 1, 4]
 
 
+def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
+    history = resting([0.4, 0.1, 0.3, 0.2, 0.5])
+    history.outlook = lambda _: {0: -1.0}
+    reasons = {}
+    for number, loss in ((5, 0.05), (6, 0.9)):
+        history.add(Trial(number, "draw", {}, number))
+        history.start(number)
+        history.record(number, Report(1, loss, {}))
+        reasons[number] = Promotion(grace=1).decide(history[number], history).reason
+    assert reasons == {
+        5: "epoch 1: 0.05 is number 1 of 6, but others go on first",
+        6: "epoch 1: 0.9 is number 7 of 7, a third goes on",
+    }
+
+
 def slow(config: Config, seed: int) -> Iterable[Epoch]:
     """Where `x` is below 0.3 a model learns from the third epoch on, and ends the better, the worse it began."""
     for epoch in range(1, 28):
