@@ -44,7 +44,7 @@ class Asha:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
             return GO_ON
-        if self.grace == "auto" and passed_over(level, history):
+        if self.grace == "auto" and passed_over(level, history, trial.number):
             return GO_ON
         rung = history.rungs[level]
         if len(rung) <= self.quorum and level in history.levels[:2]:

@@ -23,7 +23,7 @@ from results.history import History, Rung, Trial
 from schedulers.asha import PARTS
 from schedulers.audit import Share, under_audit, verdict
 from schedulers.decision import GO_ON, Decision
-from schedulers.grace import passed_over
+from schedulers.grace import passed_over, unjudged
 from schedulers.rungs import geometric, just_reached
 
 
@@ -32,7 +32,8 @@ class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
     `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`). A
-    searcher that learns is led astray by such a rung, and the first trials that pass it unjudged cost little (`benchmarks/search.md`).
+    searcher that learns is led astray by such a rung, and the few trials that pass it unjudged, beside the 1/eta, cost little
+    (`benchmarks/search.md`).
     `audit`: this part of the trials that stop is trained to the end all the same.
     """
 
@@ -50,10 +51,14 @@ class Promotion:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
             return GO_ON
-        if self.grace == "auto" and passed_over(level, history):
+        if self.grace == "auto" and passed_over(level, history, trial.number):
             return GO_ON
         rung = history.rungs[level]
-        if self._room(rung) >= 0 and next(history.in_turn(rung, trial.number), None) == trial.number and self._next(history, level) is None:
+        if (
+            self._room(rung, history) >= 0
+            and next(history.in_turn(rung, trial.number), None) == trial.number
+            and self._next(history, level) is None
+        ):
             return GO_ON
         rank, part = rung.rank(trial.loss) + 1, PARTS.get(round(self.eta), f"1/{self.eta:g}")
         why = "but others go on first" if rank * self.eta <= len(rung) else f"a {part} goes on"
@@ -67,10 +72,18 @@ class Promotion:
         """The trial whose turn it is at the highest rung where one may go on, of those above an epoch."""
         for level in reversed(history.levels[:-1]):
             rung = history.rungs[level]
-            if level > above and rung.resting and self._room(rung, least) > 0 and (first := next(history.in_turn(rung), None)) is not None:
-                return first
+            if level > above and rung.resting and self._room(rung, history, least) > 0:
+                first = next(history.in_turn(rung), None)
+                if first is not None:
+                    return first
         return None
 
-    def _room(self, rung: Rung, least: int = 0) -> int:
-        """How many more may go on from a rung. One that is being judged there counts as gone on."""
-        return max(least, int(len(rung) / self.eta)) - rung.gone_on
+    def _room(self, rung: Rung, history: History, least: int = 0) -> int:
+        """How many more may go on from a rung: all, where it is passed over.
+
+        One that is being judged there counts as gone on; who went on unjudged is not counted.
+        """
+        if self.grace == "auto" and passed_over(rung.level, history):
+            return len(rung)
+        apart = unjudged(rung.level, history) if self.grace == "auto" else 0
+        return max(least, int((len(rung) - apart) / self.eta)) - (rung.gone_on - apart)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.history import Config, History, Report, Status, Trial
+from schedulers.grace import PROBES
 from schedulers.promotion import Promotion
 from search_spaces.params import Float
 from search_spaces.space import Space
@@ -216,3 +217,10 @@ def test_a_first_epoch_that_misleads_is_passed_over() -> None:
     history = simulate(said(60, scheduler=Promotion()), late, 2).histories["draw"]
     assert min(trial.epoch for trial in history) == 3
     assert simulate(said(60, scheduler=Promotion()), crossing, 2).histories["draw"].rungs[1].resting
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(workers: int) -> None:
+    history = simulate(said(61, scheduler=Promotion()), crossing, workers).histories["draw"]
+    judged = 61 - PROBES
+    assert abs(history.rungs[1].gone_on - PROBES - judged / 3) <= 1

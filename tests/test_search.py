@@ -21,7 +21,9 @@ from benchmarks.search_table import Run, table
 from benchmarks.search_tune_bohb import TuneBohb
 from results.history import Config, History, Report, Status, Trial
 from schedulers.asha import Asha
-from schedulers.grace import PROBES, passed_over, says_enough, tau
+from schedulers.decision import Scheduler
+from schedulers.grace import PROBES, tau
+from schedulers.promotion import Promotion
 from search_spaces.params import Choice, Float, Int
 from search_spaces.space import Space
 from tune.searchers import Auto, Random
@@ -229,29 +231,34 @@ def test_it_proposes_every_cell_of_a_small_space_before_any_twice() -> None:
 
 
 def test_ranks_agree_or_not() -> None:
-    assert tau([(1, 1), (2, 2), (3, 3)]) == 1
-    assert tau([(1, 3), (2, 2), (3, 1)]) == -1
-    assert tau([(1, 1), (1, 2)]) == 0
-    assert tau([(math.inf, 1)]) == 0
+    assert tau(((1, 1), (2, 2), (3, 3))) == 1
+    assert tau(((1, 3), (2, 2), (3, 1))) == -1
+    assert tau(((1, 1), (1, 2))) == 0
+    assert tau(((math.inf, 1),)) == 0
 
 
+def stops(history: History, number: int, scheduler: Scheduler) -> bool:
+    """Whether a new trial with the worst loss of all stops at the first rung."""
+    history.add(Trial(number, "a", {}, 0))
+    history.start(number)
+    history.record(number, Report(1, 99.0, {}))
+    return scheduler.decide(history[number], history).stop
+
+
+@pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
 @pytest.mark.parametrize("informative", [True, False])
-def test_a_first_rung_that_says_nothing_is_passed_over(informative: bool) -> None:
+def test_a_first_rung_that_says_nothing_is_passed_over(informative: bool, scheduler: Scheduler) -> None:
     first = range(PROBES) if informative else [(7 * i) % PROBES for i in range(PROBES)]
-    history = told([[float(a), 0.0, float(i)] for i, a in enumerate(first)], (1, 3, 9, 27))
-    assert says_enough(history, 0) is informative
-    assert passed_over(1, history) is not informative
-    bad = Trial(PROBES, "a", {}, 0)
-    history.add(bad)
-    history.start(PROBES)
-    history.record(PROBES, Report(1, 99.0, {}))
-    assert Asha(grace="auto").decide(bad, history).stop is informative
+    those_that_tell = [[float(a), 0.0, float(i)] for i, a in enumerate(first)]
+    history = told([values for tells in those_that_tell for values in ([50.0], tells)], (1, 3, 9, 27))
+    assert stops(history, 2 * PROBES, scheduler) is informative
+    assert stops(history, 2 * PROBES + 1, scheduler) is informative
 
 
-def test_while_little_is_known_the_second_rung_judges() -> None:
-    history = told([[0.1, 0.1, 0.1], [0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], (1, 3, 9, 27))
-    assert not Asha(grace="auto").decide(history[0], history).stop
-    assert Asha(grace="auto").decide(history[2], history).stop
+@pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
+def test_while_little_is_known_every_second_trial_passes_the_first_rung(scheduler: Scheduler) -> None:
+    history = told([[0.1, 0.1], [0.2, 0.2], [0.3]], (1, 3, 9, 27))
+    assert [stops(history, number, scheduler) for number in (3, 4, 5, 6)] == [False, True, False, True]
 
 
 def test_without_a_quorum_nobody_goes_on() -> None:
