@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from benchmarks.search_cost import costs  # noqa: E402
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa: E402
 from benchmarks.search_rivals import RIVALS  # noqa: E402
-from benchmarks.search_runs import GRID, Outcome, ours  # noqa: E402
+from benchmarks.search_runs import GRID, Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
 from schedulers import Asha, Never, Promotion  # noqa: E402
 from tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
@@ -40,6 +40,7 @@ OURS = {
     "random + promotion, grace 1": ours(Random(), Promotion(grace=1)),
     "auto + promotion": ours(Auto(), Promotion()),
     "auto + promotion, grace 1": ours(Auto(), Promotion(grace=1)),
+    "auto + promotion, ends known": clairvoyant(Auto(), Promotion()),
     "auto + asha": ours(Auto(), Asha()),
     "bohb + promotion": ours(Bohb(), Promotion()),
     "bohb + promotion, grace 1": ours(Bohb(), Promotion(grace=1)),
