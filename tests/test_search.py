@@ -16,7 +16,7 @@ import pytest
 from benchmarks.search import keep, read
 from benchmarks.search_cost import SPACE, loss, seen
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem
-from benchmarks.search_runs import GRID, Job, Workers, ours
+from benchmarks.search_runs import GRID, Job, Workers, clairvoyant, ours
 from benchmarks.search_table import Run, table
 from benchmarks.search_tune_bohb import TuneBohb
 from results.history import Config, History, Report, Status, Trial
@@ -346,6 +346,16 @@ def test_a_seed_gives_rays_bohb_the_same_run_and_leaves_numpys_generator_alone(s
     Workers(bowl(), again, 3).run()
     assert [trial.config for trial in again.trials] == [trial.config for trial in swept.trials]
     assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before
+
+
+def test_who_knows_the_ends_promotes_those_that_end_best() -> None:
+    def curve(config: Config) -> tuple[Any, Any]:
+        """The worse it begins, the better it ends."""
+        return config["x"] + (1 - 2 * config["x"]) * np.arange(27) / 26, np.ones(27)
+
+    problem = Problem("lcbench/crossing", Space({"x": Float(0.0, 1.0)}), 27, curve, 0.0)
+    blind, knowing = (method(Random(), Promotion(grace=1))(problem, 2, 0).regret[-1] for method in (ours, clairvoyant))
+    assert knowing < 0.5 * blind
 
 
 def test_the_table_has_speeds_and_errors() -> None:
