@@ -21,7 +21,7 @@ from search_spaces.space import Space
 from tests.sweeps import Draw, Keep, sweep
 from tune.loop import Loop
 from tune.searchers import Auto
-from tune.simulate import Epoch, simulate
+from tune.simulate import Curve, Epoch, simulate
 from tune.sweep import Budget, Sweep
 
 SPACE = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
@@ -224,3 +224,11 @@ def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(wor
     history = simulate(said(61, scheduler=Promotion()), crossing, workers).histories["draw"]
     judged = 61 - PROBES
     assert abs(history.rungs[1].gone_on - PROBES - judged / 3) <= 1
+
+
+@pytest.mark.parametrize("curves", [crossing, late])
+def test_a_sweep_interrupted_while_the_first_rung_is_not_known_goes_on_to_the_same_end(curves: Curve) -> None:
+    whole, keep = said(26, scheduler=Promotion()), Keep()
+    there = outline(simulate(whole, curves, 1, keep))
+    for kept in range(0, len(keep.events), 5):
+        assert outline(simulate(whole, curves, 1, past=[dict(event) for event in keep.events[:kept]])) == there
