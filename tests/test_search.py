@@ -261,6 +261,12 @@ def test_while_little_is_known_every_second_trial_passes_the_first_rung(schedule
     assert [stops(history, number, scheduler) for number in (3, 4, 5, 6)] == [False, True, False, True]
 
 
+def test_while_little_is_known_the_second_rung_judges() -> None:
+    history = told([[0.1, 0.1, 0.1], [0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], (1, 3, 9, 27))
+    assert not Asha(grace="auto").decide(history[0], history).stop
+    assert Asha(grace="auto").decide(history[2], history).stop
+
+
 def test_without_a_quorum_nobody_goes_on() -> None:
     history = told([[0.1], [0.2]], (1, 3))
     assert Asha(quorum=2).decide(history[0], history).reason == "epoch 1: only 1 others got here"
