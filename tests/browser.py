@@ -35,10 +35,10 @@ class Browser:
         return self.driver.execute_script(script)
 
     def draw_all(self) -> None:
-        """Scroll through the page, as a reader does, until each plot was drawn."""
+        """Scroll through the page, as a reader does, until each plot was drawn: again where one above, drawn late, has moved it away."""
         for name in PLOTS:
-            self.run(f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})")
-            self.until(f"return drawn.has('{name}')")
+            there = f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})"
+            self.until(f"{there}; return drawn.has('{name}')")
         self.until("return document.querySelectorAll('.main-svg').length > 10")
 
     def until(self, script: str) -> None:

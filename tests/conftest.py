@@ -1,4 +1,4 @@
-"""What tests share: one Ray for the whole run, and one browser."""
+"""What tests share: one Ray for the whole run, and a browser."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from tests.browser import Browser, chromium
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a worker; models this small wait for each other's threads longer than they compute
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup` one process runs what is about Ray, one test after the other, while the other runs the rest."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(scope="session", autouse=True)
