@@ -19,9 +19,9 @@ from results.history import Config, History
 from search_spaces.params import has_prior
 from search_spaces.space import Space
 from tune.searchers.apart import first_apart
-from tune.searchers.encoded import encoding
+from tune.searchers.encoded import encoded, encoding
 from tune.searchers.gaussian import Process, Scales, Seen, expected_improvement, fit, one_thread, process
-from tune.searchers.observed import Floats, Ints, units
+from tune.searchers.observed import Floats, Ints
 from tune.searchers.standing import Standing, Steps, compared, standing
 
 SEEN, FITTED = 200, 140
@@ -86,16 +86,16 @@ class Auto:
         now = self._known_of(space, history)
         if now is None:
             return None
-        known, encoded = units(space, history), encoding(space)
-        pending = np.ones(len(known), np.bool_)
+        points = encoded(space, history)
+        pending = np.ones(len(points), np.bool_)
         pending[now.stand.numbers] = False
-        model = now.model.believing(encoded(known[pending]))
+        model = now.model.believing(points[pending])
         best = now.stand.numbers[np.argsort(now.stand.share, kind="stable")[:6]]
-        bar = float(model.at(encoded(known[best]))[0].min())
+        bar = float(model.at(points[best])[0].min())
         candidates = _candidates(space, rng)
-        merit = expected_improvement(model, encoded(candidates), bar, CLOSER)
+        merit = expected_improvement(model, encoding(space)(candidates), bar, CLOSER)
         chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
-        return first_apart(space, chosen, known)
+        return first_apart(space, chosen, history)
 
     def _known_of(self, space: Space, history: History) -> Known | None:
         """What is known once trials have come to these rungs or gone wrong; None where that is too little."""
@@ -104,7 +104,7 @@ class Auto:
         if memo is None or memo[0] != key:
             stand = _with_wrong(standing(history), history)
             scales = self._scales_of(space, history) if len(stand) >= self.startup else None
-            memo = self._known[history] = (key, None if scales is None else _known(scales, encoding(space)(units(space, history)), stand))
+            memo = self._known[history] = (key, None if scales is None else _known(scales, encoded(space, history), stand))
         return memo[1]
 
     def _scales_of(self, space: Space, history: History) -> Scales | None:
@@ -122,8 +122,7 @@ def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales |
     stand = standing(history, counts)
     if len(np.unique(stand.share)) < 3:
         return None
-    points = encoding(space)(units(space, history))
-    seen, values, _ = _seen(points, stand, FITTED)
+    seen, values, _ = _seen(encoded(space, history), stand, FITTED)
     return fit(seen, values)
 
 

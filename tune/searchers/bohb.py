@@ -20,7 +20,7 @@ from search_spaces.space import Space
 from tune.searchers.apart import first_apart
 from tune.searchers.density import Densities, fit
 from tune.searchers.gaussian import one_thread
-from tune.searchers.observed import Floats, Observed, at_level, observe, units
+from tune.searchers.observed import Floats, Ints, arrivals, units
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Bohb:
         points = models.draw(self.samples, self.bandwidth_factor, rng)
         best_first = points[np.argsort(-models.preference(points), kind="stable")]
         with one_thread():
-            return first_apart(space, best_first, units(space, history)) or space.sample(rng)
+            return first_apart(space, best_first, history) or space.sample(rng)
 
     def model(self, space: Space, history: History, rng: np.random.Generator) -> Densities | None:
         """The models of the highest rung with enough trials; None where no rung has."""
         if not len(space):
             return None
-        seen = observe(space, history)
+        points = units(space, history)
         for level in reversed(history.levels):
-            units, losses = _told(seen, history, level)
+            numbers, losses = _told(history, level)
             split = self._split(len(space), len(losses))
             if split is not None:
-                return fit(space, units, losses, split, self.min_bandwidth, rng)
+                return fit(space, points[numbers], losses, split, self.min_bandwidth, rng)
         return None
 
     def _split(self, dimensions: int, count: int) -> int | None:
@@ -65,8 +65,9 @@ class Bohb:
         return good if count - good > dimensions else None
 
 
-def _told(seen: Observed, history: History, level: int) -> tuple[Floats, Floats]:
-    """What the model of a rung is told: the trials that reached it, and at the lowest one those that went wrong before."""
-    numbers, losses = at_level(history, level)
-    early = np.flatnonzero(seen.wrong & (seen.place < 0)) if level == history.levels[0] else np.empty(0, np.int64)
-    return seen.units[np.concatenate([numbers, early])], np.concatenate([losses, np.full(len(early), np.inf)])
+def _told(history: History, level: int) -> tuple[Ints, Floats]:
+    """The trials that the model of a rung is told, and their losses: those that reached it; at the lowest one those too that went wrong
+    before any."""
+    numbers, losses = arrivals(history.rungs[level])
+    early = sorted(history.wrong.difference(*(rung.by_trial for rung in history.rungs.values()))) if level == history.levels[0] else []
+    return np.concatenate([numbers, np.array(early, np.int64)]), np.concatenate([losses, np.full(len(early), np.inf)])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from results.history import History
 from search_spaces.params import Choice
 from search_spaces.space import Space
-from tune.searchers.observed import Floats, Ints
+from tune.searchers.observed import Floats, Ints, Remembered, remembered, units
+
+_encoded: Remembered = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,10 @@ class Encoding:
 
     numbers: Ints
     choices: tuple[tuple[int, int], ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.numbers) + sum(count for _, count in self.choices)
 
     def __call__(self, units: Floats) -> Floats:
         """(n, dimensions), NaN where inactive, to (n, coordinates)."""
@@ -32,3 +41,12 @@ def encoding(space: Space) -> Encoding:
     params = list(space.params.values())
     numbers = [i for i, param in enumerate(params) if not isinstance(param, Choice)]
     return Encoding(np.array(numbers, np.int64), tuple((i, param.count) for i, param in enumerate(params) if isinstance(param, Choice)))
+
+
+def encoded(space: Space, history: History) -> Floats:
+    """The history's configurations, (trials, coordinates), each encoded once."""
+    encode = encoding(space)
+    known = remembered(_encoded, space, history, encode.width)
+    if len(known) < len(history):
+        known.add(encode(units(space, history)[len(known) :]))
+    return cast("Floats", known.rows)

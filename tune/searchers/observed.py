@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from results.history import History, Status
+from results.history import History, Rung, Status
 from search_spaces.space import Space
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -19,13 +20,29 @@ WRONG = (Status.FAILED, Status.OOM, Status.DIVERGED)
 """What ended without a loss that counts: a bad configuration. A trial that only lost its worker waits, and is none of these."""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The units of one history's first `count` trials, in a buffer that grows."""
+class Growing:
+    """Rows of an array that are added as they come, and made once."""
 
-    space: Space
-    buffer: Floats
-    count: int
+    def __init__(self, *shape: int, dtype: type = np.float64) -> None:
+        self._buffer: np.ndarray[Any, np.dtype[Any]] = np.empty((64, *shape), dtype)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, rows: Any) -> None:
+        start, self._count = self._count, self._count + len(rows)
+        if self._count > len(self._buffer):
+            before, self._buffer = self._buffer, np.empty((2 * self._count, *self._buffer.shape[1:]), self._buffer.dtype)
+            self._buffer[:start] = before[:start]
+        self._buffer[start : self._count] = rows
+
+    @property
+    def rows(self) -> Any:
+        """All of them, to read."""
+        view = self._buffer[: self._count]
+        view.flags.writeable = False
+        return view
 
 
 @dataclass(frozen=True)
@@ -48,29 +65,35 @@ class Observed:
         return (self.place >= 0) | self.wrong
 
 
-_rows: WeakKeyDictionary[History, Rows] = WeakKeyDictionary()
+Remembered = WeakKeyDictionary[History, tuple[Space, Growing]]
+_units: Remembered = WeakKeyDictionary()
+_arrivals: WeakKeyDictionary[Rung, tuple[Growing, Growing]] = WeakKeyDictionary()
 
 
 def units(space: Space, history: History) -> Floats:
     """The history's configurations as points of the unit cube, (trials, dimensions). Each is translated once, then remembered."""
-    rows = _rows.get(history)
-    if rows is None or rows.space is not space or rows.count > len(history):
-        rows = Rows(space, np.empty((64, len(space))), 0)
-    if rows.count < len(history):
-        buffer = rows.buffer
-        if len(history) > len(buffer):
-            buffer = np.concatenate([buffer[: rows.count], np.empty((2 * len(history) - rows.count, len(space)))])
-        for number in range(rows.count, len(history)):
-            buffer[number] = space.to_unit(history[number].config)
-        rows = Rows(space, buffer, len(history))
-        _rows[history] = rows
-    return rows.buffer[: rows.count]
+    known = remembered(_units, space, history, len(space))
+    if len(known) < len(history):
+        known.add([space.to_unit(history[number].config) for number in range(len(known), len(history))])
+    return cast("Floats", known.rows)
 
 
-def at_level(history: History, level: int) -> tuple[Ints, Floats]:
-    """The numbers of the trials that reached a level, in order of arrival, and their losses there."""
-    recorded = history.rungs[level].by_trial
-    return np.fromiter(recorded.keys(), np.int64, len(recorded)), np.fromiter(recorded.values(), np.float64, len(recorded))
+def remembered(memo: Remembered, space: Space, history: History, width: int) -> Growing:
+    """The rows of a history's trials, one each, that were made before."""
+    of, known = memo.get(history, (None, None))
+    if of is not space or known is None:
+        memo[history] = space, known = space, Growing(width)
+    return known
+
+
+def arrivals(rung: Rung) -> tuple[Ints, Floats]:
+    """The numbers of the trials that reached a rung, in order of arrival, and their losses there."""
+    numbers, losses = _arrivals.setdefault(rung, (Growing(dtype=np.int64), Growing()))
+    if len(numbers) < len(rung):
+        new = list(islice(reversed(rung.by_trial.items()), len(rung) - len(numbers)))[::-1]
+        numbers.add([number for number, _ in new])
+        losses.add([loss for _, loss in new])
+    return numbers.rows, losses.rows
 
 
 def observe(space: Space, history: History) -> Observed:
@@ -78,7 +101,7 @@ def observe(space: Space, history: History) -> Observed:
     place = np.full(len(history), -1)
     loss = np.full(len(history), np.inf)
     for index, level in enumerate(history.levels):
-        numbers, losses = at_level(history, level)
+        numbers, losses = arrivals(history.rungs[level])
         place[numbers], loss[numbers] = index, losses
     statuses = [trial.status for trial in history]
     wrong = np.fromiter((status in WRONG for status in statuses), np.bool_, len(history))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from results.history import History, Rung
-from tune.searchers.observed import Floats, Ints
+from tune.searchers.observed import Floats, Ints, arrivals
 
 MOST_LEVELS = 6
 
@@ -44,8 +43,7 @@ class Steps:
 def standing(history: History, counts: Sequence[int] | None = None) -> Standing:
     """Where the trials stand. counts: how many of each of `compared`'s rungs are looked at, the first to arrive; None looks at all."""
     rungs = compared(history)
-    first, *higher = [_arrived(rung, None if counts is None else counts[i]) for i, rung in enumerate(rungs)]
-    numbers, losses = first
+    (numbers, losses), *higher = [_first(rung, None if counts is None else counts[i]) for i, rung in enumerate(rungs)]
     share, place = _ranks(losses) / len(losses), np.zeros(len(numbers), np.int64)
     steps = [(np.arange(len(numbers)), place.copy(), share.copy())]
     if not len(numbers):
@@ -72,10 +70,9 @@ def compared(history: History) -> list[Rung]:
     return [rungs[i] for i in chosen]
 
 
-def _arrived(rung: Rung, count: int | None) -> tuple[Ints, Floats]:
-    size = len(rung.by_trial) if count is None else min(count, len(rung.by_trial))
-    numbers = np.fromiter(islice(rung.by_trial.keys(), size), np.int64, size)
-    return numbers, np.fromiter(islice(rung.by_trial.values(), size), np.float64, size)
+def _first(rung: Rung, count: int | None) -> tuple[Ints, Floats]:
+    numbers, losses = arrivals(rung)
+    return numbers[:count], losses[:count]
 
 
 def _ranks(losses: Floats) -> Floats:
