@@ -5,9 +5,9 @@ Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -34,19 +34,31 @@ class Tpe:
     candidates: Annotated[int, Ge(1)] = 24
     gamma: Annotated[float, Gt(0), Le(1)] = 0.25
     _domains: dict[int, tuple[Space, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: WeakKeyDictionary[History, tuple[Space, list[dict[str, Any]]]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         seen = observe(space, history)
         if int(seen.known.sum()) < self.startup or not len(space):
             return space.sample(rng)
-        trials = _Told(space, seen)
+        trials = _Told(self._points(space, history, seen), ranks(seen))
         for _ in range(MOST_ATTEMPTS):
             config = space.from_unit(self._ask(space, trials, int(rng.integers(2**31))))
             if space.allows(config) and not goes_wrong(seen, np.asarray(space.to_unit(config))):
                 return config
         draws = (space.sample(rng) for _ in range(MOST_ATTEMPTS))
         return next((one for one in draws if not goes_wrong(seen, np.asarray(space.to_unit(one)))), space.sample(rng))
+
+    def _points(self, space: Space, history: History, seen: Observed) -> list[dict[str, Any]]:
+        """What hyperopt calls the misc of each trial, made once."""
+        of, made = self._made.get(history, (None, []))
+        if of is not space:
+            made = []
+            self._made[history] = space, made
+        made.extend(_misc(space, number, row) for number, row in enumerate(seen.units[len(made) :].tolist(), len(made)))
+        return made
 
     def _ask(self, space: Space, trials: _Told, seed: int) -> list[float]:
         from hyperopt import tpe
@@ -84,8 +96,10 @@ class _Told:
     A rank, because trials stand at different levels: who reached a higher one comes before who did not; within one, the loss counts.
     """
 
-    def __init__(self, space: Space, seen: Observed) -> None:
-        self.trials = list(_documents(space, seen))
+    def __init__(self, points: list[dict[str, Any]], ranks: Floats) -> None:
+        self.trials = [
+            {"tid": point["tid"], "result": {"loss": rank}, "misc": point} for point, rank in zip(points, ranks.tolist(), strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -103,16 +117,14 @@ def ranks(seen: Observed) -> Floats:
     return score
 
 
-def _documents(space: Space, seen: Observed) -> Iterator[dict[str, Any]]:
-    params = list(space.params.items())
-    score = ranks(seen)
-    for number, row in enumerate(seen.units.tolist()):
-        active = [(name, param, u) for (name, param), u in zip(params, row, strict=True) if u == u]
-        vals: dict[str, list[Any]] = {name: [] for name in space.params}
-        idxs: dict[str, list[int]] = {name: [] for name in space.params}
-        for name, param, u in active:
+def _misc(space: Space, number: int, row: list[float]) -> dict[str, Any]:
+    """A point of the unit cube as hyperopt writes it down; what is NaN is left out."""
+    vals: dict[str, list[Any]] = {name: [] for name in space.params}
+    idxs: dict[str, list[int]] = {name: [] for name in space.params}
+    for (name, param), u in zip(space.params.items(), row, strict=True):
+        if u == u:
             vals[name], idxs[name] = [_hyperopt_value(param, u)], [number]
-        yield {"tid": number, "result": {"loss": float(score[number])}, "misc": {"tid": number, "vals": vals, "idxs": idxs}}
+    return {"tid": number, "vals": vals, "idxs": idxs}
 
 
 def _hyperopt_value(param: Any, u: float) -> float | int:
