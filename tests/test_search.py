@@ -28,8 +28,9 @@ from search_spaces.params import Choice, Float, Int
 from search_spaces.space import Space
 from tune.searchers import Auto, Random
 from tune.searchers.auto import _thinned, _with_wrong
-from tune.searchers.encoded import encoding
+from tune.searchers.encoded import encoded, encoding
 from tune.searchers.gaussian import Scales, Seen, _unlikely, expected_improvement, fit, process
+from tune.searchers.observed import arrivals, units
 from tune.searchers.standing import standing
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,28 @@ def test_the_first_arrivals_are_the_same_however_much_followed() -> None:
     curves = [[value, value] for value in (0.5, 0.1, 0.3, 0.2)]
     early, late = told(curves[:3]), told(curves)
     assert standing(early, (3, 2, 0)).share.tolist() == standing(late, (3, 2, 0)).share.tolist()
+
+
+def test_what_is_read_as_it_comes_is_what_is_there() -> None:
+    """Asked for at uneven steps, beyond the sizes at which the arrays grow: the rung's arrivals, the points and their encoding."""
+    space, history = Space({"x": Float(0.0, 1.0), "kind": Choice(("a", "b", "c"))}), History((1, 3))
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        history.add(Trial(number, "a", space.sample(rng), number))
+        history.start(number)
+        if number % 7:
+            history.record(number, Report(1, float(rng.random()), {}))
+        if number % 11 == 0 or number == 299:
+            points = np.array(space.to_units([trial.config for trial in history]))
+            np.testing.assert_array_equal(units(space, history), points)
+            np.testing.assert_array_equal(encoded(space, history), encoding(space)(points))
+            numbers, losses = arrivals(history.rungs[1])
+            assert dict(zip(numbers.tolist(), losses.tolist(), strict=True)) == history.rungs[1].by_trial
+            assert numbers.tolist() == list(history.rungs[1].by_trial)
+    with pytest.raises(ValueError, match="read-only"):
+        units(space, history)[0] = 0.0
+    other = Space({"kind": Choice(("a", "b", "c")), "x": Float(0.0, 2.0)})
+    np.testing.assert_array_equal(units(other, history)[:, 1], units(space, history)[:, 0] / 2)
 
 
 def test_where_trials_stood_on_their_way_is_kept() -> None:
