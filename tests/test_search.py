@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.search import keep, read
 from benchmarks.search_cost import SPACE, loss, seen
+from benchmarks.search_floor import reached
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem
 from benchmarks.search_runs import GRID, Job, Workers, clairvoyant, ours
 from benchmarks.search_table import Run, table
@@ -385,6 +386,14 @@ def test_who_knows_the_ends_promotes_those_that_end_best() -> None:
     problem = Problem("lcbench/crossing", Space({"x": Float(0.0, 1.0)}), 27, curve, 0.0)
     blind, knowing = (method(Random(), Promotion(grace=1))(problem, 2, 0).regret[-1] for method in (ours, clairvoyant))
     assert knowing < 0.5 * blind
+
+
+def test_the_time_that_no_searcher_saves_is_that_of_those_who_get_there() -> None:
+    """A loss of 0.5 is reached where x is at most 0.5 - 1/9, at the third of nine epochs by the best, at the fourth by the median one."""
+    times = reached(bowl(), float(bowl().regret(0.5)))
+    assert len(times) == pytest.approx(389, abs=45)
+    assert times.min() == pytest.approx(3 / 9)
+    assert np.median(times) == pytest.approx(4 / 9)
 
 
 def test_the_table_has_speeds_and_errors() -> None:

@@ -1,0 +1,60 @@
+"""How long a training alone takes to come to what random search has in the end: the time that no searcher can save.
+
+    python benchmarks/search_floor.py --data FOLDER --resume benchmarks/results/search_runs.jsonl
+
+For each judging problem, of 1,000 random configurations: how many ever reach the mean final regret of `random` (4 workers, the runs of the
+file), and how long the fastest and the median of these train until then, in FE. Who proposed such a median one at the first instant,
+and let it train, would be 10 FE / that time faster than random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+
+from benchmarks.search import read  # noqa: E402
+from benchmarks.search_problems import BUDGET, JUDGE, Floats, Problem, Problems  # noqa: E402
+
+CONFIGS = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the learning curves")
+    parser.add_argument("--resume", type=Path, required=True, help="a file of finished runs, random's among them")
+    options = parser.parse_args()
+    problems = Problems(options.data, ROOT / "benchmarks/results/best_known.json")
+    randoms = [run for run in read(options.resume).values() if (run.method, run.workers) == ("random", 4)]
+    ends = {task: float(np.mean([run.regret[-1] for run in randoms if run.problem == task])) for task in JUDGE}
+    print("| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |")
+    medians = []
+    for task in JUDGE:
+        times = reached(problems[task], ends[task])
+        medians.append(float(np.median(times)))
+        print(f"| {task} | {ends[task]:.3f} | {100 * len(times) / CONFIGS:.1f} % | {times.min():.2f} | {medians[-1]:.2f} |")
+    middle = float(np.exp(np.mean(np.log(medians))))
+    print(f"\nThe geometric mean of the medians is {middle:.2f} FE: {BUDGET / middle:.1f} times faster than random.")
+
+
+def reached(problem: Problem, bar: float) -> Floats:
+    """How long those of the random configurations that ever reach a regret train until then, in FE."""
+    rng = np.random.default_rng(1)
+    times = []
+    for _ in range(CONFIGS):
+        losses, seconds = problem.curve(problem.space.sample(rng))
+        there = np.flatnonzero(problem.regret(losses) <= bar)
+        if len(there):
+            times.append(seconds[: there[0] + 1].sum() / problem.full)
+    return np.array(times)
+
+
+if __name__ == "__main__":
+    main()
