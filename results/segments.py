@@ -84,8 +84,13 @@ def name(first: int, last: int) -> str:
 
 def read(bucket: Bucket) -> bytes:
     """All lines, as a `ledger.jsonl` holds them. LedgerError where some are missing."""
-    for _ in range(RETRIES):  # a reader may meet a merge
-        chosen = cover([span for one in bucket.sizes(FOLDER) if (span := _span(one))])
+    for more in reversed(range(RETRIES)):  # a reader may meet a merge
+        try:
+            chosen = cover([span for one in bucket.sizes(FOLDER) if (span := _span(one))])
+        except LedgerError:  # no list of many objects is of one moment: the small ones may be gone, and the large one not there yet
+            if more:
+                continue
+            raise
         with ThreadPoolExecutor(READERS) as pool:
             parts = list(pool.map(lambda span: bucket.read(name(*span)), chosen))
         if all(part is not None for part in parts):

@@ -19,7 +19,7 @@ import pytest
 from results import load, working_copy
 from results.folder import RunError
 from results.ledger import Event, LedgerError, LedgerHeld
-from results.segments import MERGED, StoredLedger, cover, held, read
+from results.segments import MERGED, StoredLedger, cover, held, name, read
 from results.store import Bucket
 from tests.test_engine import Watch, made, xs
 from trainables.attempt import Job
@@ -82,6 +82,19 @@ def test_a_ledger_reads_back_however_its_objects_were_merged(tmp_path: Path, buc
     again = StoredLedger(working_copy.begin(bucket), bucket)
     assert again.past == [event(i) for i in range(many)]
     again.close()
+
+
+def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list had passed the large object's place before it was there, and comes to the small ones when the first is gone."""
+    for i in range(3):
+        bucket.write(name(i, i), b"%d\n" % i)
+    torn = {name(2, 2): 2}
+    lists = iter([torn, None])
+    listed = Bucket.sizes
+    monkeypatch.setattr(Bucket, "sizes", lambda self, under="": next(lists, torn) or listed(self, under))
+    assert read(bucket) == b"0\n1\n2\n"
+    with pytest.raises(LedgerError, match="event 0 is missing"):
+        read(bucket)
 
 
 def test_a_reader_takes_the_large_object_while_the_small_ones_are_there() -> None:
