@@ -2,6 +2,10 @@
 
     python benchmarks/search.py --data FOLDER [--quick] [--resume FILE] [--seeds 20] [--minutes 60]
 
+What others' methods need (one that lacks something is left out, and named):
+
+    pip install onnxruntime optuna distributed loguru; pip install --no-deps dehb
+
 The data (`benchmarks/search.md` says where they come from) lie in FOLDER, or in the folder that RAYSWEEP_BENCH names. Runs are done seed by
 seed, each one kept in the file of `--resume` as it ends, until all are there or the minutes are over; then the table is printed, which
 says how many seeds each method has. The methods of 0.05 s a suggestion (`--only` leaves them out) take a minute a run with 16 workers.
@@ -17,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +52,12 @@ OURS = {
     "tpe + promotion": ours(Tpe(), Promotion()),
 }
 METHODS = {**OURS, **RIVALS}
+NEEDED = {
+    "Optuna TPE, successive halving": ("optuna",),
+    "Optuna TPE, Hyperband": ("optuna",),
+    "DEHB": ("dehb", "distributed", "loguru"),
+}
+"""What a method needs that the project does not."""
 QUICK = ("random", "random + asha", "random + promotion", "auto + promotion", "bohb + promotion", *RIVALS)
 QUICK_PROBLEMS = (JUDGE[0], JUDGE[4])
 Plan = Iterator[tuple[str, str, int, int]]
@@ -57,6 +68,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if not options.data:
         raise SystemExit("say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH")
+    if find_spec("onnxruntime") is None:
+        raise SystemExit("LCBench's surrogate is read by a package that is not installed: pip install onnxruntime")
     problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own)
     runs = read(options.resume)
     until = time.monotonic() + 60 * options.minutes
@@ -113,10 +126,8 @@ def load(problems: Problems, task: str) -> Problem:
 
 @cache
 def missing() -> tuple[str, ...]:
-    """The methods whose package is not installed."""
-    from importlib.util import find_spec
-
-    return () if find_spec("dehb") else ("DEHB",)
+    """The methods whose packages are not all installed."""
+    return tuple(name for name, packages in NEEDED.items() if not all(map(find_spec, packages)))
 
 
 def read(path: Path | None) -> dict[tuple[str, str, int, int], Run]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,7 @@ def costs(quick: bool) -> dict[str, list[str]]:
     """By method: a cell for each of SIZES."""
     searchers = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
     ours = {name: _mine(searcher) for name, searcher in searchers.items()}
-    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster, "Optuna TPE": _optuna}
+    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster} | ({"Optuna TPE": _optuna} if find_spec("optuna") else {})
     return {name: _cells(one, SIZES[:2] if quick else SIZES) for name, one in {**ours, **rivals}.items()}
 
 

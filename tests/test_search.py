@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import search
 from benchmarks.search import keep, read
 from benchmarks.search_cost import SPACE, loss, seen
 from benchmarks.search_floor import reached
@@ -311,6 +312,14 @@ def test_without_the_data_the_benchmark_says_what_it_wants(tmp_path: Path) -> No
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_method_that_lacks_a_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(search.NEEDED) <= set(search.METHODS)
+    monkeypatch.setattr(search, "find_spec", lambda name: None if name == "distributed" else name)
+    search.missing.cache_clear()
+    assert search.missing() == ("DEHB",)
+    search.missing.cache_clear()
 
 
 def bowl() -> Problem:
