@@ -68,6 +68,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if not options.data:
         raise SystemExit("say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH")
+    if lacking := sorted(set(options.only or ()) & set(missing())):
+        raise SystemExit(f"{lacking[0]} needs packages that are not all installed: {', '.join(NEEDED[lacking[0]])}")
     if find_spec("onnxruntime") is None:
         raise SystemExit("LCBench's surrogate is read by a package that is not installed: pip install onnxruntime")
     problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own)
@@ -90,7 +92,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--develop", action="store_true", help="the problems that choices were made on, in place of those that judge")
     parser.add_argument("--own", type=Path, help="a folder of search_curves.py: its problems in place of those that judge")
     parser.add_argument("--raw", action="store_true", help="LCBench with the epoch of the untrained net")
-    parser.add_argument("--only", action="append", help="a method; may be repeated")
+    parser.add_argument("--only", action="append", choices=METHODS, metavar="METHOD", help=f"may be repeated; of {', '.join(METHODS)}")
     parser.add_argument("--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=1e9, help="no run begins after these")

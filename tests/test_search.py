@@ -306,12 +306,26 @@ def test_no_problem_is_both_for_developing_and_for_judging() -> None:
 
 
 def test_without_the_data_the_benchmark_says_what_it_wants(tmp_path: Path) -> None:
-    for options in ([], ["--data", str(tmp_path)]):
+    for options in ([], ["--data", str(tmp_path)]):  # no folder; one without them
         environment = {name: value for name, value in os.environ.items() if name != "RAYSWEEP_BENCH"}
         command = [sys.executable, str(ROOT / "benchmarks/search.py"), "--quick", *options]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_method_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["search.py", "--only", "bohp"])
+    with pytest.raises(SystemExit, match="2"):
+        search.parsed()
+    assert "invalid choice: 'bohp'" in capsys.readouterr().err
+
+
+def test_the_floor_wants_runs_of_random(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/search_floor.py"), "--data", str(tmp_path), "--resume", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'none'}: no runs of random with 4 workers on each of the judging problems\n"
 
 
 def test_a_method_that_lacks_a_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
