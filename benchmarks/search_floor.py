@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--resume", type=Path, required=True, help="a file of finished runs, random's among them")
     options = parser.parse_args()
     randoms = [run for run in read(options.resume).values() if (run.method, run.workers) == ("random", 4)]
-    if {run.problem for run in randoms} < set(JUDGE):
+    if not {run.problem for run in randoms} >= set(JUDGE):
         raise SystemExit(f"{options.resume}: no runs of random with 4 workers on each of the judging problems")
     ends = {task: float(np.mean([run.regret[-1] for run in randoms if run.problem == task])) for task in JUDGE}
-    print("| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |")
     problems = Problems(options.data, ROOT / "benchmarks/results/best_known.json")
+    print("| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |")
     medians = []
     for task in JUDGE:
         times = reached(problems[task], ends[task])
