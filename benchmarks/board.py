@@ -53,12 +53,16 @@ def main() -> None:
     for channels, epochs in ((8, 27), (32, 27), (64, 81)):
         seconds, board = trained(channels, epochs)
         share = board.inside / seconds
-        print(f"{seconds / epochs:6.2f} s {seconds:7.1f} s {board.inside:11.3f} s {board.written:9d} {share:7.2%}")
+        print(
+            f"{seconds / epochs:6.2f} s {seconds:7.1f} s {board.inside:11.3f} s {board.written:9d} {share:7.2%}"
+        )
     board = Timed(Path("nowhere"))
     begin = time.perf_counter()
     for _ in range(IDLE_CALLS):
         Board.images(board, "confusion", lambda: torch.zeros(1))
-    print(f"a call when it is not its turn: {(time.perf_counter() - begin) / IDLE_CALLS * 1e6:.1f} µs")
+    print(
+        f"a call when it is not its turn: {(time.perf_counter() - begin) / IDLE_CALLS * 1e6:.1f} µs"
+    )
 
 
 if __name__ == "__main__":

@@ -37,23 +37,44 @@ space:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=("bare", "plain", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        print(json.dumps({"bare": bare, "plain": plain, "ours": ours}[options.only](options.folder, options.trials, options.cores)))
+        print(
+            json.dumps(
+                {"bare": bare, "plain": plain, "ours": ours}[options.only](
+                    options.folder, options.trials, options.cores
+                )
+            )
+        )
         return
-    figures = {name: measured(name, options.trials, options.cores) for name in ("bare", "plain", "ours")}
+    figures = {
+        name: measured(name, options.trials, options.cores) for name in ("bare", "plain", "ours")
+    }
     table(figures, options.trials, options.cores)
 
 
 def measured(name: str, trials: int, cores: int) -> dict[str, float]:
     """One of the three in a fresh process: seconds of `startup`, and of the `rest`."""
     with tempfile.TemporaryDirectory(prefix="raysweep-overhead-") as folder:
-        command = [sys.executable, __file__, "--only", name, "--folder", folder, "--trials", str(trials), "--cores", str(cores)]
+        command = [
+            sys.executable,
+            __file__,
+            "--only",
+            name,
+            "--folder",
+            folder,
+            "--trials",
+            str(trials),
+            "--cores",
+            str(cores),
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{name} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -89,7 +110,12 @@ def plain(folder: Path, trials: int, cores: int) -> dict[str, float]:
         tune.Tuner(
             trainable,
             param_space={"lr": tune.loguniform(1e-3, 1e-1), "marks": str(path)},
-            tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials, scheduler=tune.schedulers.ASHAScheduler()),
+            tune_config=tune.TuneConfig(
+                metric="loss",
+                mode="min",
+                num_samples=trials,
+                scheduler=tune.schedulers.ASHAScheduler(),
+            ),
             run_config=tune.RunConfig(storage_path=str(folder)),
         ).fit()
         ended = time.time()
@@ -103,7 +129,16 @@ def ours(folder: Path, trials: int, cores: int) -> dict[str, float]:
     task = ROOT / "benchmarks" / "overhead_task.py"
     sweep.write_text(SWEEP.format(task=task, trials=trials, cores=cores, marks=path))
     began = time.time()
-    command = [sys.executable, str(ROOT / "run_sweep.py"), "--space", str(sweep), "--storage", str(folder), "--name", "ours"]
+    command = [
+        sys.executable,
+        str(ROOT / "run_sweep.py"),
+        "--space",
+        str(sweep),
+        "--storage",
+        str(folder),
+        "--name",
+        "ours",
+    ]
     subprocess.run(command, check=True, stdout=sys.stderr)
     from results.ledger import read
 
@@ -115,20 +150,32 @@ def split(path: Path, began: float, ended: float, trials: int) -> dict[str, floa
 
     times = marks(path)
     if len(times) != trials * EPOCHS:
-        raise SystemExit(f"{len(times)} reports instead of {trials * EPOCHS}: the systems did not train the same")
+        raise SystemExit(
+            f"{len(times)} reports instead of {trials * EPOCHS}: the systems did not train the same"
+        )
     return {"startup": times[0] - began, "rest": ended - times[0]}
 
 
 def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None:
     bare_seconds = figures["bare"]["rest"]
-    print(f"{trials} trials of 3 epochs, {cores} at once; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(
+        f"{trials} trials of 3 epochs, {cores} at once; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     print(f"{'':<34}{'start-up':>10}{'the rest':>10}{'overhead per trial':>20}")
     overheads = {}
-    for name, label in (("bare", "bare training / cores"), ("plain", "Ray Tune as documented"), ("ours", "raysweep")):
+    for name, label in (
+        ("bare", "bare training / cores"),
+        ("plain", "Ray Tune as documented"),
+        ("ours", "raysweep"),
+    ):
         rest = figures[name]["rest"]
         overheads[name] = (rest - bare_seconds) / trials
-        print(f"{label:<34}{figures[name]['startup']:>8.1f} s{rest:>8.1f} s{1000 * overheads[name]:>17.0f} ms")
-    print(f"overhead of plain Ray / overhead of raysweep: {overheads['plain'] / overheads['ours']:.0f}")
+        print(
+            f"{label:<34}{figures[name]['startup']:>8.1f} s{rest:>8.1f} s{1000 * overheads[name]:>17.0f} ms"
+        )
+    print(
+        f"overhead of plain Ray / overhead of raysweep: {overheads['plain'] / overheads['ours']:.0f}"
+    )
 
 
 if __name__ == "__main__":

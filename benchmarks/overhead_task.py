@@ -21,7 +21,9 @@ def epochs(config: dict[str, Any]) -> Iterator[float]:
     for epoch in range(1, EPOCHS + 1):
         for batch in range(0, 1024, 64):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(data[batch : batch + 64]), target[batch : batch + 64]).backward()
+            torch.nn.functional.cross_entropy(
+                model(data[batch : batch + 64]), target[batch : batch + 64]
+            ).backward()
             optimizer.step()
         yield 1 / epoch
 

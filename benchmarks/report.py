@@ -36,33 +36,68 @@ SPACE = {
 def large_run(folder: Path, trials: int, epochs: int) -> Path:
     """A run of three searchers on four workers, every trial trained to its end."""
     rng = np.random.default_rng(0)
-    sweep = {"trainable": "a:train", "metric": {"name": "val_accuracy", "goal": "maximize"}, "budget": {"epochs": epochs}, "space": SPACE}
+    sweep = {
+        "trainable": "a:train",
+        "metric": {"name": "val_accuracy", "goal": "maximize"},
+        "budget": {"epochs": epochs},
+        "space": SPACE,
+    }
     YAML(typ="safe", pure=True).dump(sweep, folder / "sweep.yaml")
     events: list[Event] = [{"event": "opened", "levels": [1, 3, 9, epochs], "time": 0.0}]
     for i in range(trials):
-        events += trial_events(("grid", "random", "bohb")[i % 3], i // 3, 30.0 * (i // 4), epochs, rng)
+        events += trial_events(
+            ("grid", "random", "bohb")[i % 3], i // 3, 30.0 * (i // 4), epochs, rng
+        )
     events.sort(key=lambda event: event["time"])
-    (folder / NAME).write_bytes(b"".join(encode(event, number) for number, event in enumerate(events)))
+    (folder / NAME).write_bytes(
+        b"".join(encode(event, number) for number, event in enumerate(events))
+    )
     return folder
 
 
-def trial_events(arm: str, number: int, start: float, epochs: int, rng: np.random.Generator) -> list[Event]:
+def trial_events(
+    arm: str, number: int, start: float, epochs: int, rng: np.random.Generator
+) -> list[Event]:
     config: dict[str, Any] = {
         "lr": float(10 ** rng.uniform(-4, 0)),
         "width": int(rng.integers(8, 257)),
         "dropout": float(rng.uniform(0, 0.6)),
     }
-    config |= {"weight_decay": float(10 ** rng.uniform(-6, -2)), "optimizer": str(rng.choice(["sgd", "adam"]))}
+    config |= {
+        "weight_decay": float(10 ** rng.uniform(-6, -2)),
+        "optimizer": str(rng.choice(["sgd", "adam"])),
+    }
     top, name = 0.98 - 0.05 * abs(math.log10(config["lr"]) + 2), f"{arm}-{number}"
     events: list[Event] = [
-        {"event": "proposed", "arm": arm, "number": number, "config": config, "seed": number, "time": start},
+        {
+            "event": "proposed",
+            "arm": arm,
+            "number": number,
+            "config": config,
+            "seed": number,
+            "time": start,
+        },
         {"event": "started", "trial": name, "time": start},
     ]
     for epoch in range(1, epochs + 1):
         value = float(top * (1 - math.exp(-0.5 * epoch)) + rng.normal(0, 0.004))
-        report = {"epoch": epoch, "loss": -value, "metrics": {"val_accuracy": value, "val_loss": 1 - value}, "seconds": float(epoch)}
+        report = {
+            "epoch": epoch,
+            "loss": -value,
+            "metrics": {"val_accuracy": value, "val_loss": 1 - value},
+            "seconds": float(epoch),
+        }
         events.append({"event": "reported", "trial": name, **report, "time": start + epoch})
-    return [*events, {"event": "ended", "trial": name, "status": "completed", "reason": "", "time": start + epochs}]
+    return [
+        *events,
+        {
+            "event": "ended",
+            "trial": name,
+            "status": "completed",
+            "reason": "",
+            "time": start + epochs,
+        },
+    ]
 
 
 def opened(page: Path, profile: str) -> tuple[float, float]:
@@ -71,14 +106,29 @@ def opened(page: Path, profile: str) -> tuple[float, float]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or "chromium"
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--user-data-dir={profile}"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        f"--user-data-dir={profile}",
+    ):
         options.add_argument(word)
-    driver: Any = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver: Any = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
+    )
     try:
         driver.get(page.as_uri())
-        usable = driver.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
+        usable = (
+            driver.execute_script(
+                "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+            )
+            / 1000
+        )
         began = time.perf_counter()
-        driver.execute_script("for (const place of document.querySelectorAll('[data-plot]')) draw(place); document.body.offsetHeight")
+        driver.execute_script(
+            "for (const place of document.querySelectorAll('[data-plot]')) draw(place); document.body.offsetHeight"
+        )
         return usable, time.perf_counter() - began
     finally:
         driver.quit()

@@ -59,7 +59,9 @@ class Timed:
         before = time.process_time()
         config = self.searcher.suggest(space, history, seed)
         self.clock.suggestions.append(1e3 * (time.process_time() - before))
-        self.clock.reached.append((len(self.clock.reports), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        self.clock.reached.append(
+            (len(self.clock.reports), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        )
         return config
 
     def outlook(self, space: Space, history: History) -> Mapping[int, float]:
@@ -74,7 +76,9 @@ class Timed:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--searcher", default="auto", choices=sorted(SEARCHERS))
     parser.add_argument("--scheduler", default="promotion", choices=sorted(SCHEDULERS))
@@ -82,7 +86,14 @@ def main() -> None:
     options = parser.parse_args()
     clock = Clock()
     searcher = Timed(SEARCHERS[options.searcher](), clock)
-    sweep = Sweep("", Metric("loss", "minimize"), {"a": searcher}, SCHEDULERS[options.scheduler](), Budget(options.trials, EPOCHS), SPACE)
+    sweep = Sweep(
+        "",
+        Metric("loss", "minimize"),
+        {"a": searcher},
+        SCHEDULERS[options.scheduler](),
+        Budget(options.trials, EPOCHS),
+        SPACE,
+    )
     simulation = Simulation(sweep, curve, options.workers)
     timed(simulation.loop, clock)
     simulation.run()
@@ -92,7 +103,9 @@ def main() -> None:
 def curve(config: Config, seed: int) -> Iterable[Epoch]:
     end = sum((config[f"u{i}"] - 0.3) ** 2 for i in range(7)) + (config["kind"] != "b")
     noise = np.random.default_rng(seed).normal(0, 0.02, EPOCHS)
-    return (({"loss": end + 1 / epoch + float(noise[epoch - 1])}, 1.0) for epoch in range(1, EPOCHS + 1))
+    return (
+        ({"loss": end + 1 / epoch + float(noise[epoch - 1])}, 1.0) for epoch in range(1, EPOCHS + 1)
+    )
 
 
 def timed(loop: Loop, clock: Clock) -> None:
@@ -118,7 +131,9 @@ def table(clock: Clock, method: str, workers: int) -> str:
     edges = np.linspace(0, len(clock.suggestions), PARTS + 1).astype(int)
     for low, high in pairwise(edges):
         first, (last, memory) = clock.reached[low][0], clock.reached[high - 1]
-        lines.append(f"| {high:,} | {_shown(clock.suggestions[low:high], 1)} | {_shown(clock.reports[first:last], 3)} | {memory:.0f} |")
+        lines.append(
+            f"| {high:,} | {_shown(clock.suggestions[low:high], 1)} | {_shown(clock.reports[first:last], 3)} | {memory:.0f} |"
+        )
     return "\n".join(lines)
 
 

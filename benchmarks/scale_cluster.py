@@ -48,7 +48,9 @@ class Silent:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--profile", action="store_true", help="name what takes the time")
@@ -64,9 +66,15 @@ def main() -> None:
         seconds = time.perf_counter() - began
         size = (Path(folder) / "ledger.jsonl").stat().st_size
     reports = sum(len(trial.reports) for trial in loop.trials)
-    print(f"{options.trials:,} trials on {options.nodes} pretended nodes: {seconds:.1f} s, {options.trials / seconds:,.0f} trials/s")
-    print(f"{reports:,} reports: {reports / seconds:,.0f} a second, {1000 * seconds / reports:.2f} ms each")
-    print(f"driver: {(memory() - before) / 1e6:.0f} MB more than at its start; ledger: {size / 1e6:.1f} MB")
+    print(
+        f"{options.trials:,} trials on {options.nodes} pretended nodes: {seconds:.1f} s, {options.trials / seconds:,.0f} trials/s"
+    )
+    print(
+        f"{reports:,} reports: {reports / seconds:,.0f} a second, {1000 * seconds / reports:.2f} ms each"
+    )
+    print(
+        f"driver: {(memory() - before) / 1e6:.0f} MB more than at its start; ledger: {size / 1e6:.1f} MB"
+    )
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(12)
 
@@ -85,7 +93,9 @@ def play(trials: int, nodes: int, folder: Path) -> Loop:
         trial = busy.popleft()
         epoch = trial.epoch + 1
         notes = {"node": f"node-{trial.number % nodes}", "device": "cpu"}
-        if not loop.reported(trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes).stop:
+        if not loop.reported(
+            trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes
+        ).stop:
             busy.append(trial)
         recorder.tick(loop)
     recorder.finish(loop)

@@ -125,7 +125,9 @@ class Timed:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--cpus", type=int, default=2)
@@ -146,9 +148,17 @@ def main() -> None:
         with profile if options.profile else nullcontext(), counted() as spent:
             run(sweep, Path(folder) / "run", Options(machines), watch)
     load = f"load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
-    print(f"{options.searcher} + asha, {options.nodes} nodes of {options.cpus} trials at once; {load}")
+    print(
+        f"{options.searcher} + asha, {options.nodes} nodes of {options.cpus} trials at once; {load}"
+    )
     print("\n".join(table(watch)))
-    print("CPU seconds:", ", ".join(f"{kind} {seconds:.0f}" for kind, seconds in sorted(spent.items(), key=lambda one: -one[1])))
+    print(
+        "CPU seconds:",
+        ", ".join(
+            f"{kind} {seconds:.0f}"
+            for kind, seconds in sorted(spent.items(), key=lambda one: -one[1])
+        ),
+    )
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
@@ -160,7 +170,9 @@ def cluster(nodes: int, cpus: int) -> Iterator[str]:
         yield ""
         return
     command = [sys.executable, "-W", "ignore", "-c", CLUSTER, str(nodes), str(cpus)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -200,7 +212,10 @@ def below(root: int) -> dict[int, tuple[str, float]]:
         with contextlib.suppress(OSError):
             line = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            number, kind = int(folder.name), next((kind for mark, kind in KINDS.items() if mark in line), "others")
+            number, kind = (
+                int(folder.name),
+                next((kind for mark, kind in KINDS.items() if mark in line), "others"),
+            )
             parents[number] = int(fields[1])
             if line:  # a process that has ended has none, and keeps the kind that it had
                 found[number] = kind, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -58,7 +58,14 @@ NEEDED = {
     "DEHB": ("dehb", "distributed", "loguru"),
 }
 """What a method needs that the project does not."""
-QUICK = ("random", "random + asha", "random + promotion", "auto + promotion", "bohb + promotion", *RIVALS)
+QUICK = (
+    "random",
+    "random + asha",
+    "random + promotion",
+    "auto + promotion",
+    "bohb + promotion",
+    *RIVALS,
+)
 QUICK_PROBLEMS = (JUDGE[0], JUDGE[4])
 Plan = Iterator[tuple[str, str, int, int]]
 
@@ -67,12 +74,20 @@ def main() -> None:
     options = parsed()
     warnings.simplefilter("ignore")
     if not options.data:
-        raise SystemExit("say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH")
+        raise SystemExit(
+            "say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH"
+        )
     if lacking := sorted(set(options.only or ()) & set(missing())):
-        raise SystemExit(f"{lacking[0]} needs packages that are not all installed: {', '.join(NEEDED[lacking[0]])}")
+        raise SystemExit(
+            f"{lacking[0]} needs packages that are not all installed: {', '.join(NEEDED[lacking[0]])}"
+        )
     if find_spec("onnxruntime") is None:
-        raise SystemExit("LCBench's surrogate is read by a package that is not installed: pip install onnxruntime")
-    problems = Problems(Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own)
+        raise SystemExit(
+            "LCBench's surrogate is read by a package that is not installed: pip install onnxruntime"
+        )
+    problems = Problems(
+        Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own
+    )
     runs = read(options.resume)
     until = time.monotonic() + 60 * options.minutes
     for name, task, workers, seed in plan(options):
@@ -86,24 +101,52 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("RAYSWEEP_BENCH"), help="the folder of the learning curves")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default=os.environ.get("RAYSWEEP_BENCH"), help="the folder of the learning curves"
+    )
     parser.add_argument("--quick", action="store_true", help="two problems and one seed")
-    parser.add_argument("--develop", action="store_true", help="the problems that choices were made on, in place of those that judge")
-    parser.add_argument("--own", type=Path, help="a folder of search_curves.py: its problems in place of those that judge")
-    parser.add_argument("--raw", action="store_true", help="LCBench with the epoch of the untrained net")
-    parser.add_argument("--only", action="append", choices=METHODS, metavar="METHOD", help=f"may be repeated; of {', '.join(METHODS)}")
-    parser.add_argument("--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said")
+    parser.add_argument(
+        "--develop",
+        action="store_true",
+        help="the problems that choices were made on, in place of those that judge",
+    )
+    parser.add_argument(
+        "--own",
+        type=Path,
+        help="a folder of search_curves.py: its problems in place of those that judge",
+    )
+    parser.add_argument(
+        "--raw", action="store_true", help="LCBench with the epoch of the untrained net"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=METHODS,
+        metavar="METHOD",
+        help=f"may be repeated; of {', '.join(METHODS)}",
+    )
+    parser.add_argument(
+        "--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said"
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=1e9, help="no run begins after these")
-    parser.add_argument("--resume", type=Path, help="a file of finished runs: read first, then appended to")
-    parser.add_argument("--no-costs", dest="costs", action="store_false", help="leave out what a suggestion costs")
+    parser.add_argument(
+        "--resume", type=Path, help="a file of finished runs: read first, then appended to"
+    )
+    parser.add_argument(
+        "--no-costs", dest="costs", action="store_false", help="leave out what a suggestion costs"
+    )
     return parser.parse_args()
 
 
 def plan(options: argparse.Namespace) -> Plan:
     """Method, problem, workers and seed of each run, the seeds outermost, so that what is there at any time is balanced."""
-    methods = options.only or tuple(name for name in (QUICK if options.quick else METHODS) if name not in missing())
+    methods = options.only or tuple(
+        name for name in (QUICK if options.quick else METHODS) if name not in missing()
+    )
     own = sorted(f"own/{path.stem}" for path in options.own.glob("*.npz")) if options.own else ()
     tasks = own or (QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE)
     for seed in range(1 if options.quick else options.seeds):
@@ -117,7 +160,13 @@ def perform(problem: Problem, name: str, workers: int, seed: int) -> Run:
     method: Callable[[Problem, int, int], Outcome] = METHODS[name]
     outcome = method(problem, workers, seed)
     return Run(
-        name, problem.name, workers, seed, [round(float(r), 5) for r in outcome.regret], float(np.mean(outcome.cost)), len(outcome.cost)
+        name,
+        problem.name,
+        workers,
+        seed,
+        [round(float(r), 5) for r in outcome.regret],
+        float(np.mean(outcome.cost)),
+        len(outcome.cost),
     )
 
 
@@ -135,14 +184,20 @@ def missing() -> tuple[str, ...]:
 def read(path: Path | None) -> dict[tuple[str, str, int, int], Run]:
     if path is None or not path.exists():
         return {}
-    runs = [Run(**said | {"regret": grown(said["regret"])}) for said in map(json.loads, path.read_text().splitlines())]
+    runs = [
+        Run(**said | {"regret": grown(said["regret"])})
+        for said in map(json.loads, path.read_text().splitlines())
+    ]
     return {(run.method, run.problem, run.workers, run.seed): run for run in runs}
 
 
 def keep(path: Path | None, run: Run) -> None:
     if path is not None:
         with path.open("a") as file:
-            file.write(json.dumps(run.__dict__ | {"regret": shrunk(run.regret)}, separators=(",", ":")) + "\n")
+            file.write(
+                json.dumps(run.__dict__ | {"regret": shrunk(run.regret)}, separators=(",", ":"))
+                + "\n"
+            )
 
 
 def shrunk(regret: list[float]) -> list[tuple[int, float]]:
@@ -153,7 +208,9 @@ def shrunk(regret: list[float]) -> list[tuple[int, float]]:
 def grown(steps: list[tuple[int, float]]) -> list[float]:
     """The list of `len(GRID)` values that `shrunk` made these steps of."""
     ends = [i for i, _ in steps[1:]] + [len(GRID)]
-    return [value for (start, value), end in zip(steps, ends, strict=True) for _ in range(start, end)]
+    return [
+        value for (start, value), end in zip(steps, ends, strict=True) for _ in range(start, end)
+    ]
 
 
 if __name__ == "__main__":

@@ -31,8 +31,12 @@ def costs(quick: bool) -> dict[str, list[str]]:
     """By method: a cell for each of SIZES."""
     searchers = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
     ours = {name: _mine(searcher) for name, searcher in searchers.items()}
-    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster} | ({"Optuna TPE": _optuna} if find_spec("optuna") else {})
-    return {name: _cells(one, SIZES[:2] if quick else SIZES) for name, one in {**ours, **rivals}.items()}
+    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster} | (
+        {"Optuna TPE": _optuna} if find_spec("optuna") else {}
+    )
+    return {
+        name: _cells(one, SIZES[:2] if quick else SIZES) for name, one in {**ours, **rivals}.items()
+    }
 
 
 def _cells(one: Callable[[int], Callable[[], Any]], sizes: tuple[int, ...]) -> list[str]:
@@ -100,7 +104,9 @@ def _hyperopt(size: int) -> Callable[[], Any]:
     search, names = hyperopt_search(SPACE, 0, size), iter(range(10**6))
     for _ in range(size):
         name = str(next(names))
-        search.on_trial_complete(name, {"loss": loss(search.suggest(name)), "training_iteration": 1})
+        search.on_trial_complete(
+            name, {"loss": loss(search.suggest(name)), "training_iteration": 1}
+        )
     return lambda: search.suggest(str(next(names)))
 
 
@@ -109,7 +115,11 @@ def _hpbandster(size: int) -> Callable[[], Any]:
     for number in range(size):
         config = SPACE.sample(rng)
         said = SimpleNamespace(
-            kwargs={"budget": 1, "config": config}, result={"loss": loss(config)}, exception=None, timestamps={}, id=number
+            kwargs={"budget": 1, "config": config},
+            result={"loss": loss(config)},
+            exception=None,
+            timestamps={},
+            id=number,
         )
         generator.new_result(said, update_model=number == size - 1)
     return lambda: generator.get_config(1)
@@ -119,8 +129,15 @@ def _optuna(size: int) -> Callable[[], Any]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    cube: dict[str, Any] = {f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(8)}
+    cube: dict[str, Any] = {
+        f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(8)
+    }
     study, rng = optuna_study(0), np.random.default_rng(0)
     configs = [SPACE.sample(rng) for _ in range(size)]
-    study.add_trials([optuna.trial.create_trial(params=config, distributions=cube, value=loss(config)) for config in configs])
+    study.add_trials(
+        [
+            optuna.trial.create_trial(params=config, distributions=cube, value=loss(config))
+            for config in configs
+        ]
+    )
     return lambda: study.ask(cube)

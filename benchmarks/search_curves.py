@@ -25,7 +25,16 @@ import torch
 
 Tensor = torch.Tensor
 Params = dict[str, Tensor]
-KEYS = ("learning_rate", "beta1", "beta2", "epsilon", "l1", "l2", "linear_decay", "exponential_decay")
+KEYS = (
+    "learning_rate",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "l1",
+    "l2",
+    "linear_decay",
+    "exponential_decay",
+)
 CONFIGS, TOGETHER, BATCH, STEPS, EVALUATIONS = 1000, 100, 16, 1000, 50
 TASKSET_STEPS = 10_000
 """Decays are by this many steps, however few are trained."""
@@ -58,10 +67,14 @@ GATES = {"gru": 3, "lstm": 4, "irnn": 1, "vrnn": 1}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(TASKS)}; all unless said")
-    parser.add_argument("--images", type=Path, required=True, help="the folder with MNIST/raw and FashionMNIST/raw")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="the folder with MNIST/raw and FashionMNIST/raw"
+    )
     parser.add_argument("--configs", type=int, default=CONFIGS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -69,7 +82,12 @@ def main() -> None:
     torch.set_flush_denormal(True)
     for name in options.names or TASKS:
         hp = drawn(name)[: options.configs]
-        np.savez(options.out / name, hp=hp, keys=np.array(KEYS), valid=curves(TASKS[name], hp, options.images))
+        np.savez(
+            options.out / name,
+            hp=hp,
+            keys=np.array(KEYS),
+            valid=curves(TASKS[name], hp, options.images),
+        )
         print(name)
 
 
@@ -101,15 +119,24 @@ class Data:
 def data(kind: str, images: Path) -> Data:
     if kind in PACKAGES:
         return text(*PACKAGES[kind], length=int(kind.removeprefix("text")))
-    inputs, labels = pictures(images / ("FashionMNIST" if kind.startswith("f") else "MNIST") / "raw")
+    inputs, labels = pictures(
+        images / ("FashionMNIST" if kind.startswith("f") else "MNIST") / "raw"
+    )
     labels = labels % 2 if kind.endswith("parity") else labels
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
     inputs, labels, end = inputs[order], labels[order], TRAINED + JUDGED
-    return Data(inputs[:TRAINED], labels[:TRAINED], (inputs[TRAINED:end], labels[TRAINED:end]), int(labels.max()) + 1)
+    return Data(
+        inputs[:TRAINED],
+        labels[:TRAINED],
+        (inputs[TRAINED:end], labels[TRAINED:end]),
+        int(labels.max()) + 1,
+    )
 
 
 def pictures(raw: Path) -> tuple[Tensor, Tensor]:
-    pixels = np.frombuffer((raw / "train-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
+    pixels = np.frombuffer(
+        (raw / "train-images-idx3-ubyte").read_bytes(), np.uint8, offset=16
+    ).reshape(-1, 28, 28)
     labels = np.frombuffer((raw / "train-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
     return torch.tensor(pixels.astype(np.float32) / 255), torch.tensor(labels.astype(np.int64))
 
@@ -118,7 +145,10 @@ def text(*packages: str, length: int) -> Data:
     streams = [words(package) for package in packages]
     shortest = min(map(len, streams))
     streams = [stream[:shortest] for stream in streams]
-    known = {word: i + 1 for i, (word, _) in enumerate(Counter(streams[0] + streams[1]).most_common(WORDS))}
+    known = {
+        word: i + 1
+        for i, (word, _) in enumerate(Counter(streams[0] + streams[1]).most_common(WORDS))
+    }
     coded = [np.array([known.get(word, 0) for word in stream]) for stream in streams]
 
     def cut(low: float, high: float) -> tuple[Tensor, Tensor]:
@@ -126,7 +156,9 @@ def text(*packages: str, length: int) -> Data:
         rows = [part[: len(part) // length * length].reshape(-1, length) for part in parts]
         order = np.random.default_rng(0).permutation(2 * min(map(len, rows)))
         each = min(map(len, rows))
-        return torch.tensor(np.concatenate([row[:each] for row in rows])[order]), torch.tensor(np.repeat([0, 1], each)[order])
+        return torch.tensor(np.concatenate([row[:each] for row in rows])[order]), torch.tensor(
+            np.repeat([0, 1], each)[order]
+        )
 
     inputs, labels = cut(0, 0.85)
     judged = cut(0.85, 1)
@@ -148,7 +180,9 @@ def words(package: str) -> list[str]:
 def curves(task: Task, hp: Any, images: Path) -> Any:
     """The validation losses, (configurations, EVALUATIONS + 1)."""
     given = data(task.data, images)
-    return np.concatenate([_curves(task, given, hp[i : i + TOGETHER]) for i in range(0, len(hp), TOGETHER)])
+    return np.concatenate(
+        [_curves(task, given, hp[i : i + TOGETHER]) for i in range(0, len(hp), TOGETHER)]
+    )
 
 
 def _curves(task: Task, given: Data, hp: Any) -> Any:
@@ -159,7 +193,9 @@ def _curves(task: Task, given: Data, hp: Any) -> Any:
     for step in range(STEPS + 1):
         if step % (STEPS // EVALUATIONS) == 0:
             with torch.no_grad():
-                valid[:, step // (STEPS // EVALUATIONS)] = losses(task, given, params, *given.judged).numpy()
+                valid[:, step // (STEPS // EVALUATIONS)] = losses(
+                    task, given, params, *given.judged
+                ).numpy()
         if step < STEPS:
             some = torch.randint(len(given.inputs), (BATCH,), generator=generator)
             for value in params.values():
@@ -175,7 +211,9 @@ def initial(task: Task, given: Data, nets: int) -> Params:
     fed = EMBEDDED if given.words else given.inputs.shape[2]
 
     def normal(*shape: int, deviation: float) -> Tensor:
-        return (torch.randn(1, *shape, generator=generator) * deviation).expand(nets, *shape).clone()
+        return (
+            (torch.randn(1, *shape, generator=generator) * deviation).expand(nets, *shape).clone()
+        )
 
     params = {"words": normal(WORDS + 1, EMBEDDED, deviation=0.3)} if given.words else {}
     params["in"] = normal(fed, gates * width, deviation=fed**-0.5)
@@ -184,7 +222,9 @@ def initial(task: Task, given: Data, nets: int) -> Params:
         params["state"] = torch.eye(width).expand(nets, width, width).clone()
         params["in"] *= 0.3
     else:
-        turned = [torch.linalg.qr(torch.randn(width, width, generator=generator))[0] for _ in range(gates)]
+        turned = [
+            torch.linalg.qr(torch.randn(width, width, generator=generator))[0] for _ in range(gates)
+        ]
         params["state"] = torch.cat(turned, 1).expand(nets, width, gates * width).clone()
     params["out"] = normal(width, given.classes, deviation=width**-0.5)
     params["out_bias"] = torch.zeros(nets, 1, given.classes)
@@ -201,13 +241,21 @@ def outputs(task: Task, given: Data, params: Params, inputs: Tensor) -> Tensor:
     """(nets, examples, classes)."""
     nets, (examples, length), width = len(params["in"]), inputs.shape[:2], task.width
     turned = inputs.transpose(0, 1)
-    fed = params["words"][:, turned.reshape(-1)] if given.words else turned.reshape(1, length * examples, -1).expand(nets, -1, -1)
-    steps = torch.baddbmm(params["bias"], fed, params["in"]).view(nets, length, examples, -1).unbind(1)
+    fed = (
+        params["words"][:, turned.reshape(-1)]
+        if given.words
+        else turned.reshape(1, length * examples, -1).expand(nets, -1, -1)
+    )
+    steps = (
+        torch.baddbmm(params["bias"], fed, params["in"]).view(nets, length, examples, -1).unbind(1)
+    )
     state, memory, total = (torch.zeros(nets, examples, width) for _ in range(3))
     for step in steps:
         state, memory = CELLS[task.cell](step, state, memory, params["state"])
         total = total + state if task.average else total
-    return torch.baddbmm(params["out_bias"], total / length if task.average else state, params["out"])
+    return torch.baddbmm(
+        params["out_bias"], total / length if task.average else state, params["out"]
+    )
 
 
 def _relu(step: Tensor, state: Tensor, memory: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,7 +276,9 @@ def _gru(step: Tensor, state: Tensor, memory: Tensor, weights: Tensor) -> tuple[
 def _lstm(step: Tensor, state: Tensor, memory: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     width, turned = state.shape[2], torch.baddbmm(step, state, weights)
     gates = torch.sigmoid(turned[..., : 3 * width])
-    memory = gates[..., :width] * memory + gates[..., width : 2 * width] * torch.tanh(turned[..., 3 * width :])
+    memory = gates[..., :width] * memory + gates[..., width : 2 * width] * torch.tanh(
+        turned[..., 3 * width :]
+    )
     return gates[..., 2 * width :] * torch.tanh(memory), memory
 
 
@@ -237,13 +287,21 @@ CELLS = {"irnn": _relu, "vrnn": _tanh, "gru": _gru, "lstm": _lstm}
 
 def adam(hp: Any, params: Params) -> Callable[[Params, tuple[Tensor, ...], int], Params]:
     """A step of each net with its own hyperparameters, (nets, 8), in the order of KEYS. It keeps the moments of `params`."""
-    first, second = ({name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2))
-    rate, beta, _, epsilon, l1, l2, linear, exponential = (one.view(-1, 1, 1) for one in torch.tensor(hp, dtype=torch.float32).T)
+    first, second = (
+        {name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2)
+    )
+    rate, beta, _, epsilon, l1, l2, linear, exponential = (
+        one.view(-1, 1, 1) for one in torch.tensor(hp, dtype=torch.float32).T
+    )
     exact = [torch.tensor(hp[:, i]).view(-1, 1, 1) for i in (1, 2)]
     slow = TASKSET_STEPS / STEPS
 
     def step_by(params: Params, slopes: tuple[Tensor, ...], step: int) -> Params:
-        now = rate * torch.clamp(1 - linear * step * slow, min=0) * torch.exp(-exponential * step * slow)
+        now = (
+            rate
+            * torch.clamp(1 - linear * step * slow, min=0)
+            * torch.exp(-exponential * step * slow)
+        )
         grown = [(1 - one ** (step + 1)).float() for one in exact]
         new = {}
         with torch.no_grad():
@@ -251,7 +309,9 @@ def adam(hp: Any, params: Params) -> Callable[[Params, tuple[Tensor, ...], int],
                 slope = slope + l1 * torch.sign(value.detach()) + 2 * l2 * value.detach()
                 first[name].mul_(beta).add_((1 - beta) * slope)
                 second[name].mul_(exact[1].float()).add_((1 - exact[1]).float() * slope * slope)
-                new[name] = value.detach() - now * (first[name] / grown[0]) / (torch.sqrt(second[name] / grown[1]) + epsilon)
+                new[name] = value.detach() - now * (first[name] / grown[0]) / (
+                    torch.sqrt(second[name] / grown[1]) + epsilon
+                )
         return new
 
     return step_by

@@ -27,25 +27,44 @@ CONFIGS = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the learning curves")
-    parser.add_argument("--resume", type=Path, required=True, help="a file of finished runs, random's among them")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the folder of the learning curves"
+    )
+    parser.add_argument(
+        "--resume", type=Path, required=True, help="a file of finished runs, random's among them"
+    )
     options = parser.parse_args()
-    randoms = [run for run in read(options.resume).values() if (run.method, run.workers) == ("random", 4)]
+    randoms = [
+        run for run in read(options.resume).values() if (run.method, run.workers) == ("random", 4)
+    ]
     if not {run.problem for run in randoms} >= set(JUDGE):
-        raise SystemExit(f"{options.resume}: no runs of random with 4 workers on each of the judging problems")
-    ends = {task: float(np.mean([run.regret[-1] for run in randoms if run.problem == task])) for task in JUDGE}
+        raise SystemExit(
+            f"{options.resume}: no runs of random with 4 workers on each of the judging problems"
+        )
+    ends = {
+        task: float(np.mean([run.regret[-1] for run in randoms if run.problem == task]))
+        for task in JUDGE
+    }
     problems = Problems(options.data, ROOT / "benchmarks/results/best_known.json")
-    print("| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |"
+    )
     medians = []
     for task in JUDGE:
         times = reached(problems[task], ends[task])
         if not len(times):
             raise SystemExit(f"{task}: none of {CONFIGS:,} configurations reaches {ends[task]:.3f}")
         medians.append(float(np.median(times)))
-        print(f"| {task} | {ends[task]:.3f} | {100 * len(times) / CONFIGS:.1f} % | {times.min():.2f} | {medians[-1]:.2f} |")
+        print(
+            f"| {task} | {ends[task]:.3f} | {100 * len(times) / CONFIGS:.1f} % | {times.min():.2f} | {medians[-1]:.2f} |"
+        )
     middle = float(np.exp(np.mean(np.log(medians))))
-    print(f"\nThe geometric mean of the medians is {middle:.2f} FE: {BUDGET / middle:.1f} times faster than random.")
+    print(
+        f"\nThe geometric mean of the medians is {middle:.2f} FE: {BUDGET / middle:.1f} times faster than random."
+    )
 
 
 def reached(problem: Problem, bar: float) -> Floats:

@@ -24,7 +24,10 @@ from tune.simulate import Epoch
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 DEVELOP = (
-    *(f"lcbench/{task}" for task in (3945, 34539, 126026, 126029, 146212, 167104, 167149, 168331, 168868, 189909)),
+    *(
+        f"lcbench/{task}"
+        for task in (3945, 34539, 126026, 126029, 146212, 167104, 167149, 168331, 168868, 189909)
+    ),
     "taskset/patch32_LSTM128_bs128",
     "taskset/patch128_LSTM128_bs64",
 )
@@ -98,11 +101,15 @@ class LCBench:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        codes: dict[str, int] = json.loads((self.folder / "encoding.json").read_text())["OpenML_task_id"]
+        codes: dict[str, int] = json.loads((self.folder / "encoding.json").read_text())[
+            "OpenML_task_id"
+        ]
         return codes
 
     @cached_property
@@ -111,10 +118,24 @@ class LCBench:
         ranges = {one["name"]: one for one in said}
         return Space({name: _param(ranges[name]) for name in self.names})
 
-    names = ("batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout")
+    names = (
+        "batch_size",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "num_layers",
+        "max_units",
+        "max_dropout",
+    )
 
     def problem(self, task: str, best: float) -> Problem:
-        return Problem(f"lcbench/{task}", self.space, 52 if self.raw else 51, lambda config: self.curve(task, config), best)
+        return Problem(
+            f"lcbench/{task}",
+            self.space,
+            52 if self.raw else 51,
+            lambda config: self.curve(task, config),
+            best,
+        )
 
     def curve(self, task: str, config: Config) -> tuple[Floats, Floats]:
         """Losses are negated validation accuracies, in percent.
@@ -122,8 +143,12 @@ class LCBench:
         The surrogate's clock runs backwards here and there; an epoch lasts at least a tenth of the configuration's mean.
         """
         epochs = np.arange(1, 53, dtype=np.float32)
-        rows = np.column_stack([epochs, np.tile(np.array([config[name] for name in self.names], np.float32), (52, 1))])
-        out = self.session.run(None, {"x_cat": np.full((52, 1), self.codes[task], np.int32), "x_cont": rows})[0].astype(np.float64)
+        rows = np.column_stack(
+            [epochs, np.tile(np.array([config[name] for name in self.names], np.float32), (52, 1))]
+        )
+        out = self.session.run(
+            None, {"x_cat": np.full((52, 1), self.codes[task], np.int32), "x_cont": rows}
+        )[0].astype(np.float64)
         total = np.maximum.accumulate(np.maximum(out[:, 0], 0.0))
         seconds = np.maximum(np.diff(total, prepend=0.0), 0.1 * total[-1] / 52)
         return (-out[:, 1], seconds) if self.raw else (-out[1:, 1], seconds[1:])
@@ -159,7 +184,9 @@ class TaskSet:
     @cached_property
     def _points(self) -> Floats:
         names = self.space.names
-        return self.space.to_units([dict(zip(names, row, strict=True)) for row in self.data["hp"].tolist()])
+        return self.space.to_units(
+            [dict(zip(names, row, strict=True)) for row in self.data["hp"].tolist()]
+        )
 
     def problem(self) -> Problem:
         losses = np.nan_to_num(self.data["valid"][:, 1:].astype(np.float64), nan=math.inf)
@@ -169,7 +196,13 @@ class TaskSet:
             nearest = np.square(self._points - self.space.to_unit(config)).sum(axis=1).argmin()
             return losses[nearest], seconds
 
-        return Problem(f"{self.family}/{self.path.stem}", self.space, losses.shape[1], curve, float(losses.min()))
+        return Problem(
+            f"{self.family}/{self.path.stem}",
+            self.space,
+            losses.shape[1],
+            curve,
+            float(losses.min()),
+        )
 
 
 class Problems:
@@ -178,9 +211,13 @@ class Problems:
     `own`: the folder of `search_curves.py`.
     """
 
-    def __init__(self, folder: Path, known: Path, raw: bool = False, own: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, known: Path, raw: bool = False, own: Path | None = None
+    ) -> None:
         if not (folder / "lcbench" / "model.onnx").exists():
-            raise SystemExit(f"{folder}: no lcbench/model.onnx and taskset/*.npz there; see benchmarks/search.md for where they come from")
+            raise SystemExit(
+                f"{folder}: no lcbench/model.onnx and taskset/*.npz there; see benchmarks/search.md for where they come from"
+            )
         self._folder = folder
         self._own = own
         self._lcbench = LCBench(folder / "lcbench", raw)

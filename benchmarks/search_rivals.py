@@ -44,7 +44,13 @@ class RayAsha:
     def __post_init__(self) -> None:
         from ray.tune.schedulers import ASHAScheduler
 
-        said = {"time_attr": "epoch", "metric": "loss", "mode": "min", "grace_period": 1, "reduction_factor": ETA}
+        said = {
+            "time_attr": "epoch",
+            "metric": "loss",
+            "mode": "min",
+            "grace_period": 1,
+            "reduction_factor": ETA,
+        }
         self.scheduler = ASHAScheduler(max_t=self.problem.epochs, **said)
         self.rng = np.random.default_rng([self.seed, 77])
         self.search = hyperopt_search(self.problem.space, self.seed) if self.hyperopt else None
@@ -63,7 +69,9 @@ class RayAsha:
 
         result = {"epoch": epoch, "loss": min(loss, WORST), "training_iteration": epoch}
         self.last[job.key] = result
-        said: str = self.scheduler.on_trial_result(SimpleNamespace(), SimpleNamespace(trial_id=job.key), result)
+        said: str = self.scheduler.on_trial_result(
+            SimpleNamespace(), SimpleNamespace(trial_id=job.key), result
+        )
         return bool(said == TrialScheduler.CONTINUE)
 
     def done(self, job: Job, loss: float) -> None:
@@ -77,7 +85,9 @@ def hyperopt_search(space: Space, seed: int, initial: int = 20) -> Any:
     from ray.tune.search.hyperopt import HyperOptSearch
 
     cube = {f"u{i}": hp.uniform(f"u{i}", 0.0, 1.0) for i in range(len(space))}
-    return HyperOptSearch(cube, metric="loss", mode="min", random_state_seed=seed, n_initial_points=initial)
+    return HyperOptSearch(
+        cube, metric="loss", mode="min", random_state_seed=seed, n_initial_points=initial
+    )
 
 
 @dataclass
@@ -131,7 +141,12 @@ class Hpbandster:
             key, config = self.count, unit(self.problem.space, values)
         bracket.running += 1
         bracket.members[key] = (config, values)
-        return Job((key, id(bracket)), config, bracket.budgets[bracket.stage - 1] if bracket.stage else 0, budget)
+        return Job(
+            (key, id(bracket)),
+            config,
+            bracket.budgets[bracket.stage - 1] if bracket.stage else 0,
+            budget,
+        )
 
     def tell(self, job: Job, epoch: int, loss: float) -> bool:
         return True
@@ -140,7 +155,11 @@ class Hpbandster:
         key = job.key[0]
         bracket = next(one for one in self.brackets if id(one) == job.key[1])
         said = SimpleNamespace(
-            kwargs={"budget": job.end, "config": bracket.members[key][1]}, result={"loss": loss}, exception=None, id=key, timestamps={}
+            kwargs={"budget": job.end, "config": bracket.members[key][1]},
+            result={"loss": loss},
+            exception=None,
+            id=key,
+            timestamps={},
         )
         with numpys(self), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,7 +174,9 @@ class Hpbandster:
         if bracket.stage == len(bracket.budgets):
             self.brackets.remove(bracket)
             return
-        kept = sorted(bracket.losses, key=bracket.losses.__getitem__)[: max(1, len(bracket.losses) // ETA)]
+        kept = sorted(bracket.losses, key=bracket.losses.__getitem__)[
+            : max(1, len(bracket.losses) // ETA)
+        ]
         bracket.waiting = [(key, *bracket.members[key]) for key in reversed(kept)]
         bracket.losses = {}
 
@@ -203,10 +224,15 @@ class Optuna:
         pruner: Any = (
             optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=ETA)
             if self.pruner == "halving"
-            else optuna.pruners.HyperbandPruner(min_resource=1, max_resource=self.problem.epochs, reduction_factor=ETA)
+            else optuna.pruners.HyperbandPruner(
+                min_resource=1, max_resource=self.problem.epochs, reduction_factor=ETA
+            )
         )
         self.study = optuna_study(self.seed, pruner)
-        self.cube = {f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(len(self.problem.space))}
+        self.cube = {
+            f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0)
+            for i in range(len(self.problem.space))
+        }
         self.pruned: set[int] = set()
 
     def ask(self) -> Job:
@@ -224,7 +250,11 @@ class Optuna:
         from optuna.trial import TrialState
 
         pruned = job.key.trial.number in self.pruned
-        self.study.tell(job.key.trial, None if pruned else min(loss, WORST), TrialState.PRUNED if pruned else None)
+        self.study.tell(
+            job.key.trial,
+            None if pruned else min(loss, WORST),
+            TrialState.PRUNED if pruned else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,16 +285,31 @@ class Dehb:
         for i in range(len(self.problem.space)):
             cube.add(UniformFloatHyperparameter(f"u{i}", 0.0, 1.0))
         folder = tempfile.mkdtemp(prefix="raysweep-dehb-")
-        said = {"min_fidelity": 1, "max_fidelity": self.problem.epochs, "eta": ETA, "seed": self.seed, "n_workers": 1}
+        said = {
+            "min_fidelity": 1,
+            "max_fidelity": self.problem.epochs,
+            "eta": ETA,
+            "seed": self.seed,
+            "n_workers": 1,
+        }
         with contextlib.redirect_stdout(io.StringIO()):
-            self.dehb = DEHB(cs=cube, f=None, dimensions=len(self.problem.space), output_path=folder, log_level="ERROR", **said)
+            self.dehb = DEHB(
+                cs=cube,
+                f=None,
+                dimensions=len(self.problem.space),
+                output_path=folder,
+                log_level="ERROR",
+                **said,
+            )
         self.trained: dict[bytes, int] = {}
 
     def ask(self) -> Job:
         info = self.dehb.ask()
         config = unit(self.problem.space, info["config"])
         end = max(1, round(info["fidelity"]))
-        point = np.array([info["config"][f"u{i}"] for i in range(len(self.problem.space))]).tobytes()
+        point = np.array(
+            [info["config"][f"u{i}"] for i in range(len(self.problem.space))]
+        ).tobytes()
         start = self.trained.get(point, 0)
         start = start if start < end else 0
         self.trained[point] = end
@@ -293,7 +338,9 @@ def tune_bohb(problem: Problem, workers: int, seed: int) -> Outcome:
 
 RIVALS = {
     "Ray ASHAScheduler, random": rival(RayAsha),
-    "Ray ASHAScheduler, HyperOptSearch": rival(lambda problem, seed: RayAsha(problem, seed, hyperopt=True)),
+    "Ray ASHAScheduler, HyperOptSearch": rival(
+        lambda problem, seed: RayAsha(problem, seed, hyperopt=True)
+    ),
     "hpbandster BOHB": rival(Hpbandster),
     "Ray TuneBOHB, HyperBandForBOHB": tune_bohb,
     "Optuna TPE, successive halving": rival(lambda problem, seed: Optuna(problem, seed, "halving")),

@@ -76,7 +76,9 @@ class Clairvoyant:
 
 def clairvoyant(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, int], Outcome]:
     """The run of one of our searchers with one of our schedulers, where whose turn it is to go on is known, not guessed."""
-    return lambda problem, workers, seed: ours(Clairvoyant(searcher, problem), scheduler)(problem, workers, seed)
+    return lambda problem, workers, seed: ours(Clairvoyant(searcher, problem), scheduler)(
+        problem, workers, seed
+    )
 
 
 def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, int], Outcome]:
@@ -85,7 +87,9 @@ def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, in
     def run(problem: Problem, workers: int, seed: int) -> Outcome:
         timed = Timed(searcher)
         budget = Budget(None, problem.epochs, seconds=BUDGET * problem.full)
-        sweep = Sweep("", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed)
+        sweep = Sweep(
+            "", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed
+        )
         loop = simulate(sweep, problem.train, workers)
         points = [(report.time, report.loss) for trial in loop.trials for report in trial.reports]
         return Outcome(regret(problem, points), np.array(timed.cost))
@@ -165,7 +169,13 @@ class Workers:
             if job.start == 0:
                 self._costs.append(1e3 * (time.process_time() - before))
             losses, seconds = self.problem.curve(job.config)
-            rest = iter(zip(losses[job.start : job.end].tolist(), seconds[job.start : job.end].tolist(), strict=True))
+            rest = iter(
+                zip(
+                    losses[job.start : job.end].tolist(),
+                    seconds[job.start : job.end].tolist(),
+                    strict=True,
+                )
+            )
             self._train(job, job.start + 1, rest)
             idle -= 1
         return 0

@@ -37,7 +37,10 @@ Curves = dict[str, Floats]
 
 
 def table(runs: list[Run], costs: dict[str, list[str]], missing: Iterable[str]) -> str:
-    parts = [_versions(), *(_of(runs, workers) for workers in sorted({run.workers for run in runs}))]
+    parts = [
+        _versions(),
+        *(_of(runs, workers) for workers in sorted({run.workers for run in runs})),
+    ]
     if costs:
         parts += ["CPU milliseconds a suggestion, by trials seen:", _costs(costs)]
     parts += [f"Not installed here: {name}." for name in missing]
@@ -58,9 +61,16 @@ def _of(runs: list[Run], workers: int) -> str:
     some = [run for run in runs if run.workers == workers]
     methods = list(dict.fromkeys(run.method for run in some))
     curves = {name: _curves(some, name) for name in methods}
-    complete = {name: one for name, one in curves.items() if len(one) == max(map(len, curves.values()))}
-    rows = [_row(name, complete, [run.cost for run in some if run.method == name]) for name in complete]
-    return f"k = {workers} workers, {max(map(len, curves.values()))} problems:\n\n{HEAD}\n" + "\n".join(rows)
+    complete = {
+        name: one for name, one in curves.items() if len(one) == max(map(len, curves.values()))
+    }
+    rows = [
+        _row(name, complete, [run.cost for run in some if run.method == name]) for name in complete
+    ]
+    return (
+        f"k = {workers} workers, {max(map(len, curves.values()))} problems:\n\n{HEAD}\n"
+        + "\n".join(rows)
+    )
 
 
 def _curves(runs: list[Run], method: str) -> Curves:
@@ -68,13 +78,19 @@ def _curves(runs: list[Run], method: str) -> Curves:
     mine = [run for run in runs if run.method == method]
     names = dict.fromkeys(run.problem for run in mine)
     seeds = set.intersection(*({run.seed for run in mine if run.problem == name} for name in names))
-    found = {name: [run.regret for run in mine if run.problem == name and run.seed in seeds] for name in names}
+    found = {
+        name: [run.regret for run in mine if run.problem == name and run.seed in seeds]
+        for name in names
+    }
     return {name: np.array(rows) for name, rows in found.items() if rows}
 
 
 def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
     own = curves[name]
-    families = {family: {key: value for key, value in own.items() if key.startswith(family)} for family in FAMILIES}
+    families = {
+        family: {key: value for key, value in own.items() if key.startswith(family)}
+        for family in FAMILIES
+    }
     split = [one for one in families.values() if one]
     seeds = len(next(iter(own.values())))
     final = " / ".join(f"{_mean(one, final=True):.3f}" for one in split)
@@ -124,4 +140,6 @@ def _redrawn(curves: Curves, rng: np.random.Generator) -> Curves:
 
 def _costs(costs: dict[str, list[str]]) -> str:
     rows = ["| method | 100 | 1,000 | 5,000 |", "| --- | --- | --- | --- |"]
-    return "\n".join([*rows, *("| " + " | ".join([name, *cells]) + " |" for name, cells in costs.items())])
+    return "\n".join(
+        [*rows, *("| " + " | ".join([name, *cells]) + " |" for name, cells in costs.items())]
+    )

@@ -51,7 +51,9 @@ class TuneBohb:
 
             cube = {f"u{i}": uniform(0.0, 1.0) for i in range(len(self.problem.space))}
             aim = {"metric": "loss", "mode": "min"}
-            self.scheduler = HyperBandForBOHB(time_attr="epoch", max_t=self.problem.epochs, reduction_factor=ETA, **aim)
+            self.scheduler = HyperBandForBOHB(
+                time_attr="epoch", max_t=self.problem.epochs, reduction_factor=ETA, **aim
+            )
             self.searcher = TuneBOHB(seed=self.seed, max_concurrent=self.workers, **aim)
             self.searcher.set_search_properties(None, None, cube)
         self.search_alg = SimpleNamespace(searcher=self.searcher)
@@ -66,7 +68,9 @@ class TuneBohb:
             trial = self.scheduler.choose_trial_to_run(self)
         if trial is None:
             if all(trial.status != "RUNNING" for trial in self.trials):
-                raise RuntimeError(f"no trial runs and Ray starts none: {self.scheduler.debug_string()}")
+                raise RuntimeError(
+                    f"no trial runs and Ray starts none: {self.scheduler.debug_string()}"
+                )
             return None
         trial.status = "RUNNING"
         return Job(trial, trial.config, trial.last_result.get("epoch", 0), self.problem.epochs)

@@ -17,9 +17,16 @@ ROOT = Path(__file__).resolve().parent.parent
 def seconds(words: list[str]) -> tuple[float, float]:
     """The clock's and the processor's seconds of one run of `run_sweep.py`."""
     began, before = time.perf_counter(), os.times()
-    subprocess.run([sys.executable, str(ROOT / "run_sweep.py"), *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, str(ROOT / "run_sweep.py"), *words],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     after = os.times()
-    spent = after.children_user - before.children_user + after.children_system - before.children_system
+    spent = (
+        after.children_user - before.children_user + after.children_system - before.children_system
+    )
     return time.perf_counter() - began, spent
 
 
@@ -28,7 +35,9 @@ def main() -> None:
     shipped = sorted((ROOT / "search_spaces").glob("*.yaml"))
     print(f"{'':<40} {'clock':>6} {'CPU':>6}")
     for words in [["--help"], *(["--space", path.name, "--dry-run"] for path in shipped)]:
-        clock, processor = (min(column) for column in zip(*(seconds(words) for _ in range(times)), strict=True))
+        clock, processor = (
+            min(column) for column in zip(*(seconds(words) for _ in range(times)), strict=True)
+        )
         print(f"{' '.join(words):<40} {clock:6.2f} {processor:6.2f}")
 
 

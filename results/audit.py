@@ -27,11 +27,23 @@ def audit(run: RunFolder) -> dict[str, Any] | None:
     finished = [trial for trial in audited if trial.status == Status.COMPLETED]
     won = sum(_would_have_won(trial, trials) for trial in finished)
     low, high = share_interval(won, len(finished))
-    stopped = sum(trial.status == Status.STOPPED and not trial.notes.get("limited") for trial in trials) + len(audited)
-    found = {"audited": len(audited), "finished": len(finished), "stopped": stopped, "won": won, "low": low, "high": high}
+    stopped = sum(
+        trial.status == Status.STOPPED and not trial.notes.get("limited") for trial in trials
+    ) + len(audited)
+    found = {
+        "audited": len(audited),
+        "finished": len(finished),
+        "stopped": stopped,
+        "won": won,
+        "low": low,
+        "high": high,
+    }
     complete = [trial for trial in trials if trial.status == Status.COMPLETED]
     levels = list(run.levels[:-1])
-    return found | {"levels": [agreement(complete, level) for level in levels], "sentence": sentence(found)}
+    return found | {
+        "levels": [agreement(complete, level) for level in levels],
+        "sentence": sentence(found),
+    }
 
 
 def agreement(trials: list[Trial], level: int) -> dict[str, Any]:
@@ -70,5 +82,9 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def _would_have_won(trial: Trial, trials: list[Trial]) -> bool:
-    kept = [one.best.loss for one in trials if one.arm == trial.arm and "audited" not in one.notes and one.best]
+    kept = [
+        one.best.loss
+        for one in trials
+        if one.arm == trial.arm and "audited" not in one.notes and one.best
+    ]
     return trial.best is not None and trial.best.loss < min(kept, default=math.inf)

@@ -61,7 +61,9 @@ class Comparison:
     @cached_property
     def spent(self) -> tuple[float, float]:
         """The least and the most that an arm has spent, but for exhausted ones."""
-        return self.horizon, max((arm.total for arm in self.arms if not arm.exhausted), default=self.horizon)
+        return self.horizon, max(
+            (arm.total for arm in self.arms if not arm.exhausted), default=self.horizon
+        )
 
     @cached_property
     def places(self) -> Array:
@@ -79,7 +81,10 @@ class Comparison:
     @cached_property
     def curves(self) -> dict[str, Array]:
         """Best loss so far at `places`, shape (seeds, places), nothing above the ceiling."""
-        read = {label: [arm.at(self.places) for arm in self.arms if arm.label == label] for label in self.labels}
+        read = {
+            label: [arm.at(self.places) for arm in self.arms if arm.label == label]
+            for label in self.labels
+        }
         return {label: np.minimum(np.array(rows), self.ceiling) for label, rows in read.items()}
 
     @cached_property
@@ -91,7 +96,10 @@ class Comparison:
     def regrets(self) -> dict[str, Array]:
         """The area under the regret curve of each seed: 0 for the best known loss all the time, 1 for never passing the ceiling."""
         span = self.ceiling - self.floor
-        return {label: (curves - self.floor).mean(axis=1) / span if span > 0 else 0 * curves[:, 0] for label, curves in self.curves.items()}
+        return {
+            label: (curves - self.floor).mean(axis=1) / span if span > 0 else 0 * curves[:, 0]
+            for label, curves in self.curves.items()
+        }
 
     @cached_property
     def best_probabilities(self) -> dict[str, float] | None:
@@ -117,7 +125,10 @@ class Comparison:
         level = LEVEL / max(len(chosen), 1)
         tested = [self._test(a, b, level) for a, b in chosen]
         corrected = iter(statistics.holm([one.p for one in tested if one]))
-        pairs = [self._pair(a, b, one, next(corrected) if one else None) for (a, b), one in zip(chosen, tested, strict=True)]
+        pairs = [
+            self._pair(a, b, one, next(corrected) if one else None)
+            for (a, b), one in zip(chosen, tested, strict=True)
+        ]
         return sorted(pairs, key=lambda pair: (pair.p is None, pair.p, -pair.difference))
 
     def _shared(self, a: str, b: str) -> tuple[Array, Array]:
@@ -145,10 +156,18 @@ def compare(runs: Sequence[RunFolder], unit: Unit = "epochs") -> Comparison:
     """The searchers of one run, or of several. RunError where they optimize different metrics or nothing was reported."""
     metrics = {(run.metric, run.maximize) for run in runs}
     if len(metrics) != 1:
-        raise RunError(f"runs of different metrics cannot be compared: {', '.join(sorted(name for name, _ in metrics))}")
-    arms = [arm for run in runs for arm in _arms(run, unit, f"{run.path.name}: " if len(runs) > 1 else "")]
+        raise RunError(
+            f"runs of different metrics cannot be compared: {', '.join(sorted(name for name, _ in metrics))}"
+        )
+    arms = [
+        arm
+        for run in runs
+        for arm in _arms(run, unit, f"{run.path.name}: " if len(runs) > 1 else "")
+    ]
     if not any(np.isfinite(arm.loss).any() for arm in arms):
-        raise RunError(f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}")
+        raise RunError(
+            f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}"
+        )
     metric, maximize = metrics.pop()
     return Comparison(tuple(arm for arm in arms if arm.total > 0), metric, maximize, unit)
 
@@ -159,10 +178,19 @@ def _arms(run: RunFolder, unit: Unit, prefix: str) -> list[Trace]:
         raise RunError(f"{run.path}: GPU-seconds are not known, the sweep asked for gpu: {gpu}")
     if unit == "GPU-seconds" and (gpu == 0 or not _used_gpu(run)):
         raise RunError(f"{run.path} used no GPU; compare by epochs or seconds")
-    arms = traces(run.histories, run.seeds, run.seed, unit, float(gpu) if unit == "GPU-seconds" else 0.0)
-    return [replace(arm, label=prefix + arm.label, exhausted=name in run.exhausted) for name, arm in zip(run.histories, arms, strict=True)]
+    arms = traces(
+        run.histories, run.seeds, run.seed, unit, float(gpu) if unit == "GPU-seconds" else 0.0
+    )
+    return [
+        replace(arm, label=prefix + arm.label, exhausted=name in run.exhausted)
+        for name, arm in zip(run.histories, arms, strict=True)
+    ]
 
 
 def _used_gpu(run: RunFolder) -> bool:
     """Whether any trial was on a GPU: where there is none, a sweep that asks for one runs on the CPU."""
-    return any(str(trial.notes.get("device", "")).startswith("cuda") for history in run.histories.values() for trial in history)
+    return any(
+        str(trial.notes.get("device", "")).startswith("cuda")
+        for history in run.histories.values()
+        for trial in history
+    )

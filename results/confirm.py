@@ -38,7 +38,12 @@ class Confirmation:
 
 def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
     """The best `top` trials of all arms, each configuration once, best first."""
-    trials = [trial for history in histories.values() for trial in history if trial.best and math.isfinite(trial.best.loss)]
+    trials = [
+        trial
+        for history in histories.values()
+        for trial in history
+        if trial.best and math.isfinite(trial.best.loss)
+    ]
     chosen: dict[str, Trial] = {}
     for trial in sorted(trials, key=lambda one: one.best.loss if one.best else math.inf):
         chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)

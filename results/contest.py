@@ -16,7 +16,11 @@ NAME = "contest.json"
 
 def save(run: RunFolder, comparison: Comparison, answers: str) -> None:
     """Keep the last contest of a run. `answers`: what stood in for configurations between the recorded ones, and its error."""
-    said = {"verdict": [*verdict(comparison), answers], "standings": standings(comparison), "progress": bands(comparison)}
+    said = {
+        "verdict": [*verdict(comparison), answers],
+        "standings": standings(comparison),
+        "progress": bands(comparison),
+    }
     unfinished = run.path / f".{NAME}-{os.getpid()}"
     unfinished.write_text(json.dumps(said, allow_nan=False), encoding="utf-8")
     os.replace(unfinished, run.path / NAME)

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 NAME = "environment.json"
-PACKAGES = ("raysweep", "ray", "torch", "torchvision", "numpy", "pandas", "hyperopt", "hpbandster", "ConfigSpace", "scikit-learn", "scipy")
+PACKAGES = (
+    "raysweep",
+    "ray",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "hyperopt",
+    "hpbandster",
+    "ConfigSpace",
+    "scikit-learn",
+    "scipy",
+)
 
 
 def describe(code: Path | None = None) -> dict[str, Any]:
@@ -62,7 +74,12 @@ def commit(folder: Path) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Cores this process may use, memory in bytes, processor, and the GPUs as the driver names them."""
-    return {"cores": len(os.sched_getaffinity(0)), "memory": _memory(), "processor": _processor(), "gpus": _gpus()}
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": _memory(),
+        "processor": _processor(),
+        "gpus": _gpus(),
+    }
 
 
 def _memory() -> int | None:
@@ -74,7 +91,10 @@ def _memory() -> int | None:
 
 def _processor() -> str:
     try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+        found = re.search(
+            r"model name\s*:\s*(.+)",
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"),
+        )
     except OSError:
         found = None
     return found.group(1).strip() if found else platform.processor()
@@ -83,7 +103,9 @@ def _processor() -> str:
 def _gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
-    return (_output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]) or "").splitlines()
+    return (
+        _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]) or ""
+    ).splitlines()
 
 
 def _output(command: list[str]) -> str | None:

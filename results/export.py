@@ -40,7 +40,9 @@ class Exported:
     message: str
 
 
-def export(run: RunFolder, out: Path | None = None, evaluate: bool = True, draw: bool = False) -> Exported:
+def export(
+    run: RunFolder, out: Path | None = None, evaluate: bool = True, draw: bool = False
+) -> Exported:
     """Write the best epoch of a run to `out` (`best/` in the run folder), in the place of an older export, and evaluate it again.
 
     `draw`: its weights and answers are drawn beside the run's other files for TensorBoard.
@@ -50,22 +52,50 @@ def export(run: RunFolder, out: Path | None = None, evaluate: bool = True, draw:
     content = _checkpoint(best, str(run.sweep["trainable"]))
     value = float(content["metrics"][run.metric])
     folder = out or run.path / FOLDER
-    about = {"trial": best.trial.id, "epoch": content["epoch"], "metric": run.metric, "value": value, "metrics": dict(content["metrics"])}
-    _write(folder, best, content, about | {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed})
+    about = {
+        "trial": best.trial.id,
+        "epoch": content["epoch"],
+        "metric": run.metric,
+        "value": value,
+        "metrics": dict(content["metrics"]),
+    }
+    _write(
+        folder,
+        best,
+        content,
+        about | {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed},
+    )
     drawing = drawn(run.path, best.trial.id) if draw else None
-    difference, message = check(folder, run.metric, value, drawing) if evaluate else (None, "not evaluated again")
+    difference, message = (
+        check(folder, run.metric, value, drawing) if evaluate else (None, "not evaluated again")
+    )
     return Exported(folder, best.trial.id, content["epoch"], value, difference, message)
 
 
-def check(folder: Path, metric: str, value: float, drawing: Path | None = None) -> tuple[float | None, str]:
+def check(
+    folder: Path, metric: str, value: float, drawing: Path | None = None
+) -> tuple[float | None, str]:
     """Load and evaluate an export in a fresh process: the difference from the recorded value (None: not evaluated), and a line about it."""
     root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))}
-    command = [sys.executable, "-m", "trainables.verify", str(folder), *([str(drawing)] if drawing else [])]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "trainables.verify",
+        str(folder),
+        *([str(drawing)] if drawing else []),
+    ]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
-        return None, f"the exported model could not be evaluated again within {SECONDS // 60} minutes"
+        return (
+            None,
+            f"the exported model could not be evaluated again within {SECONDS // 60} minutes",
+        )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return None, f"the exported model does NOT load in a fresh process: {last}"
@@ -74,12 +104,20 @@ def check(folder: Path, metric: str, value: float, drawing: Path | None = None) 
 
 def _compared(answer: dict[str, Any], metric: str, value: float) -> tuple[float | None, str]:
     if "why" in answer:
-        return None, f"the exported model loads in a fresh process; it was not evaluated again: {answer['why']}"
+        return (
+            None,
+            f"the exported model loads in a fresh process; it was not evaluated again: {answer['why']}",
+        )
     if metric not in answer["metrics"]:
-        return None, f"the exported model loads in a fresh process; evaluate(...) gives {', '.join(answer['metrics'])}, but no {metric}"
+        return (
+            None,
+            f"the exported model loads in a fresh process; evaluate(...) gives {', '.join(answer['metrics'])}, but no {metric}",
+        )
     difference = answer["metrics"][metric] - value
     line = f"loaded and evaluated again in a fresh process: {metric} {number(value, 6)}, difference {difference:g}"
-    return difference, line + (f"; not drawn for TensorBoard: {answer['undrawn']}" if "undrawn" in answer else "")
+    return difference, line + (
+        f"; not drawn for TensorBoard: {answer['undrawn']}" if "undrawn" in answer else ""
+    )
 
 
 def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
@@ -92,9 +130,13 @@ def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
     except Exception as error:
         raise RunError(f"{best.checkpoint} cannot be read: {str(error).splitlines()[0]}") from error
     if "model_state_dict" not in content and trainable.endswith(".py"):
-        raise RunError(f"{Path(trainable).name} is a script, which keeps its own; the best trial's files are in {best.checkpoint.parent}")
+        raise RunError(
+            f"{Path(trainable).name} is a script, which keeps its own; the best trial's files are in {best.checkpoint.parent}"
+        )
     if "model_state_dict" not in content:
-        raise RunError(f"{best.checkpoint} holds no model; name it in the train function: run.epochs(model=model, optimizer=optimizer)")
+        raise RunError(
+            f"{best.checkpoint} holds no model; name it in the train function: run.epochs(model=model, optimizer=optimizer)"
+        )
     return content
 
 
@@ -107,7 +149,10 @@ def _write(folder: Path, best: Best, content: dict[str, Any], about: dict[str, A
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     torch.save(content["model_state_dict"], unfinished / "model.pt")
-    torch.save({name: value for name, value in content.items() if name != "random"}, unfinished / "checkpoint.pt")
+    torch.save(
+        {name: value for name, value in content.items() if name != "random"},
+        unfinished / "checkpoint.pt",
+    )
     YAML(typ="safe", pure=True).dump(best.config, unfinished / "config.yaml")
     (unfinished / "metrics.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (unfinished / "README.md").write_text(README.format(**about), encoding="utf-8")

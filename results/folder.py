@@ -61,16 +61,22 @@ class RunFolder:
         try:
             content = YAML(typ="safe", pure=True).load(self.path / "sweep.yaml")
         except (OSError, YAMLError) as error:
-            raise RunError(f"{self.path / 'sweep.yaml'} cannot be read: {str(error).splitlines()[0]}") from None
+            raise RunError(
+                f"{self.path / 'sweep.yaml'} cannot be read: {str(error).splitlines()[0]}"
+            ) from None
         if not isinstance(content, dict) or not isinstance(content.get("metric"), dict):
-            raise RunError(f"{self.path / 'sweep.yaml'} is not a resolved sweep: it names no metric")
+            raise RunError(
+                f"{self.path / 'sweep.yaml'} is not a resolved sweep: it names no metric"
+            )
         return content
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, commit and hardware; {} where they were not recorded."""
         try:
-            content: dict[str, Any] = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(
+                (self.path / "environment.json").read_text(encoding="utf-8")
+            )
         except (OSError, ValueError):
             return {}
         return content
@@ -83,7 +89,11 @@ class RunFolder:
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """The epochs at which the scheduler compared trials, as the session that opened the ledger wrote them; else ()."""
-        opened = [event["levels"] for event in self.events if event["event"] == "opened" and "levels" in event]
+        opened = [
+            event["levels"]
+            for event in self.events
+            if event["event"] == "opened" and "levels" in event
+        ]
         return tuple(opened[-1]) if opened else ()
 
     @cached_property
@@ -153,11 +163,16 @@ class RunFolder:
         import difflib
 
         near = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
-        raise RunError(f"{self.path} has no trial '{trial_id}'" + (f"; did you mean {' or '.join(near)}?" if near else ": it has none yet"))
+        raise RunError(
+            f"{self.path} has no trial '{trial_id}'"
+            + (f"; did you mean {' or '.join(near)}?" if near else ": it has none yet")
+        )
 
     def best_epoch(self, trial: Trial, report: Report) -> Best:
         checkpoint = working_copy.checkpoint(self.path, trial.id, "best.pt")
-        return Best(trial, report, report.metrics[self.metric], checkpoint if checkpoint.exists() else None)
+        return Best(
+            trial, report, report.metrics[self.metric], checkpoint if checkpoint.exists() else None
+        )
 
 
 def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:
@@ -197,4 +212,6 @@ def load(path: str | Path) -> RunFolder:
         return RunFolder(folder)
     around = folder if folder.is_dir() else folder.parent
     runs = sorted(str(one.parent) for one in around.glob(f"*/{ledger.NAME}"))
-    raise RunError(f"{folder} is not a run folder" + (f"; there are: {', '.join(runs[:8])}" if runs else ""))
+    raise RunError(
+        f"{folder} is not a run folder" + (f"; there are: {', '.join(runs[:8])}" if runs else "")
+    )

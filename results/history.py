@@ -177,10 +177,20 @@ class History:
         One whose loss is not finite goes on never. also: the number of one more, that is being judged there.
         """
         expected = self.outlook(self) if self.outlook else {}
-        resting = rung.resting if also is None else merge(rung.resting, [(rung.by_trial[also], also)])
-        foreseen = [(value, number) for number, value in expected.items() if number == also or rung.rests(number)]
-        yield from (number for _, number in sorted(foreseen) if math.isfinite(rung.by_trial[number]))
-        yield from (number for loss, number in resting if number not in expected and math.isfinite(loss))
+        resting = (
+            rung.resting if also is None else merge(rung.resting, [(rung.by_trial[also], also)])
+        )
+        foreseen = [
+            (value, number)
+            for number, value in expected.items()
+            if number == also or rung.rests(number)
+        ]
+        yield from (
+            number for _, number in sorted(foreseen) if math.isfinite(rung.by_trial[number])
+        )
+        yield from (
+            number for loss, number in resting if number not in expected and math.isfinite(loss)
+        )
 
     def level_of(self, epoch: int) -> int | None:
         """The highest level that `epoch` has reached; None below the first."""
@@ -190,7 +200,9 @@ class History:
     def add(self, trial: Trial) -> None:
         """Append a proposed trial. Its number must be the next one."""
         if trial.number != len(self._trials):
-            raise ValueError(f"trial {trial.id} does not follow trial number {len(self._trials) - 1}")
+            raise ValueError(
+                f"trial {trial.id} does not follow trial number {len(self._trials) - 1}"
+            )
         self._trials.append(trial)
 
     def start(self, number: int) -> None:
@@ -231,7 +243,9 @@ class History:
 
     def _becomes(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
-        (self.wrong.add if status.ended and not status.succeeded else self.wrong.discard)(trial.number)
+        (self.wrong.add if status.ended and not status.succeeded else self.wrong.discard)(
+            trial.number
+        )
 
     def audit(self, number: int) -> None:
         """A trial goes on to be observed only: for the rung where it was to stop it has ended."""
@@ -259,7 +273,12 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
         trial.notes.setdefault("started", event["time"])
         history.start(number)
     elif kind == "reported":
-        history.record(number, Report(event["epoch"], event["loss"], event["metrics"], event["seconds"], event["time"]))
+        history.record(
+            number,
+            Report(
+                event["epoch"], event["loss"], event["metrics"], event["seconds"], event["time"]
+            ),
+        )
     elif kind == "ended":
         trial.notes["ended"] = event["time"]
         history.close(number, Status(event["status"]), event["reason"])

@@ -31,13 +31,21 @@ def importance(run: RunFolder, trials: list[Trial]) -> dict[str, Any]:
     names = varying(trained)
     if len(trained) < FEWEST or not names:
         return {"why": f"it takes {FEWEST} trials that differ; there are {len(trained)}"}
-    logs = {name for name, declared in run.sweep.get("space", {}).items() if isinstance(declared, dict) and declared.get("log")}
+    logs = {
+        name
+        for name, declared in run.sweep.get("space", {}).items()
+        if isinstance(declared, dict) and declared.get("log")
+    }
     points, losses, groups = table(trained, names, logs, run.levels)
     if len(np.unique(losses)) < FEWEST:
         return {"why": "nearly all trials reported the same value"}
     scores, drops = _cross_validated(points, _ranks(losses), groups)
     rows = [{"name": name, **_interval(drops[:, i])} for i, name in enumerate(names)]
-    return {"rows": sorted(rows, key=lambda row: -row["mean"]), "score": round(float(scores.mean()), 3), "trials": len(trained)}
+    return {
+        "rows": sorted(rows, key=lambda row: -row["mean"]),
+        "score": round(float(scores.mean()), 3),
+        "trials": len(trained),
+    }
 
 
 def varying(trials: list[Trial]) -> list[str]:
@@ -47,9 +55,14 @@ def varying(trials: list[Trial]) -> list[str]:
     return [name for name in names if len({repr(flat.get(name)) for flat in flats}) > 1]
 
 
-def table(trials: list[Trial], names: list[str], logs: set[str], levels: tuple[int, ...]) -> tuple[Array, Array, Array]:
+def table(
+    trials: list[Trial], names: list[str], logs: set[str], levels: tuple[int, ...]
+) -> tuple[Array, Array, Array]:
     """Points (rows, names + 1; the last column is the log of the epoch), losses, and which trial each row is of."""
-    codes = {name: _coder([flatten(trial.config).get(name) for trial in trials], name in logs) for name in names}
+    codes = {
+        name: _coder([flatten(trial.config).get(name) for trial in trials], name in logs)
+        for name in names
+    }
     rows, losses, groups = [], [], []
     for i, trial in enumerate(trials):
         flat = flatten(trial.config)
@@ -63,8 +76,13 @@ def table(trials: list[Trial], names: list[str], logs: set[str], levels: tuple[i
 
 def _at_levels(trial: Trial, levels: tuple[int, ...]) -> list[Report]:
     """What a trial reported first at or after each level that it came to, and at its end."""
-    firsts = [next((report for report in trial.reports if report.epoch >= level), None) for level in levels]
-    return list({report.epoch: report for report in [*firsts, trial.reports[-1]] if report}.values())
+    firsts = [
+        next((report for report in trial.reports if report.epoch >= level), None)
+        for level in levels
+    ]
+    return list(
+        {report.epoch: report for report in [*firsts, trial.reports[-1]] if report}.values()
+    )
 
 
 def _coder(values: list[Any], log: bool) -> Any:
@@ -74,7 +92,10 @@ def _coder(values: list[Any], log: bool) -> Any:
         scale = math.log if log and min(known) > 0 else float
         low = min(scale(value) for value in known)
         return lambda value: ABSENT if value is None else scale(value) - low
-    order = {repr(value): i for i, value in enumerate(sorted({repr(value): value for value in known}.values(), key=str))}
+    order = {
+        repr(value): i
+        for i, value in enumerate(sorted({repr(value): value for value in known}.values(), key=str))
+    }
     return lambda value: ABSENT if value is None else float(order[repr(value)])
 
 
@@ -98,7 +119,9 @@ def _cross_validated(points: Array, ranks: Array, groups: Array) -> tuple[Array,
         held = fold_of[groups] == fold
         if not held.any() or held.all():
             continue
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, max_features=0.7, random_state=fold, n_jobs=1)
+        forest = RandomForestRegressor(
+            TREES, min_samples_leaf=2, max_features=0.7, random_state=fold, n_jobs=1
+        )
         forest.fit(points[~held], ranks[~held])
         error, shuffled = _errors(forest, points[held], ranks[held], rng)
         variance = max(_within(points[:, -1], ranks), 1e-12)
@@ -114,7 +137,9 @@ def _within(epochs: Array, ranks: Array) -> float:
     return float(((ranks - means[group]) ** 2).mean())
 
 
-def _errors(forest: Any, points: Array, ranks: Array, rng: np.random.Generator) -> tuple[float, Array]:
+def _errors(
+    forest: Any, points: Array, ranks: Array, rng: np.random.Generator
+) -> tuple[float, Array]:
     """The forest's mean squared error, and its error with each column (but the last) shuffled; all in one prediction."""
     names = points.shape[1] - 1
     copies = np.tile(points, (1 + names * SHUFFLES, 1, 1))
@@ -129,4 +154,7 @@ def _interval(drops: Array) -> dict[str, float]:
     from results.statistics import interval
 
     low, high = interval(drops)
-    return {name: round(float(value), 4) for name, value in (("mean", drops.mean()), ("low", low), ("high", high))}
+    return {
+        name: round(float(value), 4)
+        for name, value in (("mean", drops.mean()), ("low", low), ("high", high))
+    }

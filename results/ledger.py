@@ -110,7 +110,9 @@ def held(folder: Path) -> bool:
 
 def encode(event: Event, number: int) -> bytes:
     """An event as line `number` of a ledger, with its end."""
-    text = json.dumps({"n": number, **_plain(event)}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        {"n": number, **_plain(event)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     return f'{text[:-1]},"crc":"{_checksum(text)}"}}\n'.encode()
 
 
@@ -184,6 +186,8 @@ def _hold(path: Path) -> BinaryIO:
         file.close()
         raise LedgerHeld(f"{path.parent} is held by {holder}") from None
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+    file.write(
+        f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode()
+    )
     file.flush()
     return file

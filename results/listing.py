@@ -21,10 +21,24 @@ def runs(folders: Sequence[RunFolder], width: int = 80) -> RenderableType:
     rows = columns("run", "began", ">trials", ">epochs", ">best", *(["searchers"] if wide else []))
     for run in sorted(folders, key=_began):
         histories, found = run.histories.values(), best_of(run.histories)
-        counts = [f"{sum(map(len, histories)):,}", f"{sum(history.epochs for history in histories):,}"]
+        counts = [
+            f"{sum(map(len, histories)):,}",
+            f"{sum(history.epochs for history in histories):,}",
+        ]
         best = f"{run.metric} {number(found[1].metrics[run.metric])}" if found else "–"
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(_began(run)))
-        rows.add_row(*map(plain, [run.path.name, began, *counts, best, *([", ".join(run.searchers)] if wide else [])]))
+        rows.add_row(
+            *map(
+                plain,
+                [
+                    run.path.name,
+                    began,
+                    *counts,
+                    best,
+                    *([", ".join(run.searchers)] if wide else []),
+                ],
+            )
+        )
     return rows
 
 
@@ -37,14 +51,24 @@ def trials(run: RunFolder, limit: int | None = None, width: int = 80) -> Rendera
     order = _best_first(run)
     rows = order if limit is None else order[:limit]
     rest = len(order) - len(rows)
-    counts = ", ".join(f"{plural(count, 'trial')} {status}" for status, count in _counts(order).items()) or "no trials yet"
+    counts = (
+        ", ".join(f"{plural(count, 'trial')} {status}" for status, count in _counts(order).items())
+        or "no trials yet"
+    )
     more = f"; {rest:,} more (--all)" if rest else ""
     extra = ("configuration", "reason") if width >= WIDE else ("configuration",)
-    return Group(trial_table(_without_constants(rows, order), run.metric, extra), Text(f"{counts}{more}", style="dim"))
+    return Group(
+        trial_table(_without_constants(rows, order), run.metric, extra),
+        Text(f"{counts}{more}", style="dim"),
+    )
 
 
 def _best_first(run: RunFolder) -> list[Row]:
-    losses = {trial.id: trial.best.loss if trial.best else math.inf for history in run.histories.values() for trial in history}
+    losses = {
+        trial.id: trial.best.loss if trial.best else math.inf
+        for history in run.histories.values()
+        for trial in history
+    }
     return sorted(run.rows, key=lambda row: losses[row["trial"]])
 
 
@@ -58,5 +82,9 @@ def _counts(rows: list[Row]) -> dict[str, int]:
 def _without_constants(rows: list[Row], everything: list[Row]) -> list[Row]:
     """Rows without the parameters that are the same in every trial."""
     names = {name for row in everything for name in row if name.startswith(CONFIG)}
-    same = {name for name in names if len({repr(row.get(name)) for row in everything}) == 1 and len(everything) > 1}
+    same = {
+        name
+        for name in names
+        if len({repr(row.get(name)) for row in everything}) == 1 and len(everything) > 1
+    }
     return [{name: value for name, value in row.items() if name not in same} for row in rows]

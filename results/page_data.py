@@ -44,7 +44,10 @@ def page_data(run: RunFolder, live: bool = False) -> Data:
         "seeds": run.seeds,
         "parameters": differing,
         "trials": _columns(run, trials, {one["name"] for one in differing if not one["numeric"]}),
-        "curves": [[[report.epoch, plain(report.metrics.get(run.metric))] for report in trial.reports] for trial in trials],
+        "curves": [
+            [[report.epoch, plain(report.metrics.get(run.metric))] for report in trial.reports]
+            for trial in trials
+        ],
         "best": _best(run, trials),
         "pareto": pareto(trials),
         "progress": _progress(run),
@@ -71,7 +74,10 @@ def parameters(space: Mapping[str, Any], trials: list[Trial]) -> list[Data]:
             continue
         declared = space.get(name)
         declared = declared if isinstance(declared, Mapping) else {}
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values) and "choice" not in declared
+        numeric = (
+            all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+            and "choice" not in declared
+        )
         log = numeric and bool(declared.get("log")) and min(values) > 0
         levels = [] if numeric else _levels(declared, values)
         found.append({"name": name, "numeric": numeric, "log": log, "levels": levels})
@@ -88,7 +94,9 @@ def _levels(declared: Mapping[str, Any], values: list[Any]) -> list[str]:
 def pareto(trials: list[Trial]) -> list[int]:
     """The places of the trials that no other beats in both training seconds and loss, cheapest first."""
     priced = [
-        (trial.reports[-1].seconds, trial.best.loss, i) for i, trial in enumerate(trials) if trial.best and math.isfinite(trial.best.loss)
+        (trial.reports[-1].seconds, trial.best.loss, i)
+        for i, trial in enumerate(trials)
+        if trial.best and math.isfinite(trial.best.loss)
     ]
     front, least = [], math.inf
     for _, loss, i in sorted(priced):
@@ -147,12 +155,27 @@ def _progress(run: RunFolder) -> Data:
 def _columns(run: RunFolder, trials: list[Trial], categories: set[str]) -> Data:
     """The table of trials, a list a column; values of categories as text."""
     rows = run.rows
-    names = {"id": "trial", "searcher": "searcher", "seed": "seed", "status": "status", "reason": "reason", "best": f"best_{run.metric}"}
-    names |= {"bestEpoch": "best_epoch", "last": f"last_{run.metric}", "epochs": "epochs", "seconds": "seconds", "node": "node"}
+    names = {
+        "id": "trial",
+        "searcher": "searcher",
+        "seed": "seed",
+        "status": "status",
+        "reason": "reason",
+        "best": f"best_{run.metric}",
+    }
+    names |= {
+        "bestEpoch": "best_epoch",
+        "last": f"last_{run.metric}",
+        "epochs": "epochs",
+        "seconds": "seconds",
+        "node": "node",
+    }
     columns = {short: [plain(row[name]) for row in rows] for short, name in names.items()}
     flats = [flatten(trial.config) for trial in trials]
     names_of = dict.fromkeys(name for flat in flats for name in flat)
-    config = {name: [_cell(flat.get(name), name in categories) for flat in flats] for name in names_of}
+    config = {
+        name: [_cell(flat.get(name), name in categories) for flat in flats] for name in names_of
+    }
     return columns | {"config": config}
 
 
@@ -175,8 +198,14 @@ def _times(run: RunFolder) -> Data:
     times = [event["time"] for event in run.events]
     sessions = [event for event in run.events if event["event"] in ("opened", "closed")]
     last = sessions[-1] if sessions else {"event": "opened"}
-    ended = last.get("reason") if last["event"] == "closed" and not last.get("interrupted") else None
-    return {"began": times[0] if times else None, "last": times[-1] if times else None, "ended": ended}
+    ended = (
+        last.get("reason") if last["event"] == "closed" and not last.get("interrupted") else None
+    )
+    return {
+        "began": times[0] if times else None,
+        "last": times[-1] if times else None,
+        "ended": ended,
+    }
 
 
 def _cell(value: Any, category: bool) -> Any:

@@ -45,7 +45,9 @@ def page(run: RunFolder, live: bool = False) -> str:
     }
     text = _asset("report.html")
     head, *rest = text.split("{{")
-    return head + "".join(parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest))
+    return head + "".join(
+        parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest)
+    )
 
 
 def _embedded(data: object) -> str:
@@ -62,7 +64,11 @@ def _embedded(data: object) -> str:
 
 def _plotly() -> str:
     """plotly.js as the Python package brings it, without importing the package's figures."""
-    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8").replace("</script", "<\\/script")
+    return (
+        (files("plotly") / "package_data" / "plotly.min.js")
+        .read_text(encoding="utf-8")
+        .replace("</script", "<\\/script")
+    )
 
 
 def _asset(name: str) -> str:
@@ -105,7 +111,13 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "results.report", str(folder), "--live"]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:

@@ -126,7 +126,12 @@ class Lock:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._mine = {"host": socket.gethostname(), "boot": _boot(), "process": os.getpid(), "key": uuid.uuid4().hex}
+        self._mine = {
+            "host": socket.gethostname(),
+            "boot": _boot(),
+            "process": os.getpid(),
+            "key": uuid.uuid4().hex,
+        }
         self._taken = ""
         self._end = threading.Event()
         if holder := _living(bucket.read(LOCK)):

@@ -36,7 +36,9 @@ def interval(values: Array, level: float = 0.95, seed: int = 0) -> tuple[Array, 
     if count < FEWEST:
         return values.min(axis=0), values.max(axis=0)
     mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(count)
-    low, high = np.quantile(_resampled_t(values, mean, level, seed), [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    low, high = np.quantile(
+        _resampled_t(values, mean, level, seed), [0.5 - level / 2, 0.5 + level / 2], axis=0
+    )
     return mean - high * error, mean - low * error
 
 
@@ -49,7 +51,9 @@ def _resampled_t(values: Array, mean: Array, level: float, seed: int) -> Array:
     error = np.sqrt(np.maximum(spread, 0.0) / (count - 1))
     most = WIDEST * _student(count, level)
     near = np.abs(shift) < most * error
-    return np.asarray(np.where(near, shift / np.where(near, error, 1.0), most * np.sign(shift)), dtype=np.float64)
+    return np.asarray(
+        np.where(near, shift / np.where(near, error, 1.0), most * np.sign(shift)), dtype=np.float64
+    )
 
 
 def resampled_means(values: Array, seed: int = 0, resamples: int = RESAMPLES) -> Array:
@@ -59,7 +63,10 @@ def resampled_means(values: Array, seed: int = 0, resamples: int = RESAMPLES) ->
 
 def _shares(count: int, seed: int, resamples: int) -> Array:
     """How much of each resample is which row."""
-    return np.random.default_rng([seed, count]).multinomial(count, [1 / count] * count, size=resamples) / count
+    return (
+        np.random.default_rng([seed, count]).multinomial(count, [1 / count] * count, size=resamples)
+        / count
+    )
 
 
 @lru_cache
@@ -158,7 +165,10 @@ def seeds_needed(a: Array, b: Array, level: float) -> int | None:
     Normal approximation with Guenther's correction (W. C. Guenther, "Sample Size Formulas for Normal Theory T Tests", 1981).
     """
     differences = a - b
-    effect, spread = abs(float(differences.mean())), float(differences.std(ddof=1)) if len(a) > 1 else 0.0
+    effect, spread = (
+        abs(float(differences.mean())),
+        float(differences.std(ddof=1)) if len(a) > 1 else 0.0,
+    )
     if effect == 0.0 or spread == 0.0:
         return None
     normal = NormalDist()

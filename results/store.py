@@ -57,7 +57,9 @@ class Bucket:
         try:
             if parts.scheme == "s3":  # a small object in one request instead of three
                 options = _endpoint() | dict(parse_qsl(parts.query))
-                return fs.S3FileSystem(allow_delayed_open=True, **options), f"{parts.netloc}{parts.path}".rstrip("/")
+                return fs.S3FileSystem(
+                    allow_delayed_open=True, **options
+                ), f"{parts.netloc}{parts.path}".rstrip("/")
             system, path = fs.FileSystem.from_uri(_limited(self.url))
         except (ValueError, TypeError, OSError) as error:
             raise StoreError(f"{self.url}: {str(error).splitlines()[0]}") from None
@@ -96,15 +98,29 @@ class Bucket:
         from pyarrow import fs
 
         base = self._path(under).rstrip("/")
-        found = self._place[0].get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
-        return {one.path.removeprefix(f"{self._place[1]}/"): one.size for one in sorted(found, key=lambda one: one.path) if one.is_file}
+        found = self._place[0].get_file_info(
+            fs.FileSelector(base, recursive=True, allow_not_found=True)
+        )
+        return {
+            one.path.removeprefix(f"{self._place[1]}/"): one.size
+            for one in sorted(found, key=lambda one: one.path)
+            if one.is_file
+        }
 
     def folders(self) -> list[str]:
         """The names directly below, of what holds further objects."""
         from pyarrow import fs
 
-        if self._place[0].type_name == "gcs":  # pyarrow lists Google's folders only where an object stands for them, and none does
-            return sorted({first for first, inside, _ in (name.partition("/") for name in self.sizes()) if inside})
+        if (
+            self._place[0].type_name == "gcs"
+        ):  # pyarrow lists Google's folders only where an object stands for them, and none does
+            return sorted(
+                {
+                    first
+                    for first, inside, _ in (name.partition("/") for name in self.sizes())
+                    if inside
+                }
+            )
         found = self._place[0].get_file_info(fs.FileSelector(self._place[1], allow_not_found=True))
         return sorted(one.base_name for one in found if one.type == fs.FileType.Directory)
 

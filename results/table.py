@@ -58,9 +58,13 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
     }
 
 
-def trial_rows(histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1) -> list[Row]:
+def trial_rows(
+    histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
+) -> list[Row]:
     """The table of trials: arms in their order, trials in the order in which they were proposed."""
-    return [trial_row(trial, metric, seed, seeds) for history in histories.values() for trial in history]
+    return [
+        trial_row(trial, metric, seed, seeds) for history in histories.values() for trial in history
+    ]
 
 
 def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row]:
@@ -70,7 +74,11 @@ def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row
             searcher, _ = split_arm(trial.arm, seeds)
             for report in trial.reports:
                 place: Row = {"trial": trial.id, "searcher": searcher, "epoch": report.epoch}
-                yield place | {"seconds": report.seconds, "time": report.time} | _apart(report.metrics, place)
+                yield (
+                    place
+                    | {"seconds": report.seconds, "time": report.time}
+                    | _apart(report.metrics, place)
+                )
 
 
 def frame(rows: Iterable[Row]) -> pd.DataFrame:
@@ -98,7 +106,9 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
     os.replace(unfinished, path)
 
 
-def write_tables(folder: Path, histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1) -> None:
+def write_tables(
+    folder: Path, histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
+) -> None:
     """Write `trials.csv` and `curves.csv` of a run."""
     write_csv(folder / "trials.csv", trial_rows(histories, metric, seed, seeds))
     write_csv(folder / "curves.csv", curve_rows(histories, seeds))
@@ -108,7 +118,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"model": {"width": 8}}` as `{"model.width": 8}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= (
+            flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {prefix + name: value}
+        )
     return flat
 
 
@@ -119,4 +133,6 @@ def _metric(report: Report | None, metric: str) -> float | None:
 def _apart(metrics: Mapping[str, float], taken: Mapping[str, Any]) -> Row:
     """Metrics as columns; one that is called as another column is (`seconds`, `time`, ...) becomes `metric/<name>`."""
     reserved = {*taken, "seconds", "time"}
-    return {f"metric/{name}" if name in reserved else name: value for name, value in metrics.items()}
+    return {
+        f"metric/{name}" if name in reserved else name: value for name, value in metrics.items()
+    }

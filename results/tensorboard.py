@@ -54,7 +54,9 @@ class Writer:
 
     def close(self, trial: Trial) -> None:
         """Write how the trial ended, and close its file. A trial that never reported gets its hyperparameters all the same."""
-        self._write(trial, _session_end(trial), float(trial.notes.get("ended") or time.time()), trial.epoch)
+        self._write(
+            trial, _session_end(trial), float(trial.notes.get("ended") or time.time()), trial.epoch
+        )
         self._drop(trial.id)
         self._closed.pop(trial.id, None)
 
@@ -99,7 +101,9 @@ class Writer:
         records = RecordWriter(handle)
         started = float(trial.notes.get("started") or now)
         records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        records.write(Event(wall_time=started, summary=_session_start(trial, started)).SerializeToString())
+        records.write(
+            Event(wall_time=started, summary=_session_start(trial, started)).SerializeToString()
+        )
         return _File(records, handle)
 
     def _drop(self, name: str) -> None:
@@ -131,7 +135,9 @@ def tag(name: str) -> str:
 def _scalars(values: Mapping[str, float]) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    return Summary(value=[Summary.Value(tag=tag(name), simple_value=value) for name, value in values.items()])
+    return Summary(
+        value=[Summary.Value(tag=tag(name), simple_value=value) for name, value in values.items()]
+    )
 
 
 def _session_start(trial: Trial, started: float) -> Any:
@@ -154,12 +160,19 @@ def _session_end(trial: Trial) -> Any:
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
 
     status = STATUS_SUCCESS if trial.status.succeeded else STATUS_FAILURE
-    return _hparams(_END, session_end_info=SessionEndInfo(status=status, end_time_secs=float(trial.notes.get("ended") or time.time())))
+    return _hparams(
+        _END,
+        session_end_info=SessionEndInfo(
+            status=status, end_time_secs=float(trial.notes.get("ended") or time.time())
+        ),
+    )
 
 
 def _hparams(name: str, **content: Any) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    data = SummaryMetadata.PluginData(plugin_name="hparams", content=HParamsPluginData(version=0, **content).SerializeToString())
+    data = SummaryMetadata.PluginData(
+        plugin_name="hparams", content=HParamsPluginData(version=0, **content).SerializeToString()
+    )
     return Summary(value=[Summary.Value(tag=name, metadata=SummaryMetadata(plugin_data=data))])

@@ -38,11 +38,22 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
     searchers: dict[str, list[History]] = {}
     for name, history in histories.items():
         searchers.setdefault(split_arm(name, seeds)[0], []).append(history)
-    table = columns("searcher", f">best {metric}", *([f">mean of {seeds}"] if seeds > 1 else []), "at", ">trials", ">epochs", ">training")
+    table = columns(
+        "searcher",
+        f">best {metric}",
+        *([f">mean of {seeds}"] if seeds > 1 else []),
+        "at",
+        ">trials",
+        ">epochs",
+        ">training",
+    )
     winner = min((_loss(arms) for arms in searchers.values()), default=math.inf)
     for searcher, arms in searchers.items():
         first = _loss(arms) == winner < math.inf
-        table.add_row(*_summary_cells(searcher, arms, metric, seeds), style="bold" if first and len(searchers) > 1 else "")
+        table.add_row(
+            *_summary_cells(searcher, arms, metric, seeds),
+            style="bold" if first and len(searchers) > 1 else "",
+        )
     return table
 
 
@@ -54,9 +65,16 @@ def trial_table(rows: Iterable[Row], metric: str, extra: tuple[str, ...] = ("rea
         table.add_column(name, ratio=1, overflow="ellipsis", no_wrap=True)
     for row in rows:
         place = f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else "–"
-        cells = [plain(row["trial"]), plain(number(row[f"best_{metric}"])), plain(place), plain(duration(row["seconds"]))]
+        cells = [
+            plain(row["trial"]),
+            plain(number(row[f"best_{metric}"])),
+            plain(place),
+            plain(duration(row["seconds"])),
+        ]
         last = {"configuration": _short(row), "reason": row["reason"].replace("\n", " ")}
-        table.add_row(*cells, status_text(row["status"]), *(plain(last[name], "dim") for name in extra))
+        table.add_row(
+            *cells, status_text(row["status"]), *(plain(last[name], "dim") for name in extra)
+        )
     return table
 
 
@@ -75,11 +93,19 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
             "files": str(run.path / "trials" / trial.id),
         }
     )
-    parts: list[RenderableType] = [Text(trial.id, style="bold"), facts, Text("configuration", style="bold"), configuration(trial.config)]
+    parts: list[RenderableType] = [
+        Text(trial.id, style="bold"),
+        facts,
+        Text("configuration", style="bold"),
+        configuration(trial.config),
+    ]
     if trial.reports:
         parts += [Text("by epoch", style="bold"), curve(trial, run.metric)]
     if trial.notes.get("traceback"):
-        parts += [Text("traceback", style="bold"), Padding(plain(str(trial.notes["traceback"]), "red"), (0, 0, 0, 2))]
+        parts += [
+            Text("traceback", style="bold"),
+            Padding(plain(str(trial.notes["traceback"]), "red"), (0, 0, 0, 2)),
+        ]
     return Group(*parts)
 
 
@@ -90,11 +116,15 @@ def best(run: RunFolder) -> RenderableType:
 
 def best_of(found: Best, metric: str, trials: int) -> RenderableType:
     head = Text.assemble(
-        (f"{metric} {number(found.value, 6)}", "bold green"), f" in epoch {found.epoch} of ", (clean(found.trial.id), "bold")
+        (f"{metric} {number(found.value, 6)}", "bold green"),
+        f" in epoch {found.epoch} of ",
+        (clean(found.trial.id), "bold"),
     )
     head.append(f", the best of {plural(trials, 'trial')}", "dim")
     checkpoint = shown(found.checkpoint) if found.checkpoint else "no checkpoint was kept"
-    return Group(head, configuration(found.config), Text(f"  checkpoint  {checkpoint}", style="dim"))
+    return Group(
+        head, configuration(found.config), Text(f"  checkpoint  {checkpoint}", style="dim")
+    )
 
 
 def configuration(config: Mapping[str, Any]) -> Table:
@@ -108,8 +138,15 @@ def curve(trial: Trial, metric: str) -> RenderableType:
     table = columns(">epoch", *(f">{name}" for name in names), ">time")
     for report in trial.reports:
         cells = [plain(number(report.metrics.get(name))) for name in names]
-        table.add_row(str(report.epoch), *cells, duration(report.seconds), style="green" if report is trial.best else "")
-    picture = Text(f"  {clean(metric)} {spark([report.metrics.get(metric, math.nan) for report in trial.reports])}")
+        table.add_row(
+            str(report.epoch),
+            *cells,
+            duration(report.seconds),
+            style="green" if report is trial.best else "",
+        )
+    picture = Text(
+        f"  {clean(metric)} {spark([report.metrics.get(metric, math.nan) for report in trial.reports])}"
+    )
     return Group(picture, table)
 
 
@@ -119,7 +156,9 @@ def spark(values: Iterable[float]) -> str:
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values)
+    return "".join(
+        BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values
+    )
 
 
 def status_text(status: str) -> Text:
@@ -127,14 +166,32 @@ def status_text(status: str) -> Text:
 
 
 def _summary_cells(searcher: str, arms: list[History], metric: str, seeds: int) -> list[Text]:
-    best = min((history.best for history in arms if history.best), key=lambda one: one[1].loss, default=None)
+    best = min(
+        (history.best for history in arms if history.best),
+        key=lambda one: one[1].loss,
+        default=None,
+    )
     trials = [trial for history in arms for trial in history]
-    mean = [plain(number(_mean([history.best[1].metrics[metric] for history in arms if history.best])))] if seeds > 1 else []
+    mean = (
+        [
+            plain(
+                number(_mean([history.best[1].metrics[metric] for history in arms if history.best]))
+            )
+        ]
+        if seeds > 1
+        else []
+    )
     value = number(best[1].metrics[metric]) if best else "–"
     place = f"epoch {best[1].epoch} of {best[0].id}" if best else "–"
     seconds = sum(trial.reports[-1].seconds for trial in trials if trial.reports)
     epochs = sum(history.epochs for history in arms)
-    return [plain(searcher), plain(value), *mean, plain(place), *map(plain, (f"{len(trials):,}", f"{epochs:,}", duration(seconds)))]
+    return [
+        plain(searcher),
+        plain(value),
+        *mean,
+        plain(place),
+        *map(plain, (f"{len(trials):,}", f"{epochs:,}", duration(seconds))),
+    ]
 
 
 def _loss(arms: list[History]) -> float:
@@ -146,19 +203,31 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _at(report: Report | None, metric: str) -> str:
-    return f"{metric} {number(report.metrics.get(metric), 6)} in epoch {report.epoch}" if report else "–"
+    return (
+        f"{metric} {number(report.metrics.get(metric), 6)} in epoch {report.epoch}"
+        if report
+        else "–"
+    )
 
 
 def _short(row: Row) -> str:
     """The configuration in a row, on one line."""
-    return " ".join(f"{name.removeprefix(CONFIG)}={number(value, 3)}" for name, value in row.items() if name.startswith(CONFIG))
+    return " ".join(
+        f"{name.removeprefix(CONFIG)}={number(value, 3)}"
+        for name, value in row.items()
+        if name.startswith(CONFIG)
+    )
 
 
 def columns(*names: str) -> Table:
     """A plain table; a column that begins with `>` is flush right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for name in names:
-        table.add_column(plain(name.removeprefix(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
+        table.add_column(
+            plain(name.removeprefix(">")),
+            justify="right" if name.startswith(">") else "left",
+            overflow="fold",
+        )
     return table
 
 
@@ -167,7 +236,9 @@ def _facts(facts: Mapping[str, Any]) -> Table:
     table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(plain(f"  {name}"), value if isinstance(value, Text) else plain(number(value, 6)))
+        table.add_row(
+            plain(f"  {name}"), value if isinstance(value, Text) else plain(number(value, 6))
+        )
     return table
 
 

@@ -40,22 +40,36 @@ class Trace:
         return np.concatenate([[math.inf], self.loss])[index]
 
 
-def trace(label: str, seed: int, history: History, unit: Unit = "epochs", gpu: float = 0.0) -> Trace:
+def trace(
+    label: str, seed: int, history: History, unit: Unit = "epochs", gpu: float = 0.0
+) -> Trace:
     """The trace of one arm, its reports in the order of their times. Seconds are those of training, added over the trials."""
     steps = []
     for trial in history:
         epoch, seconds = 0, 0.0
         for report in trial.reports:
-            cost = report.epoch - epoch if unit == "epochs" else (report.seconds - seconds) * (gpu if unit == "GPU-seconds" else 1.0)
+            cost = (
+                report.epoch - epoch
+                if unit == "epochs"
+                else (report.seconds - seconds) * (gpu if unit == "GPU-seconds" else 1.0)
+            )
             steps.append((report.time, trial.number, report.epoch, max(cost, 0.0), report.loss))
             epoch, seconds = report.epoch, report.seconds
     steps.sort(key=lambda step: step[:3])
     spent = np.cumsum([step[3] for step in steps]) if steps else np.empty(0)
     loss = np.minimum.accumulate([step[4] for step in steps]) if steps else np.empty(0)
-    return Trace(label, seed, np.asarray(spent, dtype=np.float64), np.asarray(loss, dtype=np.float64))
+    return Trace(
+        label, seed, np.asarray(spent, dtype=np.float64), np.asarray(loss, dtype=np.float64)
+    )
 
 
-def traces(histories: Mapping[str, History], seeds: int, seed: int = 0, unit: Unit = "epochs", gpu: float = 0.0) -> list[Trace]:
+def traces(
+    histories: Mapping[str, History],
+    seeds: int,
+    seed: int = 0,
+    unit: Unit = "epochs",
+    gpu: float = 0.0,
+) -> list[Trace]:
     """One for each arm, labelled by its searcher."""
     made = []
     for name, history in histories.items():

@@ -23,21 +23,34 @@ def verdict(comparison: Comparison) -> list[str]:
     if len(comparison.labels) < 2:
         return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
     if all(pair.test is None for pair in comparison.pairs):
-        said = [f"{_ahead(comparison)} with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"]
+        said = [
+            f"{_ahead(comparison)} with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
+        ]
     else:
-        said = [sentence(pair, comparison) for pair in comparison.pairs] if len(comparison.labels) <= FEW else about_leader(comparison)
+        said = (
+            [sentence(pair, comparison) for pair in comparison.pairs]
+            if len(comparison.labels) <= FEW
+            else about_leader(comparison)
+        )
     return [*said, *equivalents(comparison), *_ended(comparison), *lines]
 
 
 def _ahead(comparison: Comparison) -> str:
     means = {label: float(finals.mean()) for label, finals in comparison.finals.items()}
     first = [label for label, mean in means.items() if mean == min(means.values())]
-    return f"{first[0]} is ahead" if len(first) == 1 else f"{', '.join(first[:-1])} and {first[-1]} found the same value"
+    return (
+        f"{first[0]} is ahead"
+        if len(first) == 1
+        else f"{', '.join(first[:-1])} and {first[-1]} found the same value"
+    )
 
 
 def sentence(pair: Pair, comparison: Comparison) -> str:
     """What a pair of searchers shows."""
-    values = [number(value(float(comparison.finals[label].mean()), comparison)) for label in (pair.better, pair.worse)]
+    values = [
+        number(value(float(comparison.finals[label].mean()), comparison))
+        for label in (pair.better, pair.worse)
+    ]
     if pair.test is None or pair.p is None:
         return f"{pair.better} and {pair.worse} share fewer than two search seeds: not tested"
     how = f"p = {number(pair.p, 2)}, {pair.test.kind} over {plural(pair.seeds, 'seed')}{_holm(comparison)}"
@@ -49,15 +62,22 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
 def about_leader(comparison: Comparison) -> list[str]:
     """Many searchers: whom the one with the best mean is better than, and from whom it cannot be told apart."""
     name, pairs = leader(comparison), leaders(comparison)
-    surely, perhaps = [pair for pair in pairs if pair.detected], [pair for pair in pairs if not pair.detected]
+    surely, perhaps = (
+        [pair for pair in pairs if pair.detected],
+        [pair for pair in pairs if not pair.detected],
+    )
     mean = number(value(float(comparison.finals[name].mean()), comparison))
     how = f"{plural(max((pair.seeds for pair in pairs), default=0), 'seed')}{_holm(comparison)}"
     lines = []
     if surely:
         least = number(max(pair.p for pair in surely if pair.p is not None), 2)
-        lines.append(f"{name} is better, with {mean}, than {_named(surely, comparison)} (p ≤ {least}, {how})")
+        lines.append(
+            f"{name} is better, with {mean}, than {_named(surely, comparison)} (p ≤ {least}, {how})"
+        )
     if perhaps:
-        lines.append(f"{name} ({mean}) cannot be told from {_named(perhaps, comparison, needed=True)} ({how})")
+        lines.append(
+            f"{name} ({mean}) cannot be told from {_named(perhaps, comparison, needed=True)} ({how})"
+        )
     return lines
 
 
@@ -77,12 +97,19 @@ def equivalents(comparison: Comparison) -> list[str]:
     baseline = comparison.baseline
     if baseline not in comparison.labels:
         return []
-    parts = {label: comparison.reached(label, baseline) for label in comparison.labels if label != baseline}
+    parts = {
+        label: comparison.reached(label, baseline)
+        for label in comparison.labels
+        if label != baseline
+    }
     sooner = sorted((part, label) for label, part in parts.items() if part is not None and part < 1)
     if len(sooner) > FEW:
         said = ", ".join(f"{part:.0%} by {label}" for part, label in sooner)
         return [f"{baseline}'s final value was reached after {said} of the {comparison.unit}"]
-    return [f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}" for part, label in sooner]
+    return [
+        f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}"
+        for part, label in sooner
+    ]
 
 
 def value(loss: float, comparison: Comparison) -> float:
@@ -129,13 +156,29 @@ def spread(finals: statistics.Array, comparison: Comparison) -> str:
 
 def tables(comparison: Comparison) -> RenderableType:
     """`raysweep compare`: the standings, the tests, and the verdict."""
-    head = Text(f"{comparison.metric} at {amount(comparison.horizon, comparison)} for each arm", style="dim")
-    rows = [{name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()} for row in standings(comparison)]
+    head = Text(
+        f"{comparison.metric} at {amount(comparison.horizon, comparison)} for each arm", style="dim"
+    )
+    rows = [
+        {name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()}
+        for row in standings(comparison)
+    ]
     parts: list[RenderableType] = [_grid(rows, comparison.labels), head]
-    tested = [pair for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison)) if pair.test]
+    tested = [
+        pair
+        for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison))
+        if pair.test
+    ]
     if tested:
-        parts += [Text(), _grid([_pair_row(pair, comparison) for pair in tested], comparison.labels)]
-        corrected = f"; Holm: corrected for {plural(len(comparison.pairs), 'pair')}" if len(comparison.pairs) > 1 else ""
+        parts += [
+            Text(),
+            _grid([_pair_row(pair, comparison) for pair in tested], comparison.labels),
+        ]
+        corrected = (
+            f"; Holm: corrected for {plural(len(comparison.pairs), 'pair')}"
+            if len(comparison.pairs) > 1
+            else ""
+        )
         parts.append(Text(f"p: permutation test of the means over seeds{corrected}", style="dim"))
     return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
 
@@ -146,7 +189,9 @@ def trust(run: RunFolder) -> list[str]:
     from results.confirm import confirmations, sentences
 
     audited = audit(run)
-    lines = sentences(confirmations(run), run.maximize, run.metric) + ([audited["sentence"]] if audited else [])
+    lines = sentences(confirmations(run), run.maximize, run.metric) + (
+        [audited["sentence"]] if audited else []
+    )
     return [f"· {clean(line)}" for line in lines]
 
 
@@ -186,7 +231,11 @@ def _named(pairs: list[Pair], comparison: Comparison, needed: bool = False) -> s
     for pair in pairs:
         other = pair.worse if pair.better == name else pair.better
         mean = number(value(float(comparison.finals[other].mean()), comparison))
-        seeds = f", about {pair.more_seeds:,} more seeds" if needed and pair.more_seeds and pair.more_seeds <= HOPELESS else ""
+        seeds = (
+            f", about {pair.more_seeds:,} more seeds"
+            if needed and pair.more_seeds and pair.more_seeds <= HOPELESS
+            else ""
+        )
         words.append(f"{other} ({mean}{seeds})")
     return ", ".join(words)
 
@@ -200,9 +249,17 @@ def _needed(pair: Pair) -> str:
     assert pair.test is not None
     if pair.test.least > LEVEL:
         least = f"with {plural(pair.seeds, 'seed')} no difference at all could be shown"
-        return least if pair.more_seeds is None else f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
+        return (
+            least
+            if pair.more_seeds is None
+            else f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
+        )
     if pair.more_seeds is None:
-        return "every seed gave both the same value" if pair.difference == 0 else "the seeds differ too little to say more"
+        return (
+            "every seed gave both the same value"
+            if pair.difference == 0
+            else "the seeds differ too little to say more"
+        )
     if pair.more_seeds > HOPELESS:
         return "they are as good as equal: more than a thousand seeds would be needed"
     return f"about {plural(pair.more_seeds, 'more seed')} would be needed to show one of this size"
@@ -214,7 +271,10 @@ def _ended(comparison: Comparison) -> list[str]:
     for arm in comparison.arms:
         if arm.exhausted and arm.total < comparison.horizon:
             ends[arm.label] = max(arm.total, ends.get(arm.label, 0.0))
-    return [f"{label} had nothing more to try after {amount(end, comparison)}" for label, end in ends.items()]
+    return [
+        f"{label} had nothing more to try after {amount(end, comparison)}"
+        for label, end in ends.items()
+    ]
 
 
 def _spending(comparison: Comparison) -> str:

@@ -16,7 +16,11 @@ def number(value: Any, digits: int = 4) -> str:
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return f"{value:.{digits}g}" if 1e-4 <= abs(value) < 10**digits or value == 0 else f"{value:.{digits - 1}g}"
+    return (
+        f"{value:.{digits}g}"
+        if 1e-4 <= abs(value) < 10**digits or value == 0
+        else f"{value:.{digits - 1}g}"
+    )
 
 
 def duration(seconds: float | None) -> str:
@@ -28,7 +32,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60:,} h {minutes % 60:02d} min"
+    )
 
 
 def size(count: float | None) -> str:
@@ -48,4 +56,7 @@ def plural(count: int, word: str) -> str:
 
 def clean(text: str) -> str:
     """Text that is safe on a terminal: control characters, but for line ends, become `?`."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ("    " if letter == "\t" else "?") for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ("    " if letter == "\t" else "?")
+        for letter in text
+    )

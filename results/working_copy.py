@@ -65,7 +65,10 @@ def fetch(bucket: Bucket) -> Path:
 
 def _copied(name: str) -> bool:
     inside = name.removeprefix("confirm/")
-    return not inside.startswith((*NOT_COPIED, f"{segments.FOLDER}/")) and inside not in (segments.LOCK, ledger.NAME)
+    return not inside.startswith((*NOT_COPIED, f"{segments.FOLDER}/")) and inside not in (
+        segments.LOCK,
+        ledger.NAME,
+    )
 
 
 def is_run(bucket: Bucket) -> bool:
@@ -91,7 +94,11 @@ class Pusher:
 
     def tick(self) -> None:
         """Called often; does something every PUSH_SECONDS."""
-        if self._bucket is None or time.monotonic() - self._last < PUSH_SECONDS or not (self._going is None or self._going.done()):
+        if (
+            self._bucket is None
+            or time.monotonic() - self._last < PUSH_SECONDS
+            or not (self._going is None or self._going.done())
+        ):
             return
         self._last = time.monotonic()
         self._going = self._pool.submit(self._try)
@@ -104,10 +111,20 @@ class Pusher:
         """Copy now. OSError where the store refuses."""
         if self._bucket is None:
             return
-        bucket, marks = self._bucket, {path: _mark(path) for path in self._folder.rglob("*") if _pushed(path)}
+        bucket, marks = (
+            self._bucket,
+            {path: _mark(path) for path in self._folder.rglob("*") if _pushed(path)},
+        )
         changed = [path for path, mark in marks.items() if self._there.get(path) != mark]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda path: bucket.write(path.relative_to(self._folder).as_posix(), path.read_bytes()), changed))
+            list(
+                pool.map(
+                    lambda path: bucket.write(
+                        path.relative_to(self._folder).as_posix(), path.read_bytes()
+                    ),
+                    changed,
+                )
+            )
         self._there = marks
 
     def close(self) -> None:
@@ -122,7 +139,9 @@ def push(folder: Path) -> None:
 
 
 def _pushed(path: Path) -> bool:
-    return path.is_file() and path.name not in (ledger.NAME, "lock") and not path.name.startswith(".")
+    return (
+        path.is_file() and path.name not in (ledger.NAME, "lock") and not path.name.startswith(".")
+    )
 
 
 def _mark(path: Path) -> tuple[int, int]:

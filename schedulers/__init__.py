@@ -7,6 +7,11 @@ from schedulers.median import Median
 from schedulers.none import Never
 from schedulers.promotion import Promotion
 
-SCHEDULERS: dict[str, type[Any]] = {"promotion": Promotion, "asha": Asha, "median": Median, "none": Never}
+SCHEDULERS: dict[str, type[Any]] = {
+    "promotion": Promotion,
+    "asha": Asha,
+    "median": Median,
+    "none": Never,
+}
 
 __all__ = ["SCHEDULERS", "Asha", "Median", "Never", "Promotion"]

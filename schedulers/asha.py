@@ -48,13 +48,17 @@ class Asha:
             return GO_ON
         rung = history.rungs[level]
         if len(rung) <= self.quorum and level in history.levels[:2]:
-            return verdict(trial, f"epoch {trial.epoch}: only {len(rung) - 1} others got here", self.audit)
+            return verdict(
+                trial, f"epoch {trial.epoch}: only {len(rung) - 1} others got here", self.audit
+            )
         bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= bar:
             return GO_ON
         values = f"{history.show(trial.loss)} behind {history.show(bar)}"
         part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
-        return verdict(trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit)
+        return verdict(
+            trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit
+        )
 
     def promote(self, history: History, ending: bool) -> int | None:
         """None: who was stopped stays stopped."""
@@ -72,7 +76,9 @@ def cutoff(rung: Rung, own: float, worse: float) -> float:
         return math.inf
     place = (others - 1) * (worse * 100 / 100)
     below = int(place)
-    low, high = (-_without(rung.losses, mine, others - 1 - min(i, others - 1)) for i in (below, below + 1))
+    low, high = (
+        -_without(rung.losses, mine, others - 1 - min(i, others - 1)) for i in (below, below + 1)
+    )
     part = place - below
     if part == 0.0 or math.isinf(low):
         return -low if part == 0.0 else -high

@@ -29,7 +29,11 @@ def passed_over(level: int, history: History, number: int | None = None) -> bool
     """
     place = history.levels.index(level)
     enough = _says_enough(history, place)
-    return not enough and _open(history, place) and (enough is False or (number is not None and _tells(number)))
+    return (
+        not enough
+        and _open(history, place)
+        and (enough is False or (number is not None and _tells(number)))
+    )
 
 
 def unjudged(level: int, history: History) -> int:
@@ -53,7 +57,11 @@ def _says_enough(history: History, place: int) -> bool | None:
     if place + 1 >= len(history.levels) - 1:
         return True
     lower, upper = (history.rungs[history.levels[i]].by_trial for i in (place, place + 1))
-    told = ((lower[number], loss) for number, loss in upper.items() if _tells(number) and number in lower)
+    told = (
+        (lower[number], loss)
+        for number, loss in upper.items()
+        if _tells(number) and number in lower
+    )
     both = tuple(islice(told, PROBES))
     return tau(both) >= AGREEMENT if len(both) == PROBES else None
 
@@ -66,7 +74,9 @@ def _tells(number: int) -> bool:
 def tau(pairs: tuple[tuple[float, float], ...]) -> float:
     """Kendall's tau-a, where a pair tied in either counts as neither; 0 where there are no two."""
     count = len(pairs) * (len(pairs) - 1) // 2
-    agree = sum(_sign(a[0], b[0]) * _sign(a[1], b[1]) for i, a in enumerate(pairs) for b in pairs[:i])
+    agree = sum(
+        _sign(a[0], b[0]) * _sign(a[1], b[1]) for i, a in enumerate(pairs) for b in pairs[:i]
+    )
     return agree / count if count else 0.0
 
 

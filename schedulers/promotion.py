@@ -62,7 +62,11 @@ class Promotion:
             return GO_ON
         rank, part = rung.rank(trial.loss) + 1, PARTS.get(round(self.eta), f"1/{self.eta:g}")
         why = "but others go on first" if rank * self.eta <= len(rung) else f"a {part} goes on"
-        return verdict(trial, f"epoch {trial.epoch}: {history.show(trial.loss)} is number {rank} of {len(rung)}, {why}", self.audit)
+        return verdict(
+            trial,
+            f"epoch {trial.epoch}: {history.show(trial.loss)} is number {rank} of {len(rung)}, {why}",
+            self.audit,
+        )
 
     def promote(self, history: History, ending: bool) -> int | None:
         """Once no new trials come, at least one goes on from each rung, so that a small sweep trains its best trial to the end."""

@@ -36,12 +36,18 @@ class Axis:
         if u <= 0.0 or u >= 1.0:
             return float(self.low if u <= 0.0 else self.high)
         bottom, top = self._ends
-        return min(max(self._backward(bottom + u * (top - bottom)), float(self.low)), float(self.high))
+        return min(
+            max(self._backward(bottom + u * (top - bottom)), float(self.low)), float(self.high)
+        )
 
     def place(self, value: float) -> float:
         """Where in [0, 1] a number of a continuous range lies."""
         bottom, top = self._ends
-        return min(max((self._forward(value) - bottom) / (top - bottom), 0.0), 1.0) if top > bottom else 0.5
+        return (
+            min(max((self._forward(value) - bottom) / (top - bottom), 0.0), 1.0)
+            if top > bottom
+            else 0.5
+        )
 
     def index(self, u: float) -> int:
         """Which value of a stepped range owns u."""
@@ -66,15 +72,24 @@ class Axis:
         if not self.log or points >= self.count or points == 1:
             return spread(self.count, points)
         bottom, top = self._forward(self.low), self._forward(self.high)
-        return sorted({self._nearest(self._backward(bottom + i / (points - 1) * (top - bottom))) for i in range(points)})
+        return sorted(
+            {
+                self._nearest(self._backward(bottom + i / (points - 1) * (top - bottom)))
+                for i in range(points)
+            }
+        )
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
         half = 0.0 if self.half else (self.step or 0.0) / 2
         if self.log == "reverse":
-            return self._forward(self.low - half), self._forward(self.high + min(half, (1.0 - self.high) / 2))
+            return self._forward(self.low - half), self._forward(
+                self.high + min(half, (1.0 - self.high) / 2)
+            )
         if self.log:
-            return self._forward(self.low - min(half, self.low / 2)), self._forward(self.high + half)
+            return self._forward(self.low - min(half, self.low / 2)), self._forward(
+                self.high + half
+            )
         return self._forward(self.low), self._forward(self.high)
 
     def _forward(self, value: float) -> float:

@@ -10,7 +10,15 @@ import numpy as np
 
 from search_spaces.document import Document, Path, SpecificationError, nearest
 from search_spaces.entries import ExprSpec, ParamSpec, Scalar, When
-from search_spaces.expression import Condition, Constraint, Derived, Expression, ExpressionError, Flat, alike
+from search_spaces.expression import (
+    Condition,
+    Constraint,
+    Derived,
+    Expression,
+    ExpressionError,
+    Flat,
+    alike,
+)
 from search_spaces.meaning import TRUTH, Kinds, check, check_value, kind, kinds
 from search_spaces.params import Choice, Ordinal, Param
 from search_spaces.space import EmptySpace, Space
@@ -24,7 +32,10 @@ class Equals:
     wanted: tuple[tuple[str, tuple[Scalar, ...]], ...]
 
     def __call__(self, flat: Flat) -> bool:
-        return all(name in flat and any(alike(flat[name], value) for value in values) for name, values in self.wanted)
+        return all(
+            name in flat and any(alike(flat[name], value) for value in values)
+            for name, values in self.wanted
+        )
 
 
 def space(content: SweepSpec, document: Document) -> Space:
@@ -39,21 +50,44 @@ class _Builder:
     def __init__(self, content: SweepSpec, document: Document) -> None:
         self._document = document
         self._constraints = content.constraints
-        self._constants = {name: entry for name, entry in content.space.items() if isinstance(entry, bool | int | float | str)}
-        self._entries = {name: entry for name, entry in content.space.items() if name not in self._constants}
-        self._params: dict[str, Param] = {name: one.param() for name, one in self._entries.items() if isinstance(one, ParamSpec)}
-        self._known: dict[str, Kinds] = {name: frozenset([kind(value)]) for name, value in self._constants.items()}
+        self._constants = {
+            name: entry
+            for name, entry in content.space.items()
+            if isinstance(entry, bool | int | float | str)
+        }
+        self._entries = {
+            name: entry for name, entry in content.space.items() if name not in self._constants
+        }
+        self._params: dict[str, Param] = {
+            name: one.param() for name, one in self._entries.items() if isinstance(one, ParamSpec)
+        }
+        self._known: dict[str, Kinds] = {
+            name: frozenset([kind(value)]) for name, value in self._constants.items()
+        }
         self._known |= {name: kinds(param) for name, param in self._params.items()}
 
     def space(self) -> Space:
-        expressions = {name: self._parse(entry.expr, ("space", name, "expr")) for name, entry in self._derived().items()}
-        whens = {name: entry.when for name, entry in self._entries.items() if isinstance(entry, ParamSpec) and entry.when is not None}
-        conditions = {name: self._condition(when, ("space", name, "when")) for name, when in whens.items()}
-        uses = {name: one.names for name, one in expressions.items()} | {name: _used(one) for name, one in conditions.items()}
+        expressions = {
+            name: self._parse(entry.expr, ("space", name, "expr"))
+            for name, entry in self._derived().items()
+        }
+        whens = {
+            name: entry.when
+            for name, entry in self._entries.items()
+            if isinstance(entry, ParamSpec) and entry.when is not None
+        }
+        conditions = {
+            name: self._condition(when, ("space", name, "when")) for name, when in whens.items()
+        }
+        uses = {name: one.names for name, one in expressions.items()} | {
+            name: _used(one) for name, one in conditions.items()
+        }
         order = self._order(uses)
         for name in order:
             if name in expressions:
-                self._known[name] = self._guarded(("space", name, "expr"), check, expressions[name], self._known, self._params)
+                self._known[name] = self._guarded(
+                    ("space", name, "expr"), check, expressions[name], self._known, self._params
+                )
             elif name in conditions:
                 self._check_condition(conditions[name], ("space", name, "when"))
         built = Space(
@@ -61,7 +95,10 @@ class _Builder:
             constants=self._constants,
             conditions=conditions,
             derived={name: Derived(expressions[name]) for name in order if name in expressions},
-            constraints=tuple(self._constraint(text, ("constraints", i)) for i, text in enumerate(self._constraints)),
+            constraints=tuple(
+                self._constraint(text, ("constraints", i))
+                for i, text in enumerate(self._constraints)
+            ),
             order=tuple(order),
         )
         return self._reachable(built)
@@ -87,20 +124,39 @@ class _Builder:
         for name in names:
             if name not in known:
                 label = ".".join(str(part) for part in path)
-                raise self._document.error(path, f"{label}: unknown name '{name}'{where}{self._meant(name, where) or nearest(name, known)}")
+                raise self._document.error(
+                    path,
+                    f"{label}: unknown name '{name}'{where}{self._meant(name, where) or nearest(name, known)}",
+                )
 
     def _meant(self, name: str, where: str) -> str:
         """Where what was taken for a name is a value without quotes, or a part of a name that no expression can hold."""
-        if any(name in param.values for param in self._params.values() if isinstance(param, Choice | Ordinal)):
+        if any(
+            name in param.values
+            for param in self._params.values()
+            if isinstance(param, Choice | Ordinal)
+        ):
             return f"; the word is written '{name}', in quotes"
-        odd = next((one for one in self._entries if name in one and one in where and not one.replace(".", "").isidentifier()), None)
+        odd = next(
+            (
+                one
+                for one in self._entries
+                if name in one and one in where and not one.replace(".", "").isidentifier()
+            ),
+            None,
+        )
         return f"; the name '{odd}' cannot stand in an expression" if odd else ""
 
     def _condition(self, when: When, path: Path) -> Condition | Equals:
         if isinstance(when, str):
             return Condition(self._parse(when, path))
         self._check_known(tuple(when), path)
-        return Equals(tuple((name, tuple(value) if isinstance(value, list) else (value,)) for name, value in when.items()))
+        return Equals(
+            tuple(
+                (name, tuple(value) if isinstance(value, list) else (value,))
+                for name, value in when.items()
+            )
+        )
 
     def _check_condition(self, condition: Condition | Equals, path: Path) -> None:
         if isinstance(condition, Condition):
@@ -118,17 +174,30 @@ class _Builder:
     def _check_truth(self, expression: Expression, path: Path) -> None:
         if not self._guarded(path, check, expression, self._known, self._params) & TRUTH:
             label = ".".join(str(part) for part in path)
-            raise self._document.error(path, f"{label}: '{expression.text}' is neither true nor false; expected a comparison")
+            raise self._document.error(
+                path,
+                f"{label}: '{expression.text}' is neither true nor false; expected a comparison",
+            )
 
     def _order(self, uses: Mapping[str, tuple[str, ...]]) -> list[str]:
         """The entries in the order of the file, but each after those that it looks at."""
         order: list[str] = []
         waiting = list(self._entries)
         while waiting:
-            ready = next((name for name in waiting if not any(used in waiting for used in uses.get(name, ()))), None)
+            ready = next(
+                (
+                    name
+                    for name in waiting
+                    if not any(used in waiting for used in uses.get(name, ()))
+                ),
+                None,
+            )
             if ready is None:
                 circle = ", ".join(waiting)
-                raise self._document.error(("space", waiting[0]), f"space.{waiting[0]}: these wait for each other in a circle: {circle}")
+                raise self._document.error(
+                    ("space", waiting[0]),
+                    f"space.{waiting[0]}: these wait for each other in a circle: {circle}",
+                )
             order.append(ready)
             waiting.remove(ready)
         return order
@@ -151,12 +220,18 @@ class _Builder:
         for name, entry in self._derived().items():
             if not replace(built, constraints=(), derived={name: built.derived[name]}).passing(rng):
                 path = ("space", name, "expr")
-                return self._document.error(path, f"space.{name}.expr: '{entry.expr}' had a value in none of 1,000 draws")
+                return self._document.error(
+                    path, f"space.{name}.expr: '{entry.expr}' had a value in none of 1,000 draws"
+                )
         return self._document.error(("constraints",), f"constraints: {error}")
 
 
 def _used(condition: Condition | Equals) -> tuple[str, ...]:
-    return condition.expression.names if isinstance(condition, Condition) else tuple(name for name, _ in condition.wanted)
+    return (
+        condition.expression.names
+        if isinstance(condition, Condition)
+        else tuple(name for name, _ in condition.wanted)
+    )
 
 
 def check_names(entries: Mapping[str, Any], document: Document) -> None:
@@ -164,8 +239,14 @@ def check_names(entries: Mapping[str, Any], document: Document) -> None:
     for name in entries:
         parts = name.split(".")
         if "" in parts:
-            raise document.error(("space", name), f"space.{name}: a name must not be empty, nor begin or end with a dot")
+            raise document.error(
+                ("space", name),
+                f"space.{name}: a name must not be empty, nor begin or end with a dot",
+            )
         for length in range(1, len(parts)):
             parent = ".".join(parts[:length])
             if parent in entries:
-                raise document.error(("space", name), f"space.{name}: '{parent}' has a value of its own, so nothing can lie inside it")
+                raise document.error(
+                    ("space", name),
+                    f"space.{name}: '{parent}' has a value of its own, so nothing can lie inside it",
+                )

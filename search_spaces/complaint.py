@@ -12,7 +12,10 @@ from search_spaces.document import Document, Path, SpecificationError, nearest
 from search_spaces.entries import KINDS
 from search_spaces.spec import NamedSpec, SweepSpec
 
-_TAGGED: dict[str, type[BaseModel]] = {"<options>": NamedSpec, **{f"<{kind}>": model for kind, model in KINDS.items()}}
+_TAGGED: dict[str, type[BaseModel]] = {
+    "<options>": NamedSpec,
+    **{f"<{kind}>": model for kind, model in KINDS.items()},
+}
 _PAIR = "a list [low, high]"
 _EXPECTED = {
     "string_type": "a word",
@@ -43,16 +46,30 @@ def complaint(document: Document, errors: list[Any]) -> SpecificationError:
         key = str(first["loc"][-1])
         if path[0] == "space" and key in KINDS:
             return document.error(
-                path, f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many"
+                path,
+                f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many",
             )
-        return document.error(path, unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))))
+        return document.error(
+            path,
+            unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))),
+        )
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        return document.error(path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}")
+        return document.error(
+            path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}"
+        )
     if first["type"] == "missing":
-        return document.error(path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}")
+        return document.error(
+            path,
+            f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}",
+        )
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
     label = f"{where(path, document.data)}: "
-    return document.error(path, message(alike, path) if document.place(path) == f"--set {label[:-2]}" else label + message(alike, path))
+    return document.error(
+        path,
+        message(alike, path)
+        if document.place(path) == f"--set {label[:-2]}"
+        else label + message(alike, path),
+    )
 
 
 def _elsewhere(document: Document, path: Path, error: Any) -> str:
@@ -68,7 +85,9 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
     path: Path = ()
     part: Any
     for part in loc:
-        if (isinstance(data, Mapping) and part in data) or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+        if (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
             path, data = (*path, part), data[part]
     return path
 
@@ -128,8 +147,14 @@ def message(errors: list[Any], path: Path) -> str:
         return f"expected an expression, or names with the values (or lists of values) that they must have, got {shown(first['input'])}"
     infinite = [one for one in errors if one["type"] == "finite_number"]
     expected = " or ".join(dict.fromkeys(_expected(one) for one in infinite or errors))
-    hints = (nearest(first["input"], one["ctx"]["expected"].split("'")[1::2]) for one in errors if one["type"] == "literal_error")
-    return f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{next(hints, '')}"
+    hints = (
+        nearest(first["input"], one["ctx"]["expected"].split("'")[1::2])
+        for one in errors
+        if one["type"] == "literal_error"
+    )
+    return (
+        f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{next(hints, '')}"
+    )
 
 
 def _expected(error: Any) -> str:
@@ -142,13 +167,19 @@ def _expected(error: Any) -> str:
         return _PAIR
     if kind == "too_short":
         return "at least one value"
-    return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix(
+        "a valid "
+    )
 
 
 def _shapeless(value: Any, path: Path) -> str:
     """What is wrong with a value that has none of the forms that its place allows."""
     if path[0] != "space":
-        forms = "a name, a mapping with a name, or a list of these" if path == ("searcher",) else "a name or a mapping with a name"
+        forms = (
+            "a name, a mapping with a name, or a list of these"
+            if path == ("searcher",)
+            else "a name or a mapping with a name"
+        )
         return f"expected {forms}, got {shown(value)}"
     if isinstance(value, Mapping):
         near = next((hint for key in value if (hint := nearest(key, KINDS))), "")
@@ -165,9 +196,15 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        text = "[" + ", ".join(shown(item) for item in value[:6]) + (", ...]" if len(value) > 6 else "]")
+        text = (
+            "["
+            + ", ".join(shown(item) for item in value[:6])
+            + (", ...]" if len(value) > 6 else "]")
+        )
     elif isinstance(value, Mapping):
-        text = "{" + ", ".join(f"{key}: {shown(item)}" for key, item in list(value.items())[:4]) + "}"
+        text = (
+            "{" + ", ".join(f"{key}: {shown(item)}" for key, item in list(value.items())[:4]) + "}"
+        )
     else:
         text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

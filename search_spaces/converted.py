@@ -24,7 +24,10 @@ def convert(name: str) -> str:
         known = ", ".join(dialect.name for dialect in DIALECTS)
         raise document.error((), f"no file of another tool that is known here; expected {known}")
     missing = _missing(document)
-    notes = [f"Converted from {name}, {document.dialect}.", *(note.replace(f"{name}:", "Line ", 1) for note in document.notes)]
+    notes = [
+        f"Converted from {name}, {document.dialect}.",
+        *(note.replace(f"{name}:", "Line ", 1) for note in document.notes),
+    ]
     notes += [f"Still to be said: {', '.join(missing)}."] if missing else []
     data = {key: document.data[key] for key in ORDER if key in document.data}
     return "".join(f"# {note}\n" for note in notes) + write(data)
@@ -37,7 +40,9 @@ def _missing(document: Document) -> list[str]:
         SweepSpec.model_validate(document.data)
     except ValidationError as error:
         errors = list(error.errors(include_url=False))
-    missing = [".".join(str(part) for part in one["loc"]) for one in errors if one["type"] == "missing"]
+    missing = [
+        ".".join(str(part) for part in one["loc"]) for one in errors if one["type"] == "missing"
+    ]
     missing = ["budget.epochs" if key == "budget" else key for key in missing]
     budget = document.data.get("budget", {})
     if not any(key in budget for key in ("trials", "total_epochs", "time")):

@@ -43,7 +43,11 @@ class Document:
 
     def place(self, path: Path) -> str:
         """Where the part at `path` was written: by a setting inside it, else in the file, else the nearest part around it."""
-        settings = [place for known, place in self.places.items() if known[: len(path)] == path and place.startswith("--set ")]
+        settings = [
+            place
+            for known, place in self.places.items()
+            if known[: len(path)] == path and place.startswith("--set ")
+        ]
         if path and settings:
             return settings[-1]
         while path not in self.places:
@@ -92,10 +96,14 @@ def _compose(text: str, name: str) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise SpecificationError(f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {what}") from None
+        raise SpecificationError(
+            f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {what}"
+        ) from None
     except YAMLError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        raise SpecificationError(f"{name}:{line}: not valid YAML: {getattr(error, 'reason', error)}") from None
+        raise SpecificationError(
+            f"{name}:{line}: not valid YAML: {getattr(error, 'reason', error)}"
+        ) from None
     except RecursionError:
         raise SpecificationError(f"{name}:1: the file nests too deeply") from None
     except Exception as error:
@@ -115,13 +123,19 @@ class _Reader:
     def read(self, node: Node, path: Path) -> Any:
         self._places.setdefault(path, self._place(node))
         if len(self._places) > MOST_NODES:
-            raise SpecificationError(f"{self._place(node)}: the file has more than {MOST_NODES:,} parts")
+            raise SpecificationError(
+                f"{self._place(node)}: the file has more than {MOST_NODES:,} parts"
+            )
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
             raise SpecificationError(f"{self._place(node)}: an alias that contains itself")
         self._open.add(id(node))
-        data = self._mapping(node, path) if isinstance(node, MappingNode) else self._sequence(node, path)
+        data = (
+            self._mapping(node, path)
+            if isinstance(node, MappingNode)
+            else self._sequence(node, path)
+        )
         self._open.remove(id(node))
         return data
 
@@ -161,7 +175,9 @@ class _Reader:
             if tag in ("int", "float"):
                 return _number(text, tag)
         except ValueError:
-            raise SpecificationError(f"{self._place(node)}: '{text[:40]}' is not a number") from None
+            raise SpecificationError(
+                f"{self._place(node)}: '{text[:40]}' is not a number"
+            ) from None
         raise SpecificationError(f"{self._place(node)}: the tag {node.tag} is not known here")
 
 
@@ -200,7 +216,9 @@ def _put(data: Any, keys: Sequence[str], value: Any, place: str) -> tuple[Any, P
 
 def _put_item(data: list[Any], keys: Sequence[str], value: Any, place: str) -> tuple[Any, Path]:
     if not keys[0].isdigit() or int(keys[0]) >= len(data):
-        raise SpecificationError(f"{place}: a list of {len(data)} stands there; '{keys[0]}' is none of its places, 0 to {len(data) - 1}")
+        raise SpecificationError(
+            f"{place}: a list of {len(data)} stands there; '{keys[0]}' is none of its places, 0 to {len(data) - 1}"
+        )
     index = int(keys[0])
     changed, path = _put(data[index], keys[1:], value, place)
     return [*data[:index], changed, *data[index + 1 :]], (index, *path)

@@ -22,13 +22,28 @@ class FloatSpec(BaseModel):
     """A real number between two bounds, both included."""
 
     model_config = STRICT
-    bounds: Annotated[tuple[float, float], Field(alias="float", strict=False, description="[low, high], both included")]
-    log: Annotated[bool | Literal["reverse"], Field(description="even over orders of magnitude; reverse: of the distance to 1")] = False
+    bounds: Annotated[
+        tuple[float, float],
+        Field(alias="float", strict=False, description="[low, high], both included"),
+    ]
+    log: Annotated[
+        bool | Literal["reverse"],
+        Field(description="even over orders of magnitude; reverse: of the distance to 1"),
+    ] = False
     step: Annotated[float | None, Field(description="keeps low, low + step, ..., high")] = None
     points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
-    or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
-    around: Annotated[float | None, Field(description="where good values are believed to lie")] = None
-    ends: Annotated[Ends, Field(description="half: the outermost of stepped values are drawn half as often, as rounding does")] = "full"
+    or_: Annotated[
+        list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")
+    ] = []
+    around: Annotated[float | None, Field(description="where good values are believed to lie")] = (
+        None
+    )
+    ends: Annotated[
+        Ends,
+        Field(
+            description="half: the outermost of stepped values are drawn half as often, as rounding does"
+        ),
+    ] = "full"
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -49,13 +64,20 @@ class IntSpec(BaseModel):
     """A whole number between two bounds, both included."""
 
     model_config = STRICT
-    bounds: Annotated[tuple[int, int], Field(alias="int", strict=False, description="[low, high], both included")]
+    bounds: Annotated[
+        tuple[int, int], Field(alias="int", strict=False, description="[low, high], both included")
+    ]
     log: Annotated[bool, Field(description="even over orders of magnitude")] = False
     step: Annotated[int, Field(description="keeps low, low + step, ..., high")] = 1
     points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
-    or_: Annotated[list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")] = []
+    or_: Annotated[
+        list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")
+    ] = []
     around: Annotated[int | None, Field(description="where good values are believed to lie")] = None
-    ends: Annotated[Ends, Field(description="half: the outermost values are drawn half as often, as rounding does")] = "full"
+    ends: Annotated[
+        Ends,
+        Field(description="half: the outermost values are drawn half as often, as rounding does"),
+    ] = "full"
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -74,10 +96,17 @@ class OrdinalSpec(BaseModel):
     """One of several values whose order means something."""
 
     model_config = STRICT
-    values: Annotated[list[Scalar], Field(alias="ordinal", min_length=1, description="in their order")]
-    points: Annotated[Points | None, Field(description="how many values the grid takes; all where it is not written")] = None
+    values: Annotated[
+        list[Scalar], Field(alias="ordinal", min_length=1, description="in their order")
+    ]
+    points: Annotated[
+        Points | None,
+        Field(description="how many values the grid takes; all where it is not written"),
+    ] = None
     around: Annotated[Scalar | None, Field(description="which value is believed to be good")] = None
-    weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = None
+    weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = (
+        None
+    )
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -91,7 +120,12 @@ class OrdinalSpec(BaseModel):
         return self
 
     def param(self) -> Ordinal:
-        return Ordinal(tuple(self.values), self.points, self.around, None if self.weights is None else tuple(self.weights))
+        return Ordinal(
+            tuple(self.values),
+            self.points,
+            self.around,
+            None if self.weights is None else tuple(self.weights),
+        )
 
 
 class ChoiceSpec(BaseModel):
@@ -99,7 +133,9 @@ class ChoiceSpec(BaseModel):
 
     model_config = STRICT
     values: Annotated[list[Scalar], Field(alias="choice", min_length=1)]
-    weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = None
+    weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = (
+        None
+    )
     when: Annotated[When | None, Field(description="active only then")] = None
 
     @model_validator(mode="after")
@@ -121,7 +157,13 @@ class ExprSpec(BaseModel):
 
 
 ParamSpec = FloatSpec | IntSpec | OrdinalSpec | ChoiceSpec
-KINDS: dict[str, type[BaseModel]] = {"float": FloatSpec, "int": IntSpec, "ordinal": OrdinalSpec, "choice": ChoiceSpec, "expr": ExprSpec}
+KINDS: dict[str, type[BaseModel]] = {
+    "float": FloatSpec,
+    "int": IntSpec,
+    "ordinal": OrdinalSpec,
+    "choice": ChoiceSpec,
+    "expr": ExprSpec,
+}
 
 
 def _kind(value: object) -> str | None:
@@ -147,11 +189,17 @@ Entry = Annotated[
 def check_bounds(low: float, high: float, log: object, step: float | None) -> None:
     """Raise ValueError where a range makes no sense."""
     if low > high:
-        raise ValueError(f"the bounds [{low:g}, {high:g}] are in the wrong order; expected [{high:g}, {low:g}]")
+        raise ValueError(
+            f"the bounds [{low:g}, {high:g}] are in the wrong order; expected [{high:g}, {low:g}]"
+        )
     if low == high:
-        raise ValueError(f"the bounds [{low:g}, {high:g}] leave one value; write it plainly, without braces")
+        raise ValueError(
+            f"the bounds [{low:g}, {high:g}] leave one value; write it plainly, without braces"
+        )
     if log == "reverse" and not 0 <= low < high < 1:
-        raise ValueError(f"a reverse log range must lie in 0 to 1, without 1, got [{low:g}, {high:g}]")
+        raise ValueError(
+            f"a reverse log range must lie in 0 to 1, without 1, got [{low:g}, {high:g}]"
+        )
     if log is True and low <= 0:
         raise ValueError(f"a log range must lie above zero, got the lower bound {low:g}")
     if step is not None:
@@ -166,7 +214,9 @@ def check_step(low: float, high: float, step: float) -> None:
         raise ValueError(f"step {step:g} is too small for the range [{low:g}, {high:g}]")
     if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
         below, above = low + math.floor(steps) * step, low + math.ceil(steps) * step
-        raise ValueError(f"step {step:g} from {low:g} misses the upper bound {high:g}; {below:g} or {above:g} would do")
+        raise ValueError(
+            f"step {step:g} from {low:g} misses the upper bound {high:g}; {below:g} or {above:g} would do"
+        )
 
 
 def check_distinct(values: Sequence[Scalar]) -> None:
@@ -190,6 +240,10 @@ def check_around(value: Scalar | None, param: Param) -> None:
 
 def check_weights(weights: Sequence[float], count: int) -> None:
     if len(weights) != count:
-        raise ValueError(f"weights: expected one for each of the {count} values, got {len(weights)}")
+        raise ValueError(
+            f"weights: expected one for each of the {count} values, got {len(weights)}"
+        )
     if min(weights) <= 0 or not sum(weights) < math.inf:
-        raise ValueError(f"weights: expected numbers above 0, got {list(weights)}; leave out what is never to be drawn")
+        raise ValueError(
+            f"weights: expected numbers above 0, got {list(weights)}; leave out what is never to be drawn"
+        )

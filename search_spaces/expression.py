@@ -138,7 +138,11 @@ class _Truths(ast.NodeTransformer):
     """`true` and `false`, as YAML writes them, are constants."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.copy_location(ast.Constant(node.id == "true"), node) if node.id in ("true", "false") else node
+        return (
+            ast.copy_location(ast.Constant(node.id == "true"), node)
+            if node.id in ("true", "false")
+            else node
+        )
 
 
 def _hint(text: str) -> str:
@@ -147,7 +151,14 @@ def _hint(text: str) -> str:
         return "; equality is written =="
     if "&&" in text or "||" in text:
         return "; write `and`, `or`"
-    taken = next((word for word in re.findall(r"\w+", text) if keyword.iskeyword(word) and word not in ("and", "or", "not", "in")), None)
+    taken = next(
+        (
+            word
+            for word in re.findall(r"\w+", text)
+            if keyword.iskeyword(word) and word not in ("and", "or", "not", "in")
+        ),
+        None,
+    )
     return f"; the name '{taken}' cannot stand in an expression" if taken else ""
 
 
@@ -170,7 +181,9 @@ def check_form(text: str, node: ast.AST, depth: int = 0) -> None:
     if depth > DEEPEST:
         raise ExpressionError(f"'{text[:40]}...' nests too deeply")
     if not _known(node):
-        raise ExpressionError(f"'{segment(text, node)}' is not of the language; expected {LANGUAGE}")
+        raise ExpressionError(
+            f"'{segment(text, node)}' is not of the language; expected {LANGUAGE}"
+        )
     for child in operands(node):
         check_form(text, child, depth + 1)
 
@@ -207,10 +220,16 @@ def _known(node: ast.AST) -> bool:
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, ast.Not | ast.USub | ast.UAdd)
     if isinstance(node, ast.Compare):
-        return not any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and _lists_after_in(node)
+        return not any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and _lists_after_in(
+            node
+        )
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        return name in FUNCTIONS and not node.keywords and (len(node.args) == 1 if name == "abs" else len(node.args) > 1)
+        return (
+            name in FUNCTIONS
+            and not node.keywords
+            and (len(node.args) == 1 if name == "abs" else len(node.args) > 1)
+        )
     return isinstance(node, ast.BoolOp) or dotted(node) is not None
 
 
@@ -253,14 +272,20 @@ def _number(node: ast.AST, flat: Flat) -> Any:
     if isinstance(node, ast.UnaryOp):
         return -values[0] if isinstance(node.op, ast.USub) else values[0]
     if isinstance(node, ast.BinOp):
-        return _power(*values) if isinstance(node.op, ast.Pow) else ARITHMETIC[type(node.op)](*values)
+        return (
+            _power(*values) if isinstance(node.op, ast.Pow) else ARITHMETIC[type(node.op)](*values)
+        )
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
     return FUNCTIONS[node.func.id](*values)
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MOST_BITS:
+    if (
+        isinstance(base, int)
+        and isinstance(exponent, int)
+        and base.bit_length() * abs(exponent) > MOST_BITS
+    ):
         raise Undefined
     result = base**exponent
     if isinstance(result, complex):

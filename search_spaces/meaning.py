@@ -53,13 +53,17 @@ class _Checker:
             return self._name(name)
         if isinstance(node, ast.Compare):
             return self._compare(node)
-        if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+        if isinstance(node, ast.BoolOp) or (
+            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        ):
             return self._all(operands(node), TRUTH)
         return self._all(operands(node), NUMBER)
 
     def _name(self, name: str) -> Kinds:
         if name not in self._known:
-            raise ExpressionError(f"unknown name '{name}' in '{self._text}'{nearest(name, self._known)}")
+            raise ExpressionError(
+                f"unknown name '{name}' in '{self._text}'{nearest(name, self._known)}"
+            )
         return self._known[name]
 
     def _all(self, nodes: list[ast.expr], wanted: Kinds) -> Kinds:
@@ -88,7 +92,9 @@ class _Checker:
     def _equal(self, left: ast.expr, right: ast.expr) -> None:
         ours, theirs = self.kinds(left), self.kinds(right)
         if not ours & theirs:
-            text = f"{self._shown(left)} is {_words(ours)} and {self._shown(right)} {_words(theirs)}"
+            text = (
+                f"{self._shown(left)} is {_words(ours)} and {self._shown(right)} {_words(theirs)}"
+            )
             raise ExpressionError(f"in '{self._text}', {text}; they are never equal")
         for one, other in ((left, right), (right, left)):
             name = dotted(one)
@@ -101,7 +107,11 @@ class _Checker:
         if name is None:
             name, number, op = dotted(right), left, _TURNED[type(op)]()
         param = self._params.get(name or "")
-        if param is None or not isinstance(number, ast.Constant) or not isinstance(number.value, int | float):
+        if (
+            param is None
+            or not isinstance(number, ast.Constant)
+            or not isinstance(number.value, int | float)
+        ):
             return
         ends = extremes(param)
         if ends and not any(ORDER[type(op)](end, number.value) for end in ends):
@@ -117,7 +127,11 @@ def extremes(param: Param) -> tuple[float, float] | None:
     values: list[Any] = list(param.values) if isinstance(param, Choice | Ordinal | Either) else []
     if not isinstance(param, Choice | Ordinal):
         values += [_range(param).low, _range(param).high]
-    return None if any(isinstance(value, bool | str) for value in values) else (min(values), max(values))
+    return (
+        None
+        if any(isinstance(value, bool | str) for value in values)
+        else (min(values), max(values))
+    )
 
 
 def check_value(name: str, param: Param, value: Any) -> None:
@@ -126,7 +140,11 @@ def check_value(name: str, param: Param, value: Any) -> None:
     if any(form in param and form == value for form in forms):
         return
     values = [str(one) for one in param.values] if isinstance(param, Choice | Ordinal) else []
-    has = f"one of {', '.join(values)}" if values else f"between {_range(param).low:g} and {_range(param).high:g}"
+    has = (
+        f"one of {', '.join(values)}"
+        if values
+        else f"between {_range(param).low:g} and {_range(param).high:g}"
+    )
     raise ExpressionError(f"'{name}' is never {value!r}; it is {has}{nearest(value, values)}")
 
 

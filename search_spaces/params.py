@@ -56,7 +56,11 @@ class Float:
         return self._axis.value(u) if self.step is None else self._stepped(self._axis.index(u))
 
     def to_unit(self, value: float) -> float:
-        return self._axis.place(value) if self.step is None else self._axis.middle(round((value - self.low) / self.step))
+        return (
+            self._axis.place(value)
+            if self.step is None
+            else self._axis.middle(round((value - self.low) / self.step))
+        )
 
     def grid(self, points: int) -> list[float]:
         points = self.points or points
@@ -70,7 +74,11 @@ class Float:
         return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
             return False
         if self.step is None:
             return True
@@ -80,7 +88,9 @@ class Float:
     def _stepped(self, index: int) -> float:
         assert self.step is not None
         digits = max(0, 12 - math.floor(math.log10(self.step)))
-        return min(max(round(self.low + index * self.step, digits), float(self.low)), float(self.high))
+        return min(
+            max(round(self.low + index * self.step, digits), float(self.low)), float(self.high)
+        )
 
 
 @dataclass(frozen=True)
@@ -194,11 +204,17 @@ class Either:
 
     @cached_property
     def _below(self) -> tuple[Scalar, ...]:
-        return tuple(value for value in self.values if not isinstance(value, bool | str) and value < self.range.low)
+        return tuple(
+            value
+            for value in self.values
+            if not isinstance(value, bool | str) and value < self.range.low
+        )
 
     @cached_property
     def _above(self) -> tuple[Scalar, ...]:
-        return tuple(value for value in self.values if not any(same(value, one) for one in self._below))
+        return tuple(
+            value for value in self.values if not any(same(value, one) for one in self._below)
+        )
 
     @cached_property
     def _share(self) -> float:
@@ -231,7 +247,11 @@ class Either:
 
     def draw(self, v: float) -> float:
         bottom, top = self._ends
-        return bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom) if bottom <= v <= top else v
+        return (
+            bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom)
+            if bottom <= v <= top
+            else v
+        )
 
     def __contains__(self, value: object) -> bool:
         return any(same(value, one) for one in self.values) or value in self.range

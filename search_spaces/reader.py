@@ -46,7 +46,9 @@ def find(name: str) -> Path:
     if Path(name).is_dir():
         raise SpecificationError(f"{name}: is a directory; expected a YAML file")
     shipped = sorted(path.name for path in SHIPPED.glob("*.yaml"))
-    raise SpecificationError(f"{name}: there is no such file{nearest(name, shipped)}; the shipped ones are {', '.join(shipped)}")
+    raise SpecificationError(
+        f"{name}: there is no such file{nearest(name, shipped)}; the shipped ones are {', '.join(shipped)}"
+    )
 
 
 def text_of(path: Path, name: str) -> str:
@@ -59,13 +61,18 @@ def text_of(path: Path, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise SpecificationError(f"{name}:{line}: not a text file: byte 0x{content[error.start]:02x} is not UTF-8") from None
+        raise SpecificationError(
+            f"{name}:{line}: not a text file: byte 0x{content[error.start]:02x} is not UTF-8"
+        ) from None
 
 
 def check(document: Document) -> SweepSpec:
     """The document as the models have it; SpecificationError for the most telling of what is wrong."""
     if not isinstance(document.data, dict):
-        raise document.error((), f"expected a mapping of keys such as trainable, metric and space, got a {type(document.data).__name__}")
+        raise document.error(
+            (),
+            f"expected a mapping of keys such as trainable, metric and space, got a {type(document.data).__name__}",
+        )
     try:
         return SweepSpec.model_validate(document.data)
     except ValidationError as error:

@@ -57,7 +57,9 @@ class Space:
         """The number of dimensions of the unit cube."""
         return len(self.params)
 
-    def sample(self, rng: np.random.Generator, prior: bool = True, patience: int = PATIENCE) -> Config:
+    def sample(
+        self, rng: np.random.Generator, prior: bool = True, patience: int = PATIENCE
+    ) -> Config:
         """A configuration that satisfies the constraints, drawn from the prior (or fairly); EmptySpace where none is found."""
         for _ in range(MOST_DRAWS * patience):
             config = self.from_unit(self.draw(rng, prior))
@@ -86,12 +88,19 @@ class Space:
         values = u.tolist() if isinstance(u, np.ndarray) else list(u)
         if len(values) != len(self.params):
             raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
-        return self._nest(self._decide(lambda name: self.params[name].from_unit(values[self._places[name]])))
+        return self._nest(
+            self._decide(lambda name: self.params[name].from_unit(values[self._places[name]]))
+        )
 
     def to_unit(self, config: Config) -> Units:
         """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
         flat = flatten(config)
-        return np.array([param.to_unit(flat[name]) if name in flat else np.nan for name, param in self.params.items()])
+        return np.array(
+            [
+                param.to_unit(flat[name]) if name in flat else np.nan
+                for name, param in self.params.items()
+            ]
+        )
 
     def to_units(self, configs: Iterable[Config]) -> Units:
         """As `to_unit`, for several configurations: float64 of shape (number of them, len(self))."""
@@ -104,7 +113,10 @@ class Space:
         if self.conditions or self.derived:
             cells = self._branches(dict(self.constants), 0, values)
         else:
-            cells = ({**self.constants, **dict(zip(values, cell, strict=True))} for cell in itertools.product(*values.values()))
+            cells = (
+                {**self.constants, **dict(zip(values, cell, strict=True))}
+                for cell in itertools.product(*values.values())
+            )
         yield from (config for config in map(self._nest, cells) if self.allows(config))
 
     def allows(self, config: Config) -> bool:
@@ -112,7 +124,9 @@ class Space:
         if not self.constraints and not self.derived:
             return True
         flat = flatten(config)
-        return all(constraint(flat) for constraint in self.constraints) and all(self._sound(name, flat) for name in self.derived)
+        return all(constraint(flat) for constraint in self.constraints) and all(
+            self._sound(name, flat) for name in self.derived
+        )
 
     def __contains__(self, config: object) -> bool:
         if not isinstance(config, dict):
@@ -161,7 +175,9 @@ class Space:
                 flat[name] = pick(name)
         return flat
 
-    def _branches(self, flat: dict[str, Any], at: int, values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    def _branches(
+        self, flat: dict[str, Any], at: int, values: Mapping[str, list[Any]]
+    ) -> Iterator[dict[str, Any]]:
         """The ways in which the names from `at` on can be decided, given those before."""
         if at == len(self._order):
             yield flat

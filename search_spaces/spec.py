@@ -10,7 +10,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from search_spaces.entries import STRICT, Entry, Positive
 
@@ -22,8 +30,12 @@ def seconds(value: int | float | str) -> float:
     """A duration in seconds: a number of them, or `30m`, `2h30m`, `1d`."""
     if isinstance(value, str):
         if not _DURATION.fullmatch(value):
-            raise ValueError(f"expected seconds, or a duration such as 30m, 2h30m or 1d, got '{value}'")
-        value = sum(float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhd]", value))
+            raise ValueError(
+                f"expected seconds, or a duration such as 30m, 2h30m or 1d, got '{value}'"
+            )
+        value = sum(
+            float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhd]", value)
+        )
     if value <= 0:
         raise ValueError(f"expected a duration above zero, got {value}")
     return float(value)
@@ -87,9 +99,13 @@ class ResourcesSpec(BaseModel):
         if self.workers < 2:
             raise ValueError("spread: expected workers: 2 or more; one process lies on one machine")
         if self.gpu == "auto":
-            raise ValueError("spread: expected gpu as a number; the share of a process on another machine is not measured")
+            raise ValueError(
+                "spread: expected gpu as a number; the share of a process on another machine is not measured"
+            )
         if self.gpu > self.workers and self.gpu % self.workers:
-            raise ValueError(f"spread: {self.gpu:g} GPUs are not shared out evenly between {self.workers} processes")
+            raise ValueError(
+                f"spread: {self.gpu:g} GPUs are not shared out evenly between {self.workers} processes"
+            )
         return self
 
 
@@ -130,9 +146,13 @@ def _form(value: object) -> str | None:
     return "<list>" if isinstance(value, list) else None
 
 
-One = Annotated[Annotated[str, Tag("<name>")] | Annotated[NamedSpec, Tag("<options>")], Discriminator(_form)]
+One = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[NamedSpec, Tag("<options>")], Discriminator(_form)
+]
 Several = Annotated[
-    Annotated[str, Tag("<name>")] | Annotated[NamedSpec, Tag("<options>")] | Annotated[list[One], Field(min_length=1), Tag("<list>")],
+    Annotated[str, Tag("<name>")]
+    | Annotated[NamedSpec, Tag("<options>")]
+    | Annotated[list[One], Field(min_length=1), Tag("<list>")],
     Discriminator(_form),
 ]
 

@@ -16,14 +16,19 @@ def write(data: Mapping[str, Any]) -> str:
             lines += [f"  {_line(one)}" for one in _items(value)]
         elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
             lines.append(f"{key}:")
-            lines += [f"  - {_flow(one) if isinstance(one, dict) else _flow([one])[1:-1]}" for one in value]
+            lines += [
+                f"  - {_flow(one) if isinstance(one, dict) else _flow([one])[1:-1]}"
+                for one in value
+            ]
         else:
             lines.append(_line({key: value}))
     return "\n".join(lines) + "\n"
 
 
 def _items(value: Any) -> list[Any]:
-    return [{name: entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
+    return (
+        [{name: entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
+    )
 
 
 def _line(value: Any) -> str:

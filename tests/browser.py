@@ -29,7 +29,9 @@ class Browser:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(path.as_uri())
-        self.until(f"return location.href === {path.as_uri()!r} && document.querySelector('#filters output')?.textContent !== ''")
+        self.until(
+            f"return location.href === {path.as_uri()!r} && document.querySelector('#filters output')?.textContent !== ''"
+        )
 
     def run(self, script: str) -> Any:
         return self.driver.execute_script(script)
@@ -51,9 +53,19 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> set[str]:
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        urls = {one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"}
-        return {url for url in urls if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))}
+        messages = [
+            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
+        ]
+        urls = {
+            one["params"]["request"]["url"]
+            for one in messages
+            if one["method"] == "Network.requestWillBeSent"
+        }
+        return {
+            url
+            for url in urls
+            if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))
+        }
 
 
 @contextmanager
@@ -61,12 +73,28 @@ def chromium(profile: Path) -> Iterator[Browser]:
     """Start it. The test is skipped, with the reason, where it is not installed."""
     program, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or chromedriver is None:
-        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
+        pytest.skip(
+            "chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
+        )
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    quiet = ["background-networking", "component-update", "sync", "extensions", "default-apps", "gpu", "dev-shm-usage"]
-    for word in ["--headless=new", "--no-sandbox", "--no-first-run", f"--user-data-dir={profile}", *(f"--disable-{one}" for one in quiet)]:
+    quiet = [
+        "background-networking",
+        "component-update",
+        "sync",
+        "extensions",
+        "default-apps",
+        "gpu",
+        "dev-shm-usage",
+    ]
+    for word in [
+        "--headless=new",
+        "--no-sandbox",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+        *(f"--disable-{one}" for one in quiet),
+    ]:
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))

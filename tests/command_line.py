@@ -27,14 +27,30 @@ class Typed:
     place: Path
 
     def write(
-        self, function: str = "tests.trainables:bowl", searcher: str = "random", trials: int = 3, epochs: int = 3, more: str = ""
+        self,
+        function: str = "tests.trainables:bowl",
+        searcher: str = "random",
+        trials: int = 3,
+        epochs: int = 3,
+        more: str = "",
     ) -> Path:
         path = self.place / "sweep.yaml"
-        path.write_text(SWEEP.format(trainable=function, searcher=searcher, trials=trials, epochs=epochs, more=more))
+        path.write_text(
+            SWEEP.format(
+                trainable=function, searcher=searcher, trials=trials, epochs=epochs, more=more
+            )
+        )
         return path
 
     def arguments(self, *more: str) -> list[str]:
-        return ["run", "--space", str(self.place / "sweep.yaml"), "--storage", str(self.place / "runs"), *more]
+        return [
+            "run",
+            "--space",
+            str(self.place / "sweep.yaml"),
+            "--storage",
+            str(self.place / "runs"),
+            *more,
+        ]
 
     def run(self, *more: str) -> int:
         """The exit code of a new run called `first`, or of what `more` says."""
@@ -47,7 +63,14 @@ class Typed:
 def numbers(run: RunFolder) -> list[tuple[object, ...]]:
     """All that two runs must agree on."""
     return [
-        (trial.id, trial.config, trial.seed, [(report.epoch, dict(report.metrics)) for report in trial.reports], trial.status, trial.reason)
+        (
+            trial.id,
+            trial.config,
+            trial.seed,
+            [(report.epoch, dict(report.metrics)) for report in trial.reports],
+            trial.status,
+            trial.reason,
+        )
         for history in run.histories.values()
         for trial in history
     ]

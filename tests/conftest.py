@@ -12,7 +12,9 @@ from hypothesis import settings
 
 from tests.browser import Browser, chromium
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a worker; models this small wait for each other's threads longer than they compute
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # as in a worker; models this small wait for each other's threads longer than they compute
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

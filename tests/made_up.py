@@ -24,26 +24,65 @@ class Story:
     reason: str = ""
 
 
-def write_run(folder: Path, stories: list[Story], *, goal: str = "maximize", seeds: int = 1, epochs: int = 3, **sweep: Any) -> Path:
+def write_run(
+    folder: Path,
+    stories: list[Story],
+    *,
+    goal: str = "maximize",
+    seeds: int = 1,
+    epochs: int = 3,
+    **sweep: Any,
+) -> Path:
     """Write `sweep.yaml` and the ledger of a run in which the stories happen one after another, an epoch a second."""
     from ruamel.yaml import YAML
 
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"trainable": "trainables.cnn:train", "metric": {"name": "acc", "goal": goal}, "seed": 7, "seeds": seeds}
-    YAML(typ="safe", pure=True).dump(content | {"budget": {"epochs": epochs}, "space": {}} | sweep, folder / "sweep.yaml")
+    content = {
+        "trainable": "trainables.cnn:train",
+        "metric": {"name": "acc", "goal": goal},
+        "seed": 7,
+        "seeds": seeds,
+    }
+    YAML(typ="safe", pure=True).dump(
+        content | {"budget": {"epochs": epochs}, "space": {}} | sweep, folder / "sweep.yaml"
+    )
     ledger, clock = Ledger(folder), BEGAN
     counts: dict[str, int] = {}
     for story in stories:
         number = counts[story.arm] = counts.get(story.arm, -1) + 1
         name = f"{story.arm}-{number}"
-        ledger.append({"event": "proposed", "arm": story.arm, "number": number, "config": story.config, "seed": 11, "time": clock})
+        ledger.append(
+            {
+                "event": "proposed",
+                "arm": story.arm,
+                "number": number,
+                "config": story.config,
+                "seed": 11,
+                "time": clock,
+            }
+        )
         ledger.append({"event": "started", "trial": name, "time": clock})
         for epoch, value in enumerate(story.values, 1):
             clock += 1.0
             loss = math.inf if math.isnan(value) else (-value if goal == "maximize" else value)
-            report = {"epoch": epoch, "loss": loss, "metrics": {"acc": value}, "seconds": float(epoch)}
-            ledger.append({"event": "reported", "trial": name, **report, "time": clock, "notes": WHERE})
+            report = {
+                "epoch": epoch,
+                "loss": loss,
+                "metrics": {"acc": value},
+                "seconds": float(epoch),
+            }
+            ledger.append(
+                {"event": "reported", "trial": name, **report, "time": clock, "notes": WHERE}
+            )
         if story.status != "running":
-            ledger.append({"event": "ended", "trial": name, "status": story.status, "reason": story.reason, "time": clock})
+            ledger.append(
+                {
+                    "event": "ended",
+                    "trial": name,
+                    "status": story.status,
+                    "reason": story.reason,
+                    "time": clock,
+                }
+            )
     ledger.close()
     return folder

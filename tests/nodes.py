@@ -33,7 +33,9 @@ cluster.shutdown()
 
 def environment() -> dict[str, str]:
     """Without what a Ray in this process has left there."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"OMP_NUM_THREADS": "1"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
+        "OMP_NUM_THREADS": "1"
+    }
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,23 @@ class Nodes:
         self.process.stdin.flush()
         next(line for line in self.process.stdout if line == "done\n")
 
-    def typed(self, text: str, folder: Path, *changes: str, storage: str = "") -> subprocess.Popen[str]:
+    def typed(
+        self, text: str, folder: Path, *changes: str, storage: str = ""
+    ) -> subprocess.Popen[str]:
         """`run_sweep.py --address auto` on a file with this text, with Ray's address in the environment as it is on a head node."""
         space = folder / "steps.yaml"
         space.write_text(text)
         settings = [part for change in changes for part in ("--set", change)]
-        place = ["--space", str(space), "--storage", storage or str(folder), "--name", "run", "--address", "auto"]
+        place = [
+            "--space",
+            str(space),
+            "--storage",
+            storage or str(folder),
+            "--name",
+            "run",
+            "--address",
+            "auto",
+        ]
         return subprocess.Popen(
             [sys.executable, str(PROJECT / "run_sweep.py"), *place, *settings],
             cwd=PROJECT,
@@ -73,7 +86,9 @@ class Nodes:
             text=True,
         )
 
-    def sweep(self, text: str, folder: Path, *changes: str, storage: str = "") -> tuple[int, str, str]:
+    def sweep(
+        self, text: str, folder: Path, *changes: str, storage: str = ""
+    ) -> tuple[int, str, str]:
         """The same to its end: exit code, output and errors."""
         with self.typed(text, folder, *changes, storage=storage) as process:
             output, errors = process.communicate(timeout=180)
@@ -84,11 +99,16 @@ class Nodes:
 def two_nodes() -> Iterator[Nodes]:
     """The cluster, as long as it is needed."""
     command = [sys.executable, "-W", "ignore", "-c", CLUSTER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield Nodes(next(line.split()[1] for line in process.stdout if line.startswith("address")), process)
+            yield Nodes(
+                next(line.split()[1] for line in process.stdout if line.startswith("address")),
+                process,
+            )
         finally:
             process.stdin.close()
             process.wait(60)

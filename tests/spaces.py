@@ -8,7 +8,9 @@ from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
 from search_spaces.space import Space
 
 UNIT = st.floats(0, 1)
-SCALARS = st.one_of(st.booleans(), st.integers(-5, 5), st.floats(-5, 5), st.sampled_from(["sgd", "adam", "1e-4"]))
+SCALARS = st.one_of(
+    st.booleans(), st.integers(-5, 5), st.floats(-5, 5), st.sampled_from(["sgd", "adam", "1e-4"])
+)
 
 
 @st.composite
@@ -21,7 +23,9 @@ def floats(draw: st.DrawFn) -> Float:
     if "step" in kind:
         step = draw(st.sampled_from([0.05, 0.1, 0.25, 2.0]))
         low = round(low / step) * step or step
-        return Float(low, low + step * draw(st.integers(1, 40)), log="log" in kind and low > 0, step=step)
+        return Float(
+            low, low + step * draw(st.integers(1, 40)), log="log" in kind and low > 0, step=step
+        )
     return Float(low, low + draw(st.floats(0.01, 100)), log=kind == "log")
 
 
@@ -33,14 +37,18 @@ def ints(draw: st.DrawFn) -> Int:
 
 
 def values() -> st.SearchStrategy[tuple[bool | int | float | str, ...]]:
-    return st.lists(SCALARS, min_size=1, max_size=6, unique_by=lambda value: (type(value), value)).map(tuple)
+    return st.lists(
+        SCALARS, min_size=1, max_size=6, unique_by=lambda value: (type(value), value)
+    ).map(tuple)
 
 
 @st.composite
 def eithers(draw: st.DrawFn) -> Either:
     inner = draw(st.one_of(floats(), ints()))
     outside = [inner.low - 1, inner.high + 1, "auto", True]
-    return Either(tuple(draw(st.lists(st.sampled_from(outside), min_size=1, max_size=4, unique=True))), inner)
+    return Either(
+        tuple(draw(st.lists(st.sampled_from(outside), min_size=1, max_size=4, unique=True))), inner
+    )
 
 
 def params() -> st.SearchStrategy[Param]:

@@ -48,7 +48,9 @@ class StopAt:
         return (epochs,)
 
     def decide(self, trial: Trial, history: History) -> Decision:
-        return Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+        return (
+            Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+        )
 
     def promote(self, history: History, ending: bool) -> int | None:
         return None
@@ -83,7 +85,9 @@ def sweep(searchers: Mapping[str, Searcher] | None = None, **changes: Any) -> Sw
 def train(loop: Loop, trial: Trial) -> None:
     """Train a trial by hand until the loop stops it."""
     loop.started(trial)
-    while not loop.reported(trial, trial.epoch + 1, {"loss": trial.config["x"] / (trial.epoch + 1)}, 1.0).stop:
+    while not loop.reported(
+        trial, trial.epoch + 1, {"loss": trial.config["x"] / (trial.epoch + 1)}, 1.0
+    ).stop:
         pass
 
 

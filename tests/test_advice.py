@@ -25,9 +25,18 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("param", "line"),
     [
-        (Float(1e-4, 1.0), "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike"),
-        (Either((0,), Float(1e-6, 1e-2)), "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike"),
-        (Choice((32, 64, 128)), "x is a choice of numbers; {ordinal: [32, 64, 128]} tells the searchers that they have an order"),
+        (
+            Float(1e-4, 1.0),
+            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
+        ),
+        (
+            Either((0,), Float(1e-6, 1e-2)),
+            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
+        ),
+        (
+            Choice((32, 64, 128)),
+            "x is a choice of numbers; {ordinal: [32, 64, 128]} tells the searchers that they have an order",
+        ),
     ],
 )
 def test_a_parameter_that_is_seldom_meant_so(param: Param, line: str) -> None:
@@ -54,7 +63,9 @@ def test_a_parameter_that_is_as_it_should_be(param: Param) -> None:
 
 def test_a_grid_larger_than_the_budget() -> None:
     gridded = sweep({"grid": SEARCHERS["grid"]()}, budget=Budget(27, 9))
-    assert advise(gridded, 240) == ["the grid has 240 cells and the budget 27 trials, so 27 of them will run, drawn by the seed"]
+    assert advise(gridded, 240) == [
+        "the grid has 240 cells and the budget 27 trials, so 27 of them will run, drawn by the seed"
+    ]
     assert advise(gridded, 27) == []
     assert advise(gridded, 0) == [
         "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
@@ -66,7 +77,9 @@ def test_a_grace_of_one_in_a_long_training() -> None:
     from schedulers import SCHEDULERS
 
     hasty = sweep(scheduler=SCHEDULERS["asha"](grace=1), budget=Budget(27, 81))
-    assert advise(hasty, 1) == ["grace: 1 stops trials after the first of 81 epochs; grace: 3 waits until they can be told apart"]
+    assert advise(hasty, 1) == [
+        "grace: 1 stops trials after the first of 81 epochs; grace: 3 waits until they can be told apart"
+    ]
     assert advise(replace(hasty, scheduler=SCHEDULERS["asha"](grace=3)), 1) == []
     assert advise(replace(hasty, budget=Budget(27, 9)), 1) == []
     assert advise(replace(hasty, scheduler=StopAt()), 1) == []
@@ -75,18 +88,30 @@ def test_a_grace_of_one_in_a_long_training() -> None:
 def earlier_run(name: str, trainable: str, peak: int, device: str = "cuda:0") -> None:
     folder = Path("ray_results") / name
     folder.mkdir(parents=True)
-    (folder / "sweep.yaml").write_text(f"trainable: {trainable}\nmetric: {{name: loss, goal: minimize}}\n")
-    (folder / "environment.json").write_text(json.dumps({"hardware": {"gpus": ["NVIDIA A100, 40960 MiB"]}}))
+    (folder / "sweep.yaml").write_text(
+        f"trainable: {trainable}\nmetric: {{name: loss, goal: minimize}}\n"
+    )
+    (folder / "environment.json").write_text(
+        json.dumps({"hardware": {"gpus": ["NVIDIA A100, 40960 MiB"]}})
+    )
     notes = {"device": device, "peak_memory": peak}
-    lines = [{"event": "opened"}, {"event": "reported", "notes": notes | {"peak_memory": peak // 2}}, {"event": "reported", "notes": notes}]
-    (folder / "ledger.jsonl").write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    lines = [
+        {"event": "opened"},
+        {"event": "reported", "notes": notes | {"peak_memory": peak // 2}},
+        {"event": "reported", "notes": notes},
+    ]
+    (folder / "ledger.jsonl").write_text(
+        "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    )
 
 
 def test_a_whole_device_for_a_small_model() -> None:
     whole = sweep(resources=Resources(gpu=1))
     assert advise(whole, 1) == []
     earlier_run("cnn-1", whole.trainable, 2 * 2**30)
-    assert advise(whole, 1) == ["gpu: 1, but in cnn-1 a trial took at most 2.0 of 40 GiB; gpu: 0.125 trains 8 at once"]
+    assert advise(whole, 1) == [
+        "gpu: 1, but in cnn-1 a trial took at most 2.0 of 40 GiB; gpu: 0.125 trains 8 at once"
+    ]
     assert advise(sweep(resources=Resources(gpu=0.25)), 1) == []
     assert advise(sweep(resources=Resources(gpu=1), trainable="another:train"), 1) == []
 

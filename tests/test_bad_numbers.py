@@ -54,7 +54,12 @@ def made(kind: type[Any]) -> Any:
 @pytest.mark.parametrize("name", sorted(SEARCHERS))
 @pytest.mark.parametrize("curve", [half_bad, all_bad])
 def test_no_searcher_breaks_and_no_bad_value_wins(name: str, curve: Any) -> None:
-    said = sweep({name: made(SEARCHERS[name])}, space=SPACE, budget=Budget(trials=26, epochs=4), scheduler=StopAt())
+    said = sweep(
+        {name: made(SEARCHERS[name])},
+        space=SPACE,
+        budget=Budget(trials=26, epochs=4),
+        scheduler=StopAt(),
+    )
     loop = simulate(said, curve, workers=2)
     check(loop)
     assert all(trial.config in SPACE for trial in loop.trials)
@@ -63,7 +68,12 @@ def test_no_searcher_breaks_and_no_bad_value_wins(name: str, curve: Any) -> None
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
 @pytest.mark.parametrize("curve", [half_bad, all_bad])
 def test_no_scheduler_breaks_and_no_bad_value_passes_a_rung(name: str, curve: Any) -> None:
-    said = sweep({"random": SEARCHERS["random"]()}, space=SPACE, budget=Budget(trials=26, epochs=4), scheduler=made(SCHEDULERS[name]))
+    said = sweep(
+        {"random": SEARCHERS["random"]()},
+        space=SPACE,
+        budget=Budget(trials=26, epochs=4),
+        scheduler=made(SCHEDULERS[name]),
+    )
     check(simulate(said, curve, workers=2))
 
 

@@ -20,7 +20,9 @@ from trainables.supervised import _answers
 def read(folder: Path) -> Any:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    accumulator = EventAccumulator(str(folder), size_guidance={"histograms": 0, "images": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(folder), size_guidance={"histograms": 0, "images": 0, "tensors": 0}
+    )
     accumulator.Reload()
     return accumulator
 
@@ -46,19 +48,28 @@ def test_what_is_drawn_reads_back(tmp_path: Path, generous: None) -> None:
     show(tmp_path, "t-0")
     show(tmp_path, "t-1")
     content = read(tmp_path / "tensorboard" / "t-0" / "board")
-    assert content.Tags()["histograms"] == ["weights/weight", "gradients/weight", "weights/bias", "gradients/bias"]
+    assert content.Tags()["histograms"] == [
+        "weights/weight",
+        "gradients/weight",
+        "weights/bias",
+        "gradients/bias",
+    ]
     assert [event.step for event in content.Histograms("weights/weight")] == [1, 2]
     assert [event.step for event in content.Images("confusion")] == [1, 2]
     assert any("cloud" in tag for tag in content.Tags()["tensors"])
 
 
-def test_what_would_take_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_take_too_long_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(board, "ALLOWANCE", 0.0)
     trained(tmp_path)
     assert not (tmp_path / board.FOLDER).exists()
 
 
-def test_what_took_long_waits_until_there_is_time_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_took_long_waits_until_there_is_time_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch.utils.tensorboard
 
     now = [0.0]
@@ -78,7 +89,9 @@ def test_what_took_long_waits_until_there_is_time_for_it(tmp_path: Path, monkeyp
     assert len(written) > 10
 
 
-def test_a_model_that_diverged_is_drawn_as_far_as_it_is_finite(tmp_path: Path, generous: None) -> None:
+def test_a_model_that_diverged_is_drawn_as_far_as_it_is_finite(
+    tmp_path: Path, generous: None
+) -> None:
     model = nn.Linear(2, 2)
     with torch.no_grad():
         model.weight.fill_(float("nan"))
@@ -98,7 +111,9 @@ def test_a_confusion_matrix_is_dark_where_a_label_was_taken_for_what_it_is() -> 
     labels, guesses = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 0, 1, 0, 2])
     (picture,) = confusion(labels, guesses, ["a", "b", "c"])
     left, top = picture.shape[2] - EDGE - 3 * CELL, picture.shape[1] - EDGE - 3 * CELL
-    shades = [[picture[:, top + i * CELL + 4, left + j * CELL + 4] for j in range(3)] for i in range(3)]
+    shades = [
+        [picture[:, top + i * CELL + 4, left + j * CELL + 4] for j in range(3)] for i in range(3)
+    ]
     paper, full = torch.tensor(PAPER) / 255, torch.tensor(FULL) / 255
     parts = [[((paper - shade) / (paper - full)).mean().item() for shade in row] for row in shades]
     expected = [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]]

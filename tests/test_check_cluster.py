@@ -89,21 +89,41 @@ LOCAL_MISTAKES = [
     ("auth:\n  ssh_user: me\n  ssh_private_key: key\n", "", 2, "auth.ssh_user is missing"),
     ("  ssh_private_key: key\n", "", 8, "the head needs a key to reach the workers"),
     ("ssh_private_key: key", "ssh_private_key: ~/none", 10, "there is no key ~/none; ssh-keygen"),
-    ("ssh_private_key: key", "ssh_private_key: ~/.ssh/id_rsa", 10, "give the cluster a key of its own"),
+    (
+        "ssh_private_key: key",
+        "ssh_private_key: ~/.ssh/id_rsa",
+        10,
+        "give the cluster a key of its own",
+    ),
     ("  ~/.ray/auth_token: token\n", "", 11, "Ray's token is not copied"),
-    ("auth_token: token", "auth_token: none/auth_token", 12, "ray get-auth-token --generate makes it"),
+    (
+        "auth_token: token",
+        "auth_token: none/auth_token",
+        12,
+        "ray get-auth-token --generate makes it",
+    ),
     ("  ~/code: code", "  ~/code: cod", 13, "there is no cod"),
     ("  - chmod 600 ~/.ray/auth_token\n", "", 14, "add chmod 600 ~/.ray/auth_token"),
     (" RAY_AUTH_MODE=token", "", 14, "RAY_AUTH_MODE=token is not set on every machine"),
     ("export PATH=~/.venv/bin:$PATH ", "export ", 14, "ray down reports success and stops nothing"),
-    ("--constraint ~/code/constraints.txt ~/code", "'ray[default,tune]' torch", 16, "ray[default,tune] without a version"),
+    (
+        "--constraint ~/code/constraints.txt ~/code",
+        "'ray[default,tune]' torch",
+        16,
+        "ray[default,tune] without a version",
+    ),
     (" RAYSWEEP_STORAGE=/shared/runs", "", 14, "RAYSWEEP_STORAGE is not set"),
     ("=/shared/runs", "=~/runs", 17, "RAYSWEEP_STORAGE=~/runs is each machine's own"),
     ("=/shared/runs", "=/tmp/runs", 17, "RAYSWEEP_STORAGE=/tmp/runs is each machine's own"),
     ("export RAY_enable_autoscaler_v2=0; ", "", 20, "starts only one of the workers"),
     ("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", 20, "runs code on the cluster"),
     ("--autoscaling-config=~/ray_bootstrap_config.yaml", "", 20, "no worker would be started"),
-    ("--node-ip-address=10.0.0.1", "--node-ip-address=10.0.0.9", 20, "--node-ip-address=10.0.0.9, but head_ip is 10.0.0.1"),
+    (
+        "--node-ip-address=10.0.0.1",
+        "--node-ip-address=10.0.0.9",
+        20,
+        "--node-ip-address=10.0.0.9, but head_ip is 10.0.0.1",
+    ),
     ("start --head", "start", 20, "ray start --head is missing"),
     ("  - ray start --address=$RAY_HEAD_IP:6379", "  - ray start", 23, "the workers do not join"),
     ("    - 10.0.0.3", "    - 10.0.0.1", 7, "10.0.0.1 is the head"),
@@ -112,23 +132,41 @@ LOCAL_MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "line", "words"), LOCAL_MISTAKES)
-def test_what_ray_does_not_see_on_machines_of_ones_own(lint: Lint, old: str, new: str, line: int, words: str) -> None:
+def test_what_ray_does_not_see_on_machines_of_ones_own(
+    lint: Lint, old: str, new: str, line: int, words: str
+) -> None:
     found = lint(LOCAL, (old, new))
     assert [problem.line for problem in found if words in problem.message] == [line], found
 
 
 CLOUD_MISTAKES = [
-    ("setup_commands:\n", "setup_commands: make\nmetadata:\n", "setup_commands: expected a list of commands"),
+    (
+        "setup_commands:\n",
+        "setup_commands: make\nmetadata:\n",
+        "setup_commands: expected a list of commands",
+    ),
     (
         "head_start_ray_commands: [ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml]\n",
         "",
         "open the dashboard to every address",
     ),
-    ("  - pip install 'ray[default]==2.60.0'", "  - pip install 'ray[default]'", "ray[default] without a version"),
-    ("'ray[default]==2.60.0'", "https://s3.amazonaws.com/ray-wheels/latest/ray-3.0.0.whl", "a nightly build of Ray"),
+    (
+        "  - pip install 'ray[default]==2.60.0'",
+        "  - pip install 'ray[default]'",
+        "ray[default] without a version",
+    ),
+    (
+        "'ray[default]==2.60.0'",
+        "https://s3.amazonaws.com/ray-wheels/latest/ray-3.0.0.whl",
+        "a nightly build of Ray",
+    ),
     ("s3://bucket/runs", "/mnt/runs", "machines of a cloud share no folder"),
     ("s3://bucket/runs", "s3://your-bucket/runs", "your-bucket stands for"),
-    ("head_node_type: head\n", "head_node_type: head\nmin_workers: 1\n", "min_workers at the top is ignored"),
+    (
+        "head_node_type: head\n",
+        "head_node_type: head\nmin_workers: 1\n",
+        "min_workers at the top is ignored",
+    ),
 ]
 
 
@@ -139,7 +177,9 @@ def test_what_ray_does_not_see_on_a_cloud(lint: Lint, old: str, new: str, words:
 
 def test_a_cloud_file_without_setup_would_install_a_nightly_build(lint: Lint) -> None:
     start, end = AWS.index("setup_commands"), AWS.index("head_start")
-    assert any("install a nightly build" in problem.message for problem in lint(AWS[:start] + AWS[end:]))
+    assert any(
+        "install a nightly build" in problem.message for problem in lint(AWS[:start] + AWS[end:])
+    )
 
 
 SCHEMA_MISTAKES = [
@@ -149,13 +189,23 @@ SCHEMA_MISTAKES = [
     (AWS, "    max_workers: 2", "    max_workers: '2'", 10, "'2'"),
     (AWS, "    max_workers: 2", "    max_worker: 2", 10, "max_worker"),
     (AWS, "head_node_type: head", "head_node_type: hed", 11, "head_node_type"),
-    (AWS, "    min_workers: 0\n    max_workers: 2", "    min_workers: 3\n    max_workers: 4", 0, "max_workers"),
+    (
+        AWS,
+        "    min_workers: 0\n    max_workers: 2",
+        "    min_workers: 3\n    max_workers: 4",
+        0,
+        "max_workers",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "old", "new", "line", "words"), SCHEMA_MISTAKES)
-def test_what_ray_sees_comes_with_the_line(lint: Lint, text: str, old: str, new: str, line: int, words: str) -> None:
-    found = [problem for problem in lint(text, (old, new)) if problem.message.startswith("ray up: ")]
+def test_what_ray_sees_comes_with_the_line(
+    lint: Lint, text: str, old: str, new: str, line: int, words: str
+) -> None:
+    found = [
+        problem for problem in lint(text, (old, new)) if problem.message.startswith("ray up: ")
+    ]
     assert found
     assert any(words in problem.message for problem in found), found
     assert not line or line in {problem.line for problem in found}, found
@@ -193,7 +243,9 @@ def test_the_file_itself_is_left_alone(lint: Lint, tmp_path: Path) -> None:
     assert (tmp_path / "cluster.yaml").read_text() == LOCAL
 
 
-def test_the_verb_prints_lines_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_prints_lines_and_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tune.cli import main
 
     (tmp_path / "bad.yaml").write_text("cluster_name: x\nprovider: {type: local}\n")

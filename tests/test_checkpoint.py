@@ -18,7 +18,13 @@ REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds
 
 def draw() -> list[float]:
     """From every generator, the second of a pair of normal draws among them, which numpy and Python keep for later."""
-    return [float(torch.rand(1)), float(np.random.rand()), float(np.random.randn()), random.random(), random.gauss(0, 1)]
+    return [
+        float(torch.rand(1)),
+        float(np.random.rand()),
+        float(np.random.randn()),
+        random.random(),
+        random.gauss(0, 1),
+    ]
 
 
 def test_it_holds_what_the_design_names(tmp_path: Path) -> None:
@@ -26,7 +32,14 @@ def test_it_holds_what_the_design_names(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     checkpoint.save(tmp_path, {"model": model, "optimizer": optimizer}, REPORTS, best=False)
     content = checkpoint.load(tmp_path / checkpoint.LAST)
-    assert set(content) == {"model_state_dict", "optimizer_state_dict", "epoch", "metrics", "reports", "random"}
+    assert set(content) == {
+        "model_state_dict",
+        "optimizer_state_dict",
+        "epoch",
+        "metrics",
+        "reports",
+        "random",
+    }
     assert (content["epoch"], content["metrics"]) == (1, {"loss": 0.5})
 
 
@@ -51,7 +64,9 @@ def test_the_model_and_the_optimizer_come_back(tmp_path: Path) -> None:
     others = torch.optim.Adam(other.parameters())
     checkpoint.restore(tmp_path, {"model": other, "optimizer": others})
     assert torch.equal(model.weight, other.weight)
-    assert torch.equal(optimizer.state[model.weight]["exp_avg"], others.state[other.weight]["exp_avg"])
+    assert torch.equal(
+        optimizer.state[model.weight]["exp_avg"], others.state[other.weight]["exp_avg"]
+    )
 
 
 def test_nothing_to_restore_is_nothing(tmp_path: Path) -> None:
@@ -67,13 +82,19 @@ def test_best_stays_while_last_moves_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "sync", "replace"])
-def test_a_death_while_writing_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_death_while_writing_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     checkpoint.save(tmp_path, {}, REPORTS, best=True)
 
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    where: dict[str, tuple[Any, str]] = {"write": (torch, "save"), "sync": (os, "fsync"), "replace": (os, "replace")}
+    where: dict[str, tuple[Any, str]] = {
+        "write": (torch, "save"),
+        "sync": (os, "fsync"),
+        "replace": (os, "replace"),
+    }
     with monkeypatch.context() as patch:
         patch.setattr(*where[step], die)
         with pytest.raises(KeyboardInterrupt):

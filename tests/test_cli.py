@@ -40,12 +40,30 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["run", "--space", "cnn.yaml", "--set", "budget.trails=5"],
             "raysweep: --set budget.trails: unknown key 'trails' in budget; did you mean 'trials'?",
         ),
-        (["run", "--space", "cnn.yaml", "--set", "trainable=trainables.cnn:trian"], "has no 'trian'; did you mean 'train'?"),
-        (["run", "--space", "cnn.yaml", "--set", "trainable=nowhere.cnn:train"], "there is no module 'nowhere.cnn'"),
-        (["run", "--space", "cnn.yaml", "--name", "../x"], "raysweep: --name ../x: expected letters"),
-        (["run", "--space", "cnn.yaml", "--storage", "/proc/x"], "No such file or directory; name another place with --storage"),
-        (["run", "--space", "cnn.yaml", "--resume"], "nothing to resume: ray_results has no run called cnn"),
-        (["run", "--space", "cnn.yaml", "--resume", "x"], "nothing to resume: neither ray_results/x nor x is a run folder"),
+        (
+            ["run", "--space", "cnn.yaml", "--set", "trainable=trainables.cnn:trian"],
+            "has no 'trian'; did you mean 'train'?",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--set", "trainable=nowhere.cnn:train"],
+            "there is no module 'nowhere.cnn'",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--name", "../x"],
+            "raysweep: --name ../x: expected letters",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--storage", "/proc/x"],
+            "No such file or directory; name another place with --storage",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--resume"],
+            "nothing to resume: ray_results has no run called cnn",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--resume", "x"],
+            "nothing to resume: neither ray_results/x nor x is a run folder",
+        ),
         (["ls"], "raysweep: ray_results is not a run folder"),
         (["best", "nowhere"], "raysweep: nowhere is not a run folder"),
         (["show", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
@@ -54,12 +72,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert line in mistake(capsys, *words)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff\x10binary", b"a: 1\na: 2\n", b"a: [1\n"], ids=["empty", "binary", "twice", "broken"])
-def test_a_file_that_is_none_is_one_line(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\xff\x10binary", b"a: 1\na: 2\n", b"a: [1\n"],
+    ids=["empty", "binary", "twice", "broken"],
+)
+def test_a_file_that_is_none_is_one_line(
+    content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("s.yaml").write_bytes(content)
     assert mistake(capsys, "run", "--space", "s.yaml").startswith("raysweep: s.yaml:")
 
@@ -67,7 +93,10 @@ def test_a_file_that_is_none_is_one_line(content: bytes, capsys: pytest.CaptureF
 def test_a_name_is_used_once(capsys: pytest.CaptureFixture[str]) -> None:
     write_run(Path("ray_results/mine"), [])
     line = mistake(capsys, "run", "--space", "cnn.yaml", "--name", "mine")
-    assert line == "raysweep: ray_results/mine exists already; resume it with --resume, or choose another --name"
+    assert (
+        line
+        == "raysweep: ray_results/mine exists already; resume it with --resume, or choose another --name"
+    )
 
 
 def test_ls_lists_runs_or_the_trials_of_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +109,12 @@ def test_ls_lists_runs_or_the_trials_of_one(capsys: pytest.CaptureFixture[str]) 
 
 def test_resume_finds_the_newest_run_of_this_file_alone() -> None:
     storage = Path("runs")
-    for name in ("mlp-20260101-000000", "mlp-20260102-000000", "mlp_conditional-20260103-000000", "mlp-other"):
+    for name in (
+        "mlp-20260101-000000",
+        "mlp-20260102-000000",
+        "mlp_conditional-20260103-000000",
+        "mlp-other",
+    ):
         write_run(storage / name, [])
     assert latest(storage, "mlp").name == "mlp-20260102-000000"
     assert resumed(storage, "mlp", "mlp-other").name == "mlp-other"
@@ -89,7 +123,10 @@ def test_resume_finds_the_newest_run_of_this_file_alone() -> None:
 
 
 def test_only_a_run_without_a_trial_is_discarded() -> None:
-    empty, begun = begin(Path("runs"), "a", "empty"), write_run(Path("runs/begun"), [Story("a", [0.5])])
+    empty, begun = (
+        begin(Path("runs"), "a", "empty"),
+        write_run(Path("runs/begun"), [Story("a", [0.5])]),
+    )
     write_run(empty, [])
     discard(empty)
     discard(begun)
@@ -98,7 +135,12 @@ def test_only_a_run_without_a_trial_is_discarded() -> None:
 
 
 def test_help_names_every_verb_and_option() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "run_sweep.py"), "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_sweep.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for option in (
         "--space",
         "--set",
@@ -121,10 +163,26 @@ def test_a_missing_compiler_is_one_line(tmp_path: Path) -> None:
         found = (
             Path(sys.executable)
             if name == "python3"
-            else next(Path(place) / name for place in ("/usr/bin", "/bin") if (Path(place) / name).exists())
+            else next(
+                Path(place) / name
+                for place in ("/usr/bin", "/bin")
+                if (Path(place) / name).exists()
+            )
         )
         (tools / name).symlink_to(found)
-    command = [str(tools / "make"), "-C", str(ROOT), "environment", f"VENV={tmp_path}/venv", "SHELL=" + str(tools / "sh")]
-    done = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True, check=False)
+    command = [
+        str(tools / "make"),
+        "-C",
+        str(ROOT),
+        "environment",
+        f"VENV={tmp_path}/venv",
+        "SHELL=" + str(tools / "sh"),
+    ]
+    done = subprocess.run(
+        command, env={"PATH": str(tools)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
-    assert "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential python3-dev" in done.stdout
+    assert (
+        "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential python3-dev"
+        in done.stdout
+    )

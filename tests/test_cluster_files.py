@@ -16,7 +16,10 @@ FILES = ("cluster.yaml", "cluster.aws.yaml", "cluster.gcp.yaml")
 PLACEHOLDERS = {
     "cluster.yaml": [],
     "cluster.aws.yaml": ["your-bucket stands for the name of your bucket"],
-    "cluster.gcp.yaml": ["your-project stands for the name of your project", "your-bucket stands for the name of your bucket"],
+    "cluster.gcp.yaml": [
+        "your-project stands for the name of your project",
+        "your-bucket stands for the name of your bucket",
+    ],
 }
 
 
@@ -54,7 +57,16 @@ def test_the_whole_project_is_copied(name: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     packages = {package.partition(".")[0] for package in project["tool"]["setuptools"]["packages"]}
     modules = {f"{module}.py" for module in project["tool"]["setuptools"]["py-modules"]}
-    needed = packages | modules | {"pyproject.toml", "constraints.txt", project["project"]["readme"], *project["project"]["license-files"]}
+    needed = (
+        packages
+        | modules
+        | {
+            "pyproject.toml",
+            "constraints.txt",
+            project["project"]["readme"],
+            *project["project"]["license-files"],
+        }
+    )
     copied = yaml.safe_load((PROJECT / name).read_text())["file_mounts"]
     assert {local for remote, local in copied.items() if remote.startswith("~/raysweep/")} == needed
 

@@ -25,10 +25,16 @@ def arm(label: str, seed: int, losses: list[float]) -> Trace:
     return Trace(label, seed, np.arange(1.0, len(losses) + 1), np.minimum.accumulate(losses))
 
 
-def arms(seeds: int, length: int = 20, **ends: Callable[[np.random.Generator], float]) -> Comparison:
+def arms(
+    seeds: int, length: int = 20, **ends: Callable[[np.random.Generator], float]
+) -> Comparison:
     """Arms that fall from 1 to an end drawn for each seed."""
     rng = np.random.default_rng(seeds)
-    made = [arm(label, seed, list(np.linspace(1.0, end(rng), length))) for seed in range(seeds) for label, end in ends.items()]
+    made = [
+        arm(label, seed, list(np.linspace(1.0, end(rng), length)))
+        for seed in range(seeds)
+        for label, end in ends.items()
+    ]
     return Comparison(tuple(made), "loss", False)
 
 
@@ -46,30 +52,50 @@ def test_a_trace_is_the_best_so_far_against_what_was_spent() -> None:
     assert found.spent.tolist() == [1, 2, 3, 4, 5]
     assert found.loss.tolist() == [0.9, 0.7, 0.5, 0.5, 0.4]
     assert trace("bohb", 0, history, "seconds").spent.tolist() == [2, 4, 6, 8, 10]
-    assert trace("bohb", 0, history, "GPU-seconds", 0.25).spent.tolist() == [0.5, 1.0, 1.5, 2.0, 2.5]
+    assert trace("bohb", 0, history, "GPU-seconds", 0.25).spent.tolist() == [
+        0.5,
+        1.0,
+        1.5,
+        2.0,
+        2.5,
+    ]
     assert found.at(np.array([0.5, 1.0, 2.9, 99.0])).tolist() == [math.inf, 0.9, 0.7, 0.4]
 
 
 def test_arms_are_compared_at_what_the_shortest_has_spent() -> None:
-    comparison = Comparison((arm("a", 0, [1.0, 0.5]), arm("b", 0, [0.9, 0.8, 0.7, 0.1])), "loss", False)
+    comparison = Comparison(
+        (arm("a", 0, [1.0, 0.5]), arm("b", 0, [0.9, 0.8, 0.7, 0.1])), "loss", False
+    )
     assert comparison.horizon == 2
-    assert {label: finals.tolist() for label, finals in comparison.finals.items()} == {"a": [0.5], "b": [0.8]}
+    assert {label: finals.tolist() for label, finals in comparison.finals.items()} == {
+        "a": [0.5],
+        "b": [0.8],
+    }
     assert any("arms spent between 2 epochs and 4 epochs" in line for line in verdict(comparison))
 
 
 def test_regret_is_the_area_above_the_best_known_loss() -> None:
-    comparison = Comparison((arm("a", 0, [1.0] * 10), arm("b", 0, [1.0] * 5 + [0.0] * 5)), "loss", False)
+    comparison = Comparison(
+        (arm("a", 0, [1.0] * 10), arm("b", 0, [1.0] * 5 + [0.0] * 5)), "loss", False
+    )
     assert comparison.regrets["a"].tolist() == [1.0]
     assert comparison.regrets["b"][0] == pytest.approx(0.6, abs=0.01)
 
 
 def test_a_searcher_that_gets_there_sooner_is_said_to() -> None:
     comparison = Comparison(
-        (arm("random", 0, list(np.linspace(1, 0.5, 100))), arm("bohb", 0, list(np.linspace(1, 0.0, 100)))), "loss", False
+        (
+            arm("random", 0, list(np.linspace(1, 0.5, 100))),
+            arm("bohb", 0, list(np.linspace(1, 0.0, 100))),
+        ),
+        "loss",
+        False,
     )
     assert comparison.reached("bohb", "random") == pytest.approx(0.5, abs=0.02)
     assert comparison.reached("random", "bohb") is None
-    assert any(line.startswith("bohb reached random's final value after 5") for line in verdict(comparison))
+    assert any(
+        line.startswith("bohb reached random's final value after 5") for line in verdict(comparison)
+    )
 
 
 def test_infinite_losses_count_as_the_ceiling() -> None:
@@ -85,7 +111,11 @@ def test_equal_searchers_are_told_apart_in_at_most_one_comparison_of_twenty() ->
     finals = rng.normal(size=(1000, 4, 10))
     alarms = 0
     for values in finals:
-        made = tuple(Trace("abcd"[i], seed, np.array([1.0]), values[i, seed : seed + 1]) for i in range(4) for seed in range(10))
+        made = tuple(
+            Trace("abcd"[i], seed, np.array([1.0]), values[i, seed : seed + 1])
+            for i in range(4)
+            for seed in range(10)
+        )
         comparison = Comparison(made, "loss", False)
         comparison.__dict__["ceiling"] = math.inf
         alarms += any(pair.detected for pair in comparison.pairs)
@@ -93,7 +123,9 @@ def test_equal_searchers_are_told_apart_in_at_most_one_comparison_of_twenty() ->
 
 
 def test_a_real_difference_is_found_and_named() -> None:
-    comparison = arms(10, random=lambda rng: rng.normal(0.5, 0.03), bohb=lambda rng: rng.normal(0.3, 0.03))
+    comparison = arms(
+        10, random=lambda rng: rng.normal(0.5, 0.03), bohb=lambda rng: rng.normal(0.3, 0.03)
+    )
     (pair,) = comparison.pairs
     assert (pair.better, pair.worse, pair.detected, pair.seeds) == ("bohb", "random", True, 10)
     assert verdict(comparison)[0].startswith("bohb is better than random: 0.")
@@ -103,29 +135,40 @@ def test_a_real_difference_is_found_and_named() -> None:
 
 
 def test_five_seeds_can_show_a_large_difference() -> None:
-    comparison = arms(5, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.3, 0.01))
+    comparison = arms(
+        5, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.3, 0.01)
+    )
     assert comparison.pairs[0].detected
 
 
 def test_what_cannot_be_told_is_said_with_the_seeds_it_would_take() -> None:
-    comparison = arms(8, random=lambda rng: rng.normal(0.5, 0.1), bohb=lambda rng: rng.normal(0.46, 0.1))
+    comparison = arms(
+        8, random=lambda rng: rng.normal(0.5, 0.1), bohb=lambda rng: rng.normal(0.46, 0.1)
+    )
     line = verdict(comparison)[0]
     assert line.startswith("no detectable difference between ")
     assert "more seeds would be needed" in line
 
 
 def test_three_seeds_are_too_few_to_show_anything() -> None:
-    comparison = arms(3, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.1, 0.01))
+    comparison = arms(
+        3, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.1, 0.01)
+    )
     assert not comparison.pairs[0].detected
     assert "with 3 seeds no difference at all could be shown; about" in verdict(comparison)[0]
 
 
 def test_one_seed_tells_nothing_about_luck() -> None:
     comparison = arms(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
-    assert verdict(comparison)[0] == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
+    assert (
+        verdict(comparison)[0]
+        == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
+    )
     assert comparison.best_probabilities is None
     equal = arms(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)
-    assert verdict(equal)[0].startswith("random and bohb found the same value with one search seed each, ")
+    assert verdict(equal)[0].startswith(
+        "random and bohb found the same value with one search seed each, "
+    )
 
 
 def test_a_single_searcher_is_not_compared() -> None:
@@ -133,7 +176,11 @@ def test_a_single_searcher_is_not_compared() -> None:
 
 
 def test_the_metric_is_shown_as_the_user_has_it(tmp_path: Path) -> None:
-    stories = [Story(f"{name}.{seed}", [0.5, end + seed / 100]) for seed in range(5) for name, end in [("random", 0.7), ("bohb", 0.9)]]
+    stories = [
+        Story(f"{name}.{seed}", [0.5, end + seed / 100])
+        for seed in range(5)
+        for name, end in [("random", 0.7), ("bohb", 0.9)]
+    ]
     comparison = compare([load(write_run(tmp_path / "run", stories, seeds=5))])
     rows = standings(comparison)
     assert [row["searcher"] for row in rows] == ["bohb", "random"]
@@ -145,7 +192,11 @@ def test_the_metric_is_shown_as_the_user_has_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_tables_fit(tmp_path: Path, width: int) -> None:
-    stories = [Story(f"{name}.{s}", [0.5, e + s / 100]) for s in range(5) for name, e in [("random", 0.7), ("bohb", 0.9), ("tpe", 0.8)]]
+    stories = [
+        Story(f"{name}.{s}", [0.5, e + s / 100])
+        for s in range(5)
+        for name, e in [("random", 0.7), ("bohb", 0.9), ("tpe", 0.8)]
+    ]
     console = Console(file=io.StringIO(), width=width)
     console.print(tables(compare([load(write_run(tmp_path / "run", stories, seeds=5))])))
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -167,7 +218,9 @@ def test_a_grid_that_came_to_its_end_holds_nobody_back(tmp_path: Path) -> None:
 
 
 def test_runs_are_compared_under_their_names(tmp_path: Path) -> None:
-    runs = [load(write_run(tmp_path / name, [Story("bohb", [0.5, 0.6])])) for name in ("one", "two")]
+    runs = [
+        load(write_run(tmp_path / name, [Story("bohb", [0.5, 0.6])])) for name in ("one", "two")
+    ]
     assert compare(runs).labels == ("one: bohb", "two: bohb")
 
 

@@ -8,14 +8,24 @@ import numpy as np
 import pytest
 
 from results import statistics
-from results.statistics import best_probabilities, holm, interval, p_value, paired_p, seeds_needed, unpaired_p
+from results.statistics import (
+    best_probabilities,
+    holm,
+    interval,
+    p_value,
+    paired_p,
+    seeds_needed,
+    unpaired_p,
+)
 
 MANY = 1000
 NOISE = 3 * math.sqrt(0.05 * 0.95 / MANY)
 """Three standard errors of a rate of 5 % over MANY comparisons."""
 
 
-def pairs_of_arms(count: int, effect: float = 0.0, skewed: bool = False) -> tuple[statistics.Array, statistics.Array]:
+def pairs_of_arms(
+    count: int, effect: float = 0.0, skewed: bool = False
+) -> tuple[statistics.Array, statistics.Array]:
     """MANY comparisons of two arms over `count` seeds, which share some of their luck; `effect` in standard deviations of a difference."""
     rng = np.random.default_rng([count, skewed])
     shared, a, b = rng.normal(size=(3, MANY, count))
@@ -46,7 +56,10 @@ def test_a_planted_effect_is_found_as_often_as_by_students_test(count: int, effe
     from scipy.stats import ttest_rel
 
     a, b = pairs_of_arms(count, effect)
-    found, by_student = (paired_p(a - b) <= 0.05).mean(), (ttest_rel(a, b, axis=1).pvalue <= 0.05).mean()
+    found, by_student = (
+        (paired_p(a - b) <= 0.05).mean(),
+        (ttest_rel(a, b, axis=1).pvalue <= 0.05).mean(),
+    )
     assert found > 0.6
     assert found > by_student - 0.03
 
@@ -96,7 +109,9 @@ def test_p_values_are_those_of_scipy(count: int) -> None:
         return np.asarray(x.mean(axis=axis) - y.mean(axis=axis))
 
     paired = permutation_test((a, b), difference, permutation_type="samples", vectorized=True)
-    unpaired = permutation_test((a, b), difference, permutation_type="independent", n_resamples=20_000, vectorized=True)
+    unpaired = permutation_test(
+        (a, b), difference, permutation_type="independent", n_resamples=20_000, vectorized=True
+    )
     assert float(paired_p(a - b)) == pytest.approx(paired.pvalue)
     assert float(unpaired_p(a, b)) == pytest.approx(unpaired.pvalue, abs=0.02)
 
@@ -104,7 +119,12 @@ def test_p_values_are_those_of_scipy(count: int) -> None:
 def test_the_kind_of_test_depends_on_the_number_of_seeds_alone() -> None:
     rng = np.random.default_rng(0)
     kinds = {n: p_value(rng.normal(size=n), rng.normal(size=n), 0.05).kind for n in (3, 5, 6, 10)}
-    assert kinds == {3: "permutation", 5: "permutation", 6: "paired permutation", 10: "paired permutation"}
+    assert kinds == {
+        3: "permutation",
+        5: "permutation",
+        6: "paired permutation",
+        10: "paired permutation",
+    }
     assert p_value(np.zeros(3), np.ones(3), 0.05).p == pytest.approx(0.1)
     assert p_value(np.zeros(3), np.ones(3), 0.05).least == pytest.approx(0.1)
 
@@ -131,7 +151,9 @@ def test_the_chance_of_being_best() -> None:
 
 
 def test_the_chance_of_being_best_is_fair_among_equals() -> None:
-    chances = [best_probabilities(np.random.default_rng(i).normal(size=(3, 10)), i) for i in range(60)]
+    chances = [
+        best_probabilities(np.random.default_rng(i).normal(size=(3, 10)), i) for i in range(60)
+    ]
     assert np.mean(chances, axis=0) == pytest.approx([1 / 3] * 3, abs=0.12)
 
 

@@ -11,13 +11,35 @@ from results import load
 from search_spaces.reader import read
 from tune.cli import main
 
-CHANGES = ["budget.trials=6", "budget.epochs=1", "scheduler=none", "parallel=1", "resources.gpu=0", "space.train_size=200"]
+CHANGES = [
+    "budget.trials=6",
+    "budget.epochs=1",
+    "scheduler=none",
+    "parallel=1",
+    "resources.gpu=0",
+    "space.train_size=200",
+]
 
 
 @pytest.mark.ray
 def test_a_conditional_space_trains(tmp_path: Path, ray_here: Any) -> None:
     changes = [word for change in CHANGES for word in ("--set", change)]
-    assert main(["run", "--space", "mlp_conditional.yaml", "--storage", str(tmp_path), "--name", "small", "--json", *changes]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--space",
+                "mlp_conditional.yaml",
+                "--storage",
+                str(tmp_path),
+                "--name",
+                "small",
+                "--json",
+                *changes,
+            ]
+        )
+        == 0
+    )
     run = load(tmp_path / "small")
     assert set(run.trials["status"]) == {"completed"}
     configs = [trial.config for history in run.histories.values() for trial in history]

@@ -80,7 +80,9 @@ def listed(*values: Any, shares: tuple[float, ...] = (), even: bool = True) -> K
 def rounded(values: list[float], low: float, high: float) -> Kind:
     """Each value's share of the log axis between `low` and `high`, to either side as far as half way to its neighbours."""
     edges = [low, *((a + b) / 2 for a, b in pairwise(values)), high]
-    return listed(*values, shares=tuple(math.log(b / a) / math.log(high / low) for a, b in pairwise(edges)))
+    return listed(
+        *values, shares=tuple(math.log(b / a) / math.log(high / low) for a, b in pairwise(edges))
+    )
 
 
 KINDS = {
@@ -127,7 +129,9 @@ def told(wanted: Space, seed: int, count: int = 60) -> History:
         if number % 10 == 9:
             history.close(number, (Status.FAILED, Status.OOM)[number % 20 == 9])
             continue
-        loss = math.inf if number % 10 == 7 else float(np.nanmean(abs(wanted.to_unit(config) - end)))
+        loss = (
+            math.inf if number % 10 == 7 else float(np.nanmean(abs(wanted.to_unit(config) - end)))
+        )
         for epoch in (1, 3) if number % 4 < 2 else (1,):
             history.record(number, Report(epoch, loss, {}))
         if number < count - 4:
@@ -156,7 +160,10 @@ def fresh(name: str) -> list[Config]:
 def learned(name: str) -> list[Config]:
     """Proposals after histories that pull to the bottom and the top of each axis in turn."""
     searcher, histories = SEARCHERS[name](), [told(space(), seed) for seed in range(10)]
-    return [proposal(searcher.suggest(space(), histories[seed % 10], seed)) for seed in range(MANY or TOLD.get(name, 500))]
+    return [
+        proposal(searcher.suggest(space(), histories[seed % 10], seed))
+        for seed in range(MANY or TOLD.get(name, 500))
+    ]
 
 
 @cache
@@ -220,7 +227,9 @@ each_drawing = pytest.mark.parametrize("searcher", [name for name in SEARCHERS i
 
 @everywhere
 @each_kind
-def test_every_value_is_in_the_range_on_the_grid_of_its_steps_and_of_the_plain_type(source: Source, name: str) -> None:
+def test_every_value_is_in_the_range_on_the_grid_of_its_steps_and_of_the_plain_type(
+    source: Source, name: str
+) -> None:
     drawn = column(source(), name)
     assert drawn
     assert all(inside(KINDS[name], value) for value in drawn)
@@ -233,12 +242,30 @@ def test_both_ends_are_reached_before_anything_is_known(searcher: str, name: str
 
 
 @pytest.mark.parametrize("searcher", LEARNING)
-@pytest.mark.parametrize("name", ["even", "log", "reverse", "near", "or", "log_stepped", "half", "log_whole", "ordinal", "choice"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "even",
+        "log",
+        "reverse",
+        "near",
+        "or",
+        "log_stepped",
+        "half",
+        "log_whole",
+        "ordinal",
+        "choice",
+    ],
+)
 def test_the_end_at_which_trials_were_good_is_reached(searcher: str, name: str) -> None:
-    wanted = space(f"{row(name)}\nbeside: {{float: [0.0, 1.0]}}", FREE)  # alone, a few values are soon all tried, and the best not again
+    wanted = space(
+        f"{row(name)}\nbeside: {{float: [0.0, 1.0]}}", FREE
+    )  # alone, a few values are soon all tried, and the best not again
     for seed in (0, 1):
         history = told(wanted, seed)
-        drawn = (proposal(SEARCHERS[searcher]().suggest(wanted, history, one)) for one in range(150))
+        drawn = (
+            proposal(SEARCHERS[searcher]().suggest(wanted, history, one)) for one in range(150)
+        )
         assert any(reaches(KINDS[name], [one[name]], seed, 0.1) for one in drawn if name in one)
 
 
@@ -251,22 +278,36 @@ def reaches(kind: Kind, drawn: list[Any], end: int, close: float) -> bool:
 
 @each_drawing
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.even])
-def test_before_anything_is_known_draws_are_even_on_the_axis_that_the_file_names(searcher: str, name: str) -> None:
+def test_before_anything_is_known_draws_are_even_on_the_axis_that_the_file_names(
+    searcher: str, name: str
+) -> None:
     """Kolmogorov-Smirnov where the axis is continuous, chi-squared where it has steps."""
     kind, drawn = KINDS[name], column(fresh(searcher), name)
     if kind.axis is not None:
         assert kstest(places(kind, drawn), "uniform").pvalue > 1e-4
-    counts = Counter((type(value), value) if (type(value), value) in typed(kind) else None for value in drawn)
-    expected = dict(zip(typed(kind), kind.shares, strict=True)) | ({None: 1 - sum(kind.shares)} if kind.axis else {})
+    counts = Counter(
+        (type(value), value) if (type(value), value) in typed(kind) else None for value in drawn
+    )
+    expected = dict(zip(typed(kind), kind.shares, strict=True)) | (
+        {None: 1 - sum(kind.shares)} if kind.axis else {}
+    )
     if len(expected) > 1:
-        assert chisquare([counts[one] for one in expected], [share * len(drawn) for share in expected.values()]).pvalue > 1e-4
+        assert (
+            chisquare(
+                [counts[one] for one in expected],
+                [share * len(drawn) for share in expected.values()],
+            ).pvalue
+            > 1e-4
+        )
 
 
 @each_drawing
 def test_a_prior_is_drawn_from_before_anything_is_known(searcher: str) -> None:
     """0.8 of the draws from a normal with a standard deviation of 0.15 of the axis, the rest even."""
     place = np.array(places(KINDS["near"], column(fresh(searcher), "near")))
-    assert float(np.mean(abs(place - 0.5) < 0.075)) == pytest.approx(0.8 * 0.383 + 0.2 * 0.15, abs=0.02)
+    assert float(np.mean(abs(place - 0.5) < 0.075)) == pytest.approx(
+        0.8 * 0.383 + 0.2 * 0.15, abs=0.02
+    )
 
 
 @everywhere
@@ -296,7 +337,10 @@ def test_what_was_learned_moves_the_draws(searcher: str) -> None:
 @pytest.mark.parametrize("name", ["log", "reverse", "near"])
 def test_a_searcher_sees_the_axis_and_not_the_values(searcher: str, name: str) -> None:
     """Log-uniform to the end: what is proposed after a history is, on the axis, exactly what would be proposed on an even one."""
-    even, other = space("x: {float: [0, 1]}", FREE), space(row(name).replace(", around: 1e-3", "").replace(name, "x", 1), FREE)
+    even, other = (
+        space("x: {float: [0, 1]}", FREE),
+        space(row(name).replace(", around: 1e-3", "").replace(name, "x", 1), FREE),
+    )
     histories = History((1,)), History((1,))
     for history, one in zip(histories, (even, other), strict=True):
         for number, u in enumerate(np.random.default_rng(3).random(40)):
@@ -305,7 +349,10 @@ def test_a_searcher_sees_the_axis_and_not_the_values(searcher: str, name: str) -
             history.record(number, Report(1, (u - 0.3) ** 2, {}))
             history.close(number, Status.COMPLETED)
     for seed in range(80):
-        a, b = (SEARCHERS[searcher]().suggest(one, history, seed) for one, history in zip((even, other), histories, strict=True))
+        a, b = (
+            SEARCHERS[searcher]().suggest(one, history, seed)
+            for one, history in zip((even, other), histories, strict=True)
+        )
         assert a is not None
         assert b is not None
         assert other.to_unit(b)[0] == pytest.approx(a["x"], abs=1e-6)
@@ -339,5 +386,16 @@ GRIDDED = "\n".join(
     line
     for line in SPACE.strip().splitlines()
     if line.split(":")[0]
-    in ("log", "whole", "ordinal", "choice", "model.momentum", "model.nesterov", "dropout2", "channels", "batch", "or")
+    in (
+        "log",
+        "whole",
+        "ordinal",
+        "choice",
+        "model.momentum",
+        "model.nesterov",
+        "dropout2",
+        "channels",
+        "batch",
+        "or",
+    )
 )

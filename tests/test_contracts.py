@@ -24,7 +24,14 @@ from tune.simulate import Epoch, simulate
 from tune.sweep import Budget, Foreseeing, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
-MIXED = Space({"lr": Float(1e-4, 1.0, log=True), "n": Int(8, 64, step=8), "size": Ordinal((32, 64, 128)), "kind": Choice(("sgd", "adam"))})
+MIXED = Space(
+    {
+        "lr": Float(1e-4, 1.0, log=True),
+        "n": Int(8, 64, step=8),
+        "size": Ordinal((32, 64, 128)),
+        "kind": Choice(("sgd", "adam")),
+    }
+)
 PLAIN = (bool, int, float, str)
 EPOCHS = 9
 
@@ -48,7 +55,13 @@ def constant(value: float) -> Callable[[Config, int], Iterable[Epoch]]:
 
 
 def said(name: str, space: Space = MIXED, trials: int = 40, seed: int = 0) -> Sweep:
-    return sweep({name: SEARCHERS[name]()}, scheduler=Asha(), space=space, budget=Budget(trials, EPOCHS), seed=seed)
+    return sweep(
+        {name: SEARCHERS[name]()},
+        scheduler=Asha(),
+        space=space,
+        budget=Budget(trials, EPOCHS),
+        seed=seed,
+    )
 
 
 def configs(loop: Loop) -> list[Config]:
@@ -66,12 +79,16 @@ def test_proposals_lie_in_the_space_and_are_plain(name: str) -> None:
 def elsewhere() -> dict[str, str]:
     """What each searcher proposes in another process."""
     code = "from tests.test_contracts import *\nfor name in sorted(SEARCHERS): print(configs(simulate(said(name), mixed, 2)))"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
     return dict(zip(sorted(SEARCHERS), done.stdout.splitlines(), strict=True))
 
 
 @searchers
-def test_the_same_seed_proposes_the_same_here_and_in_another_process(name: str, elsewhere: dict[str, str]) -> None:
+def test_the_same_seed_proposes_the_same_here_and_in_another_process(
+    name: str, elsewhere: dict[str, str]
+) -> None:
     here = configs(simulate(said(name), mixed, 2))
     assert elsewhere[name] == str(here)
     assert configs(simulate(said(name, seed=1), mixed, 2)) != here
@@ -96,8 +113,12 @@ def test_half_a_history_goes_on_as_if_never_interrupted(name: str, part: float) 
     assert configs(rest) == whole
 
 
-@pytest.mark.parametrize("name", sorted(name for name, kind in SEARCHERS.items() if isinstance(kind(), Foreseeing)))
-def test_what_it_foresees_are_numbers_of_trials_that_are_there_and_the_same_when_asked_again(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", sorted(name for name, kind in SEARCHERS.items() if isinstance(kind(), Foreseeing))
+)
+def test_what_it_foresees_are_numbers_of_trials_that_are_there_and_the_same_when_asked_again(
+    name: str,
+) -> None:
     searcher = SEARCHERS[name]()
     assert searcher.outlook(MIXED, History()) == {}
     history = simulate(said(name), mixed, 2).histories[name]
@@ -109,7 +130,9 @@ def test_what_it_foresees_are_numbers_of_trials_that_are_there_and_the_same_when
 
 
 @searchers
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.5], ids=["NaN", "inf", "-inf", "equal"])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 0.5], ids=["NaN", "inf", "-inf", "equal"]
+)
 def test_losses_that_say_nothing_are_survived(name: str, value: float) -> None:
     proposed = configs(simulate(said(name), constant(value), 2))
     assert len(proposed) >= 40 if name != "grid" else proposed
@@ -135,7 +158,10 @@ def test_it_proposes_while_trials_are_running_and_not_the_same_again(name: str) 
 @searchers
 def test_on_a_bowl_it_is_no_worse_than_random(name: str) -> None:
     def found(searcher: str) -> float:
-        ends = [simulate(said(searcher, BOWL, 60, seed), bowl, 2).histories[searcher].best for seed in range(10)]
+        ends = [
+            simulate(said(searcher, BOWL, 60, seed), bowl, 2).histories[searcher].best
+            for seed in range(10)
+        ]
         return float(np.mean([best[1].loss for best in ends if best is not None]))
 
     if name == "grid":

@@ -22,7 +22,13 @@ from tests.test_reader import FILE
 from tune.cli import main
 
 SAMPLES = Path(__file__).parent / "data" / "dialects"
-MISSING = ["trainable=a:b", "metric.name=loss", "metric.goal=minimize", "budget.epochs=9", "budget.trials=9"]
+MISSING = [
+    "trainable=a:b",
+    "metric.name=loss",
+    "metric.goal=minimize",
+    "budget.epochs=9",
+    "budget.trials=9",
+]
 """What files of other tools need not say, as settings."""
 
 
@@ -30,8 +36,12 @@ def sample(name: str, *settings: str) -> Any:
     return read(str(SAMPLES / name), settings)
 
 
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(
+    path: Path, tmp_path: Path
+) -> None:
     printed = convert(str(path))
     again = tmp_path / "s.yaml"
     again.write_text(printed)
@@ -42,20 +52,40 @@ def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(path: Pat
     assert "space" in kept
 
 
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_sample_is_a_space_on_the_command_line(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_every_sample_is_a_space_on_the_command_line(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`--space FILE --dry-run`, with what the file does not say as settings; nothing else is asked for."""
-    assert main(["run", "--space", str(path), "--dry-run", *(f"--set={one}" for one in [*MISSING, "trainable=tests.trainables:bowl"])]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--space",
+                str(path),
+                "--dry-run",
+                *(f"--set={one}" for one in [*MISSING, "trainable=tests.trainables:bowl"]),
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     data = translate(parse(path.read_text(), str(path)), path.parent).data
     assert shown.count("# the first configurations of ") == 1
     assert all(f"  {name}: " in shown for name in data["space"])
 
 
-def test_the_verb_prints_a_file_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_prints_a_file_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["convert", str(SAMPLES / "wandb/bayes.yaml")]) == 0
     printed = capsys.readouterr().out
-    assert "# Line 26: an iteration there is one logged step; an epoch here\n# Still to be said: budget.epochs.\n" in printed
+    assert (
+        "# Line 26: an iteration there is one logged step; an epoch here\n# Still to be said: budget.epochs.\n"
+        in printed
+    )
     (tmp_path / "s.yaml").write_text(printed)
     settings = ["--set", "budget.epochs=3", "--set", "trainable=tests.trainables:bowl"]
     assert main(["run", "--space", str(tmp_path / "s.yaml"), "--dry-run", *settings]) == 0
@@ -66,11 +96,16 @@ def test_the_verb_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["convert", "cnn.yaml"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("raysweep: cnn.yaml:3: no file of another tool that is known here; expected a Katib Experiment, ")
+    assert said.err.startswith(
+        "raysweep: cnn.yaml:3: no file of another tool that is known here; expected a Katib Experiment, "
+    )
 
 
 def test_each_dialect_has_three_samples_at_least() -> None:
-    names = Counter(translate(parse(path.read_text(), path.name), path.parent).dialect.split()[1] for path in SAMPLES.glob("*/*"))
+    names = Counter(
+        translate(parse(path.read_text(), path.name), path.parent).dialect.split()[1]
+        for path in SAMPLES.glob("*/*")
+    )
     assert {name.split()[1] for name in (dialect.name for dialect in DIALECTS)} == set(names)
     assert min(names.values()) >= 3
 
@@ -124,9 +159,16 @@ def test_a_determined_experiment() -> None:
 
 def test_a_determined_grid() -> None:
     said = sample("determined/grid.yaml")
-    assert said.space.params["optimizer_config.learning_rate"] == Float(1e-5, 10.0, log=True, points=4)
+    assert said.space.params["optimizer_config.learning_rate"] == Float(
+        1e-5, 10.0, log=True, points=4
+    )
     assert said.content.metric.goal == "maximize"
-    assert (said.content.seed, said.content.parallel, said.content.retries, said.content.resources.gpu) == (42, 4, 0, 2)
+    assert (
+        said.content.seed,
+        said.content.parallel,
+        said.content.retries,
+        said.content.resources.gpu,
+    ) == (42, 4, 0, 2)
     assert len(list(said.space.grid(3))) == 72
 
 
@@ -178,9 +220,15 @@ def test_an_nni_choice_among_spaces_is_a_condition() -> None:
     said = sample("nni/nested.yaml", "budget.epochs=9")
     rng = np.random.default_rng(0)
     layers = [said.space.sample(rng)["layer0"] for _ in range(400)]
-    assert {frozenset(layer) for layer in layers if layer["_name"] == "Empty"} == {frozenset(["_name"])}
-    assert {frozenset(layer) for layer in layers if layer["_name"] == "Conv"} == {frozenset(["_name", "kernel_size"])}
-    assert {frozenset(layer) for layer in layers if "pool" in layer["_name"]} == {frozenset(["_name", "pooling_size"])}
+    assert {frozenset(layer) for layer in layers if layer["_name"] == "Empty"} == {
+        frozenset(["_name"])
+    }
+    assert {frozenset(layer) for layer in layers if layer["_name"] == "Conv"} == {
+        frozenset(["_name", "kernel_size"])
+    }
+    assert {frozenset(layer) for layer in layers if "pool" in layer["_name"]} == {
+        frozenset(["_name", "pooling_size"])
+    }
 
 
 def test_an_nni_experiment_of_schema_1() -> None:
@@ -197,12 +245,19 @@ def test_an_nni_experiment_in_snake_case_under_hyperband() -> None:
     assert said.content.trainable == "code/model.py"
     assert said.document.data["searcher"] == {"name": "random"}
     assert said.document.data["scheduler"] == {"name": "asha", "eta": 3}
-    assert (said.content.budget.epochs, said.content.budget.trials, said.content.resources.gpu) == (81, 10, 0.25)
+    assert (said.content.budget.epochs, said.content.budget.trials, said.content.resources.gpu) == (
+        81,
+        10,
+        0.25,
+    )
 
 
 def test_a_template_config_with_ranges() -> None:
     said = sample("template/config.json", "budget.trials=9")
-    assert said.space.params == {"data_loader.args.batch_size": Ordinal((32, 64, 128)), "optimizer.args.lr": Float(1e-4, 0.1, log=True)}
+    assert said.space.params == {
+        "data_loader.args.batch_size": Ordinal((32, 64, 128)),
+        "optimizer.args.lr": Float(1e-4, 0.1, log=True),
+    }
     assert said.content.metric.name == "val_loss"
     assert said.content.metric.goal == "minimize"
     assert said.content.budget.epochs == 20
@@ -210,7 +265,9 @@ def test_a_template_config_with_ranges() -> None:
 
 
 def test_a_setting_overrides_the_translated_file() -> None:
-    said = sample("wandb/bayes.yaml", "budget.epochs=27", "space.dropout={float: [0, 1]}", "searcher=random")
+    said = sample(
+        "wandb/bayes.yaml", "budget.epochs=27", "space.dropout={float: [0, 1]}", "searcher=random"
+    )
     assert said.space.params["dropout"] == Float(0, 1)
     assert said.content.searcher == "random"
 
@@ -222,14 +279,17 @@ def test_what_a_file_does_not_say_is_asked_for() -> None:
         "bayes.yaml:30: missing key 'epochs' in budget, which a W&B sweep need not say; add it with --set budget.epochs=..."
     )
     assert "# Still to be said: budget.epochs.\n" in convert(str(SAMPLES / "wandb/bayes.yaml"))
-    assert "# Still to be said: budget.epochs, budget.trials, metric, trainable.\n" in convert(str(SAMPLES / "nni/search_space.json"))
+    assert "# Still to be said: budget.epochs, budget.trials, metric, trainable.\n" in convert(
+        str(SAMPLES / "nni/search_space.json")
+    )
 
 
 def test_a_file_of_ours_is_not_converted(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(FILE)
     with pytest.raises(
-        SpecificationError, match=r"s.yaml:2: no file of another tool that is known here; expected a Katib Experiment, a Det"
+        SpecificationError,
+        match=r"s.yaml:2: no file of another tool that is known here; expected a Katib Experiment, a Det",
     ):
         convert(str(path))
 
@@ -241,7 +301,12 @@ REFUSED = [
         "program: train.py\nprogam: x",
         "2: progam: 'progam' has no equal here; did you mean 'program'?",
     ),
-    ("wandb/bayes.yaml", "method: bayes", "method: custom", "2: method: 'custom' has no equal here; expected one of grid, random, bayes"),
+    (
+        "wandb/bayes.yaml",
+        "method: bayes",
+        "method: custom",
+        "2: method: 'custom' has no equal here; expected one of grid, random, bayes",
+    ),
     (
         "wandb/bayes.yaml",
         "value: 10",
@@ -254,12 +319,42 @@ REFUSED = [
         "normal",
         "8: parameters.learning_rate.distribution: 'normal' has no equal here; expected one of",
     ),
-    ("wandb/bayes.yaml", "    q: 8\n", "", "11: parameters.batch_size: the distribution q_log_uniform_values needs q"),
-    ("wandb/bayes.yaml", "max: 0.1", "max: 0.1\n    q: 3", "11: parameters.learning_rate.q: 'q' has no equal here"),
-    ("wandb/bayes.yaml", "[0.75, 0.25]", "[0.75]", "25: parameters.optimizer.probabilities: expected one for each of the 2 values, got 1"),
-    ("wandb/bayes.yaml", "max: 0.1", "max: 0.1\n    mu: 3", "11: parameters.learning_rate.mu: 'mu' has no equal here"),
-    ("wandb/bayes.yaml", "min: 0.0001", "min: low", "9: parameters.learning_rate.min: expected a number, got 'low'"),
-    ("wandb/bayes.yaml", "min: 0.0001", "min: 0", "7: parameters.learning_rate: a log range must lie above zero, got the lower bound 0"),
+    (
+        "wandb/bayes.yaml",
+        "    q: 8\n",
+        "",
+        "11: parameters.batch_size: the distribution q_log_uniform_values needs q",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "max: 0.1",
+        "max: 0.1\n    q: 3",
+        "11: parameters.learning_rate.q: 'q' has no equal here",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "[0.75, 0.25]",
+        "[0.75]",
+        "25: parameters.optimizer.probabilities: expected one for each of the 2 values, got 1",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "max: 0.1",
+        "max: 0.1\n    mu: 3",
+        "11: parameters.learning_rate.mu: 'mu' has no equal here",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "min: 0.0001",
+        "min: low",
+        "9: parameters.learning_rate.min: expected a number, got 'low'",
+    ),
+    (
+        "wandb/bayes.yaml",
+        "min: 0.0001",
+        "min: 0",
+        "7: parameters.learning_rate: a log range must lie above zero, got the lower bound 0",
+    ),
     (
         "wandb/bayes.yaml",
         "    q: 8\n    min: 32\n    max: 256",
@@ -272,8 +367,18 @@ REFUSED = [
         "log_uniform\n    min: 0.0001\n    max: 1000",
         "7: parameters.learning_rate: 2.71828 to the",
     ),
-    ("wandb/bayes.yaml", "type: hyperband", "type: envelope", "27: early_terminate.type: 'envelope' has no equal here"),
-    ("wandb/nested.yaml", "  - --epochs=27", "  - -m", "17: command: the argument '-m' has no equal here; expected --name value"),
+    (
+        "wandb/bayes.yaml",
+        "type: hyperband",
+        "type: envelope",
+        "27: early_terminate.type: 'envelope' has no equal here",
+    ),
+    (
+        "wandb/nested.yaml",
+        "  - --epochs=27",
+        "  - -m",
+        "17: command: the argument '-m' has no equal here; expected --name value",
+    ),
     (
         "wandb/nested.yaml",
         "  - ${interpreter}\n  - ${program}",
@@ -298,7 +403,12 @@ REFUSED = [
         "max_trials: 16\n  source_trial_id: 3",
         "22: searcher.source_trial_id: 'source_trial_id' has no equal here",
     ),
-    ("determined/random.yaml", "vals: [true, false]", "vals: [[1, 2], 3]", "8: hyperparameters.augment.vals.0: [1, 2] has no equal here"),
+    (
+        "determined/random.yaml",
+        "vals: [true, false]",
+        "vals: [[1, 2], 3]",
+        "8: hyperparameters.augment.vals.0: [1, 2] has no equal here",
+    ),
     (
         "determined/random.yaml",
         "[python3, train.py, --data, cifar10]",
@@ -317,7 +427,12 @@ REFUSED = [
         'max: "0.05"\n        distribution: normal',
         "23: spec.parameters.0.feasibleSpace.distribution: 'normal' has no equal here; expected",
     ),
-    ("katib/random.yaml", 'max: "0.05"', 'max: "many"', "22: spec.parameters.0.feasibleSpace.max: expected a number, got 'many'"),
+    (
+        "katib/random.yaml",
+        'max: "0.05"',
+        'max: "many"',
+        "22: spec.parameters.0.feasibleSpace.max: expected a number, got 'many'",
+    ),
     (
         "katib/random.yaml",
         "maxTrialCount: 12",
@@ -330,17 +445,42 @@ REFUSED = [
         '"normal"',
         "2: dropout_rate._type: 'normal' has no equal here; expected one of choice, randint",
     ),
-    ("nni/snake.yaml", "trial_command", "trialCommand: python x.py\ntrial_command", "7: trial_command: 'trialCommand' says the same"),
+    (
+        "nni/snake.yaml",
+        "trial_command",
+        "trialCommand: python x.py\ntrial_command",
+        "7: trial_command: 'trialCommand' says the same",
+    ),
     (
         "nni/snake.yaml",
         "optimize_mode: maximize, R",
         "optimise_mode: maximize, R",
         "13: advisor.classArgs.optimise_mode: ",
     ),
-    ("nni/snake.yaml", "name: Hyperband", "class_name: Mine", "11: advisor: a tuner of one's own has no equal here"),
-    ("determined/grid.yaml", "searcher:", "data: {a: {b: 1}}\nsearcher:", "13: data.a: a mapping inside data has no equal here"),
-    ("nni/schema1.yaml", "maxTrialNum: 10", "maxTrialNum: 10\ntrialGpuNumber: -1", "6: trialGpuNumber: expected 0 or more, got -1"),
-    ("nni/search_space.json", "[124, 1024]", "[5, 5]", "4: hidden_size._value: randint leaves its upper bound out, so [5, 5] has no value"),
+    (
+        "nni/snake.yaml",
+        "name: Hyperband",
+        "class_name: Mine",
+        "11: advisor: a tuner of one's own has no equal here",
+    ),
+    (
+        "determined/grid.yaml",
+        "searcher:",
+        "data: {a: {b: 1}}\nsearcher:",
+        "13: data.a: a mapping inside data has no equal here",
+    ),
+    (
+        "nni/schema1.yaml",
+        "maxTrialNum: 10",
+        "maxTrialNum: 10\ntrialGpuNumber: -1",
+        "6: trialGpuNumber: expected 0 or more, got -1",
+    ),
+    (
+        "nni/search_space.json",
+        "[124, 1024]",
+        "[5, 5]",
+        "4: hidden_size._value: randint leaves its upper bound out, so [5, 5] has no value",
+    ),
     (
         "nni/nested.yaml",
         "{_name: Avg_pool, pooling_size: {_type: choice, _value: [2, 3, 5]}}",
@@ -371,12 +511,23 @@ REFUSED = [
         '"best val_loss"',
         "18: trainer.monitor: expected 'min metric' or 'max metric', got 'best val_loss'",
     ),
-    ("template/config.json", '"top_k_acc"', '{"int": [1, 2]}', "11: metrics.1: a range inside a list has no equal here"),
+    (
+        "template/config.json",
+        '"top_k_acc"',
+        '{"int": [1, 2]}',
+        "11: metrics.1: a range inside a list has no equal here",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "old", "new", "line"), REFUSED, ids=[f"{name} {line[:50]}" for name, _, _, line in REFUSED])
-def test_what_has_no_equal_is_an_error_with_its_line(name: str, old: str, new: str, line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line"),
+    REFUSED,
+    ids=[f"{name} {line[:50]}" for name, _, _, line in REFUSED],
+)
+def test_what_has_no_equal_is_an_error_with_its_line(
+    name: str, old: str, new: str, line: str, tmp_path: Path
+) -> None:
     text = (SAMPLES / name).read_text()
     assert old in text
     path = tmp_path / Path(name).name
@@ -390,7 +541,10 @@ def test_what_has_no_equal_is_an_error_with_its_line(name: str, old: str, new: s
 def test_a_search_space_that_cannot_be_read_is_an_error_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text((SAMPLES / "nni/experiment.yaml").read_text())
-    with pytest.raises(SpecificationError, match=r"experiment.yaml:2: searchSpaceFile: 'search_space.json' cannot be read"):
+    with pytest.raises(
+        SpecificationError,
+        match=r"experiment.yaml:2: searchSpaceFile: 'search_space.json' cannot be read",
+    ):
         read(str(path), MISSING)
 
 
@@ -404,7 +558,13 @@ def quantiles(param: Param) -> list[Any]:
 
 def converted(dialect: str, rule: dict[str, Any]) -> Param:
     """The parameter `x` that a rule in a file of that dialect becomes."""
-    wandb = {"method": "random", "program": "train.py", "metric": {"name": "loss"}, "run_cap": 9, "parameters": {"x": rule}}
+    wandb = {
+        "method": "random",
+        "program": "train.py",
+        "metric": {"name": "loss"},
+        "run_cap": 9,
+        "parameters": {"x": rule},
+    }
     searcher = {"name": "random", "metric": "loss", "max_trials": 3, "max_length": {"epochs": 9}}
     files = {
         "wandb": wandb,
@@ -441,7 +601,9 @@ def log_uniform(low: float, high: float) -> Any:
     return np.exp(uniform(math.log(low), math.log(high)))
 
 
-RANGES = st.tuples(st.floats(1e-4, 10), st.floats(0.1, 100)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+RANGES = st.tuples(st.floats(1e-4, 10), st.floats(0.1, 100)).map(
+    lambda pair: (pair[0], pair[0] + pair[1])
+)
 STEPPED = st.tuples(st.integers(1, 30), st.integers(1, 40), st.sampled_from([1, 2, 8]))
 
 
@@ -454,9 +616,14 @@ def test_uniform_ranges_are_the_same(bounds: tuple[float, float]) -> None:
         ("wandb", {"distribution": "uniform", "min": low, "max": high}),
         ("nni", {"_type": "uniform", "_value": [low, high]}),
         ("determined", {"type": "double", "minval": low, "maxval": high}),
-        ("katib", {"parameterType": "double", "feasibleSpace": {"min": str(low), "max": str(high)}}),
+        (
+            "katib",
+            {"parameterType": "double", "feasibleSpace": {"min": str(low), "max": str(high)}},
+        ),
     ):
-        np.testing.assert_allclose(quantiles(converted(dialect, rule)), uniform(low, high), rtol=1e-9)
+        np.testing.assert_allclose(
+            quantiles(converted(dialect, rule)), uniform(low, high), rtol=1e-9
+        )
 
 
 @settings(max_examples=30)
@@ -470,10 +637,21 @@ def test_log_ranges_are_the_same(bounds: tuple[float, float]) -> None:
         ("wandb", {"distribution": "log_uniform", "min": exponents[0], "max": exponents[1]}),
         ("wandb", {"distribution": "inv_log_uniform", "min": -exponents[1], "max": -exponents[0]}),
         ("nni", {"_type": "loguniform", "_value": [low, high]}),
-        ("determined", {"type": "log", "base": math.e, "minval": exponents[0], "maxval": exponents[1]}),
-        ("katib", {"parameterType": "double", "feasibleSpace": {"min": str(low), "max": str(high), "distribution": "logUniform"}}),
+        (
+            "determined",
+            {"type": "log", "base": math.e, "minval": exponents[0], "maxval": exponents[1]},
+        ),
+        (
+            "katib",
+            {
+                "parameterType": "double",
+                "feasibleSpace": {"min": str(low), "max": str(high), "distribution": "logUniform"},
+            },
+        ),
     ):
-        np.testing.assert_allclose(quantiles(converted(dialect, rule)), log_uniform(low, high), rtol=1e-8)
+        np.testing.assert_allclose(
+            quantiles(converted(dialect, rule)), log_uniform(low, high), rtol=1e-8
+        )
 
 
 @settings(max_examples=30)
@@ -482,17 +660,31 @@ def test_integers_include_their_upper_bound_where_theirs_do(rule: tuple[int, int
     low, count, _ = rule
     high = low + count
     expected = np.floor(uniform(low, high + 1)).astype(int)
-    np.testing.assert_array_equal(quantiles(converted("wandb", {"distribution": "int_uniform", "min": low, "max": high})), expected)
-    np.testing.assert_array_equal(quantiles(converted("wandb", {"min": low, "max": high})), expected)
-    np.testing.assert_array_equal(quantiles(converted("determined", {"type": "int", "minval": low, "maxval": high})), expected)
-    np.testing.assert_array_equal(quantiles(converted("nni", {"_type": "randint", "_value": [low, high + 1]})), expected)
+    np.testing.assert_array_equal(
+        quantiles(converted("wandb", {"distribution": "int_uniform", "min": low, "max": high})),
+        expected,
+    )
+    np.testing.assert_array_equal(
+        quantiles(converted("wandb", {"min": low, "max": high})), expected
+    )
+    np.testing.assert_array_equal(
+        quantiles(converted("determined", {"type": "int", "minval": low, "maxval": high})), expected
+    )
+    np.testing.assert_array_equal(
+        quantiles(converted("nni", {"_type": "randint", "_value": [low, high + 1]})), expected
+    )
     feasible = {"min": str(low), "max": str(high)}
-    np.testing.assert_array_equal(quantiles(converted("katib", {"parameterType": "int", "feasibleSpace": feasible})), expected)
+    np.testing.assert_array_equal(
+        quantiles(converted("katib", {"parameterType": "int", "feasibleSpace": feasible})), expected
+    )
 
 
 def agree(found: list[Any], expected: Any) -> None:
     """The same values, each as often but for one draw on either side of a boundary."""
-    ours, theirs = Counter(round(float(one), 9) for one in found), Counter(round(float(one), 9) for one in expected)
+    ours, theirs = (
+        Counter(round(float(one), 9) for one in found),
+        Counter(round(float(one), 9) for one in expected),
+    )
     assert set(ours) == set(theirs)
     assert max(abs(ours[value] - theirs[value]) for value in ours) <= 2
 
@@ -506,7 +698,10 @@ def test_quantized_ranges_are_the_same(rule: tuple[int, int, int], shift: int, l
     drawn = log_uniform(low, high) if log else uniform(low, high)
     expected = np.round(drawn / q) * q
     kind = "q_log_uniform_values" if log else "q_uniform"
-    agree(quantiles(converted("wandb", {"distribution": kind, "min": low, "max": high, "q": q})), expected)
+    agree(
+        quantiles(converted("wandb", {"distribution": kind, "min": low, "max": high, "q": q})),
+        expected,
+    )
     rule_there = {"_type": "qloguniform" if log else "quniform", "_value": [low, high, q]}
     agree(quantiles(converted("nni", rule_there)), np.clip(expected, low, high))
 
@@ -518,11 +713,16 @@ def test_probabilities_are_weights(weights: list[float]) -> None:
     total = sum(weights)
     rule = {"values": values, "probabilities": [one / total for one in weights]}
     shares = Counter(quantiles(converted("wandb", rule)))
-    assert all(abs(shares[value] / DRAWS - weight / total) < 2 / DRAWS for value, weight in zip(values, weights, strict=True))
+    assert all(
+        abs(shares[value] / DRAWS - weight / total) < 2 / DRAWS
+        for value, weight in zip(values, weights, strict=True)
+    )
 
 
 def test_what_is_never_drawn_there_is_left_out() -> None:
-    assert converted("wandb", {"values": ["a", "b", "c"], "probabilities": [0.5, 0, 0.5]}) == Choice(("a", "c"), (0.5, 0.5))
+    assert converted(
+        "wandb", {"values": ["a", "b", "c"], "probabilities": [0.5, 0, 0.5]}
+    ) == Choice(("a", "c"), (0.5, 0.5))
 
 
 @pytest.mark.parametrize(

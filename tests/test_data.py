@@ -34,8 +34,13 @@ def write_mnist(folder: Path, count: int = 60) -> None:
     """A made-up MNIST in the idx format, an eighth of it for the test."""
     rng = np.random.default_rng(0)
     for part, n in (("train", count), ("t10k", count // 8)):
-        write_idx(folder / f"MNIST/raw/{part}-images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28), np.uint8))
-        write_idx(folder / f"MNIST/raw/{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
+        write_idx(
+            folder / f"MNIST/raw/{part}-images-idx3-ubyte",
+            rng.integers(0, 256, (n, 28, 28), np.uint8),
+        )
+        write_idx(
+            folder / f"MNIST/raw/{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8)
+        )
 
 
 @pytest.fixture
@@ -72,9 +77,13 @@ def test_images_are_standardized_by_the_training_part_alone() -> None:
 
 def test_the_split_is_the_same_in_another_process() -> None:
     code = "from trainables.data import load; d = load('digits'); print(d.train.labels.tolist() + d.validation.labels.tolist())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     digits = load("digits")
-    assert done.stdout.strip() == str(digits.train.labels.tolist() + digits.validation.labels.tolist())
+    assert done.stdout.strip() == str(
+        digits.train.labels.tolist() + digits.validation.labels.tolist()
+    )
 
 
 def test_a_smaller_data_set_keeps_its_proportions() -> None:
@@ -107,14 +116,19 @@ def test_a_damaged_file_is_one_line(place: Path) -> None:
     write_mnist(place)
     images = place / "MNIST/raw/train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is damaged: remove it, and it is downloaded again"):
+    with pytest.raises(
+        DataError,
+        match=r"train-images-idx3-ubyte is damaged: remove it, and it is downloaded again",
+    ):
         load("mnist")
 
 
 def test_a_missing_file_is_one_line(place: Path) -> None:
     write_mnist(place)
     (place / "MNIST/raw/train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte cannot be read: No such file or directory"):
+    with pytest.raises(
+        DataError, match=r"train-labels-idx1-ubyte cannot be read: No such file or directory"
+    ):
         load("mnist")
 
 
@@ -128,15 +142,22 @@ def test_no_data_and_no_network_is_one_line(place: Path, name: str) -> None:
     assert "\n" not in text
 
 
-def test_a_data_root_that_cannot_be_written_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_root_that_cannot_be_written_is_one_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place / "file").write_text("")
     monkeypatch.setenv(data.ROOT_VARIABLE, str(place / "file"))
-    with pytest.raises(DataError, match=r"the data are not under .*/file, and it cannot be written: "):
+    with pytest.raises(
+        DataError, match=r"the data are not under .*/file, and it cannot be written: "
+    ):
         load("mnist")
 
 
 def test_an_unknown_name_is_one_line() -> None:
-    with pytest.raises(DataError, match="unknown data set 'mnits'; expected one of digits, mnist, fashion_mnist, cifar10"):
+    with pytest.raises(
+        DataError,
+        match="unknown data set 'mnits'; expected one of digits, mnist, fashion_mnist, cifar10",
+    ):
         load("mnits")
 
 
@@ -146,7 +167,9 @@ def test_only_one_process_downloads(place: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code = "from trainables.data import load; print(len(load('mnist').train))"
         environment = os.environ | {data.ROOT_VARIABLE: str(place), "PYTHONPATH": str(ROOT)}
-        other = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+        )
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(4)
         write_mnist(place)

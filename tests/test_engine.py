@@ -53,7 +53,11 @@ class Listed:
 
 def made(name: str, *configs: Config, **changes: Any) -> Sweep:
     """A sweep that trains `tests.trainables:<name>` on the configurations, 3 epochs each, one after the other: a worker's start is dear."""
-    fields: dict[str, Any] = {"budget": Budget(len(configs), 3), "trainable": f"tests.trainables:{name}", "parallel": 1}
+    fields: dict[str, Any] = {
+        "budget": Budget(len(configs), 3),
+        "trainable": f"tests.trainables:{name}",
+        "parallel": 1,
+    }
     return sweep({"listed": Listed(configs)}, **fields | changes)
 
 
@@ -73,7 +77,9 @@ def folder(tmp_path: Path, ray_here: Any) -> Path:
     return tmp_path / "run"
 
 
-def test_every_trial_reports_every_epoch_and_the_plan_is_said_before_the_start(folder: Path) -> None:
+def test_every_trial_reports_every_epoch_and_the_plan_is_said_before_the_start(
+    folder: Path,
+) -> None:
     watch = Watch()
     run(made("bowl", *xs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), parallel=2), folder, Options(), watch)
     assert watch.loop is not None
@@ -95,12 +101,18 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> dict[str, 
 
 
 def test_one_without_a_gpu_sees_none(mixed: dict[str, Trial]) -> None:
-    assert [path.read_text().split()[2:] for path in Path(mixed["devices"].config["folder"]).glob("ran-*")] == [[]]
+    assert [
+        path.read_text().split()[2:]
+        for path in Path(mixed["devices"].config["folder"]).glob("ran-*")
+    ] == [[]]
 
 
 def test_a_failure_keeps_the_users_traceback(mixed: dict[str, Trial]) -> None:
     failed = mixed["raises"]
-    assert (failed.status, failed.reason) == (Status.FAILED, "ValueError: x is 0.75, and that is bad")
+    assert (failed.status, failed.reason) == (
+        Status.FAILED,
+        "ValueError: x is 0.75, and that is bad",
+    )
     trace = failed.notes["traceback"].splitlines()
     assert trace[-1] == failed.reason
     assert any("in inner" in line for line in trace)
@@ -108,7 +120,11 @@ def test_a_failure_keeps_the_users_traceback(mixed: dict[str, Trial]) -> None:
 
 
 def test_nan_is_diverged_and_stops_at_once(mixed: dict[str, Trial]) -> None:
-    assert (mixed["diverges"].status, mixed["diverges"].epoch, mixed["diverges"].loss) == (Status.DIVERGED, 1, math.inf)
+    assert (mixed["diverges"].status, mixed["diverges"].epoch, mixed["diverges"].loss) == (
+        Status.DIVERGED,
+        1,
+        math.inf,
+    )
 
 
 def test_out_of_memory_goes_on_in_smaller_pieces(mixed: dict[str, Trial]) -> None:
@@ -138,11 +154,23 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
     marks = tmp_path / "marks"
     marks.mkdir()
     configs = [{"x": 0.1 * i, "folder": str(marks), "mates": at_once} for i in range(at_once + 1)]
-    trials(made("devices", *configs, budget=Budget(len(configs), 1), resources=Resources(cpu=0.5, gpu=share), parallel=None), folder)
+    trials(
+        made(
+            "devices",
+            *configs,
+            budget=Budget(len(configs), 1),
+            resources=Resources(cpu=0.5, gpu=share),
+            parallel=None,
+        ),
+        folder,
+    )
     seen = [mark.read_text().split() for mark in marks.glob("ran-*")]
     assert {device for _, _, device in seen} == {"0"}
     begins, ends = ([float(mark[i]) for mark in seen] for i in (0, 1))
-    overlaps = [sum(begin <= moment < end for begin, end in zip(begins, ends, strict=True)) for moment in begins]
+    overlaps = [
+        sum(begin <= moment < end for begin, end in zip(begins, ends, strict=True))
+        for moment in begins
+    ]
     assert max(overlaps) == at_once
 
 
@@ -151,7 +179,9 @@ def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: 
     marks.mkdir()
     configs = [{"x": 0.1 * i, "folder": str(marks), "need": 0.4, "mates": 2} for i in range(3)]
     resources = Resources(cpu=0.5, auto_gpu=True)
-    done = trials(made("hungry", *configs, budget=Budget(3, 2), resources=resources, parallel=None), folder)
+    done = trials(
+        made("hungry", *configs, budget=Budget(3, 2), resources=resources, parallel=None), folder
+    )
     assert [trial.status for trial in done] == [Status.COMPLETED] * 3
     assert [trial.attempts for trial in done] == [2, 1, 1]
     assert max(trial.reports[1].metrics["at_once"] for trial in done) == 2
@@ -162,7 +192,9 @@ def test_a_warm_worker_is_put_back_in_order(folder: Path) -> None:
     assert len({trial.reports[0].metrics["process"] for trial in done}) == 1
     for trial in done:
         first = trial.reports[0].metrics
-        assert [first[name] for name in ("float64", "no_grad", "deterministic", "variable", "folder")] == [0.0] * 5
+        assert [
+            first[name] for name in ("float64", "no_grad", "deterministic", "variable", "folder")
+        ] == [0.0] * 5
         assert first["threads"] == done[0].reports[0].metrics["threads"]
 
 
@@ -172,7 +204,15 @@ def test_isolated_trials_have_processes_of_their_own(folder: Path) -> None:
 
 
 def test_slow_unwinding_fails_no_other_trial(folder: Path) -> None:
-    done = trials(made("slow_to_stop", {"x": 0.1, "unwinding": 3.0}, {"x": 0.2, "unwinding": 0.0}, scheduler=StopAt(1)), folder)
+    done = trials(
+        made(
+            "slow_to_stop",
+            {"x": 0.1, "unwinding": 3.0},
+            {"x": 0.2, "unwinding": 0.0},
+            scheduler=StopAt(1),
+        ),
+        folder,
+    )
     assert [trial.status for trial in done] == [Status.STOPPED] * 2
     assert [trial.attempts for trial in done] == [1, 1]
 
@@ -191,25 +231,34 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_others_go_on(folder
 
 
 def test_a_metric_that_is_never_reported_is_a_mistake(folder: Path) -> None:
-    with pytest.raises(SessionError, match="the metric 'loss' was not reported; reported: accuracy, val_los"):
+    with pytest.raises(
+        SessionError, match="the metric 'loss' was not reported; reported: accuracy, val_los"
+    ):
         trials(made("forgets", *xs(0.1)), folder)
 
 
 def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "train.py"
     path.write_text("import no_such_package\n\n\ndef train(config, run):\n    pass\n")
-    with pytest.raises(SessionError, match="does not import: ModuleNotFoundError: No module named 'no_such_package'"):
+    with pytest.raises(
+        SessionError,
+        match="does not import: ModuleNotFoundError: No module named 'no_such_package'",
+    ):
         trials(made("bowl", *xs(0.1), trainable=f"{path}:train"), folder)
 
 
 def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
     """Its numbers are those of another run, which nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
     drawn = xs(*(0.1 * i for i in range(9)))
-    paused = trials(made("noisy", *drawn, scheduler=Promotion(grace=1), budget=Budget(9, 9), keep=2), folder)
+    paused = trials(
+        made("noisy", *drawn, scheduler=Promotion(grace=1), budget=Budget(9, 9), keep=2), folder
+    )
     whole = trials(made("noisy", *drawn, budget=Budget(9, 9)), folder.parent / "whole")
     assert sorted(trial.epoch for trial in paused) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
     assert max(trial.attempts for trial in paused) > 1
     for one, other in zip(paused, whole, strict=True):
         assert [report.epoch for report in one.reports] == list(range(1, one.epoch + 1))
-        assert [report.loss for report in one.reports] == [report.loss for report in other.reports[: one.epoch]]
+        assert [report.loss for report in one.reports] == [
+            report.loss for report in other.reports[: one.epoch]
+        ]
     assert len(list(folder.glob("trials/*/last.pt"))) == 2

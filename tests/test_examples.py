@@ -24,12 +24,25 @@ from trainables.run import LocalRun
 from tune.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = [*sorted((ROOT / "search_spaces").glob("*.yaml")), *sorted((ROOT / "examples").glob("*/sweep.yaml"))]
+FILES = [
+    *sorted((ROOT / "search_spaces").glob("*.yaml")),
+    *sorted((ROOT / "examples").glob("*/sweep.yaml")),
+]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
 ALWAYS = ("script",)
-CHANGES = ["budget.trials=2", "budget.epochs=2", "budget.total_epochs=null", "scheduler=none", "parallel=1", "resources.gpu=0"]
+CHANGES = [
+    "budget.trials=2",
+    "budget.epochs=2",
+    "budget.total_epochs=null",
+    "scheduler=none",
+    "parallel=1",
+    "resources.gpu=0",
+]
 WEIGHTS = "imagenet" if bundled() else "none"
-EXTRA = {"transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"], "text": ["space.train_size=240"]}
+EXTRA = {
+    "transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"],
+    "text": ["space.train_size=240"],
+}
 """What a file's own test changes besides, by the file's name or its folder's."""
 
 
@@ -39,33 +52,64 @@ def name(path: Path) -> str:
 
 def chosen(path: Path) -> Any:
     """`make test` runs those of `ALWAYS`; `cnn` and `quickstart` as the README's commands; the train functions of all have tests there."""
-    skipped = pytest.mark.skipif(name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples")
+    skipped = pytest.mark.skipif(
+        name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ,
+        reason="only by: make examples",
+    )
     return pytest.param(path, id=name(path), marks=skipped)
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [chosen(path) for path in FILES])
-def test_it_runs_from_end_to_end(path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_runs_from_end_to_end(
+    path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     if name(path) == "lightning":
-        pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
+        pytest.importorskip(
+            "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
+        )
     changes = [word for change in CHANGES + EXTRA.get(name(path), []) for word in ("--set", change)]
-    assert main(["run", "--space", str(path), "--storage", str(tmp_path), "--name", "small", "--json", *changes]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--space",
+                str(path),
+                "--storage",
+                str(tmp_path),
+                "--name",
+                "small",
+                "--json",
+                *changes,
+            ]
+        )
+        == 0
+    )
     summary = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert summary["event"] == "summary"
     if summary["exported"]:
         assert "does NOT load" not in summary["exported"]["message"]
         assert summary["exported"]["difference"] in (0.0, None)
     else:
-        assert re.search(r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/", summary["complaint"])
+        assert re.search(
+            r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/",
+            summary["complaint"],
+        )
     if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):
-        assert list((tmp_path / "small" / "tensorboard" / summary["best"]["trial"] / "best").glob("events.*"))
+        assert list(
+            (tmp_path / "small" / "tensorboard" / summary["best"]["trial"] / "best").glob(
+                "events.*"
+            )
+        )
     trials = load(tmp_path / "small").trials
     assert set(trials["status"]) == {"completed"}
     assert set(trials["epochs"]) == {2}
 
 
-def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The README shows this file as it is."""
     assert len((ROOT / "examples" / "quickstart" / "train.py").read_text().splitlines()) <= 30
     train, module = resolve(f"{ROOT}/examples/quickstart/train.py:train")
@@ -85,14 +129,22 @@ def test_the_scripts_model_gives_its_accuracy_back(tmp_path: Path) -> None:
     code = ROOT / "examples" / "script" / "train.py"
     environment = os.environ | {"RAYSWEEP_FOLDER": str(tmp_path), "RAYSWEEP_EPOCHS": "2"}
     lines = [
-        subprocess.run([sys.executable, str(code), "--lr", "0.1"], env=environment, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, str(code), "--lr", "0.1"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for _ in range(2)
     ]
     assert lines[0] == lines[1]
     model = pickle.loads((tmp_path / "model.pickle").read_bytes())
     images, labels = load_digits(return_X_y=True)
     _, x_held, _, y_held = train_test_split(images / 16, labels, test_size=300, random_state=0)
-    assert model.score(x_held, y_held) == json.loads(lines[0].splitlines()[-1])["val_accuracy"] > 0.5
+    assert (
+        model.score(x_held, y_held) == json.loads(lines[0].splitlines()[-1])["val_accuracy"] > 0.5
+    )
 
 
 def test_a_model_in_two_stages_by_hand(tmp_path: Path) -> None:
@@ -122,11 +174,36 @@ def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
     """Dotted options reach their places; a second call goes on from its checkpoint; what it saved loads without any pickled object."""
     import torch
 
-    calls = [(str(tmp_path / folder), epochs) for folder, epochs in (("whole", 3), ("parts", 2), ("parts", 3))]
-    command = [sys.executable, "-c", CALLS, json.dumps(calls), "--optimizer.args.lr", "0.01", "--arch.args.width", "20"]
-    done = subprocess.run(command, cwd=ROOT / "examples" / "pytorch_template", capture_output=True, text=True, check=True)
-    whole, begun, rest = ([json.loads(line) for line in text.splitlines()] for text in done.stdout.split("called\n")[1:])
-    assert [[line["epoch"] for line in lines] for lines in (whole, begun, rest)] == [[1, 2, 3], [1, 2], [3]]
+    calls = [
+        (str(tmp_path / folder), epochs)
+        for folder, epochs in (("whole", 3), ("parts", 2), ("parts", 3))
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        CALLS,
+        json.dumps(calls),
+        "--optimizer.args.lr",
+        "0.01",
+        "--arch.args.width",
+        "20",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT / "examples" / "pytorch_template",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    whole, begun, rest = (
+        [json.loads(line) for line in text.splitlines()]
+        for text in done.stdout.split("called\n")[1:]
+    )
+    assert [[line["epoch"] for line in lines] for lines in (whole, begun, rest)] == [
+        [1, 2, 3],
+        [1, 2],
+        [3],
+    ]
     assert begun + rest == whole
     content = torch.load(tmp_path / "whole" / "model_best.pth", weights_only=True)
     assert content["monitor_best"] == min(line["val_loss"] for line in whole)

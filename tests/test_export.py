@@ -47,11 +47,21 @@ def run(tmp_path: Path) -> RunFolder:
     config: dict[str, Any] = {"model": {"width": 3}}
     folder = tmp_path / "run"
     messages: list[dict[str, Any]] = []
-    trained = Run(3, messages.append, seed=1, folder=folder / "trials" / "random-0", objective=Objective("acc", True))
+    trained = Run(
+        3,
+        messages.append,
+        seed=1,
+        folder=folder / "trials" / "random-0",
+        objective=Objective("acc", True),
+    )
     resolve(f"{code}:train")[0](config, trained)
     values = [message["metrics"]["acc"] for message in messages]
     assert values[1] > max(values[0], values[2])
-    write_run(folder, [Story("random", values, config), Story("grid", [-1e9], {})], trainable=f"{code}:train")
+    write_run(
+        folder,
+        [Story("random", values, config), Story("grid", [-1e9], {})],
+        trainable=f"{code}:train",
+    )
     return load(folder)
 
 
@@ -69,7 +79,9 @@ def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunFolder) ->
     assert (done.folder / "config.yaml").read_text() == "model: {width: 3}\n"
 
 
-def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(run: RunFolder, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(
+    run: RunFolder, tmp_path: Path
+) -> None:
     done = export(run, draw=True)
     drawn = run.path / "tensorboard" / "random-0" / "best"
     assert list(drawn.glob("events.*"))
@@ -83,11 +95,15 @@ def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(run: RunFolde
 def test_the_export_loads_without_this_project(run: RunFolder, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "elsewhere", evaluate=False).folder
     code = "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', weights_only=True)); print(m.bias.item())"
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
     assert float(done.stdout) != 0
 
 
-def test_a_second_export_replaces_the_first_and_nothing_else(run: RunFolder, tmp_path: Path) -> None:
+def test_a_second_export_replaces_the_first_and_nothing_else(
+    run: RunFolder, tmp_path: Path
+) -> None:
     first = export(run, evaluate=False)
     (first.folder / "stale").write_text("")
     assert not (export(run, evaluate=False).folder / "stale").exists()
@@ -101,7 +117,9 @@ def test_a_second_export_replaces_the_first_and_nothing_else(run: RunFolder, tmp
 
 
 def test_a_model_that_cannot_be_evaluated_again_says_why(run: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "my_train.py").write_text(TRAIN.replace("def evaluate", "def evaluate_it").replace("def build", "def make"))
+    (tmp_path / "my_train.py").write_text(
+        TRAIN.replace("def evaluate", "def evaluate_it").replace("def build", "def make")
+    )
     done = export(run)
     assert done.difference is None
     assert "loads in a fresh process; it was not evaluated again" in done.message
@@ -129,7 +147,10 @@ def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [Story("grid", [0.5])], trainable="/somewhere/train.py")
     (folder / "trials" / "grid-0").mkdir(parents=True)
     torch.save({"epoch": 1, "metrics": {"acc": 0.5}}, folder / "trials" / "grid-0" / "best.pt")
-    with pytest.raises(RunError, match=r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/grid-0"):
+    with pytest.raises(
+        RunError,
+        match=r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/grid-0",
+    ):
         export(load(folder))
 
 

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from search_spaces.expression import Absent, Condition, Constraint, Derived, Expression, ExpressionError, Undefined
+from search_spaces.expression import (
+    Absent,
+    Condition,
+    Constraint,
+    Derived,
+    Expression,
+    ExpressionError,
+    Undefined,
+)
 from search_spaces.meaning import check, kinds
 from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
 
@@ -87,12 +95,28 @@ def test_values(text: str, value: Any) -> None:
     ],
 )
 def test_what_is_not_of_the_language_is_refused(text: str) -> None:
-    with pytest.raises(ExpressionError, match=r"is not of the language; expected|is not an expression"):
+    with pytest.raises(
+        ExpressionError, match=r"is not of the language; expected|is not an expression"
+    ):
         Expression(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "layers >", "((", "a b", "=", "import os", "a = 3", "\x00", "x" * 501, "-" * 300 + "1", "(" * 400]
+    "text",
+    [
+        "",
+        " ",
+        "layers >",
+        "((",
+        "a b",
+        "=",
+        "import os",
+        "a = 3",
+        "\x00",
+        "x" * 501,
+        "-" * 300 + "1",
+        "(" * 400,
+    ],
 )
 def test_what_is_no_expression_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
@@ -133,14 +157,29 @@ def test_what_an_inactive_parameter_means() -> None:
     ("text", "message"),
     [
         ("layes > 2", "unknown name 'layes' in 'layes > 2'; did you mean 'layers'?"),
-        ("model.widht > 2", "unknown name 'model.widht' in 'model.widht > 2'; did you mean 'model.width'?"),
+        (
+            "model.widht > 2",
+            "unknown name 'model.widht' in 'model.widht > 2'; did you mean 'model.width'?",
+        ),
         ("optimizer * 2 > 1", "in 'optimizer * 2 > 1', 'optimizer' is a word; expected a number"),
         ("layers and bias", "in 'layers and bias', 'layers' is a number; expected true or false"),
         ("optimizer > 'a'", "in 'optimizer > 'a'', 'optimizer' is a word; expected a number"),
-        ("optimizer == 3", "in 'optimizer == 3', 'optimizer' is a word and '3' a number; they are never equal"),
-        ("bias == 1", "in 'bias == 1', 'bias' is true or false and '1' a number; they are never equal"),
-        ("optimizer == 'sdg'", "'optimizer' is never 'sdg'; it is one of sgd, adam; did you mean 'sgd'?"),
-        ("'sdg' == optimizer", "'optimizer' is never 'sdg'; it is one of sgd, adam; did you mean 'sgd'?"),
+        (
+            "optimizer == 3",
+            "in 'optimizer == 3', 'optimizer' is a word and '3' a number; they are never equal",
+        ),
+        (
+            "bias == 1",
+            "in 'bias == 1', 'bias' is true or false and '1' a number; they are never equal",
+        ),
+        (
+            "optimizer == 'sdg'",
+            "'optimizer' is never 'sdg'; it is one of sgd, adam; did you mean 'sgd'?",
+        ),
+        (
+            "'sdg' == optimizer",
+            "'optimizer' is never 'sdg'; it is one of sgd, adam; did you mean 'sgd'?",
+        ),
         ("layers in [1, 9]", "'layers' is never 9; it is between 1 and 4"),
         ("decay == 3", "'decay' is never 3; it is between 1e-06 and 0.01"),
     ],
@@ -200,10 +239,29 @@ TOKENS = [
     "not",
     "and",
 ]
-TOKENS += ["or", ",", "min", "max", "abs", ".", "lambda", "is", "if", "else", "'", "\\", "\n", ":=", "*", "9999999"]
+TOKENS += [
+    "or",
+    ",",
+    "min",
+    "max",
+    "abs",
+    ".",
+    "lambda",
+    "is",
+    "if",
+    "else",
+    "'",
+    "\\",
+    "\n",
+    ":=",
+    "*",
+    "9999999",
+]
 
 
-@given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join)))
+@given(
+    st.one_of(st.text(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join))
+)
 @example("9**9**9**9**9**9")
 def test_any_text_is_an_expression_or_an_error(text: str) -> None:
     try:

@@ -27,7 +27,10 @@ from tests.test_reader import FILE
 from tune.specify import specify
 
 CONDITIONAL = (
-    FILE.replace("scheduler:", "seeds: 2\nretries: 0\non_oom: [skip]\nplateau: {trials: 9}\ncheckpoints: {keep: 3}\nscheduler:")
+    FILE.replace(
+        "scheduler:",
+        "seeds: 2\nretries: 0\non_oom: [skip]\nplateau: {trials: 9}\ncheckpoints: {keep: 3}\nscheduler:",
+    )
     + """\
   model.width: {int: [1, 100], log: true, or: [0], around: 20, points: 3}
   momentum: {float: [0.5, 0.99], log: reverse, when: {optimizer: [sgd]}}
@@ -89,8 +92,31 @@ ODD: tuple[Any, ...] = (
     {"min": 1, "max": 3, "q": 2},
     {"distribution": "q_log_uniform", "min": -600, "max": 600, "q": 1e-9},
 )
-TOKENS = (*tuple("{}[]:,#'\"\t\n\\|>%@?~é"), "- ", ": ", "&a ", "*a", "!!int ", "!x ", "<<: *a", "---\n", "...\n")
-TOKENS += (".nan", "1e400", "0x", "0o9", "1_0", "\x00", "\ufeff", "\u2028", "\\U0fffffff", "{" * 30, "[" * 400)
+TOKENS = (
+    *tuple("{}[]:,#'\"\t\n\\|>%@?~é"),
+    "- ",
+    ": ",
+    "&a ",
+    "*a",
+    "!!int ",
+    "!x ",
+    "<<: *a",
+    "---\n",
+    "...\n",
+)
+TOKENS += (
+    ".nan",
+    "1e400",
+    "0x",
+    "0o9",
+    "1_0",
+    "\x00",
+    "\ufeff",
+    "\u2028",
+    "\\U0fffffff",
+    "{" * 30,
+    "[" * 400,
+)
 
 
 @cache
@@ -137,7 +163,13 @@ def understand(document: Document, folder: Path) -> None:
 
 def paths_of(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a file, from the top down."""
-    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    inner = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
     return [path, *(place for key, value in inner for place in paths_of(value, (*path, key)))]
 
 
@@ -159,7 +191,17 @@ def mutated(data: Any, rng: random.Random) -> Any:
         if kind == 0:
             del holder[key]
         elif kind == 1 and isinstance(holder, dict):
-            name = rng.choice((str(key) + "s", str(key)[1:], str(key).upper(), "x.y", "", "lr.x", *map(str, holder)))
+            name = rng.choice(
+                (
+                    str(key) + "s",
+                    str(key)[1:],
+                    str(key).upper(),
+                    "x.y",
+                    "",
+                    "lr.x",
+                    *map(str, holder),
+                )
+            )
             holder[name] = holder.pop(key)
         elif kind == 2:
             holder[key] = copy.deepcopy(at(data, rng.choice(paths_of(data))))
@@ -212,28 +254,63 @@ def test_files_with_other_text() -> None:
     for number in range(TEXTS):
         text, folder = files()[number % len(files())]
         text = garbled(text, rng)
-        good += ends_well(lambda text=text, folder=folder: understand(parse(text, "s.yaml"), folder))  # type: ignore[misc]
+        good += ends_well(
+            lambda text=text, folder=folder: understand(parse(text, "s.yaml"), folder)
+        )  # type: ignore[misc]
     assert TEXTS / 50 < good < TEXTS / 2, "the changes are too coarse, or break nothing"
 
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(["lr", "sgd", "a.b", "auto"])
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["lr", "sgd", "a.b", "auto"]),
 )
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4), max_leaves=8
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
+    max_leaves=8,
 )
-KINDS = st.sampled_from(["float", "int", "ordinal", "choice", "expr", "log", "step", "points", "or", "around", "ends", "when", "weights"])
-ENTRIES = st.dictionaries(KINDS, TREES | st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(list), max_size=4)
+KINDS = st.sampled_from(
+    [
+        "float",
+        "int",
+        "ordinal",
+        "choice",
+        "expr",
+        "log",
+        "step",
+        "points",
+        "or",
+        "around",
+        "ends",
+        "when",
+        "weights",
+    ]
+)
+ENTRIES = st.dictionaries(
+    KINDS, TREES | st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(list), max_size=4
+)
 
 
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.dictionaries(st.sampled_from(["lr", "a", "a.b", "b", "c d", "é"]), ENTRIES | TREES, max_size=4),
+    st.dictionaries(
+        st.sampled_from(["lr", "a", "a.b", "b", "c d", "é"]), ENTRIES | TREES, max_size=4
+    ),
     st.lists(st.text(max_size=12), max_size=2),
 )
 def test_any_space(space: dict[str, Any], constraints: list[str]) -> None:
     document = documents()[0][0]
-    data = {**document.data, "space": {**document.data["space"], **space}, "constraints": constraints}
+    data = {
+        **document.data,
+        "space": {**document.data["space"], **space},
+        "constraints": constraints,
+    }
     ends_well(lambda: understand(replace(document, data=data), SHIPPED))
 
 
@@ -243,7 +320,9 @@ def test_any_text(text: str) -> None:
     ends_well(lambda: understand(parse(text, "s.yaml"), SHIPPED))
 
 
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize(
+    "path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_a_broken_file_is_not_converted(path: Path, tmp_path: Path) -> None:
     """What is printed is a file of ours, or nothing: never half of one."""
     rng, broken = random.Random(2), tmp_path / path.name
@@ -254,7 +333,11 @@ def test_a_broken_file_is_not_converted(path: Path, tmp_path: Path) -> None:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    keys=st.lists(st.sampled_from(["space", "lr", "float", "0", "budget", "searcher", "name", "x"]), max_size=4), value=st.text(max_size=9)
+    keys=st.lists(
+        st.sampled_from(["space", "lr", "float", "0", "budget", "searcher", "name", "x"]),
+        max_size=4,
+    ),
+    value=st.text(max_size=9),
 )
 def test_any_setting(keys: list[str], value: str, tmp_path: Path) -> None:
     place = tmp_path / "s.yaml"

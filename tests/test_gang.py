@@ -116,17 +116,27 @@ def ended(folder: Path) -> bool:
 class TestOnTwoMachines:
     pytestmark = slow
 
-    def test_what_finds_no_room_is_refused_before_the_start(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
+    def test_what_finds_no_room_is_refused_before_the_start(
+        self, tmp_path: Path, nodes: Nodes, text: str
+    ) -> None:
         """The first of these tests: a machine that was lost counts as alive until Ray has noticed."""
         code, _, errors = nodes.sweep(text, tmp_path, "resources.workers=3", "resources.cpu=3")
         assert code == 2
-        assert errors.strip() == "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 processes, 2 of which find room"
+        assert (
+            errors.strip()
+            == "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 processes, 2 of which find room"
+        )
 
-    def test_two_processes_on_two_machines_give_the_curve_of_one(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
+    def test_two_processes_on_two_machines_give_the_curve_of_one(
+        self, tmp_path: Path, nodes: Nodes, text: str
+    ) -> None:
         """And a trial that is stopped leaves its place to the next one: there is room for one at a time."""
         code, output, errors = nodes.sweep(text, tmp_path)
         assert code == 0, output + errors
-        assert "1 trial at once on 2 nodes, each with 2 CPU in 2 processes wherever they find room" in output
+        assert (
+            "1 trial at once on 2 nodes, each with 2 CPU in 2 processes wherever they find room"
+            in output
+        )
         told = trials(tmp_path / "run")
         assert len(told) == 3
         assert {trial.status for trial in told} == {Status.COMPLETED, Status.STOPPED}
@@ -135,21 +145,32 @@ class TestOnTwoMachines:
             assert len({raylet for _, raylet in marks(tmp_path, f"{trial.id}.*.1")}) == 2
         assert ended(tmp_path)
 
-    def test_it_goes_on_from_its_checkpoint_when_one_process_dies(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
+    def test_it_goes_on_from_its_checkpoint_when_one_process_dies(
+        self, tmp_path: Path, nodes: Nodes, text: str
+    ) -> None:
         """Not a failure, which `retries: 0` would make the end of it, though the other one's next step fails for it. In object storage."""
         storage = f"file://{tmp_path}/store"
-        code, output, errors = nodes.sweep(text, tmp_path, "budget.trials=1", "space.dies=3", "retries=0", storage=storage)
+        code, output, errors = nodes.sweep(
+            text, tmp_path, "budget.trials=1", "space.dies=3", "retries=0", storage=storage
+        )
         assert code == 0, output + errors
         (trial,) = trials(f"{storage}/run")
         assert (trial.status, trial.attempts) == (Status.COMPLETED, 2)
         assert trial.notes["losses"] == [2]
         assert "its worker was lost: process 1 of 2 died: The actor died unexpectedly" in output
-        assert checkpoint.load(tmp_path / "store" / "run" / "trials" / "random-0" / "last.pt")["epoch"] == 4
+        assert (
+            checkpoint.load(tmp_path / "store" / "run" / "trials" / "random-0" / "last.pt")["epoch"]
+            == 4
+        )
         check(trial, tmp_path)
         assert ended(tmp_path)
 
-    def test_the_loss_of_a_machine_is_nobodys_fault(self, tmp_path: Path, nodes: Nodes, text: str) -> None:
-        with nodes.typed(text, tmp_path, "budget.trials=1", "space.waits=3", "retries=0") as process:
+    def test_the_loss_of_a_machine_is_nobodys_fault(
+        self, tmp_path: Path, nodes: Nodes, text: str
+    ) -> None:
+        with nodes.typed(
+            text, tmp_path, "budget.trials=1", "space.waits=3", "retries=0"
+        ) as process:
             until(lambda: (tmp_path / "random-0.0.3").exists())
             nodes.lose()
             (tmp_path / "go on").touch()
@@ -172,10 +193,29 @@ def until(holds: Any, seconds: float = 120.0) -> None:
 class TestOnOneMachine:
     pytestmark = slow
 
-    def test_where_it_has_room_for_all_they_share_it(self, tmp_path: Path, ray_here: Any, text: str) -> None:
+    def test_where_it_has_room_for_all_they_share_it(
+        self, tmp_path: Path, ray_here: Any, text: str
+    ) -> None:
         (tmp_path / "steps.yaml").write_text(text)
-        changes = [word for change in ("budget.trials=1", "budget.epochs=2") for word in ("--set", change)]
-        assert main(["run", "--space", str(tmp_path / "steps.yaml"), "--storage", str(tmp_path), "--name", "run", "--json", *changes]) == 0
+        changes = [
+            word for change in ("budget.trials=1", "budget.epochs=2") for word in ("--set", change)
+        ]
+        assert (
+            main(
+                [
+                    "run",
+                    "--space",
+                    str(tmp_path / "steps.yaml"),
+                    "--storage",
+                    str(tmp_path),
+                    "--name",
+                    "run",
+                    "--json",
+                    *changes,
+                ]
+            )
+            == 0
+        )
         (trial,) = trials(tmp_path / "run")
         check(trial, tmp_path)
         assert len(marks(tmp_path, "random-0.*.2")) == 2

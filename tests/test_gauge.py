@@ -101,7 +101,9 @@ def test_the_devices_are_looked_at_while_the_body_runs(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_without_nvml_there_is_neither_a_column_nor_a_complaint(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvml_there_is_neither_a_column_nor_a_complaint(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with watched(device) as one:
         assert one.read() == {}
@@ -126,7 +128,29 @@ MIB = 2**20
         ([i / 2 for i in range(60)], 0),
         ([8000 + 5 * i for i in range(60)], 0),
         ([500, 500, 500, 502, 502, 504, 506, 506, 508.1, 510.1, 510.1, 512.1], 0),
-        ([460, 458, 458, 459, 458, 459, 458, 458, 464, 469, 469, 470, 469, 469, 469, 470, 471, 469], 0),
+        (
+            [
+                460,
+                458,
+                458,
+                459,
+                458,
+                459,
+                458,
+                458,
+                464,
+                469,
+                469,
+                470,
+                469,
+                469,
+                469,
+                470,
+                471,
+                469,
+            ],
+            0,
+        ),
         ([531, 527, 531, 533, 535, 537, 533, 539, 541, 537, 537, 537], 0),
         ([916, 916, 886, 878, 925, 894, 909, 910, 886, 882, 902, 902, 882, 911, 941], 0),
         ([500] * 9 + [700] * 9, 0),
@@ -154,7 +178,10 @@ MIB = 2**20
 def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
     """The last five are innocent: the first grows as CI was told of, the next three were measured. 1 MiB a step on average were not enough
     of a rule, which took three of them for leaks."""
-    found = [leaking([int(one * MIB) for one in held[:epochs]]) / MIB for epochs in range(1, len(held) + 1)]
+    found = [
+        leaking([int(one * MIB) for one in held[:epochs]]) / MIB
+        for epochs in range(1, len(held) + 1)
+    ]
     assert found[-1] == pytest.approx(leak, abs=1e-3)
     assert leak or not any(found)
 
@@ -197,13 +224,28 @@ space:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_train_function_that_keeps_its_graphs_is_told_so_once(tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_train_function_that_keeps_its_graphs_is_told_so_once(
+    tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "leaks.yaml").write_text(SWEEP)
-    command = ["run", "--space", str(tmp_path / "leaks.yaml"), "--storage", str(tmp_path), "--name", "run", "--json"]
+    command = [
+        "run",
+        "--space",
+        str(tmp_path / "leaks.yaml"),
+        "--storage",
+        str(tmp_path),
+        "--name",
+        "run",
+        "--json",
+    ]
     assert main(command) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    said = [event["text"] for event in events if event["event"] == "message" and "memory grows" in event["text"]]
+    said = [
+        event["text"]
+        for event in events
+        if event["event"] == "message" and "memory grows" in event["text"]
+    ]
     table = load(tmp_path / "run").trials.set_index("trial")
     (leaking,) = table.index[table["config/leaks"]]
     assert len(said) == 1, (said, table[["config/leaks", "memory_growth"]])

@@ -21,7 +21,19 @@ ALLOWED = {
 }
 RAY = ("tune/engine/", "tune/check_cluster.py", "tune/preflight.py", "tune/jobs.py")
 TORCH = ("trainables/", "results/export.py")
-HEAVY = ("ray", "torch", "torchvision", "hyperopt", "hpbandster", "ConfigSpace", "statsmodels", "sklearn", "pandas", "plotly", "scipy")
+HEAVY = (
+    "ray",
+    "torch",
+    "torchvision",
+    "hyperopt",
+    "hpbandster",
+    "ConfigSpace",
+    "statsmodels",
+    "sklearn",
+    "pandas",
+    "plotly",
+    "scipy",
+)
 
 
 def modules() -> list[Path]:
@@ -63,7 +75,13 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["run", "--space", "cnn.yaml", "--dry-run"], ["run", "--space", "no.yaml"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["run", "--space", "cnn.yaml", "--dry-run"],
+        ["run", "--space", "no.yaml"],
+    ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
     code = (
@@ -71,5 +89,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> 
         f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
         f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "HEAVY []"

@@ -27,7 +27,9 @@ def learner(model: nn.Module, pieces: int = 1, **changes: Any) -> Learner:
 def test_a_batch_in_pieces_is_the_batch_whole(pieces: int) -> None:
     model = nn.Linear(5, 3)
     whole, parts = learner(model), learner(model, pieces)
-    assert float(whole.step(IMAGES, LABELS, 24)) == pytest.approx(float(parts.step(IMAGES, LABELS, 24)), rel=1e-5)
+    assert float(whole.step(IMAGES, LABELS, 24)) == pytest.approx(
+        float(parts.step(IMAGES, LABELS, 24)), rel=1e-5
+    )
     assert torch.allclose(whole.model.weight, parts.model.weight, atol=1e-6)  # type: ignore[arg-type]
 
 
@@ -42,12 +44,18 @@ def test_an_overflow_in_fp16_leaves_the_step_out_and_halves_the_scale() -> None:
 
 
 def test_only_fp16_has_a_scale_to_carry() -> None:
-    assert [set(Precision(name, "cpu").state) for name in ("fp32", "bf16", "fp16")] == [set(), set(), {"scaler"}]
+    assert [set(Precision(name, "cpu").state) for name in ("fp32", "bf16", "fp16")] == [
+        set(),
+        set(),
+        {"scaler"},
+    ]
 
 
 def test_weight_decay_and_momentum_reach_the_optimizer() -> None:
     parameters = list(nn.Linear(1, 1).parameters())
-    sgd = optimizer_of({"optimizer": "sgd", "lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}, parameters)
+    sgd = optimizer_of(
+        {"optimizer": "sgd", "lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}, parameters
+    )
     assert (sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (0.5, 0.01)
     assert optimizer_of({"optimizer": "adam", "lr": 0.1}, parameters).defaults["weight_decay"] == 0
     with pytest.raises(ValueError, match="optimizer 'rms': expected sgd or adam"):

@@ -18,9 +18,30 @@ from results.ledger import NAME, Ledger, LedgerError, LedgerHeld, decode, encode
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "opened", "time": 1.0},
-    {"event": "proposed", "arm": "random", "number": 0, "config": {"x": "NaN", "läuft": True}, "seed": 7, "time": 2.0},
-    {"event": "reported", "trial": "random-0", "epoch": 1, "loss": math.inf, "metrics": {"a": math.nan}, "seconds": 0.1, "time": 3.0},
-    {"event": "ended", "trial": "random-0", "status": "diverged", "reason": 'a "quoted"\nline', "time": 4.0},
+    {
+        "event": "proposed",
+        "arm": "random",
+        "number": 0,
+        "config": {"x": "NaN", "läuft": True},
+        "seed": 7,
+        "time": 2.0,
+    },
+    {
+        "event": "reported",
+        "trial": "random-0",
+        "epoch": 1,
+        "loss": math.inf,
+        "metrics": {"a": math.nan},
+        "seconds": 0.1,
+        "time": 3.0,
+    },
+    {
+        "event": "ended",
+        "trial": "random-0",
+        "status": "diverged",
+        "reason": 'a "quoted"\nline',
+        "time": 4.0,
+    },
 ]
 
 
@@ -69,10 +90,19 @@ def test_no_ledger_is_an_empty_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda lines: [lines[0], lines[2], lines[1], lines[3]], ":2: a line is missing, repeated or out of order"),
-        (lambda lines: [lines[0], lines[0], *lines[1:]], ":2: a line is missing, repeated or out of order"),
+        (
+            lambda lines: [lines[0], lines[2], lines[1], lines[3]],
+            ":2: a line is missing, repeated or out of order",
+        ),
+        (
+            lambda lines: [lines[0], lines[0], *lines[1:]],
+            ":2: a line is missing, repeated or out of order",
+        ),
         (lambda lines: [lines[0], *lines[2:]], ":2: a line is missing, repeated or out of order"),
-        (lambda lines: [lines[0], lines[1].replace(b"random", b"rondom"), *lines[2:]], ":2: the line is damaged"),
+        (
+            lambda lines: [lines[0], lines[1].replace(b"random", b"rondom"), *lines[2:]],
+            ":2: the line is damaged",
+        ),
         (lambda lines: [b"\xff\xfe", *lines], ":1: the line is damaged: not UTF-8"),
         (lambda lines: [b"", *lines], ":1: the line is damaged"),
         (lambda lines: [b"[1, 2]", *lines], ":1: the line is damaged"),
@@ -117,7 +147,14 @@ def outcome(folder: Path) -> str:
 
 @given(
     st.dictionaries(
-        st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False))
+        st.text(),
+        st.one_of(
+            st.text(),
+            st.integers(),
+            st.booleans(),
+            st.none(),
+            st.floats(allow_nan=False, allow_infinity=False),
+        ),
     )
 )
 def test_any_configuration_survives(config: dict[str, Any]) -> None:
@@ -179,7 +216,9 @@ def test_a_full_disk_leaves_a_whole_ledger(tmp_path: Path) -> None:
     assert (tmp_path / NAME).read_bytes() == whole
 
 
-def test_a_ledger_that_was_moved_away_takes_no_event_and_is_whole_when_it_is_back(tmp_path: Path) -> None:
+def test_a_ledger_that_was_moved_away_takes_no_event_and_is_whole_when_it_is_back(
+    tmp_path: Path,
+) -> None:
     folder, away = tmp_path / "run", tmp_path / "away"
     ledger = Ledger(folder)
     ledger.append(EVENTS[0])

@@ -19,7 +19,10 @@ from tune.sweep import Budget, Metric, Sweep
 
 
 def outline(loop: Loop) -> list[tuple[Any, ...]]:
-    return [(t.id, t.config, t.seed, [r.loss for r in t.reports], t.status, t.reason) for t in loop.trials]
+    return [
+        (t.id, t.config, t.seed, [r.loss for r in t.reports], t.status, t.reason)
+        for t in loop.trials
+    ]
 
 
 def test_arms_take_turns_and_each_gets_its_trials() -> None:
@@ -49,11 +52,15 @@ def test_seeds_make_arms_that_differ() -> None:
     loop = Loop(sweep(seeds=2))
     train_all(loop)
     assert list(loop.histories) == ["draw.0", "draw.1"]
-    assert [t.config for t in loop.histories["draw.0"]] != [t.config for t in loop.histories["draw.1"]]
+    assert [t.config for t in loop.histories["draw.0"]] != [
+        t.config for t in loop.histories["draw.1"]
+    ]
 
 
 def test_total_epochs_are_spent_exactly_with_one_worker() -> None:
-    loop = Loop(sweep({"a": Draw(), "b": Draw()}, budget=Budget(trials=None, epochs=3, total_epochs=7)))
+    loop = Loop(
+        sweep({"a": Draw(), "b": Draw()}, budget=Budget(trials=None, epochs=3, total_epochs=7))
+    )
     train_all(loop)
     assert [history.epochs for history in loop.histories.values()] == [7, 7]
 
@@ -103,12 +110,21 @@ def uneven() -> Sweep:
 def test_an_arm_that_trained_less_goes_on_until_all_have_trained_as_much() -> None:
     loop = Loop(uneven())
     train_all(loop)
-    assert {name: (len(history), history.epochs) for name, history in loop.histories.items()} == {"kept": (4, 12), "cut": (12, 12)}
+    assert {name: (len(history), history.epochs) for name, history in loop.histories.items()} == {
+        "kept": (4, 12),
+        "cut": (12, 12),
+    }
     assert loop.done
 
 
 def test_the_last_of_the_further_trials_ends_with_the_allowance() -> None:
-    loop = Loop(sweep({"kept": Listed((0.2,)), "late": Listed((0.8, 0.8, 0.8, 0.2))}, scheduler=StopHigh(), budget=Budget(3, 5)))
+    loop = Loop(
+        sweep(
+            {"kept": Listed((0.2,)), "late": Listed((0.8, 0.8, 0.8, 0.2))},
+            scheduler=StopHigh(),
+            budget=Budget(3, 5),
+        )
+    )
     train_all(loop)
     assert [trial.epoch for trial in loop.histories["late"]] == [1, 1, 1, 5, 5, 2]
     assert loop.histories["late"][5].reason == "epoch 2: the 15 epochs of late are spent"
@@ -117,7 +133,10 @@ def test_the_last_of_the_further_trials_ends_with_the_allowance() -> None:
 def test_an_arm_with_nothing_left_is_left_behind() -> None:
     loop = Loop(sweep({"kept": Listed((0.2,)), "few": Few(2)}))
     train_all(loop)
-    assert {name: history.epochs for name, history in loop.histories.items()} == {"kept": 12, "few": 6}
+    assert {name: history.epochs for name, history in loop.histories.items()} == {
+        "kept": 12,
+        "few": 6,
+    }
     assert loop.done
 
 
@@ -251,7 +270,9 @@ def test_a_plateau_ends_the_sweep() -> None:
 def test_time_is_counted_over_sessions() -> None:
     past: list[Event] = [{"event": "opened", "time": 100.0}, {"event": "closed", "time": 160.0}]
     now = [1000.0]
-    loop = Loop(sweep(budget=Budget(trials=4, epochs=3, seconds=90.0)), past=past, clock=lambda: now[0])
+    loop = Loop(
+        sweep(budget=Budget(trials=4, epochs=3, seconds=90.0)), past=past, clock=lambda: now[0]
+    )
     assert loop.next() is not None
     now[0] += 31.0
     assert loop.next() is None

@@ -57,12 +57,19 @@ def test_less_and_less_is_proposed_of_what_does_not_fit(searcher: Searcher) -> N
 
 
 def test_what_does_not_fit_whole_is_halved_until_it_ends() -> None:
-    said = sweep(space=Space({"width": Float(0.7, 1.0), "lr": Float(0.0, 1.0)}), budget=Budget(trials=2, epochs=3))
+    said = sweep(
+        space=Space({"width": Float(0.7, 1.0), "lr": Float(0.0, 1.0)}),
+        budget=Budget(trials=2, epochs=3),
+    )
     loop = simulate(said, curve, workers=1)
-    assert [(trial.status, trial.notes["accumulation"]) for trial in loop.trials] == [(Status.OOM, 64)] * 2
+    assert [(trial.status, trial.notes["accumulation"]) for trial in loop.trials] == [
+        (Status.OOM, 64)
+    ] * 2
 
 
-def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monitor = lost(RuntimeError(RAYS_WORDS), kernel_killed=False)
     assert (monitor.out_of_memory, monitor.memory) == (True, int(3.16 * 1024**3))
     assert lost(None, kernel_killed=True).out_of_memory
@@ -81,7 +88,9 @@ def conductor(loop: Loop) -> Any:
 
 
 @pytest.mark.parametrize(("on_oom", "kills"), [(("skip",), 2), (("accumulate", "skip"), 8)])
-def test_a_worker_killed_for_memory_is_spared_once_then_counts(on_oom: tuple[str, ...], kills: int) -> None:
+def test_a_worker_killed_for_memory_is_spared_once_then_counts(
+    on_oom: tuple[str, ...], kills: int
+) -> None:
     """Another trial on the same machine may have taken the memory."""
     loop = Loop(sweep(on_oom=on_oom, budget=Budget(trials=1, epochs=3), scheduler=StopAt()))
     conduct = conductor(loop)
@@ -92,7 +101,11 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(on_oom: tuple[str
         conduct.lost("ray", RuntimeError(RAYS_WORDS))
         count += 1
     only = next(iter(loop.trials))
-    assert (count, only.status, only.notes["peak_memory"]) == (kills, Status.OOM, int(3.16 * 1024**3))
+    assert (count, only.status, only.notes["peak_memory"]) == (
+        kills,
+        Status.OOM,
+        int(3.16 * 1024**3),
+    )
     assert "killed by Ray's memory monitor" in only.reason
 
 

@@ -64,19 +64,27 @@ def cut(folder: Path, kept: int) -> None:
     (folder / ledger.NAME).write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
 
 
-def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
+    typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At any other event, without a Ray: `test_promotion.py`, `test_stock_defects.py`; under kills: `make chaos`."""
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
     assert typed.run() == 0
     before = numbers(typed.folder())
-    reports = [i for i, event in enumerate(ledger.read(typed.place / "runs" / "first")) if event["event"] == "reported"]
+    reports = [
+        i
+        for i, event in enumerate(ledger.read(typed.place / "runs" / "first"))
+        if event["event"] == "reported"
+    ]
     cut(typed.place / "runs" / "first", reports[4])
     assert typed.run("--resume", "first") == 0
     assert "the last line of the ledger was torn off" in capsys.readouterr().out
     assert numbers(load(typed.place / "runs" / "first")) == before
 
 
-def test_a_changed_file_is_refused_with_its_difference(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_file_is_refused_with_its_difference(
+    ended: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = ended.place / "sweep.yaml"
     text = path.read_text()
     path.write_text(text.replace("[0, 1]", "[0, 2]").replace("loss", "los"))
@@ -94,17 +102,23 @@ def test_a_budget_that_grew_is_an_extension(ended: Typed) -> None:
     assert ended.run("--resume", "first") == 0
     after = all_trials(ended.folder())
     assert [trial.epoch for trial in after] == [4, 4, 4, 4]
-    assert [numbers(ended.folder())[i][3][:2] for i in (0, 1, 2)] == [before[i][3] for i in (0, 1, 2)]  # type: ignore[index]
+    assert [numbers(ended.folder())[i][3][:2] for i in (0, 1, 2)] == [
+        before[i][3] for i in (0, 1, 2)
+    ]  # type: ignore[index]
     assert ended.run("--name", "whole") == 0
     assert numbers(ended.folder("whole")) == numbers(ended.folder())
 
 
-def test_without_resume_a_run_never_goes_into_an_old_folder(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_resume_a_run_never_goes_into_an_old_folder(
+    ended: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert ended.run() == 2
     assert "exists already; resume it with --resume" in capsys.readouterr().err
 
 
-def test_a_second_process_hears_who_holds_the_folder(ended: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_process_hears_who_holds_the_folder(
+    ended: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     holder = ledger.Ledger(ended.place / "runs" / "first")
     try:
         assert ended.run("--resume", "first") == 2
@@ -142,21 +156,29 @@ def test_a_failure_is_in_the_table_and_in_a_file(typed: Typed) -> None:
 
 
 def test_a_retry_goes_on_from_the_checkpoint(typed: Typed) -> None:
-    typed.write("tests.trainables:raises_until", trials=1, more=f"  mark: {typed.place / 'mark'}\n  heal: true\nretries: 1\n")
+    typed.write(
+        "tests.trainables:raises_until",
+        trials=1,
+        more=f"  mark: {typed.place / 'mark'}\n  heal: true\nretries: 1\n",
+    )
     assert typed.run() == 0
     trial = all_trials(typed.folder())[0]
     assert (trial.status, trial.attempts, trial.notes["failures"]) == (Status.COMPLETED, 2, 1)
     assert (typed.place / "mark").read_text() == "1 2 2 3 "
 
 
-def test_the_first_three_alike_end_the_sweep_with_the_trace(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_three_alike_end_the_sweep_with_the_trace(
+    typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     typed.write("tests.trainables:always_raises", trials=9, more="retries: 0\n")
     assert typed.run() == 3
     assert len(all_trials(typed.folder())) == 3
     assert "RuntimeError: always" in capsys.readouterr().out
 
 
-def test_a_mistake_in_the_file_is_two_and_a_searcher_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
+def test_a_mistake_in_the_file_is_two_and_a_searcher_that_raises_is_named(
+    typed: Typed, tmp_path: Path
+) -> None:
     typed.write(more="no_such_key: 1\n")
     assert typed.run() == 2
 
@@ -166,9 +188,13 @@ def test_a_mistake_in_the_file_is_two_and_a_searcher_that_raises_is_named(typed:
                 raise KeyError("oh")
             return Draw().suggest(space, history, seed)
 
-    with pytest.raises(PartError, match="the searcher bad raised while proposing bad-1: KeyError: 'oh'"):
+    with pytest.raises(
+        PartError, match="the searcher bad raised while proposing bad-1: KeyError: 'oh'"
+    ):
         run(sweep({"bad": Raises()}), tmp_path / "run", Options(), Watch())
-    assert [event["event"] for event in ledger.read(tmp_path / "run") if event["event"] == "proposed"] == ["proposed"]
+    assert [
+        event["event"] for event in ledger.read(tmp_path / "run") if event["event"] == "proposed"
+    ] == ["proposed"]
 
 
 def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
@@ -184,7 +210,10 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         def promote(self, history: History, ending: bool) -> int | None:
             return None
 
-    with pytest.raises(PartError, match="the scheduler Raises raised while judging draw-0 after epoch 1: KeyError: 'oh'"):
+    with pytest.raises(
+        PartError,
+        match="the scheduler Raises raised while judging draw-0 after epoch 1: KeyError: 'oh'",
+    ):
         run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())
 
 
@@ -201,7 +230,9 @@ def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words
     assert typed.run("--name", "first", "--set", more) == 0
     assert words in typed.folder().events[-1]["reason"]
     assert len(all_trials(typed.folder())) < 500
-    assert all(trial.status.ended or trial.status is Status.WAITING for trial in all_trials(typed.folder()))
+    assert all(
+        trial.status.ended or trial.status is Status.WAITING for trial in all_trials(typed.folder())
+    )
 
 
 def test_only_the_best_keep_their_checkpoints(typed: Typed) -> None:
@@ -216,10 +247,15 @@ def test_only_the_best_keep_their_checkpoints(typed: Typed) -> None:
 
 
 def test_every_checkpoint_is_kept_where_nothing_is_said(trained: Path) -> None:
-    assert sorted(path.name for path in (trained / "runs" / "first").glob("trials/*/*.pt")) == ["best.pt"] * 3 + ["last.pt"] * 3
+    assert (
+        sorted(path.name for path in (trained / "runs" / "first").glob("trials/*/*.pt"))
+        == ["best.pt"] * 3 + ["last.pt"] * 3
+    )
 
 
-def test_a_trial_trained_again_gives_the_same_numbers(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_trained_again_gives_the_same_numbers(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tune.cli import main
 
     assert main(["replay", str(trained / "runs" / "first"), "random-1"]) == 0

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from search_spaces.params import PRIOR_SHARE, Choice, Either, Float, Int, Ordinal, Param, has_prior, same
+from search_spaces.params import (
+    PRIOR_SHARE,
+    Choice,
+    Either,
+    Float,
+    Int,
+    Ordinal,
+    Param,
+    has_prior,
+    same,
+)
 from tests.spaces import UNIT, params
 
 PLAIN = (bool, int, float, str)
@@ -81,7 +91,15 @@ def values_of(param: Param, count: int = 20_000) -> list[bool | int | float | st
 
 
 @pytest.mark.parametrize(
-    "param", [Int(1, 7), Int(8, 64, step=8), Float(0.0, 1.0, step=0.1), Ordinal((32, 64, 128)), Choice(("a", "b", "c", "d"))], ids=str
+    "param",
+    [
+        Int(1, 7),
+        Int(8, 64, step=8),
+        Float(0.0, 1.0, step=0.1),
+        Ordinal((32, 64, 128)),
+        Choice(("a", "b", "c", "d")),
+    ],
+    ids=str,
 )
 def test_each_value_owns_an_equal_share(param: Param) -> None:
     shares = Counter(values_of(param))
@@ -89,14 +107,20 @@ def test_each_value_owns_an_equal_share(param: Param) -> None:
     assert max(shares.values()) - min(shares.values()) <= 1
 
 
-@pytest.mark.parametrize("param", [Int(1, 1000, log=True), Int(8, 512, log=True, step=8), Float(0.01, 1.0, log=True, step=0.01)], ids=str)
+@pytest.mark.parametrize(
+    "param",
+    [Int(1, 1000, log=True), Int(8, 512, log=True, step=8), Float(0.01, 1.0, log=True, step=0.01)],
+    ids=str,
+)
 def test_a_stepped_log_value_owns_its_share_of_the_log_axis(param: Int | Float) -> None:
     shares = Counter(values_of(param))
     step, low = param.step or 0, param.low
     top, bottom = math.log(param.high + step / 2), math.log(low - min(step / 2, low / 2))
     for value in (low, low + step, low + 5 * step):
         edges = math.log(value + step / 2) - max(math.log(max(value - step / 2, 1e-9)), bottom)
-        assert shares[param.from_unit(param.to_unit(value))] / 20_000 == pytest.approx(edges / (top - bottom), abs=1e-3)  # type: ignore[arg-type]
+        assert shares[param.from_unit(param.to_unit(value))] / 20_000 == pytest.approx(
+            edges / (top - bottom), abs=1e-3
+        )  # type: ignore[arg-type]
 
 
 def test_log_is_even_over_orders_of_magnitude() -> None:
@@ -120,8 +144,12 @@ def test_reverse_is_even_over_orders_of_magnitude_of_the_distance_to_one() -> No
         (Either(("none",), Int(1, 100)), "none", 1 / 5),
     ],
 )
-def test_a_value_outside_of_the_range_counts_as_one_of_few(param: Either, value: int | str, share: float) -> None:
-    assert sum(same(one, value) for one in values_of(param)) / 20_000 == pytest.approx(share, abs=1e-3)
+def test_a_value_outside_of_the_range_counts_as_one_of_few(
+    param: Either, value: int | str, share: float
+) -> None:
+    assert sum(same(one, value) for one in values_of(param)) / 20_000 == pytest.approx(
+        share, abs=1e-3
+    )
 
 
 def test_zero_lies_below_the_range_and_a_word_above() -> None:
@@ -139,7 +167,12 @@ def test_weights_say_how_often_a_value_is_drawn_but_not_where_it_lies() -> None:
     assert [param.from_unit(u) for u in (0.1, 0.5, 0.9)] == ["a", "b", "c"]
     assert param.from_unit(param.draw(1.0)) == "c"
     assert Choice(("a", "b"), weights=(1.0, 0.0)).draw(1.0) == 0.25
-    assert [Ordinal((1, 2, 4), weights=(1.0, 2.0, 1.0)).draw(v) for v in (0.2, 0.3, 0.7, 0.8)] == [1 / 6, 0.5, 0.5, 5 / 6]
+    assert [Ordinal((1, 2, 4), weights=(1.0, 2.0, 1.0)).draw(v) for v in (0.2, 0.3, 0.7, 0.8)] == [
+        1 / 6,
+        0.5,
+        0.5,
+        5 / 6,
+    ]
 
 
 @pytest.mark.parametrize(

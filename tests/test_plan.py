@@ -25,7 +25,11 @@ from tune.sweep import Resources
         (Resources(cpu=1, custom={"site": 1}), [{"CPU": 16.0}, {"CPU": 4.0, "site": 2.0}], 2),
         (Resources(cpu=2, workers=2, spread=True), [{"CPU": 1.0}, {"CPU": 1.0}], 1),
         (Resources(cpu=4, workers=4, spread=True), [{"CPU": 3.0}, {"CPU": 6.0}], 2),
-        (Resources(cpu=4, gpu=4, workers=4, spread=True), [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 3.0}], 1),
+        (
+            Resources(cpu=4, gpu=4, workers=4, spread=True),
+            [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 3.0}],
+            1,
+        ),
     ],
 )
 def test_parallel_auto(resources: Resources, nodes: list[dict[str, float]], expected: int) -> None:
@@ -55,7 +59,10 @@ def test_a_required_gpu_that_is_not_there_is_an_error() -> None:
 
 def test_idle_devices_are_named() -> None:
     planned = plan(Resources(gpu=0.25), 4, [{"CPU": 16.0, "GPU": 2.0}])
-    assert planned.lines[-1] == "1 of 2 GPUs stay idle: Ray packs shares of 0.25 onto 1; gpu: 0.5 would use them all"
+    assert (
+        planned.lines[-1]
+        == "1 of 2 GPUs stay idle: Ray packs shares of 0.25 onto 1; gpu: 0.5 would use them all"
+    )
 
 
 def test_devices_that_are_full_are_not_called_idle() -> None:
@@ -66,8 +73,14 @@ def test_devices_that_are_full_are_not_called_idle() -> None:
     ("resources", "words"),
     [
         (Resources(cpu=4), "it needs 4 CPU; the most that one offers is 2 CPU"),
-        (Resources(custom={"site": 1}), "it needs 1 CPU, 1 site; the most that one offers is 2 CPU, 0 site"),
-        (Resources(cpu=6, workers=6, spread=True), "it needs 1 CPU for each of 6 processes, 4 of which find room"),
+        (
+            Resources(custom={"site": 1}),
+            "it needs 1 CPU, 1 site; the most that one offers is 2 CPU, 0 site",
+        ),
+        (
+            Resources(cpu=6, workers=6, spread=True),
+            "it needs 1 CPU for each of 6 processes, 4 of which find room",
+        ),
     ],
 )
 def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str) -> None:
@@ -77,7 +90,10 @@ def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str)
 
 def test_the_line_says_how_trials_share_a_device() -> None:
     line = plan(Resources(gpu=0.25), None, [{"CPU": 16.0, "GPU": 1.0}]).lines[0]
-    assert line == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"
+    assert (
+        line
+        == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"
+    )
 
 
 def test_auto_begins_with_a_whole_gpu_and_without_one_on_the_cpu() -> None:
@@ -91,7 +107,14 @@ def test_auto_begins_with_a_whole_gpu_and_without_one_on_the_cpu() -> None:
 
 def measured(number: int, x: float, peak: float, status: Status = Status.COMPLETED) -> Trial:
     """A trial that allocated a part `peak` of a device of 80 GB."""
-    return Trial(number, "a", {"x": x}, 0, status=status, notes={"peak_memory": peak * 80e9, "device_memory": 80e9})
+    return Trial(
+        number,
+        "a",
+        {"x": x},
+        0,
+        status=status,
+        notes={"peak_memory": peak * 80e9, "device_memory": 80e9},
+    )
 
 
 def test_an_automatic_share_is_what_was_measured_or_predicted() -> None:

@@ -14,7 +14,13 @@ from tune.engine.probe import MARKER, Answer, Question, bring, look, source
 from tune.jobs import JobsError, entry_point, exit_code, follow, submit
 from tune.preflight import Code, PreflightError, code_of, fetched, imported, judge
 
-VERSIONS = {"python": "3.11", "ray": "2.60.0", "torch": "2.15", "numpy": "2.4", "raysweep": "0123456789ab"}
+VERSIONS = {
+    "python": "3.11",
+    "ray": "2.60.0",
+    "torch": "2.15",
+    "numpy": "2.4",
+    "raysweep": "0123456789ab",
+}
 HERE = Answer("head", "10.0.0.1", versions=VERSIONS)
 W1, W2 = replace(HERE, node="w1", address="10.0.0.2"), replace(HERE, node="w2", address="10.0.0.3")
 
@@ -32,18 +38,23 @@ def test_nodes_that_are_alike_are_taken() -> None:
 
 def test_storage_that_a_node_does_not_see() -> None:
     text = refused(replace(W1, storage="FileNotFoundError: /runs/a"), W2)
-    assert text.startswith("w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several machines the run folder")
+    assert text.startswith(
+        "w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several machines the run folder"
+    )
 
 
 def test_versions_that_differ() -> None:
     text = refused(W1, replace(W2, versions=VERSIONS | {"torch": "2.14"}))
     assert text.startswith("torch is 2.15 here and 2.14 on w2 (10.0.0.3): install the same")
-    assert refused(replace(W1, versions=VERSIONS | {"raysweep": "ba"})).startswith("raysweep is 0123456789ab here and ba on w1")
+    assert refused(replace(W1, versions=VERSIONS | {"raysweep": "ba"})).startswith(
+        "raysweep is 0123456789ab here and ba on w1"
+    )
 
 
 def test_nodes_that_are_silent() -> None:
     assert (
-        refused(replace(W1, trouble="timed out"), replace(W2, trouble="?")) == "w1 (10.0.0.2) and w2 (10.0.0.3) did not answer: timed out"
+        refused(replace(W1, trouble="timed out"), replace(W2, trouble="?"))
+        == "w1 (10.0.0.2) and w2 (10.0.0.3) did not answer: timed out"
     )
     many = [replace(W1, node=f"w{i}", address="", trouble="timed out") for i in range(9)]
     assert refused(*many) == "w0, w1, w2 and 6 more nodes did not answer: timed out"
@@ -74,7 +85,9 @@ def test_data_that_cannot_be_fetched() -> None:
         fetched([HERE, replace(W1, data="MNIST is not under /data")])
 
 
-def test_what_a_node_brings_before_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_node_brings_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAYSWEEP_DATA_ROOT", "/elsewhere")
     file = tmp_path / "train.py"
     file.write_text("""
@@ -82,12 +95,16 @@ import os, pathlib
 def train(config, run): pass
 def once_per_machine(config): pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
 """)
-    question = Question(f"{file}:train", "", "", "", {"data": "set"}, {"RAYSWEEP_DATA_ROOT": str(tmp_path)})
+    question = Question(
+        f"{file}:train", "", "", "", {"data": "set"}, {"RAYSWEEP_DATA_ROOT": str(tmp_path)}
+    )
     assert bring(vars(question)) == {"host": socket.gethostname(), "data": ""}
     assert (tmp_path / "set").read_text() == "there"
     assert bring(vars(replace(question, constants={})))["data"] == "KeyError: 'data'"
     unknown = replace(question, trainable="trainables.mlp:train", constants={"data": "mnits"})
-    assert bring(vars(unknown))["data"].startswith("unknown data set 'mnits'; expected one of digits, ")
+    assert bring(vars(unknown))["data"].startswith(
+        "unknown data set 'mnits'; expected one of digits, "
+    )
     assert bring(vars(replace(unknown, constants={"lr": 0.1})))["data"] == ""
 
 
@@ -101,7 +118,10 @@ def test_what_is_copied_to_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_addresses_that_are_refused() -> None:
-    with pytest.raises(ClusterError, match=r"^--address ray://head:10001: a sweep's driver must run inside the cluster"):
+    with pytest.raises(
+        ClusterError,
+        match=r"^--address ray://head:10001: a sweep's driver must run inside the cluster",
+    ):
         check_form("ray://head:10001")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -110,13 +130,17 @@ def test_addresses_that_are_refused() -> None:
         join(None, f"127.0.0.1:{port}")
 
 
-def test_jobs_that_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_that_cannot_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert main(["jobs", "--at", url]) == 2
-    assert capsys.readouterr().err.startswith(f"raysweep: no Ray dashboard answers at {url}; ray dashboard cluster.yaml")
+    assert capsys.readouterr().err.startswith(
+        f"raysweep: no Ray dashboard answers at {url}; ray dashboard cluster.yaml"
+    )
     with pytest.raises(JobsError, match="expected the address of the cluster's dashboard"):
         follow("127.0.0.1:8265", "x", print)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -125,12 +149,30 @@ def test_jobs_that_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_a_job_runs() -> None:
-    typed = ["--space", "my cnn.yaml", "--submit", "http://127.0.0.1:8265", "--set", "budget.trials=5", "--submit=http://x"]
-    assert entry_point(typed) == "raysweep run --space 'my cnn.yaml' --set budget.trials=5 --address auto"
+    typed = [
+        "--space",
+        "my cnn.yaml",
+        "--submit",
+        "http://127.0.0.1:8265",
+        "--set",
+        "budget.trials=5",
+        "--submit=http://x",
+    ]
+    assert (
+        entry_point(typed)
+        == "raysweep run --space 'my cnn.yaml' --set budget.trials=5 --address auto"
+    )
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "expected"), [(0, "SUCCEEDED", 0), (3, "FAILED", 3), (4, "STOPPED", 4), (None, "STOPPED", 4), (-9, "FAILED", 1)]
+    ("code", "status", "expected"),
+    [
+        (0, "SUCCEEDED", 0),
+        (3, "FAILED", 3),
+        (4, "STOPPED", 4),
+        (None, "STOPPED", 4),
+        (-9, "FAILED", 1),
+    ],
 )
 def test_exit_codes_come_through(code: int | None, status: str, expected: int) -> None:
     from types import SimpleNamespace as Made

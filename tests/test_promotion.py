@@ -29,16 +29,26 @@ SPACE = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 
 def crossing(config: Config, seed: int) -> Iterable[Epoch]:
     """Curves that cross: some begin badly and end well. An epoch lasts 0.5 to 1.5 seconds."""
-    return (({"loss": config["x"] + config["y"] / epoch}, 0.5 + config["y"]) for epoch in range(1, 28))
+    return (
+        ({"loss": config["x"] + config["y"] / epoch}, 0.5 + config["y"]) for epoch in range(1, 28)
+    )
 
 
 def said(trials: int | None = 27, epochs: int = 27, **changes: Any) -> Sweep:
     budget = changes.pop("budget", Budget(trials, epochs))
-    return sweep({"draw": Draw()}, scheduler=changes.pop("scheduler", Promotion(grace=1)), space=SPACE, budget=budget, **changes)
+    return sweep(
+        {"draw": Draw()},
+        scheduler=changes.pop("scheduler", Promotion(grace=1)),
+        space=SPACE,
+        budget=budget,
+        **changes,
+    )
 
 
 def trained(keep: Keep) -> Counter[tuple[str, int]]:
-    return Counter((event["trial"], event["epoch"]) for event in keep.events if event["event"] == "reported")
+    return Counter(
+        (event["trial"], event["epoch"]) for event in keep.events if event["event"] == "reported"
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -53,7 +63,9 @@ def test_a_third_goes_on_from_each_rung_and_no_epoch_is_trained_twice(workers: i
 
 def test_with_one_worker_the_best_of_each_rung_go_on() -> None:
     """Whoever waits at a rung in the end is worse there than those who went on, but for what came after the others had gone on."""
-    history = simulate(said(trials=None, budget=Budget(None, 27, seconds=400.0)), crossing, 1).histories["draw"]
+    history = simulate(
+        said(trials=None, budget=Budget(None, 27, seconds=400.0)), crossing, 1
+    ).histories["draw"]
     rung = history.rungs[1]
     gone = [loss for number, loss in rung.by_trial.items() if history[number].epoch > 1]
     assert len(gone) == rung.gone_on
@@ -78,7 +90,9 @@ def resting(losses: list[float], level: int = 1) -> History:
     return history
 
 
-def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_say_the_rest() -> None:
+def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_say_the_rest() -> (
+    None
+):
     history = resting([0.4, 0.1, 0.3, math.inf, 0.2])
     rung = history.rungs[1]
     assert list(history.in_turn(rung)) == [1, 4, 2, 0]
@@ -109,7 +123,14 @@ def slow(config: Config, seed: int) -> Iterable[Epoch]:
     """Where `x` is below 0.3 a model learns from the third epoch on, and ends the better, the worse it began."""
     for epoch in range(1, 28):
         begun = 1.5 + 0.1 * config["y"]
-        yield {"loss": 1.0 - config["y"] + 0.5 * 0.8 ** (epoch - 3) if config["x"] < 0.3 and epoch > 2 else begun}, 1.0
+        yield (
+            {
+                "loss": 1.0 - config["y"] + 0.5 * 0.8 ** (epoch - 3)
+                if config["x"] < 0.3 and epoch > 2
+                else begun
+            },
+            1.0,
+        )
 
 
 def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
@@ -119,7 +140,9 @@ def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
         auto = Auto(startup=6)
         searcher = auto if foreseen else SimpleNamespace(suggest=auto.suggest)
         budget = Budget(None, 27, seconds=90.0)
-        said = sweep({"a": searcher}, scheduler=Promotion(grace=1), space=SPACE, budget=budget, seed=seed)
+        said = sweep(
+            {"a": searcher}, scheduler=Promotion(grace=1), space=SPACE, budget=budget, seed=seed
+        )
         best = simulate(said, slow, 2).histories["a"].best
         assert best is not None
         return best[1].loss
@@ -133,12 +156,18 @@ losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 
 @settings(max_examples=150, deadline=None)
 @given(losses, st.integers(0, 2**31), st.booleans())
-def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], seed: int, foreseen: bool) -> None:
+def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
+    ends: list[float], seed: int, foreseen: bool
+) -> None:
     """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
     scheduler, rng = Promotion(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
     if foreseen:
-        hopes = {number: float(hope) for number, hope in enumerate(rng.random(len(ends))) if rng.random() < 0.7}
+        hopes = {
+            number: float(hope)
+            for number, hope in enumerate(rng.random(len(ends)))
+            if rng.random() < 0.7
+        }
         history.outlook = lambda _: hopes
     for number, end in enumerate(ends):
         history.add(Trial(number, "draw", {}, number))
@@ -147,7 +176,9 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], se
         history.close(turn.number, Status.WAITING)
         history.start(turn.number)
         while turn.epoch < 27:
-            history.record(turn.number, Report(turn.epoch + 1, end + rng.random() / (turn.epoch + 1), {}))
+            history.record(
+                turn.number, Report(turn.epoch + 1, end + rng.random() / (turn.epoch + 1), {})
+            )
             goes_on = not scheduler.decide(turn, history).stop
             if turn.epoch in history.levels[:-1]:
                 history.close(turn.number, Status.STOPPED)
@@ -160,10 +191,15 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(ends: list[float], se
 
 def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> None:
     keep = Keep()
-    whole = sweep({"a": Auto(startup=4)}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(16, 27))
+    whole = sweep(
+        {"a": Auto(startup=4)}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(16, 27)
+    )
     there = outline(simulate(whole, slow, 1, keep))
     for kept in range(0, len(keep.events), 7):
-        assert outline(simulate(whole, slow, 1, past=[dict(event) for event in keep.events[:kept]])) == there
+        assert (
+            outline(simulate(whole, slow, 1, past=[dict(event) for event in keep.events[:kept]]))
+            == there
+        )
 
 
 @pytest.mark.parametrize("audit", [0.0, 0.3])
@@ -171,15 +207,29 @@ def test_a_sweep_interrupted_at_any_event_goes_on_to_the_same_end(audit: float) 
     whole, keep = said(12, scheduler=Promotion(grace=1, audit=audit)), Keep()
     there = outline(simulate(whole, crossing, 1, keep))
     for kept in range(len(keep.events)):
-        assert outline(simulate(whole, crossing, 1, past=[dict(event) for event in keep.events[:kept]])) == there
+        assert (
+            outline(
+                simulate(whole, crossing, 1, past=[dict(event) for event in keep.events[:kept]])
+            )
+            == there
+        )
 
 
 def outline(loop: Loop) -> list[tuple[Any, ...]]:
-    return [(trial.id, trial.config, trial.status, [report.loss for report in trial.reports]) for trial in loop.trials]
+    return [
+        (trial.id, trial.config, trial.status, [report.loss for report in trial.reports])
+        for trial in loop.trials
+    ]
 
 
 def test_compared_searchers_train_equally_many_epochs() -> None:
-    arms = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(20, 27), seeds=3)
+    arms = sweep(
+        {"a": Draw(), "b": Draw()},
+        scheduler=Promotion(grace=1),
+        space=SPACE,
+        budget=Budget(20, 27),
+        seeds=3,
+    )
     loop = simulate(arms, crossing, 4)
     assert len({history.epochs for history in loop.histories.values()}) == 1
     assert loop.done
@@ -187,19 +237,32 @@ def test_compared_searchers_train_equally_many_epochs() -> None:
 
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.95])
 def test_an_interrupted_comparison_keeps_its_allowance(part: float) -> None:
-    arms, keep = sweep({"a": Draw(), "b": Draw()}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(20, 27), seeds=2), Keep()
+    arms, keep = (
+        sweep(
+            {"a": Draw(), "b": Draw()},
+            scheduler=Promotion(grace=1),
+            space=SPACE,
+            budget=Budget(20, 27),
+            seeds=2,
+        ),
+        Keep(),
+    )
     there = simulate(arms, crossing, 1, keep)
     again = simulate(arms, crossing, 1, past=keep.events[: int(part * len(keep.events))])
     assert outline(again) == outline(there)
 
 
 def test_no_promotion_beyond_the_epochs_of_the_budget() -> None:
-    history = simulate(said(budget=Budget(None, 27, total_epochs=50)), crossing, 3).histories["draw"]
+    history = simulate(said(budget=Budget(None, 27, total_epochs=50)), crossing, 3).histories[
+        "draw"
+    ]
     assert history.epochs == 50
 
 
 def test_audited_trials_take_nobodys_place() -> None:
-    history = simulate(said(60, scheduler=Promotion(grace=1, audit=0.3)), crossing, 2).histories["draw"]
+    history = simulate(said(60, scheduler=Promotion(grace=1, audit=0.3)), crossing, 2).histories[
+        "draw"
+    ]
     audited = [trial for trial in history if "audited" in trial.notes]
     assert len(audited) > 5
     assert {trial.epoch for trial in audited} == {27}
@@ -210,7 +273,9 @@ def test_audited_trials_take_nobodys_place() -> None:
 
 def late(config: Config, seed: int) -> Iterable[Epoch]:
     """Says the contrary in the first epoch of what comes later."""
-    return (({"loss": 1 - config["x"] if epoch == 1 else config["x"]}, 1.0) for epoch in range(1, 28))
+    return (
+        ({"loss": 1 - config["x"] if epoch == 1 else config["x"]}, 1.0) for epoch in range(1, 28)
+    )
 
 
 def test_a_first_epoch_that_misleads_is_passed_over() -> None:
@@ -227,8 +292,13 @@ def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(wor
 
 
 @pytest.mark.parametrize("curves", [crossing, late])
-def test_a_sweep_interrupted_while_the_first_rung_is_not_known_goes_on_to_the_same_end(curves: Curve) -> None:
+def test_a_sweep_interrupted_while_the_first_rung_is_not_known_goes_on_to_the_same_end(
+    curves: Curve,
+) -> None:
     whole, keep = said(26, scheduler=Promotion()), Keep()
     there = outline(simulate(whole, curves, 1, keep))
     for kept in range(0, len(keep.events), 5):
-        assert outline(simulate(whole, curves, 1, past=[dict(event) for event in keep.events[:kept]])) == there
+        assert (
+            outline(simulate(whole, curves, 1, past=[dict(event) for event in keep.events[:kept]]))
+            == there
+        )

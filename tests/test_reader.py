@@ -105,72 +105,188 @@ def test_an_alias_means_what_it_points_to() -> None:
     assert parse("a: &x [1, 2]\nb: *x", "s.yaml").data == {"a": [1, 2], "b": [1, 2]}
 
 
-LR, CHANNELS, OPTIMIZER = "{float: [1e-4, 1.0], log: true}", "{int: [8, 64], step: 8}", "{choice: [sgd, adam]}"
-BUDGET, SEARCHER, GPU = "budget: {trials: 27, epochs: 9}", "searcher: [grid, random, {name: bohb, random_fraction: 0.2}]", "gpu: 0.25"
+LR, CHANNELS, OPTIMIZER = (
+    "{float: [1e-4, 1.0], log: true}",
+    "{int: [8, 64], step: 8}",
+    "{choice: [sgd, adam]}",
+)
+BUDGET, SEARCHER, GPU = (
+    "budget: {trials: 27, epochs: 9}",
+    "searcher: [grid, random, {name: bohb, random_fraction: 0.2}]",
+    "gpu: 0.25",
+)
 
 MISTAKES = [
     ("budget:", "bugdet:", "s.yaml:6: unknown key 'bugdet' in the sweep; did you mean 'budget'?"),
-    ("trials: 27", "tirals: 27", "s.yaml:6: unknown key 'tirals' in budget; did you mean 'trials'?"),
+    (
+        "trials: 27",
+        "tirals: 27",
+        "s.yaml:6: unknown key 'tirals' in budget; did you mean 'trials'?",
+    ),
     (BUDGET, "budget: {trials: 27}", "s.yaml:6: missing key 'epochs' in budget"),
-    (BUDGET, "budget: {epochs: 9}", "s.yaml:6: budget: nothing ends the sweep; expected trials, total_epochs or time"),
+    (
+        BUDGET,
+        "budget: {epochs: 9}",
+        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_epochs or time",
+    ),
     (BUDGET, "budget: 9", "s.yaml:6: budget: expected a mapping, got 9"),
     (
         BUDGET,
         "budget: {epochs: 9, time: 3 hours}",
         "s.yaml:6: budget.time: expected seconds, or a duration such as 30m, 2h30m or 1d, got '3 hours'",
     ),
-    (BUDGET, "budget: {epochs: 9, time: 0}", "s.yaml:6: budget.time: expected a duration above zero, got 0"),
+    (
+        BUDGET,
+        "budget: {epochs: 9, time: 0}",
+        "s.yaml:6: budget.time: expected a duration above zero, got 0",
+    ),
     ("trials: 27", "trials: 0", "s.yaml:6: budget.trials: expected 1 or more, got 0"),
     ("trials: 27", "trials: ten", "s.yaml:6: budget.trials: expected a whole number, got 'ten'"),
     ("trials: 27", "trials: 2.5", "s.yaml:6: budget.trials: expected a whole number, got 2.5"),
-    ("metric: {name: val_accuracy, goal: maximize}\n", "", "s.yaml:2: missing key 'metric' in the sweep"),
-    ("maximize", "maximise", "s.yaml:3: metric.goal: expected 'minimize' or 'maximize', got 'maximise'; did you mean 'maximize'?"),
-    ("maximize", "maximize, target: high", "s.yaml:3: metric.target: expected a number, got 'high'"),
+    (
+        "metric: {name: val_accuracy, goal: maximize}\n",
+        "",
+        "s.yaml:2: missing key 'metric' in the sweep",
+    ),
+    (
+        "maximize",
+        "maximise",
+        "s.yaml:3: metric.goal: expected 'minimize' or 'maximize', got 'maximise'; did you mean 'maximize'?",
+    ),
+    (
+        "maximize",
+        "maximize, target: high",
+        "s.yaml:3: metric.target: expected a number, got 'high'",
+    ),
     ("seed: 0", "seed: -1", "s.yaml:8: seed: expected 0 or more, got -1"),
     ("seed: 0", "seed: 0\nseed: 1", "s.yaml:9: the key 'seed' stands twice"),
     ("seed: 0", "seed: true", "s.yaml:8: seed: expected a whole number, got true"),
-    ("parallel: auto", "parallel: atuo", "s.yaml:7: parallel: expected a whole number or 'auto', got 'atuo'; did you mean 'auto'?"),
+    (
+        "parallel: auto",
+        "parallel: atuo",
+        "s.yaml:7: parallel: expected a whole number or 'auto', got 'atuo'; did you mean 'auto'?",
+    ),
     (GPU, "gpu: 1.5", "s.yaml:9: resources: gpu: a share above 1 must be whole, got 1.5"),
-    (GPU, "spread: true", "s.yaml:9: resources: spread: expected workers: 2 or more; one process lies on one machine"),
+    (
+        GPU,
+        "spread: true",
+        "s.yaml:9: resources: spread: expected workers: 2 or more; one process lies on one machine",
+    ),
     (
         GPU,
         "workers: 2, gpu: auto, spread: true",
         "s.yaml:9: resources: spread: expected gpu as a number; the share of a process on another machine is not measured",
     ),
-    (GPU, "workers: 2, gpu: 3, spread: true", "s.yaml:9: resources: spread: 3 GPUs are not shared out evenly between 2 processes"),
+    (
+        GPU,
+        "workers: 2, gpu: 3, spread: true",
+        "s.yaml:9: resources: spread: 3 GPUs are not shared out evenly between 2 processes",
+    ),
     (GPU, "gpu: -1", "s.yaml:9: resources.gpu: expected 0 or more or 'auto', got -1"),
     (GPU, "custom: {tpu: many}", "s.yaml:9: resources.custom.tpu: expected a number, got 'many'"),
-    (SEARCHER, "searcher: 3", "s.yaml:4: searcher: expected a name, a mapping with a name, or a list of these, got 3"),
+    (
+        SEARCHER,
+        "searcher: 3",
+        "s.yaml:4: searcher: expected a name, a mapping with a name, or a list of these, got 3",
+    ),
     (SEARCHER, "searcher: []", "s.yaml:4: searcher: expected at least one value, got []"),
-    (SEARCHER, "searcher: [grid, 4]", "s.yaml:4: searcher.1: expected a name or a mapping with a name, got 4"),
+    (
+        SEARCHER,
+        "searcher: [grid, 4]",
+        "s.yaml:4: searcher.1: expected a name or a mapping with a name, got 4",
+    ),
     (SEARCHER, "searcher: {nam: bohb}", "s.yaml:4: missing key 'name' in searcher"),
     (
         LR,
         "{flaot: [1, 2]}",
         "s.yaml:11: space.lr: no kind of parameter is written; expected one of float, int, ordinal, choice, expr; did you mean 'float'?",
     ),
-    (LR, "{float: [1.0, 1e-4]}", "s.yaml:11: space.lr: the bounds [1, 0.0001] are in the wrong order; expected [0.0001, 1]"),
-    (LR, "{float: [1.0, 1.0]}", "s.yaml:11: space.lr: the bounds [1, 1] leave one value; write it plainly, without braces"),
-    (LR, "{float: [0, 1], log: true}", "s.yaml:11: space.lr: a log range must lie above zero, got the lower bound 0"),
-    (LR, "{float: [0, 1], log: reverse}", "s.yaml:11: space.lr: a reverse log range must lie in 0 to 1, without 1, got [0, 1]"),
-    (LR, "{float: [0, 1], log: yes}", "s.yaml:11: space.lr.log: expected true or false or 'reverse', got 'yes'"),
-    (LR, "{float: [0, 1, 2]}", "s.yaml:11: space.lr.float: expected a list [low, high], got [0, 1, 2]"),
+    (
+        LR,
+        "{float: [1.0, 1e-4]}",
+        "s.yaml:11: space.lr: the bounds [1, 0.0001] are in the wrong order; expected [0.0001, 1]",
+    ),
+    (
+        LR,
+        "{float: [1.0, 1.0]}",
+        "s.yaml:11: space.lr: the bounds [1, 1] leave one value; write it plainly, without braces",
+    ),
+    (
+        LR,
+        "{float: [0, 1], log: true}",
+        "s.yaml:11: space.lr: a log range must lie above zero, got the lower bound 0",
+    ),
+    (
+        LR,
+        "{float: [0, 1], log: reverse}",
+        "s.yaml:11: space.lr: a reverse log range must lie in 0 to 1, without 1, got [0, 1]",
+    ),
+    (
+        LR,
+        "{float: [0, 1], log: yes}",
+        "s.yaml:11: space.lr.log: expected true or false or 'reverse', got 'yes'",
+    ),
+    (
+        LR,
+        "{float: [0, 1, 2]}",
+        "s.yaml:11: space.lr.float: expected a list [low, high], got [0, 1, 2]",
+    ),
     (LR, "{float: [0]}", "s.yaml:11: space.lr.float: expected a list [low, high], got [0]"),
     (LR, "{float: 3}", "s.yaml:11: space.lr.float: expected a list [low, high], got 3"),
     (LR, "{float: ['0', 1]}", "s.yaml:11: space.lr.float.0: expected a number, got '0'"),
     (LR, "{float: [.nan, 1]}", "s.yaml:11: space.lr.float.0: expected a finite number, got nan"),
-    (LR, "{float: [0, 1], lgo: true}", "s.yaml:11: unknown key 'lgo' in space.lr; did you mean 'log'?"),
-    (LR, "{float: [0, 1], or: [0.5]}", "s.yaml:11: space.lr: or: 0.5 lies in the range [0, 1] already"),
+    (
+        LR,
+        "{float: [0, 1], lgo: true}",
+        "s.yaml:11: unknown key 'lgo' in space.lr; did you mean 'log'?",
+    ),
+    (
+        LR,
+        "{float: [0, 1], or: [0.5]}",
+        "s.yaml:11: space.lr: or: 0.5 lies in the range [0, 1] already",
+    ),
     (LR, "{float: [0, 1], around: 2}", "s.yaml:11: space.lr: around: 2.0 is none of its values"),
-    (LR, "{float: [0, 1], int: [0, 1]}", "s.yaml:11: space.lr: more than one kind of parameter is written; 'int' is one too many"),
-    (LR, "", "s.yaml:11: space.lr: expected a parameter such as {float: [0, 1]} or a plain value, got nothing"),
-    (LR, "[1, 2]", "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or {float: [low, high]}"),
-    (CHANNELS, "{int: [8, 64], step: 9}", "s.yaml:12: space.channels: step 9 from 8 misses the upper bound 64; 62 or 71 would do"),
-    (CHANNELS, "{int: [8, 64], step: 0}", "s.yaml:12: space.channels: step must be above zero, got 0"),
-    (CHANNELS, "{int: [8, 6.5]}", "s.yaml:12: space.channels.int.1: expected a whole number, got 6.5"),
-    (OPTIMIZER, "{choice: []}", "s.yaml:14: space.optimizer.choice: expected at least one value, got []"),
+    (
+        LR,
+        "{float: [0, 1], int: [0, 1]}",
+        "s.yaml:11: space.lr: more than one kind of parameter is written; 'int' is one too many",
+    ),
+    (
+        LR,
+        "",
+        "s.yaml:11: space.lr: expected a parameter such as {float: [0, 1]} or a plain value, got nothing",
+    ),
+    (
+        LR,
+        "[1, 2]",
+        "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or {float: [low, high]}",
+    ),
+    (
+        CHANNELS,
+        "{int: [8, 64], step: 9}",
+        "s.yaml:12: space.channels: step 9 from 8 misses the upper bound 64; 62 or 71 would do",
+    ),
+    (
+        CHANNELS,
+        "{int: [8, 64], step: 0}",
+        "s.yaml:12: space.channels: step must be above zero, got 0",
+    ),
+    (
+        CHANNELS,
+        "{int: [8, 6.5]}",
+        "s.yaml:12: space.channels.int.1: expected a whole number, got 6.5",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: []}",
+        "s.yaml:14: space.optimizer.choice: expected at least one value, got []",
+    ),
     (OPTIMIZER, "{choice: [sgd, sgd]}", "s.yaml:14: space.optimizer: the value 'sgd' stands twice"),
-    (OPTIMIZER, "{choice: [sgd, [adam]]}", "s.yaml:14: space.optimizer.choice.1: expected a plain value, got ['adam']"),
+    (
+        OPTIMIZER,
+        "{choice: [sgd, [adam]]}",
+        "s.yaml:14: space.optimizer.choice.1: expected a plain value, got ['adam']",
+    ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: lr = 3}",
@@ -181,9 +297,21 @@ MISTAKES = [
         "{choice: [a, b], when: 3}",
         "s.yaml:14: space.optimizer.when: expected an expression, or names with the values (or lists of values) that they must have, got 3",
     ),
-    (OPTIMIZER, "{ordinal: [1, .nan]}", "s.yaml:14: space.optimizer.ordinal.1: expected a finite number, got nan"),
-    (OPTIMIZER, "{float: [1]}", "s.yaml:14: space.optimizer.float: expected a list [low, high], got [1]"),
-    (OPTIMIZER, "{float: [1, 2], points: 1000000}", "s.yaml:14: space.optimizer.points: expected 100000 or less, got 1000000"),
+    (
+        OPTIMIZER,
+        "{ordinal: [1, .nan]}",
+        "s.yaml:14: space.optimizer.ordinal.1: expected a finite number, got nan",
+    ),
+    (
+        OPTIMIZER,
+        "{float: [1]}",
+        "s.yaml:14: space.optimizer.float: expected a list [low, high], got [1]",
+    ),
+    (
+        OPTIMIZER,
+        "{float: [1, 2], points: 1000000}",
+        "s.yaml:14: space.optimizer.points: expected 100000 or less, got 1000000",
+    ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: channels > 100}",
@@ -214,8 +342,16 @@ MISTAKES = [
         "{choice: [a, b], when: lr > 0.1 && channels > 8}",
         "s.yaml:14: space.optimizer.when: 'lr > 0.1 && channels > 8' is not an expression: invalid syntax; write `and`, `or`",
     ),
-    (OPTIMIZER, "{expr: channels / 0}", "s.yaml:14: space.optimizer.expr: 'channels / 0' had a value in none of 1,000 draws"),
-    (OPTIMIZER, "{choice: [a, b], weights: [1]}", "s.yaml:14: space.optimizer: weights: expected one for each of the 2 values, got 1"),
+    (
+        OPTIMIZER,
+        "{expr: channels / 0}",
+        "s.yaml:14: space.optimizer.expr: 'channels / 0' had a value in none of 1,000 draws",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: [a, b], weights: [1]}",
+        "s.yaml:14: space.optimizer: weights: expected one for each of the 2 values, got 1",
+    ),
     (
         OPTIMIZER,
         "{choice: [a, b], weights: [0, 0]}",
@@ -226,7 +362,11 @@ MISTAKES = [
         "  data: digits\n  data.x: 1",
         "s.yaml:16: space.data.x: 'data' has a value of its own, so nothing can lie inside it",
     ),
-    ("  data: digits", "  .data: digits", "s.yaml:15: space..data: a name must not be empty, nor begin or end with a dot"),
+    (
+        "  data: digits",
+        "  .data: digits",
+        "s.yaml:15: space..data: a name must not be empty, nor begin or end with a dot",
+    ),
     (
         OPTIMIZER,
         "{choice: [sgd, adam], when: chanels > 8}",
@@ -247,29 +387,55 @@ MISTAKES = [
         "{choice: [sgd, adam], when: channels + 1}",
         "s.yaml:14: space.optimizer.when: 'channels + 1' is neither true nor false; expected a comparison",
     ),
-    (OPTIMIZER, "{expr: optimizer}", "s.yaml:14: space.optimizer: these wait for each other in a circle: optimizer"),
+    (
+        OPTIMIZER,
+        "{expr: optimizer}",
+        "s.yaml:14: space.optimizer: these wait for each other in a circle: optimizer",
+    ),
     (
         "space:",
         'constraints: ["channels > 8", "lr * lr < 1e-9"]\nspace:',
         "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; 'lr * lr < 1e-9' held in none of 1,000",
     ),
-    ("space:", "space: [", "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<scalar>'"),
+    (
+        "space:",
+        "space: [",
+        "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<scalar>'",
+    ),
     ("seed: 0", "seed: 0\n\tx: 1", "s.yaml:9: not valid YAML: "),
-    ("seed: 0", "seed: !!python/name:os.system x", "s.yaml:8: the tag tag:yaml.org,2002:python/name:os.system is not known here"),
+    (
+        "seed: 0",
+        "seed: !!python/name:os.system x",
+        "s.yaml:8: the tag tag:yaml.org,2002:python/name:os.system is not known here",
+    ),
     ("seed: 0", "? [a]\n: 3", "s.yaml:8: a key must be a word"),
     ("seed: 0", "seed: \x01", "s.yaml:8: not valid YAML: special characters are not allowed"),
     ("seed: 0", f"seed: {'9' * 5000}", f"s.yaml:8: '{'9' * 40}' is not a number"),
     (FILE, "", "s.yaml:1: the file is empty"),
     (FILE, "# nothing\n", "s.yaml:1: the file is empty"),
-    (FILE, "- a\n", "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a list"),
-    (FILE, "words", "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a str"),
+    (
+        FILE,
+        "- a\n",
+        "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a list",
+    ),
+    (
+        FILE,
+        "words",
+        "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a str",
+    ),
     (FILE, "a: &x [*x]", "s.yaml:1: an alias that contains itself"),
     (FILE, "[" * 600, "s.yaml:1: the file nests too deeply"),
-    (FILE, "---\na: 1\n---\nb: 2\n", "s.yaml:3: not valid YAML: expected a single document in the stream but found another document"),
+    (
+        FILE,
+        "---\na: 1\n---\nb: 2\n",
+        "s.yaml:3: not valid YAML: expected a single document in the stream but found another document",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "line"), MISTAKES, ids=[line[:60] for _, _, line in MISTAKES])
+@pytest.mark.parametrize(
+    ("old", "new", "line"), MISTAKES, ids=[line[:60] for _, _, line in MISTAKES]
+)
 def test_every_mistake_is_one_line(old: str, new: str, line: str) -> None:
     assert old in FILE
     found = mistake(FILE.replace(old, new))
@@ -297,7 +463,9 @@ def test_what_is_no_file(name: str, line: str) -> None:
 
 def test_binary_content_is_refused_with_its_line() -> None:
     Path("s.yaml").write_bytes(b"a: 1\nb: \x89PNG")
-    with pytest.raises(SpecificationError, match=r"^s.yaml:2: not a text file: byte 0x89 is not UTF-8$"):
+    with pytest.raises(
+        SpecificationError, match=r"^s.yaml:2: not a text file: byte 0x89 is not UTF-8$"
+    ):
         read("s.yaml")
 
 
@@ -338,12 +506,17 @@ def test_a_setting_overrides_a_key(setting: str, path: tuple[str | int, ...], va
 
 def test_a_setting_reaches_options_of_what_was_only_named() -> None:
     Path("s.yaml").write_text(FILE.replace("{name: asha, grace: 1, eta: 3}", "asha"))
-    assert read("s.yaml", ["scheduler.eta=4"]).document.data["scheduler"] == {"name": "asha", "eta": 4}
+    assert read("s.yaml", ["scheduler.eta=4"]).document.data["scheduler"] == {
+        "name": "asha",
+        "eta": 4,
+    }
 
 
 def test_a_setting_finds_dotted_names() -> None:
     Path("s.yaml").write_text(FILE + "  model.width: {int: [1, 9]}\n")
-    assert read("s.yaml", ["space.model.width.log=true"]).space.params["model.width"] == Int(1, 9, log=True)
+    assert read("s.yaml", ["space.model.width.log=true"]).space.params["model.width"] == Int(
+        1, 9, log=True
+    )
 
 
 def test_the_last_setting_wins() -> None:
@@ -355,15 +528,30 @@ def test_the_last_setting_wins() -> None:
     ("setting", "line"),
     [
         ("budget.trials=ten", "--set budget.trials: expected a whole number, got 'ten'"),
-        ("bugdet.trials=3", "--set bugdet.trials: unknown key 'bugdet' in the sweep; did you mean 'budget'?"),
-        ("budget.tirals=3", "--set budget.tirals: unknown key 'tirals' in budget; did you mean 'trials'?"),
-        ("space.channels.step=9", "--set space.channels.step: space.channels: step 9 from 8 misses the upper bound 64; 62 or 71 would do"),
-        ("searcher.7=grid", "--set searcher.7: a list of 3 stands there; '7' is none of its places, 0 to 2"),
+        (
+            "bugdet.trials=3",
+            "--set bugdet.trials: unknown key 'bugdet' in the sweep; did you mean 'budget'?",
+        ),
+        (
+            "budget.tirals=3",
+            "--set budget.tirals: unknown key 'tirals' in budget; did you mean 'trials'?",
+        ),
+        (
+            "space.channels.step=9",
+            "--set space.channels.step: space.channels: step 9 from 8 misses the upper bound 64; 62 or 71 would do",
+        ),
+        (
+            "searcher.7=grid",
+            "--set searcher.7: a list of 3 stands there; '7' is none of its places, 0 to 2",
+        ),
         ("searcher=[grid", "--set searcher: not valid YAML: "),
         ("seed={a: 1, a: 2}", "--set seed: the key 'a' stands twice"),
         ("seed", "--set seed: expected key=value, as in budget.trials=5"),
         ("=3", "--set =3: expected key=value, as in budget.trials=5"),
-        ("space.data=", "--set space.data: expected a parameter such as {float: [0, 1]} or a plain value, got nothing"),
+        (
+            "space.data=",
+            "--set space.data: expected a parameter such as {float: [0, 1]} or a plain value, got nothing",
+        ),
     ],
 )
 def test_a_mistake_in_a_setting_names_the_setting(setting: str, line: str) -> None:
@@ -372,12 +560,18 @@ def test_a_mistake_in_a_setting_names_the_setting(setting: str, line: str) -> No
 
 
 def test_zero_or_log_uniform() -> None:
-    Path("s.yaml").write_text(FILE.replace(LR, "{float: [1e-6, 1e-2], log: true, or: [0], around: 1e-4}"))
-    assert read("s.yaml").space.params["lr"] == Either((0,), Float(1e-6, 1e-2, log=True, around=1e-4))
+    Path("s.yaml").write_text(
+        FILE.replace(LR, "{float: [1e-6, 1e-2], log: true, or: [0], around: 1e-4}")
+    )
+    assert read("s.yaml").space.params["lr"] == Either(
+        (0,), Float(1e-6, 1e-2, log=True, around=1e-4)
+    )
 
 
 def test_parameters_are_decided_after_what_they_look_at() -> None:
-    Path("s.yaml").write_text(FILE.replace(LR, "{float: [0, 1], when: width > 16}") + "  width: {expr: 2 * channels}\n")
+    Path("s.yaml").write_text(
+        FILE.replace(LR, "{float: [0, 1], when: width > 16}") + "  width: {expr: 2 * channels}\n"
+    )
     space = read("s.yaml").space
     assert space.names == ("channels", "batch_size", "optimizer", "lr")
     assert "lr" not in space.from_unit([0.0, 0.5, 0.5, 0.5])
@@ -385,5 +579,7 @@ def test_parameters_are_decided_after_what_they_look_at() -> None:
 
 
 def test_what_is_written_reads_back() -> None:
-    data = parse(FILE, "s.yaml").data | {"odd": ["1e-4", "true", "12:30", 1e-5, 1e22, True, "a: b", "# no", ""]}
+    data = parse(FILE, "s.yaml").data | {
+        "odd": ["1e-4", "true", "12:30", 1e-5, 1e22, True, "a: b", "# no", ""]
+    }
     assert parse(write(data), "s.yaml").data == data

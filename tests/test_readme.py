@@ -25,18 +25,29 @@ SHORT = ["--set", "budget.trials=3", "--set", "budget.epochs=2", "--set", "paral
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    return [(elsewhere, content) for found, elsewhere, content in BLOCK.findall(TEXT) if found == language]
+    return [
+        (elsewhere, content)
+        for found, elsewhere, content in BLOCK.findall(TEXT)
+        if found == language
+    ]
 
 
 def commands() -> list[str]:
-    return [line for elsewhere, content in blocks("sh") for line in content.splitlines() if not elsewhere]
+    return [
+        line
+        for elsewhere, content in blocks("sh")
+        for line in content.splitlines()
+        if not elsewhere
+    ]
 
 
 def test_the_example_is_the_file_and_at_most_30_lines() -> None:
     example = (ROOT / "examples/quickstart/train.py").read_text()
     assert example in [content for _, content in blocks("python")]
     assert len(example.splitlines()) <= 30
-    assert (ROOT / "examples/quickstart/sweep.yaml").read_text() in [content for _, content in blocks("yaml")]
+    assert (ROOT / "examples/quickstart/sweep.yaml").read_text() in [
+        content for _, content in blocks("yaml")
+    ]
 
 
 def test_the_file_that_is_explained_is_one(tmp_path: Path) -> None:
@@ -44,7 +55,14 @@ def test_the_file_that_is_explained_is_one(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(shown)
     sweep = specify(str(tmp_path / "s.yaml"), ["searcher=[random, tpe]"])
     assert list(sweep.searchers) == ["random", "tpe"]
-    lines = [line for line in (ROOT / "search_spaces/cnn.yaml").read_text().replace("eta", "etta").splitlines() if line[:1] != "#"]
+    lines = [
+        line
+        for line in (ROOT / "search_spaces/cnn.yaml")
+        .read_text()
+        .replace("eta", "etta")
+        .splitlines()
+        if line[:1] != "#"
+    ]
     (tmp_path / "cnn.yaml").write_text("\n".join(lines).replace("betta", "beta"))
     with pytest.raises(SpecificationError) as raised:
         specify(str(tmp_path / "cnn.yaml"))
@@ -63,7 +81,9 @@ def test_commands_that_others_run_are_in_what_they_run() -> None:
         if place:
             said = re.sub(r"\s+", " ", (ROOT / place).read_text())
             for line in content.splitlines():
-                assert re.sub(r"\s+", " ", line.partition(" #")[0]).strip() in said, f"{place} does not run {line}"
+                assert re.sub(r"\s+", " ", line.partition(" #")[0]).strip() in said, (
+                    f"{place} does not run {line}"
+                )
 
 
 @pytest.mark.ray
@@ -72,7 +92,10 @@ def test_commands_that_others_run_are_in_what_they_run() -> None:
 def test_its_commands_run(tmp_path: Path) -> None:
     for name in ("run_sweep.py", "examples", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": "100",
+    }
     for line in commands():
         words = shlex.split(line.partition(" #")[0])
         if words[0] == "make":
@@ -80,10 +103,20 @@ def test_its_commands_run(tmp_path: Path) -> None:
         elif words[0] == "pip":
             assert "--editable" in (ROOT / "Makefile").read_text()
         elif words:
-            done = subprocess.run(short(words), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False)
+            done = subprocess.run(
+                short(words),
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=200,
+                check=False,
+            )
             assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             assert "Traceback" not in done.stderr
-    lines = next(content for _, content in blocks("python") if "from results import load" in content)
+    lines = next(
+        content for _, content in blocks("python") if "from results import load" in content
+    )
     code = f"{lines}\nassert len(run.trials) >= 9 and len(run.curves) > 9\nassert run.best.checkpoint.exists()"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
 

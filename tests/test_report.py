@@ -35,20 +35,45 @@ def stories(trials: int, epochs: int, seeds: int = 1) -> list[Story]:
     for i in range(trials):
         name = ("random", "bohb")[i % 2]
         lr = float(10 ** (rng.uniform(-4, 0) if name == "random" else rng.normal(-2, 0.5)))
-        config = {"lr": lr, "width": int(rng.integers(8, 65)), "optimizer": str(rng.choice(["sgd", "adam"])), NASTY: float(rng.random())}
+        config = {
+            "lr": lr,
+            "width": int(rng.integers(8, 65)),
+            "optimizer": str(rng.choice(["sgd", "adam"])),
+            NASTY: float(rng.random()),
+        }
         if config["optimizer"] == "sgd":
             config["momentum"] = float(rng.random())
         top = 0.95 - 0.08 * abs(math.log10(lr) + 2)
         length = epochs if i % 3 == 0 else 1
-        values = [float(top * (1 - math.exp(-epoch)) + rng.normal(0, 0.002)) for epoch in range(1, length + 1)]
+        values = [
+            float(top * (1 - math.exp(-epoch)) + rng.normal(0, 0.002))
+            for epoch in range(1, length + 1)
+        ]
         arm = f"{name}.{i // 2 % seeds}" if seeds > 1 else name
-        made.append(Story(arm, values, config, *(("completed", "") if length == epochs else ("stopped", f"epoch 1: behind {NASTY}"))))
+        made.append(
+            Story(
+                arm,
+                values,
+                config,
+                *(
+                    ("completed", "")
+                    if length == epochs
+                    else ("stopped", f"epoch 1: behind {NASTY}")
+                ),
+            )
+        )
     return made
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = write_run(tmp_path_factory.mktemp("runs") / "a run", stories(120, 9, 5), seeds=5, epochs=9, space=SPACE)
+    folder = write_run(
+        tmp_path_factory.mktemp("runs") / "a run",
+        stories(120, 9, 5),
+        seeds=5,
+        epochs=9,
+        space=SPACE,
+    )
     ledger = Ledger(folder)
     ledger.append({"event": "opened", "levels": [1, 3, 9], "time": 1_700_000_000.0})
     ledger.append({"event": "closed", "reason": "done", "time": 1_700_001_000.0})
@@ -61,11 +86,19 @@ def test_the_data_says_what_happened(run: RunFolder) -> None:
     assert len(data["trials"]["id"]) == len(data["curves"]) == 120
     assert data["trials"]["best"][data["best"]["trial"]] == pytest.approx(run.best.value, rel=1e-5)
     assert data["levels"] == [1, 3, 9]
-    assert [one["name"] for one in data["parameters"]] == ["lr", "width", "optimizer", NASTY, "momentum"]
+    assert [one["name"] for one in data["parameters"]] == [
+        "lr",
+        "width",
+        "optimizer",
+        NASTY,
+        "momentum",
+    ]
     assert [one["log"] for one in data["parameters"]] == [True, False, False, False, False]
     assert data["parameters"][2]["levels"] == ["sgd", "adam"]
     assert set(data["progress"]) == {"epochs", "seconds"}
-    assert any("bohb" in line and "random" in line and "5 seeds" in line for line in data["verdict"])
+    assert any(
+        "bohb" in line and "random" in line and "5 seeds" in line for line in data["verdict"]
+    )
     assert data["ended"] == "done"
 
 
@@ -80,22 +113,35 @@ def test_the_learning_rate_is_found_to_matter(run: RunFolder) -> None:
 def test_a_band_holds_its_mean_and_grows_better(run: RunFolder) -> None:
     band = page_data(run)["progress"]["epochs"]["searchers"]["random"]
     assert band["seeds"] == 5
-    assert all(low <= mean <= high for low, mean, high in zip(band["low"], band["mean"], band["high"], strict=True))
+    assert all(
+        low <= mean <= high
+        for low, mean, high in zip(band["low"], band["mean"], band["high"], strict=True)
+    )
     assert band["mean"] == sorted(band["mean"])
 
 
 def test_the_front_is_what_no_other_beats(run: RunFolder) -> None:
     trials = [trial for history in run.histories.values() for trial in history]
     front = pareto(trials)
-    cost = {i: (trial.reports[-1].seconds, trial.best.loss) for i, trial in enumerate(trials) if trial.best}
+    cost = {
+        i: (trial.reports[-1].seconds, trial.best.loss)
+        for i, trial in enumerate(trials)
+        if trial.best
+    }
     assert front == sorted(front, key=lambda i: cost[i])
     for i in cost:
-        beaten = any(cost[j][0] <= cost[i][0] and cost[j][1] <= cost[i][1] and cost[j] != cost[i] for j in cost)
+        beaten = any(
+            cost[j][0] <= cost[i][0] and cost[j][1] <= cost[i][1] and cost[j] != cost[i]
+            for j in cost
+        )
         assert (i in front) != beaten
 
 
 def test_workers_are_as_many_as_ran_at_once(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", [Story("a", [0.1]), Story("a", [0.2]), Story("a", [0.3], status="running")])
+    folder = write_run(
+        tmp_path / "run",
+        [Story("a", [0.1]), Story("a", [0.2]), Story("a", [0.3], status="running")],
+    )
     run = load(folder)
     trials = list(run.histories["a"])
     assert [row[0] for row in timeline(run, trials)] == [0, 0, 0]
@@ -107,7 +153,13 @@ def test_workers_are_as_many_as_ran_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "made", [[], [Story("a", [], status="failed", reason="no")], [Story("a", [math.nan], status="diverged")], [Story("a", [0.5])]]
+    "made",
+    [
+        [],
+        [Story("a", [], status="failed", reason="no")],
+        [Story("a", [math.nan], status="diverged")],
+        [Story("a", [0.5])],
+    ],
 )
 def test_a_run_with_little_in_it_has_a_page(tmp_path: Path, made: list[Story]) -> None:
     text = page(load(write_run(tmp_path / "run", made)))
@@ -118,7 +170,9 @@ def test_no_text_of_the_users_ends_the_data_early(run: RunFolder) -> None:
     text = page(run)
     assert text.count("</script>") == 4
     assert NASTY not in text
-    embedded = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    embedded = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL
+    )
     assert embedded is not None
     assert NASTY in json.loads(embedded.group(1))["parameters"][3]["name"]
 
@@ -129,7 +183,9 @@ def test_the_page_refers_to_nothing_outside(run: RunFolder) -> None:
     assert "default-src 'none'" in head
 
 
-def test_the_refresher_writes_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refresher_writes_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_run(tmp_path / "run", [Story("a", [0.5], status="running")])
     monkeypatch.setattr("results.report.SECONDS", 0.0)
     refresher = Refresher(folder)
@@ -150,13 +206,19 @@ def written(run: RunFolder) -> Path:
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (768, True), (390, False)])
-def test_a_browser_draws_every_plot_and_complains_of_nothing(browser: Browser, written: Path, width: int, dark: bool) -> None:
+def test_a_browser_draws_every_plot_and_complains_of_nothing(
+    browser: Browser, written: Path, width: int, dark: bool
+) -> None:
     browser.open(written, width, dark)
     browser.draw_all()
     assert browser.run("return document.querySelectorAll('.plot.empty, .grid.empty').length") == 0
-    assert browser.run("return document.querySelectorAll('[data-plot=slices] .main-svg').length") >= 5
+    assert (
+        browser.run("return document.querySelectorAll('[data-plot=slices] .main-svg').length") >= 5
+    )
     assert browser.run("return document.documentElement.scrollWidth") <= width
-    assert browser.run("return document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    assert browser.run("return document.documentElement.dataset.theme") == (
+        "dark" if dark else "light"
+    )
     assert browser.complaints() == []
     assert browser.requests() == {written.as_uri()}
 
@@ -169,11 +231,19 @@ def test_the_filters_filter(browser: Browser, written: Path) -> None:
     assert counted() == "120 trials"
     browser.run("document.querySelector('.chips button').click()")
     assert counted() == "60 of 120 trials"
-    browser.run("const s = document.querySelector('[name=status]'); s.value = 'completed'; s.dispatchEvent(new Event('change'))")
+    browser.run(
+        "const s = document.querySelector('[name=status]'); s.value = 'completed'; s.dispatchEvent(new Event('change'))"
+    )
     assert counted() == "20 of 120 trials"
-    browser.run("const t = document.querySelector('[name=text]'); t.value = 'optimizer=sgd'; t.dispatchEvent(new Event('input'))")
-    browser.until("return document.querySelector('#filters output').textContent !== '20 of 120 trials'")
-    rows = browser.run("return [...document.querySelectorAll('table.trials tbody tr')].map(row => row.textContent)")
+    browser.run(
+        "const t = document.querySelector('[name=text]'); t.value = 'optimizer=sgd'; t.dispatchEvent(new Event('input'))"
+    )
+    browser.until(
+        "return document.querySelector('#filters output').textContent !== '20 of 120 trials'"
+    )
+    rows = browser.run(
+        "return [...document.querySelectorAll('table.trials tbody tr')].map(row => row.textContent)"
+    )
     assert 0 < len(rows) < 20
     assert all("bohb" in row and "completed" in row and "sgd" in row for row in rows)
 
@@ -186,10 +256,14 @@ def test_the_table_sorts_and_a_click_marks_a_trial(browser: Browser, written: Pa
     assert values == sorted(values, reverse=True)
     browser.run("document.querySelectorAll('table.trials th')[1].click()")
     assert browser.run(best) == sorted(browser.run(best))
-    browser.run("document.querySelector('[data-plot=curves]').scrollIntoView({behavior: 'instant'})")
+    browser.run(
+        "document.querySelector('[data-plot=curves]').scrollIntoView({behavior: 'instant'})"
+    )
     browser.until("return drawn.has('curves')")
     browser.run("document.querySelector('table.trials tbody tr').click()")
-    browser.until("return document.querySelector('[data-plot=curves] .legend').textContent.includes('marked')")
+    browser.until(
+        "return document.querySelector('[data-plot=curves] .legend').textContent.includes('marked')"
+    )
     assert browser.complaints() == []
 
 
@@ -201,16 +275,35 @@ def test_what_a_user_wrote_stays_text(browser: Browser, written: Path) -> None:
     assert browser.complaints() == []
 
 
-def test_retrainings_audits_and_replays_are_shown_where_there_are_any(browser: Browser, tmp_path: Path) -> None:
-    made = [Story(one.arm, one.values[:3], one.config, one.status, one.reason) for one in stories(60, 3, 5)]
+def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
+    browser: Browser, tmp_path: Path
+) -> None:
+    made = [
+        Story(one.arm, one.values[:3], one.config, one.status, one.reason)
+        for one in stories(60, 3, 5)
+    ]
     folder = write_run(tmp_path / "run", made, seeds=5, space=SPACE)
     ledger = Ledger(folder)
-    ledger.append({"event": "noted", "trial": "bohb.1-0", "notes": {"audited": {"epoch": 1, "reason": "behind"}}, "time": 0.0})
+    ledger.append(
+        {
+            "event": "noted",
+            "trial": "bohb.1-0",
+            "notes": {"audited": {"epoch": 1, "reason": "behind"}},
+            "time": 0.0,
+        }
+    )
     ledger.close()
     write_run(folder / CONFIRM, [Story("bohb.0-0", [0.9 + seed / 100]) for seed in range(3)])
     ledger = Ledger(folder / CONFIRM)
     for seed in range(3):
-        ledger.append({"event": "noted", "trial": f"bohb.0-0-{seed}", "notes": {"test": {"test_acc": 0.8 + seed / 100}}, "time": 0.0})
+        ledger.append(
+            {
+                "event": "noted",
+                "trial": f"bohb.0-0-{seed}",
+                "notes": {"test": {"test_acc": 0.8 + seed / 100}},
+                "time": 0.0,
+            }
+        )
     ledger.close()
     contest.save(load(folder), compare([load(folder)]), "a surrogate answers")
     browser.open(write(load(folder)))
@@ -218,9 +311,13 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(browser: B
     assert "mean, test split" in trust
     assert "acc 0.81 on the test split over 3 fresh seeds" in trust
     assert "went on to be audited" in trust
-    browser.run("document.querySelector('[data-plot=contest]').scrollIntoView({behavior: 'instant'})")
+    browser.run(
+        "document.querySelector('[data-plot=contest]').scrollIntoView({behavior: 'instant'})"
+    )
     browser.until("return document.querySelector('[data-plot=contest] .main-svg') !== null")
-    assert "a surrogate answers" in browser.run("return document.querySelector('#contest').textContent")
+    assert "a surrogate answers" in browser.run(
+        "return document.querySelector('#contest').textContent"
+    )
     assert browser.complaints() == []
 
 
@@ -233,7 +330,9 @@ def test_sections_with_nothing_in_them_are_hidden(browser: Browser, written: Pat
 def test_a_run_without_trials_opens(browser: Browser, tmp_path: Path) -> None:
     browser.open(write(load(write_run(tmp_path / "run", [])), live=True))
     for name in PLOTS:
-        browser.run(f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})")
+        browser.run(
+            f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})"
+        )
         browser.until(f"return drawn.has('{name}')")
     assert browser.run("return document.querySelector('.pill').textContent") == "running"
     assert browser.complaints() == []
@@ -251,11 +350,16 @@ def test_printing_draws_everything_in_light_colours(browser: Browser, written: P
 
 def test_a_thousand_trials_of_27_epochs_open_at_once(browser: Browser, tmp_path: Path) -> None:
     """The size of the page is held here; the three seconds are measured by benchmarks/report.py, since tests do not assert time."""
-    made = [Story(one.arm, one.values, one.config, one.status, one.reason) for one in stories(1000, 27)]
+    made = [
+        Story(one.arm, one.values, one.config, one.status, one.reason) for one in stories(1000, 27)
+    ]
     for one in made:
         one.values += [0.9] * (27 - len(one.values))
     path = write(load(write_run(tmp_path / "run", made, epochs=27, space=SPACE)))
     assert path.stat().st_size < 10e6
     browser.open(path)
-    assert browser.run("return document.querySelector('#filters output').textContent") == "1,000 trials"
+    assert (
+        browser.run("return document.querySelector('#filters output').textContent")
+        == "1,000 trials"
+    )
     assert browser.complaints() == []

@@ -36,7 +36,9 @@ def crossing(config: Config, seed: int) -> Iterable[Epoch]:
 
 
 def run_with(scheduler: Any, curve: Any = honest, trials: int = 120) -> Loop:
-    return simulate(sweep({"draw": Draw()}, scheduler=scheduler, budget=Budget(trials, 9)), curve, workers=1)
+    return simulate(
+        sweep({"draw": Draw()}, scheduler=scheduler, budget=Budget(trials, 9)), curve, workers=1
+    )
 
 
 @pytest.mark.parametrize("kind", [Asha, Median])
@@ -54,9 +56,13 @@ def test_every_other_trial_ends_as_without_an_audit(kind: Any) -> None:
 
 def test_about_the_share_that_was_asked_for_is_audited() -> None:
     trials = [Trial(i, "a", {}, seed=i) for i in range(2000)]
-    assert sum(verdict(trial, "", 0.1).audited for trial in trials) / 2000 == pytest.approx(0.1, abs=0.02)
+    assert sum(verdict(trial, "", 0.1).audited for trial in trials) / 2000 == pytest.approx(
+        0.1, abs=0.02
+    )
     assert not any(verdict(trial, "", 0.0).audited for trial in trials)
-    assert all(verdict(trial, "why", 0.1).stop != verdict(trial, "why", 0.1).audited for trial in trials)
+    assert all(
+        verdict(trial, "why", 0.1).stop != verdict(trial, "why", 0.1).audited for trial in trials
+    )
 
 
 def test_an_audited_trial_counts_in_no_later_rung() -> None:
@@ -68,20 +74,49 @@ def test_an_audited_trial_counts_in_no_later_rung() -> None:
 
 def folder_of(loop: Loop, path: Path) -> Path:
     """The run folder that this simulation would have left behind."""
-    folder = write_run(path / "run", [], goal="minimize", metric={"name": "loss", "goal": "minimize"})
+    folder = write_run(
+        path / "run", [], goal="minimize", metric={"name": "loss", "goal": "minimize"}
+    )
     ledger = Ledger(folder)
     ledger.append({"event": "opened", "levels": [1, 3, 9], "time": 0.0})
     for trial in loop.trials:
         ledger.append(
-            {"event": "proposed", "arm": trial.arm, "number": trial.number, "config": trial.config, "seed": trial.seed, "time": 0.0}
+            {
+                "event": "proposed",
+                "arm": trial.arm,
+                "number": trial.number,
+                "config": trial.config,
+                "seed": trial.seed,
+                "time": 0.0,
+            }
         )
         ledger.append({"event": "started", "trial": trial.id, "time": 0.0})
         for report in trial.reports:
-            told = {"epoch": report.epoch, "loss": report.loss, "metrics": dict(report.metrics), "seconds": report.seconds}
+            told = {
+                "epoch": report.epoch,
+                "loss": report.loss,
+                "metrics": dict(report.metrics),
+                "seconds": report.seconds,
+            }
             ledger.append({"event": "reported", "trial": trial.id, **told, "time": report.time})
             if trial.notes.get("audited", {}).get("epoch") == report.epoch:
-                ledger.append({"event": "noted", "trial": trial.id, "notes": {"audited": trial.notes["audited"]}, "time": report.time})
-        ledger.append({"event": "ended", "trial": trial.id, "status": str(trial.status), "reason": trial.reason, "time": 0.0})
+                ledger.append(
+                    {
+                        "event": "noted",
+                        "trial": trial.id,
+                        "notes": {"audited": trial.notes["audited"]},
+                        "time": report.time,
+                    }
+                )
+        ledger.append(
+            {
+                "event": "ended",
+                "trial": trial.id,
+                "status": str(trial.status),
+                "reason": trial.reason,
+                "time": 0.0,
+            }
+        )
     ledger.close()
     return folder
 

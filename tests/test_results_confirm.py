@@ -33,18 +33,45 @@ def confirmed(path: Path, goal: str = "maximize") -> Path:
     folder = write_run(path / "run", STORIES, goal=goal)
     noises = (-0.02, -0.01, 0.0, 0.01, 0.02)
     again = [Story("random-0", [0.85 + noise], {"lr": 0.1}) for noise in noises]
-    write_run(folder / FOLDER, [*again, Story("random-0", [math.nan], {}, "diverged"), Story("grid-1", [0.82], {"lr": 0.2})], goal=goal)
+    write_run(
+        folder / FOLDER,
+        [
+            *again,
+            Story("random-0", [math.nan], {}, "diverged"),
+            Story("grid-1", [0.82], {"lr": 0.2}),
+        ],
+        goal=goal,
+    )
     ledger = Ledger(folder / FOLDER)
     for seed, noise in enumerate(noises):
-        ledger.append({"event": "noted", "trial": f"random-0-{seed}", "notes": {"test": {"test_acc": 0.8 + noise}}, "time": 0.0})
-    ledger.append({"event": "noted", "trial": "grid-1-0", "notes": {"untested": "a has no evaluate"}, "time": 0.0})
+        ledger.append(
+            {
+                "event": "noted",
+                "trial": f"random-0-{seed}",
+                "notes": {"test": {"test_acc": 0.8 + noise}},
+                "time": 0.0,
+            }
+        )
+    ledger.append(
+        {
+            "event": "noted",
+            "trial": "grid-1-0",
+            "notes": {"untested": "a has no evaluate"},
+            "time": 0.0,
+        }
+    )
     ledger.close()
     return folder
 
 
 def test_the_selected_score_is_held_against_the_retrainings(tmp_path: Path) -> None:
     first, second = optimism(confirmations(load(confirmed(tmp_path))), maximize=True)
-    assert (first["trial"], first["selected"], first["split"], first["seeds"]) == ("random-0", 0.9, "test", 5)
+    assert (first["trial"], first["selected"], first["split"], first["seeds"]) == (
+        "random-0",
+        0.9,
+        "test",
+        5,
+    )
     assert first["mean"] == pytest.approx(0.8)
     assert first["low"] < 0.8 < first["high"]
     assert first["optimism"] == pytest.approx(0.05)
@@ -54,9 +81,15 @@ def test_the_selected_score_is_held_against_the_retrainings(tmp_path: Path) -> N
 def test_the_words(tmp_path: Path) -> None:
     run = load(confirmed(tmp_path))
     first, second = sentences(confirmations(run), run.maximize, run.metric)
-    assert first.startswith("random-0: acc 0.8 on the test split over 5 fresh seeds (95 % interval ")
-    assert first.endswith("the score it was selected for, 0.9, was optimistic by 0.05; 1 retraining diverged or failed")
-    assert second.endswith("was not optimistic (0.02 below what it gives again); no test: a has no evaluate")
+    assert first.startswith(
+        "random-0: acc 0.8 on the test split over 5 fresh seeds (95 % interval "
+    )
+    assert first.endswith(
+        "the score it was selected for, 0.9, was optimistic by 0.05; 1 retraining diverged or failed"
+    )
+    assert second.endswith(
+        "was not optimistic (0.02 below what it gives again); no test: a has no evaluate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +101,9 @@ def test_the_words(tmp_path: Path) -> None:
         ("loss", {"mse": 1.0}, None),
     ],
 )
-def test_the_metric_is_found_on_the_test_split(metric: str, there: dict[str, float], name: str | None) -> None:
+def test_the_metric_is_found_on_the_test_split(
+    metric: str, there: dict[str, float], name: str | None
+) -> None:
     assert name_on_test(metric, there) == name
 
 

@@ -22,7 +22,11 @@ from tune.simulate import Epoch, simulate
 from tune.specify import specify
 from tune.surrogate import Forest, Nearest, cross_validated
 
-SPACE = {"lr": {"float": [1e-4, 1.0], "log": True}, "width": {"int": [8, 64]}, "optimizer": {"choice": ["sgd", "adam"]}}
+SPACE = {
+    "lr": {"float": [1e-4, 1.0], "log": True},
+    "width": {"int": [8, 64]},
+    "optimizer": {"choice": ["sgd", "adam"]},
+}
 EPOCHS = 9
 
 
@@ -32,7 +36,10 @@ def training(config: Config, seed: int) -> Iterator[Epoch]:
     top = 0.98 - 0.06 * (math.log10(config["lr"]) + 2) ** 2 - 0.001 * (64 - config["width"])
     for epoch in range(1, EPOCHS + 1):
         speed = 1.0 if config["optimizer"] == "adam" else 0.4
-        yield {"acc": max(0.0, top * (1 - math.exp(-speed * epoch))) + noise[epoch - 1]}, 0.5 + config["width"] / 64
+        yield (
+            {"acc": max(0.0, top * (1 - math.exp(-speed * epoch))) + noise[epoch - 1]},
+            0.5 + config["width"] / 64,
+        )
 
 
 class Writing:
@@ -48,9 +55,19 @@ class Writing:
         pass
 
 
-def run_of(folder: Path, searcher: str = "random", scheduler: str = "none", trials: int = 60) -> RunFolder:
+def run_of(
+    folder: Path, searcher: str = "random", scheduler: str = "none", trials: int = 60
+) -> RunFolder:
     """A run folder as a real sweep over `training` would leave it."""
-    write_run(folder, [], epochs=EPOCHS, budget={"trials": trials, "epochs": EPOCHS}, space=SPACE, searcher=searcher, scheduler=scheduler)
+    write_run(
+        folder,
+        [],
+        epochs=EPOCHS,
+        budget={"trials": trials, "epochs": EPOCHS},
+        space=SPACE,
+        searcher=searcher,
+        scheduler=scheduler,
+    )
     ledger = Ledger(folder)
     simulate(specify(str(folder / "sweep.yaml")), training, 1, Writing(ledger))
     ledger.close()
@@ -69,14 +86,22 @@ def known(run: RunFolder, nearest: bool = False) -> Recorded:
 def outcomes(history: History) -> list[Any]:
     """All that two runs of one sweep must agree in."""
     return [
-        (trial.config, trial.seed, str(trial.status), trial.reason, [(one.epoch, one.loss, dict(one.metrics)) for one in trial.reports])
+        (
+            trial.config,
+            trial.seed,
+            str(trial.status),
+            trial.reason,
+            [(one.epoch, one.loss, dict(one.metrics)) for one in trial.reports],
+        )
         for trial in history
     ]
 
 
 @pytest.mark.parametrize("scheduler", ["none", "asha", "median"])
 @pytest.mark.parametrize("searcher", ["grid", "random", "tpe", "bohb"])
-def test_a_replay_with_one_worker_is_the_run_itself(tmp_path: Path, searcher: str, scheduler: str) -> None:
+def test_a_replay_with_one_worker_is_the_run_itself(
+    tmp_path: Path, searcher: str, scheduler: str
+) -> None:
     run = run_of(tmp_path / "run", searcher, scheduler, trials=30)
     sweep = specify(str(run.path / "sweep.yaml"))
     again = simulate(sweep, known(run).curve, workers=1)
@@ -96,13 +121,20 @@ space: {x: {float: [0.0, 1.0]}}
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("searcher", "scheduler"), [("bohb", "{name: asha, grace: 1, eta: 2}"), ("tpe", "{name: median, trials: 2}")])
-def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any, searcher: str, scheduler: str) -> None:
+@pytest.mark.parametrize(
+    ("searcher", "scheduler"),
+    [("bohb", "{name: asha, grace: 1, eta: 2}"), ("tpe", "{name: median, trials: 2}")],
+)
+def test_a_replay_is_the_live_run_on_ray(
+    tmp_path: Path, ray_here: Any, searcher: str, scheduler: str
+) -> None:
     """One worker, two search seeds, and a train function whose numbers depend on the training seed as well."""
     from tune.screen import Lines
     from tune.session import Options, run
 
-    (tmp_path / "live.yaml").write_text(LIVE.replace("SEARCHER", searcher).replace("SCHEDULER", scheduler))
+    (tmp_path / "live.yaml").write_text(
+        LIVE.replace("SEARCHER", searcher).replace("SCHEDULER", scheduler)
+    )
     sweep = specify(str(tmp_path / "live.yaml"))
     with open(tmp_path / "lines", "w") as out:
         assert run(sweep, tmp_path / "live", Options(), Lines(out)) == 0
@@ -136,7 +168,9 @@ def test_others_are_answered_about_right(record: RunFolder, nearest: bool) -> No
 
 def test_the_error_is_told_in_words(record: RunFolder) -> None:
     text = known(record).describe()
-    assert text.startswith("120 recorded curves; between them a surrogate (random forest) answers: acc off by 0.0")
+    assert text.startswith(
+        "120 recorded curves; between them a surrogate (random forest) answers: acc off by 0.0"
+    )
     assert "cross-validated" in text
 
 
@@ -154,10 +188,15 @@ def test_a_forest_walks_as_scikit_learn_does() -> None:
     forest = Forest(points, curves)
     reference = RandomForestRegressor(48, min_samples_leaf=2, max_features=0.7, random_state=0)
     ranks = np.hstack(
-        [np.argsort(np.argsort(part.ravel())).reshape(part.shape) / (part.size - 1) for part in (curves[:, :-1], curves[:, -1:])]
+        [
+            np.argsort(np.argsort(part.ravel())).reshape(part.shape) / (part.size - 1)
+            for part in (curves[:, :-1], curves[:, -1:])
+        ]
     )
     expected = reference.fit(points, ranks).predict(points[:5])
-    assert np.array([forest._trees.predict(point) for point in points[:5]]) == pytest.approx(expected)
+    assert np.array([forest._trees.predict(point) for point in points[:5]]) == pytest.approx(
+        expected
+    )
 
 
 def test_divergence_is_the_worst_that_was_seen() -> None:
@@ -181,19 +220,41 @@ def test_too_few_curves_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="4 curves were trained to their end; it takes 10"):
         list(known(run).curve(config, 0))
     with pytest.raises(RunError, match="nothing was recorded yet"):
-        known(load(write_run(tmp_path / "empty", [], epochs=3, budget={"trials": 3, "epochs": 3}, space=SPACE)))
+        known(
+            load(
+                write_run(
+                    tmp_path / "empty", [], epochs=3, budget={"trials": 3, "epochs": 3}, space=SPACE
+                )
+            )
+        )
 
 
 def test_recording_is_random_search_that_nothing_stops(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", [], budget={"total_epochs": 90, "epochs": 9}, space=SPACE, seeds=5, searcher=["grid", "bohb"])
+    folder = write_run(
+        tmp_path / "run",
+        [],
+        budget={"total_epochs": 90, "epochs": 9},
+        space=SPACE,
+        seeds=5,
+        searcher=["grid", "bohb"],
+    )
     sweep = specify(str(folder / "sweep.yaml"), overrides(200))
     assert [type(one).__name__ for one in sweep.searchers.values()] == ["Random"]
-    assert (type(sweep.scheduler).__name__, sweep.seeds, sweep.budget.trials, sweep.budget.total_epochs) == ("Never", 1, 200, None)
+    assert (
+        type(sweep.scheduler).__name__,
+        sweep.seeds,
+        sweep.budget.trials,
+        sweep.budget.total_epochs,
+    ) == ("Never", 1, 200, None)
 
 
 def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunFolder) -> None:
     contest = Contest(("grid", "random"), ("none",), seeds=2, total_epochs=400)
-    arms = [play_arm(record.path, contest, searcher, "none", seed) for searcher in contest.searchers for seed in range(2)]
+    arms = [
+        play_arm(record.path, contest, searcher, "none", seed)
+        for searcher in contest.searchers
+        for seed in range(2)
+    ]
     assert [arm.label for arm in arms] == ["grid", "grid", "random", "random"]
     assert [arm.exhausted for arm in arms] == [True, True, False, False]
     assert [arm.total for arm in arms[2:]] == [400, 400]
@@ -201,7 +262,9 @@ def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunFolder) -> 
 
 
 def test_the_contest_finds_that_stopping_early_pays(record: RunFolder) -> None:
-    played = play(record, Contest(("random",), ("none", "asha"), seeds=10, total_epochs=120), processes=1)
+    played = play(
+        record, Contest(("random",), ("none", "asha"), seeds=10, total_epochs=120), processes=1
+    )
     assert played.comparison.labels == ("random + none", "random + asha")
     (pair,) = played.comparison.pairs
     assert (pair.better, pair.detected) == ("random + asha", True)
@@ -213,7 +276,10 @@ def test_the_contest_finds_that_stopping_early_pays(record: RunFolder) -> None:
 @pytest.mark.slow
 def test_processes_play_the_same_arms(record: RunFolder) -> None:
     contest, seen = Contest(("random", "tpe"), ("asha",), seeds=2, total_epochs=60), []
-    one, two = (play(record, contest, processes, lambda done, total: seen.append((done, total))) for processes in (1, 2))
+    one, two = (
+        play(record, contest, processes, lambda done, total: seen.append((done, total)))
+        for processes in (1, 2)
+    )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
     for a, b in zip(one.comparison.arms, two.comparison.arms, strict=True):
         assert (a.label, a.seed, a.loss.tolist()) == (b.label, b.seed, b.loss.tolist())

@@ -16,8 +16,16 @@ from tests.made_up import Story, write_run
 
 STORIES = [
     Story("random", [0.5, 0.9, 0.8], {"lr": 0.1, "data": "digits"}),
-    Story("bohb", [0.4], {"lr": 0.01, "data": "digits"}, "stopped", "epoch 1: 0.4 behind 0.5 (best third of 3)"),
-    Story("bohb", [], {"lr": 1.0, "data": "digits"}, "failed", "ValueError: [red]bold[/red] \x1b[31m"),
+    Story(
+        "bohb",
+        [0.4],
+        {"lr": 0.01, "data": "digits"},
+        "stopped",
+        "epoch 1: 0.4 behind 0.5 (best third of 3)",
+    ),
+    Story(
+        "bohb", [], {"lr": 1.0, "data": "digits"}, "failed", "ValueError: [red]bold[/red] \x1b[31m"
+    ),
 ]
 
 
@@ -36,7 +44,9 @@ def test_the_summary_has_a_row_a_searcher(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_several_seeds_has_their_mean(tmp_path: Path) -> None:
-    run = load(write_run(tmp_path / "run", [Story("bohb.0", [0.4]), Story("bohb.1", [0.6])], seeds=2))
+    run = load(
+        write_run(tmp_path / "run", [Story("bohb.0", [0.4]), Story("bohb.1", [0.6])], seeds=2)
+    )
     header, row = printed(terminal.summary(run.histories, run.metric, seeds=2)).splitlines()
     assert "mean of 2" in header
     assert row.split()[:3] == ["bohb", "0.6", "0.5"]
@@ -66,14 +76,25 @@ def test_show_has_every_epoch_and_the_traceback(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [*STORIES, Story("grid", [0.1], status="running")])
     ledger = Ledger(folder)
     notes = {"traceback": "Traceback: [here]", "peak_memory": 3 * 2**20}
-    ledger.append({"event": "ended", "trial": "grid-0", "status": "failed", "reason": "no", "notes": notes, "time": 1.0})
+    ledger.append(
+        {
+            "event": "ended",
+            "trial": "grid-0",
+            "status": "failed",
+            "reason": "no",
+            "notes": notes,
+            "time": 1.0,
+        }
+    )
     ledger.close()
     text = printed(terminal.show(load(folder), "grid-0"))
     assert "Traceback: [here]" in text
     assert "3 MiB" in text
     text = printed(terminal.show(load(folder), "random-0"))
     assert "▁█▆" in text
-    assert [line.split() for line in text.splitlines() if line.strip().startswith("2 ")] == [["2", "0.9", "2", "s"]]
+    assert [line.split() for line in text.splitlines() if line.strip().startswith("2 ")] == [
+        ["2", "0.9", "2", "s"]
+    ]
     with pytest.raises(RunError, match="did you mean"):
         terminal.show(load(folder), "grid-00")
 
@@ -92,7 +113,16 @@ def test_an_empty_run_prints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.123456, "0.1235"), (1e-9, "1e-09"), (12345, "12,345"), (math.nan, "NaN"), (-math.inf, "-∞"), (None, "–"), (True, "True"), (3, "3")],
+    [
+        (0.123456, "0.1235"),
+        (1e-9, "1e-09"),
+        (12345, "12,345"),
+        (math.nan, "NaN"),
+        (-math.inf, "-∞"),
+        (None, "–"),
+        (True, "True"),
+        (3, "3"),
+    ],
 )
 def test_numbers(value: object, expected: str) -> None:
     assert number(value) == expected
@@ -128,8 +158,15 @@ def test_a_flat_curve_and_one_with_gaps() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_runs_of_a_folder_are_a_line_each(tmp_path: Path, width: int) -> None:
-    folders = [write_run(tmp_path / name, [Story("bohb", [0.5, 0.75])]) for name in ("cnn-20261124-015531", "cnn-20261124-015614")]
+    folders = [
+        write_run(tmp_path / name, [Story("bohb", [0.5, 0.75])])
+        for name in ("cnn-20261124-015531", "cnn-20261124-015614")
+    ]
     text = printed(listing.runs([load(folder) for folder in folders], width), width)
-    assert [line.split()[0] for line in text.splitlines() if line.strip()] == ["run", "cnn-20261124-015531", "cnn-20261124-015614"]
+    assert [line.split()[0] for line in text.splitlines() if line.strip()] == [
+        "run",
+        "cnn-20261124-015531",
+        "cnn-20261124-015614",
+    ]
     assert text.count("acc 0.75") == 2
     assert ("searchers" in text) == (width == 120)

@@ -70,8 +70,14 @@ def test_nan_is_a_number_that_is_never_the_best(tmp_path: Path) -> None:
         (None, "the metric 'loss' is None, a NoneType; expected a number"),
         ("0.5", "the metric 'loss' is '0.5', a str; expected a number"),
         ([0.5], r"the metric 'loss' is \[0.5\], a list; expected a number"),
-        (torch.zeros(2), "the metric 'loss' has more than one element; report a mean or another number"),
-        (np.zeros(2), "the metric 'loss' has more than one element; report a mean or another number"),
+        (
+            torch.zeros(2),
+            "the metric 'loss' has more than one element; report a mean or another number",
+        ),
+        (
+            np.zeros(2),
+            "the metric 'loss' has more than one element; report a mean or another number",
+        ),
         (1 + 2j, r"the metric 'loss' is \(1\+2j\), a complex; expected a number"),
         (np.array("0.5"), "the metric 'loss' is '0.5', a str; expected a number"),
     ],
@@ -86,7 +92,10 @@ def test_what_is_no_number_is_refused_by_name(value: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
-        ({"val_los": 1, "accuracy": 1}, "the metric 'val_loss' was not reported; reported: accuracy, val_los"),
+        (
+            {"val_los": 1, "accuracy": 1},
+            "the metric 'val_loss' was not reported; reported: accuracy, val_los",
+        ),
         ({}, "the metric 'val_loss' was not reported; reported: nothing"),
     ],
 )
@@ -134,7 +143,9 @@ def test_what_the_receiver_missed_is_sent_again_and_not_trained_again(tmp_path: 
 def test_storage_that_fails_is_no_fault_of_the_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run = LocalRun(1, folder=tmp_path / "file" / "trial", quiet=True)
-    with pytest.raises(StorageError, match=r"the checkpoint cannot be written to .*: Not a directory"):
+    with pytest.raises(
+        StorageError, match=r"the checkpoint cannot be written to .*: Not a directory"
+    ):
         report_each(run, loss=1)
 
 

@@ -24,13 +24,19 @@ VALIDATOR = jsonschema.Draft202012Validator(SHIPPED)
 def specifications() -> list[Path]:
     """Every YAML file of the repository that describes a sweep."""
     found = [
-        path for path in ROOT.rglob("*.yaml") if not any(part.startswith(".") or part in ("ray_results", "dialects") for part in path.parts)
+        path
+        for path in ROOT.rglob("*.yaml")
+        if not any(
+            part.startswith(".") or part in ("ray_results", "dialects") for part in path.parts
+        )
     ]
     return sorted(path for path in found if "\nspace:" in path.read_text(encoding="utf-8"))
 
 
 def test_the_schema_is_current() -> None:
-    assert schema.PATH.read_text(encoding="utf-8") == schema.text(), "an option changed: python -m tune.schema writes the schema anew"
+    assert schema.PATH.read_text(encoding="utf-8") == schema.text(), (
+        "an option changed: python -m tune.schema writes the schema anew"
+    )
 
 
 def test_the_schema_is_a_schema() -> None:

@@ -43,14 +43,25 @@ def metrics(reference: str, run: Run) -> list[dict[str, float]]:
 
 
 def objective_run(epochs: int, folder: Path, send: Any = lambda message: None) -> Run:
-    return Run(epochs, send, seed=5, folder=folder / "trial", objective=Objective("loss", maximize=False))
+    return Run(
+        epochs, send, seed=5, folder=folder / "trial", objective=Objective("loss", maximize=False)
+    )
 
 
 def test_a_configuration_as_options() -> None:
-    assert options(CONFIG) == ["--lr", "0.1", "--optimizer.args.nesterov", "true", "--layers", "[1, 2]"]
+    assert options(CONFIG) == [
+        "--lr",
+        "0.1",
+        "--optimizer.args.nesterov",
+        "true",
+        "--layers",
+        "[1, 2]",
+    ]
 
 
-def test_it_is_told_and_reports_by_printing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_told_and_reports_by_printing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = metrics(script(tmp_path, PRINTS), objective_run(2, tmp_path))
     assert done == [{"loss": 1.0, "lr": 0.1}, {"loss": 0.5, "lr": 0.1}]
     assert capsys.readouterr().out == "hello\n"
@@ -74,22 +85,30 @@ print(json.dumps({"loss": int(os.environ["RAYSWEEP_SEED"]), "cpu": os.environ["R
 open(os.path.join(os.environ["RAYSWEEP_FOLDER"], "model_best.pth"), "w")
 assert os.path.exists("train.py")
 """
-    assert metrics(script(tmp_path, code), objective_run(1, tmp_path)) == [{"loss": 5.0, "cpu": 1.0}]
+    assert metrics(script(tmp_path, code), objective_run(1, tmp_path)) == [
+        {"loss": 5.0, "cpu": 1.0}
+    ]
     assert (tmp_path / "trial" / "model_best.pth").exists()
 
 
 def test_one_that_ends_early_has_ended(tmp_path: Path) -> None:
-    assert len(metrics(script(tmp_path, """print('{"loss": 1}')"""), objective_run(3, tmp_path))) == 1
+    assert (
+        len(metrics(script(tmp_path, """print('{"loss": 1}')"""), objective_run(3, tmp_path))) == 1
+    )
 
 
 def test_by_hand_it_needs_no_metric_and_no_folder(tmp_path: Path) -> None:
-    assert metrics(script(tmp_path, """print('{"any": 1}')"""), LocalRun(1, quiet=True)) == [{"any": 1.0}]
+    assert metrics(script(tmp_path, """print('{"any": 1}')"""), LocalRun(1, quiet=True)) == [
+        {"any": 1.0}
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
 
 
 def test_an_error_is_its_last_line(tmp_path: Path) -> None:
     code = """print('{"loss": 1}')\nraise ValueError("no such layer")"""
-    with pytest.raises(ScriptError, match=r"^train.py ended with exit code 1: ValueError: no such layer\nTraceback") as caught:
+    with pytest.raises(
+        ScriptError, match=r"^train.py ended with exit code 1: ValueError: no such layer\nTraceback"
+    ) as caught:
         metrics(script(tmp_path, code), objective_run(2, tmp_path))
     assert "line 2" in str(caught.value)
     with pytest.raises(ScriptError, match=r"ended with exit code 137: it printed nothing"):
@@ -101,7 +120,10 @@ def test_an_error_is_its_last_line(tmp_path: Path) -> None:
     [
         ('{"epoch": 1, "val_los": 1}', "the metric 'loss' was not reported; reported: val_los"),
         ('{"loss": "low"}', "the metric 'loss' is 'low', a str; expected a number"),
-        ('{"epoch": 0, "loss": 1}', "reported epoch 0 where epoch 1 was due; epochs count from 1, each once"),
+        (
+            '{"epoch": 0, "loss": 1}',
+            "reported epoch 0 where epoch 1 was due; epochs count from 1, each once",
+        ),
         ('{"epoch": 3, "loss": 1}', "reported epoch 3 where epoch 1 was due"),
     ],
 )
@@ -111,9 +133,14 @@ def test_a_report_that_cannot_be_used_says_why(tmp_path: Path, line: str, text: 
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_one_without_checkpoints_starts_anew_and_known_epochs_are_passed_over(tmp_path: Path, numbered: bool) -> None:
+def test_one_without_checkpoints_starts_anew_and_known_epochs_are_passed_over(
+    tmp_path: Path, numbered: bool
+) -> None:
     key = '"epoch": epoch, ' if numbered else ""
-    reference = script(tmp_path, f"import json\nfor epoch in (1, 2, 3):\n    print(json.dumps({{{key}'loss': epoch}}))")
+    reference = script(
+        tmp_path,
+        f"import json\nfor epoch in (1, 2, 3):\n    print(json.dumps({{{key}'loss': epoch}}))",
+    )
     run = objective_run(3, tmp_path, stop_at(2))
     with contextlib.suppress(Stopped):
         metrics(reference, run)
@@ -133,7 +160,12 @@ for epoch in range(begin + 1, 5):
 """
     reference = script(tmp_path, code)
     metrics(reference, objective_run(4, tmp_path))
-    assert metrics(reference, objective_run(4, tmp_path)) == [{"loss": 0.0}, {"loss": 0.0}, {"loss": 2.0}, {"loss": 2.0}]
+    assert metrics(reference, objective_run(4, tmp_path)) == [
+        {"loss": 0.0},
+        {"loss": 0.0},
+        {"loss": 2.0},
+        {"loss": 2.0},
+    ]
 
 
 def stop_at(epoch: int) -> Any:
@@ -180,7 +212,9 @@ def test_it_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
         "def send(message): print(int(message['metrics']['pid']), int(message['metrics']['child']), flush=True); time.sleep(600)\n"
         "load(sys.argv[1])[0]({}, Run(3, send))"
     )
-    with subprocess.Popen([sys.executable, "-c", code, reference], cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, reference], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as worker:
         assert worker.stdout is not None
         pids = [int(word) for word in worker.stdout.readline().split()]
         os.kill(worker.pid, signal.SIGKILL)

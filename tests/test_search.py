@@ -83,7 +83,10 @@ def test_what_is_read_as_it_comes_is_what_is_there() -> None:
             np.testing.assert_array_equal(units(space, history), points)
             np.testing.assert_array_equal(encoded(space, history), encoding(space)(points))
             numbers, losses = arrivals(history.rungs[1])
-            assert dict(zip(numbers.tolist(), losses.tolist(), strict=True)) == history.rungs[1].by_trial
+            assert (
+                dict(zip(numbers.tolist(), losses.tolist(), strict=True))
+                == history.rungs[1].by_trial
+            )
             assert numbers.tolist() == list(history.rungs[1].by_trial)
     with pytest.raises(ValueError, match="read-only"):
         units(space, history)[0] = 0.0
@@ -103,8 +106,15 @@ def test_a_trial_that_went_wrong_is_the_worst_wherever_it_had_been() -> None:
     history.close(0, Status.DIVERGED)
     history.close(3, Status.FAILED)
     stand = _with_wrong(standing(history), history)
-    assert dict(zip(stand.numbers.tolist(), stand.share.tolist(), strict=True)) == {0: 1.0, 1: 0.5, 2: pytest.approx(5 / 6), 3: 1.0}
-    assert sorted(zip(stand.numbers[stand.steps.trial].tolist(), stand.steps.place.tolist(), strict=True)) == [
+    assert dict(zip(stand.numbers.tolist(), stand.share.tolist(), strict=True)) == {
+        0: 1.0,
+        1: 0.5,
+        2: pytest.approx(5 / 6),
+        3: 1.0,
+    }
+    assert sorted(
+        zip(stand.numbers[stand.steps.trial].tolist(), stand.steps.place.tolist(), strict=True)
+    ) == [
         (0, 0),
         (0, 1),
         (1, 0),
@@ -115,7 +125,9 @@ def test_a_trial_that_went_wrong_is_the_worst_wherever_it_had_been() -> None:
 
 
 def test_what_is_looked_at_are_whole_trials_the_best_and_some_of_all_others() -> None:
-    stand = standing(told([[value, value] if value < 0.1 else [value] for value in np.arange(100) / 100]))
+    stand = standing(
+        told([[value, value] if value < 0.1 else [value] for value in np.arange(100) / 100])
+    )
     picked = _thinned(stand, 40)
     trials = set(stand.steps.trial[picked].tolist())
     assert len(picked) == sum(2 if trial < 10 else 1 for trial in trials)
@@ -159,7 +171,9 @@ def test_a_pending_point_changes_no_mean_and_is_not_proposed_again() -> None:
     asked, pending = rng.random((50, 2)), np.array([[0.7, 0.2]])
     believing = model.believing(pending)
     assert believing.at(asked)[0] == pytest.approx(model.at(asked)[0], abs=1e-6)
-    before, after = (float(expected_improvement(one, pending, -0.8, 1)[0]) for one in (model, believing))
+    before, after = (
+        float(expected_improvement(one, pending, -0.8, 1)[0]) for one in (model, believing)
+    )
     assert after < before
 
 
@@ -179,7 +193,10 @@ def test_what_is_seen_at_a_low_rung_counts_as_much_as_rungs_agree() -> None:
     points = np.array([[0.2], [0.8]])
     seen = Seen(points, np.arange(2), np.array([0, 1]))
     means = [
-        process(Scales(np.array([0.1]), 0.0, agreement, 1e-6), seen, np.array([-1.0, 1.0])).at(points)[0] for agreement in (1.0, 0.5, 0.0)
+        process(Scales(np.array([0.1]), 0.0, agreement, 1e-6), seen, np.array([-1.0, 1.0])).at(
+            points
+        )[0]
+        for agreement in (1.0, 0.5, 0.0)
     ]
     assert [mean[0] for mean in means] == pytest.approx([-1.0, -0.5, 0.0], abs=0.01)
     assert [mean[1] for mean in means] == pytest.approx([1.0] * 3, abs=0.01)
@@ -188,7 +205,9 @@ def test_what_is_seen_at_a_low_rung_counts_as_much_as_rungs_agree() -> None:
 def test_a_trial_seen_at_three_rungs_does_not_count_as_three() -> None:
     points, values = np.array([[0.5]] * 3), np.array([-1.0] * 3)
     scales = Scales(np.array([0.2]), 1.0, 1.0, 1e-3)
-    one = process(scales, Seen(points, np.zeros(3, np.int64), np.arange(3)), values).at(points[:1])[0]
+    one = process(scales, Seen(points, np.zeros(3, np.int64), np.arange(3)), values).at(points[:1])[
+        0
+    ]
     three = process(scales, Seen(points, np.arange(3), np.arange(3)), values).at(points[:1])[0]
     assert one == pytest.approx(-0.5, abs=0.01)
     assert three == pytest.approx(-0.75, abs=0.01)
@@ -197,10 +216,14 @@ def test_a_trial_seen_at_three_rungs_does_not_count_as_three() -> None:
 def test_where_a_trial_ends_is_known_at_the_top_and_guessed_from_below_and_from_others() -> None:
     points = np.array([[0.2], [0.21], [0.8]])
     seen = Seen(points, np.array([0, 0, 1, 2]), np.array([0, 1, 0, 0]))
-    means, deviations = process(Scales(np.array([0.1]), 0.01, 0.5, 1e-6), seen, np.array([1.0, -1.0, 1.0, 1.0])).ends()
+    means, deviations = process(
+        Scales(np.array([0.1]), 0.01, 0.5, 1e-6), seen, np.array([1.0, -1.0, 1.0, 1.0])
+    ).ends()
     assert means[0] == pytest.approx(-1.0, abs=1e-3)  # seen there
     assert means[1] < -0.5  # beside it, though its first rung was bad
-    assert means[2] == pytest.approx(0.5, abs=0.01)  # alone: as its first rung says, as far as rungs agree
+    assert means[2] == pytest.approx(
+        0.5, abs=0.01
+    )  # alone: as its first rung says, as far as rungs agree
     assert deviations[0] < 0.01 < deviations[1] < deviations[2]
 
 
@@ -211,8 +234,12 @@ def test_the_slope_of_the_likelihood_is_its_slope() -> None:
     def value(theta: Any) -> float:
         return _unlikely(theta, seen, seen.between(), seen.same(), values)[0]
 
-    numeric = [(value(theta + step * one) - value(theta - step * one)) / (2 * step) for one in np.eye(4)]
-    assert _unlikely(theta, seen, seen.between(), seen.same(), values)[1] == pytest.approx(numeric, rel=1e-4)
+    numeric = [
+        (value(theta + step * one) - value(theta - step * one)) / (2 * step) for one in np.eye(4)
+    ]
+    assert _unlikely(theta, seen, seen.between(), seen.same(), values)[1] == pytest.approx(
+        numeric, rel=1e-4
+    )
 
 
 def test_a_choice_is_as_far_from_each_other_value_and_absent_ones_are_nowhere() -> None:
@@ -237,7 +264,9 @@ def test_it_finds_the_bottom_of_a_bowl_in_eight_dimensions() -> None:
             history.close(len(history) - 1, Status.STOPPED)
         return float(np.median(proposed))
 
-    assert np.median([near(Auto(), seed) for seed in range(3)]) < 0.6 * np.median([near(Random(), seed) for seed in range(3)])
+    assert np.median([near(Auto(), seed) for seed in range(3)]) < 0.6 * np.median(
+        [near(Random(), seed) for seed in range(3)]
+    )
 
 
 def test_it_proposes_every_cell_of_a_small_space_before_any_twice() -> None:
@@ -272,18 +301,29 @@ def stops(history: History, number: int, scheduler: Scheduler) -> bool:
 
 @pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
 @pytest.mark.parametrize("informative", [True, False])
-def test_a_first_rung_that_says_nothing_is_passed_over(informative: bool, scheduler: Scheduler) -> None:
+def test_a_first_rung_that_says_nothing_is_passed_over(
+    informative: bool, scheduler: Scheduler
+) -> None:
     first = range(PROBES) if informative else [(7 * i) % PROBES for i in range(PROBES)]
     those_that_tell = [[float(a), 0.0, float(i)] for i, a in enumerate(first)]
-    history = told([values for tells in those_that_tell for values in ([50.0], tells)], (1, 3, 9, 27))
+    history = told(
+        [values for tells in those_that_tell for values in ([50.0], tells)], (1, 3, 9, 27)
+    )
     assert stops(history, 2 * PROBES, scheduler) is informative
     assert stops(history, 2 * PROBES + 1, scheduler) is informative
 
 
 @pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
-def test_while_little_is_known_every_second_trial_passes_the_first_rung(scheduler: Scheduler) -> None:
+def test_while_little_is_known_every_second_trial_passes_the_first_rung(
+    scheduler: Scheduler,
+) -> None:
     history = told([[0.1, 0.1], [0.2, 0.2], [0.3]], (1, 3, 9, 27))
-    assert [stops(history, number, scheduler) for number in (3, 4, 5, 6)] == [False, True, False, True]
+    assert [stops(history, number, scheduler) for number in (3, 4, 5, 6)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_while_little_is_known_the_second_rung_judges() -> None:
@@ -307,14 +347,18 @@ def test_no_problem_is_both_for_developing_and_for_judging() -> None:
 
 def test_without_the_data_the_benchmark_says_what_it_wants(tmp_path: Path) -> None:
     for options in ([], ["--data", str(tmp_path)]):  # no folder; one without them
-        environment = {name: value for name, value in os.environ.items() if name != "RAYSWEEP_BENCH"}
+        environment = {
+            name: value for name, value in os.environ.items() if name != "RAYSWEEP_BENCH"
+        }
         command = [sys.executable, str(ROOT / "benchmarks/search.py"), "--quick", *options]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_method_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_method_that_is_none_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["search.py", "--only", "bohp"])
     with pytest.raises(SystemExit, match="2"):
         search.parsed()
@@ -322,10 +366,20 @@ def test_a_method_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_the_floor_wants_runs_of_random(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks/search_floor.py"), "--data", str(tmp_path), "--resume", str(tmp_path / "none")]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks/search_floor.py"),
+        "--data",
+        str(tmp_path),
+        "--resume",
+        str(tmp_path / "none"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"{tmp_path / 'none'}: no runs of random with 4 workers on each of the judging problems\n"
+    assert (
+        done.stderr
+        == f"{tmp_path / 'none'}: no runs of random with 4 workers on each of the judging problems\n"
+    )
 
 
 def test_a_method_that_lacks_a_package_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,10 +444,14 @@ def test_rays_bohb_learns_from_what_it_does_not_stop(swept: TuneBohb) -> None:
     assert generator.kde_models
     ended = [trial for trial in swept.trials if trial.last_result.get("epoch") == 9]
     assert 0 < len(generator.losses[9]) < len(ended)
-    assert swept.searcher.trial_to_params.keys() == {trial.trial_id for trial in swept.trials if trial.status != "TERMINATED"}
+    assert swept.searcher.trial_to_params.keys() == {
+        trial.trial_id for trial in swept.trials if trial.status != "TERMINATED"
+    }
 
 
-def test_a_seed_gives_rays_bohb_the_same_run_and_leaves_numpys_generator_alone(swept: TuneBohb) -> None:
+def test_a_seed_gives_rays_bohb_the_same_run_and_leaves_numpys_generator_alone(
+    swept: TuneBohb,
+) -> None:
     before = np.random.get_state(legacy=False)["state"]["key"].tolist()
     again = TuneBohb(bowl(), 0, 3)
     Workers(bowl(), again, 3).run()
@@ -407,7 +465,10 @@ def test_who_knows_the_ends_promotes_those_that_end_best() -> None:
         return config["x"] + (1 - 2 * config["x"]) * np.arange(27) / 26, np.ones(27)
 
     problem = Problem("lcbench/crossing", Space({"x": Float(0.0, 1.0)}), 27, curve, 0.0)
-    blind, knowing = (method(Random(), Promotion(grace=1))(problem, 2, 0).regret[-1] for method in (ours, clairvoyant))
+    blind, knowing = (
+        method(Random(), Promotion(grace=1))(problem, 2, 0).regret[-1]
+        for method in (ours, clairvoyant)
+    )
     assert knowing < 0.5 * blind
 
 
@@ -424,7 +485,9 @@ def test_the_table_has_speeds_and_errors() -> None:
     for name, scheduler in (("random", Asha(grace=9)), ("random + asha", Asha())):
         for seed in range(2):
             outcome = ours(Random(), scheduler)(problem, 2, seed)
-            runs.append(Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1, len(outcome.cost)))
+            runs.append(
+                Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1, len(outcome.cost))
+            )
     text = table(runs, {"random": ["0.1", "", ""]}, ["DEHB"])
     assert len(runs[0].regret) == len(GRID)
     assert "| random | 2 | 0." in text
@@ -433,7 +496,10 @@ def test_the_table_has_speeds_and_errors() -> None:
 
 
 def test_a_kept_run_is_read_back_as_it_was(tmp_path: Path) -> None:
-    regret = sorted((round(value, 2) for value in np.random.default_rng(0).random(len(GRID)).tolist()), reverse=True)
+    regret = sorted(
+        (round(value, 2) for value in np.random.default_rng(0).random(len(GRID)).tolist()),
+        reverse=True,
+    )
     run = Run("random", "lcbench/3945", 4, 0, regret, 0.1, 3)
     keep(tmp_path / "runs", run)
     assert read(tmp_path / "runs") == {("random", "lcbench/3945", 4, 0): run}

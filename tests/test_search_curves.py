@@ -9,7 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.search_curves import CELLS, EMBEDDED, WORDS, Data, Params, Task, adam, drawn, initial, losses, outputs
+from benchmarks.search_curves import (
+    CELLS,
+    EMBEDDED,
+    WORDS,
+    Data,
+    Params,
+    Task,
+    adam,
+    drawn,
+    initial,
+    losses,
+    outputs,
+)
 
 WIDTH, LENGTH, EXAMPLES = 5, 7, 6
 GENERATOR = torch.Generator().manual_seed(0)
@@ -25,12 +37,19 @@ def given(inputs: torch.Tensor) -> Data:
 def params_of(task: Task, inputs: torch.Tensor, nets: int = 2) -> Params:
     """Weights of nets that differ from each other, with biases that are not 0."""
     some = torch.Generator().manual_seed(1)
-    return {name: value + 0.1 * torch.randn(value.shape, generator=some) for name, value in initial(task, given(inputs), nets).items()}
+    return {
+        name: value + 0.1 * torch.randn(value.shape, generator=some)
+        for name, value in initial(task, given(inputs), nets).items()
+    }
 
 
 def theirs(cell: str) -> Callable[..., nn.RNNBase]:
     kinds = {"vrnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-    return kinds[cell] if cell in kinds else lambda *shape, **said: nn.RNN(*shape, nonlinearity="relu", **said)
+    return (
+        kinds[cell]
+        if cell in kinds
+        else lambda *shape, **said: nn.RNN(*shape, nonlinearity="relu", **said)
+    )
 
 
 def in_torchs_order(cell: str, weights: torch.Tensor) -> torch.Tensor:
@@ -60,7 +79,9 @@ def test_each_net_computes_what_torchs_does(cell: str, inputs: torch.Tensor, ave
         )
         states = net(fed)[0]
         seen = states.mean(dim=1) if average else states[:, -1]
-        torch.testing.assert_close(ours[i], seen @ params["out"][i] + params["out_bias"][i], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            ours[i], seen @ params["out"][i] + params["out_bias"][i], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_a_step_is_adams_with_each_nets_own_rates() -> None:
@@ -69,7 +90,10 @@ def test_a_step_is_adams_with_each_nets_own_rates() -> None:
     params = params_of(task, ROWS)
     alone = [{name: value[i : i + 1].clone() for name, value in params.items()} for i in range(2)]
     step_by = adam(hp, params)
-    theirs = [torch.optim.Adam(one.values(), lr=row[0], betas=(row[1], row[2]), eps=row[3]) for one, row in zip(alone, hp, strict=True)]
+    theirs = [
+        torch.optim.Adam(one.values(), lr=row[0], betas=(row[1], row[2]), eps=row[3])
+        for one, row in zip(alone, hp, strict=True)
+    ]
     for step in range(5):
         slopes = torch.autograd.grad(loss_of(task, params), list(params.values()))
         params = step_by(params, slopes, step)
@@ -79,17 +103,23 @@ def test_a_step_is_adams_with_each_nets_own_rates() -> None:
             optimizer.step()
     for i, one in enumerate(alone):
         for name, value in one.items():
-            torch.testing.assert_close(params[name][i : i + 1], value.detach(), rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(
+                params[name][i : i + 1], value.detach(), rtol=1e-3, atol=1e-5
+            )
 
 
 def test_decays_slow_it_down_and_penalties_pull_towards_zero() -> None:
     """The rates after 500 of TaskSet's 10,000 steps; slopes of 1 are what Adam divides out at its first step."""
-    hp = np.array([[0.1, 0.9, 0.999, 1e-10, 0, 0, 0, 0], [0.1, 0.9, 0.999, 1e-10, 0, 0, 1e-4, 1e-3]])
+    hp = np.array(
+        [[0.1, 0.9, 0.999, 1e-10, 0, 0, 0, 0], [0.1, 0.9, 0.999, 1e-10, 0, 0, 1e-4, 1e-3]]
+    )
     weights = {"out": torch.ones(2, 1, 1)}
     moved = adam(hp, weights)(weights, (torch.ones(2, 1, 1),), 50)
     steps = (weights["out"] - moved["out"]).flatten()
     assert float(steps[1] / steps[0]) == pytest.approx((1 - 1e-4 * 500) * np.exp(-1e-3 * 500))
-    pulled = np.array([[0.1, 0.9, 0.999, 1e-10, 0, 1e-2, 0, 0], [0.1, 0.9, 0.999, 1e-10, 1e-2, 0, 0, 0]])
+    pulled = np.array(
+        [[0.1, 0.9, 0.999, 1e-10, 0, 1e-2, 0, 0], [0.1, 0.9, 0.999, 1e-10, 1e-2, 0, 0, 0]]
+    )
     moved = adam(pulled, weights)(weights, (torch.zeros(2, 1, 1),), 0)
     torch.testing.assert_close(moved["out"].flatten(), torch.full((2,), 0.9))
 

@@ -48,7 +48,10 @@ def listening(pid: int) -> Iterator[str]:
 
 def test_a_parameter_called_script_stays_text(tmp_path: Path) -> None:
     """In the page, in the tables and in TensorBoard's files: as a name, as a value and as a reason."""
-    stories = [Story("random", [0.5], {SCRIPT: SCRIPT}, "failed", SCRIPT), Story("random", [0.6], {SCRIPT: "b"})]
+    stories = [
+        Story("random", [0.5], {SCRIPT: SCRIPT}, "failed", SCRIPT),
+        Story("random", [0.6], {SCRIPT: "b"}),
+    ]
     run = load(write_run(tmp_path / "run", stories, space={SCRIPT: {"choice": [SCRIPT, "b"]}}))
     page = Path(write_page(run)).read_text(encoding="utf-8")
     assert "alert(1)" in page
@@ -75,14 +78,18 @@ def test_tensorboard_gets_a_harmless_tag() -> None:
     assert tag(SCRIPT) == "_script_alert_1__/script_"
 
 
-def test_secrets_of_the_environment_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_of_the_environment_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2-in-the-environment")
     environment.write(tmp_path)
     assert "hunter2" not in (tmp_path / environment.NAME).read_text()
 
 
 @pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", "..", ".hidden", "-rf"])
-def test_the_name_of_a_run_is_no_path(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_name_of_a_run_is_no_path(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     typed = Typed(tmp_path)
     typed.write()
     assert typed.run(f"--name={name}") == 2

@@ -28,7 +28,10 @@ CONDITIONAL = Space(
         "nesterov": Condition(Expression("momentum > 0.6")),
         "model.dropout": Condition(Expression("model.layers >= 2")),
     },
-    derived={"model.width": Derived(Expression("8 * model.layers")), "damping": Derived(Expression("1 - momentum"))},
+    derived={
+        "model.width": Derived(Expression("8 * model.layers")),
+        "damping": Derived(Expression("1 - momentum")),
+    },
 )
 
 
@@ -66,11 +69,16 @@ def test_a_draw_depends_on_the_generator_alone(seed: int) -> None:
 @given(seeds())
 def test_an_inactive_parameter_is_absent_and_nan(seed: int) -> None:
     config = CONDITIONAL.sample(np.random.default_rng(seed))
-    flat, u = flatten(config), dict(zip(CONDITIONAL.names, CONDITIONAL.to_unit(config), strict=True))
+    flat, u = (
+        flatten(config),
+        dict(zip(CONDITIONAL.names, CONDITIONAL.to_unit(config), strict=True)),
+    )
     assert ("momentum" in flat) == (flat["optimizer"] == "sgd")
     assert ("nesterov" in flat) == (flat.get("momentum", 0) > 0.6)
     assert ("model.dropout" in flat) == (flat["model.layers"] >= 2)
-    assert {name for name, place in u.items() if np.isnan(place)} == set(CONDITIONAL.names) - set(flat)
+    assert {name for name, place in u.items() if np.isnan(place)} == set(CONDITIONAL.names) - set(
+        flat
+    )
     assert config in CONDITIONAL
 
 
@@ -101,7 +109,14 @@ def test_a_derived_value_follows_what_it_is_made_of() -> None:
     ],
 )
 def test_what_differs_is_outside(change: dict[str, object]) -> None:
-    config = {"data": "digits", "optimizer": "sgd", "momentum": 0.7, "nesterov": True, "model": {"layers": 1, "width": 8}, "damping": 0.3}
+    config = {
+        "data": "digits",
+        "optimizer": "sgd",
+        "momentum": 0.7,
+        "nesterov": True,
+        "model": {"layers": 1, "width": 8},
+        "damping": 0.3,
+    }
     config["damping"] = 1 - 0.7
     assert config in CONDITIONAL
     assert config | change not in CONDITIONAL
@@ -126,7 +141,9 @@ def test_a_grid_moves_the_last_parameter_fastest() -> None:
 
 
 def test_constraints_hold_in_draws_grid_and_membership() -> None:
-    space = Space({"a": Int(1, 4), "b": Int(1, 4)}, constraints=(Constraint(Expression("a * b <= 4")),))
+    space = Space(
+        {"a": Int(1, 4), "b": Int(1, 4)}, constraints=(Constraint(Expression("a * b <= 4")),)
+    )
     rng = np.random.default_rng(0)
     assert all(config["a"] * config["b"] <= 4 for config in (space.sample(rng) for _ in range(200)))
     assert len(list(space.grid(4))) == 8
@@ -148,18 +165,30 @@ def test_a_space_in_which_nothing_is_allowed_says_so() -> None:
 
 def test_a_space_that_was_read_has_a_configuration_whenever_one_is_asked_for() -> None:
     """One draw in 10,000 passes; a file like that is let through, and must not fail in the middle of a sweep."""
-    space = Space({"a": Int(1, 100), "b": Int(1, 100)}, constraints=(Constraint(Expression("a == 7 and b == 9")),))
-    assert [space.sample(np.random.default_rng(seed)) for seed in range(3)] == [{"a": 7, "b": 9}] * 3
+    space = Space(
+        {"a": Int(1, 100), "b": Int(1, 100)},
+        constraints=(Constraint(Expression("a == 7 and b == 9")),),
+    )
+    assert [space.sample(np.random.default_rng(seed)) for seed in range(3)] == [
+        {"a": 7, "b": 9}
+    ] * 3
 
 
 def test_a_prior_is_drawn_from_unless_told_otherwise() -> None:
-    space = Space({"lr": Float(1e-5, 1.0, log=True, around=1e-3), "optimizer": Choice(("sgd", "adam"), weights=(0.0, 1.0))})
+    space = Space(
+        {
+            "lr": Float(1e-5, 1.0, log=True, around=1e-3),
+            "optimizer": Choice(("sgd", "adam"), weights=(0.0, 1.0)),
+        }
+    )
     rng = np.random.default_rng(0)
     near = [space.sample(rng) for _ in range(500)]
     even = [space.sample(rng, prior=False) for _ in range(500)]
     assert {config["optimizer"] for config in near} == {"adam"}
     assert {config["optimizer"] for config in even} == {"adam", "sgd"}
-    assert sum(1e-4 < config["lr"] < 1e-2 for config in near) > 1.5 * sum(1e-4 < config["lr"] < 1e-2 for config in even)
+    assert sum(1e-4 < config["lr"] < 1e-2 for config in near) > 1.5 * sum(
+        1e-4 < config["lr"] < 1e-2 for config in even
+    )
 
 
 def test_a_space_is_pickled_and_compared_by_what_it_says() -> None:

@@ -44,14 +44,18 @@ def test_every_example_is_read(block: str, tmp_path: Path) -> None:
 
 
 def test_there_is_an_example_of_every_key_of_a_parameter() -> None:
-    entries = [entry for block in blocks("yaml") for entry in parse(block, "s.yaml").data["space"].values()]
+    entries = [
+        entry for block in blocks("yaml") for entry in parse(block, "s.yaml").data["space"].values()
+    ]
     written = {key for entry in entries if isinstance(entry, dict) for key in entry}
     models = (FloatSpec, IntSpec, OrdinalSpec, ChoiceSpec, ExprSpec)
     assert written == {key for model in models for key in keys(model)}
 
 
 @pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
-def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_runs(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
     words = shlex.split(line)
     assert main(["run", *words[2:]] if words[0] == "python" else words[1:]) == 0
@@ -59,11 +63,15 @@ def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 @pytest.mark.parametrize("line", blocks("text")[0].splitlines())
-def test_every_message_is_what_the_mistake_gives(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_message_is_what_the_mistake_gives(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other mistakes are taken out, and their lines left empty."""
     monkeypatch.chdir(tmp_path)
     number = int(line.split(":")[1]) - 4
-    kept = [text if place in (0, number, 6) else "" for place, text in enumerate(MISTAKES.splitlines())]
+    kept = [
+        text if place in (0, number, 6) else "" for place, text in enumerate(MISTAKES.splitlines())
+    ]
     Path("s.yaml").write_text(HEAD + "\n".join(kept) + "\n")
     with pytest.raises(SpecificationError) as error:
         read("s.yaml")

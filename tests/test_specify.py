@@ -77,9 +77,28 @@ def test_every_key_reaches_the_sweep() -> None:
     assert sweep.scheduler == SCHEDULERS["asha"](grace=1, eta=3)
     assert sweep.budget == Budget(27, 9, None, 5400.0)
     assert sweep.resources == Resources(2.0, 0.25, {"tpu": 1.0})
-    assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries, sweep.on_oom) == (3, 2, 3, 0, ("skip",))
-    assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (7, "mine", 4, Confirm(2, 5), ("wandb",))
-    assert [arm.name for arm in sweep.arms()] == ["grid.0", "random.0", "bohb.0", "grid.1", "random.1", "bohb.1"]
+    assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries, sweep.on_oom) == (
+        3,
+        2,
+        3,
+        0,
+        ("skip",),
+    )
+    assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (
+        7,
+        "mine",
+        4,
+        Confirm(2, 5),
+        ("wandb",),
+    )
+    assert [arm.name for arm in sweep.arms()] == [
+        "grid.0",
+        "random.0",
+        "bohb.0",
+        "grid.1",
+        "random.1",
+        "bohb.1",
+    ]
 
 
 def test_what_is_not_written() -> None:
@@ -90,12 +109,20 @@ def test_what_is_not_written() -> None:
     assert list(sweep.searchers) == ["auto" if "auto" in SEARCHERS else "tpe"]
     assert type(sweep.scheduler) is SCHEDULERS["promotion"]
     assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries) == (0, 1, None, 1)
-    assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (None, None, None, None, ())
+    assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (
+        None,
+        None,
+        None,
+        None,
+        (),
+    )
     assert sweep.resources == Resources()
 
 
 def test_an_automatic_gpu_share_is_said() -> None:
-    assert specify("s.yaml", ["resources.gpu=auto"]).resources == Resources(2.0, 0.0, {"tpu": 1.0}, auto_gpu=True)
+    assert specify("s.yaml", ["resources.gpu=auto"]).resources == Resources(
+        2.0, 0.0, {"tpu": 1.0}, auto_gpu=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,13 +161,25 @@ def test_every_default_is_written_out() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("scheduler.etta=3", "--set scheduler.etta: unknown key 'etta' in scheduler asha; did you mean 'eta'?"),
-        ("scheduler.grace=1.5", "--set scheduler.grace: scheduler asha: grace: expected a whole number"),
+        (
+            "scheduler.etta=3",
+            "--set scheduler.etta: unknown key 'etta' in scheduler asha; did you mean 'eta'?",
+        ),
+        (
+            "scheduler.grace=1.5",
+            "--set scheduler.grace: scheduler asha: grace: expected a whole number",
+        ),
         ("scheduler.grace=0", "--set scheduler.grace: scheduler asha: grace: expected 1 or more"),
-        ("scheduler.eta=1", "--set scheduler.eta: scheduler asha: eta: expected more than 1, got 1"),
+        (
+            "scheduler.eta=1",
+            "--set scheduler.eta: scheduler asha: eta: expected more than 1, got 1",
+        ),
         ("scheduler=ahsa", "--set scheduler: unknown scheduler 'ahsa'; expected one of "),
         ("searcher=[grid, rondom]", "--set searcher: unknown searcher 'rondom'; expected one of "),
-        ("searcher.2.random_fraction=2", "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected 1 or less, got 2"),
+        (
+            "searcher.2.random_fraction=2",
+            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected 1 or less, got 2",
+        ),
         (
             "searcher.2.random_fraction=few",
             "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, got 'few'",
@@ -149,8 +188,14 @@ def test_every_default_is_written_out() -> None:
             "searcher.2.random_fraction=true",
             "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, got true",
         ),
-        ("searcher.0={name: grid, _cells: 3}", "--set searcher.0: unknown key '_cells' in searcher grid"),
-        ("trainable=nowhere.py:train", "--set trainable: trainable: there is no file 'nowhere.py' beside the specification"),
+        (
+            "searcher.0={name: grid, _cells: 3}",
+            "--set searcher.0: unknown key '_cells' in searcher grid",
+        ),
+        (
+            "trainable=nowhere.py:train",
+            "--set trainable: trainable: there is no file 'nowhere.py' beside the specification",
+        ),
         (
             "trainable=trainables.cnn",
             "--set trainable: trainable: expected package.module:function or path/to/file.py:function, got 'trainables.cnn'",
@@ -163,7 +208,10 @@ def test_a_mistake_in_an_option_is_one_line(change: str, line: str) -> None:
 
 def test_the_example_of_the_documentation() -> None:
     Path("cnn.yaml").write_text((SHIPPED / "cnn.yaml").read_text().replace("eta: 3", "etta: 3"))
-    with pytest.raises(SpecificationError, match=r"^cnn.yaml:6: unknown key 'etta' in scheduler asha; did you mean 'eta'\?$"):
+    with pytest.raises(
+        SpecificationError,
+        match=r"^cnn.yaml:6: unknown key 'etta' in scheduler asha; did you mean 'eta'\?$",
+    ):
         specify("cnn.yaml")
 
 
@@ -179,37 +227,57 @@ def test_an_option_that_must_be_written(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setitem(SEARCHERS, "picky", Picky)
     assert mistake("searcher=picky") == "--set searcher: missing key 'file' in searcher picky"
-    assert mistake("searcher={name: picky, file: x, parts: []}") == "--set searcher: searcher picky: parts: expected one at least"
-    made: dict[str, object] = dict(specify("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers)
+    assert (
+        mistake("searcher={name: picky, file: x, parts: []}")
+        == "--set searcher: searcher picky: parts: expected one at least"
+    )
+    made: dict[str, object] = dict(
+        specify("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers
+    )
     assert made == {"picky": Picky("x", (1, 2))}
 
 
 def test_one_searcher_twice_with_other_options() -> None:
     sweep = specify("s.yaml", ["searcher=[bohb, {name: bohb, random_fraction: 0.5}]"])
-    assert sweep.searchers == {"bohb": SEARCHERS["bohb"](), "bohb_2": SEARCHERS["bohb"](random_fraction=0.5)}
+    assert sweep.searchers == {
+        "bohb": SEARCHERS["bohb"](),
+        "bohb_2": SEARCHERS["bohb"](random_fraction=0.5),
+    }
 
 
 def test_a_grid_that_no_memory_holds_is_refused() -> None:
     line = mistake("space.lr.points=5000", "space.momentum.points=5000")
-    assert line.startswith("s.yaml:3: searcher grid: the grid has up to 150,000,000 cells; at most 100,000 are tried")
+    assert line.startswith(
+        "s.yaml:3: searcher grid: the grid has up to 150,000,000 cells; at most 100,000 are tried"
+    )
 
 
 def test_a_trainable_is_looked_for_beside_the_file_then_here(tmp_path: Path) -> None:
     Path("here.py").touch()
     Path("sub").mkdir()
     Path("sub/s.yaml").write_text(FILE)
-    assert specify("sub/s.yaml", ["trainable=here.py:train"]).trainable == f"{tmp_path.resolve()}/here.py:train"
+    assert (
+        specify("sub/s.yaml", ["trainable=here.py:train"]).trainable
+        == f"{tmp_path.resolve()}/here.py:train"
+    )
     Path("sub/here.py").touch()
-    assert specify("sub/s.yaml", ["trainable=here.py:train"]).trainable == f"{tmp_path.resolve()}/sub/here.py:train"
+    assert (
+        specify("sub/s.yaml", ["trainable=here.py:train"]).trainable
+        == f"{tmp_path.resolve()}/sub/here.py:train"
+    )
 
 
 @pytest.mark.parametrize("registry", [SEARCHERS, SCHEDULERS], ids=["searchers", "schedulers"])
-def test_every_option_in_the_registries_has_a_default_and_a_type_that_yaml_has(registry: dict[str, type[Any]]) -> None:
+def test_every_option_in_the_registries_has_a_default_and_a_type_that_yaml_has(
+    registry: dict[str, type[Any]],
+) -> None:
     for name, kind in registry.items():
         for field in fields(kind):
             if field.init:
                 value = getattr(kind(), field.name)
-                assert isinstance(value, bool | int | float | str | tuple) or value is None, f"{name}.{field.name}"
+                assert isinstance(value, bool | int | float | str | tuple) or value is None, (
+                    f"{name}.{field.name}"
+                )
 
 
 def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> None:
@@ -240,7 +308,10 @@ def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
 
 def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
     none = specify("cnn.yaml", ["space={data: digits}"])
-    assert "# the first configurations of grid\n# all alike, for the space has no parameter" in preview(none).plain
+    assert (
+        "# the first configurations of grid\n# all alike, for the space has no parameter"
+        in preview(none).plain
+    )
     assert preview(none).plain.endswith("# the grid has 1 cell")
     empty = preview(specify("cnn.yaml", ["constraints=[channels == 16]"])).plain
     assert "# the first configurations of grid\n# none\n" in empty
@@ -265,5 +336,9 @@ def test_a_preview_imports_neither_ray_nor_torch() -> None:
     )
     root = Path(__file__).parents[1]
     started = time.perf_counter()
-    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert shown.stdout.endswith("HEAVY []\n"), f"{shown.stdout[-200:]} after {time.perf_counter() - started:.1f} s"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.endswith("HEAVY []\n"), (
+        f"{shown.stdout[-200:]} after {time.perf_counter() - started:.1f} s"
+    )

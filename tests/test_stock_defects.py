@@ -49,15 +49,24 @@ def curve(config: Config, seed: int) -> Iterable[Epoch]:
 
 
 def bohb_sweep(trials: int = 60, **changes: Any) -> Sweep:
-    fields: dict[str, Any] = {"scheduler": Asha(), "space": BOWL, "budget": Budget(trials=trials, epochs=27)}
+    fields: dict[str, Any] = {
+        "scheduler": Asha(),
+        "space": BOWL,
+        "budget": Budget(trials=trials, epochs=27),
+    }
     return sweep({"bohb": SEARCHERS["bohb"]()}, **fields | changes)
 
 
 def story(history: History) -> list[Any]:
-    return [(trial.config, trial.status, trial.reason, [report.loss for report in trial.reports]) for trial in history]
+    return [
+        (trial.config, trial.status, trial.reason, [report.loss for report in trial.reports])
+        for trial in history
+    ]
 
 
-def judged(scheduler: Any, curves: Sequence[Sequence[tuple[int, float]]], epochs: int) -> tuple[History, list[bool]]:
+def judged(
+    scheduler: Any, curves: Sequence[Sequence[tuple[int, float]]], epochs: int
+) -> tuple[History, list[bool]]:
     """Trials that report (epoch, loss) one after the other; whether each was stopped."""
     history, stopped = History(scheduler.levels(epochs)), []
     for number, reports in enumerate(curves):
@@ -85,15 +94,26 @@ def test_a1_a_seldom_reporting_trial_is_not_filled_back_into_rungs_it_passed() -
 
 
 def test_a2_nan_stops_at_once_and_lifts_no_bar() -> None:
-    loop = simulate(bohb_sweep(20), lambda config, seed: [({"loss": math.nan}, 1.0)] if config["x"] < 0.5 else curve(config, seed), 1)
+    loop = simulate(
+        bohb_sweep(20),
+        lambda config, seed: (
+            [({"loss": math.nan}, 1.0)] if config["x"] < 0.5 else curve(config, seed)
+        ),
+        1,
+    )
     history = loop.histories["bohb"]
     assert {trial.status for trial in history if trial.config["x"] < 0.5} == {Status.DIVERGED}
     assert all(trial.epoch <= 1 for trial in history if trial.config["x"] < 0.5)
-    _, stopped = judged(Asha(), [[(1, math.inf)]] * 6 + [[(1, 0.5)], [(1, 0.4)], [(1, 0.3)], [(1, 0.9)]], 9)
+    _, stopped = judged(
+        Asha(), [[(1, math.inf)]] * 6 + [[(1, 0.5)], [(1, 0.4)], [(1, 0.3)], [(1, 0.9)]], 9
+    )
     assert stopped[-2:] == [False, True]
 
 
-@pytest.mark.parametrize(("first", "eta", "epochs", "count"), [(1, 3, 243, 6), (3, 3, 729, 6), (1, 10, 1000, 4), (1, 3, 27, 4)])
+@pytest.mark.parametrize(
+    ("first", "eta", "epochs", "count"),
+    [(1, 3, 243, 6), (3, 3, 729, 6), (1, 10, 1000, 4), (1, 3, 27, 4)],
+)
 def test_a3_no_rung_is_lost_to_a_logarithm(first: int, eta: int, epochs: int, count: int) -> None:
     assert geometric(first, eta, epochs) == tuple(first * eta**i for i in range(count))
 
@@ -112,7 +132,14 @@ def test_a5_a6_on_finite_curves_every_decision_is_rays() -> None:
 
     rng = np.random.default_rng(0)
     for _ in range(20):
-        theirs = ASHAScheduler(time_attr="epoch", metric="loss", mode="min", max_t=27, grace_period=1, reduction_factor=3)
+        theirs = ASHAScheduler(
+            time_attr="epoch",
+            metric="loss",
+            mode="min",
+            max_t=27,
+            grace_period=1,
+            reduction_factor=3,
+        )
         ours, history = Asha(), History(Asha().levels(27))
         for number in range(40):
             history.add(Trial(number, "a", {}, number))
@@ -124,7 +151,9 @@ def test_a5_a6_on_finite_curves_every_decision_is_rays() -> None:
                 loss = level + round(rng.normal(0, 0.1), 1) / epoch
                 history.record(number, Report(epoch, loss, {}))
                 stop = ours.decide(history[number], history).stop
-                said = theirs.on_trial_result(SimpleNamespace(), trial, {"epoch": epoch, "loss": loss})
+                said = theirs.on_trial_result(
+                    SimpleNamespace(), trial, {"epoch": epoch, "loss": loss}
+                )
                 assert stop == (said == TrialScheduler.STOP), f"trial {number}, epoch {epoch}"
                 if stop:
                     break
@@ -150,7 +179,11 @@ def test_a8_a_retried_trial_meets_the_same_rungs() -> None:
 
 
 def test_a9_an_early_end_of_a_grid_is_no_corner_of_the_space() -> None:
-    space, history, grid = Space({"x": Int(1, 10), "y": Int(1, 10)}), History((1,)), SEARCHERS["grid"](points=10)
+    space, history, grid = (
+        Space({"x": Int(1, 10), "y": Int(1, 10)}),
+        History((1,)),
+        SEARCHERS["grid"](points=10),
+    )
     for number in range(30):
         config = grid.suggest(space, history, 0)
         assert config is not None
@@ -160,7 +193,9 @@ def test_a9_an_early_end_of_a_grid_is_no_corner_of_the_space() -> None:
 
 
 def test_a10_the_best_epoch_wins_wherever_its_trial_was_stopped() -> None:
-    history, _ = judged(SCHEDULERS["none"](), [[(1, 0.5), (2, 0.1), (3, 0.6)], [(1, 0.4), (2, 0.4), (3, 0.3)]], 3)
+    history, _ = judged(
+        SCHEDULERS["none"](), [[(1, 0.5), (2, 0.1), (3, 0.6)], [(1, 0.4), (2, 0.4), (3, 0.3)]], 3
+    )
     assert history.best is not None
     assert (history.best[0].number, history.best[1].epoch) == (0, 2)
 
@@ -171,7 +206,10 @@ def test_a10_the_best_epoch_wins_wherever_its_trial_was_stopped() -> None:
 def test_b3_nobody_waits_for_a_straggler() -> None:
     def slow_first(config: Config, seed: int) -> Iterable[Epoch]:
         slow = seed == first_seed
-        return (({"loss": distance(config) + 0.5 / epoch}, 1000.0 if slow else 1.0) for epoch in range(1, 28))
+        return (
+            ({"loss": distance(config) + 0.5 / epoch}, 1000.0 if slow else 1.0)
+            for epoch in range(1, 28)
+        )
 
     first_seed = next(iter(simulate(bohb_sweep(1), curve, 1).trials)).seed
     history = simulate(bohb_sweep(40), slow_first, 4).histories["bohb"]
@@ -192,17 +230,34 @@ def test_b4_b13_b14_what_stops_and_what_finishes_both_reach_the_model() -> None:
 @pytest.mark.parametrize("name", sorted(SEARCHERS))
 def test_b5_b6_values_are_plain_and_on_their_steps(name: str) -> None:
     space = Space(
-        {"batch": Choice((16, 32, 64)), "width": Int(16, 128, step=16), "name": Choice(("a", "b")), "flag": Ordinal((False, True))}
+        {
+            "batch": Choice((16, 32, 64)),
+            "width": Int(16, 128, step=16),
+            "name": Choice(("a", "b")),
+            "flag": Ordinal((False, True)),
+        }
     )
-    trials = simulate(sweep({name: SEARCHERS[name]()}, scheduler=Asha(), space=space, budget=Budget(40, 9)), flat, 2).trials
+    trials = simulate(
+        sweep({name: SEARCHERS[name]()}, scheduler=Asha(), space=space, budget=Budget(40, 9)),
+        flat,
+        2,
+    ).trials
     for trial in trials:
-        assert {key: type(value) for key, value in trial.config.items()} == {"batch": int, "width": int, "name": str, "flag": bool}
+        assert {key: type(value) for key, value in trial.config.items()} == {
+            "batch": int,
+            "width": int,
+            "name": str,
+            "flag": bool,
+        }
         assert trial.config["width"] % 16 == 0
         assert json.loads(json.dumps(trial.config)) == trial.config
 
 
 def flat(config: Config, seed: int) -> Iterable[Epoch]:
-    return (({"loss": config["width"] / 128 + config["batch"] / 64 + 1 / epoch}, 1.0) for epoch in range(1, 28))
+    return (
+        ({"loss": config["width"] / 128 + config["batch"] / 64 + 1 / epoch}, 1.0)
+        for epoch in range(1, 28)
+    )
 
 
 def test_b7_an_inactive_parameter_is_absent(tmp_path: Path) -> None:
@@ -212,8 +267,16 @@ def test_b7_an_inactive_parameter_is_absent(tmp_path: Path) -> None:
     )
     (tmp_path / "s.yaml").write_text(text)
     said = specify(str(tmp_path / "s.yaml"))
-    trials = list(simulate(said, lambda config, seed: ((({"loss": config.get("momentum", 0.6)}, 1.0)) for _ in range(9)), 2).trials)
-    assert {("momentum" in trial.config) == (trial.config["optimizer"] == "sgd") for trial in trials} == {True}
+    trials = list(
+        simulate(
+            said,
+            lambda config, seed: ((({"loss": config.get("momentum", 0.6)}, 1.0)) for _ in range(9)),
+            2,
+        ).trials
+    )
+    assert {
+        ("momentum" in trial.config) == (trial.config["optimizer"] == "sgd") for trial in trials
+    } == {True}
     assert {trial.config["width"] for trial in trials} == {3}
     assert len({trial.config["optimizer"] for trial in trials}) == 2
 
@@ -226,12 +289,18 @@ def test_b9_the_seed_reproduces_in_another_process_too() -> None:
     simulate(bohb_sweep(40), curve, 3)
     assert (np.random.get_state()[1] == state).all()  # type: ignore[index]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": "7"}
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "7"},
     )
     assert done.stdout.strip().splitlines()[-1] == str(here)
 
 
-def test_b10_models_are_fitted_when_asked_not_at_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_b10_models_are_fitted_when_asked_not_at_every_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fits: list[int] = []
 
     def counted(*arguments: Any) -> Any:
@@ -266,7 +335,16 @@ def test_b14_a_resumed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None
     heard: list[dict[str, Any]] = []
 
     def train(known: int, epochs: int) -> Outcome:
-        job = Job("a-0", "tests.trainables:noisy", {"x": 0.1}, 3, epochs, Objective("loss", False), str(tmp_path), known_epoch=known)
+        job = Job(
+            "a-0",
+            "tests.trainables:noisy",
+            {"x": 0.1},
+            3,
+            epochs,
+            Objective("loss", False),
+            str(tmp_path),
+            known_epoch=known,
+        )
         return attempt(job, heard.append)
 
     assert train(0, 2).status == "completed"
@@ -293,7 +371,12 @@ class Theirs:
         from ray import tune
         from ray.tune.search.bohb import TuneBOHB
 
-        self.searcher = TuneBOHB({name: tune.uniform(0.0, 1.0) for name in self.spaces}, seed=seed, metric="loss", mode="min")
+        self.searcher = TuneBOHB(
+            {name: tune.uniform(0.0, 1.0) for name in self.spaces},
+            seed=seed,
+            metric="loss",
+            mode="min",
+        )
 
     def run(self, trials: int) -> list[Config]:
         configs, history, scheduler = [], History(Asha().levels(27)), Asha()
@@ -303,7 +386,12 @@ class Theirs:
             history.add(Trial(number, "theirs", config, number))
             history.start(number)
             for epoch, (metrics, _) in enumerate(curve(config, number), 1):
-                result = {"loss": metrics["loss"], "training_iteration": epoch, "trial_id": str(number), "config": config}
+                result = {
+                    "loss": metrics["loss"],
+                    "training_iteration": epoch,
+                    "trial_id": str(number),
+                    "config": config,
+                }
                 history.record(number, Report(epoch, metrics["loss"], {}))
                 if scheduler.decide(history[number], history).stop or epoch == 27:
                     self.searcher.on_trial_complete(str(number), result=result)

@@ -41,7 +41,9 @@ def small(typed: Typed) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=False)
 
 
-def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(
+    typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     typed.write("tests.trainables:fills", trials=6, epochs=3)
     mount("-o", "remount,size=2m", str(small))
     assert typed.run() == 4
@@ -56,7 +58,9 @@ def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(typed: Typed,
     assert {trial[4] for trial in numbers(typed.folder())} == {Status.COMPLETED}
 
 
-def test_read_only_storage_is_one_line(typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_only_storage_is_one_line(
+    typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     typed.write(trials=2, epochs=1)
     mount("-o", "remount,ro", str(small))
     assert typed.run() == 2

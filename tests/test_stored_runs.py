@@ -35,7 +35,9 @@ from tune.session import Options, run
 @pytest.fixture(scope="session")
 def google() -> Iterator[str]:
     """The address of an emulator of Google's storage with the bucket `sweeps`, in memory."""
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="the extra cluster-test brings an emulator of gs://")
+    emulator = pytest.importorskip(
+        "gcp_storage_emulator.server", reason="the extra cluster-test brings an emulator of gs://"
+    )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="sweeps")
@@ -45,7 +47,9 @@ def google() -> Iterator[str]:
 
 
 @pytest.fixture(params=["file", "gs"])
-def bucket(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def bucket(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Bucket:
     if request.param == "file":
         return Bucket(f"file://{tmp_path}/store/run")
     monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", request.getfixturevalue("google"))
@@ -71,7 +75,9 @@ def event(i: int) -> Event:
     return {"event": "noted", "i": i}
 
 
-def test_a_ledger_reads_back_however_its_objects_were_merged(tmp_path: Path, bucket: Bucket) -> None:
+def test_a_ledger_reads_back_however_its_objects_were_merged(
+    tmp_path: Path, bucket: Bucket
+) -> None:
     many = 2 * MERGED + 7
     book = StoredLedger(working_copy.begin(bucket), bucket)
     for i in range(many):
@@ -84,14 +90,18 @@ def test_a_ledger_reads_back_however_its_objects_were_merged(tmp_path: Path, buc
     again.close()
 
 
-def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list had passed the large object's place before it was there, and comes to the small ones when the first is gone."""
     for i in range(3):
         bucket.write(name(i, i), b"%d\n" % i)
     torn = {name(2, 2): 2}
     lists = iter([torn, None])
     listed = Bucket.sizes
-    monkeypatch.setattr(Bucket, "sizes", lambda self, under="": next(lists, torn) or listed(self, under))
+    monkeypatch.setattr(
+        Bucket, "sizes", lambda self, under="": next(lists, torn) or listed(self, under)
+    )
     assert read(bucket) == b"0\n1\n2\n"
     with pytest.raises(LedgerError, match="event 0 is missing"):
         read(bucket)
@@ -123,22 +133,37 @@ def test_the_hold_of_a_killed_session_ends(bucket: Bucket, changes: dict[str, An
     book.close()
 
 
-def test_a_session_whose_run_was_taken_stops(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_whose_run_was_taken_stops(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("results.segments.BEAT_SECONDS", 0.01)
     book = StoredLedger(working_copy.begin(bucket), bucket)
     other = json.loads(bucket.read("lock") or b"") | {"key": "other", "host": "elsewhere"}
     while not book._lock._taken:  # the heartbeat may write between the two
         bucket.write("lock", json.dumps(other).encode())
         time.sleep(0.02)
-    with pytest.raises(OSError, match=r"another session has taken the run: process .* on elsewhere"):
+    with pytest.raises(
+        OSError, match=r"another session has taken the run: process .* on elsewhere"
+    ):
         book.append(event(0))
     book.close()
     assert bucket.read("lock") is not None
 
 
 def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: Bucket, tmp_path: Path) -> None:
-    fields: dict[str, Any] = {"trainable": "tests.trainables:bowl", "config": {"x": 0.1}, "seed": 0, "epochs": 3}
-    job = Job("a-0", objective=Objective("loss", False), folder=(bucket / "trials/a-0").url, log=(bucket / "logs").url, **fields)
+    fields: dict[str, Any] = {
+        "trainable": "tests.trainables:bowl",
+        "config": {"x": 0.1},
+        "seed": 0,
+        "epochs": 3,
+    }
+    job = Job(
+        "a-0",
+        objective=Objective("loss", False),
+        folder=(bucket / "trials/a-0").url,
+        log=(bucket / "logs").url,
+        **fields,
+    )
     with at_hand(job) as (local, store):
         for name in ("last.pt", "best.pt"):
             (Path(local.folder) / name).write_text(f"{name} of epoch 1")
@@ -165,9 +190,21 @@ def test_only_the_first_of_several_processes_stores(
 
     monkeypatch.setattr("trainables.attempt.attempt", training)
     (bucket / "trials/a-0").write("last.pt", b"epoch 1")
-    fields: dict[str, Any] = {"trainable": "tests.trainables:bowl", "config": {"x": 0.1}, "seed": 0, "epochs": 3, "rank": rank}
+    fields: dict[str, Any] = {
+        "trainable": "tests.trainables:bowl",
+        "config": {"x": 0.1},
+        "seed": 0,
+        "epochs": 3,
+        "rank": rank,
+    }
     heard: list[dict[str, Any]] = []
-    job = Job("a-0", objective=Objective("loss", False), folder=(bucket / "trials/a-0").url, log=(bucket / "logs").url, **fields)
+    job = Job(
+        "a-0",
+        objective=Objective("loss", False),
+        folder=(bucket / "trials/a-0").url,
+        log=(bucket / "logs").url,
+        **fields,
+    )
     train_here(job, heard.append)
     assert heard == [{"epoch": 2}]
     assert (bucket / "trials/a-0").read("last.pt") == stored
@@ -183,13 +220,22 @@ def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_sweep_on_object_storage_is_resumed_and_read(bucket: Bucket, ray_here: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_on_object_storage_is_resumed_and_read(
+    bucket: Bucket, ray_here: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its folder on this machine is gone between the sessions, as if the second one ran elsewhere."""
     storage = bucket.url.removesuffix("/run")
     for count in (2, 4):
-        resolved = {"metric": {"name": "loss", "goal": "minimize"}, "trainable": "tests.trainables:noisy"}
+        resolved = {
+            "metric": {"name": "loss", "goal": "minimize"},
+            "trainable": "tests.trainables:noisy",
+        }
         said = made("noisy", *xs(0.1, 0.2, 0.3, 0.4)[:count], resolved=resolved)
-        folder = begin_anywhere(storage, "sweep", "run") if count == 2 else resumed_anywhere(storage, "sweep", "run")
+        folder = (
+            begin_anywhere(storage, "sweep", "run")
+            if count == 2
+            else resumed_anywhere(storage, "sweep", "run")
+        )
         assert run(said, folder, Options(Machines()), Watch()) == 0
     with pytest.raises(FolderError, match="exists already"):
         begin_anywhere(storage, "sweep", "run")
@@ -222,5 +268,10 @@ def test_a_run_goes_on_where_its_train_function_lies_elsewhere(tmp_path: Path) -
     said = made("noisy", {"x": 0.1}, resolved={"trainable": "/tmp/package-1/steps.py:steps"})
     write_sweep(tmp_path, said)
     check_unchanged(tmp_path, replace(said, resolved={"trainable": "/root/sweep/steps.py:steps"}))
-    with pytest.raises(FolderError, match=r"trainable: was /tmp/package-1/steps\.py:steps, is /root/sweep/other\.py:steps"):
-        check_unchanged(tmp_path, replace(said, resolved={"trainable": "/root/sweep/other.py:steps"}))
+    with pytest.raises(
+        FolderError,
+        match=r"trainable: was /tmp/package-1/steps\.py:steps, is /root/sweep/other\.py:steps",
+    ):
+        check_unchanged(
+            tmp_path, replace(said, resolved={"trainable": "/root/sweep/other.py:steps"})
+        )

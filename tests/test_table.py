@@ -16,7 +16,13 @@ from tests.made_up import BEGAN, Story, write_run
 
 MIXED = [
     Story("grid", [0.5, 0.7, 0.6], {"opt": {"name": "sgd", "momentum": 0.9}, "lr": 0.1}),
-    Story("bohb", [0.4], {"opt": {"name": "adam"}, "lr": 0.01, "nesterov": True}, "stopped", "epoch 1: 0.4 behind 0.5 (best third of 2)"),
+    Story(
+        "bohb",
+        [0.4],
+        {"opt": {"name": "adam"}, "lr": 0.01, "nesterov": True},
+        "stopped",
+        "epoch 1: 0.4 behind 0.5 (best third of 2)",
+    ),
     Story("bohb", [], {"lr": 1.0}, "failed", "ValueError: <script>, with a comma"),
     Story("bohb", [0.3, math.nan], {"lr": 9.0}, "diverged", "epoch 2: acc is not finite"),
     Story("grid", [0.2], {"lr": 2.0}, "running"),
@@ -55,7 +61,12 @@ def test_the_data_frames(tmp_path: Path) -> None:
     assert list(run.trials["status"]) == ["completed", "running", "stopped", "failed", "diverged"]
     assert run.trials["best_acc"].isna().sum() == 1
     assert run.trials["config/opt.momentum"].isna().sum() == 4
-    assert list(run.trials.columns)[-4:] == ["config/opt.name", "config/opt.momentum", "config/lr", "config/nesterov"]
+    assert list(run.trials.columns)[-4:] == [
+        "config/opt.name",
+        "config/opt.momentum",
+        "config/lr",
+        "config/nesterov",
+    ]
     assert list(run.curves.columns) == ["trial", "searcher", "epoch", "seconds", "time", "acc"]
     assert len(run.curves) == 7
     assert math.isnan(run.curves["acc"].iloc[-1])
@@ -74,8 +85,18 @@ def test_the_goal_decides_the_best(tmp_path: Path, goal: str, expected: str) -> 
 
 
 def test_search_seeds_are_told_apart(tmp_path: Path) -> None:
-    run = load(write_run(tmp_path / "run", [Story("bohb.0", [0.1]), Story("bohb.1", [0.2]), Story("v1.5.1", [0.3])], seeds=2))
-    assert [(row["searcher"], row["seed"]) for row in run.rows] == [("bohb", 7), ("bohb", 8), ("v1.5", 8)]
+    run = load(
+        write_run(
+            tmp_path / "run",
+            [Story("bohb.0", [0.1]), Story("bohb.1", [0.2]), Story("v1.5.1", [0.3])],
+            seeds=2,
+        )
+    )
+    assert [(row["searcher"], row["seed"]) for row in run.rows] == [
+        ("bohb", 7),
+        ("bohb", 8),
+        ("v1.5", 8),
+    ]
     assert split_arm("bohb.1", 1) == ("bohb.1", 0)
 
 
@@ -148,7 +169,8 @@ def test_a_broken_specification_is_one_line(tmp_path: Path) -> None:
 def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", MIXED)
     code = (
-        f"import sys; from results import load; load({str(folder)!r}).rows; print({{'pandas', 'torch', 'numpy', 'ray'}} & set(sys.modules))"
+        f"import sys; from results import load; load({str(folder)!r}).rows; "
+        "print({'pandas', 'torch', 'numpy', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

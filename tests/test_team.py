@@ -22,7 +22,14 @@ from trainables.run import Objective, Run
 from trainables.together import ProcessLost
 
 pytestmark = pytest.mark.slow
-CONFIG: dict[str, Any] = {"lr": 0.05, "channels": 8, "batch_size": 50, "optimizer": "sgd", "data": "digits", "train_size": 361}
+CONFIG: dict[str, Any] = {
+    "lr": 0.05,
+    "channels": 8,
+    "batch_size": 50,
+    "optimizer": "sgd",
+    "data": "digits",
+    "train_size": 361,
+}
 """301 images: the last batch is one image, less than a process each."""
 
 
@@ -30,9 +37,20 @@ class Stopped(Exception):
     """The receiver wants no more."""
 
 
-def job(folder: Path, trainable: str = "trainables.cnn:train", config: dict[str, Any] = CONFIG, **changes: Any) -> Job:
-    fields: dict[str, Any] = {"epochs": 2, "objective": Objective("val_loss", False), "folder": str(folder / "trial")}
-    return Job("t-0", trainable, config, seed=3, workers=2, log=str(folder / "log"), **fields | changes)
+def job(
+    folder: Path,
+    trainable: str = "trainables.cnn:train",
+    config: dict[str, Any] = CONFIG,
+    **changes: Any,
+) -> Job:
+    fields: dict[str, Any] = {
+        "epochs": 2,
+        "objective": Objective("val_loss", False),
+        "folder": str(folder / "trial"),
+    }
+    return Job(
+        "t-0", trainable, config, seed=3, workers=2, log=str(folder / "log"), **fields | changes
+    )
 
 
 def hear(one: Job, messages: list[dict[str, Any]], stop_at: int = 0) -> Outcome:
@@ -46,12 +64,16 @@ def hear(one: Job, messages: list[dict[str, Any]], stop_at: int = 0) -> Outcome:
     return attempt(one, send)
 
 
-def alone(config: dict[str, Any], epochs: int, folder: Path, trainable: str = "trainables.cnn:train") -> list[dict[str, float]]:
+def alone(
+    config: dict[str, Any], epochs: int, folder: Path, trainable: str = "trainables.cnn:train"
+) -> list[dict[str, float]]:
     """The same with one process."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    run = Run(epochs, lambda message: None, seed=3, folder=folder, objective=Objective("val_loss", False))
+    run = Run(
+        epochs, lambda message: None, seed=3, folder=folder, objective=Objective("val_loss", False)
+    )
     load(trainable)[0](config, run)
     torch.set_num_threads(before)
     return [message["metrics"] for message in run.reports]
@@ -64,7 +86,9 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     assert [message["epoch"] for message in messages] == [1, 2]
     for message, metrics in zip(messages, expected, strict=True):
         assert message["metrics"] == pytest.approx(metrics, abs=1e-5)
-    together, single = (checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("trial", "alone"))
+    together, single = (
+        checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("trial", "alone")
+    )
     for name, tensor in single["model_state_dict"].items():
         assert torch.allclose(together["model_state_dict"][name], tensor, atol=1e-5)
 
@@ -110,7 +134,9 @@ def pids(folder: Path, epoch: int) -> list[int]:
     return [int((folder / f"{rank}-{epoch}").read_text()) for rank in (0, 1)]
 
 
-def test_stopping_ends_them_all_and_the_rest_is_trained_later(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+def test_stopping_ends_them_all_and_the_rest_is_trained_later(
+    tmp_path: Path, mine: tuple[str, dict[str, Any]]
+) -> None:
     """A user's loader with a sampler gives the curve of one process too, in both parts."""
     whole = [metrics["val_loss"] for metrics in alone(mine[1], 3, tmp_path / "whole", mine[0])]
     messages: list[dict[str, Any]] = []
@@ -119,7 +145,9 @@ def test_stopping_ends_them_all_and_the_rest_is_trained_later(tmp_path: Path, mi
     assert all(gone(pid) for pid in pids(tmp_path, 2))
     outcome = hear(job(tmp_path, *mine, epochs=3, known_epoch=2), messages)
     assert outcome.status == "completed"
-    assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx(whole, abs=1e-5)
+    assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx(
+        whole, abs=1e-5
+    )
 
 
 def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
@@ -129,13 +157,17 @@ def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str
     assert all(gone(pid) for pid in pids(tmp_path, 1))
 
 
-def test_the_death_of_one_is_a_lost_worker(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+def test_the_death_of_one_is_a_lost_worker(
+    tmp_path: Path, mine: tuple[str, dict[str, Any]]
+) -> None:
     with pytest.raises(ProcessLost, match="process 1 of 2 died"):
         hear(job(tmp_path, mine[0], mine[1] | {"dies": 1}), [])
     assert all(gone(pid) for pid in pids(tmp_path, 1))
 
 
-def test_they_end_when_their_worker_is_killed(tmp_path: Path, mine: tuple[str, dict[str, Any]]) -> None:
+def test_they_end_when_their_worker_is_killed(
+    tmp_path: Path, mine: tuple[str, dict[str, Any]]
+) -> None:
     code = (
         "import json, sys, time; from trainables.attempt import Job, attempt; from trainables.run import Objective\n"
         "fields = json.loads(sys.argv[1])\n"
@@ -143,7 +175,9 @@ def test_they_end_when_their_worker_is_killed(tmp_path: Path, mine: tuple[str, d
         "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"
     )
     arguments = [sys.executable, "-c", code, json.dumps(asdict(job(tmp_path, *mine)))]
-    with subprocess.Popen(arguments, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True) as worker:
+    with subprocess.Popen(
+        arguments, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True
+    ) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "1\n"
         os.kill(worker.pid, signal.SIGKILL)

@@ -18,7 +18,16 @@ def trial_of(history: History, config: dict[str, Any], values: list[float]) -> T
     history.add(trial)
     history.start(trial.number)
     for epoch, value in enumerate(values, 1):
-        history.record(trial.number, Report(epoch, math.inf if math.isnan(value) else -value, {"acc": value}, epoch * 1.0, 1e9 + epoch))
+        history.record(
+            trial.number,
+            Report(
+                epoch,
+                math.inf if math.isnan(value) else -value,
+                {"acc": value},
+                epoch * 1.0,
+                1e9 + epoch,
+            ),
+        )
     return trial
 
 
@@ -64,15 +73,27 @@ def sessions(folder: Path) -> tuple[Any, Any]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     content = read(folder).summary_metadata
-    start, end = (HParamsPluginData.FromString(content[f"_hparams_/session_{kind}_info"].plugin_data.content) for kind in ("start", "end"))
+    start, end = (
+        HParamsPluginData.FromString(content[f"_hparams_/session_{kind}_info"].plugin_data.content)
+        for kind in ("start", "end")
+    )
     return start.session_start_info, end.session_end_info
 
 
 def test_hyperparameters_keep_their_types_and_names_are_harmless(tmp_path: Path) -> None:
     config = {"lr": 0.1, "width": 8, "nesterov": True, "opt": {"name": "sgd"}, "<script>": "<b>"}
     start, end = sessions(play(tmp_path, config, [0.5]))
-    values = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
-    assert values == {"arm": "bohb", "lr": 0.1, "width": 8.0, "nesterov": True, "opt.name": "sgd", "_script_": "<b>"}
+    values = {
+        name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
+    }
+    assert values == {
+        "arm": "bohb",
+        "lr": 0.1,
+        "width": 8.0,
+        "nesterov": True,
+        "opt.name": "sgd",
+        "_script_": "<b>",
+    }
     assert end.status == 1
 
 
@@ -110,6 +131,9 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
     assert scalars(tmp_path / "tensorboard" / "bohb-0", "acc") == [(1, 0.5), (2, 0.6)]
 
 
-@pytest.mark.parametrize(("name", "expected"), [("val/acc", "val/acc"), ("a b", "a b"), ("<script>", "_script_"), ("", "_")])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("val/acc", "val/acc"), ("a b", "a b"), ("<script>", "_script_"), ("", "_")],
+)
 def test_tags(name: str, expected: str) -> None:
     assert tag(name) == expected

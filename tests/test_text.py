@@ -15,7 +15,10 @@ from trainables.text import Buckets, build, padded
 
 def test_lines_in_three_parts_that_do_not_overlap() -> None:
     whole = corpus()
-    parts = [{(tuple(line), label) for line, label in part} for part in (whole.train, whole.validation, whole.test)]
+    parts = [
+        {(tuple(line), label) for line, label in part}
+        for part in (whole.train, whole.validation, whole.test)
+    ]
     assert sum(map(len, parts)) - len(set.union(*parts)) < 20, "few lines come out alike"
     assert len(whole.validation) == len(whole.test) == (len(whole.train) + 2 * len(whole.test)) // 6
     assert {label for _, label in whole.train} == set(range(10))
@@ -32,7 +35,8 @@ def test_no_sources_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": "/nowhere"})
     corpus.cache_clear()
     with pytest.raises(
-        DataError, match="the text comes from the sources of Python's standard library, and this Python has no /nowhere/_pyd"
+        DataError,
+        match="the text comes from the sources of Python's standard library, and this Python has no /nowhere/_pyd",
     ):
         corpus()
 

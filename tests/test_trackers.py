@@ -14,14 +14,18 @@ from tune.trackers import TrackerError, Trackers, check
 
 
 def trial(number: int) -> Trial:
-    return Trial(number=number, arm="random", config={"lr": 0.1, "optimizer": {"name": "sgd"}}, seed=1)
+    return Trial(
+        number=number, arm="random", config={"lr": 0.1, "optimizer": {"name": "sgd"}}, seed=1
+    )
 
 
 def tell(told: Trackers, trials: list[Trial]) -> None:
     """Two trials side by side, two epochs each; the second one is still running at the end."""
     for epoch in (1, 2):
         for one in trials:
-            one.reports.append(Report(epoch, 1 / epoch, {"val_loss": 1 / epoch}, 1.0, 1_700_000_000.0 + epoch))
+            one.reports.append(
+                Report(epoch, 1 / epoch, {"val_loss": 1 / epoch}, 1.0, 1_700_000_000.0 + epoch)
+            )
             told.applied({"event": "reported", "trial": one.id}, one)
     trials[0].status, trials[0].reason = Status.STOPPED, "behind"
     told.applied({"event": "ended", "trial": trials[0].id}, trials[0])
@@ -47,7 +51,9 @@ class Broken:
         pass
 
 
-def test_one_that_fails_is_left_out_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_is_left_out_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(trackers.KINDS, "wandb", Broken)
     lines: list[str] = []
     tell(Trackers(("wandb",), tmp_path, lines.append), [trial(0), trial(1)])
@@ -66,13 +72,18 @@ def test_one_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) 
         check(["mlflow"])
 
 
-def test_wandb_without_a_key_writes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_without_a_key_writes_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     lines: list[str] = []
     tell(Trackers(("wandb",), tmp_path, lines.append), [trial(0), trial(1)])
     assert lines == []
-    runs = sorted(path.name.rpartition(f"{tmp_path.name}-")[2] for path in (tmp_path / "wandb").glob("offline-run-*"))
+    runs = sorted(
+        path.name.rpartition(f"{tmp_path.name}-")[2]
+        for path in (tmp_path / "wandb").glob("offline-run-*")
+    )
     assert runs == ["random-0", "random-1"]
     for path in (tmp_path / "wandb").glob("offline-run-*/run-*.wandb"):
         content = path.read_bytes()
@@ -81,7 +92,9 @@ def test_wandb_without_a_key_writes_to_disk(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_mlflow_gives_the_metrics_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracking: Any = pytest.importorskip("mlflow.tracking", reason="mlflow is not installed: pip install mlflow-skinny")
+    tracking: Any = pytest.importorskip(
+        "mlflow.tracking", reason="mlflow is not installed: pip install mlflow-skinny"
+    )
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     lines: list[str] = []
     tell(Trackers(("mlflow",), tmp_path, lines.append), [trial(0), trial(1)])
@@ -89,7 +102,10 @@ def test_mlflow_gives_the_metrics_back(tmp_path: Path, monkeypatch: pytest.Monke
     client = tracking.MlflowClient((tmp_path / "mlruns").as_uri())
     experiment = client.get_experiment_by_name(tmp_path.name)
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert {name: run.info.status for name, run in runs.items()} == {"random-0": "FINISHED", "random-1": "KILLED"}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "random-0": "FINISHED",
+        "random-1": "KILLED",
+    }
     assert runs["random-0"].data.params == {"lr": "0.1", "optimizer.name": "sgd"}
     assert runs["random-0"].data.tags["reason"] == "behind"
     history = client.get_metric_history(runs["random-1"].info.run_id, "val_loss")

@@ -29,10 +29,16 @@ from tune.sweep import Sweep
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("*.yaml"))
 WEIGHTS = "imagenet" if bundled() else "none"
-SMALL: dict[str, tuple[str, ...]] = {"transfer.yaml": ("space.train_size=60", "space.image_size=32", f"space.weights={WEIGHTS}")}
+SMALL: dict[str, tuple[str, ...]] = {
+    "transfer.yaml": ("space.train_size=60", "space.image_size=32", f"space.weights={WEIGHTS}")
+}
 """What makes a file's training short enough for a test, beside `train_size`."""
 EPOCHS = 3
-EXAMPLES = ["model_parallel", "quickstart", pytest.param("lightning", marks=pytest.mark.filterwarnings("ignore"))]
+EXAMPLES = [
+    "model_parallel",
+    "quickstart",
+    pytest.param("lightning", marks=pytest.mark.filterwarnings("ignore")),
+]
 """Those that are a train function. Lightning has much to say."""
 
 
@@ -48,7 +54,9 @@ def said(request: pytest.FixtureRequest) -> Sweep:
 @pytest.fixture(params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Sweep:
     if request.param == "lightning":
-        pytest.importorskip("lightning", reason="PyTorch Lightning is not installed: pip install lightning")
+        pytest.importorskip(
+            "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
+        )
     return specify(str(ROOT / "examples" / request.param / "sweep.yaml"))
 
 
@@ -70,7 +78,9 @@ def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def train(said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0) -> list[dict[str, float]]:
+def train(
+    said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0
+) -> list[dict[str, float]]:
     """Train as a worker would; the metrics of each epoch that this call trained or heard of again."""
     random.seed(seed)
     np.random.seed(seed)
@@ -89,7 +99,9 @@ def train(said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, s
     return heard
 
 
-def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(said: Sweep, tmp_path: Path) -> None:
+def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(
+    said: Sweep, tmp_path: Path
+) -> None:
     first = train(said, config(said), tmp_path / "first")
     assert len(first) == EPOCHS
     assert all(said.metric.name in metrics for metrics in first)
@@ -97,7 +109,9 @@ def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(said: 
     assert first != train(said, config(said), tmp_path / "third", seed=8)
 
 
-def test_resumed_equals_uninterrupted_and_the_exported_model_gives_its_metric_back(said: Sweep, precision: str, tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted_and_the_exported_model_gives_its_metric_back(
+    said: Sweep, precision: str, tmp_path: Path
+) -> None:
     chosen = config(said, precision=precision)
     whole = train(said, chosen, tmp_path / "whole")
     assert train(said, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
@@ -128,7 +142,9 @@ def test_an_example_keeps_the_contract(example: Sweep, tmp_path: Path) -> None:
         given_back(example, chosen, tmp_path / "whole")
 
 
-def test_drawing_changes_no_number(said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawing_changes_no_number(
+    said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where there is time for all of it, in each epoch; and where there is none."""
     monkeypatch.setattr(board, "ALLOWANCE", 0.0)
     plain = train(said, config(said), tmp_path / "plain")
@@ -147,7 +163,9 @@ def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
     assert "undrawn" not in verify(tmp_path, tmp_path / "drawn")
     found = read(tmp_path / "drawn")
     assert {tag.partition("/")[0] for tag in found.Tags()["histograms"]} == {"weights"}
-    assert found.Tags()["images"] == ["confusion"] + (["predictions"] if "data" in config(said) else [])
+    assert found.Tags()["images"] == ["confusion"] + (
+        ["predictions"] if "data" in config(said) else []
+    )
     assert [event.step for event in found.Images("confusion")] == [5]
 
 
@@ -165,7 +183,9 @@ def test_any_configuration_of_the_space_trains(said: Sweep, tmp_path: Path) -> N
 def test_precision_changes_the_numbers_a_little(said: Sweep, tmp_path: Path) -> None:
     losses = {}
     for name in ("fp32", "bf16", "fp16"):
-        losses[name] = train(said, config(said, precision=name), tmp_path / name, stop_at=1)[0]["train_loss"]
+        losses[name] = train(said, config(said, precision=name), tmp_path / name, stop_at=1)[0][
+            "train_loss"
+        ]
     assert len(set(losses.values())) == 3
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.2)

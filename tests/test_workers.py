@@ -19,10 +19,32 @@ pytestmark = [
 
 
 def test_a_sweep_whose_trials_are_trained_by_two_processes(tmp_path: Path, ray_here: Any) -> None:
-    changes = ["resources.workers=2", "resources.cpu=2", "resources.gpu=0", "searcher=random", "scheduler=none", "parallel=1"]
+    changes = [
+        "resources.workers=2",
+        "resources.cpu=2",
+        "resources.gpu=0",
+        "searcher=random",
+        "scheduler=none",
+        "parallel=1",
+    ]
     changes += ["budget.trials=1", "budget.epochs=2", "space.train_size=240"]
     words = [word for change in changes for word in ("--set", change)]
-    assert main(["run", "--space", "cnn.yaml", "--storage", str(tmp_path), "--name", "two", "--json", *words]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--space",
+                "cnn.yaml",
+                "--storage",
+                str(tmp_path),
+                "--name",
+                "two",
+                "--json",
+                *words,
+            ]
+        )
+        == 0
+    )
     run = load(tmp_path / "two")
     assert list(run.trials["status"]) == ["completed"]
     assert list(run.trials["epochs"]) == [2]

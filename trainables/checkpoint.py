@@ -19,8 +19,15 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
     """Write the checkpoint of the last of `reports`, as `best.pt` too where it is the best."""
     import torch
 
-    content: dict[str, Any] = {f"{name}_state_dict": part.state_dict() for name, part in state.items()}
-    content |= {"epoch": reports[-1]["epoch"], "metrics": reports[-1]["metrics"], "reports": reports, "random": _random_states()}
+    content: dict[str, Any] = {
+        f"{name}_state_dict": part.state_dict() for name, part in state.items()
+    }
+    content |= {
+        "epoch": reports[-1]["epoch"],
+        "metrics": reports[-1]["metrics"],
+        "reports": reports,
+        "random": _random_states(),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".unfinished-{os.getpid()}"
     with open(unfinished, "wb") as file:
@@ -66,7 +73,13 @@ def _random_states() -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), torch.from_numpy(keys.astype("int64")), int(position), int(has_gauss), float(gauss)],
+        "numpy": [
+            str(kind),
+            torch.from_numpy(keys.astype("int64")),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
         "python": [version, list(words), python_gauss],
     }
 

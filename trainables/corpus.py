@@ -17,7 +17,18 @@ import numpy as np
 from trainables.data import SPLIT_SEED
 from trainables.run import DataError
 
-MODULES = ("_pydecimal", "argparse", "ast", "datetime", "inspect", "pickle", "statistics", "tarfile", "typing", "zipfile")
+MODULES = (
+    "_pydecimal",
+    "argparse",
+    "ast",
+    "datetime",
+    "inspect",
+    "pickle",
+    "statistics",
+    "tarfile",
+    "typing",
+    "zipfile",
+)
 WORDS = 4096
 """Words are numbered 1 .. WORDS by a checksum; 0 is padding."""
 LONGEST = 40
@@ -54,7 +65,9 @@ def corpus(size: int | None = None) -> Corpus:
 
 def words(line: str) -> list[int]:
     """A line as numbers of its words and signs, at most `LONGEST`."""
-    return [1 + zlib.crc32(word.encode()) % WORDS for word in re.findall(r"\w+|[^\w\s]", line)][:LONGEST]
+    return [1 + zlib.crc32(word.encode()) % WORDS for word in re.findall(r"\w+|[^\w\s]", line)][
+        :LONGEST
+    ]
 
 
 def _lines(module: str) -> list[str]:
@@ -64,6 +77,8 @@ def _lines(module: str) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
-        raise DataError(f"the text comes from the sources of Python's standard library, and this Python has no {path}") from None
+        raise DataError(
+            f"the text comes from the sources of Python's standard library, and this Python has no {path}"
+        ) from None
     stripped = dict.fromkeys(line.strip() for line in text.splitlines())
     return [line for line in stripped if len(re.findall(r"\w+", line)) >= FEWEST][:EACH]

@@ -109,10 +109,15 @@ class _Scale:
     @staticmethod
     def of(images: np.ndarray[Any, Any]) -> _Scale:
         pixels = torch.from_numpy(images).float()
-        return _Scale(pixels.mean(dim=(0, 2, 3), keepdim=True), pixels.std(dim=(0, 2, 3), keepdim=True) + 1e-6)
+        return _Scale(
+            pixels.mean(dim=(0, 2, 3), keepdim=True), pixels.std(dim=(0, 2, 3), keepdim=True) + 1e-6
+        )
 
     def split(self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Split:
-        return Split((torch.from_numpy(images).float() - self.mean) / self.deviation, torch.from_numpy(labels).long())
+        return Split(
+            (torch.from_numpy(images).float() - self.mean) / self.deviation,
+            torch.from_numpy(labels).long(),
+        )
 
 
 def _digits() -> tuple[Arrays, Arrays]:
@@ -134,7 +139,10 @@ def _idx(folder: str, dataset: str) -> tuple[Arrays, Arrays]:
     with _downloaded(dataset, raw / "t10k-labels-idx1-ubyte"):
         pairs = []
         for part in ("train", "t10k"):
-            images, labels = (_read_idx(raw / f"{part}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+            images, labels = (
+                _read_idx(raw / f"{part}-{kind}")
+                for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+            )
             pairs.append((images[:, None], labels.astype(np.int64)))
         return pairs[0], pairs[1]
 
@@ -159,7 +167,13 @@ def _cifar10() -> tuple[Arrays, Arrays]:
         from torchvision.datasets import CIFAR10
 
         parts = [CIFAR10(root(), train=train, download=False) for train in (True, False)]
-    pairs = [(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.array(part.targets, dtype=np.int64)) for part in parts]
+    pairs = [
+        (
+            np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)),
+            np.array(part.targets, dtype=np.int64),
+        )
+        for part in parts
+    ]
     return pairs[0], pairs[1]
 
 
@@ -180,7 +194,9 @@ def _download(dataset: str) -> None:
         getattr(torchvision.datasets, dataset)(root(), download=True)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{dataset} is not under {root()} and cannot be downloaded ({reason}); name its folder with --data-root") from None
+        raise DataError(
+            f"{dataset} is not under {root()} and cannot be downloaded ({reason}); name its folder with --data-root"
+        ) from None
 
 
 @contextmanager
@@ -190,7 +206,9 @@ def _locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")  # noqa: SIM115
     except OSError as error:
-        raise DataError(f"the data are not under {path.parent}, and it cannot be written: {error.strerror}") from None
+        raise DataError(
+            f"the data are not under {path.parent}, and it cannot be written: {error.strerror}"
+        ) from None
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

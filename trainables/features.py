@@ -22,7 +22,11 @@ class FeaturesError(OSError):
 
 
 def folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "raysweep" / "features"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+        / "raysweep"
+        / "features"
+    )
 
 
 def key(network: nn.Module, images: Tensor, *said: Any) -> str:
@@ -51,7 +55,9 @@ def shared(name: str, compute: Callable[[], Tensor]) -> Tensor:
                 _write(place / f"{name}.pt", compute())
                 _trim(place)
     except OSError as error:
-        raise FeaturesError(f"features cannot be kept in {place}: {error.strerror or error}") from error
+        raise FeaturesError(
+            f"features cannot be kept in {place}: {error.strerror or error}"
+        ) from error
     os.utime(place / f"{name}.pt")
     return _read(place / f"{name}.pt")
 

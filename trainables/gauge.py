@@ -74,9 +74,16 @@ class Gauge:
         with self._lock:
             if self.handles:
                 with contextlib.suppress(self._nvml.NVMLError):
-                    self._used.append(sum(float(self._nvml.nvmlDeviceGetMemoryInfo(one).used) for one in self.handles))
+                    self._used.append(
+                        sum(
+                            float(self._nvml.nvmlDeviceGetMemoryInfo(one).used)
+                            for one in self.handles
+                        )
+                    )
                 with contextlib.suppress(self._nvml.NVMLError):
-                    rates = [self._nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in self.handles]
+                    rates = [
+                        self._nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in self.handles
+                    ]
                     self._busy.append(sum(rates) / len(rates) / 100)
 
     def read(self) -> dict[str, float]:
@@ -100,7 +107,11 @@ def _used_by_torch() -> list[float]:
 
 def visible() -> list[str]:
     """The devices that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or by the (start of the) device's UUID."""
-    return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",") if name.strip()]
+    return [
+        name.strip()
+        for name in os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+        if name.strip()
+    ]
 
 
 def _nvml() -> Any:
@@ -118,7 +129,10 @@ def _nvml() -> Any:
 def _handles(nvml: Any, names: list[str]) -> list[Any]:
     """NVML's handles for these names; [] where it does not know one of them."""
     try:
-        return [nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else _by_uuid(nvml, name) for name in names]
+        return [
+            nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else _by_uuid(nvml, name)
+            for name in names
+        ]
     except (nvml.NVMLError, LookupError):
         return []
 
@@ -152,7 +166,9 @@ class Growth:
 
 def leaking(held: list[int]) -> int:
     """Bytes an epoch that leak at the end of this list of what was held after each; 0 for no leak."""
-    return max((_climb(held[-steps - 1 :]) for steps in SPANS if len(held) > WARM + steps), default=0)
+    return max(
+        (_climb(held[-steps - 1 :]) for steps in SPANS if len(held) > WARM + steps), default=0
+    )
 
 
 def _climb(held: list[int]) -> int:

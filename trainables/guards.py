@@ -101,5 +101,13 @@ def private() -> int:
 
 def resident() -> int:
     """The process's resident memory in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1]) if os.path.exists("/proc/self/statm") else 0
-    return pages * os.sysconf("SC_PAGE_SIZE") if pages else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    pages = (
+        int(Path("/proc/self/statm").read_text().split()[1])
+        if os.path.exists("/proc/self/statm")
+        else 0
+    )
+    return (
+        pages * os.sysconf("SC_PAGE_SIZE")
+        if pages
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )

@@ -46,9 +46,13 @@ def train(config: dict[str, Any], run: Run) -> None:
         run.report(train_loss=train_loss, **evaluate(config, learner.model))
 
 
-def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
+def evaluate(
+    config: dict[str, Any], model: nn.Module, split: str = "validation"
+) -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
-    return metrics_of(config, model, load(config["data"], config.get("train_size")).split(split), split)
+    return metrics_of(
+        config, model, load(config["data"], config.get("train_size")).split(split), split
+    )
 
 
 def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:

@@ -30,10 +30,14 @@ def check(reference: str) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise TrainableError(f"trainable '{reference}': {path}{line} is not valid Python: {error}") from None
+        raise TrainableError(
+            f"trainable '{reference}': {path}{line} is not valid Python: {error}"
+        ) from None
     names = _names(tree)
     if name and name not in names and "*" not in names:
-        raise TrainableError(f"trainable '{reference}': {place} has no '{name}'{_suggestion(name, names)}")
+        raise TrainableError(
+            f"trainable '{reference}': {place} has no '{name}'{_suggestion(name, names)}"
+        )
 
 
 def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
@@ -42,14 +46,20 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     if not name:
         return _script(Path(place))
     try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = (
+            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        )
     except TrainableError:
         raise
     except Exception as error:
-        raise TrainableError(f"trainable '{reference}' does not import: {type(error).__name__}: {error}") from error
+        raise TrainableError(
+            f"trainable '{reference}' does not import: {type(error).__name__}: {error}"
+        ) from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise TrainableError(f"trainable '{reference}': {place} has no function '{name}'{_suggestion(name, vars(module))}")
+        raise TrainableError(
+            f"trainable '{reference}': {place} has no function '{name}'{_suggestion(name, vars(module))}"
+        )
     return function, module
 
 
@@ -67,7 +77,9 @@ def _split(reference: str) -> tuple[str, str]:
         return reference, ""
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
-        raise TrainableError(f"trainable '{reference}': expected package.module:function or path/to/file.py:function")
+        raise TrainableError(
+            f"trainable '{reference}': expected package.module:function or path/to/file.py:function"
+        )
     return place, name
 
 
@@ -78,7 +90,9 @@ def _source(module: str) -> Path | None:
     except (ImportError, AttributeError, ValueError):
         spec = None
     if spec is None:
-        raise TrainableError(f"trainable: there is no module '{module}'; is its project on the Python path?")
+        raise TrainableError(
+            f"trainable: there is no module '{module}'; is its project on the Python path?"
+        )
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
 
 

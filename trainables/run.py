@@ -109,7 +109,10 @@ class Run:
         """The order of `count` samples in this epoch: by the seed and the epoch alone, the same in all processes of the trial."""
         import torch
 
-        return torch.randperm(count, generator=torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63))
+        return torch.randperm(
+            count,
+            generator=torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63),
+        )
 
     def epochs(self, **state: Stateful) -> Iterator[int]:
         """The epochs still to train, from 1 (or after the last checkpoint, which is loaded into `state` first) to the last.
@@ -136,7 +139,9 @@ class Run:
         Raises ReportError where the objective is missing, a value is no number, or the epoch was reported before.
         """
         if self.epoch == 0:
-            raise ReportError("run.report(...) was called outside of `for epoch in run.epochs(...)`")
+            raise ReportError(
+                "run.report(...) was called outside of `for epoch in run.epochs(...)`"
+            )
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
             raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
         first = self.team.rank == 0
@@ -154,16 +159,22 @@ class Run:
         try:
             checkpoint.save(folder, self._state, self.reports, best)
         except (OSError, RuntimeError) as error:
-            cause = error if isinstance(error, OSError) else error.__context__  # torch.save covers it with an error of its own
+            cause = (
+                error if isinstance(error, OSError) else error.__context__
+            )  # torch.save covers it with an error of its own
             if not isinstance(cause, OSError):
                 raise
-            raise StorageError(f"the checkpoint cannot be written to {folder}: {cause.strerror or cause}") from error
+            raise StorageError(
+                f"the checkpoint cannot be written to {folder}: {cause.strerror or cause}"
+            ) from error
 
     def _is_best(self, metrics: Metrics) -> bool:
         if self._objective is None:
             return True
         loss = self._objective.loss(metrics)
-        return all(loss < self._objective.loss(past["metrics"]) for past in self.reports) and math.isfinite(loss)
+        return all(
+            loss < self._objective.loss(past["metrics"]) for past in self.reports
+        ) and math.isfinite(loss)
 
     def _restore(self) -> None:
         if self.folder is None:
@@ -179,8 +190,18 @@ class Run:
 class LocalRun(Run):
     """A run by hand: reports are printed and kept in `reports`. With a `folder` it saves checkpoints there and goes on from them."""
 
-    def __init__(self, epochs: int, *, seed: int = 0, device: str = "cpu", folder: Path | None = None, quiet: bool = False) -> None:
-        super().__init__(epochs, _ignore if quiet else _show, seed=seed, device=device, folder=folder)
+    def __init__(
+        self,
+        epochs: int,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        folder: Path | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(
+            epochs, _ignore if quiet else _show, seed=seed, device=device, folder=folder
+        )
 
 
 def _show(message: dict[str, Any]) -> None:
@@ -206,7 +227,11 @@ def _number(name: str, value: Any) -> float:
         try:
             value = item()
         except (ValueError, RuntimeError):
-            raise ReportError(f"the metric '{name}' has more than one element; report a mean or another number") from None
+            raise ReportError(
+                f"the metric '{name}' has more than one element; report a mean or another number"
+            ) from None
     if isinstance(value, bool | int | float):
         return float(value)
-    raise ReportError(f"the metric '{name}' is {value!r}, a {type(value).__name__}; expected a number")
+    raise ReportError(
+        f"the metric '{name}' is {value!r}, a {type(value).__name__}; expected a number"
+    )

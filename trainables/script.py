@@ -70,7 +70,9 @@ def _next(reports: Iterator[tuple[int, dict[str, Any]]], epoch: int) -> dict[str
     """The report of an epoch, earlier ones passed over; None where the script ended before."""
     for number, report in reports:
         if number > epoch or number < 1:
-            raise ReportError(f"the script reported epoch {number} where epoch {epoch} was due; epochs count from 1, each once")
+            raise ReportError(
+                f"the script reported epoch {number} where epoch {epoch} was due; epochs count from 1, each once"
+            )
         if number == epoch:
             return report
     return None
@@ -82,7 +84,11 @@ def _finish(process: subprocess.Popen[str], output: Output, place: Place, comple
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE)
     elif code := process.wait():
-        raise ScriptError("\n".join([f"{place.script.name} ended with exit code {code}: {output.last}", *output.lines]))
+        raise ScriptError(
+            "\n".join(
+                [f"{place.script.name} ended with exit code {code}: {output.last}", *output.lines]
+            )
+        )
 
 
 class Output:
@@ -138,8 +144,14 @@ class Output:
             content = json.loads(line) if line.lstrip().startswith("{") else None
         except ValueError:
             content = None
-        if isinstance(content, dict) and (self._metric in content or "epoch" in content or self._metric is None):
-            return {key: value for key, value in content.items() if isinstance(value, int | float) or key == self._metric}
+        if isinstance(content, dict) and (
+            self._metric in content or "epoch" in content or self._metric is None
+        ):
+            return {
+                key: value
+                for key, value in content.items()
+                if isinstance(value, int | float) or key == self._metric
+            }
         if line.strip():
             self.lines.append(line.rstrip())
             print(line.rstrip())
@@ -152,7 +164,15 @@ def _running(place: Place, config: dict[str, Any], run: Run) -> Iterator[subproc
     place.folder.mkdir(parents=True, exist_ok=True)
     place.reports.unlink(missing_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", leash.__file__, sys.executable, str(place.script), *options(config)],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            leash.__file__,
+            sys.executable,
+            str(place.script),
+            *options(config),
+        ],
         cwd=place.script.parent,
         env=os.environ | _environment(place, config, run),
         stdin=subprocess.PIPE,

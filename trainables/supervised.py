@@ -27,7 +27,9 @@ def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimiz
     decay = config.get("weight_decay", 0.0)
     if config["optimizer"] == "sgd":
         momentum, nesterov = config.get("momentum", 0.9), config.get("nesterov", False)
-        return torch.optim.SGD(parameters, lr=config["lr"], momentum=momentum, nesterov=nesterov, weight_decay=decay)
+        return torch.optim.SGD(
+            parameters, lr=config["lr"], momentum=momentum, nesterov=nesterov, weight_decay=decay
+        )
     if config["optimizer"] == "adam":
         return torch.optim.Adam(parameters, lr=config["lr"], weight_decay=decay)
     raise ValueError(f"optimizer '{config['optimizer']}': expected sgd or adam")
@@ -48,7 +50,9 @@ class Learner:
         """By `optimizer` and its rates, `batch_size` and `precision` (fp32 if it is not tuned)."""
         model = model.to(run.device)
         precision = Precision(config.get("precision", "fp32"), run.device)
-        return Learner(model, optimizer_of(config, model.parameters()), precision, config["batch_size"], run)
+        return Learner(
+            model, optimizer_of(config, model.parameters()), precision, config["batch_size"], run
+        )
 
     @property
     def state(self) -> dict[str, Any]:
@@ -66,7 +70,10 @@ class Learner:
         total = torch.zeros((), device=self.run.device)
         for chosen in self.run.shuffled(len(split)).split(self.batch_size):
             mine = self.run.team.share(chosen)
-            images, labels = split.images[mine].to(self.run.device), split.labels[mine].to(self.run.device)
+            images, labels = (
+                split.images[mine].to(self.run.device),
+                split.labels[mine].to(self.run.device),
+            )
             total += self.step(augment(images) if augment else images, labels, len(chosen))
         self.run.board.histograms(self.model)
         return self.run.team.total(total) / len(split)
@@ -78,9 +85,16 @@ class Learner:
         """
         self.optimizer.zero_grad(set_to_none=True)
         total, weight = torch.zeros((), device=self.run.device), self.run.team.weight(size)
-        for part_images, part_labels in zip(self._pieces(images), self._pieces(labels), strict=True):
+        for part_images, part_labels in zip(
+            self._pieces(images), self._pieces(labels), strict=True
+        ):
             with self.precision.autocast():
-                loss = nn.functional.cross_entropy(self.spread(part_images), part_labels, reduction="sum") * weight
+                loss = (
+                    nn.functional.cross_entropy(
+                        self.spread(part_images), part_labels, reduction="sum"
+                    )
+                    * weight
+                )
             self.precision.backward(loss / size)
             total += loss.detach()
         self.precision.step(self.optimizer)
@@ -93,7 +107,9 @@ class Learner:
 
 
 @torch.inference_mode()
-def score(model: nn.Module, split: Split, precision: str = "fp32", batch: int = EVALUATION_BATCH) -> tuple[float, float]:
+def score(
+    model: nn.Module, split: Split, precision: str = "fp32", batch: int = EVALUATION_BATCH
+) -> tuple[float, float]:
     """Mean cross-entropy and accuracy (0 .. 1) of a model on a split, `batch` images at once."""
     model.eval()
     device = next(model.parameters()).device
@@ -107,15 +123,25 @@ def score(model: nn.Module, split: Split, precision: str = "fp32", batch: int = 
 
 
 @torch.inference_mode()
-def guesses(model: nn.Module, images: Tensor, precision: str = "fp32", batch: int = EVALUATION_BATCH) -> Tensor:
+def guesses(
+    model: nn.Module, images: Tensor, precision: str = "fp32", batch: int = EVALUATION_BATCH
+) -> Tensor:
     """What a model takes each of these for, by its number."""
     model.eval()
     device = next(model.parameters()).device
     with Precision(precision, device.type).autocast():
-        return torch.cat([model(part.to(device)).argmax(dim=1).cpu() for part in images.split(batch)])
+        return torch.cat(
+            [model(part.to(device)).argmax(dim=1).cpu() for part in images.split(batch)]
+        )
 
 
-def drawn(board: Board, guess: Callable[[int], Tensor], labels: Tensor, names: Sequence[str], images: Tensor | None = None) -> None:
+def drawn(
+    board: Board,
+    guess: Callable[[int], Tensor],
+    labels: Tensor,
+    names: Sequence[str],
+    images: Tensor | None = None,
+) -> None:
     """Show a confusion matrix and, of images, which were taken for what: wrong ones first. Costs nothing where the board has no time.
 
     `guess(n)` says what the first `n` are taken for: SAMPLE at the most while a training waits.
@@ -124,7 +150,9 @@ def drawn(board: Board, guess: Callable[[int], Tensor], labels: Tensor, names: S
     taken = cache(lambda: guess(count))
     board.images("confusion", lambda: pictures.confusion(labels[:count], taken(), names))
     if images is not None:
-        board.images("predictions", lambda: _answers(images[:count], labels[:count], taken(), names))
+        board.images(
+            "predictions", lambda: _answers(images[:count], labels[:count], taken(), names)
+        )
 
 
 def _answers(images: Tensor, labels: Tensor, taken: Tensor, names: Sequence[str]) -> Tensor:
@@ -132,14 +160,29 @@ def _answers(images: Tensor, labels: Tensor, taken: Tensor, names: Sequence[str]
     return pictures.answers(images[chosen], labels[chosen], taken[chosen], names)
 
 
-def drawn_images(config: dict[str, Any], model: nn.Module, board: Board, data: Data, split: Split, batch: int = EVALUATION_BATCH) -> None:
+def drawn_images(
+    config: dict[str, Any],
+    model: nn.Module,
+    board: Board,
+    data: Data,
+    split: Split,
+    batch: int = EVALUATION_BATCH,
+) -> None:
     """The same for the validation images of `data`, which `model` knows as those of `split`."""
     precision = config.get("precision", "fp32")
     names = [str(i) for i in range(data.classes)]
-    drawn(board, lambda count: guesses(model, split.images[:count], precision, batch), split.labels, names, data.validation.images)
+    drawn(
+        board,
+        lambda count: guesses(model, split.images[:count], precision, batch),
+        split.labels,
+        names,
+        data.validation.images,
+    )
 
 
-def metrics_of(config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH) -> dict[str, float]:
+def metrics_of(
+    config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH
+) -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a model on the split `validation`; on `test`, `test_loss` and `test_accuracy`."""
     loss, accuracy = score(model, split, config.get("precision", "fp32"), batch)
     prefix = "val" if name == "validation" else name

@@ -39,7 +39,9 @@ class Team:
         """For a DataLoader, with a batch size of `batch_size // run.team.workers`: this process's part of a new random order each epoch."""
         from torch.utils.data import DistributedSampler
 
-        one: DistributedSampler[Any] = DistributedSampler(dataset, self.workers, self.rank, seed=seed)
+        one: DistributedSampler[Any] = DistributedSampler(
+            dataset, self.workers, self.rank, seed=seed
+        )
         self._samplers.append(one)
         return one
 
@@ -94,5 +96,7 @@ def opened(host: str) -> tuple[str, Any]:
 
     waiting = socket.create_server((host, 0))
     port = waiting.getsockname()[1]
-    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=waiting.detach())
+    store = TCPStore(
+        host, port, is_master=True, wait_for_workers=False, master_listen_fd=waiting.detach()
+    )
     return f"tcp://{host}:{port}", store

@@ -37,7 +37,9 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, len(MODULES))
 
     def forward(self, words: Tensor) -> Tensor:
-        result: Tensor = self.head(self.dropout(self.body(self.dropout(self.words(words)), words != 0)))
+        result: Tensor = self.head(
+            self.dropout(self.body(self.dropout(self.words(words)), words != 0))
+        )
         return result
 
 
@@ -50,7 +52,9 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            packed = pack_padded_sequence(x.float(), there.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
+            packed = pack_padded_sequence(
+                x.float(), there.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
+            )
             _, (hidden, _) = self.lstm(packed)
         return torch.as_tensor(hidden[-1])
 
@@ -61,7 +65,9 @@ class Attentive(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.places = nn.Parameter(torch.randn(LONGEST, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
@@ -76,7 +82,11 @@ def build(config: dict[str, Any]) -> nn.Module:
     """The untrained network."""
     if config["model"] not in BODIES:
         raise ValueError(f"model '{config['model']}': expected one of {', '.join(BODIES)}")
-    return Classifier(config["width"], config.get("dropout", 0.0), BODIES[config["model"]](config["width"], config["layers"]))
+    return Classifier(
+        config["width"],
+        config.get("dropout", 0.0),
+        BODIES[config["model"]](config["width"], config["layers"]),
+    )
 
 
 def train(config: dict[str, Any], run: Run) -> None:
@@ -90,7 +100,9 @@ def train(config: dict[str, Any], run: Run) -> None:
         total = torch.zeros((), device=run.device)
         for words, labels in batches:
             mine = run.team.share(torch.arange(len(labels)))
-            total += learner.step(words[mine].to(run.device), labels[mine].to(run.device), len(labels))
+            total += learner.step(
+                words[mine].to(run.device), labels[mine].to(run.device), len(labels)
+            )
         run.board.histograms(learner.model)
         draw(config, learner.model, run.board)
         run.report(train_loss=run.team.total(total) / len(lines), **evaluate(config, learner.model))
@@ -120,13 +132,24 @@ def padded(lines: Lines) -> tuple[Tensor, Tensor]:
     return words, torch.tensor([label for _, label in lines])
 
 
-def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
+def evaluate(
+    config: dict[str, Any], model: nn.Module, split: str = "validation"
+) -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
-    return metrics_of(config, model, Split(*padded(corpus(config.get("train_size")).split(split))), split, 256)
+    return metrics_of(
+        config, model, Split(*padded(corpus(config.get("train_size")).split(split))), split, 256
+    )
 
 
 def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:
     """Show which module's lines the network takes for which other's."""
     lines = corpus(config.get("train_size")).validation
     labels = torch.tensor([label for _, label in lines])
-    drawn(board, lambda count: guesses(model, padded(lines[:count])[0], config.get("precision", "fp32"), 256), labels, MODULES)
+    drawn(
+        board,
+        lambda count: guesses(
+            model, padded(lines[:count])[0], config.get("precision", "fp32"), 256
+        ),
+        labels,
+        MODULES,
+    )

@@ -50,7 +50,9 @@ def train_together(job: Job, send: Callable[[Message], None]) -> Outcome:
     """Train with `job.workers` processes of this machine. `send` may raise to stop them."""
     heard: Heard = queue.Queue()
     with tempfile.TemporaryDirectory(prefix="raysweep-") as folder, ExitStack() as stack:
-        processes = [stack.enter_context(_started(job, rank, folder, heard)) for rank in range(job.workers)]
+        processes = [
+            stack.enter_context(_started(job, rank, folder, heard)) for rank in range(job.workers)
+        ]
         return conduct(Processes(processes, heard), job.workers, send)
 
 
@@ -68,7 +70,9 @@ class Processes:
         _say(self.started[0], "go on")
 
 
-def conduct(company: Company, count: int, send: Callable[[Message], None], grace: float = GRACE) -> Outcome:
+def conduct(
+    company: Company, count: int, send: Callable[[Message], None], grace: float = GRACE
+) -> Outcome:
     """Pass the reports of `count` processes on until all are done, or one ended badly: then the others may speak for `grace` seconds."""
     outcomes: dict[int, Message] = {}
     while len(outcomes) < count:
@@ -118,7 +122,12 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join(dict.fromkeys([root, *filter(None, sys.path)]))
-    environment = os.environ | job.environment | {"PYTHONPATH": paths, "GLOO_SOCKET_IFNAME": "lo"} | _devices(job, rank)
+    environment = (
+        os.environ
+        | job.environment
+        | {"PYTHONPATH": paths, "GLOO_SOCKET_IFNAME": "lo"}
+        | _devices(job, rank)
+    )
     with open(job.log, "a", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "trainables.together"],
@@ -130,7 +139,16 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
         )
     thread = threading.Thread(target=_pump, args=(process, rank, heard), daemon=True)
     thread.start()
-    _say(process, json.dumps({"job": asdict(part(job)), "rank": rank, "meeting": f"file://{folder}/meeting{kind(job)}"}))
+    _say(
+        process,
+        json.dumps(
+            {
+                "job": asdict(part(job)),
+                "rank": rank,
+                "meeting": f"file://{folder}/meeting{kind(job)}",
+            }
+        ),
+    )
     try:
         yield process
     finally:

@@ -60,7 +60,9 @@ class Network(nn.Module):
     def before(self, images: Tensor) -> Tensor:
         """What the frozen stages make of the images."""
         with torch.no_grad():
-            x = interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False).expand(-1, 3, -1, -1)
+            x = interpolate(
+                images, size=(self.size, self.size), mode="bilinear", align_corners=False
+            ).expand(-1, 3, -1, -1)
             for stage in self.stages[: self.frozen]:
                 x = stage(x)
         return self._pooled(x) if self.frozen == len(self.stages) else x
@@ -97,7 +99,10 @@ def _network(config: dict[str, Any], weights: str) -> Network:
     stages = backbones.stages(name, weights)
     if not 0 <= config["freeze_until"] <= len(stages):
         raise ValueError(f"freeze_until {config['freeze_until']}: {name} has {len(stages)} stages")
-    head = nn.Sequential(nn.Dropout(config.get("dropout", 0.0)), nn.Linear(backbones.known(name).width, _data(config).classes))
+    head = nn.Sequential(
+        nn.Dropout(config.get("dropout", 0.0)),
+        nn.Linear(backbones.known(name).width, _data(config).classes),
+    )
     return Network(stages, head, config["image_size"])
 
 
@@ -113,41 +118,64 @@ def once_per_machine(config: dict[str, Any]) -> None:
 def train(config: dict[str, Any], run: Run) -> None:
     """Train the head, then what is unfrozen with it; report after each epoch."""
     network = _network(config, config["weights"])
-    learner = replace(Learner.of(config | {"lr": config["head_lr"]}, network, run), optimizer=_optimizer(config, network))
+    learner = replace(
+        Learner.of(config | {"lr": config["head_lr"]}, network, run),
+        optimizer=_optimizer(config, network),
+    )
     prepared: Prepared | None = None
     for epoch in run.epochs(**learner.state):
         alone = epoch <= config.get("head_epochs", 0)
         if prepared is None or epoch == config.get("head_epochs", 0) + 1:
             network.freeze(len(network.stages) if alone else config["freeze_until"])
-            prepared = Prepared(config, network, learner.precision, alone or config.get("augment", "none") == "none")
-        loss = replace(learner, model=prepared.model).epoch(prepared.split("train"), prepared.augment)
-        drawn_images(config, prepared.model, run.board, _data(config), prepared.split("validation"), BATCH)
-        run.report(train_loss=loss, **metrics_of(config, prepared.model, prepared.split("validation"), "validation", BATCH))
+            prepared = Prepared(
+                config, network, learner.precision, alone or config.get("augment", "none") == "none"
+            )
+        loss = replace(learner, model=prepared.model).epoch(
+            prepared.split("train"), prepared.augment
+        )
+        drawn_images(
+            config, prepared.model, run.board, _data(config), prepared.split("validation"), BATCH
+        )
+        run.report(
+            train_loss=loss,
+            **metrics_of(config, prepared.model, prepared.split("validation"), "validation", BATCH),
+        )
 
 
 def _optimizer(config: dict[str, Any], network: Network) -> torch.optim.Optimizer:
     """Head and backbone learn at rates of their own; a stage that is frozen has no gradient, and is left alone."""
     groups: list[dict[str, Any]] = [{"params": network.head.parameters()}]
     if config["freeze_until"] < len(network.stages):
-        groups.append({"params": network.stages[config["freeze_until"] :].parameters(), "lr": config["backbone_lr"]})
+        groups.append(
+            {
+                "params": network.stages[config["freeze_until"] :].parameters(),
+                "lr": config["backbone_lr"],
+            }
+        )
     return optimizer_of(config | {"lr": config["head_lr"]}, groups)
 
 
 class Prepared:
     """What to train on as the network is frozen now: the features of its frozen stages where they can be kept, else the images."""
 
-    def __init__(self, config: dict[str, Any], network: Network, precision: Precision, same: bool) -> None:
+    def __init__(
+        self, config: dict[str, Any], network: Network, precision: Precision, same: bool
+    ) -> None:
         self._data, self._network, self._precision = _data(config), network, precision
         self._weights = config["weights"]
         self._splits: dict[str, Split] = {}
         self._kept = same and network.frozen > 0 and self._numbers() <= MOST_FEATURES
         self.model: nn.Module = Rest(network) if self._kept else network
-        self.augment: Callable[[Tensor], Tensor] | None = None if same else partial(AUGMENTS[config["augment"]])
+        self.augment: Callable[[Tensor], Tensor] | None = (
+            None if same else partial(AUGMENTS[config["augment"]])
+        )
 
     def split(self, name: str) -> Split:
         if name not in self._splits:
             split = self._data.split(name)
-            self._splits[name] = Split(self._features(split.images), split.labels) if self._kept else split
+            self._splits[name] = (
+                Split(self._features(split.images), split.labels) if self._kept else split
+            )
         return self._splits[name]
 
     def _features(self, images: Tensor) -> Tensor:
@@ -162,17 +190,23 @@ class Prepared:
         self._network.eval()
         device = next(self._network.parameters()).device
         with self._precision.autocast():
-            return torch.cat([self._network.before(part.to(device)).cpu() for part in images.split(BATCH)]).clone()
+            return torch.cat(
+                [self._network.before(part.to(device)).cpu() for part in images.split(BATCH)]
+            ).clone()
 
     def _numbers(self) -> int:
         """How many there would be for the training images."""
         with torch.inference_mode():
             self._network.eval()
             device = next(self._network.parameters()).device
-            return self._network.before(self._data.train.images[:1].to(device)).numel() * len(self._data.train)
+            return self._network.before(self._data.train.images[:1].to(device)).numel() * len(
+                self._data.train
+            )
 
 
-def evaluate(config: dict[str, Any], model: nn.Module, split: str = "validation") -> dict[str, float]:
+def evaluate(
+    config: dict[str, Any], model: nn.Module, split: str = "validation"
+) -> dict[str, float]:
     """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
     return metrics_of(config, model, _data(config).split(split), split, BATCH)
 
@@ -187,8 +221,12 @@ def _moved(images: Tensor, turn: float, zoom: float, shift: float) -> Tensor:
     draws = torch.rand(4, len(images), device="cpu") * 2 - 1
     angle, scale = draws[0] * turn, 1 + draws[1] * zoom
     cosine, sine = scale * angle.cos(), scale * angle.sin()
-    rows = torch.stack([cosine, -sine, draws[2] * shift * 2, sine, cosine, draws[3] * shift * 2], dim=1)
-    grid = affine_grid(rows.reshape(-1, 2, 3).to(images.device), list(images.shape), align_corners=False)
+    rows = torch.stack(
+        [cosine, -sine, draws[2] * shift * 2, sine, cosine, draws[3] * shift * 2], dim=1
+    )
+    grid = affine_grid(
+        rows.reshape(-1, 2, 3).to(images.device), list(images.shape), align_corners=False
+    )
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

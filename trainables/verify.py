@@ -37,11 +37,20 @@ def verify(folder: Path, drawing: Path | None = None) -> dict[str, Any]:
         return {"why": f"{reference.rpartition(':')[0]} has no {' and no '.join(missing)}"}
     model = module.build(config)
     model.load_state_dict(state)
-    metrics = {name: float(value) for name, value in module.evaluate(config, model, split="validation").items()}
-    return {"metrics": metrics} | (_drawn(module, config, model, Board(drawing, hurried=False), about["epoch"]) if drawing else {})
+    metrics = {
+        name: float(value)
+        for name, value in module.evaluate(config, model, split="validation").items()
+    }
+    return {"metrics": metrics} | (
+        _drawn(module, config, model, Board(drawing, hurried=False), about["epoch"])
+        if drawing
+        else {}
+    )
 
 
-def _drawn(module: Any, config: dict[str, Any], model: Any, board: Board, epoch: int) -> dict[str, str]:
+def _drawn(
+    module: Any, config: dict[str, Any], model: Any, board: Board, epoch: int
+) -> dict[str, str]:
     """Draw; `{"undrawn": why}` where that fails, which is no reason to doubt the model."""
     board.epoch = epoch
     try:

@@ -31,10 +31,19 @@ def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> lis
 def _space(space: Space) -> Iterator[str]:
     for name, param in space.params.items():
         inner = param.range if isinstance(param, Either) else param
-        if isinstance(inner, Float) and not inner.log and inner.low > 0 and inner.high / inner.low >= 10**DECADES:
+        if (
+            isinstance(inner, Float)
+            and not inner.log
+            and inner.low > 0
+            and inner.high / inner.low >= 10**DECADES
+        ):
             decades = math.log10(inner.high / inner.low)
             yield f"{name} spans {decades:.0f} decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike"
-        if isinstance(inner, Choice) and len(inner.values) > 2 and all(_is_number(value) for value in inner.values):
+        if (
+            isinstance(inner, Choice)
+            and len(inner.values) > 2
+            and all(_is_number(value) for value in inner.values)
+        ):
             values = ", ".join(str(value) for value in inner.values)
             yield f"{name} is a choice of numbers; {{ordinal: [{values}]}} tells the searchers that they have an order"
 
@@ -53,7 +62,11 @@ def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
 
 def _grace(sweep: Sweep) -> Iterator[str]:
     epochs = sweep.budget.epochs
-    if getattr(sweep.scheduler, "grace", None) == 1 and epochs >= MANY_EPOCHS and not sweep.scheduler.promotes:
+    if (
+        getattr(sweep.scheduler, "grace", None) == 1
+        and epochs >= MANY_EPOCHS
+        and not sweep.scheduler.promotes
+    ):
         later = max(2, epochs // 27)
         yield f"grace: 1 stops trials after the first of {epochs} epochs; grace: {later} waits until they can be told apart"
 
@@ -62,7 +75,9 @@ def _gpu(sweep: Sweep, storage: Path) -> Iterator[str]:
     """A whole device for a model that an earlier run of the same train function showed to be small."""
     if sweep.resources.gpu != 1:
         return
-    for run in sorted(storage.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for run in sorted(
+        storage.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True
+    ):
         found = _memory(run.parent, sweep.trainable)
         if found is not None:
             peak, device = found
@@ -79,13 +94,20 @@ def _memory(run: Path, trainable: str) -> tuple[int, int] | None:
     try:
         if f"trainable: {trainable}\n" not in (run / "sweep.yaml").read_text(encoding="utf-8"):
             return None
-        gpus = json.loads((run / "environment.json").read_text(encoding="utf-8"))["hardware"]["gpus"]
+        gpus = json.loads((run / "environment.json").read_text(encoding="utf-8"))["hardware"][
+            "gpus"
+        ]
         with open(run / "ledger.jsonl", "rb") as file:
             file.seek(max(0, file.seek(0, 2) - TAIL))
             tail = file.read().decode("utf-8", errors="replace")
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    peaks = [int(one) for line in tail.splitlines() if '"cuda' in line for one in re.findall(r'"peak_memory":(\d+)', line)]
+    peaks = [
+        int(one)
+        for line in tail.splitlines()
+        if '"cuda' in line
+        for one in re.findall(r'"peak_memory":(\d+)', line)
+    ]
     sizes = [int(one) * 2**20 for text in _texts(gpus) for one in re.findall(r"(\d+) MiB", text)]
     return (max(peaks), min(sizes)) if peaks and sizes else None
 

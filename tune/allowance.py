@@ -23,7 +23,9 @@ def allowance(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
     trials = sweep.budget.trials
     if trials is None or not promise(sweep):
         return None
-    firsts = [[trial for trial in history if trial.number < trials] for history in histories.values()]
+    firsts = [
+        [trial for trial in history if trial.number < trials] for history in histories.values()
+    ]
     if not all(trial.status.ended for arm in firsts for trial in arm):
         return None
     return max(sum(trial.epoch for trial in arm) for arm in firsts)
@@ -31,7 +33,11 @@ def allowance(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
 
 def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:
     """The allowance that a former session of the same budget found; None where there is none."""
-    found = (event for event in past if event["event"] == "allowance" and event["trials"] == sweep.budget.trials)
+    found = (
+        event
+        for event in past
+        if event["event"] == "allowance" and event["trials"] == sweep.budget.trials
+    )
     return next((int(event["epochs"]) for event in found), None)
 
 
@@ -40,12 +46,16 @@ def promise(sweep: Sweep) -> list[str]:
     trials = sweep.budget.trials
     if trials is None or sweep.budget.total_epochs is not None or len(sweep.searchers) < 2:
         return []
-    return [f"each searcher gets {plural(trials, 'trial')}, then further ones until all have trained equally many epochs"]
+    return [
+        f"each searcher gets {plural(trials, 'trial')}, then further ones until all have trained equally many epochs"
+    ]
 
 
 def lags(history: History, epochs: int, most: int | None) -> bool:
     """Whether an arm that had all its trials is to get another one, because its `epochs` are fewer than its allowance, `most`."""
     if most is None or epochs >= most:
         return False
-    last = [history[number].status for number in range(max(0, len(history) - HOPELESS), len(history))]
+    last = [
+        history[number].status for number in range(max(0, len(history) - HOPELESS), len(history))
+    ]
     return not all(status in (Status.FAILED, Status.OOM) for status in last)

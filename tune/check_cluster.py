@@ -33,7 +33,11 @@ def check(path: str | Path) -> list[Problem]:
         return [Problem(1, "expected keys and values, as cluster_name: sweeps")]
     data = _as_ray_reads(text)
     file = ClusterFile(data, path.resolve().parent)
-    problems = [_placed(document, where, message) for rule in RULES for where, message in rule(file)] if _has_provider(data) else []
+    problems = (
+        [_placed(document, where, message) for rule in RULES for where, message in rule(file)]
+        if _has_provider(data)
+        else []
+    )
     return sorted({*_schema(data, document), *problems})
 
 
@@ -70,7 +74,9 @@ def _schema(data: dict[str, Any], document: Document) -> Iterator[Problem]:
             validate_config(prepare_config(_filled(data)))
     except ValidationError as error:
         message = (
-            error.message if len(error.message) < 200 else f"not as Ray expects it: {error.schema.get('description', error.validator)}"
+            error.message
+            if len(error.message) < 200
+            else f"not as Ray expects it: {error.schema.get('description', error.validator)}"
         )
         yield _placed(document, _path_of(error), f"ray up: {message}")
     except Exception as error:  # Ray raises whatever comes first: click's exceptions, AssertionError, TypeError, KeyError
@@ -91,7 +97,11 @@ def _filled(data: dict[str, Any]) -> dict[str, Any]:
 def _path_of(error: Any) -> tuple[str | int, ...]:
     """Where a schema error lies; for a key that should not be there, the key itself."""
     path = tuple(error.absolute_path)
-    unexpected = re.search(r"\('([^']+)' w", error.message) if error.validator == "additionalProperties" else None
+    unexpected = (
+        re.search(r"\('([^']+)' w", error.message)
+        if error.validator == "additionalProperties"
+        else None
+    )
     return (*path, unexpected.group(1)) if unexpected else path
 
 
@@ -110,5 +120,9 @@ def _path_in(text: str, document: Document) -> tuple[str | int, ...]:
 
 def _reason(error: Exception) -> str:
     """An exception in one line; its kind belongs to it where it was not raised for a person to read."""
-    kind = "" if type(error).__name__ in ("ClickException", "ValueError", "NotImplementedError") else f"{type(error).__name__}: "
+    kind = (
+        ""
+        if type(error).__name__ in ("ClickException", "ValueError", "NotImplementedError")
+        else f"{type(error).__name__}: "
+    )
     return kind + (str(error).splitlines() or ["refused without a reason"])[0]

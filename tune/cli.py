@@ -60,15 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_users(error: Exception) -> bool:
     known = (name.split(":") for name in USER_ERRORS)
-    return any(module in sys.modules and isinstance(error, getattr(sys.modules[module], name)) for module, name in known)
+    return any(
+        module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
+        for module, name in known
+    )
 
 
 def parser() -> argparse.ArgumentParser:
     """Everything that can be said on the command line."""
-    top = argparse.ArgumentParser(prog="raysweep", description="Hyperparameter tuning for PyTorch on Ray.")
+    top = argparse.ArgumentParser(
+        prog="raysweep", description="Hyperparameter tuning for PyTorch on Ray."
+    )
     verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
-    _add_run(verbs.add_parser("run", help="run a sweep, or resume one", description="Run the sweep that a YAML file describes."))
-    ls = verbs.add_parser("ls", help="list runs, or the trials of one", description="List runs, or the trials of one, best first.")
+    _add_run(
+        verbs.add_parser(
+            "run",
+            help="run a sweep, or resume one",
+            description="Run the sweep that a YAML file describes.",
+        )
+    )
+    ls = verbs.add_parser(
+        "ls",
+        help="list runs, or the trials of one",
+        description="List runs, or the trials of one, best first.",
+    )
     ls.add_argument(
         "run",
         nargs="?",
@@ -76,49 +91,112 @@ def parser() -> argparse.ArgumentParser:
         default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
         help="a run folder, or a folder of them (default: $RAYSWEEP_STORAGE, or ray_results)",
     )
-    ls.add_argument("--all", action="store_true", help=f"all trials, not only the best {MOST_LISTED}")
+    ls.add_argument(
+        "--all", action="store_true", help=f"all trials, not only the best {MOST_LISTED}"
+    )
     ls.set_defaults(verb=list_runs)
-    best = verbs.add_parser("best", help="the best configuration of a run", description="Show the best configuration of a run.")
+    best = verbs.add_parser(
+        "best",
+        help="the best configuration of a run",
+        description="Show the best configuration of a run.",
+    )
     best.add_argument("run", help="a run folder")
     best.set_defaults(verb=show_best)
-    show = verbs.add_parser("show", help="one trial: its configuration, its curve, its error", description="Show one trial.")
+    show = verbs.add_parser(
+        "show",
+        help="one trial: its configuration, its curve, its error",
+        description="Show one trial.",
+    )
     show.add_argument("run", help="a run folder")
     show.add_argument("trial", help="as in the tables: bohb-7")
     show.set_defaults(verb=show_trial)
-    again = verbs.add_parser("replay", help="train one trial again and compare the numbers", description="Train one trial again.")
+    again = verbs.add_parser(
+        "replay",
+        help="train one trial again and compare the numbers",
+        description="Train one trial again.",
+    )
     again.add_argument("run", help="a run folder")
     again.add_argument("trial", help="as in the tables: bohb-7")
     again.set_defaults(verb=replay_trial)
-    export = verbs.add_parser("export", help="write the best model into a folder of its own", description="Export the best epoch's model.")
+    export = verbs.add_parser(
+        "export",
+        help="write the best model into a folder of its own",
+        description="Export the best epoch's model.",
+    )
     export.add_argument("run", help="a run folder")
     export.add_argument("--out", type=Path, help="where to (default: best/ in the run folder)")
     export.set_defaults(verb=export_best)
-    cluster = verbs.add_parser("check-cluster", help="look for mistakes in the file that ray up reads", description="Check a cluster file.")
+    cluster = verbs.add_parser(
+        "check-cluster",
+        help="look for mistakes in the file that ray up reads",
+        description="Check a cluster file.",
+    )
     cluster.add_argument("file", help="cluster.yaml")
     cluster.set_defaults(verb=check_cluster)
     text = "Print a file of W&B, Determined, NNI, Katib or pytorch-template as YAML of raysweep."
-    convert = verbs.add_parser("convert", help="print a sweep file of another tool as ours", description=text)
+    convert = verbs.add_parser(
+        "convert", help="print a sweep file of another tool as ours", description=text
+    )
     convert.add_argument("file", help="what --space takes too, without being converted first")
     convert.set_defaults(verb=convert_file)
     text = "List the sweeps that were sent to a cluster with --submit; with JOB: follow one, and end with its exit code."
     jobs = verbs.add_parser("jobs", help="sweeps that were sent to a cluster", description=text)
     jobs.add_argument("job", nargs="?", metavar="JOB", help="follow this one")
-    jobs.add_argument("--at", metavar="URL", default="http://127.0.0.1:8265", help="the cluster's dashboard (default: %(default)s)")
-    jobs.add_argument("--stop", action="store_true", help="stop it, once its running epochs have ended")
+    jobs.add_argument(
+        "--at",
+        metavar="URL",
+        default="http://127.0.0.1:8265",
+        help="the cluster's dashboard (default: %(default)s)",
+    )
+    jobs.add_argument(
+        "--stop", action="store_true", help="stop it, once its running epochs have ended"
+    )
     jobs.set_defaults(verb=show_jobs)
     verbs_of_results.add(verbs)
     return top
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep")
-    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the file: --set budget.trials=5")
+    run.add_argument(
+        "--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep"
+    )
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a key of the file: --set budget.trials=5",
+    )
     many = run.add_mutually_exclusive_group()
-    many.add_argument("--seeds", metavar="N", type=verbs_of_results.count, help="run every searcher with N search seeds, for a comparison")
-    many.add_argument("--record", metavar="N", type=verbs_of_results.count, help="train N configurations to the end, for raysweep simulate")
-    run.add_argument("--dry-run", action="store_true", help="show the resolved file and the first configurations; train nothing")
-    run.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: this file's newest)")
-    run.add_argument("--retry-failed", action="store_true", help="with --resume: run again what failed or ran out of memory")
+    many.add_argument(
+        "--seeds",
+        metavar="N",
+        type=verbs_of_results.count,
+        help="run every searcher with N search seeds, for a comparison",
+    )
+    many.add_argument(
+        "--record",
+        metavar="N",
+        type=verbs_of_results.count,
+        help="train N configurations to the end, for raysweep simulate",
+    )
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the resolved file and the first configurations; train nothing",
+    )
+    run.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="",
+        help="go on with a run (default: this file's newest)",
+    )
+    run.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with --resume: run again what failed or ran out of memory",
+    )
     run.add_argument("--name", help="the run folder's name (default: the file's name and the time)")
     storage = place(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
     text = "where run folders go: a folder, s3://..., gs://... (default: $RAYSWEEP_STORAGE, or ray_results)"
@@ -126,10 +204,18 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
     run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
     run.add_argument(
-        "--submit", metavar="URL", help="send the sweep, with this folder, to the cluster whose dashboard is there, and follow it"
+        "--submit",
+        metavar="URL",
+        help="send the sweep, with this folder, to the cluster whose dashboard is there, and follow it",
     )
-    run.add_argument("--require-gpu", action="store_true", help="an error where there is no GPU, instead of running on the CPU")
-    run.add_argument("--isolate", action="store_true", help="a process of its own for each trial (3 s more each)")
+    run.add_argument(
+        "--require-gpu",
+        action="store_true",
+        help="an error where there is no GPU, instead of running on the CPU",
+    )
+    run.add_argument(
+        "--isolate", action="store_true", help="a process of its own for each trial (3 s more each)"
+    )
     run.add_argument("--json", action="store_true", help="print events as JSON lines")
     run.set_defaults(verb=run_sweep)
 
@@ -172,7 +258,10 @@ def _submit(options: argparse.Namespace) -> int:
     from tune import jobs
 
     name = jobs.submit(options.submit, options.arguments, Path.cwd())
-    print(f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}", flush=True)
+    print(
+        f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}",
+        flush=True,
+    )
     return _follow(options.submit, name)
 
 
@@ -182,7 +271,9 @@ def _follow(url: str, name: str) -> int:
     try:
         return jobs.follow(url, name, lambda text: print(text, end="", flush=True))
     except KeyboardInterrupt:
-        print(f"\n{name} goes on; to follow it again: raysweep jobs {name} --at {url}; to stop it: raysweep jobs {name} --at {url} --stop")
+        print(
+            f"\n{name} goes on; to follow it again: raysweep jobs {name} --at {url}; to stop it: raysweep jobs {name} --at {url} --stop"
+        )
         return 0
 
 
@@ -214,7 +305,9 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
     else:
         place = folder.resumed_anywhere(options.storage, sweep.name or stem, options.resume)
         folder.check_unchanged(place, sweep)
-    how = session.Options(Machines(options.address, options.isolate), options.require_gpu, options.retry_failed)
+    how = session.Options(
+        Machines(options.address, options.isolate), options.require_gpu, options.retry_failed
+    )
     watcher = observer(place.name, options.json)
     try:
         code = session.run(sweep, place, how, watcher)
@@ -255,7 +348,11 @@ def list_runs(options: argparse.Namespace) -> int:
     if inside := runs_below(options.run):
         _print(runs([load(one) for one in inside], get_terminal_size().columns))
     else:
-        _print(trials(load(options.run), None if options.all else MOST_LISTED, get_terminal_size().columns))
+        _print(
+            trials(
+                load(options.run), None if options.all else MOST_LISTED, get_terminal_size().columns
+            )
+        )
     return 0
 
 
@@ -311,12 +408,16 @@ def replay_trial(options: argparse.Namespace) -> int:
     from results import load
 
     run = load(options.run)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))))
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, int(run.sweep.get("resources", {}).get("cpu", 1))))
+    )
     from tune.replay import replay
 
     epochs = replay(run, options.trial)
     for epoch in epochs:
-        values = "  ".join(f"{name} {epoch.recorded[name]!r} {epoch.again.get(name)!r}" for name in epoch.recorded)
+        values = "  ".join(
+            f"{name} {epoch.recorded[name]!r} {epoch.again.get(name)!r}" for name in epoch.recorded
+        )
         print(f"epoch {epoch.epoch}: {values}")
     worst = max(epoch.difference for epoch in epochs)
     print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")

@@ -46,7 +46,12 @@ class ClusterFile:
     def commands(self, *names: str) -> list[tuple[tuple[str | int, ...], str]]:
         """The commands of these lists, with their places."""
         lists = [(name, self.data.get(name)) for name in names]
-        return [((name, i), str(one)) for name, many in lists if isinstance(many, list) for i, one in enumerate(many)]
+        return [
+            ((name, i), str(one))
+            for name, many in lists
+            if isinstance(many, list)
+            for i, one in enumerate(many)
+        ]
 
     def text(self, *names: str) -> str:
         return "\n".join(command for _, command in self.commands(*names))
@@ -54,7 +59,9 @@ class ClusterFile:
     @property
     def setup(self) -> str:
         """Everything that prepares a machine."""
-        return self.text("initialization_commands", SETUP, "head_setup_commands", "worker_setup_commands")
+        return self.text(
+            "initialization_commands", SETUP, "head_setup_commands", "worker_setup_commands"
+        )
 
     def local_path(self, path: object) -> Path:
         return self.folder / Path(str(path)).expanduser()
@@ -69,12 +76,18 @@ def lists(file: ClusterFile) -> Iterator[Finding]:
 def authentication(file: ClusterFile) -> Iterator[Finding]:
     auth = file.section("auth")
     if "ssh_user" not in auth:
-        yield ("auth",) if "auth" in file.data else ("provider",), "auth.ssh_user is missing; ray up only fails on it later"
+        yield (
+            ("auth",) if "auth" in file.data else ("provider",),
+            "auth.ssh_user is missing; ray up only fails on it later",
+        )
     key = auth.get("ssh_private_key")
     where = ("auth", "ssh_private_key")
     if key is None:
         if file.local and file.provider.get("worker_ips"):
-            yield ("auth",), "auth.ssh_private_key is missing: the head needs a key to reach the workers"
+            yield (
+                ("auth",),
+                "auth.ssh_private_key is missing: the head needs a key to reach the workers",
+            )
         return
     path = file.local_path(key)
     if not path.is_file():
@@ -82,7 +95,10 @@ def authentication(file: ClusterFile) -> Iterator[Finding]:
     elif path.stat().st_mode & 0o077:
         yield where, f"{key} can be read by others, and ssh refuses it: chmod 600 {key}"
     if path.name in OWN_KEYS:
-        yield where, f"Ray copies the private key to the head: give the cluster a key of its own instead of {key}"
+        yield (
+            where,
+            f"Ray copies the private key to the head: give the cluster a key of its own instead of {key}",
+        )
 
 
 def mounts(file: ClusterFile) -> Iterator[Finding]:
@@ -92,11 +108,16 @@ def mounts(file: ClusterFile) -> Iterator[Finding]:
             hint = "; ray get-auth-token --generate makes it" if path.name == "auth_token" else ""
             yield where, f"there is no {given}{hint}"
         elif path.is_dir() and any(path.glob("pyvenv.cfg")) | any(path.glob("*/pyvenv.cfg")):
-            yield where, f"{given} contains a virtual environment, and Ray reads every file of it at each start: mount folders by name"
+            yield (
+                where,
+                f"{given} contains a virtual environment, and Ray reads every file of it at each start: mount folders by name",
+            )
 
 
 def token(file: ClusterFile) -> Iterator[Finding]:
-    remote = next((one for one in file.section("file_mounts") if str(one).endswith(".ray/auth_token")), None)
+    remote = next(
+        (one for one in file.section("file_mounts") if str(one).endswith(".ray/auth_token")), None
+    )
     where: tuple[str | int, ...] = ("file_mounts",) if remote is None else ("file_mounts", remote)
     if remote is None:
         yield where, "Ray's token is not copied: add ~/.ray/auth_token: ~/.ray/auth_token"
@@ -105,34 +126,59 @@ def token(file: ClusterFile) -> Iterator[Finding]:
         if local.is_file() and local.stat().st_mode & 0o077:
             yield where, f"the token {local} can be read by others: chmod 600 {local}"
         if not re.search(r"chmod\s+0?600\s+\S*auth_token", file.setup):
-            yield (SETUP,), "the copied token can be read by others: add chmod 600 ~/.ray/auth_token"
+            yield (
+                (SETUP,),
+                "the copied token can be read by others: add chmod 600 ~/.ray/auth_token",
+            )
     everywhere = "RAY_AUTH_MODE=token" in file.text(SETUP, "initialization_commands")
-    if not everywhere and not all("RAY_AUTH_MODE=token" in file.text(name) for name in (HEAD, WORKER)):
-        yield (SETUP,), "RAY_AUTH_MODE=token is not set on every machine: the head may ask for a token that the others do not show"
+    if not everywhere and not all(
+        "RAY_AUTH_MODE=token" in file.text(name) for name in (HEAD, WORKER)
+    ):
+        yield (
+            (SETUP,),
+            "RAY_AUTH_MODE=token is not set on every machine: the head may ask for a token that the others do not show",
+        )
 
 
 def dashboard(file: ClusterFile) -> Iterator[Finding]:
     if file.cloud and HEAD not in file.data:
-        yield (HEAD,), f"Ray's own {HEAD} for {file.provider['type']} open the dashboard to every address: write them out"
+        yield (
+            (HEAD,),
+            f"Ray's own {HEAD} for {file.provider['type']} open the dashboard to every address: write them out",
+        )
     for where, command in file.commands(HEAD):
         bound = re.search(r"--dashboard-host[= ]\s*(\S+)", command)
         if bound and bound.group(1) not in ("127.0.0.1", "localhost", "::1"):
-            yield where, f"--dashboard-host={bound.group(1)}: whoever reaches it runs code on the cluster; use 127.0.0.1 and ray dashboard"
+            yield (
+                where,
+                f"--dashboard-host={bound.group(1)}: whoever reaches it runs code on the cluster; use 127.0.0.1 and ray dashboard",
+            )
 
 
 def start(file: ClusterFile) -> Iterator[Finding]:
     head = [(where, command) for where, command in file.commands(HEAD) if "ray start" in command]
     where: tuple[str | int, ...] = head[0][0] if head else (HEAD,)
     text = head[0][1] if head else ""
-    if file.local and "RAY_enable_autoscaler_v2=0" not in file.text(HEAD, SETUP, "head_setup_commands"):
-        yield where, "export RAY_enable_autoscaler_v2=0 is missing: on machines of your own Ray starts only one of the workers without it"
+    if file.local and "RAY_enable_autoscaler_v2=0" not in file.text(
+        HEAD, SETUP, "head_setup_commands"
+    ):
+        yield (
+            where,
+            "export RAY_enable_autoscaler_v2=0 is missing: on machines of your own Ray starts only one of the workers without it",
+        )
     if HEAD in file.data and "--head" not in text:
         yield where, "nothing starts the head: ray start --head is missing"
     elif head and "--autoscaling-config" not in text:
-        yield where, "--autoscaling-config=~/ray_bootstrap_config.yaml is missing: no worker would be started"
+        yield (
+            where,
+            "--autoscaling-config=~/ray_bootstrap_config.yaml is missing: no worker would be started",
+        )
     given = re.search(r"--node-ip-address[= ]\s*(\S+)", text)
     if file.local and given and given.group(1) != file.provider.get("head_ip"):
-        yield where, f"--node-ip-address={given.group(1)}, but head_ip is {file.provider.get('head_ip')}"
+        yield (
+            where,
+            f"--node-ip-address={given.group(1)}, but head_ip is {file.provider.get('head_ip')}",
+        )
     if WORKER in file.data and "RAY_HEAD_IP" not in file.text(WORKER):
         yield (WORKER,), "the workers do not join: ray start --address=$RAY_HEAD_IP:6379 is missing"
 
@@ -158,7 +204,10 @@ def versions(file: ClusterFile) -> Iterator[Finding]:
             yield where, "a nightly build of Ray: the versions of two machines would differ"
         unpinned = re.search(r"pip3? install\b.*?['\" ](ray(\[[^]]*\])?)['\"]?(?=\s|$)", command)
         if unpinned and not re.search(r"(--constraint|-c|-r|--requirement)[ =]", command):
-            yield where, f"{unpinned.group(1)} without a version: pin it (==) or use --constraint, so that all machines have the same"
+            yield (
+                where,
+                f"{unpinned.group(1)} without a version: pin it (==) or use --constraint, so that all machines have the same",
+            )
 
 
 def storage(file: ClusterFile) -> Iterator[Finding]:
@@ -168,12 +217,21 @@ def storage(file: ClusterFile) -> Iterator[Finding]:
         if (found := re.search(r"RAYSWEEP_STORAGE=['\"]?([^\s'\";]+)", command))
     ]
     if not places:
-        yield (SETUP,), "RAYSWEEP_STORAGE is not set: say where all machines can write (a shared folder, s3://..., gs://...)"
+        yield (
+            (SETUP,),
+            "RAYSWEEP_STORAGE is not set: say where all machines can write (a shared folder, s3://..., gs://...)",
+        )
     for where, place in places:
         if place.startswith(PRIVATE):
-            yield where, f"RAYSWEEP_STORAGE={place} is each machine's own: take a folder that all of them share, or s3://..., gs://..."
+            yield (
+                where,
+                f"RAYSWEEP_STORAGE={place} is each machine's own: take a folder that all of them share, or s3://..., gs://...",
+            )
         elif file.cloud and "://" not in place and "mount " not in file.setup:
-            yield where, f"RAYSWEEP_STORAGE={place}: machines of a cloud share no folder by themselves; take s3://... or gs://..."
+            yield (
+                where,
+                f"RAYSWEEP_STORAGE={place}: machines of a cloud share no folder by themselves; take s3://... or gs://...",
+            )
 
 
 def placeholders(file: ClusterFile) -> Iterator[Finding]:
@@ -193,9 +251,24 @@ def workers(file: ClusterFile) -> Iterator[Finding]:
     for i, address in enumerate(addresses):
         where = ("provider", "worker_ips", i)
         if address == file.provider.get("head_ip"):
-            yield where, f"{address} is the head: a second Ray on it would count its resources twice"
+            yield (
+                where,
+                f"{address} is the head: a second Ray on it would count its resources twice",
+            )
         elif address in addresses[:i]:
             yield where, f"{address} stands twice"
 
 
-RULES = (lists, authentication, mounts, token, dashboard, start, path, versions, storage, placeholders, workers)
+RULES = (
+    lists,
+    authentication,
+    mounts,
+    token,
+    dashboard,
+    start,
+    path,
+    versions,
+    storage,
+    placeholders,
+    workers,
+)

@@ -38,7 +38,9 @@ class Again:
         return self.config
 
 
-def retrainings(sweep: Sweep, histories: Mapping[str, History], past: Iterable[Event] = ()) -> Sweep | None:
+def retrainings(
+    sweep: Sweep, histories: Mapping[str, History], past: Iterable[Event] = ()
+) -> Sweep | None:
     """The sweep that confirms another one, as far as `past` has brought it; None where nothing is to be confirmed.
 
     Every finalist is trained with the same seeds, so that they can be compared pair by pair.
@@ -89,7 +91,14 @@ def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple
         for trial in untested(loop):
             loop.returned(trial, "its test is missing")
         yield loop, recorder
-        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done", "interrupted": loop.interrupted})
+        recorder.write(
+            {
+                "event": "closed",
+                "time": time.time(),
+                "reason": loop.stopping or "done",
+                "interrupted": loop.interrupted,
+            }
+        )
         recorder.finish(loop)
     finally:
         book.close()
@@ -97,4 +106,8 @@ def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple
 
 def untested(loop: Loop) -> list[Trial]:
     """What was trained to its end and never tested, because the session ended in between."""
-    return [trial for trial in loop.trials if trial.status is Status.COMPLETED and not {"test", "untested"} & set(trial.notes)]
+    return [
+        trial
+        for trial in loop.trials
+        if trial.status is Status.COMPLETED and not {"test", "untested"} & set(trial.notes)
+    ]

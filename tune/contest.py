@@ -48,11 +48,17 @@ class Played:
 
 
 def play(
-    run: RunFolder, contest: Contest, processes: int | None = None, tick: Callable[[int, int], None] = lambda done, all_: None
+    run: RunFolder,
+    contest: Contest,
+    processes: int | None = None,
+    tick: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Played:
     """Play all arms. `tick` hears how many of them are done. SpecificationError for a name that is unknown, RunError for a poor record."""
     said = [
-        (searcher, scheduler, seed) for seed in range(contest.seeds) for searcher in contest.searchers for scheduler in contest.schedulers
+        (searcher, scheduler, seed)
+        for seed in range(contest.seeds)
+        for searcher in contest.searchers
+        for scheduler in contest.schedulers
     ]
     for searcher in contest.searchers:
         for scheduler in contest.schedulers:
@@ -68,7 +74,9 @@ def play(
     return Played(Comparison(tuple(arms), run.metric, run.maximize, baseline=baseline), answers)
 
 
-def _results(path: Path, contest: Contest, said: Sequence[tuple[str, str, int]], processes: int) -> Iterator[Trace]:
+def _results(
+    path: Path, contest: Contest, said: Sequence[tuple[str, str, int]], processes: int
+) -> Iterator[Trace]:
     work = [(path, contest, *one) for one in said]
     if processes == 1:
         yield from (play_arm(*one) for one in work)
@@ -84,8 +92,18 @@ def play_arm(path: Path, contest: Contest, searcher: str, scheduler: str, seed: 
     total = contest.total_epochs or TRAININGS * said.budget.epochs
     name = label(searcher, scheduler, contest)
     budget = Budget(None, said.budget.epochs, total)
-    arm = replace(said, searchers={name: said.searchers[searcher]}, seed=said.seed + seed, seeds=1, budget=budget)
-    loop = simulate(replace(arm, metric=replace(said.metric, target=None), plateau=None), known.curve, contest.workers)
+    arm = replace(
+        said,
+        searchers={name: said.searchers[searcher]},
+        seed=said.seed + seed,
+        seeds=1,
+        budget=budget,
+    )
+    loop = simulate(
+        replace(arm, metric=replace(said.metric, target=None), plateau=None),
+        known.curve,
+        contest.workers,
+    )
     history = loop.histories[name]
     return replace(trace(name, arm.seed, history), exhausted=history.epochs < total)
 

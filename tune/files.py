@@ -57,5 +57,11 @@ def _next_to_go_on(loop: Loop, count: int) -> set[str]:
     """The first `count` at each rung, of those that rest there and may be taken up again."""
     if not loop.sweep.scheduler.promotes or loop.done:
         return set()
-    rungs = ((history, rung) for history in loop.histories.values() for rung in history.rungs.values())
-    return {history[number].id for history, rung in rungs for number in islice(history.in_turn(rung), count)}
+    rungs = (
+        (history, rung) for history in loop.histories.values() for rung in history.rungs.values()
+    )
+    return {
+        history[number].id
+        for history, rung in rungs
+        for number in islice(history.in_turn(rung), count)
+    }

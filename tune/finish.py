@@ -26,7 +26,9 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     except RunError:
         if code != INTERRUPTED:
             raise
-        print(f"interrupted; to go on when {folder} is there again:  {resume}")  # the storage went away
+        print(
+            f"interrupted; to go on when {folder} is there again:  {resume}"
+        )  # the storage went away
         return
     exported, complaint = _export(run) if code == GOOD else (None, "")
     if exported:
@@ -74,12 +76,18 @@ def _verdict(run: RunFolder, code: int) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _lines(run: RunFolder, code: int, exported: Exported | None, complaint: str, resume: str) -> list[str]:
+def _lines(
+    run: RunFolder, code: int, exported: Exported | None, complaint: str, resume: str
+) -> list[str]:
     if code == INTERRUPTED:
         return [f"interrupted; to go on:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
-    model = f"model        {shown(exported.folder)}: {exported.message}" if exported else f"no model was exported: {complaint}"
+    model = (
+        f"model        {shown(exported.folder)}: {exported.message}"
+        if exported
+        else f"no model was exported: {complaint}"
+    )
     return [
         model,
         f"TensorBoard  tensorboard --logdir {shown(run.path / 'tensorboard')}",
@@ -89,11 +97,19 @@ def _lines(run: RunFolder, code: int, exported: Exported | None, complaint: str,
 
 def _last_failure(run: RunFolder) -> list[str]:
     """The traceback of the last trial that failed, and its name."""
-    failed = [trial for history in run.histories.values() for trial in history if trial.notes.get("traceback")]
+    failed = [
+        trial
+        for history in run.histories.values()
+        for trial in history
+        if trial.notes.get("traceback")
+    ]
     if not failed:
         return []
     trial = failed[-1]
-    return [f"{trial.id} {trial.status}: {trial.reason}", *(f"  {line}" for line in str(trial.notes["traceback"]).splitlines())]
+    return [
+        f"{trial.id} {trial.status}: {trial.reason}",
+        *(f"  {line}" for line in str(trial.notes["traceback"]).splitlines()),
+    ]
 
 
 def _facts(run: RunFolder, code: int, exported: Exported | None, complaint: str) -> dict[str, Any]:
@@ -104,11 +120,26 @@ def _facts(run: RunFolder, code: int, exported: Exported | None, complaint: str)
         "run": shown(run.path),
         "exit_code": code,
         "metric": run.metric,
-        "best": found and {"trial": found.trial.id, "value": found.value, "epoch": found.epoch, "config": found.config},
-        "exported": exported and {"folder": shown(exported.folder), "difference": exported.difference, "message": exported.message},
+        "best": found
+        and {
+            "trial": found.trial.id,
+            "value": found.value,
+            "epoch": found.epoch,
+            "config": found.config,
+        },
+        "exported": exported
+        and {
+            "folder": shown(exported.folder),
+            "difference": exported.difference,
+            "message": exported.message,
+        },
         "complaint": complaint,
         "searchers": {
-            name: {"best": history.best and history.best[1].metrics[run.metric], "trials": len(history), "epochs": history.epochs}
+            name: {
+                "best": history.best and history.best[1].metrics[run.metric],
+                "trials": len(history),
+                "epochs": history.epochs,
+            }
             for name, history in run.histories.items()
         },
     }

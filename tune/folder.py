@@ -32,7 +32,9 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
     except OSError as error:
         raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
     if taken:
-        raise FolderError(f"{bucket.url} exists already; resume it with --resume, or choose another --name")
+        raise FolderError(
+            f"{bucket.url} exists already; resume it with --resume, or choose another --name"
+        )
     return working_copy.begin(bucket)
 
 
@@ -42,12 +44,18 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
         return resumed(storage, stem, run)
     bucket = Bucket(storage)
     try:
-        found = [one for one in working_copy.runs(bucket) if _name(one) == run or (not run and _named(stem).fullmatch(_name(one)))]
+        found = [
+            one
+            for one in working_copy.runs(bucket)
+            if _name(one) == run or (not run and _named(stem).fullmatch(_name(one)))
+        ]
         copies = [working_copy.fetch(one) for one in found]
     except OSError as error:
         raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
     if not copies:
-        raise FolderError(f"nothing to resume: {storage} has no run called {run or f'{stem} or {stem}-(time)'}")
+        raise FolderError(
+            f"nothing to resume: {storage} has no run called {run or f'{stem} or {stem}-(time)'}"
+        )
     return max(copies, key=lambda copy: float(ledger.read(copy)[-1]["time"]))
 
 
@@ -63,10 +71,16 @@ def _named(stem: str) -> re.Pattern[str]:
 def new(storage: Path, stem: str, name: str | None) -> Path:
     """The folder of a new run: `name`, or the file's stem and the time. FolderError where it exists or would lie elsewhere."""
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise FolderError(f"--name {name}: expected letters, digits, '.', '-' and '_', the first of them a letter or digit")
+        raise FolderError(
+            f"--name {name}: expected letters, digits, '.', '-' and '_', the first of them a letter or digit"
+        )
     folder = storage / (name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if folder.exists():
-        hint = "resume it with --resume, or choose another --name" if (folder / ledger.NAME).exists() else "choose another --name"
+        hint = (
+            "resume it with --resume, or choose another --name"
+            if (folder / ledger.NAME).exists()
+            else "choose another --name"
+        )
         raise FolderError(f"{folder} exists already; {hint}")
     return folder
 
@@ -77,7 +91,9 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise FolderError(f"{folder} cannot be made: {error.strerror}; name another place with --storage") from None
+        raise FolderError(
+            f"{folder} cannot be made: {error.strerror}; name another place with --storage"
+        ) from None
     return folder
 
 
@@ -99,9 +115,15 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
 
 def latest(storage: Path, stem: str) -> Path:
     """The newest run that bears this name, or this name and a time."""
-    runs = [path.parent for path in storage.glob(f"*/{ledger.NAME}") if _named(stem).fullmatch(path.parent.name)]
+    runs = [
+        path.parent
+        for path in storage.glob(f"*/{ledger.NAME}")
+        if _named(stem).fullmatch(path.parent.name)
+    ]
     if not runs:
-        raise FolderError(f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); --resume RUN names another")
+        raise FolderError(
+            f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); --resume RUN names another"
+        )
     return max(runs, key=lambda run: (run / ledger.NAME).stat().st_mtime)
 
 
@@ -127,7 +149,10 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
         before = YAML(typ="safe", pure=True).load(file)
     changes = list(_changes(flatten(before), flatten(json.loads(json.dumps(sweep.resolved)))))
     if changes:
-        raise FolderError(f"{folder} was begun with another specification:\n" + "\n".join(f"  {change}" for change in changes))
+        raise FolderError(
+            f"{folder} was begun with another specification:\n"
+            + "\n".join(f"  {change}" for change in changes)
+        )
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -39,10 +39,14 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
         "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), "PYTHONUNBUFFERED": "1"},
     }
     if folder.resolve() in (Path.home(), Path("/")):
-        raise JobsError(f"--submit sends the folder it is typed in, and {folder} is too much: type it in the folder of your sweep")
+        raise JobsError(
+            f"--submit sends the folder it is typed in, and {folder} is too much: type it in the folder of your sweep"
+        )
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
     with _asking(url) as client:
-        client.submit_job(entrypoint=entry_point(arguments), submission_id=name, runtime_env=environment)
+        client.submit_job(
+            entrypoint=entry_point(arguments), submission_id=name, runtime_env=environment
+        )
     return name
 
 
@@ -73,7 +77,10 @@ def follow(url: str, name: str, say: Callable[[str], None]) -> int:
         with _asking(url) as client:
             try:
                 asyncio.run(tail(client))
-            except (RuntimeError, OSError):  # the connection broke; whether the job goes on is told below
+            except (
+                RuntimeError,
+                OSError,
+            ):  # the connection broke; whether the job goes on is told below
                 time.sleep(LOOK_SECONDS)
             job = _job(client, name)
         if job.status.is_terminal():
@@ -123,7 +130,9 @@ def _asking(url: str) -> Iterator[Any]:
     from tune.engine.join import has_token
 
     if not url.startswith(("http://", "https://")):
-        raise JobsError(f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard cluster.yaml brings it here")
+        raise JobsError(
+            f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard cluster.yaml brings it here"
+        )
     if "RAY_AUTH_MODE" not in os.environ and has_token():
         _enable_token_auth()
     logging.getLogger("ray").setLevel(logging.WARNING)
@@ -134,4 +143,6 @@ def _asking(url: str) -> Iterator[Any]:
             f"no Ray dashboard answers at {url}; ray dashboard cluster.yaml brings it here, and keeps it while it runs"
         ) from error
     except AuthenticationError as error:
-        raise JobsError(f"the cluster at {url} refuses the token: copy ~/.ray/auth_token from its head") from error
+        raise JobsError(
+            f"the cluster at {url} refuses the token: copy ~/.ray/auth_token from its head"
+        ) from error

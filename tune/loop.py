@@ -53,7 +53,9 @@ class Loop:
         past = list(past)
         self.sweep = sweep
         self.arms = {arm.name: arm for arm in sweep.arms()}
-        self.histories = {name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.arms}
+        self.histories = {
+            name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.arms
+        }
         for arm in self.arms.values():
             if isinstance(arm.searcher, Foreseeing):
                 self.histories[arm.name].outlook = partial(arm.searcher.outlook, sweep.space)
@@ -122,49 +124,86 @@ class Loop:
             if trial := self._promote(arm) or self._propose(arm):
                 return trial
         others = [arm for arm in self.arms.values() if arm not in proposing]
-        return next(filter(None, map(self._promote, sorted(others, key=lambda arm: self.histories[arm.name].epochs))), None)
+        return next(
+            filter(
+                None,
+                map(self._promote, sorted(others, key=lambda arm: self.histories[arm.name].epochs)),
+            ),
+            None,
+        )
 
     def _promote(self, arm: Arm) -> Trial | None:
         trial = self._promoted(arm)
         if trial is not None:
-            self._happen({"event": "promoted", "trial": trial.id, "reason": f"its turn to go on after epoch {trial.epoch}"})
+            self._happen(
+                {
+                    "event": "promoted",
+                    "trial": trial.id,
+                    "reason": f"its turn to go on after epoch {trial.epoch}",
+                }
+            )
         return trial
 
     def _promoted(self, arm: Arm) -> Trial | None:
         """The stopped trial that goes on now, by the scheduler's word and within the arm's budget."""
         history = self.histories[arm.name]
-        with blaming(f"the scheduler {type(self.sweep.scheduler).__name__}", f"promoting a trial of {arm.name}"):
+        with blaming(
+            f"the scheduler {type(self.sweep.scheduler).__name__}",
+            f"promoting a trial of {arm.name}",
+        ):
             number = self.sweep.scheduler.promote(history, ending=arm not in self._first())
         room = self._limit is None or self._promised(arm.name) < self._limit
         return history[number] if number is not None and room else None
 
     def _settle(self) -> None:
         """Keep the allowance once it is known: when no trial is under way and none is promoted any more."""
-        if self._allowed is not None or self._out or self._waiting or self._first() or any(map(self._promoted, self.arms.values())):
+        if (
+            self._allowed is not None
+            or self._out
+            or self._waiting
+            or self._first()
+            or any(map(self._promoted, self.arms.values()))
+        ):
             return
         found = allowance(self.sweep, self.histories)
         if found is not None:
             self._allowed = found
-            self._happen({"event": "allowance", "trials": self.sweep.budget.trials, "epochs": found})
+            self._happen(
+                {"event": "allowance", "trials": self.sweep.budget.trials, "epochs": found}
+            )
 
     @property
     def done(self) -> bool:
         """Nothing that `next` gave out is still under way, and nothing will be started any more."""
         if self._out:
             return False
-        return bool(self.stopping) or not (self._waiting or self._open() or any(map(self._promoted, self.arms.values())))
+        return bool(self.stopping) or not (
+            self._waiting or self._open() or any(map(self._promoted, self.arms.values()))
+        )
 
     def started(self, trial: Trial) -> None:
         self._happen({"event": "started", "trial": trial.id})
 
     def reported(
-        self, trial: Trial, epoch: int, metrics: Mapping[str, float], seconds: float, notes: Mapping[str, Any] | None = None
+        self,
+        trial: Trial,
+        epoch: int,
+        metrics: Mapping[str, float],
+        seconds: float,
+        notes: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Record a report and say whether the trial goes on. A report of an epoch that is already there counts once."""
         if epoch <= trial.epoch:
             return GO_ON
         loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
-        event = {"event": "reported", "trial": trial.id, "epoch": epoch, "loss": loss, "metrics": dict(metrics), "seconds": seconds}
+        event = {
+            "event": "reported",
+            "trial": trial.id,
+            "epoch": epoch,
+            "loss": loss,
+            "metrics": dict(metrics),
+            "seconds": seconds,
+        }
         if notes and any(trial.notes.get(name) != value for name, value in notes.items()):
             event["notes"] = dict(notes)
         self._happen(event)
@@ -176,21 +215,35 @@ class Loop:
         """Whether a trial goes on after its last report; ends it where it does not."""
         history, budget = self.histories[trial.arm], self.sweep.budget
         if not math.isfinite(trial.loss):
-            return self._stop(trial, Status.DIVERGED, f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite")
+            return self._stop(
+                trial,
+                Status.DIVERGED,
+                f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite",
+            )
         if trial.epoch >= budget.epochs:
-            return self._stop(trial, Status.COMPLETED, f"trained all {trial.epoch} epochs", limited=True)
-        with blaming(f"the scheduler {type(self.sweep.scheduler).__name__}", f"judging {trial.id} after epoch {trial.epoch}"):
+            return self._stop(
+                trial, Status.COMPLETED, f"trained all {trial.epoch} epochs", limited=True
+            )
+        with blaming(
+            f"the scheduler {type(self.sweep.scheduler).__name__}",
+            f"judging {trial.id} after epoch {trial.epoch}",
+        ):
             decision = self.sweep.scheduler.decide(trial, history)
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        if self._limit is not None and history.epochs + self._in_flight(trial.arm, trial.id) >= self._limit:
+        if (
+            self._limit is not None
+            and history.epochs + self._in_flight(trial.arm, trial.id) >= self._limit
+        ):
             reason = f"epoch {trial.epoch}: the {self._limit} epochs of {trial.arm} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return GO_ON
 
-    def ended(self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None) -> None:
+    def ended(
+        self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None
+    ) -> None:
         event = {"event": "ended", "trial": trial.id, "status": str(status), "reason": reason}
         self._out.discard(trial.id)
         self._happen(event | {"notes": dict(notes)} if notes else event)
@@ -211,9 +264,15 @@ class Loop:
         """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
         accumulation = 2 * trial.notes.get("accumulation", 1)
         if trial.notes.get("share", 1.0) < 1.0:
-            self.returned(trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0})
+            self.returned(
+                trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0}
+            )
         elif "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
-            self.returned(trial, f"out of memory, taken up again in {accumulation} micro-batches", {**notes, "accumulation": accumulation})
+            self.returned(
+                trial,
+                f"out of memory, taken up again in {accumulation} micro-batches",
+                {**notes, "accumulation": accumulation},
+            )
         else:
             self.ended(trial, Status.OOM, reason, notes)
 
@@ -247,7 +306,11 @@ class Loop:
         if metric.target is not None and trial.loss <= metric.loss(metric.target):
             self.stop(f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}")
         plateau = self.sweep.plateau
-        if plateau is not None and trial.status.ended and all(_stale(history, plateau) for history in self.histories.values()):
+        if (
+            plateau is not None
+            and trial.status.ended
+            and all(_stale(history, plateau) for history in self.histories.values())
+        ):
             self.stop(f"no better {metric.name} in the last {plateau} trials")
         self._check_time()
 
@@ -258,12 +321,18 @@ class Loop:
 
     def _open(self) -> list[Arm]:
         """The arms that may still propose: those with trials (or epochs) left, then those that lag behind the others."""
-        return self._first() or [arm for arm in self._left() if lags(self.histories[arm.name], self._promised(arm.name), self._allowed)]
+        return self._first() or [
+            arm
+            for arm in self._left()
+            if lags(self.histories[arm.name], self._promised(arm.name), self._allowed)
+        ]
 
     def _first(self) -> list[Arm]:
         """The arms with trials (or epochs) of the budget left."""
         trials = self.sweep.budget.trials
-        return [arm for arm in self._left() if trials is None or len(self.histories[arm.name]) < trials]
+        return [
+            arm for arm in self._left() if trials is None or len(self.histories[arm.name]) < trials
+        ]
 
     def _left(self) -> list[Arm]:
         """The arms that have something left to propose, and epochs for it."""
@@ -277,7 +346,10 @@ class Loop:
 
     def _in_flight(self, arm: str, but: str = "") -> int:
         """How many trials of an arm are under way or wait."""
-        return sum(split_id(one)[0] == arm and one != but for one in chain(self._out, (trial.id for trial in self._waiting)))
+        return sum(
+            split_id(one)[0] == arm and one != but
+            for one in chain(self._out, (trial.id for trial in self._waiting))
+        )
 
     @property
     def _limit(self) -> int | None:
@@ -300,7 +372,9 @@ class Loop:
             self._settle()
             return None
         seed = trial_seed(arm.seed, number)
-        self._happen({"event": "proposed", "arm": arm.name, "number": number, "config": config, "seed": seed})
+        self._happen(
+            {"event": "proposed", "arm": arm.name, "number": number, "config": config, "seed": seed}
+        )
         return history[number]
 
     def _happen(self, event: Event) -> None:

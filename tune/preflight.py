@@ -37,10 +37,14 @@ def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
     """
     with _marked(run) as marker:
         name = sweep.trainable
-        question = Question(name, run, marker, source(name), dict(sweep.space.constants), passed_on())
+        question = Question(
+            name, run, marker, source(name), dict(sweep.space.constants), passed_on()
+        )
         answers = probe(ray, question)
         judge(answers, _here(question), run)
-        code = code_of(name) if any(answer.source != question.source for answer in answers) else None
+        code = (
+            code_of(name) if any(answer.source != question.source for answer in answers) else None
+        )
         if code is not None:
             ray.shutdown()
             join(ray, address, code.folder)
@@ -97,7 +101,9 @@ def fetched(answers: Sequence[Answer]) -> None:
 
 def code_of(trainable: str) -> Code | None:
     """What to copy for a train function; None where it belongs to an installed package. PreflightError for a home folder."""
-    place, colon, function = trainable.rpartition(":") if not trainable.endswith(".py") else (trainable, "", "")
+    place, colon, function = (
+        trainable.rpartition(":") if not trainable.endswith(".py") else (trainable, "", "")
+    )
     if place.endswith(".py"):
         folder, trainable = Path(place).resolve().parent, f"{Path(place).name}{colon}{function}"
     else:
@@ -107,7 +113,9 @@ def code_of(trainable: str) -> Code | None:
             return None
         folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     if folder in (Path.home(), Path("/")):
-        raise PreflightError(f"the nodes lack {trainable}, and its folder, {folder}, is too much to copy: give it a folder of its own")
+        raise PreflightError(
+            f"the nodes lack {trainable}, and its folder, {folder}, is too much to copy: give it a folder of its own"
+        )
     return Code(folder, trainable)
 
 
@@ -127,7 +135,9 @@ def _stored(answers: Sequence[Answer], storage: str) -> None:
 
 def _alike(answers: Sequence[Answer], here: Answer) -> None:
     for name, version in here.versions.items():
-        if other := _where(answers, lambda answer, name=name, version=version: answer.versions.get(name) != version):  # type: ignore[misc]
+        if other := _where(
+            answers, lambda answer, name=name, version=version: answer.versions.get(name) != version
+        ):  # type: ignore[misc]
             there = other[0].versions.get(name)
             raise PreflightError(
                 f"{name} is {version} here and {there} on {_names(other)}: install the same on every machine (ray up with constraints.txt)"
@@ -140,7 +150,9 @@ def _where(answers: Sequence[Answer], wrong: Callable[[Answer], object]) -> list
 
 def _names(answers: Sequence[Answer]) -> str:
     """`w1 (10.0.0.2) and w2 (10.0.0.3)`; of many, the first three and how many more."""
-    names = [f"{answer.node} ({answer.address})" if answer.address else answer.node for answer in answers]
+    names = [
+        f"{answer.node} ({answer.address})" if answer.address else answer.node for answer in answers
+    ]
     if len(names) > 4:
         names = [*names[:3], f"{len(names) - 3} more nodes"]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

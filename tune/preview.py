@@ -32,7 +32,10 @@ def preview(sweep: Sweep) -> Text:
     shape, count = cells(sweep)
     parts = [write(dict(sweep.resolved)).rstrip()]
     arms = sweep.arms()[: len(sweep.searchers)]
-    parts += [f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}" for arm in arms]
+    parts += [
+        f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}"
+        for arm in arms
+    ]
     facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     return Text("\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]))
@@ -75,7 +78,14 @@ def _passing(sweep: Sweep) -> list[str]:
 
 def _comment(text: str) -> str:
     """A comment of lines that a terminal shows whole."""
-    return textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _table(configs: list[Config], space: Space) -> str:
@@ -86,13 +96,20 @@ def _table(configs: list[Config], space: Space) -> str:
     if not configs:
         return "# none"
     flat = [flatten(config) for config in configs]
-    rows = [[name, *(_shown(one.get(name)) for one in flat)] for name in space.decided if any(name in one for one in flat)]
+    rows = [
+        [name, *(_shown(one.get(name)) for one in flat)]
+        for name in space.decided
+        if any(name in one for one in flat)
+    ]
     if not rows:
         return "# all alike, for the space has no parameter"
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     while len(widths) > 2 and sum(widths) - 2 > WIDTH:
         widths.pop()
-    return "\n".join("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)
+    return "\n".join(
+        "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    )
 
 
 def _shown(value: Any) -> str:

@@ -28,7 +28,10 @@ FEWEST = 10
 
 def overrides(count: int) -> list[str]:
     """What turns a sweep into the recording of `count` configurations: keys to set, as after `--set`."""
-    ends = [f"{key}=null" for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")]
+    ends = [
+        f"{key}=null"
+        for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")
+    ]
     return ["searcher=random", "scheduler=none", "seeds=1", f"budget.trials={count}", *ends]
 
 
@@ -58,7 +61,11 @@ class Recorded:
     @cached_property
     def complete(self) -> list[Trial]:
         """The trials that were trained to their end, which for some was to diverge."""
-        return [trial for trial in self.trials if trial.status is Status.DIVERGED or trial.epoch >= self.epochs]
+        return [
+            trial
+            for trial in self.trials
+            if trial.status is Status.DIVERGED or trial.epoch >= self.epochs
+        ]
 
     @cached_property
     def points(self) -> Array:
@@ -76,7 +83,9 @@ class Recorded:
 
     def describe(self) -> str:
         """What answers, and how far off it is."""
-        what = "the nearest recorded configuration" if self.nearest else "a surrogate (random forest)"
+        what = (
+            "the nearest recorded configuration" if self.nearest else "a surrogate (random forest)"
+        )
         error = f"{self.metric.name} off by {number(self.error.mean, 2)} on average, ranks agree to {number(self.error.rank, 2)}"
         return f"{plural(len(self.complete), 'recorded curve')}; between them {what} answers: {error} (cross-validated, last epoch)"
 
@@ -98,7 +107,9 @@ class Recorded:
 
     def _enough(self) -> None:
         if len(self.complete) < FEWEST:
-            raise RunError(f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to answer for others (--record 200)")
+            raise RunError(
+                f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to answer for others (--record 200)"
+            )
 
     def _answer(self, config: Config) -> Array:
         key = _key(config)

@@ -30,7 +30,9 @@ TABLES_SECONDS = 20.0
 class Recorder:
     """Writes each event before it takes effect (`write`), and what follows from it afterwards (`applied`)."""
 
-    def __init__(self, folder: Path, sweep: Sweep, ledger: Ledger | StoredLedger, observer: Observer) -> None:
+    def __init__(
+        self, folder: Path, sweep: Sweep, ledger: Ledger | StoredLedger, observer: Observer
+    ) -> None:
         self.observer = observer
         self._folder = folder
         self._sweep = sweep
@@ -40,7 +42,9 @@ class Recorder:
         self._pusher = Pusher(folder)
         trackers.check(sweep.track)
         self._trackers = trackers.Trackers(sweep.track, folder, observer.say)
-        self._leaking = {event["trial"] for event in ledger.past if GROWTH in event.get("notes", {})}
+        self._leaking = {
+            event["trial"] for event in ledger.past if GROWTH in event.get("notes", {})
+        }
         self._written = time.monotonic()
         with self._writing():
             self._pusher.push()
@@ -70,7 +74,9 @@ class Recorder:
         grows = event.get("notes", {}).get(GROWTH)
         if grows and event["trial"] not in self._leaking:
             self._leaking.add(event["trial"])
-            self.observer.say(f"{event['trial']}: memory grows by {size(grows)} with each epoch; {HINT}")
+            self.observer.say(
+                f"{event['trial']}: memory grows by {size(grows)} with each epoch; {HINT}"
+            )
 
     def tick(self, loop: Loop) -> None:
         self.observer.tick(loop)
@@ -81,7 +87,13 @@ class Recorder:
 
     def tables(self, loop: Loop) -> None:
         """Write `trials.csv` and `curves.csv` as things stand."""
-        write_tables(self._folder, loop.histories, self._sweep.metric.name, self._sweep.seed, self._sweep.seeds)
+        write_tables(
+            self._folder,
+            loop.histories,
+            self._sweep.metric.name,
+            self._sweep.seed,
+            self._sweep.seeds,
+        )
         self._written = time.monotonic()
 
     def close(self, loop: Loop) -> None:
@@ -112,4 +124,6 @@ class Recorder:
         try:
             yield
         except OSError as error:
-            raise Interruption(f"{shown(self._folder)} cannot be written: {error.strerror or error}") from error
+            raise Interruption(
+                f"{shown(self._folder)} cannot be written: {error.strerror or error}"
+            ) from error

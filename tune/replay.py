@@ -26,8 +26,12 @@ class Replayed:
     @property
     def difference(self) -> float:
         """The largest absolute difference among the metrics; NaN against NaN is none."""
-        pairs = [(self.recorded[name], self.again.get(name, float("nan"))) for name in self.recorded]
-        return max((0.0 if a == b or (a != a and b != b) else abs(a - b) for a, b in pairs), default=0.0)
+        pairs = [
+            (self.recorded[name], self.again.get(name, float("nan"))) for name in self.recorded
+        ]
+        return max(
+            (0.0 if a == b or (a != a and b != b) else abs(a - b) for a, b in pairs), default=0.0
+        )
 
 
 def replay(run: RunFolder, trial_id: str) -> list[Replayed]:
@@ -38,10 +42,21 @@ def replay(run: RunFolder, trial_id: str) -> list[Replayed]:
     sweep = specify(str(run.path / SWEEP))
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raysweep-replay-") as scratch:
-        again = job(sweep, Path(scratch), 0.0 if trial.notes.get("device", "cpu") == "cpu" else sweep.resources.gpu, trial)
+        again = job(
+            sweep,
+            Path(scratch),
+            0.0 if trial.notes.get("device", "cpu") == "cpu" else sweep.resources.gpu,
+            trial,
+        )
         outcome = attempt(replace(again, epochs=trial.epoch, known_epoch=0), messages.append)
     if outcome.status != "completed":
         raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
     metrics = {message["epoch"]: message["metrics"] for message in messages}
-    recorded = [{name: value for name, value in report.metrics.items() if name not in COLUMNS} for report in trial.reports]
-    return [Replayed(report.epoch, past, metrics.get(report.epoch, {})) for report, past in zip(trial.reports, recorded, strict=True)]
+    recorded = [
+        {name: value for name, value in report.metrics.items() if name not in COLUMNS}
+        for report in trial.reports
+    ]
+    return [
+        Replayed(report.epoch, past, metrics.get(report.epoch, {}))
+        for report, past in zip(trial.reports, recorded, strict=True)
+    ]

@@ -29,7 +29,10 @@ def generate() -> dict[str, Any]:
     schema = SweepSpec.model_json_schema()
     definitions, properties = schema["$defs"], schema["properties"]
     del definitions["NamedSpec"]
-    searcher, scheduler = _choice("searcher", SEARCHERS, definitions), _choice("scheduler", SCHEDULERS, definitions)
+    searcher, scheduler = (
+        _choice("searcher", SEARCHERS, definitions),
+        _choice("scheduler", SCHEDULERS, definitions),
+    )
     several = {"type": "array", "items": {"$ref": "#/$defs/searcher"}, "minItems": 1}
     definitions |= {"searcher": searcher, "scheduler": scheduler}
     properties["searcher"] = {
@@ -37,14 +40,25 @@ def generate() -> dict[str, Any]:
         "description": "one, or several to compare",
     }
     properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": "promotion"}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "raysweep specification"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "raysweep specification",
+    }
 
 
-def _choice(what: str, registry: Mapping[str, type[Any]], definitions: dict[str, Any]) -> dict[str, Any]:
+def _choice(
+    what: str, registry: Mapping[str, type[Any]], definitions: dict[str, Any]
+) -> dict[str, Any]:
     """A name of the registry, or a mapping of the name and that class's options."""
     for name, kind in registry.items():
         definitions[f"{what}.{name}"] = _options(name, kind)
-    return {"anyOf": [{"enum": list(registry)}, *({"$ref": f"#/$defs/{what}.{name}"} for name in registry)]}
+    return {
+        "anyOf": [
+            {"enum": list(registry)},
+            *({"$ref": f"#/$defs/{what}.{name}"} for name in registry),
+        ]
+    }
 
 
 def _options(name: str, kind: type[Any]) -> dict[str, Any]:
@@ -58,7 +72,13 @@ def _options(name: str, kind: type[Any]) -> dict[str, Any]:
         elif field.default_factory is dataclasses.MISSING:
             required.append(key)
     text = (kind.__doc__ or "").strip().split("\n\n")[0]
-    return {"type": "object", "description": text, "properties": properties, "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "description": text,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def text() -> str:

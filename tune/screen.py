@@ -140,7 +140,9 @@ def describe(event: Event, loop: Loop) -> str:
 def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
     """A configuration in one line, without what is the same in every trial."""
     varied = ((name, value) for name, value in flatten(config).items() if name not in constants)
-    return " ".join(f"{name}={number(value) if isinstance(value, float) else value}" for name, value in varied)
+    return " ".join(
+        f"{name}={number(value) if isinstance(value, float) else value}" for name, value in varied
+    )
 
 
 def render(name: str, loop: Loop, width: int) -> Group:
@@ -153,10 +155,15 @@ def _headline(name: str, loop: Loop) -> Text:
     counts = Counter(trial.status for trial in loop.trials)
     states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
     left = time_left(loop)
-    clock = f"{duration(loop.seconds)}" + (f", about {duration(left)} left" if left is not None else "")
+    clock = f"{duration(loop.seconds)}" + (
+        f", about {duration(left)} left" if left is not None else ""
+    )
     text = Text(f"{name}   ", style="bold")
     text.append(f"{clock}\n", style="not bold")
-    text.append(f"{states}   {sum(history.epochs for history in loop.histories.values())} epochs", style="not bold")
+    text.append(
+        f"{states}   {sum(history.epochs for history in loop.histories.values())} epochs",
+        style="not bold",
+    )
     if loop.stopping:
         text.append(f"\nstopping: {loop.stopping}; running epochs end first", style="yellow")
     return text
@@ -165,7 +172,9 @@ def _headline(name: str, loop: Loop) -> Text:
 def time_left(loop: Loop) -> float | None:
     """Seconds that the rest will take if it goes on as it did; None where that cannot be said yet."""
     budget = loop.sweep.budget
-    shares = [_share(history, budget.trials, budget.total_epochs) for history in loop.histories.values()]
+    shares = [
+        _share(history, budget.trials, budget.total_epochs) for history in loop.histories.values()
+    ]
     share = _alike(loop, shares) if promise(loop.sweep) else sum(shares) / len(shares)
     left = loop.seconds * (1 - share) / share if share > 0 else None
     limit = budget.seconds - loop.seconds if budget.seconds is not None else None
@@ -176,7 +185,9 @@ def time_left(loop: Loop) -> float | None:
 def _alike(loop: Loop, shares: list[float]) -> float:
     """The part that is spent where every arm is to train as many epochs as the one that trains most."""
     epochs = [history.epochs for history in loop.histories.values()]
-    most = max((spent / share for spent, share in zip(epochs, shares, strict=True) if share), default=0.0)
+    most = max(
+        (spent / share for spent, share in zip(epochs, shares, strict=True) if share), default=0.0
+    )
     return sum(epochs) / (len(epochs) * most) if most else 0.0
 
 
@@ -194,7 +205,9 @@ def _trials(loop: Loop, width: int) -> Table:
     """The best trials, at most MOST_ROWS of them."""
     metric = loop.sweep.metric.name
     constants = {CONFIG + name for name in loop.sweep.space.constants}
-    best = (trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank))
+    best = (
+        trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank)
+    )
     rows = [{name: value for name, value in row.items() if name not in constants} for row in best]
     return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
 

@@ -56,7 +56,9 @@ def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int
     ledger = _open(sweep, folder)
     try:
         if ledger.torn:
-            observer.say("the last line of the ledger was torn off by whatever ended the last session; that event is trained again")
+            observer.say(
+                "the last line of the ledger was torn off by whatever ended the last session; that event is trained again"
+            )
         return _session(sweep, folder, options, Recorder(folder, sweep, ledger, observer))
     except Interruption as error:
         observer.say(f"interrupted: {error}")
@@ -77,7 +79,9 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
     except OSError as error:
         if ledger is not None:
             ledger.close()
-        raise SessionError(f"{shown(folder)} cannot be written: {error.strerror or error}") from None
+        raise SessionError(
+            f"{shown(folder)} cannot be written: {error.strerror or error}"
+        ) from None
     return ledger
 
 
@@ -97,7 +101,14 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
     if mistake:
         raise SessionError(mistake)
     with contextlib.suppress(Interruption):  # the next session does without it
-        recorder.write({"event": "closed", "time": time.time(), "reason": loop.stopping or "done", "interrupted": loop.interrupted})
+        recorder.write(
+            {
+                "event": "closed",
+                "time": time.time(),
+                "reason": loop.stopping or "done",
+                "interrupted": loop.interrupted,
+            }
+        )
     return exit_code(loop)
 
 
@@ -119,7 +130,9 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
 
         def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
             jobs = partial(job, sweep, where, planned.resources.gpu, test=test)
-            return train(loop, jobs, planned, _ticker(loop, recorder, page), options.machines.isolate)
+            return train(
+                loop, jobs, planned, _ticker(loop, recorder, page), options.machines.isolate
+            )
 
         mistake = "" if loop.done else trained(loop, recorder, folder, False)
         return mistake or _confirm(loop, folder, recorder.observer, trained)
@@ -138,11 +151,18 @@ def _abandon(observer: Observer, why: str) -> None:
     end_processes()
 
 
-def _confirm(search: Loop, folder: Path, observer: Observer, trained: Callable[[Loop, Recorder, Path, bool], str]) -> str:
+def _confirm(
+    search: Loop,
+    folder: Path,
+    observer: Observer,
+    trained: Callable[[Loop, Recorder, Path, bool], str],
+) -> str:
     """Train the finalists again, where that is asked for and the search came to its end."""
     if search.interrupted or not unconfirmed(search, folder):
         return ""
-    observer.say(f"training the best again with fresh seeds, for the test split: {folder / CONFIRM}")
+    observer.say(
+        f"training the best again with fresh seeds, for the test split: {folder / CONFIRM}"
+    )
     with confirming(search, folder, observer) as (loop, recorder), _signals(loop, observer):
         mistake = trained(loop, recorder, folder / CONFIRM, True)
     if loop.interrupted:

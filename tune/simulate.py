@@ -16,7 +16,9 @@ Curve = Callable[[Config, int], Iterable[Epoch]]
 """The training of a configuration with a training seed, epoch by epoch. MemoryError: the configuration does not fit."""
 
 
-def simulate(sweep: Sweep, curve: Curve, workers: int, log: Log | None = None, past: Iterable[Event] = ()) -> Loop:
+def simulate(
+    sweep: Sweep, curve: Curve, workers: int, log: Log | None = None, past: Iterable[Event] = ()
+) -> Loop:
     """Run the sweep on `workers` simulated workers; a worker takes its next trial when one of its epochs ends with a stop.
 
     The loop has the histories; the times in them are simulated seconds. A budget in seconds ends the simulation at that second.
@@ -27,7 +29,14 @@ def simulate(sweep: Sweep, curve: Curve, workers: int, log: Log | None = None, p
 class Simulation:
     """Workers, the epochs that they are training, and when each ends."""
 
-    def __init__(self, sweep: Sweep, curve: Curve, workers: int, log: Log | None = None, past: Iterable[Event] = ()) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        curve: Curve,
+        workers: int,
+        log: Log | None = None,
+        past: Iterable[Event] = (),
+    ) -> None:
         self.now = 0.0
         self.loop = Loop(sweep, log, past, clock=lambda: self.now)
         self._curve = curve

@@ -60,7 +60,14 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
 def _resources(said: Specification) -> Resources:
     wanted = said.content.resources
     share = 0.0 if wanted.gpu == "auto" else wanted.gpu
-    return Resources(wanted.cpu, share, wanted.custom, wanted.workers, auto_gpu=wanted.gpu == "auto", spread=wanted.spread)
+    return Resources(
+        wanted.cpu,
+        share,
+        wanted.custom,
+        wanted.workers,
+        auto_gpu=wanted.gpu == "auto",
+        spread=wanted.spread,
+    )
 
 
 def _searchers(said: Specification, registry: Registry) -> dict[str, Searcher]:
@@ -84,7 +91,8 @@ def _check_grid(said: Specification, name: str, searcher: Any, path: Path) -> No
     count = math.prod(len(param.grid(searcher.points)) for param in said.space.params.values())
     if count > MOST_CELLS:
         text = (
-            f"the grid has up to {count:,} cells; at most {MOST_CELLS:,} are tried: write `points: 2` on some parameters, or leave grid out"
+            f"the grid has up to {count:,} cells; at most {MOST_CELLS:,} are tried: "
+            "write `points: 2` on some parameters, or leave grid out"
         )
         raise said.document.error(path, f"searcher grid: {text}")
 
@@ -94,7 +102,11 @@ def _wanted(said: Specification, known: Container[str]) -> list[tuple[str | Name
     wanted = said.content.searcher
     if wanted is None:
         return [("auto" if "auto" in known else "tpe", ("searcher",))]
-    return [(one, ("searcher", i)) for i, one in enumerate(wanted)] if isinstance(wanted, list) else [(wanted, ("searcher",))]
+    return (
+        [(one, ("searcher", i)) for i, one in enumerate(wanted)]
+        if isinstance(wanted, list)
+        else [(wanted, ("searcher",))]
+    )
 
 
 def _name(wanted: str | NamedSpec) -> str:
@@ -107,7 +119,10 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
     what = f"{path[0]} {name}"
     if name not in registry:
         known = ", ".join(sorted(registry))
-        raise said.document.error((*path, "name"), f"unknown {path[0]} '{name}'; expected one of {known}{nearest(name, registry)}")
+        raise said.document.error(
+            (*path, "name"),
+            f"unknown {path[0]} '{name}'; expected one of {known}{nearest(name, registry)}",
+        )
     kind = registry[name]
     given = {} if isinstance(wanted, str) else dict(wanted.model_extra or {})
     hints, fields = typing.get_type_hints(kind, include_extras=True), options_of(kind)
@@ -115,9 +130,16 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
         if key not in fields:
             raise said.document.error((*path, key), unknown_key(key, what, fields))
     for key, field in fields.items():
-        if key not in given and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        if (
+            key not in given
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
             raise said.document.error(path, f"missing key '{key}' in {what}")
-    options = {key: _option(said, (*path, key), f"{what}: {key}", hints[key], value) for key, value in given.items()}
+    options = {
+        key: _option(said, (*path, key), f"{what}: {key}", hints[key], value)
+        for key, value in given.items()
+    }
     try:
         return kind(**options)
     except ValueError as error:
@@ -126,15 +148,23 @@ def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: 
 
 def options_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     """The fields of a searcher or scheduler that a file may set."""
-    return {field.name: field for field in dataclasses.fields(kind) if field.init and not field.name.startswith("_")}
+    return {
+        field.name: field
+        for field in dataclasses.fields(kind)
+        if field.init and not field.name.startswith("_")
+    }
 
 
 def _option(said: Specification, path: Path, label: str, hint: Any, value: Any) -> Any:
     """One option's value, checked against the type that its class declares."""
     try:
-        return TypeAdapter(hint, config=_STRICT).validate_python(tuple(value) if isinstance(value, list) else value)
+        return TypeAdapter(hint, config=_STRICT).validate_python(
+            tuple(value) if isinstance(value, list) else value
+        )
     except ValidationError as error:
-        raise said.document.error(path, f"{label}: {message(list(error.errors(include_url=False)), path)}") from None
+        raise said.document.error(
+            path, f"{label}: {message(list(error.errors(include_url=False)), path)}"
+        ) from None
 
 
 def _trainable(said: Specification) -> str:
@@ -143,7 +173,9 @@ def _trainable(said: Specification) -> str:
     A file without a function is a script that is run as it is.
     """
     reference = said.content.trainable
-    place, colon, function = (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
+    place, colon, function = (
+        (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
+    )
     if not place or not (function.isidentifier() or not colon):
         text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
         raise said.document.error(("trainable",), text)
@@ -152,18 +184,29 @@ def _trainable(said: Specification) -> str:
     for folder in (said.path.resolve().parent, FilePath.cwd()):
         if (folder / place).is_file():
             return f"{(folder / place).resolve()}{colon}{function}"
-    raise said.document.error(("trainable",), f"trainable: there is no file '{place}' beside the specification, nor in the current folder")
+    raise said.document.error(
+        ("trainable",),
+        f"trainable: there is no file '{place}' beside the specification, nor in the current folder",
+    )
 
 
-def _resolved(said: Specification, trainable: str, searchers: Mapping[str, Searcher], scheduler: Any) -> dict[str, Any]:
+def _resolved(
+    said: Specification, trainable: str, searchers: Mapping[str, Searcher], scheduler: Any
+) -> dict[str, Any]:
     """The whole specification as plain data, every default written out, so that it reads back to the same sweep later and elsewhere."""
     content = said.content
-    data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {"trainable": trainable}
+    data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
+        "trainable": trainable
+    }
     wanted = [_name(one) for one, _ in _wanted(said, searchers)]
-    data["searcher"] = [_plain(name, one) for name, one in zip(wanted, searchers.values(), strict=True)]
+    data["searcher"] = [
+        _plain(name, one) for name, one in zip(wanted, searchers.values(), strict=True)
+    ]
     data["scheduler"] = _plain(_name(content.scheduler), scheduler)
     data["space"] = {
-        name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True) if isinstance(entry, BaseModel) else entry
+        name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        if isinstance(entry, BaseModel)
+        else entry
         for name, entry in content.space.items()
     }
     return {key: data[key] for key in type(content).model_fields if key in data}
@@ -171,4 +214,8 @@ def _resolved(said: Specification, trainable: str, searchers: Mapping[str, Searc
 
 def _plain(name: str, thing: Any) -> dict[str, Any]:
     options = {key: getattr(thing, key) for key in options_of(type(thing))}
-    return {"name": name} | {key: list(value) if isinstance(value, tuple) else value for key, value in options.items() if value is not None}
+    return {"name": name} | {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in options.items()
+        if value is not None
+    }

@@ -42,7 +42,9 @@ class Forest:
 
         self._losses, loss_ranks = _ranked(curves[:, :-1])
         self._seconds, second_ranks = _ranked(curves[:, -1:])
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1)
+        forest = RandomForestRegressor(
+            TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1
+        )
         targets = np.hstack([loss_ranks, second_ranks])
         forest.fit(np.nan_to_num(points, nan=ABSENT), targets)
         self._trees = _flat([one.tree_ for one in forest.estimators_])
@@ -78,7 +80,10 @@ class _Trees:
 
 def _flat(trees: list[Any]) -> _Trees:
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])
-    moved = [(tree.children_left + start, tree.children_right + start) for tree, start in zip(trees, starts[:-1], strict=True)]
+    moved = [
+        (tree.children_left + start, tree.children_right + start)
+        for tree, start in zip(trees, starts[:-1], strict=True)
+    ]
     return _Trees(
         starts[:-1],
         np.concatenate([tree.feature for tree in trees]),
@@ -91,7 +96,9 @@ def _flat(trees: list[Any]) -> _Trees:
 
 def _ranked(values: Array) -> tuple[Array, Array]:
     """The sorted distinct values, and each value's place among them in 0 .. 1. What is not finite counts as the worst finite value."""
-    finite = np.where(np.isfinite(values), values, np.max(values[np.isfinite(values)], initial=-np.inf))
+    finite = np.where(
+        np.isfinite(values), values, np.max(values[np.isfinite(values)], initial=-np.inf)
+    )
     known, places = np.unique(finite, return_inverse=True)
     return known, places.reshape(values.shape) / max(len(known) - 1, 1)
 

@@ -74,9 +74,21 @@ class Trackers:
         if not self._thread.is_alive() or event["event"] not in ("reported", "ended"):
             return
         last = trial.reports[-1] if trial.reports else None
-        told = Told(trial.id, trial.arm, dict(trial.config), trial.epoch, dict(last.metrics) if last else {}, last.time if last else 0.0)
+        told = Told(
+            trial.id,
+            trial.arm,
+            dict(trial.config),
+            trial.epoch,
+            dict(last.metrics) if last else {},
+            last.time if last else 0.0,
+        )
         if event["event"] == "ended":
-            told = replace(told, status=trial.status.value, succeeded=trial.status.succeeded, reason=trial.reason)
+            told = replace(
+                told,
+                status=trial.status.value,
+                succeeded=trial.status.succeeded,
+                reason=trial.reason,
+            )
         self._queue.put(told)
 
     def finish(self) -> None:
@@ -95,14 +107,21 @@ class Trackers:
 
     def _each(self, told: Told) -> None:
         for name in list(self._trackers):
-            self._try(name, lambda name: (self._trackers[name].close if told.status else self._trackers[name].report)(told))
+            self._try(
+                name,
+                lambda name: (
+                    self._trackers[name].close if told.status else self._trackers[name].report
+                )(told),
+            )
 
     def _try(self, name: str, act: Callable[[str], None]) -> None:
         try:
             act(name)
         except Exception as error:
             self._trackers.pop(name, None)
-            self._say(f"{name} is left out from here on: {(str(error).splitlines() or [type(error).__name__])[0]}")
+            self._say(
+                f"{name} is left out from here on: {(str(error).splitlines() or [type(error).__name__])[0]}"
+            )
 
 
 class Wandb:
@@ -113,7 +132,9 @@ class Wandb:
 
         self._wandb: Any = wandb
         self._folder = folder
-        self._mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+        self._mode = os.environ.get("WANDB_MODE") or (
+            "online" if os.environ.get("WANDB_API_KEY") else "offline"
+        )
         self._runs: dict[str, Any] = {}
 
     def report(self, told: Told) -> None:
@@ -143,7 +164,13 @@ class Wandb:
                 dir=str(self._folder),
                 mode=self._mode,
                 reinit="create_new",
-                settings=self._wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True),
+                settings=self._wandb.Settings(
+                    silent=True,
+                    console="off",
+                    x_disable_stats=True,
+                    disable_git=True,
+                    disable_code=True,
+                ),
             )
         return self._runs[told.trial]
 
@@ -155,9 +182,13 @@ class Mlflow:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         from mlflow.tracking import MlflowClient
 
-        self._client: Any = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve() / "mlruns").as_uri())
+        self._client: Any = MlflowClient(
+            os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve() / "mlruns").as_uri()
+        )
         found = self._client.get_experiment_by_name(folder.name)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(folder.name)
+        self._experiment = (
+            found.experiment_id if found else self._client.create_experiment(folder.name)
+        )
         self._runs: dict[str, str] = {}
         self._going: set[str] = set()
 
@@ -165,7 +196,9 @@ class Mlflow:
         run = self._run(told)
         self._going.add(run)
         for name, value in told.metrics.items():
-            self._client.log_metric(run, name, value, timestamp=int(told.time * 1000), step=told.epoch)
+            self._client.log_metric(
+                run, name, value, timestamp=int(told.time * 1000), step=told.epoch
+            )
 
     def close(self, told: Told) -> None:
         run = self._run(told)
@@ -181,7 +214,9 @@ class Mlflow:
 
     def _run(self, told: Told) -> str:
         if told.trial not in self._runs:
-            run = self._client.create_run(self._experiment, run_name=told.trial, tags={"searcher": told.arm})
+            run = self._client.create_run(
+                self._experiment, run_name=told.trial, tags={"searcher": told.arm}
+            )
             self._runs[told.trial] = run.info.run_id
             for name, value in flatten(dict(told.config)).items():
                 self._client.log_param(run.info.run_id, name, value)

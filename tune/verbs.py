@@ -13,16 +13,30 @@ Verbs = Any
 
 def add(verbs: Verbs) -> None:
     """Everything that these verbs can be told."""
-    _add_report(verbs.add_parser("report", help="write report.html", description="Write the page about a run, or write it anew."))
+    _add_report(
+        verbs.add_parser(
+            "report",
+            help="write report.html",
+            description="Write the page about a run, or write it anew.",
+        )
+    )
     text = "Compare the searchers of one run, or of several."
-    _add_compare(verbs.add_parser("compare", help="searchers side by side, and a verdict", description=text))
+    _add_compare(
+        verbs.add_parser("compare", help="searchers side by side, and a verdict", description=text)
+    )
     text = "Try searchers and schedulers on the curves that a run recorded (raysweep run --record N), without training."
-    _add_simulate(verbs.add_parser("simulate", help="searchers and schedulers on recorded curves", description=text))
+    _add_simulate(
+        verbs.add_parser(
+            "simulate", help="searchers and schedulers on recorded curves", description=text
+        )
+    )
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("run", help="a run folder")
-    report.add_argument("--out", type=Path, help="the file (default: report.html in the run folder)")
+    report.add_argument(
+        "--out", type=Path, help="the file (default: report.html in the run folder)"
+    )
     report.set_defaults(verb=write_report)
 
 
@@ -34,18 +48,43 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 
 def _add_unit(verb: argparse.ArgumentParser) -> None:
     units = ("epochs", "seconds", "GPU-seconds")
-    verb.add_argument("--by", choices=units, default="epochs", help="what arms spend alike (default: epochs trained)")
+    verb.add_argument(
+        "--by",
+        choices=units,
+        default="epochs",
+        help="what arms spend alike (default: epochs trained)",
+    )
 
 
 def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("run", help="a run folder, best made with --record N")
-    simulate.add_argument("--searchers", type=names, default=("grid", "random", "tpe", "bohb"), help="default: grid,random,tpe,bohb")
-    simulate.add_argument("--schedulers", type=names, default=("none", "median", "asha"), help="default: none,median,asha")
-    simulate.add_argument("--seeds", type=count, default=30, help="search seeds of each pair (default: 30)")
+    simulate.add_argument(
+        "--searchers",
+        type=names,
+        default=("grid", "random", "tpe", "bohb"),
+        help="default: grid,random,tpe,bohb",
+    )
+    simulate.add_argument(
+        "--schedulers",
+        type=names,
+        default=("none", "median", "asha"),
+        help="default: none,median,asha",
+    )
+    simulate.add_argument(
+        "--seeds", type=count, default=30, help="search seeds of each pair (default: 30)"
+    )
     simulate.add_argument("--workers", type=count, default=4, help="simulated workers (default: 4)")
-    simulate.add_argument("--epochs", type=count, help="epochs that each arm may train (default: 27 full trainings)")
-    simulate.add_argument("--nearest", action="store_true", help="answer for others by the nearest recorded curve, not by a surrogate")
-    simulate.add_argument("--processes", type=count, help="processes that share the work (default: one a core)")
+    simulate.add_argument(
+        "--epochs", type=count, help="epochs that each arm may train (default: 27 full trainings)"
+    )
+    simulate.add_argument(
+        "--nearest",
+        action="store_true",
+        help="answer for others by the nearest recorded curve, not by a surrogate",
+    )
+    simulate.add_argument(
+        "--processes", type=count, help="processes that share the work (default: one a core)"
+    )
     simulate.set_defaults(verb=simulate_run)
 
 
@@ -102,7 +141,14 @@ def simulate_run(options: argparse.Namespace) -> int:
     from results.working_copy import is_held, push, shown
     from tune.contest import Contest, play
 
-    contest = Contest(options.searchers, options.schedulers, options.seeds, options.workers, options.epochs, options.nearest)
+    contest = Contest(
+        options.searchers,
+        options.schedulers,
+        options.seeds,
+        options.workers,
+        options.epochs,
+        options.nearest,
+    )
     run = load(options.run)
     played = play(run, contest, options.processes, _tick)
     kept.save(run, played.comparison, played.answers)
@@ -116,7 +162,12 @@ def simulate_run(options: argparse.Namespace) -> int:
 def _tick(done: int, total: int) -> None:
     """How far a simulation is, on a terminal."""
     if sys.stderr.isatty():
-        print(f"\r{done} of {total} simulated sweeps", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(
+            f"\r{done} of {total} simulated sweeps",
+            end="\n" if done == total else "",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _print(content: object) -> None:

@@ -13,8 +13,12 @@ class TwoStages(nn.Module):
     def __init__(self, width: int, first: str, second: str) -> None:
         super().__init__()
         self.places = first, second
-        self.first = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()).to(first)
-        self.second = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)).to(second)
+        self.first = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        ).to(first)
+        self.second = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)).to(
+            second
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = self.first(images.to(self.places[0]))
@@ -26,16 +30,26 @@ def build(config: dict[str, Any], first: str = "cpu", second: str = "cpu") -> Tw
     return TwoStages(config["width"], first, second)
 
 
-def evaluate(config: dict[str, Any], model: TwoStages, split: str = "validation") -> dict[str, float]:
+def evaluate(
+    config: dict[str, Any], model: TwoStages, split: str = "validation"
+) -> dict[str, float]:
     held = load("digits").split(split)
     model.eval()
     with torch.inference_mode():
         right = model(held.images).argmax(dim=1).cpu() == held.labels
-    return {"val_accuracy" if split == "validation" else f"{split}_accuracy": right.float().mean().item()}
+    return {
+        "val_accuracy" if split == "validation" else f"{split}_accuracy": right.float()
+        .mean()
+        .item()
+    }
 
 
 def train(config: dict[str, Any], run: Run) -> None:
-    devices = ("cuda:0", f"cuda:{min(1, torch.cuda.device_count() - 1)}") if run.device == "cuda" else ("cpu", "cpu")
+    devices = (
+        ("cuda:0", f"cuda:{min(1, torch.cuda.device_count() - 1)}")
+        if run.device == "cuda"
+        else ("cpu", "cpu")
+    )
     model = build(config, *devices)
     optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
     data = load("digits").train
@@ -43,6 +57,8 @@ def train(config: dict[str, Any], run: Run) -> None:
         model.train()
         for chosen in run.shuffled(len(data)).split(config["batch_size"]):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(data.images[chosen]), data.labels[chosen].to(devices[1])).backward()
+            nn.functional.cross_entropy(
+                model(data.images[chosen]), data.labels[chosen].to(devices[1])
+            ).backward()
             optimizer.step()
         run.report(**evaluate(config, model))

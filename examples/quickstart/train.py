@@ -7,7 +7,10 @@ from torch.utils.data import DataLoader, Dataset
 class Digits(Dataset):
     def __init__(self, chosen: slice) -> None:
         images, labels = load_digits(return_X_y=True)
-        self.images, self.labels = torch.tensor(images[chosen] / 16, dtype=torch.float32), torch.tensor(labels[chosen])
+        self.images, self.labels = (
+            torch.tensor(images[chosen] / 16, dtype=torch.float32),
+            torch.tensor(labels[chosen]),
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -19,7 +22,10 @@ class Digits(Dataset):
 def train(config, run):
     model = nn.Sequential(nn.Linear(64, config["width"]), nn.ReLU(), nn.Linear(config["width"], 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=config["momentum"])
-    batches, held_out = DataLoader(Digits(slice(300, None)), config["batch_size"], shuffle=True), Digits(slice(300))
+    batches, held_out = (
+        DataLoader(Digits(slice(300, None)), config["batch_size"], shuffle=True),
+        Digits(slice(300)),
+    )
     for _ in run.epochs(model=model, optimizer=optimizer):  # was: for epoch in range(epochs)
         for images, labels in batches:
             optimizer.zero_grad()

@@ -32,5 +32,7 @@ model = SGDClassifier(
 for epoch in range(1, int(os.environ.get("RAYSWEEP_EPOCHS", "5")) + 1):
     model.partial_fit(x, y, classes=range(10))
     loss = log_loss(y_held, model.predict_proba(x_held).clip(1e-9, 1), labels=range(10))
-    print(json.dumps({"epoch": epoch, "val_loss": loss, "val_accuracy": model.score(x_held, y_held)}))
+    print(
+        json.dumps({"epoch": epoch, "val_loss": loss, "val_accuracy": model.score(x_held, y_held)})
+    )
 Path(os.environ.get("RAYSWEEP_FOLDER", "."), "model.pickle").write_bytes(pickle.dumps(model))

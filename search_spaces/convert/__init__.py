@@ -50,7 +50,9 @@ def translate(document: Document, folder: Path) -> Document:
 
 def _named_space(draft: Draft, folder: Path) -> None:
     """Take the search space that an NNI experiment keeps in a file of its own."""
-    key = next((one for one in ("searchSpaceFile", "searchSpacePath") if one in draft.source.data), None)
+    key = next(
+        (one for one in ("searchSpaceFile", "searchSpacePath") if one in draft.source.data), None
+    )
     if key is None:
         return
     name = draft.word((key,), draft.source.data[key])

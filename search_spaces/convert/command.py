@@ -17,8 +17,15 @@ _PLACEHOLDER = re.compile(r"\$\{.*\}|\$\w+")
 def script(draft: Draft, path: Path, words: list[str], folder: str = "") -> None:
     """Take `python train.py --epochs 10` as the trainable `train.py` and the constant `epochs`; an error for anything else."""
     words = [word for word in words if word != "-u"]
-    if len(words) < 2 or not _PYTHON.fullmatch(PurePosixPath(words[0]).name) or not words[1].endswith(".py"):
-        raise draft.error(path, f"'{' '.join(words)}' has no equal here; expected `python train.py`, its arguments behind it")
+    if (
+        len(words) < 2
+        or not _PYTHON.fullmatch(PurePosixPath(words[0]).name)
+        or not words[1].endswith(".py")
+    ):
+        raise draft.error(
+            path,
+            f"'{' '.join(words)}' has no equal here; expected `python train.py`, its arguments behind it",
+        )
     draft.put(("trainable",), str(PurePosixPath(folder) / words[1]), path)
     arguments(draft, path, words[2:])
 
@@ -30,7 +37,9 @@ def arguments(draft: Draft, path: Path, words: list[str]) -> None:
         word = left.pop(0)
         option = _OPTION.fullmatch(word)
         if option is None:
-            raise draft.error(path, f"the argument '{word}' has no equal here; expected --name value")
+            raise draft.error(
+                path, f"the argument '{word}' has no equal here; expected --name value"
+            )
         name, value = option.group(1), option.group(2)
         if value is None:
             value = left.pop(0) if left and not left[0].startswith("--") else "true"

@@ -29,7 +29,11 @@ def read(draft: Draft) -> None:
 
 
 def _entrypoint(draft: Draft, path: Path, value: Any) -> None:
-    words = [str(one) for one in value] if isinstance(value, list) else command.split(draft, path, draft.word(path, value))
+    words = (
+        [str(one) for one in value]
+        if isinstance(value, list)
+        else command.split(draft, path, draft.word(path, value))
+    )
     if len(words) == 1 and ":" in words[0]:
         draft.put(("trainable",), words[0], path)
         draft.note(path, f"{words[0]} is a Trial class there; a train function here")
@@ -68,7 +72,13 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     if kind == "categorical":
         draft.each(path, rule, dict.fromkeys(("type", "vals"), taken))
         return {"choice": draft.scalars((*path, "vals"), rule.get("vals"))}
-    draft.each(path, rule, dict.fromkeys(("type", "minval", "maxval", "count", *(["base"] if kind == "log" else [])), taken))
+    draft.each(
+        path,
+        rule,
+        dict.fromkeys(
+            ("type", "minval", "maxval", "count", *(["base"] if kind == "log" else [])), taken
+        ),
+    )
     low, high = (draft.number((*path, key), rule.get(key)) for key in ("minval", "maxval"))
     entry = _range(draft, path, kind, (low, high), rule)
     if rule.get("count") is not None and isinstance(entry, dict):
@@ -76,9 +86,14 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     return entry
 
 
-def _range(draft: Draft, path: Path, kind: str, bounds: tuple[float, float], rule: dict[str, Any]) -> Any:
+def _range(
+    draft: Draft, path: Path, kind: str, bounds: tuple[float, float], rule: dict[str, Any]
+) -> Any:
     if kind == "int":
-        low, high = (draft.whole((*path, key), one) for key, one in zip(("minval", "maxval"), bounds, strict=True))
+        low, high = (
+            draft.whole((*path, key), one)
+            for key, one in zip(("minval", "maxval"), bounds, strict=True)
+        )
         return ranges.integers(draft, path, low, high)
     if kind == "double":
         return ranges.continuous(draft, path, *bounds)
@@ -113,20 +128,33 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     longest = draft.data.get("budget", {}).get("epochs", 1)
     if eta <= 1 or not 1 <= rungs <= 64:
         raise draft.error(path, f"{rungs} rungs with the divisor {eta:g} are none")
-    draft.put(("scheduler",), {"name": "asha", "grace": max(1, int(longest / eta ** (rungs - 1))), "eta": eta}, path)
+    draft.put(
+        ("scheduler",),
+        {"name": "asha", "grace": max(1, int(longest / eta ** (rungs - 1))), "eta": eta},
+        path,
+    )
     if rule.get("mode", "standard") != "aggressive":
-        draft.note((*path, "mode"), f"mode {rule.get('mode', 'standard')} runs several brackets; asha here is the one of mode aggressive")
+        draft.note(
+            (*path, "mode"),
+            f"mode {rule.get('mode', 'standard')} runs several brackets; asha here is the one of mode aggressive",
+        )
 
 
 def _max_length(draft: Draft, path: Path, value: Any) -> None:
     if not isinstance(value, dict):
         draft.put(("budget", "epochs"), draft.whole(path, value), path)
         return
-    draft.each(path, value, {"epochs": moved("budget", "epochs"), "batches": _not_epochs, "records": _not_epochs})
+    draft.each(
+        path,
+        value,
+        {"epochs": moved("budget", "epochs"), "batches": _not_epochs, "records": _not_epochs},
+    )
 
 
 def _not_epochs(draft: Draft, path: Path, value: Any) -> None:
-    raise draft.error(path, f"{value} {path[-1]} have no equal here; write the length of a trial in epochs")
+    raise draft.error(
+        path, f"{value} {path[-1]} have no equal here; write the length of a trial in epochs"
+    )
 
 
 def _goal(draft: Draft, path: Path, value: Any) -> None:
@@ -141,15 +169,32 @@ def _concurrent(draft: Draft, path: Path, value: Any) -> None:
 
 def _resources(draft: Draft, path: Path, value: Any) -> None:
     platform = noted("where trials are placed there")
-    keys = ("max_slots", "agent_label", "weight", "shm_size", "priority", "resource_pool", "devices", "native_parallel", "is_single_node")
-    draft.each(path, value, {"slots_per_trial": moved("resources", "gpu")} | dict.fromkeys(keys, platform))
+    keys = (
+        "max_slots",
+        "agent_label",
+        "weight",
+        "shm_size",
+        "priority",
+        "resource_pool",
+        "devices",
+        "native_parallel",
+        "is_single_node",
+    )
+    draft.each(
+        path, value, {"slots_per_trial": moved("resources", "gpu")} | dict.fromkeys(keys, platform)
+    )
 
 
 def _reproducibility(draft: Draft, path: Path, value: Any) -> None:
     draft.each(path, value, {"experiment_seed": moved("seed")})
 
 
-SEARCHERS = {"single": ("random", "none"), "random": ("random", "none"), "grid": ("grid", "none"), "adaptive_asha": ("random", "asha")}
+SEARCHERS = {
+    "single": ("random", "none"),
+    "random": ("random", "none"),
+    "grid": ("grid", "none"),
+    "adaptive_asha": ("random", "asha"),
+}
 SEARCHER_KEYS: dict[str, Handler] = {
     "name": taken,
     "metric": moved("metric", "name"),

@@ -71,7 +71,11 @@ class Draft:
         """A finite number; where `strings`, also one in quotes."""
         if strings and isinstance(value, str):
             value = self._parsed(path, value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not abs(value) < float("inf")
+        ):
             raise self.error(path, f"expected a number, got {shown(value)}")
         return value
 
@@ -87,14 +91,20 @@ class Draft:
         if not isinstance(value, str):
             raise self.error(path, f"expected a word, got {shown(value)}")
         if known and value not in known:
-            raise self.error(path, f"'{value}' has no equal here; expected one of {', '.join(known)}{nearest(value, known)}")
+            raise self.error(
+                path,
+                f"'{value}' has no equal here; expected one of {', '.join(known)}{nearest(value, known)}",
+            )
         return value
 
     def scalars(self, path: Path, value: Any) -> list[Any]:
         """A list of plain values."""
         for i, one in enumerate(self.items(path, value)):
             if not isinstance(one, bool | int | float | str):
-                raise self.error((*path, i), f"{shown(one)} has no equal here; a value must be a word, a number, true or false")
+                raise self.error(
+                    (*path, i),
+                    f"{shown(one)} has no equal here; a value must be a word, a number, true or false",
+                )
         return list(value)
 
     def _parsed(self, path: Path, text: str) -> int | float:

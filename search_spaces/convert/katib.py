@@ -13,7 +13,13 @@ from search_spaces.convert.draft import Draft, Handler, moved, noted, only, take
 from search_spaces.document import Path
 
 NAME = "a Katib Experiment"
-ALGORITHMS = {"random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "auto"}
+ALGORITHMS = {
+    "random": "random",
+    "grid": "grid",
+    "tpe": "tpe",
+    "multivariate-tpe": "tpe",
+    "bayesianoptimization": "auto",
+}
 DISTRIBUTIONS = ("uniform", "logUniform")
 
 
@@ -25,7 +31,11 @@ def read(draft: Draft) -> None:
     """Take the whole file."""
     platform = noted("how Kubernetes knows it")
     handlers: dict[str, Handler] = {"kind": only("Experiment"), "spec": _spec}
-    draft.each((), draft.source.data, handlers | dict.fromkeys(("apiVersion", "metadata", "status"), platform))
+    draft.each(
+        (),
+        draft.source.data,
+        handlers | dict.fromkeys(("apiVersion", "metadata", "status"), platform),
+    )
     if draft.data.get("searcher") == {"name": "grid"}:
         ranges.every_value(draft)
 
@@ -38,8 +48,12 @@ def _spec(draft: Draft, path: Path, value: Any) -> None:
 
 def _objective(draft: Draft, path: Path, value: Any) -> None:
     handlers: dict[str, Handler] = {
-        "type": lambda draft, path, value: draft.put(("metric", "goal"), draft.word(path, value, ("minimize", "maximize")), path),
-        "goal": lambda draft, path, value: draft.put(("metric", "target"), float(draft.number(path, value, strings=True)), path),
+        "type": lambda draft, path, value: draft.put(
+            ("metric", "goal"), draft.word(path, value, ("minimize", "maximize")), path
+        ),
+        "goal": lambda draft, path, value: draft.put(
+            ("metric", "target"), float(draft.number(path, value, strings=True)), path
+        ),
         "objectiveMetricName": moved("metric", "name"),
         "additionalMetricNames": noted("reported metrics are all kept here"),
         "metricStrategies": noted("the best epoch counts here"),
@@ -55,7 +69,10 @@ def _algorithm(draft: Draft, path: Path, value: Any) -> None:
     draft.put(("searcher",), {"name": ALGORITHMS[name]}, (*path, "algorithmName"))
     settings: dict[str, Handler] = {"random_state": moved("seed")}
     if ALGORITHMS[name] == "tpe":
-        settings |= {"n_startup_trials": moved("searcher", "startup"), "n_ei_candidates": moved("searcher", "candidates")}
+        settings |= {
+            "n_startup_trials": moved("searcher", "startup"),
+            "n_ei_candidates": moved("searcher", "candidates"),
+        }
     draft.each(path, rule, {"algorithmName": taken, "algorithmSettings": _settings(settings)})
 
 
@@ -77,7 +94,10 @@ def _early(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
     draft.word((*path, "algorithmName"), rule.get("algorithmName"), ["medianstop"])
     draft.put(("scheduler",), {"name": "median", "grace": 4, "trials": 3}, path)
-    settings: dict[str, Handler] = {"min_trials_required": moved("scheduler", "trials"), "start_step": moved("scheduler", "grace")}
+    settings: dict[str, Handler] = {
+        "min_trials_required": moved("scheduler", "trials"),
+        "start_step": moved("scheduler", "grace"),
+    }
     draft.each(path, rule, {"algorithmName": taken, "algorithmSettings": _settings(settings)})
 
 
@@ -89,7 +109,11 @@ def _parameters(draft: Draft, path: Path, value: Any) -> None:
         name = draft.word((*place, "name"), rule.get("name")).lstrip("-")
         kind = draft.word((*place, "parameterType"), rule.get("parameterType"), KINDS)
         feasible = (*place, "feasibleSpace")
-        draft.put(("space", name), KINDS[kind](draft, feasible, draft.mapping(feasible, rule.get("feasibleSpace"))), place)
+        draft.put(
+            ("space", name),
+            KINDS[kind](draft, feasible, draft.mapping(feasible, rule.get("feasibleSpace"))),
+            place,
+        )
 
 
 def _categorical(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
@@ -99,7 +123,12 @@ def _categorical(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
 
 def _discrete(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     draft.each(path, rule, {"list": taken})
-    return {"ordinal": [draft.number((*path, "list", i), one, strings=True) for i, one in enumerate(draft.items(path, rule.get("list")))]}
+    return {
+        "ordinal": [
+            draft.number((*path, "list", i), one, strings=True)
+            for i, one in enumerate(draft.items(path, rule.get("list")))
+        ]
+    }
 
 
 def _double(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
@@ -119,15 +148,29 @@ def _int(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
         return ranges.integers(draft, path, bottom, top, log)
     stride = draft.whole((*path, "step"), step)
     ranges.check_order(draft, path, bottom, top, log)
-    entry = ranges.integers(draft, path, bottom, bottom + _steps(draft, path, bottom, top, stride) * stride, log)
+    entry = ranges.integers(
+        draft, path, bottom, bottom + _steps(draft, path, bottom, top, stride) * stride, log
+    )
     return entry | {"step": stride} if isinstance(entry, dict) else entry
 
 
-def _bounds(draft: Draft, path: Path, rule: dict[str, Any]) -> tuple[float, float, float | None, bool]:
+def _bounds(
+    draft: Draft, path: Path, rule: dict[str, Any]
+) -> tuple[float, float, float | None, bool]:
     draft.each(path, rule, dict.fromkeys(("min", "max", "step", "distribution"), taken))
     low, high = (draft.number((*path, key), rule.get(key), strings=True) for key in ("min", "max"))
-    step = None if rule.get("step") in (None, "") else draft.number((*path, "step"), rule["step"], strings=True)
-    return low, high, step, draft.word((*path, "distribution"), rule.get("distribution", "uniform"), DISTRIBUTIONS) == "logUniform"
+    step = (
+        None
+        if rule.get("step") in (None, "")
+        else draft.number((*path, "step"), rule["step"], strings=True)
+    )
+    return (
+        low,
+        high,
+        step,
+        draft.word((*path, "distribution"), rule.get("distribution", "uniform"), DISTRIBUTIONS)
+        == "logUniform",
+    )
 
 
 def _steps(draft: Draft, path: Path, low: float, high: float, step: float) -> int:
@@ -141,15 +184,30 @@ def _template(draft: Draft, path: Path, value: Any) -> None:
     containers: Any = value
     for key in ("trialSpec", "spec", "template", "spec", "containers"):
         containers = containers.get(key) if isinstance(containers, dict) else None
-    first = containers[0] if isinstance(containers, list) and containers and isinstance(containers[0], dict) else {}
+    first = (
+        containers[0]
+        if isinstance(containers, list) and containers and isinstance(containers[0], dict)
+        else {}
+    )
     place = (*path, "trialSpec", "spec", "template", "spec", "containers", 0, "command")
-    words = [str(word) for key in ("command", "args") for word in (first[key] if isinstance(first.get(key), list) else [])]
-    noted("how Kubernetes starts a trial; its script is the trainable here")(draft, path, {"image": first.get("image", "?")})
+    words = [
+        str(word)
+        for key in ("command", "args")
+        for word in (first[key] if isinstance(first.get(key), list) else [])
+    ]
+    noted("how Kubernetes starts a trial; its script is the trainable here")(
+        draft, path, {"image": first.get("image", "?")}
+    )
     if len(words) > 1 and words[1].endswith(".py"):
         command.script(draft, place, words)
 
 
-KINDS: dict[str, Any] = {"double": _double, "int": _int, "discrete": _discrete, "categorical": _categorical}
+KINDS: dict[str, Any] = {
+    "double": _double,
+    "int": _int,
+    "discrete": _discrete,
+    "categorical": _categorical,
+}
 KEYS: dict[str, Handler] = {
     "objective": _objective,
     "algorithm": _algorithm,

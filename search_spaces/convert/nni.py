@@ -11,20 +11,31 @@ from search_spaces.convert.draft import Draft, Handler, moved, noted, only, take
 from search_spaces.document import Document, Path
 
 NAME = "an NNI experiment"
-TUNERS = {"tpe": "tpe", "random": "random", "gridsearch": "grid", "bohb": "bohb", "gptuner": "auto", "hyperband": "random"}
+TUNERS = {
+    "tpe": "tpe",
+    "random": "random",
+    "gridsearch": "grid",
+    "bohb": "bohb",
+    "gptuner": "auto",
+    "hyperband": "random",
+}
 _SPACES = ("searchSpace", "searchSpaceFile", "searchSpacePath")
 _SECTIONS = ("tuner", "assessor", "advisor", "trainingService", "trial", "localConfig")
 
 
 def recognize(data: dict[str, Any]) -> bool:
     named = {_camel(key) for key in data}
-    return not named.isdisjoint(_SPACES) and not named.isdisjoint(("trialCommand", "trial", "tuner", "advisor"))
+    return not named.isdisjoint(_SPACES) and not named.isdisjoint(
+        ("trialCommand", "trial", "tuner", "advisor")
+    )
 
 
 def _camel(key: Any) -> Any:
     """`trial_command` as `trialCommand`: there both are the same."""
     first, *others = str(key).split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in others) if others and first else key
+    return (
+        first + "".join(word[:1].upper() + word[1:] for word in others) if others and first else key
+    )
 
 
 def camel(document: Document) -> Document:
@@ -38,7 +49,11 @@ def camel(document: Document) -> Document:
     for section in _SECTIONS:
         if isinstance(data.get(section), dict):
             data[section] = _once(document, (section,), data[section])
-    return replace(document, data=data, places={renamed(path) if path else path: place for path, place in document.places.items()})
+    return replace(
+        document,
+        data=data,
+        places={renamed(path) if path else path: place for path, place in document.places.items()},
+    )
 
 
 def _once(document: Document, path: Path, data: dict[str, Any]) -> dict[str, Any]:
@@ -54,28 +69,46 @@ def read(draft: Draft) -> None:
     """Take an experiment file; the search space that it names is read by whoever opens files (`search_spaces.convert`)."""
     data = draft.source.data
     draft.put(("metric",), {"name": "default", "goal": "maximize"}, ())
-    draft.note((), "NNI calls what nni.report_final_result reports 'default'; write the metric's name that run.report has here")
+    draft.note(
+        (),
+        "NNI calls what nni.report_final_result reports 'default'; write the metric's name that run.report has here",
+    )
     if "assessor" not in data:
         draft.put(("scheduler",), "none", ())
     draft.each((), data, KEYS)
     gpus, sharing = draft.data.pop("gpus", None), draft.data.pop("sharing", 1)
     if gpus is not None:
         share = gpus / sharing if gpus % sharing else gpus // sharing
-        draft.put(("resources", "gpu"), share, ("trialGpuNumber",) if "trialGpuNumber" in data else ("trial", "gpuNum"))
+        draft.put(
+            ("resources", "gpu"),
+            share,
+            ("trialGpuNumber",) if "trialGpuNumber" in data else ("trial", "gpuNum"),
+        )
 
 
 def _tuner(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
-    key = next((one for one in ("name", "builtinTunerName", "builtinAdvisorName") if one in rule), None)
+    key = next(
+        (one for one in ("name", "builtinTunerName", "builtinAdvisorName") if one in rule), None
+    )
     if key is None:
-        raise draft.error(path, f"a tuner of one's own has no equal here; expected one of {', '.join(TUNERS)}")
+        raise draft.error(
+            path, f"a tuner of one's own has no equal here; expected one of {', '.join(TUNERS)}"
+        )
     name = draft.word((*path, key), rule.get(key)).lower()
     draft.word((*path, key), name, TUNERS)
     draft.put(("searcher",), {"name": TUNERS[name]}, (*path, key))
     if name == "hyperband":
         draft.put(("scheduler",), {"name": "asha"}, (*path, key))
         draft.note((*path, key), "hyperband's brackets become asha's rungs here")
-    draft.each(path, rule, {key: taken, "classArgs": lambda draft, path, value: draft.each(path, value, ARGUMENTS[name])})
+    draft.each(
+        path,
+        rule,
+        {
+            key: taken,
+            "classArgs": lambda draft, path, value: draft.each(path, value, ARGUMENTS[name]),
+        },
+    )
 
 
 def _budget(draft: Draft, path: Path, value: Any) -> None:
@@ -98,8 +131,15 @@ def _assessor(draft: Draft, path: Path, value: Any) -> None:
     name = draft.word((*path, key), rule.get(key))
     draft.word((*path, key), name.lower(), ["medianstop"])
     draft.put(("scheduler",), {"name": "median"}, (*path, key))
-    settings: dict[str, Handler] = {"start_step": moved("scheduler", "grace"), "optimize_mode": _goal}
-    draft.each(path, rule, {key: taken, "classArgs": lambda draft, path, value: draft.each(path, value, settings)})
+    settings: dict[str, Handler] = {
+        "start_step": moved("scheduler", "grace"),
+        "optimize_mode": _goal,
+    }
+    draft.each(
+        path,
+        rule,
+        {key: taken, "classArgs": lambda draft, path, value: draft.each(path, value, settings)},
+    )
 
 
 def _goal(draft: Draft, path: Path, value: Any) -> None:
@@ -110,7 +150,12 @@ def _command(draft: Draft, path: Path, value: Any) -> None:
     data = draft.source.data
     trial = data.get("trial") if isinstance(data.get("trial"), dict) else {}
     folder = data.get("trialCodeDirectory") or (trial or {}).get("codeDir") or "."
-    command.script(draft, path, command.split(draft, path, draft.word(path, value)), str(PurePosixPath(str(folder))))
+    command.script(
+        draft,
+        path,
+        command.split(draft, path, draft.word(path, value)),
+        str(PurePosixPath(str(folder))),
+    )
 
 
 def _counted(key: str, least: int) -> Handler:
@@ -126,7 +171,16 @@ def _counted(key: str, least: int) -> Handler:
 
 
 def _trial(draft: Draft, path: Path, value: Any) -> None:
-    draft.each(path, value, {"command": _command, "codeDir": taken, "gpuNum": _counted("gpus", 0), "cpuNum": moved("resources", "cpu")})
+    draft.each(
+        path,
+        value,
+        {
+            "command": _command,
+            "codeDir": taken,
+            "gpuNum": _counted("gpus", 0),
+            "cpuNum": moved("resources", "cpu"),
+        },
+    )
 
 
 def _service(draft: Draft, path: Path, value: Any) -> None:
@@ -134,7 +188,9 @@ def _service(draft: Draft, path: Path, value: Any) -> None:
     shared = _counted("sharing", 1)
     for key, inner in draft.mapping(path, value).items():
         if inner is not None:
-            (shared if key in ("maxTrialNumberPerGpu", "maxTrialNumPerGpu") else _PLACED)(draft, (*path, key), inner)
+            (shared if key in ("maxTrialNumberPerGpu", "maxTrialNumPerGpu") else _PLACED)(
+                draft, (*path, key), inner
+            )
 
 
 _PLACED = noted("where trials are placed there")
@@ -148,7 +204,12 @@ ARGUMENTS: dict[str, dict[str, Handler]] = {
     "random": {"optimize_mode": _goal, "seed": moved("seed")},
     "gridsearch": {"optimize_mode": _goal},
     "gptuner": {"optimize_mode": _goal},
-    "hyperband": {"optimize_mode": _goal, "R": _budget, "eta": _halving("eta"), "exec_mode": only("parallelism", "serial")},
+    "hyperband": {
+        "optimize_mode": _goal,
+        "R": _budget,
+        "eta": _halving("eta"),
+        "exec_mode": only("parallelism", "serial"),
+    },
     "bohb": {
         "optimize_mode": _goal,
         "min_budget": _halving("grace"),
@@ -186,5 +247,15 @@ KEYS: dict[str, Handler] = {
     "multiThread": only(False, True),
     "sharedStorage": _PLACED,
 } | dict.fromkeys(
-    ("experimentName", "authorName", "experimentWorkingDirectory", "logDir", "logLevel", "debug", "nniManagerIp", "logCollection"), _SHOWN
+    (
+        "experimentName",
+        "authorName",
+        "experimentWorkingDirectory",
+        "logDir",
+        "logLevel",
+        "debug",
+        "nniManagerIp",
+        "logCollection",
+    ),
+    _SHOWN,
 )

@@ -15,7 +15,9 @@ NAME = "an NNI search space"
 
 
 def recognize(data: dict[str, Any]) -> bool:
-    return bool(data) and all(isinstance(one, dict) and "_type" in one and "_value" in one for one in data.values())
+    return bool(data) and all(
+        isinstance(one, dict) and "_type" in one and "_value" in one for one in data.values()
+    )
 
 
 def read(draft: Draft) -> None:
@@ -23,7 +25,9 @@ def read(draft: Draft) -> None:
     take(draft, (), draft.source.data)
 
 
-def take(draft: Draft, path: Path, value: Any, prefix: str = "", when: dict[str, Any] | None = None) -> None:
+def take(
+    draft: Draft, path: Path, value: Any, prefix: str = "", when: dict[str, Any] | None = None
+) -> None:
     """Take the search space at a path; inside a branch its names have a prefix, and `when` says when they are active."""
     for name, inner in draft.mapping(path, value).items():
         place, full = (*path, name), f"{prefix}{name}"
@@ -48,11 +52,20 @@ def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict
         for key, rule in one.items():
             first, _, holders = shared.setdefault(key, (rule, (*path, i), []))
             if key != "_name" and rule != first:
-                raise draft.error((*path, i, key), f"'{key}' has another range in another branch, which has no equal here; rename one")
+                raise draft.error(
+                    (*path, i, key),
+                    f"'{key}' has another range in another branch, which has no equal here; rename one",
+                )
             holders.append(names[i])
     for key, (rule, branch, holders) in shared.items():
         if key != "_name":
-            take(draft, branch, {key: rule}, f"{name}.", when | {chosen: holders[0] if len(holders) == 1 else holders})
+            take(
+                draft,
+                branch,
+                {key: rule},
+                f"{name}.",
+                when | {chosen: holders[0] if len(holders) == 1 else holders},
+            )
 
 
 def _put(draft: Draft, name: str, entry: Any, origin: Path, when: dict[str, Any]) -> None:
@@ -76,7 +89,9 @@ def _randint(draft: Draft, path: Path, values: list[Any]) -> Any:
     low, high = (0, *values) if len(values) == 1 else _numbers(draft, path, values, 2)
     bottom, top = draft.whole((*path, 0), low), draft.whole((*path, len(values) - 1), high)
     if top <= bottom:
-        raise draft.error(path, f"randint leaves its upper bound out, so [{bottom}, {top}] has no value")
+        raise draft.error(
+            path, f"randint leaves its upper bound out, so [{bottom}, {top}] has no value"
+        )
     return ranges.integers(draft, path, bottom, top - 1)
 
 

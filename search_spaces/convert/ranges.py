@@ -39,14 +39,21 @@ def integers(draft: Draft, path: Path, low: int, high: int, log: bool = False) -
     return {"int": [low, high]} | ({"log": True} if log else {})
 
 
-def exponents(draft: Draft, path: Path, low: float, high: float, base: float = math.e) -> tuple[float, float]:
+def exponents(
+    draft: Draft, path: Path, low: float, high: float, base: float = math.e
+) -> tuple[float, float]:
     """Bounds that a file gives as exponents of `base`, as values."""
     if base <= 1 or any(abs(one) * math.log(base) > LARGEST for one in (low, high)):
-        raise draft.error(path, f"{base:g} to the power of {low:g} and of {high:g} are no bounds; are these values, not exponents?")
+        raise draft.error(
+            path,
+            f"{base:g} to the power of {low:g} and of {high:g} are no bounds; are these values, not exponents?",
+        )
     return tidy(base**low), tidy(base**high)
 
 
-def check_order(draft: Draft, path: Path, low: float, high: float, log: bool = False) -> tuple[float, float]:
+def check_order(
+    draft: Draft, path: Path, low: float, high: float, log: bool = False
+) -> tuple[float, float]:
     if low > high:
         raise draft.error(path, f"the bounds [{low:g}, {high:g}] are in the wrong order")
     if log and low <= 0:
@@ -54,7 +61,14 @@ def check_order(draft: Draft, path: Path, low: float, high: float, log: bool = F
     return low, high
 
 
-def quantized(draft: Draft, path: Path, bounds: tuple[float, float], step: float, log: bool = False, clip: bool = False) -> Any:
+def quantized(
+    draft: Draft,
+    path: Path,
+    bounds: tuple[float, float],
+    step: float,
+    log: bool = False,
+    clip: bool = False,
+) -> Any:
     """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as the rounding gives it.
 
     `clip`: what is rounded beyond a bound becomes the bound. Whole numbers where the bounds and the step are.
@@ -67,11 +81,17 @@ def quantized(draft: Draft, path: Path, bounds: tuple[float, float], step: float
     whole = all(isinstance(one, int) for one in (*bounds, step))
     if high > low and all(abs(one / step - round(one / step)) < 1e-9 for one in bounds):
         kind, number = ("int", int) if whole else ("float", float)
-        return {kind: [number(low), number(high)]} | ({"log": True} if log else {}) | {"step": number(step), "ends": "half"}
+        return (
+            {kind: [number(low), number(high)]}
+            | ({"log": True} if log else {})
+            | {"step": number(step), "ends": "half"}
+        )
     return _listed(draft, path, _shares((low, high), step, math.log if log else float, clip), whole)
 
 
-def _shares(bounds: tuple[float, float], step: float, axis: Callable[[float], float], clip: bool) -> dict[float, float]:
+def _shares(
+    bounds: tuple[float, float], step: float, axis: Callable[[float], float], clip: bool
+) -> dict[float, float]:
     """The values, and how much of the range each collects, measured on the axis on which the draw is even."""
     low, high = bounds
     if low == high:
@@ -88,13 +108,19 @@ def _shares(bounds: tuple[float, float], step: float, axis: Callable[[float], fl
 def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -> Any:
     """The values one by one, with their weights: the bounds are no multiples of the step."""
     if len(shares) > MOST_LISTED:
-        raise draft.error(path, f"the bounds are no multiples of q, and {len(shares)} values are too many to list; move the bounds")
+        raise draft.error(
+            path,
+            f"the bounds are no multiples of q, and {len(shares)} values are too many to list; move the bounds",
+        )
     values = [round(value) if whole else float(value) for value in shares]
     if len(values) == 1:
         return values[0]
     smallest = min(shares.values())
     weights = [tidy(share / smallest) for share in shares.values()]
-    return {"ordinal": values, "weights": [round(one) if abs(one - round(one)) < 1e-9 else one for one in weights]}
+    return {
+        "ordinal": values,
+        "weights": [round(one) if abs(one - round(one)) < 1e-9 else one for one in weights],
+    }
 
 
 def every_value(draft: Draft) -> None:
@@ -107,7 +133,9 @@ def every_value(draft: Draft) -> None:
 
 def every_cell(draft: Draft) -> None:
     """A grid elsewhere ends when each cell was tried."""
-    sizes = [_size(entry) for entry in draft.data.get("space", {}).values() if isinstance(entry, dict)]
+    sizes = [
+        _size(entry) for entry in draft.data.get("space", {}).values() if isinstance(entry, dict)
+    ]
     draft.put(("budget", "trials"), math.prod(sizes), ())
 
 

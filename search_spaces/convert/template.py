@@ -17,22 +17,32 @@ NAME = "a pytorch-template config"
 
 
 def recognize(data: dict[str, Any]) -> bool:
-    return all(isinstance(data.get(key), dict) for key in ("arch", "data_loader", "optimizer", "trainer"))
+    return all(
+        isinstance(data.get(key), dict) for key in ("arch", "data_loader", "optimizer", "trainer")
+    )
 
 
 def read(draft: Draft) -> None:
     """Take the ranges, the monitored metric and the epochs."""
     data = draft.source.data
     draft.put(("trainable",), "train.py", ())
-    draft.put(("space", "config"), str(FilePath(draft.source.name).resolve()), ())  # the script runs in its own folder
+    draft.put(
+        ("space", "config"), str(FilePath(draft.source.name).resolve()), ()
+    )  # the script runs in its own folder
     _ranges(draft, (), data)
     if len(draft.data["space"]) == 1:
-        raise draft.error((), 'no value is a range; write one as {"float": [1e-4, 1e-1], "log": true}')
+        raise draft.error(
+            (), 'no value is a range; write one as {"float": [1e-4, 1e-1], "log": true}'
+        )
     trainer = data["trainer"]
     if "monitor" in trainer:
         _monitor(draft, ("trainer", "monitor"), trainer["monitor"])
     if "epochs" in trainer:
-        draft.put(("budget", "epochs"), draft.whole(("trainer", "epochs"), trainer["epochs"]), ("trainer", "epochs"))
+        draft.put(
+            ("budget", "epochs"),
+            draft.whole(("trainer", "epochs"), trainer["epochs"]),
+            ("trainer", "epochs"),
+        )
     if "n_gpu" in data:
         draft.put(("resources", "gpu"), draft.whole(("n_gpu",), data["n_gpu"]), ("n_gpu",))
     draft.note((), "every other value stays in that file, which train.py reads")
@@ -57,4 +67,8 @@ def _monitor(draft: Draft, path: Path, value: Any) -> None:
         return
     if len(words) != 2 or words[0] not in ("min", "max"):
         raise draft.error(path, f"expected 'min metric' or 'max metric', got '{value}'")
-    draft.put(("metric",), {"name": words[1], "goal": {"min": "minimize", "max": "maximize"}[words[0]]}, path)
+    draft.put(
+        ("metric",),
+        {"name": words[1], "goal": {"min": "minimize", "max": "maximize"}[words[0]]},
+        path,
+    )

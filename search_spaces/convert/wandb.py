@@ -13,7 +13,10 @@ from search_spaces.document import Path
 
 NAME = "a W&B sweep"
 METHODS = {"grid": "grid", "random": "random", "bayes": "auto"}
-_PROGRAM, _ARGS = ("${interpreter}", "${program}"), ("${args}", "${args_no_hyphens}", "${args_no_boolean_flags}")
+_PROGRAM, _ARGS = (
+    ("${interpreter}", "${program}"),
+    ("${args}", "${args_no_hyphens}", "${args_no_boolean_flags}"),
+)
 
 
 def recognize(data: dict[str, Any]) -> bool:
@@ -58,7 +61,11 @@ def _program(draft: Draft, path: Path, value: Any) -> None:
 
 def _command(draft: Draft, path: Path, value: Any) -> None:
     """The default command, perhaps with fixed arguments, or one that names the script itself."""
-    words = [str(one) for one in draft.items(path, value) if one not in ("${env}", "/usr/bin/env", *_ARGS)]
+    words = [
+        str(one)
+        for one in draft.items(path, value)
+        if one not in ("${env}", "/usr/bin/env", *_ARGS)
+    ]
     if tuple(words[:2]) == _PROGRAM or (len(words) > 1 and words[1] == "${program}"):
         command.arguments(draft, path, words[2:])
     else:
@@ -81,7 +88,10 @@ def _early(draft: Draft, path: Path, value: Any) -> None:
     draft.note(path, "an iteration there is one logged step; an epoch here")
     if "max_iter" in rule:
         longest = draft.whole((*path, "max_iter"), rule["max_iter"])
-        eta, brackets = draft.number((*path, "eta"), rule.get("eta", 3)), draft.whole((*path, "s"), rule.get("s", 1))
+        eta, brackets = (
+            draft.number((*path, "eta"), rule.get("eta", 3)),
+            draft.whole((*path, "s"), rule.get("s", 1)),
+        )
         if eta <= 1 or not 0 <= brackets <= 64:
             raise draft.error(path, f"{brackets} brackets of eta {eta:g} are none")
         draft.put(("scheduler", "grace"), max(1, int(longest / eta**brackets)), (*path, "max_iter"))
@@ -113,10 +123,18 @@ def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
         return _constant(draft, (*path, "value"), rule.get("value"))
     if kind.startswith("categorical"):
         return _choice(draft, path, rule)
-    missing = [key for key in ("min", "max", *(["q"] if kind.startswith("q_") else [])) if rule.get(key) is None]
+    missing = [
+        key
+        for key in ("min", "max", *(["q"] if kind.startswith("q_") else []))
+        if rule.get(key) is None
+    ]
     if missing:
         raise draft.error(path, f"the distribution {kind} needs {' and '.join(missing)}")
-    return RANGES[kind](draft, path, *(draft.number((*path, key), rule[key]) for key in known if rule.get(key) is not None))
+    return RANGES[kind](
+        draft,
+        path,
+        *(draft.number((*path, key), rule[key]) for key in known if rule.get(key) is not None),
+    )
 
 
 def _inferred(draft: Draft, path: Path, rule: dict[str, Any]) -> str:
@@ -125,7 +143,11 @@ def _inferred(draft: Draft, path: Path, rule: dict[str, Any]) -> str:
     if "values" in rule:
         return "categorical"
     if "min" in rule and "max" in rule:
-        return "int_uniform" if all(isinstance(rule[key], int) for key in ("min", "max")) else "uniform"
+        return (
+            "int_uniform"
+            if all(isinstance(rule[key], int) for key in ("min", "max"))
+            else "uniform"
+        )
     raise draft.error(path, "expected value, values, or min and max")
 
 
@@ -140,9 +162,14 @@ def _choice(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     if rule.get("probabilities") is None:
         return {"choice": values}
     place = (*path, "probabilities")
-    weights = [draft.number((*place, i), one) for i, one in enumerate(draft.items(place, rule["probabilities"]))]
+    weights = [
+        draft.number((*place, i), one)
+        for i, one in enumerate(draft.items(place, rule["probabilities"]))
+    ]
     if len(weights) != len(values):
-        raise draft.error(place, f"expected one for each of the {len(values)} values, got {len(weights)}")
+        raise draft.error(
+            place, f"expected one for each of the {len(values)} values, got {len(weights)}"
+        )
     drawn = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight != 0]
     if len(drawn) < len(values):
         draft.note(place, "a value with the probability 0 is left out")
@@ -154,12 +181,17 @@ def _uniform(draft: Draft, path: Path, low: float, high: float) -> Any:
 
 
 def _int_uniform(draft: Draft, path: Path, low: float, high: float) -> Any:
-    return ranges.integers(draft, path, draft.whole((*path, "min"), low), draft.whole((*path, "max"), high))
+    return ranges.integers(
+        draft, path, draft.whole((*path, "min"), low), draft.whole((*path, "max"), high)
+    )
 
 
 def _log_uniform(draft: Draft, path: Path, low: float, high: float) -> Any:
     bottom, top = ranges.exponents(draft, path, low, high)
-    draft.note(path, f"log_uniform takes exponents, so the range is [{bottom:g}, {top:g}]; log_uniform_values would take values")
+    draft.note(
+        path,
+        f"log_uniform takes exponents, so the range is [{bottom:g}, {top:g}]; log_uniform_values would take values",
+    )
     return ranges.continuous(draft, path, bottom, top, log=True)
 
 
@@ -196,7 +228,11 @@ RANGES: dict[str, Any] = {
     "inv_log_uniform": _inverse_log_uniform,
     "inv_log_uniform_values": _log_uniform_values,
 }
-LISTS = {"constant": ("value",), "categorical": ("values", "probabilities"), "categorical_w_probabilities": ("values", "probabilities")}
+LISTS = {
+    "constant": ("value",),
+    "categorical": ("values", "probabilities"),
+    "categorical_w_probabilities": ("values", "probabilities"),
+}
 _ELSEWHERE = noted("where a sweep is shown there")
 KEYS: dict[str, Handler] = {
     "program": _program,

@@ -67,7 +67,9 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=32)
     parser.add_argument("--trials", type=int, default=14, help="for each of the four searchers")
     parser.add_argument("--seed", type=int, default=0)
@@ -78,15 +80,28 @@ def command(place: Path, name: str, trials: int, *more: str) -> list[str]:
     written = place / f"{name}-trained"
     written.mkdir(exist_ok=True)
     path = place / f"{name}.yaml"
-    path.write_text(SWEEP.format(trainable=ROOT / "tests" / "chaos" / "train.py", trials=trials, folder=written))
-    run = [sys.executable, str(ROOT / "run_sweep.py"), "--space", str(path), "--storage", str(place / "runs")]
+    path.write_text(
+        SWEEP.format(trainable=ROOT / "tests" / "chaos" / "train.py", trials=trials, folder=written)
+    )
+    run = [
+        sys.executable,
+        str(ROOT / "run_sweep.py"),
+        "--space",
+        str(path),
+        "--storage",
+        str(place / "runs"),
+    ]
     return [*run, *(more or ("--name", name))]
 
 
 def undisturbed(place: Path, trials: int) -> None:
-    done = subprocess.run(command(place, "calm", trials), cwd=place, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(place, "calm", trials), cwd=place, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise SystemExit(f"the undisturbed sweep ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"the undisturbed sweep ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
 
 
 def disturbed(place: Path, options: argparse.Namespace, draw: random.Random) -> Storm:
@@ -98,7 +113,11 @@ def disturbed(place: Path, options: argparse.Namespace, draw: random.Random) -> 
         more = ("--resume", "storm") if folder.exists() else ()
         with open(place / "storm.log", "a") as log:
             driver = subprocess.Popen(
-                command(place, "storm", options.trials, *more), cwd=place, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command(place, "storm", options.trials, *more),
+                cwd=place,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         storm.sessions += 1
         try:
@@ -113,7 +132,9 @@ def disturbed(place: Path, options: argparse.Namespace, draw: random.Random) -> 
     return storm
 
 
-def session(driver: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random, storm: Storm) -> bool:
+def session(
+    driver: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random, storm: Storm
+) -> bool:
     """One session, until it ends by itself (True) or by a kill (False)."""
     while True:
         target = draw.choice(list(TARGETS))
@@ -125,15 +146,21 @@ def session(driver: subprocess.Popen[bytes], folder: Path, kills: int, draw: ran
             if target == "worker":
                 storm.ends[target].append(0.0)
                 continue
-            storm.ends[target].append(wait_for_end(driver, -signal.SIGKILL if target == "driver" else 4))
+            storm.ends[target].append(
+                wait_for_end(driver, -signal.SIGKILL if target == "driver" else 4)
+            )
             if storm.confirmed - reports(folder):
-                raise SystemExit(f"reports that the ledger had confirmed are lost: {sorted(storm.confirmed - reports(folder))}")
+                raise SystemExit(
+                    f"reports that the ledger had confirmed are lost: {sorted(storm.confirmed - reports(folder))}"
+                )
             return False
         wait_for_end(driver, 0, PATIENCE * 5)
         return True
 
 
-def wait_for_reports(driver: subprocess.Popen[bytes], folder: Path, count: int, more: float) -> None:
+def wait_for_reports(
+    driver: subprocess.Popen[bytes], folder: Path, count: int, more: float
+) -> None:
     """Wait until `count` more reports are in the ledger, and `more` seconds."""
     deadline = time.monotonic() + PATIENCE
     before = len(reports(folder))
@@ -159,7 +186,10 @@ def wait_for_end(driver: subprocess.Popen[bytes], code: int, seconds: float = PA
 def tell(place: Path, storm: Storm, calm: float, seconds: float) -> int:
     """Print the figures, or what went wrong; the exit code."""
     folder, written = place / "runs" / "storm", place / "storm-trained"
-    problems = [*differences(load(place / "runs" / "calm"), load(folder)), *trained_twice(folder, written)]
+    problems = [
+        *differences(load(place / "runs" / "calm"), load(folder)),
+        *trained_twice(folder, written),
+    ]
     problems += [f"lost: {one}" for one in sorted(storm.confirmed - reports(folder))]
     if problems:
         print("\n".join(problems))
@@ -168,11 +198,19 @@ def tell(place: Path, storm: Storm, calm: float, seconds: float) -> int:
     print("| --- | ---: | --- |")
     for target, ends in storm.ends.items():
         ended = f"ends by itself with exit code 4 in {max(ends, default=0.0):.0f} s at most; --resume goes on"
-        print(f"| {target} | {len(ends)} | {'goes on' if target == 'worker' else '--resume goes on' if target == 'driver' else ended} |")
+        print(
+            f"| {target} | {len(ends)} | {'goes on' if target == 'worker' else '--resume goes on' if target == 'driver' else ended} |"
+        )
     epochs = len(reports(folder))
-    print(f"\n{storm.kills} kills in {storm.sessions} sessions and {seconds:.0f} s (undisturbed: {calm:.0f} s). Every number is the same.")
-    print(f"{epochs} epochs reported, 0 lost, 0 trained again; {lines_of(written) - epochs} were under way when they were killed.")
-    print("\n| searcher | trials | epochs | best, as in the undisturbed run |\n| --- | ---: | ---: | --- |")
+    print(
+        f"\n{storm.kills} kills in {storm.sessions} sessions and {seconds:.0f} s (undisturbed: {calm:.0f} s). Every number is the same."
+    )
+    print(
+        f"{epochs} epochs reported, 0 lost, 0 trained again; {lines_of(written) - epochs} were under way when they were killed."
+    )
+    print(
+        "\n| searcher | trials | epochs | best, as in the undisturbed run |\n| --- | ---: | ---: | --- |"
+    )
     for name, trials, spent, best in arms(folder):
         print(f"| {name} | {trials} | {spent} | {best} |")
     return 0

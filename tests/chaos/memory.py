@@ -23,7 +23,10 @@ pytestmark = pytest.mark.ray
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group with a limit, under version 1 or 2 of the kernel's interface."""
-    for root, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
+    for root, limit in (
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup"), "memory.max"),
+    ):
         place = root / "raysweep-test"
         try:
             place.mkdir(exist_ok=True)
@@ -36,7 +39,9 @@ def group() -> Iterator[Path]:
     pytest.skip("a control group with a memory limit needs root")
 
 
-def test_the_kernels_kill_is_out_of_memory_and_the_others_go_on(tmp_path: Path, ray_here: Any, group: Path) -> None:
+def test_the_kernels_kill_is_out_of_memory_and_the_others_go_on(
+    tmp_path: Path, ray_here: Any, group: Path
+) -> None:
     before = kernel_kills()
     configs = [{"x": x, "group": str(group)} for x in (0.9, 0.1)]
     done = trials(made("eats_memory", *configs, parallel=1, on_oom=("skip",)), tmp_path / "run")

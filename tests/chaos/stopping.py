@@ -25,7 +25,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def start(typed: Typed, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "run_sweep.py"), *typed.arguments(*more)[1:]]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def reports(typed: Typed) -> int:
@@ -42,10 +49,16 @@ def wait_for(typed: Typed, count: int, driver: subprocess.Popen[str]) -> None:
 
 def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) -> None:
     typed = Typed(tmp_path)
-    typed.write("tests.trainables:noisy", "[random, tpe]", trials=6, epochs=6, more="  seconds: 0.15\n")
+    typed.write(
+        "tests.trainables:noisy", "[random, tpe]", trials=6, epochs=6, more="  seconds: 0.15\n"
+    )
     said = []
     for i, (signals, resume) in enumerate(
-        [([signal.SIGINT], ()), ([signal.SIGTERM], ("--resume", "first")), ([signal.SIGINT] * 2, ("--resume", "first"))]
+        [
+            ([signal.SIGINT], ()),
+            ([signal.SIGTERM], ("--resume", "first")),
+            ([signal.SIGINT] * 2, ("--resume", "first")),
+        ]
     ):
         driver = start(typed, *(resume or ("--name", "first")))
         before = reports(typed) if resume else 0
@@ -56,8 +69,12 @@ def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) 
         said.append(driver.communicate(timeout=PATIENCE)[0])
         assert driver.returncode == 4, said[-1]
         assert "--resume first" in said[-1].strip().splitlines()[-1]
-    assert all("stopping after the running epochs; once more to end at once" in text for text in said)
-    assert [event["reason"] for event in read(tmp_path / "runs" / "first") if event["event"] == "closed"] == ["SIGINT", "SIGTERM"]
+    assert all(
+        "stopping after the running epochs; once more to end at once" in text for text in said
+    )
+    assert [
+        event["reason"] for event in read(tmp_path / "runs" / "first") if event["event"] == "closed"
+    ] == ["SIGINT", "SIGTERM"]
     for name, more in (("first", ("--resume", "first")), ("whole", ("--name", "whole"))):
         driver = start(typed, *more)
         text = driver.communicate(timeout=PATIENCE)[0]
@@ -68,7 +85,12 @@ def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) 
 def test_storage_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     """The train function moves the run's folder away itself, in the second epoch of the second trial."""
     typed, folder, away = Typed(tmp_path), tmp_path / "runs" / "first", tmp_path / "away"
-    typed.write("tests.trainables:loses_its_storage", trials=3, epochs=3, more=f"  run: {folder}\n  away: {away}\n")
+    typed.write(
+        "tests.trainables:loses_its_storage",
+        trials=3,
+        epochs=3,
+        more=f"  run: {folder}\n  away: {away}\n",
+    )
     driver = start(typed, "--name", "first")
     said = driver.communicate(timeout=PATIENCE)[0]
     assert driver.returncode == 4, said
@@ -81,4 +103,8 @@ def test_storage_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     said = driver.communicate(timeout=PATIENCE)[0]
     assert driver.returncode == 0, said
     assert read(folder)[: len(kept)] == kept
-    assert [trial.epoch for history in typed.folder().histories.values() for trial in history] == [3, 3, 3]
+    assert [trial.epoch for history in typed.folder().histories.values() for trial in history] == [
+        3,
+        3,
+        3,
+    ]

@@ -15,7 +15,11 @@ Story = dict[str, tuple[Any, ...]]
 def reports(folder: Path) -> set[tuple[str, int, float]]:
     """What the ledger has confirmed: trial, epoch and loss."""
     try:
-        return {(event["trial"], event["epoch"], event["loss"]) for event in read(folder) if event["event"] == "reported"}
+        return {
+            (event["trial"], event["epoch"], event["loss"])
+            for event in read(folder)
+            if event["event"] == "reported"
+        }
     except LedgerError as error:
         raise SystemExit(f"the ledger is damaged: {error}") from None
 
@@ -36,7 +40,11 @@ def story(run: RunFolder, arm: str) -> Story:
 
 def differences(calm: RunFolder, storm: RunFolder) -> list[str]:
     """Where the two tell different stories; [] where they agree to the last digit."""
-    wrong = [f"the best differs: {calm.best.trial.id}, {storm.best.trial.id}"] if calm.best.trial.id != storm.best.trial.id else []
+    wrong = (
+        [f"the best differs: {calm.best.trial.id}, {storm.best.trial.id}"]
+        if calm.best.trial.id != storm.best.trial.id
+        else []
+    )
     for arm in calm.histories:
         one, other = story(calm, arm), story(storm, arm)
         wrong += [
@@ -49,14 +57,20 @@ def differences(calm: RunFolder, storm: RunFolder) -> list[str]:
 
 def trained_twice(storm: Path, written: Path) -> list[str]:
     """Epochs that were trained again although the ledger had confirmed their report when training began."""
-    confirmed = {(event["trial"], event["epoch"]): event["time"] for event in read(storm) if event["event"] == "reported"}
+    confirmed = {
+        (event["trial"], event["epoch"]): event["time"]
+        for event in read(storm)
+        if event["event"] == "reported"
+    }
     twice = []
     for path in sorted(written.iterdir()):
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             known = confirmed.get((entry["trial"], entry["epoch"]))
             if known is not None and entry["time"] > known:
-                twice.append(f"{entry['trial']} epoch {entry['epoch']} was trained again after its report was confirmed")
+                twice.append(
+                    f"{entry['trial']} epoch {entry['epoch']} was trained again after its report was confirmed"
+                )
     return twice
 
 
@@ -69,6 +83,11 @@ def arms(place: Path) -> list[tuple[str, int, int, str]]:
     """By searcher: its trials, its epochs, and where its best value is, of the disturbed run."""
     run = load(place)
     return [
-        (name, len(history), history.epochs, f"{history.best[1].loss:.4f}, {history.best[0].id}" if history.best else "none")
+        (
+            name,
+            len(history),
+            history.epochs,
+            f"{history.best[1].loss:.4f}, {history.best[0].id}" if history.best else "none",
+        )
         for name, history in run.histories.items()
     ]

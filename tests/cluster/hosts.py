@@ -27,13 +27,28 @@ def missing() -> str:
     """Why hosts cannot be made here, in one line; "" where they can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts made of namespaces need root on Linux"
-    tools = [tool for tool in TOOLS if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+    tools = [
+        tool
+        for tool in TOOLS
+        if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None
+    ]
     if tools:
         return f"{', '.join(tools)} missing; make cluster-tools installs them"
-    if subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode
+        == 0
+    ):
         return f"the bridge {BRIDGE} is there: another cluster test runs, or one was killed (ip link del {BRIDGE})"
-    trial = subprocess.run(["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"], capture_output=True, check=False)
-    return "" if trial.returncode == 0 else f"namespaces are not allowed here: {trial.stderr.decode().strip()}"
+    trial = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"],
+        capture_output=True,
+        check=False,
+    )
+    return (
+        ""
+        if trial.returncode == 0
+        else f"namespaces are not allowed here: {trial.stderr.decode().strip()}"
+    )
 
 
 class Hosts:
@@ -77,12 +92,42 @@ class Hosts:
         disk = self._state / "disks" / name
         shutil.rmtree(disk, ignore_errors=True)
         disk.mkdir()
-        inside = [name, self.address(name), disk, self._state, PROJECT, self._shared or "", sys.prefix, sys.base_prefix]
-        namespaces = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL"]
-        command = ["ip", "netns", "exec", PREFIX + name, *namespaces, "bash", Path(__file__).with_name("host.sh"), *inside]
+        inside = [
+            name,
+            self.address(name),
+            disk,
+            self._state,
+            PROJECT,
+            self._shared or "",
+            sys.prefix,
+            sys.base_prefix,
+        ]
+        namespaces = [
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+        ]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            PREFIX + name,
+            *namespaces,
+            "bash",
+            Path(__file__).with_name("host.sh"),
+            *inside,
+        ]
         with open(self._state / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._running[name] = process, self._first_process(name, process)
         self._await_sshd(name, process)
@@ -98,7 +143,15 @@ class Hosts:
         raise RuntimeError(f"host {name} did not start: {self._said(name)}")
 
     def _await_sshd(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        knock = ["ip", "netns", "exec", PREFIX + name, "bash", "-c", f"exec 3<>/dev/tcp/{self.address(name)}/22"]
+        knock = [
+            "ip",
+            "netns",
+            "exec",
+            PREFIX + name,
+            "bash",
+            "-c",
+            f"exec 3<>/dev/tcp/{self.address(name)}/22",
+        ]
         until = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < until and process.poll() is None:
             if subprocess.run(knock, capture_output=True, check=False).returncode == 0:
@@ -111,21 +164,52 @@ class Hosts:
 
     def command(self, name: str, line: str) -> list[str]:
         """What runs a line of shell on a host, in a login shell, as a person there would."""
-        enter = ["nsenter", "-t", str(self._running[name][1]), "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
-        return [*enter, "env", "-i", "HOME=/root", "TERM=dumb", "bash", "-lc", f"cd; test ! -e .bashrc || . ./.bashrc; {line}"]
+        enter = [
+            "nsenter",
+            "-t",
+            str(self._running[name][1]),
+            "-m",
+            "-u",
+            "-i",
+            "-n",
+            "-p",
+            "-r",
+            "-w",
+        ]
+        return [
+            *enter,
+            "env",
+            "-i",
+            "HOME=/root",
+            "TERM=dumb",
+            "bash",
+            "-lc",
+            f"cd; test ! -e .bashrc || . ./.bashrc; {line}",
+        ]
 
-    def run(self, name: str, line: str, *, check: bool = True, seconds: float = COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, name: str, line: str, *, check: bool = True, seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run a line of shell on a host and wait. With `check`, a failure raises with what was printed."""
         command = ["timeout", "-k", "5", str(seconds), *self.command(name, line)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
         if check and done.returncode != 0:
-            raise AssertionError(f"on {name}: {line}\nexit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+            raise AssertionError(
+                f"on {name}: {line}\nexit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            )
         return done
 
     def start(self, name: str, line: str, output: Path) -> subprocess.Popen[bytes]:
         """Run a line of shell on a host, and do not wait for it. What it prints goes to `output`."""
         with open(output, "ab") as file:
-            return subprocess.Popen(self.command(name, line), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                self.command(name, line),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
 
     def is_on(self, name: str) -> bool:
         return name in self._running

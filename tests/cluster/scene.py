@@ -50,9 +50,13 @@ that the file describes."""
 def equip_laptop(hosts: Hosts, shared: Path) -> None:
     """Put the project on the laptop as a fresh clone would be, and a key in its home that opens the other hosts."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = subprocess.run(
+        listed, cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     there = [name for name in files if name and (PROJECT / name).is_file()]
-    subprocess.run(["tar", "cf", str(shared / "project.tar"), "-C", str(PROJECT), *there], check=True)
+    subprocess.run(
+        ["tar", "cf", str(shared / "project.tar"), "-C", str(PROJECT), *there], check=True
+    )
     shutil.copy(hosts.key, shared / "laptop-key")
     hosts.run(
         LAPTOP,
@@ -83,8 +87,14 @@ def put(hosts: Hosts, name: str, path: str, text: str) -> None:
 
 def alive_nodes(hosts: Hosts) -> set[str]:
     """The addresses of the nodes that Ray's head believes to be alive."""
-    said = hosts.run(HEAD, "ray list nodes --format yaml --limit 1000 2>/dev/null", check=False).stdout
-    return {address for address, state in re.findall(r"node_ip: (\S+).*?state: (\w+)", said, flags=re.DOTALL) if state == "ALIVE"}
+    said = hosts.run(
+        HEAD, "ray list nodes --format yaml --limit 1000 2>/dev/null", check=False
+    ).stdout
+    return {
+        address
+        for address, state in re.findall(r"node_ip: (\S+).*?state: (\w+)", said, flags=re.DOTALL)
+        if state == "ALIVE"
+    }
 
 
 def until(true: Callable[[], bool], seconds: float, what: str, every: float = 0.3) -> None:
@@ -113,7 +123,11 @@ def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
 
     trials = [trial for history in load(run).histories.values() for trial in history]
     return {
-        trial.id: ({**trial.config, "seconds": None}, trial.status, [(report.epoch, report.loss) for report in trial.reports])
+        trial.id: (
+            {**trial.config, "seconds": None},
+            trial.status,
+            [(report.epoch, report.loss) for report in trial.reports],
+        )
         for trial in trials
     }
 

@@ -19,7 +19,17 @@ from results.ledger import decode
 from results.store import Bucket
 from tests.cluster import scene
 from tests.cluster.hosts import BRIDGE, PREFIX, PROJECT, Hosts, missing
-from tests.cluster.scene import HEAD, LAPTOP, NODES, WORKERS, alive_nodes, outcome, put, reports, until
+from tests.cluster.scene import (
+    HEAD,
+    LAPTOP,
+    NODES,
+    WORKERS,
+    alive_nodes,
+    outcome,
+    put,
+    reports,
+    until,
+)
 
 SWEEP = """\
 trainable: steps.py:steps
@@ -54,7 +64,9 @@ class Cluster:
 
     def start(self, name: str, *more: str) -> Popen[bytes]:
         """Start the sweep on the head, and do not wait for it."""
-        return self.hosts.start(HEAD, f"{RUN} --name {name} {' '.join(more)}", self.shared / f"{name}.log")
+        return self.hosts.start(
+            HEAD, f"{RUN} --name {name} {' '.join(more)}", self.shared / f"{name}.log"
+        )
 
     def wait(self, name: str, process: Popen[bytes]) -> None:
         """Wait for the end of a sweep, which must be a good one."""
@@ -63,7 +75,11 @@ class Cluster:
 
     def all_nodes(self) -> None:
         """Wait until Ray sees all three nodes."""
-        until(lambda: alive_nodes(self.hosts) == {self.hosts.address(name) for name in NODES}, NODES_SECONDS, "three nodes")
+        until(
+            lambda: alive_nodes(self.hosts) == {self.hosts.address(name) for name in NODES},
+            NODES_SECONDS,
+            "three nodes",
+        )
 
 
 def lines(text: str) -> list[str]:
@@ -99,7 +115,9 @@ def on_laptop(cluster: Cluster, command: str, check: bool = True) -> CompletedPr
     """Type a command of the documentation in the project's folder on the laptop, with the addresses and the user of these hosts."""
     for old, name in scene.ADDRESSES.items():
         command = command.replace(old, cluster.hosts.address(name))
-    return cluster.hosts.run(LAPTOP, f"cd raysweep && {command.replace('ubuntu@', 'root@')}", check=check, seconds=300)
+    return cluster.hosts.run(
+        LAPTOP, f"cd raysweep && {command.replace('ubuntu@', 'root@')}", check=check, seconds=300
+    )
 
 
 def busy(run: Path) -> dict[str, str]:
@@ -116,31 +134,47 @@ def busy(run: Path) -> dict[str, str]:
 
 
 def test_the_readme_shows_the_lines_that_are_run_here() -> None:
-    assert lines((PROJECT / "README.md").read_text()) == lines((PROJECT / "docs/cluster.md").read_text())
+    assert lines((PROJECT / "README.md").read_text()) == lines(
+        (PROJECT / "docs/cluster.md").read_text()
+    )
 
 
 def test_the_documented_lines_bring_up_three_nodes(cluster: Cluster) -> None:
     """The first seven of the ten lines; the others are run by the scenes below."""
-    keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/cluster.md").read_text())[:7]
+    keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/cluster.md").read_text())[
+        :7
+    ]
     for line in (keys, copies, token):
         on_laptop(cluster, line)
     assert edit.startswith("nano cluster.yaml")
-    put(cluster.hosts, LAPTOP, "raysweep/cluster.yaml", scene.fill_in(cluster.hosts, (PROJECT / "cluster.yaml").read_text()))
+    put(
+        cluster.hosts,
+        LAPTOP,
+        "raysweep/cluster.yaml",
+        scene.fill_in(cluster.hosts, (PROJECT / "cluster.yaml").read_text()),
+    )
     on_laptop(cluster, check)
     on_laptop(cluster, up)
     cluster.all_nodes()
-    assert "Healthy" in on_laptop(cluster, status).stdout or "Active" in on_laptop(cluster, status).stdout
+    assert (
+        "Healthy" in on_laptop(cluster, status).stdout
+        or "Active" in on_laptop(cluster, status).stdout
+    )
 
 
 def test_a_sweep_from_the_head_has_trials_on_every_host(cluster: Cluster) -> None:
     put(cluster.hosts, HEAD, "sweep/steps.yaml", SWEEP)
-    put(cluster.hosts, HEAD, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text())
+    put(
+        cluster.hosts, HEAD, "sweep/steps.py", Path(__file__).with_name("trainables.py").read_text()
+    )
     cluster.wait("calm", cluster.start("calm"))
     cluster.calm.update(outcome(cluster.run("calm")))
     assert len(cluster.calm) == 9
     assert set(scene.nodes(cluster.run("calm")).values()) == set(NODES)
     assert "Traceback" not in (cluster.shared / "calm.log").read_text()
-    assert {cluster.hosts.run(name, "cat fetched").stdout for name in NODES} == {"fetched\n"}, "not once per machine"
+    assert {cluster.hosts.run(name, "cat fetched").stdout for name in NODES} == {"fetched\n"}, (
+        "not once per machine"
+    )
 
 
 def test_a_link_is_cut_and_healed(cluster: Cluster) -> None:
@@ -149,14 +183,20 @@ def test_a_link_is_cut_and_healed(cluster: Cluster) -> None:
     until(lambda: WORKERS[0] in busy(cluster.run("cut")), SWEEP_SECONDS, "two epochs on w1")
     before, victim = reports(cluster.run("cut")), busy(cluster.run("cut"))[WORKERS[0]]
     cluster.hosts.cut(WORKERS[0])
-    until(lambda: scene.attempts(cluster.run("cut"))[victim] > 1, SWEEP_SECONDS, f"{victim} to be taken up elsewhere")
+    until(
+        lambda: scene.attempts(cluster.run("cut"))[victim] > 1,
+        SWEEP_SECONDS,
+        f"{victim} to be taken up elsewhere",
+    )
     cluster.hosts.heal(WORKERS[0])
     cluster.wait("cut", process)
     holds(cluster, "cut", before)
     cluster.all_nodes()
 
 
-def holds(cluster: Cluster, name: str, before: list[Event], calm: str = "calm", blamed: bool = False) -> None:
+def holds(
+    cluster: Cluster, name: str, before: list[Event], calm: str = "calm", blamed: bool = False
+) -> None:
     """The whole table equals the calm one's; what was reported before the trouble is there, and no epoch twice.
 
     `blamed`: a worker was lost, and not its machine.
@@ -213,13 +253,17 @@ def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cl
     """The machine that was switched off comes back after the sweep, for the scenes that follow."""
     process = cluster.start("both")
     until(lambda: WORKERS[0] in busy(cluster.run("both")), SWEEP_SECONDS, "two epochs on w1")
-    killing = cluster.hosts.start(HEAD, "pkill -KILL -f '[r]aysweep run'", cluster.shared / "both.log")
+    killing = cluster.hosts.start(
+        HEAD, "pkill -KILL -f '[r]aysweep run'", cluster.shared / "both.log"
+    )
     cluster.hosts.power_off(WORKERS[0])
     assert killing.wait(30) == 0
     process.wait(30)
     before = reports(cluster.run("both"))
     assert "closed" not in {event["event"] for event in scene.events(cluster.run("both"))}
-    cluster.wait("both", cluster.hosts.start(HEAD, f"{RUN} --resume both", cluster.shared / "both.log"))
+    cluster.wait(
+        "both", cluster.hosts.start(HEAD, f"{RUN} --resume both", cluster.shared / "both.log")
+    )
     holds(cluster, "both", before)
     cluster.hosts.switch_on(WORKERS[0])
     scene.join_by_hand(cluster.hosts, WORKERS[0])
@@ -231,37 +275,54 @@ def test_a_trial_that_falls_silent_is_taken_up_again(cluster: Cluster) -> None:
     process = cluster.start("silent")
     until(lambda: WORKERS[0] in busy(cluster.run("silent")), SWEEP_SECONDS, "two epochs on w1")
     before, victim = reports(cluster.run("silent")), busy(cluster.run("silent"))[WORKERS[0]]
-    pid = int(next(event for event in reversed(before) if event["trial"] == victim)["metrics"]["pid"])
+    pid = int(
+        next(event for event in reversed(before) if event["trial"] == victim)["metrics"]["pid"]
+    )
     cluster.hosts.run(WORKERS[0], f"kill -STOP {pid}")
     cluster.wait("silent", process)
     assert scene.attempts(cluster.run("silent"))[victim] == 2
     holds(cluster, "silent", before, blamed=True)
 
 
-def test_the_same_sweep_with_nothing_shared_but_object_storage(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_sweep_with_nothing_shared_but_object_storage(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its driver is killed, and with it all that lay on the head; the run goes on from what the store has."""
     pytest.importorskip("moto")
     for name, value in scene.S3_ACCESS.items():
         monkeypatch.setenv(name, value)
     with scene.s3_server(cluster.shared / "s3.log") as url:
         command = f"{RUN.replace('/shared/runs', url)}"
-        process = cluster.hosts.start(HEAD, f"{command} --name stored", cluster.shared / "stored.log")
+        process = cluster.hosts.start(
+            HEAD, f"{command} --name stored", cluster.shared / "stored.log"
+        )
         bucket = Bucket(f"{url}/stored")
         until(lambda: len(stored_reports(bucket)) >= 20, SWEEP_SECONDS, "20 reports in the store")
         cluster.hosts.run(HEAD, "pkill -KILL -f '[r]aysweep run'; rm -rf /tmp/raysweep-*")
         process.wait(30)
         before = stored_reports(bucket)
-        cluster.wait("stored", cluster.hosts.start(HEAD, f"{command} --resume stored", cluster.shared / "stored.log"))
+        cluster.wait(
+            "stored",
+            cluster.hosts.start(HEAD, f"{command} --resume stored", cluster.shared / "stored.log"),
+        )
         assert stored_reports(bucket)[: len(before)] == before
         assert outcome(f"{url}/stored") == cluster.calm
-        assert {f"trials/{name}/last.pt" for name in cluster.calm} | {"trials.csv", "report.html"} <= set(bucket.sizes())
-        assert "9 trials completed" in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}/stored").stdout
+        assert {f"trials/{name}/last.pt" for name in cluster.calm} | {
+            "trials.csv",
+            "report.html",
+        } <= set(bucket.sizes())
+        assert (
+            "9 trials completed"
+            in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}/stored").stdout
+        )
         assert "stored" in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}").stdout
 
 
 def stored_reports(bucket: Bucket) -> list[Event]:
     lines = segments.read(bucket).splitlines()
-    return [event for i, line in enumerate(lines) if (event := decode(line, i))["event"] == "reported"]
+    return [
+        event for i, line in enumerate(lines) if (event := decode(line, i))["event"] == "reported"
+    ]
 
 
 def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
@@ -278,7 +339,11 @@ def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
     following.wait(30)
     (name,) = re.findall(r"sent as (\S+);", (cluster.shared / "job.log").read_text())
     assert f"{name}  running  raysweep run" in hosts.run(LAPTOP, "raysweep jobs").stdout
-    until(lambda: all((cluster.run("job") / part).exists() for part in ("trials.csv", "report.html")), SWEEP_SECONDS, "tables and page")
+    until(
+        lambda: all((cluster.run("job") / part).exists() for part in ("trials.csv", "report.html")),
+        SWEEP_SECONDS,
+        "tables and page",
+    )
     hosts.run(LAPTOP, "cd ~/raysweep && ray rsync-down cluster.yaml /shared/runs/job/ ~/fetched/")
     assert f"{name}  running" in hosts.run(LAPTOP, "raysweep jobs").stdout
     table = hosts.run(LAPTOP, "cat ~/fetched/trials.csv; ls ~/fetched/report.html").stdout
@@ -302,7 +367,9 @@ def test_a_job_is_stopped_and_exit_codes_come_through(cluster: Cluster) -> None:
     following = hosts.start(LAPTOP, f"{submit} --name stop", cluster.shared / "stop.log")
     until(lambda: len(reports(cluster.run("stop"))) >= 3, SWEEP_SECONDS, "three reports of the job")
     (name,) = re.findall(r"sent as (\S+);", (cluster.shared / "stop.log").read_text())
-    assert "stopped" in hosts.run(LAPTOP, f"raysweep jobs {name} --stop", seconds=SWEEP_SECONDS).stdout
+    assert (
+        "stopped" in hosts.run(LAPTOP, f"raysweep jobs {name} --stop", seconds=SWEEP_SECONDS).stdout
+    )
     assert following.wait(60) == 4
     assert scene.events(cluster.run("stop"))[-1]["event"] == "closed"
     cluster.wait("stop", hosts.start(HEAD, f"{RUN} --resume stop", cluster.shared / "stop.log"))
@@ -314,15 +381,27 @@ def test_a_wrong_and_a_missing_token_are_refused(cluster: Cluster) -> None:
     run = f"cd ~/raysweep && raysweep run --space mlp.yaml --storage /shared/runs --name refused {address}"
     wrong = cluster.hosts.run(WORKERS[0], f"export RAY_AUTH_TOKEN={'0' * 64}; {run}", check=False)
     assert wrong.returncode == 2
-    assert wrong.stderr.strip().splitlines()[-1].endswith("refuses the token: copy ~/.ray/auth_token from its head")
-    none = cluster.hosts.run(WORKERS[0], f"unset RAY_AUTH_MODE; export RAY_AUTH_TOKEN_PATH=/nowhere; {run}", check=False)
+    assert (
+        wrong.stderr.strip()
+        .splitlines()[-1]
+        .endswith("refuses the token: copy ~/.ray/auth_token from its head")
+    )
+    none = cluster.hosts.run(
+        WORKERS[0], f"unset RAY_AUTH_MODE; export RAY_AUTH_TOKEN_PATH=/nowhere; {run}", check=False
+    )
     assert none.returncode == 2
-    assert none.stderr.strip().splitlines()[-1].endswith("there is none here: copy ~/.ray/auth_token from its head")
+    assert (
+        none.stderr.strip()
+        .splitlines()[-1]
+        .endswith("there is none here: copy ~/.ray/auth_token from its head")
+    )
     assert not cluster.run("refused").exists()
 
 
 def test_storage_that_only_the_head_sees_is_refused_before_the_start(cluster: Cluster) -> None:
-    done = cluster.hosts.run(HEAD, f"{RUN.replace('/shared/runs', '/root/runs')} --name private", check=False)
+    done = cluster.hosts.run(
+        HEAD, f"{RUN.replace('/shared/runs', '/root/runs')} --name private", check=False
+    )
     assert done.returncode == 2
     assert "cannot read and write /root/runs/private" in done.stderr
     assert "proposed" not in done.stdout
@@ -339,14 +418,19 @@ def test_data_that_cannot_be_fetched_are_refused_before_the_start(cluster: Clust
 
 
 def test_a_client_address_is_refused(cluster: Cluster) -> None:
-    done = cluster.hosts.run(HEAD, f"{RUN.replace('auto', 'ray://127.0.0.1:10001')} --name client", check=False)
+    done = cluster.hosts.run(
+        HEAD, f"{RUN.replace('auto', 'ray://127.0.0.1:10001')} --name client", check=False
+    )
     assert done.returncode == 2
     assert "a sweep's driver must run inside the cluster" in done.stderr
 
 
 def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:
     sweep, fetch, down = lines((PROJECT / "docs/cluster.md").read_text())[7:]
-    on_laptop(cluster, sweep.replace("--name first", "--name first --set budget.trials=2 --set budget.epochs=1"))
+    on_laptop(
+        cluster,
+        sweep.replace("--name first", "--name first --set budget.trials=2 --set budget.epochs=1"),
+    )
     on_laptop(cluster, fetch)
     assert "best/model.pt" in cluster.hosts.run(LAPTOP, "cd raysweep/first && find .").stdout
     on_laptop(cluster, down)
@@ -356,7 +440,11 @@ def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:
 def test_nothing_is_left_behind(cluster: Cluster) -> None:
     """Ray on the workers ends by itself once the head is gone; then the hosts are switched off."""
     for name in WORKERS:
-        until(lambda name=name: "raylet" not in cluster.hosts.run(name, "ps ax").stdout, 240, f"the end of Ray on {name}")  # type: ignore[misc]
+        until(
+            lambda name=name: "raylet" not in cluster.hosts.run(name, "ps ax").stdout,
+            240,
+            f"the end of Ray on {name}",
+        )  # type: ignore[misc]
     cluster.hosts.down()
     assert PREFIX not in scene.output("ip", "netns", "list")
     assert BRIDGE not in scene.output("ip", "link", "show")

@@ -20,4 +20,8 @@ def steps(config: dict[str, Any], run: Run) -> None:
     """Falls with the epochs towards (x - 0.3) ** 2, `seconds` an epoch; says under which of Ray's nodes it ran, and in which process."""
     for epoch in run.epochs():
         time.sleep(config["seconds"])
-        run.report(loss=(config["x"] - 0.3) ** 2 + 1 / epoch, raylet=int(os.environ["RAY_RAYLET_PID"]), pid=os.getpid())
+        run.report(
+            loss=(config["x"] - 0.3) ** 2 + 1 / epoch,
+            raylet=int(os.environ["RAY_RAYLET_PID"]),
+            pid=os.getpid(),
+        )

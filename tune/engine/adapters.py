@@ -41,7 +41,12 @@ class Conductor:
     """
 
     def __init__(
-        self, loop: Loop, job: Callable[[Trial], Job], parallel: int, tick: Callable[[], None], shares: Shares | None = None
+        self,
+        loop: Loop,
+        job: Callable[[Trial], Job],
+        parallel: int,
+        tick: Callable[[], None],
+        shares: Shares | None = None,
     ) -> None:
         self.loop = loop
         self.mistake = ""
@@ -93,7 +98,11 @@ class Conductor:
         if trial is None:
             return False
         message = (result.get(KEY) or [{}])[0]
-        go_on = self._outcome(trial, message["outcome"]) if "outcome" in message else self._report(trial, message)
+        go_on = (
+            self._outcome(trial, message["outcome"])
+            if "outcome" in message
+            else self._report(trial, message)
+        )
         if not go_on:
             del self._trials[ray_id]
         return go_on
@@ -101,11 +110,15 @@ class Conductor:
     def _report(self, trial: Trial, message: dict[str, Any]) -> bool:
         if "epoch" not in message:
             return True
-        decision = self.loop.reported(trial, message["epoch"], message["metrics"], message["seconds"], message["notes"])
+        decision = self.loop.reported(
+            trial, message["epoch"], message["metrics"], message["seconds"], message["notes"]
+        )
         if trial.status is Status.COMPLETED:
             return True  # it may have something to do after its last epoch; its outcome comes next
         if not decision.stop and self._measured(trial):
-            self.loop.returned(trial, "its memory was measured, it goes on with its share", {"share": 0.0})
+            self.loop.returned(
+                trial, "its memory was measured, it goes on with its share", {"share": 0.0}
+            )
             return False
         if not decision.stop and self.loop.stopping:
             self.loop.returned(trial, f"interrupted: {self.loop.stopping}")
@@ -128,17 +141,28 @@ class Conductor:
         trial, seconds = self._trials.pop(ray_id, None), self._silent.pop(ray_id, None)
         if trial is None or trial.status.ended:
             return
-        why = self._why(error) if seconds is None else Lost(f"nothing was heard from it for {seconds:.0f} s, and it was killed")
+        why = (
+            self._why(error)
+            if seconds is None
+            else Lost(f"nothing was heard from it for {seconds:.0f} s, and it was killed")
+        )
         if why.node:
             self.loop.returned(trial, why.reason)  # not the trial's fault, however often
             return
         losses = [*trial.notes.get("losses", []), trial.epoch]
-        here = len(losses) - next((i for i in range(len(losses), 0, -1) if losses[i - 1] != trial.epoch), 0)
+        here = len(losses) - next(
+            (i for i in range(len(losses), 0, -1) if losses[i - 1] != trial.epoch), 0
+        )
         notes = {"losses": losses} | ({"peak_memory": why.memory} if why.memory else {})
         if why.out_of_memory and here > MOST_SPARED:
             self.loop.out_of_memory(trial, why.reason, notes)
         elif here >= MOST_LOSSES:
-            self.loop.ended(trial, Status.FAILED, f"its worker died {here} times in epoch {trial.epoch + 1}: {why.reason}", notes)
+            self.loop.ended(
+                trial,
+                Status.FAILED,
+                f"its worker died {here} times in epoch {trial.epoch + 1}: {why.reason}",
+                notes,
+            )
         else:
             self.loop.returned(trial, f"its worker was lost: {why.reason}", notes)
 
@@ -154,7 +178,9 @@ class Conductor:
                 self.loop.noted(trial, notes)
             elif status != "completed":
                 self.loop.noted(trial, {**notes, "afterwards": f"after its last epoch: {reason}"})
-        elif status == "mistake" and not any(history.epochs for history in self.loop.histories.values()):
+        elif status == "mistake" and not any(
+            history.epochs for history in self.loop.histories.values()
+        ):
             self.mistake = reason
             self.loop.stop(reason)
             self.loop.returned(trial, reason)
@@ -192,9 +218,13 @@ class LoopSearcher(Searcher):  # type: ignore[misc]
         self._conductor = conductor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        return self._conductor.guarded(lambda: self._conductor.propose(trial_id), str(Searcher.FINISHED))
+        return self._conductor.guarded(
+            lambda: self._conductor.propose(trial_id), str(Searcher.FINISHED)
+        )
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Nothing: the scheduler hears of everything, this does not."""
 
     def get_state(self) -> dict[str, Any]:
@@ -231,7 +261,9 @@ class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
         forget(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        go_on = self._conductor.guarded(lambda: self._conductor.heard(trial.trial_id, result), False)
+        go_on = self._conductor.guarded(
+            lambda: self._conductor.heard(trial.trial_id, result), False
+        )
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:

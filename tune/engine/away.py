@@ -39,7 +39,10 @@ def at_hand(job: Job) -> Iterator[tuple[Job, Callable[[], None]]]:
         finally:
             with contextlib.suppress(OSError):
                 if (folder / "log").exists():
-                    logs, file = Bucket(log), f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log"
+                    logs, file = (
+                        Bucket(log),
+                        f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log",
+                    )
                     logs.write(file, (logs.read(file) or b"") + (folder / "log").read_bytes())
 
 
@@ -70,4 +73,6 @@ def _storing(bucket: Bucket) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{bucket.url} cannot be used: {(str(error).splitlines() or [''])[0]}") from error
+        raise StorageError(
+            f"{bucket.url} cannot be used: {(str(error).splitlines() or [''])[0]}"
+        ) from error

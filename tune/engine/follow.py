@@ -58,7 +58,11 @@ class Heard:
         self.reports += 1
 
     def patience(self) -> float:
-        return max(LEAST_SILENCE, SILENCE_FACTOR * self.longest) if self.longest else LEAST_FIRST_SILENCE
+        return (
+            max(LEAST_SILENCE, SILENCE_FACTOR * self.longest)
+            if self.longest
+            else LEAST_FIRST_SILENCE
+        )
 
 
 class Watchdog(Callback):  # type: ignore[misc]
@@ -78,7 +82,9 @@ class Watchdog(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._heard[trial.trial_id] = Heard(trial, time.monotonic())
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         if heard := self._heard.get(trial.trial_id):
             heard.hear(time.monotonic())
 
@@ -114,7 +120,9 @@ def watching(conductor: Conductor, resources: Resources, parallel: int | None) -
         shares = conductor.shares
         if shares is None:
             return room(resources, parallel, offers(ray))
-        return room(replace(resources, gpu=shares.smallest), parallel if shares.trials else 1, offers(ray))
+        return room(
+            replace(resources, gpu=shares.smallest), parallel if shares.trials else 1, offers(ray)
+        )
 
     def kill(trial: Any, seconds: float) -> None:
         conductor.silent(trial.trial_id, seconds)

@@ -39,8 +39,16 @@ def train_across(job: Job, send: Callable[[Message], None]) -> Outcome:
 
     with _gathered(ray, job.workers) as members:
         meeting = ray.get(members[0].open.remote()) + kind(job)
-        ends = [member.train.remote(pack(_its(job, rank, meeting))) for rank, member in enumerate(members)]
-        return conduct(Gang(ray, members[0], dict(zip(ends, range(job.workers), strict=True))), job.workers, send, GRACE)
+        ends = [
+            member.train.remote(pack(_its(job, rank, meeting)))
+            for rank, member in enumerate(members)
+        ]
+        return conduct(
+            Gang(ray, members[0], dict(zip(ends, range(job.workers), strict=True))),
+            job.workers,
+            send,
+            GRACE,
+        )
 
 
 @contextmanager
@@ -96,7 +104,13 @@ class Gang:
         try:
             message: Message = self.ray.get(reference)
         except self.ray.exceptions.RayActorError as error:
-            return {"outcome": {"status": "lost", "time": time.time(), "reason": lost(error, False).reason}}
+            return {
+                "outcome": {
+                    "status": "lost",
+                    "time": time.time(),
+                    "reason": lost(error, False).reason,
+                }
+            }
         return message
 
     def go_on(self) -> None:
@@ -120,7 +134,10 @@ class Member:
         """Train, and say how that ended and when."""
         job, network = unpack(config), interface(_address())
         names = {"GLOO_SOCKET_IFNAME": network, "NCCL_SOCKET_IFNAME": network} if network else {}
-        outcome = train_here(replace(job, environment=job.environment | names), self._report if job.rank == 0 else _ignore)
+        outcome = train_here(
+            replace(job, environment=job.environment | names),
+            self._report if job.rank == 0 else _ignore,
+        )
         return {"outcome": asdict(outcome) | {"time": time.time()}}
 
     def _report(self, message: Message) -> None:

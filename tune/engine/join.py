@@ -31,15 +31,25 @@ def join(ray: Any, address: str, code: Path | None = None) -> None:
     place = _find(address)
     _knock(place)
     environment = {"working_dir": str(code), "excludes": LEFT_OUT} if code else None
-    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # LEFT_OUT says it; Ray's own list comes with a warning
+    os.environ.setdefault(
+        "RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", ""
+    )  # LEFT_OUT says it; Ray's own list comes with a warning
     logger = logging.getLogger("ray")
     handlers = list(logger.handlers)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(place, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False)
+            ray.init(
+                place,
+                runtime_env=environment,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                configure_logging=False,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"the cluster at {place} cannot be joined: {_first_line(error)}") from error
+        raise ClusterError(
+            f"the cluster at {place} cannot be joined: {_first_line(error)}"
+        ) from error
     finally:
         logger.handlers[:] = handlers  # ray.init put its own in their place
 
@@ -60,7 +70,9 @@ def _find(address: str) -> str:
     try:
         return str(canonicalize_bootstrap_address_or_die(address))
     except ConnectionError:
-        raise ClusterError("--address auto: no Ray runs on this machine; on the head of a cluster, ray status tells") from None
+        raise ClusterError(
+            "--address auto: no Ray runs on this machine; on the head of a cluster, ray status tells"
+        ) from None
 
 
 def _knock(place: str) -> None:
@@ -73,16 +85,25 @@ def _knock(place: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ClusterError(f"no Ray cluster answers at {place}: {error}") from None
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not has_token():  # Ray would abort the process
-        raise ClusterError(f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head")
-    if _let_in(place) or ("RAY_AUTH_MODE" not in os.environ and has_token() and _let_in(place, with_token=True)):
+    if (
+        os.environ.get("RAY_AUTH_MODE") == "token" and not has_token()
+    ):  # Ray would abort the process
+        raise ClusterError(
+            f"the cluster at {place} asks for a token, and there is none here: copy {TOKEN} from its head"
+        )
+    if _let_in(place) or (
+        "RAY_AUTH_MODE" not in os.environ and has_token() and _let_in(place, with_token=True)
+    ):
         return
     raise ClusterError(f"the cluster at {place} {_token_trouble()}")
 
 
 def has_token() -> bool:
     """Whether Ray finds a token on this machine."""
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file()
+    return (
+        bool(os.environ.get("RAY_AUTH_TOKEN"))
+        or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file()
+    )
 
 
 def _let_in(place: str, with_token: bool = False) -> bool:

@@ -30,7 +30,9 @@ def lost(error: object, kernel_killed: bool) -> Lost:
     `kernel_killed`: this machine's kernel killed a process for its memory since the last loss.
     """
     text = str(error) if error else ""
-    if getattr(error, "preempted", False) or any(words in text for words in ("node has died", "node was terminated", GONE)):
+    if getattr(error, "preempted", False) or any(
+        words in text for words in ("node has died", "node was terminated", GONE)
+    ):
         return Lost(GONE, node=True)
     if "temporarily unavailable" in text or SILENT in text:
         return Lost(SILENT, node=True)
@@ -40,7 +42,9 @@ def lost(error: object, kernel_killed: bool) -> Lost:
         return Lost(MONITOR, True, memory)
     if kernel_killed:
         return Lost("out of memory on the host, killed by the kernel", True)
-    ours = str(getattr(error, "cause", None) or text)  # Ray puts a traceback before what a worker raised
+    ours = str(
+        getattr(error, "cause", None) or text
+    )  # Ray puts a traceback before what a worker raised
     lines = [line.strip() for line in ours.splitlines() if line.strip()]
     return Lost(lines[0] if lines else "no reason given")
 
@@ -50,7 +54,9 @@ def error_of(trial: Any) -> object:
     from ray import cloudpickle
 
     with contextlib.suppress(OSError, TypeError, AttributeError, EOFError):
-        return cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())  # this process has just written it
+        return cloudpickle.loads(
+            Path(trial.pickled_error_file).read_bytes()
+        )  # this process has just written it
     with contextlib.suppress(OSError, TypeError):
         return Path(trial.error_file).read_text()
     return None

@@ -28,6 +28,14 @@ def to_come(config: Path, alive: int) -> list[Node]:
         said = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return []
-    types = {name: one for name, one in said.get("available_node_types", {}).items() if name != said.get("head_node_type")}
-    nodes = [one.get("resources", {}) for one in types.values() for _ in range(int(one.get("max_workers", 0)))]
+    types = {
+        name: one
+        for name, one in said.get("available_node_types", {}).items()
+        if name != said.get("head_node_type")
+    }
+    nodes = [
+        one.get("resources", {})
+        for one in types.values()
+        for _ in range(int(one.get("max_workers", 0)))
+    ]
     return nodes[: int(said.get("max_workers", len(nodes)))][max(0, alive - 1) :]

@@ -25,7 +25,9 @@ class Plan:
     lines: tuple[str, ...]
 
 
-def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], require_gpu: bool = False) -> Plan:
+def plan(
+    resources: Resources, parallel: int | None, nodes: Sequence[Node], require_gpu: bool = False
+) -> Plan:
     """The plan for a cluster of `nodes`. Without any GPU the trials run on the CPU, and a line says so. PlanError where nothing fits."""
     wanted = resources
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
@@ -33,11 +35,17 @@ def plan(resources: Resources, parallel: int | None, nodes: Sequence[Node], requ
     if resources.auto_gpu:
         resources = replace(resources, gpu=1.0)
         lines += (
-            ["gpu: auto: the first trial has a whole GPU until its memory is measured; the others share by what they need"] if gpus else []
+            [
+                "gpu: auto: the first trial has a whole GPU until its memory is measured; the others share by what they need"
+            ]
+            if gpus
+            else []
         )
     if resources.gpu and not gpus:
         if require_gpu:
-            raise PlanError(f"a GPU is required, each trial asks for {resources.gpu:g}, and the machine has none")
+            raise PlanError(
+                f"a GPU is required, each trial asks for {resources.gpu:g}, and the machine has none"
+            )
         lines.append("no GPU here: the trials run on the CPU")
         resources = replace(resources, gpu=0.0)
     fits = room(resources, None, nodes)
@@ -91,7 +99,11 @@ def _mapping(resources: Resources, at_once: int, nodes: int) -> str:
     each = ", ".join(f"{amount:g} {name}" for name, amount in needs(resources).items())
     where = f" on {nodes} nodes" if nodes > 1 else ""
     shared = math.floor(1 / resources.gpu + 1e-9) if 0 < resources.gpu < 1 else 1
-    device = f"; up to {shared} share a GPU, each held to {resources.gpu:.0%} of its memory" if shared > 1 else ""
+    device = (
+        f"; up to {shared} share a GPU, each held to {resources.gpu:.0%} of its memory"
+        if shared > 1
+        else ""
+    )
     apart = f" in {pieces(resources)} processes wherever they find room" if resources.spread else ""
     return f"{at_once} trial{'s' if at_once != 1 else ''} at once{where}, each with {each}{apart}{device}"
 
@@ -105,7 +117,9 @@ def _idle(resources: Resources, at_once: int, gpus: float) -> list[str]:
         return []
     share = min(1.0, gpus / at_once)
     better = f"gpu: {1 / math.floor(1 / share):g}" if share < 1 else "gpu: 1"
-    return [f"{gpus - used:g} of {gpus:g} GPUs stay idle: Ray packs shares of {resources.gpu:g} onto {used}; {better} would use them all"]
+    return [
+        f"{gpus - used:g} of {gpus:g} GPUs stay idle: Ray packs shares of {resources.gpu:g} onto {used}; {better} would use them all"
+    ]
 
 
 def _nothing_fits(resources: Resources, nodes: Sequence[Node]) -> str:
@@ -114,5 +128,8 @@ def _nothing_fits(resources: Resources, nodes: Sequence[Node]) -> str:
     if resources.spread:
         found = sum(_fits(one, node) for node in nodes)
         return f"the cluster cannot hold one trial: it needs {asked} for each of {pieces(resources)} processes, {found} of which find room"
-    largest = [f"{max((node.get(name, 0.0) for node in nodes), default=0.0):g} {name}" for name in needs(resources)]
+    largest = [
+        f"{max((node.get(name, 0.0) for node in nodes), default=0.0):g} {name}"
+        for name in needs(resources)
+    ]
     return f"no machine can hold one trial: it needs {asked}; the most that one offers is {', '.join(largest)}"

@@ -65,7 +65,12 @@ def gather(ray: Any, question: Question) -> list[Answer]:
     return _asked(ray, bring, question, FETCH_SECONDS)
 
 
-def _asked(ray: Any, function: Callable[[dict[str, Any]], dict[str, Any]], question: Question, seconds: float) -> list[Answer]:
+def _asked(
+    ray: Any,
+    function: Callable[[dict[str, Any]], dict[str, Any]],
+    question: Question,
+    seconds: float,
+) -> list[Answer]:
     """The answers of all alive nodes, asked at once."""
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -75,13 +80,20 @@ def _asked(ray: Any, function: Callable[[dict[str, Any]], dict[str, Any]], quest
         ask = ray.remote(num_cpus=0, max_retries=0)(function)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         asked = [
-            (node, ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(vars(question)))
+            (
+                node,
+                ask.options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ).remote(vars(question)),
+            )
             for node in nodes
         ]
         ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=seconds)
         answers = [(node["NodeID"], _answer(ray, node, reference)) for node, reference in asked]
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return [answer for node, answer in answers if node in alive or not answer.trouble]  # who died meanwhile has no trial to hold
+        return [
+            answer for node, answer in answers if node in alive or not answer.trouble
+        ]  # who died meanwhile has no trial to hold
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
@@ -91,7 +103,9 @@ def _answer(ray: Any, node: dict[str, Any], reference: Any) -> Answer:
     try:
         said = ray.get(reference, timeout=0.1)
     except Exception as error:  # whatever the node died of: it did not answer
-        return Answer(name, address, (str(error).strip().splitlines() or [type(error).__name__])[-1])
+        return Answer(
+            name, address, (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        )
     return Answer(said.pop("host"), address, **said)
 
 

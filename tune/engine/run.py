@@ -63,7 +63,11 @@ def died() -> str:
     from ray._private import worker
 
     node = worker._global_node
-    dead = {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"} if node is not None else set()
+    dead = (
+        {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"}
+        if node is not None
+        else set()
+    )
     return f"Ray's {' and '.join(sorted(dead))} died" if dead else ""
 
 
@@ -107,7 +111,13 @@ def _init(ray: Any, machines: Machines) -> None:
         if machines.address is None:
             _ask_for_token()
             with _loopback():
-                ray.init(address="local", num_cpus=machines.cpus, num_gpus=machines.gpus, include_dashboard=False, **common)
+                ray.init(
+                    address="local",
+                    num_cpus=machines.cpus,
+                    num_gpus=machines.gpus,
+                    include_dashboard=False,
+                    **common,
+                )
         else:
             join(ray, machines.address)
 
@@ -144,7 +154,9 @@ def _send_logs(folder: Path | None) -> None:
             logger.removeHandler(old)
             with contextlib.suppress(OSError):  # a full disk
                 old.close()
-    ray_worker.print_to_stdstream = _to_log  # raylets' messages, which Ray prints whatever log_to_driver says
+    ray_worker.print_to_stdstream = (
+        _to_log  # raylets' messages, which Ray prints whatever log_to_driver says
+    )
     handler: logging.Handler = logging.NullHandler()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +176,13 @@ def _to_log(data: dict[str, Any], **_: Any) -> None:
     logging.getLogger("ray").warning("%s: %s", data.get("pid"), "\n".join(data.get("lines", [])))
 
 
-def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[], None], isolate: bool = False) -> str:
+def train(
+    loop: Loop,
+    job: Callable[[Trial], Job],
+    plan: Plan,
+    tick: Callable[[], None],
+    isolate: bool = False,
+) -> str:
     """Run the loop to its end on a connected Ray, calling `tick` about ten times a second.
 
     Returns the mistake that ended it, in one line; "" where there was none.
@@ -176,8 +194,12 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
     from tune.engine.shares import Shares
     from tune.engine.worker import train_trial
 
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(plan.parallel, MOST_PENDING))  # the conductor says how many
-    shares = Shares(loop.sweep.space) if loop.sweep.resources.auto_gpu and plan.resources.gpu else None
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
+        max(plan.parallel, MOST_PENDING)
+    )  # the conductor says how many
+    shares = (
+        Shares(loop.sweep.space) if loop.sweep.resources.auto_gpu and plan.resources.gpu else None
+    )
     if shares is not None:
         shares.update(loop.trials)
     conductor = Conductor(loop, job, plan.parallel, tick, shares)
@@ -193,7 +215,12 @@ def train(loop: Loop, job: Callable[[Trial], Job], plan: Plan, tick: Callable[[]
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
-        run_config=tune.RunConfig(name="sweep", storage_path=scratch, callbacks=[LoopCallback(conductor), *cluster_watch], verbose=0),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=scratch,
+            callbacks=[LoopCallback(conductor), *cluster_watch],
+            verbose=0,
+        ),
     )
     try:
         tuner.fit()
@@ -211,7 +238,9 @@ def _holding(resources: Resources, shares: object) -> Any:
     from tune.engine.worker import share_of
 
     if resources.spread:  # the worker itself needs next to nothing: its trial is trained by others
-        return PlacementGroupFactory([{}] + [needs(piece(resources))] * pieces(resources), strategy="PACK")
+        return PlacementGroupFactory(
+            [{}] + [needs(piece(resources))] * pieces(resources), strategy="PACK"
+        )
     if shares is None:
         return PlacementGroupFactory([needs(resources)])
     return lambda config: PlacementGroupFactory([needs(replace(resources, gpu=share_of(config)))])

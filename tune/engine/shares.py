@@ -32,7 +32,11 @@ class Shares:
 
     def update(self, trials: Iterable[Trial]) -> None:
         """Take in what is measured by now."""
-        self.trials = [trial for trial in trials if trial.notes.get("device_memory") and trial.notes.get("peak_memory")]
+        self.trials = [
+            trial
+            for trial in trials
+            if trial.notes.get("device_memory") and trial.notes.get("peak_memory")
+        ]
 
     def of(self, trial: Trial) -> float:
         """1 before anything is measured; then 1/n, the smallest that holds what the trial is predicted to need."""
@@ -58,7 +62,9 @@ class Shares:
 
     def _predicted(self, trial: Trial) -> float:
         """Bytes: the most of the nearest measured configurations, or the trend over all of them where that is more."""
-        points = np.nan_to_num(np.array([self.space.to_unit(one.config) for one in self.trials]), nan=0.5)
+        points = np.nan_to_num(
+            np.array([self.space.to_unit(one.config) for one in self.trials]), nan=0.5
+        )
         point = np.nan_to_num(self.space.to_unit(trial.config), nan=0.5)
         logs = np.log([need(one) for one in self.trials])
         near = np.argsort(np.linalg.norm(points - point, axis=1), kind="stable")[:NEAREST]
@@ -66,7 +72,8 @@ class Shares:
         if len(logs) > points.shape[1] + 1:
             centre = points.mean(axis=0)
             slope = np.linalg.solve(
-                (points - centre).T @ (points - centre) + 0.1 * np.eye(len(point)), (points - centre).T @ (logs - logs.mean())
+                (points - centre).T @ (points - centre) + 0.1 * np.eye(len(point)),
+                (points - centre).T @ (logs - logs.mean()),
             )
             found = max(found, float(logs.mean() + (point - centre) @ slope))
         return math.exp(found)

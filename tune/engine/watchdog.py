@@ -16,14 +16,18 @@ GRACE_SECONDS = 8.0
 def watchdog(dead: Callable[[], str], end: Callable[[str], None], code: int) -> Iterator[None]:
     """While the body runs: where `dead` names what died, and the body goes on all the same, call `end` with it and exit with `code`."""
     done = threading.Event()
-    threading.Thread(target=_watch, args=(dead, end, code, done), name="watchdog", daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(dead, end, code, done), name="watchdog", daemon=True
+    ).start()
     try:
         yield
     finally:
         done.set()
 
 
-def _watch(dead: Callable[[], str], end: Callable[[str], None], code: int, done: threading.Event) -> None:
+def _watch(
+    dead: Callable[[], str], end: Callable[[str], None], code: int, done: threading.Event
+) -> None:
     while not done.wait(LOOK_SECONDS):
         if dead() and not done.wait(GRACE_SECONDS):
             end(dead())

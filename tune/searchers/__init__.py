@@ -7,6 +7,12 @@ from tune.searchers.bohb import Bohb
 from tune.searchers.model_free import Grid, Random
 from tune.searchers.tpe import Tpe
 
-SEARCHERS: dict[str, type[Any]] = {"auto": Auto, "grid": Grid, "random": Random, "tpe": Tpe, "bohb": Bohb}
+SEARCHERS: dict[str, type[Any]] = {
+    "auto": Auto,
+    "grid": Grid,
+    "random": Random,
+    "tpe": Tpe,
+    "bohb": Bohb,
+}
 
 __all__ = ["SEARCHERS", "Auto", "Bohb", "Grid", "Random", "Tpe"]

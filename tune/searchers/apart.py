@@ -28,10 +28,19 @@ def first_apart(space: Space, candidates: Floats, history: History) -> Config | 
     """
     encode, earlier = encoding(space), encoded(space, history)
     gap = len(earlier) ** (-2.0 / len(space))
-    for least, some in ((gap, _far(encode(candidates), earlier, gap)), (0.0, range(len(candidates)))):
+    for least, some in (
+        (gap, _far(encode(candidates), earlier, gap)),
+        (0.0, range(len(candidates))),
+    ):
         for i in some:
             config = space.from_unit(candidates[i])
-            if space.allows(config) and np.square(earlier - encode(np.asarray(space.to_unit(config))[None])).sum(axis=1).min() > least:
+            if (
+                space.allows(config)
+                and np.square(earlier - encode(np.asarray(space.to_unit(config))[None]))
+                .sum(axis=1)
+                .min()
+                > least
+            ):
                 return config
     return None
 

@@ -20,7 +20,15 @@ from search_spaces.params import has_prior
 from search_spaces.space import Space
 from tune.searchers.apart import first_apart
 from tune.searchers.encoded import encoded, encoding
-from tune.searchers.gaussian import Process, Scales, Seen, expected_improvement, fit, one_thread, process
+from tune.searchers.gaussian import (
+    Process,
+    Scales,
+    Seen,
+    expected_improvement,
+    fit,
+    one_thread,
+    process,
+)
 from tune.searchers.observed import Floats, Ints
 from tune.searchers.standing import Standing, Steps, compared, standing
 
@@ -104,7 +112,10 @@ class Auto:
         if memo is None or memo[0] != key:
             stand = _with_wrong(standing(history), history)
             scales = self._scales_of(space, history) if len(stand) >= self.startup else None
-            memo = self._known[history] = (key, None if scales is None else _known(scales, encoded(space, history), stand))
+            memo = self._known[history] = (
+                key,
+                None if scales is None else _known(scales, encoded(space, history), stand),
+            )
         return memo[1]
 
     def _scales_of(self, space: Space, history: History) -> Scales | None:
@@ -153,7 +164,12 @@ def _with_wrong(stand: Standing, history: History) -> Standing:
         np.concatenate([stand.steps.place, first]),
         np.concatenate([np.where(failed[stand.steps.trial], 1.0, stand.steps.share), worst]),
     )
-    return Standing(np.concatenate([stand.numbers, lost]), np.concatenate([stand.place, first]), np.concatenate([share, worst]), steps)
+    return Standing(
+        np.concatenate([stand.numbers, lost]),
+        np.concatenate([stand.place, first]),
+        np.concatenate([share, worst]),
+        steps,
+    )
 
 
 def _thinned(stand: Standing, most: int) -> Ints:

@@ -69,5 +69,11 @@ def _told(history: History, level: int) -> tuple[Ints, Floats]:
     """The trials that the model of a rung is told, and their losses: those that reached it; at the lowest one those too that went wrong
     before any."""
     numbers, losses = arrivals(history.rungs[level])
-    early = sorted(history.wrong.difference(*(rung.by_trial for rung in history.rungs.values()))) if level == history.levels[0] else []
-    return np.concatenate([numbers, np.array(early, np.int64)]), np.concatenate([losses, np.full(len(early), np.inf)])
+    early = (
+        sorted(history.wrong.difference(*(rung.by_trial for rung in history.rungs.values())))
+        if level == history.levels[0]
+        else []
+    )
+    return np.concatenate([numbers, np.array(early, np.int64)]), np.concatenate(
+        [losses, np.full(len(early), np.inf)]
+    )

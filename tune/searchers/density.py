@@ -64,14 +64,28 @@ class Densities:
         return self.good.log(coded) - self.bad.log(coded)
 
 
-def fit(space: Space, units: Floats, losses: Floats, good: int, min_bandwidth: float, rng: np.random.Generator) -> Densities:
+def fit(
+    space: Space,
+    units: Floats,
+    losses: Floats,
+    good: int,
+    min_bandwidth: float,
+    rng: np.random.Generator,
+) -> Densities:
     """The densities of the `good` best and of the rest, by hpbandster. units: (trials, dimensions), NaN where inactive."""
-    counts = np.array([param.count if isinstance(param, Choice) else 0 for param in space.params.values()])
+    counts = np.array(
+        [param.count if isinstance(param, Choice) else 0 for param in space.params.values()]
+    )
     order = np.argsort(losses, kind="stable")
     coded = code(units[order], counts)
     rows = np.concatenate([impute(coded[:good], counts, rng), impute(coded[good:], counts, rng)])
     model = _hpbandster(rows, good, counts, min_bandwidth)
-    return Densities(*(Density(np.asarray(model[name].data), np.asarray(model[name].bw), counts) for name in ("good", "bad")))
+    return Densities(
+        *(
+            Density(np.asarray(model[name].data), np.asarray(model[name].bw), counts)
+            for name in ("good", "bad")
+        )
+    )
 
 
 def code(points: Floats, counts: Ints) -> Floats:
@@ -90,8 +104,14 @@ def impute(rows: Floats, counts: Ints, rng: np.random.Generator) -> Floats:
         if not missing.any():
             continue
         there = rows[~missing, d]
-        fresh = rng.random(len(rows)) if count == 0 else rng.integers(count, size=len(rows)).astype(float)
-        rows[missing, d] = rng.choice(there, size=int(missing.sum())) if len(there) else fresh[missing]
+        fresh = (
+            rng.random(len(rows))
+            if count == 0
+            else rng.integers(count, size=len(rows)).astype(float)
+        )
+        rows[missing, d] = (
+            rng.choice(there, size=int(missing.sum())) if len(there) else fresh[missing]
+        )
     return rows
 
 
@@ -101,7 +121,9 @@ def _hpbandster(rows: Floats, good: int, counts: Ints, min_bandwidth: float) -> 
         warnings.simplefilter("ignore")
         from hpbandster.optimizers.config_generators.bohb import BOHB
 
-        generator = BOHB(_cube(counts), min_points_in_model=good, top_n_percent=0, min_bandwidth=min_bandwidth)
+        generator = BOHB(
+            _cube(counts), min_points_in_model=good, top_n_percent=0, min_bandwidth=min_bandwidth
+        )
         *first, last = rows
         generator.configs[1], generator.losses[1] = list(first), list(range(len(first)))
         generator.new_result(_Job(last, counts, len(first)))
@@ -111,12 +133,20 @@ def _hpbandster(rows: Floats, good: int, counts: Ints, min_bandwidth: float) -> 
 
 def _cube(counts: Ints) -> Any:
     """The unit cube as a ConfigSpace."""
-    from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, UniformFloatHyperparameter
+    from ConfigSpace import (
+        CategoricalHyperparameter,
+        ConfigurationSpace,
+        UniformFloatHyperparameter,
+    )
 
     cube = ConfigurationSpace()
     for d, count in enumerate(counts):
         name = f"{d:04d}"
-        cube.add(CategoricalHyperparameter(name, list(range(count))) if count else UniformFloatHyperparameter(name, 0.0, 1.0))
+        cube.add(
+            CategoricalHyperparameter(name, list(range(count)))
+            if count
+            else UniformFloatHyperparameter(name, 0.0, 1.0)
+        )
     return cube
 
 
@@ -124,7 +154,10 @@ class _Job:
     """What hpbandster's BOHB reads of a finished job."""
 
     def __init__(self, row: Floats, counts: Ints, loss: int) -> None:
-        values = {f"{d:04d}": int(value) if count else float(value) for d, (value, count) in enumerate(zip(row, counts, strict=True))}
+        values = {
+            f"{d:04d}": int(value) if count else float(value)
+            for d, (value, count) in enumerate(zip(row, counts, strict=True))
+        }
         self.kwargs = {"budget": 1, "config": values}
         self.result = {"loss": float(loss)}
         self.exception = None

@@ -32,7 +32,9 @@ class Encoding:
         columns = [np.nan_to_num(units[:, self.numbers], nan=0.5)]
         for dimension, count in self.choices:
             value = units[:, dimension]
-            kind = np.where(np.isnan(value), -1, np.minimum(np.nan_to_num(value) * count, count - 1)).astype(np.int64)
+            kind = np.where(
+                np.isnan(value), -1, np.minimum(np.nan_to_num(value) * count, count - 1)
+            ).astype(np.int64)
             columns.append((kind[:, None] == np.arange(count)).astype(np.float64))
         return np.concatenate(columns, axis=1)
 
@@ -40,7 +42,10 @@ class Encoding:
 def encoding(space: Space) -> Encoding:
     params = list(space.params.values())
     numbers = [i for i, param in enumerate(params) if not isinstance(param, Choice)]
-    return Encoding(np.array(numbers, np.int64), tuple((i, param.count) for i, param in enumerate(params) if isinstance(param, Choice)))
+    return Encoding(
+        np.array(numbers, np.int64),
+        tuple((i, param.count) for i, param in enumerate(params) if isinstance(param, Choice)),
+    )
 
 
 def encoded(space: Space, history: History) -> Floats:

@@ -101,7 +101,9 @@ class Process:
         """(trials,): the weights of the points in the mean."""
         from scipy.linalg import solve_triangular
 
-        weights = solve_triangular(self.lower, self.white, lower=True, trans=1, check_finite=False) * self._agreeing(self.top)
+        weights = solve_triangular(
+            self.lower, self.white, lower=True, trans=1, check_finite=False
+        ) * self._agreeing(self.top)
         return np.asarray(np.bincount(self.trial, weights, len(self.points)), dtype=np.float64)
 
     def at(self, points: Floats) -> tuple[Floats, Floats]:
@@ -115,7 +117,9 @@ class Process:
         from scipy.linalg import solve_triangular
 
         every = np.arange(len(self.points))
-        shared = kernel(self.points, self.points)[self.trial] + self.scales.noise * (self.trial[:, None] == every)
+        shared = kernel(self.points, self.points)[self.trial] + self.scales.noise * (
+            self.trial[:, None] == every
+        )
         across = shared * self._agreeing(self.top)[:, None]
         solved = np.asarray(solve_triangular(self.lower, across, lower=True, check_finite=False))
         left = np.maximum(1.0 + self.scales.noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
@@ -136,7 +140,16 @@ class Process:
         white = np.concatenate([self.white, np.zeros(len(points))])
         trial = np.concatenate([self.trial, len(self.points) + np.arange(len(points))])
         place = np.concatenate([self.place, np.zeros(len(points), np.int64)])
-        return Process(self.scales, np.concatenate([self.points, scaled]), trial, place, self.top, lower, white, self.amplitude)
+        return Process(
+            self.scales,
+            np.concatenate([self.points, scaled]),
+            trial,
+            place,
+            self.top,
+            lower,
+            white,
+            self.amplitude,
+        )
 
     def _solved(self, scaled: Floats, place: int) -> Floats:
         """(n, candidates): the factor's solution for the correlations with points at a rung."""
@@ -192,7 +205,16 @@ def process(scales: Scales, seen: Seen, values: Floats) -> Process:
     matrix[np.diag_indices_from(matrix)] += scales.alone + NUGGET
     lower: Floats = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
     white = solve_triangular(lower, values, lower=True, check_finite=False)
-    return Process(scales, scaled, seen.trial, seen.place, int(seen.place.max()), lower, white, float(white @ white) / len(values))
+    return Process(
+        scales,
+        scaled,
+        seen.trial,
+        seen.place,
+        int(seen.place.max()),
+        lower,
+        white,
+        float(white @ white) / len(values),
+    )
 
 
 def fit(seen: Seen, values: Floats) -> Scales:
@@ -200,20 +222,34 @@ def fit(seen: Seen, values: Floats) -> Scales:
     from scipy.optimize import minimize
 
     count, between, same = seen.points.shape[1], seen.between(), seen.same()
-    usual = np.concatenate([np.full(count, np.log(0.5) + 0.5 * np.log(count)), [np.log(0.1), np.log(-np.log(0.85))]])
+    usual = np.concatenate(
+        [np.full(count, np.log(0.5) + 0.5 * np.log(count)), [np.log(0.1), np.log(-np.log(0.85))]]
+    )
 
     def target(theta: Floats) -> tuple[float, Floats]:
         value, slope = _unlikely(theta, seen, between, same, values)
         off = theta - usual
         return value + 0.5 * float(off @ off), slope + off
 
-    bounds = [(np.log(0.03), np.log(50.0))] * count + [(np.log(1e-4), np.log(10.0)), (np.log(1e-4), np.log(3.0))]
-    found = minimize(target, usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS, "maxfun": STEPS + 5})
+    bounds = [(np.log(0.03), np.log(50.0))] * count + [
+        (np.log(1e-4), np.log(10.0)),
+        (np.log(1e-4), np.log(3.0)),
+    ]
+    found = minimize(
+        target,
+        usual,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": STEPS, "maxfun": STEPS + 5},
+    )
     *lengths, noise, falls = np.exp(found.x)
     return Scales(np.array(lengths), float(noise), float(np.exp(-falls)), seen.alone)
 
 
-def _unlikely(theta: Floats, seen: Seen, between: Floats, same: Floats, values: Floats) -> tuple[float, Floats]:
+def _unlikely(
+    theta: Floats, seen: Seen, between: Floats, same: Floats, values: Floats
+) -> tuple[float, Floats]:
     """The negative logarithm of the marginal likelihood, the amplitude at its best, and its slope.
 
     theta: the logarithms of the lengths, of the noise, and of how fast the agreement falls from rung to rung.
@@ -232,7 +268,9 @@ def _unlikely(theta: Floats, seen: Seen, between: Floats, same: Floats, values: 
     amplitude = max(float(values @ weights) / n, 1e-12)
     slack = inverse - np.outer(weights, weights) / amplitude
     share = slack * ((5.0 / 3.0) * (1.0 + apart) * near) * agreeing
-    by_length = share.sum(axis=1) @ (scaled * scaled) - np.einsum("aj,ab,bj->j", scaled, share, scaled, optimize=True)
+    by_length = share.sum(axis=1) @ (scaled * scaled) - np.einsum(
+        "aj,ab,bj->j", scaled, share, scaled, optimize=True
+    )
     by_noise = 0.5 * noise * float((slack * same * agreeing).sum())
     by_falls = -0.5 * falls * float((slack * rungs).sum())
     value = 0.5 * n * np.log(amplitude) + float(np.log(np.diag(lower)).sum())

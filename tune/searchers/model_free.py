@@ -28,12 +28,20 @@ class Grid:
     """
 
     points: Annotated[int, Ge(1), Le(100_000)] = 3
-    _listed: dict[int, tuple[Space, list[Config]]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _orders: dict[tuple[int, int], list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _listed: dict[int, tuple[Space, list[Config]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _orders: dict[tuple[int, int], list[int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         cells = self._cells(space)
-        return cells[self._order(len(cells), seed)[len(history)]] if len(history) < len(cells) else None
+        return (
+            cells[self._order(len(cells), seed)[len(history)]]
+            if len(history) < len(cells)
+            else None
+        )
 
     def _cells(self, space: Space) -> list[Config]:
         """The grid. The space is kept beside it, so that its id stays its own."""
@@ -43,5 +51,7 @@ class Grid:
 
     def _order(self, count: int, seed: int) -> list[int]:
         if (count, seed) not in self._orders:
-            self._orders[count, seed] = np.random.default_rng([seed, count]).permutation(count).tolist()
+            self._orders[count, seed] = (
+                np.random.default_rng([seed, count]).permutation(count).tolist()
+            )
         return self._orders[count, seed]

@@ -33,7 +33,10 @@ class Growing:
     def add(self, rows: Any) -> None:
         start, self._count = self._count, self._count + len(rows)
         if self._count > len(self._buffer):
-            before, self._buffer = self._buffer, np.empty((2 * self._count, *self._buffer.shape[1:]), self._buffer.dtype)
+            before, self._buffer = (
+                self._buffer,
+                np.empty((2 * self._count, *self._buffer.shape[1:]), self._buffer.dtype),
+            )
             self._buffer[:start] = before[:start]
         self._buffer[start : self._count] = rows
 
@@ -74,7 +77,9 @@ def units(space: Space, history: History) -> Floats:
     """The history's configurations as points of the unit cube, (trials, dimensions). Each is translated once, then remembered."""
     known = remembered(_units, space, history, len(space))
     if len(known) < len(history):
-        known.add([space.to_unit(history[number].config) for number in range(len(known), len(history))])
+        known.add(
+            [space.to_unit(history[number].config) for number in range(len(known), len(history))]
+        )
     return cast("Floats", known.rows)
 
 

@@ -43,7 +43,9 @@ class Steps:
 def standing(history: History, counts: Sequence[int] | None = None) -> Standing:
     """Where the trials stand. counts: how many of each of `compared`'s rungs are looked at, the first to arrive; None looks at all."""
     rungs = compared(history)
-    (numbers, losses), *higher = [_first(rung, None if counts is None else counts[i]) for i, rung in enumerate(rungs)]
+    (numbers, losses), *higher = [
+        _first(rung, None if counts is None else counts[i]) for i, rung in enumerate(rungs)
+    ]
     share, place = _ranks(losses) / len(losses), np.zeros(len(numbers), np.int64)
     steps = [(np.arange(len(numbers)), place.copy(), share.copy())]
     if not len(numbers):

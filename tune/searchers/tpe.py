@@ -33,7 +33,9 @@ class Tpe:
     startup: Annotated[int, Ge(1)] = 20
     candidates: Annotated[int, Ge(1)] = 24
     gamma: Annotated[float, Gt(0), Le(1)] = 0.25
-    _domains: dict[int, tuple[Space, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _domains: dict[int, tuple[Space, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _made: WeakKeyDictionary[History, tuple[Space, list[dict[str, Any]]]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -49,7 +51,10 @@ class Tpe:
             if space.allows(config) and not goes_wrong(seen, np.asarray(space.to_unit(config))):
                 return config
         draws = (space.sample(rng) for _ in range(MOST_ATTEMPTS))
-        return next((one for one in draws if not goes_wrong(seen, np.asarray(space.to_unit(one)))), space.sample(rng))
+        return next(
+            (one for one in draws if not goes_wrong(seen, np.asarray(space.to_unit(one)))),
+            space.sample(rng),
+        )
 
     def _points(self, space: Space, history: History, seen: Observed) -> list[dict[str, Any]]:
         """What hyperopt calls the misc of each trial, made once."""
@@ -57,7 +62,10 @@ class Tpe:
         if of is not space:
             made = []
             self._made[history] = space, made
-        made.extend(_misc(space, number, row) for number, row in enumerate(seen.units[len(made) :].tolist(), len(made)))
+        made.extend(
+            _misc(space, number, row)
+            for number, row in enumerate(seen.units[len(made) :].tolist(), len(made))
+        )
         return made
 
     def _ask(self, space: Space, trials: _Told, seed: int) -> list[float]:
@@ -83,7 +91,9 @@ class Tpe:
             from hyperopt.base import Domain
 
             cube = {
-                name: hp.randint(name, param.count) if isinstance(param, Choice) else hp.uniform(name, 0.0, 1.0)
+                name: hp.randint(name, param.count)
+                if isinstance(param, Choice)
+                else hp.uniform(name, 0.0, 1.0)
                 for name, param in space.params.items()
             }
             self._domains[id(space)] = (space, Domain(None, cube))
@@ -98,13 +108,16 @@ class _Told:
 
     def __init__(self, points: list[dict[str, Any]], ranks: Floats) -> None:
         self.trials = [
-            {"tid": point["tid"], "result": {"loss": rank}, "misc": point} for point, rank in zip(points, ranks.tolist(), strict=True)
+            {"tid": point["tid"], "result": {"loss": rank}, "misc": point}
+            for point, rank in zip(points, ranks.tolist(), strict=True)
         ]
 
     def __len__(self) -> int:
         return len(self.trials)
 
-    def new_trial_docs(self, tids: list[int], specs: list[Any], results: list[Any], miscs: list[Any]) -> list[dict[str, Any]]:
+    def new_trial_docs(
+        self, tids: list[int], specs: list[Any], results: list[Any], miscs: list[Any]
+    ) -> list[dict[str, Any]]:
         return [{"misc": misc} for misc in miscs]
 
 

@@ -22,14 +22,30 @@ class MetricTracker:
         self._data.loc[name] += [value * count, count]
 
     def result(self) -> dict[str, float]:
-        return {str(name): float(mean) for name, mean in (self._data["total"] / self._data["count"]).items()}
+        return {
+            str(name): float(mean)
+            for name, mean in (self._data["total"] / self._data["count"]).items()
+        }
 
 
 class Trainer:
-    def __init__(self, model: nn.Module, criterion: Callable[..., Tensor], metrics: list[Callable[..., float]], optimizer: Any) -> None:
-        self.model, self.criterion, self.metrics, self.optimizer = model, criterion, metrics, optimizer
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Callable[..., Tensor],
+        metrics: list[Callable[..., float]],
+        optimizer: Any,
+    ) -> None:
+        self.model, self.criterion, self.metrics, self.optimizer = (
+            model,
+            criterion,
+            metrics,
+            optimizer,
+        )
 
-    def train(self, loader: DataLoader, held: DataLoader, epochs: int, monitor: str, folder: Path) -> None:
+    def train(
+        self, loader: DataLoader, held: DataLoader, epochs: int, monitor: str, folder: Path
+    ) -> None:
         goal, name = monitor.split()
         begin, best = self.resume(folder)
         for epoch in range(begin + 1, epochs + 1):
@@ -56,7 +72,11 @@ class Trainer:
         return tracker.result()
 
     def save(self, path: Path, epoch: int, best: float) -> None:
-        state = {"state_dict": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()}
+        state = {
+            "state_dict": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
         torch.save({"epoch": epoch, "monitor_best": best, **state}, path.with_suffix(".unfinished"))
         path.with_suffix(".unfinished").replace(path)
 
