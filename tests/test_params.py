@@ -118,9 +118,8 @@ def test_a_stepped_log_value_owns_its_share_of_the_log_axis(param: Int | Float) 
     top, bottom = math.log(param.high + step / 2), math.log(low - min(step / 2, low / 2))
     for value in (low, low + step, low + 5 * step):
         edges = math.log(value + step / 2) - max(math.log(max(value - step / 2, 1e-9)), bottom)
-        assert shares[param.from_unit(param.to_unit(value))] / 20_000 == pytest.approx(
-            edges / (top - bottom), abs=1e-3
-        )  # type: ignore[arg-type]
+        share = shares[param.from_unit(param.to_unit(value))] / 20_000  # type: ignore[arg-type]
+        assert share == pytest.approx(edges / (top - bottom), abs=1e-3)
 
 
 def test_log_is_even_over_orders_of_magnitude() -> None:

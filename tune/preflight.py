@@ -135,9 +135,7 @@ def _stored(answers: Sequence[Answer], storage: str) -> None:
 
 def _alike(answers: Sequence[Answer], here: Answer) -> None:
     for name, version in here.versions.items():
-        if other := _where(
-            answers, lambda answer, name=name, version=version: answer.versions.get(name) != version
-        ):  # type: ignore[misc]
+        if other := [answer for answer in answers if answer.versions.get(name) != version]:
             there = other[0].versions.get(name)
             raise PreflightError(
                 f"{name} is {version} here and {there} on {_names(other)}: install the same on every machine (ray up with constraints.txt)"

@@ -440,11 +440,11 @@ def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:
 def test_nothing_is_left_behind(cluster: Cluster) -> None:
     """Ray on the workers ends by itself once the head is gone; then the hosts are switched off."""
     for name in WORKERS:
-        until(
-            lambda name=name: "raylet" not in cluster.hosts.run(name, "ps ax").stdout,
-            240,
-            f"the end of Ray on {name}",
-        )  # type: ignore[misc]
+
+        def ended(name: str = name) -> bool:
+            return "raylet" not in cluster.hosts.run(name, "ps ax").stdout
+
+        until(ended, 240, f"the end of Ray on {name}")
     cluster.hosts.down()
     assert PREFIX not in scene.output("ip", "netns", "list")
     assert BRIDGE not in scene.output("ip", "link", "show")
