@@ -12,8 +12,9 @@ from results.history import Config, Status, Trial
 from search_spaces.params import Float
 from search_spaces.space import Space
 from tests.sweeps import StopAt, sweep
-from tune.engine import loss as losses
-from tune.engine.loss import kernel_kills, lost
+from trainables import memory_kills
+from trainables.memory_kills import kernel_kills
+from tune.engine.loss import lost
 from tune.loop import Loop
 from tune.searchers import Bohb, Tpe
 from tune.simulate import Epoch, simulate
@@ -70,14 +71,13 @@ def test_what_does_not_fit_whole_is_halved_until_it_ends() -> None:
 def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monitor = lost(RuntimeError(RAYS_WORDS), kernel_killed=False)
+    monitor = lost(RuntimeError(RAYS_WORDS))
     assert (monitor.out_of_memory, monitor.memory) == (True, int(3.16 * 1024**3))
-    assert lost(None, kernel_killed=True).out_of_memory
-    assert not lost(RuntimeError("The actor died unexpectedly"), kernel_killed=False).out_of_memory
+    assert not lost(RuntimeError("The actor died unexpectedly")).out_of_memory
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
-    monkeypatch.setattr(losses, "VMSTAT", tmp_path / "vmstat")
+    monkeypatch.setattr(memory_kills, "VMSTAT", tmp_path / "vmstat")
     assert kernel_kills() == 3
-    monkeypatch.setattr(losses, "VMSTAT", tmp_path / "none")
+    monkeypatch.setattr(memory_kills, "VMSTAT", tmp_path / "none")
     assert kernel_kills() == 0
 
 

@@ -24,7 +24,8 @@ from schedulers.rungs import geometric
 from search_spaces.params import Choice, Float, Int, Ordinal
 from search_spaces.space import Space
 from tests.sweeps import Keep, sweep
-from trainables.attempt import Job, Outcome, attempt
+from trainables.attempt import Job, attempt
+from trainables.outcome import Outcome
 from trainables.run import Objective, ReportError, clean_metrics
 from tune.loop import Loop
 from tune.searchers import SEARCHERS

@@ -16,10 +16,10 @@ import torch
 
 from tests.test_script import gone
 from trainables import checkpoint
-from trainables.attempt import Job, Outcome, attempt
+from trainables.attempt import Job, attempt
+from trainables.outcome import Outcome
 from trainables.resolve import load
 from trainables.run import Objective, Run
-from trainables.together import ProcessLost
 
 pytestmark = pytest.mark.slow
 CONFIG: dict[str, Any] = {
@@ -157,11 +157,11 @@ def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str
     assert all(gone(pid) for pid in pids(tmp_path, 1))
 
 
-def test_the_death_of_one_is_a_lost_worker(
+def test_the_death_of_one_is_told_with_its_rank(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
-    with pytest.raises(ProcessLost, match="process 1 of 2 died"):
-        hear(job(tmp_path, mine[0], mine[1] | {"dies": 1}), [])
+    outcome = hear(job(tmp_path, mine[0], mine[1] | {"dies": 1}), [])
+    assert (outcome.status, outcome.reason) == ("killed", "process 1 of 2 died")
     assert all(gone(pid) for pid in pids(tmp_path, 1))
 
 

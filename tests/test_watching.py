@@ -13,9 +13,8 @@ from results.history import Status
 from results.ledger import read
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
-from trainables.together import ProcessLost
 from tune.engine.adapters import Conductor
-from tune.engine.follow import SILENCE_FACTOR, Follow, Heard
+from tune.engine.follow import Follow, Watchdog
 from tune.engine.loss import lost
 from tune.engine.offers import to_come
 from tune.loop import Loop
@@ -36,10 +35,10 @@ class NodeDied(Exception):
 
 
 @pytest.mark.ray
-def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(
+def test_the_trial_of_a_frozen_worker_is_taken_up_again_from_its_checkpoint(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune.engine.follow.LEAST_SILENCE", 5.0)
+    monkeypatch.setattr("tune.engine.follow.SILENCE_SECONDS", 12.0)
     frozen = tmp_path / "frozen"
     (trial,) = trials(
         made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run"
@@ -49,32 +48,67 @@ def test_a_frozen_trial_is_taken_up_again_from_its_checkpoint(
     assert trial.attempts == 2
     assert [report.epoch for report in trial.reports] == [1, 2, 3, 4]
     returned = next(event for event in read(tmp_path / "run") if event["event"] == "returned")
-    assert re.match(
-        r"its worker was lost: nothing was heard from it for \d+ s, and it was killed",
-        returned["reason"],
-    )
+    assert re.match(r"retrying: no sign of life from its worker for \d+ s", returned["reason"])
 
 
-def test_patience_is_scaled_to_a_trials_own_epochs() -> None:
-    assert Heard(None, 0.0, longest=100.0).patience() == 100.0 * SILENCE_FACTOR
-    assert Heard(None, 0.0, longest=0.1).patience() == 60.0
-    assert Heard(None, 0.0).patience() == 900.0
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr("tune.engine.follow.time", clock)
 
 
-def test_what_the_first_report_waited_for_is_no_epoch() -> None:
-    heard = Heard(None, 0.0)
-    for now, longest in ((600.0, 600.0), (620.0, 20.0), (650.0, 30.0), (670.0, 30.0)):
-        heard.hear(now)
-        assert heard.longest == longest
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
-def test_room_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
+def listen(watchdog: Watchdog, clock: Clock, seconds: float) -> None:
+    """Have the driver look ten times a second."""
+    for _ in range(round(10 * seconds)):
+        clock.now += 0.1
+        watchdog.on_step_end(0, [])
+
+
+def test_a_worker_without_a_sign_of_life_is_killed_once(clock: Clock) -> None:
+    killed: list[float] = []
+    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
+    watchdog.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
+    listen(watchdog, clock, 59)
+    assert killed == []
+    listen(watchdog, clock, 60)
+    assert len(killed) == 1
+
+
+def test_a_sign_of_life_is_enough_however_long_an_epoch_takes(clock: Clock) -> None:
+    killed: list[float] = []
+    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
+    trial = SimpleNamespace(trial_id="a")
+    watchdog.on_trial_start(0, [], trial)
+    for _ in range(100):
+        listen(watchdog, clock, 30)
+        watchdog.on_trial_result(0, [], trial, {"alive": True})
+    assert killed == []
+
+
+def test_a_driver_that_was_stopped_has_not_listened(clock: Clock) -> None:
+    """What was sent meanwhile is heard before anybody is judged."""
+    killed: list[float] = []
+    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
+    watchdog.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
+    listen(watchdog, clock, 30)
+    clock.now += 3600
+    listen(watchdog, clock, 20)
+    assert killed == []
+
+
+def test_room_is_followed(clock: Clock) -> None:
     told: list[int] = []
-    monkeypatch.setattr("tune.engine.follow.time", SimpleNamespace(monotonic=lambda: now[0]))
     follow = Follow(lambda: 7, told.append)
     for _ in range(100):
-        now[0] += 0.1
+        clock.now += 0.1
         follow.on_step_end(0, [])
     assert told == [7] * 4
 
@@ -116,12 +150,9 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
 
 
 def test_why_a_worker_was_lost() -> None:
+    assert lost(f"process 1 of 2 died: {lost(NodeDied(DIED)).reason}").node
+    assert lost(NodeDied(DIED)).node
     assert lost(
-        ProcessLost(f"process 1 of 2 died: {lost(NodeDied(DIED), False).reason}"), False
+        NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError")
     ).node
-    assert lost(NodeDied(DIED), False).node
-    assert lost(
-        NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError"),
-        False,
-    ).node
-    assert not lost(NodeDied("The actor died unexpectedly before finishing this task."), False).node
+    assert not lost(NodeDied("The actor died unexpectedly before finishing this task.")).node

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -94,6 +94,12 @@ class Gauge:
             self._busy, self._used = [], []
         columns = {UTILIZATION: sum(busy) / len(busy)} if busy else {}
         return columns | ({MEMORY: max(used)} if used else {})
+
+
+def gpu_watch(uses_gpu: bool) -> Callable[[], bool]:
+    """What tells whether the GPUs that this process sees have computed since it was last asked."""
+    gauge = Gauge(_nvml(), visible()) if uses_gpu else Gauge(None, [])
+    return lambda: gauge.read().get(UTILIZATION, 0.0) > 0
 
 
 def _used_by_torch() -> list[float]:

@@ -22,8 +22,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from trainables.attempt import Job, Outcome, attempt
+from trainables.attempt import Job, attempt
+from trainables.outcome import Outcome
 from trainables.run import Objective
+from trainables.trial_process import BEAT_SECONDS
 
 GRACE = 2.0
 """Seconds in which processes that fail because of another's failure may still say so."""
@@ -32,15 +34,14 @@ Message = dict[str, Any]
 Heard = queue.Queue[tuple[int, Message | None]]
 
 
-class ProcessLost(RuntimeError):
-    """A process of a trial died without a word; the trial goes on from its checkpoint elsewhere."""
-
-
 class Company(Protocol):
     """The processes of a trial, as whoever conducts them hears them."""
 
-    def hear(self, timeout: float | None) -> tuple[int, Message | None]:
-        """The next message, and from which process; None where it died without a word. queue.Empty after `timeout` seconds of silence."""
+    def hear(self, timeout: float) -> tuple[int, Message | None]:
+        """The next message, and from which process; None if it died without a word.
+
+        Raises queue.Empty after `timeout` seconds of silence.
+        """
 
     def go_on(self) -> None:
         """Let the first process, whose report was received, train on."""
@@ -63,7 +64,7 @@ class Processes:
     started: list[subprocess.Popen[str]]
     heard: Heard
 
-    def hear(self, timeout: float | None) -> tuple[int, Message | None]:
+    def hear(self, timeout: float) -> tuple[int, Message | None]:
         return self.heard.get(timeout=timeout)
 
     def go_on(self) -> None:
@@ -71,12 +72,23 @@ class Processes:
 
 
 def conduct(
-    company: Company, count: int, send: Callable[[Message], None], grace: float = GRACE
+    company: Company,
+    count: int,
+    send: Callable[[Message], None],
+    grace: float = GRACE,
+    beat: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Pass the reports of `count` processes on until all are done, or one ended badly: then the others may speak for `grace` seconds."""
+    """Pass the reports of `count` processes on until all are done, or one ended badly.
+
+    Then the others may speak for `grace` seconds. `beat` is called while nothing is said.
+    """
     outcomes: dict[int, Message] = {}
     while len(outcomes) < count:
-        rank, message = company.hear(None)
+        try:
+            rank, message = company.hear(BEAT_SECONDS)
+        except queue.Empty:
+            beat()
+            continue
         if message is not None and "outcome" not in message:
             send(message)
             company.go_on()
@@ -108,7 +120,8 @@ def _first_bad(outcomes: dict[int, Message], count: int) -> Outcome:
     lost = [rank for rank, outcome in bad.items() if outcome["status"] == "lost"]
     if lost:
         why = bad[lost[0]].get("reason")
-        raise ProcessLost(f"process {lost[0]} of {count} died" + (f": {why}" if why else ""))
+        reason = f"process {lost[0]} of {count} died" + (f": {why}" if why else "")
+        return Outcome("killed", reason)
     return _outcome(min(bad.values(), key=lambda outcome: float(outcome["time"])))
 
 

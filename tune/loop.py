@@ -249,12 +249,17 @@ class Loop:
         self._happen(event | {"notes": dict(notes)} if notes else event)
         self._settle()
 
-    def failed(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
-        """The user's code raised: try again from the last checkpoint while `retries` last, then give the trial up."""
+    def failed(
+        self, trial: Trial, reason: str, notes: Mapping[str, Any], retry: bool = True
+    ) -> None:
+        """The user's code failed: try again from the last checkpoint, or give the trial up.
+
+        It is tried again as often as the sweep's `retries` say, and not at all without `retry`.
+        """
         failures = trial.notes.get("failures", 0) + 1
         notes = {**notes, "failures": failures}
-        if failures <= self.sweep.retries:
-            self.returned(trial, f"failed, taken up again: {reason}", notes)
+        if retry and failures <= self.sweep.retries:
+            self.returned(trial, f"failed, retrying: {reason}", notes)
             return
         self.ended(trial, Status.FAILED, reason, notes)
         if self._failing_alike():

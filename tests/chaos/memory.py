@@ -13,7 +13,7 @@ import pytest
 
 from results.history import Status
 from tests.test_engine import made, trials
-from tune.engine.loss import kernel_kills
+from trainables.memory_kills import kernel_kills
 
 LIMIT = 256 * 1024**2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -16,10 +17,10 @@ from ray.tune.search import Searcher
 
 from results.history import Status, Trial
 from trainables.attempt import Job
-from tune.engine.loss import Lost, error_of, kernel_kills, lost
+from tune.engine.loss import Lost, error_of, lost, silence
 from tune.engine.shares import Shares
 from tune.engine.worker import KEY, pack
-from tune.loop import Loop
+from tune.loop import ALIKE, Loop
 
 MOST_LOSSES = 3
 """A trial that loses its worker this often without a new epoch in between has itself to blame."""
@@ -52,7 +53,6 @@ class Conductor:
         self.mistake = ""
         self.bug: Exception | None = None
         self.tick = tick
-        self._kills = kernel_kills()
         self._job = job
         self.parallel = parallel
         self.shares = shares
@@ -133,42 +133,32 @@ class Conductor:
         return self.shares.shrinks(trial)
 
     def silent(self, ray_id: str, seconds: float) -> None:
-        """A trial has not been heard for so long that its worker is killed; `lost` comes next."""
+        """A worker has shown no sign of life for so long that it is killed; `lost` comes next."""
         self._silent[ray_id] = seconds
 
     def lost(self, ray_id: str, error: object) -> None:
-        """A worker died, or could not be used: the trial goes on from its checkpoint in another one."""
+        """A worker died, or could not be used."""
         trial, seconds = self._trials.pop(ray_id, None), self._silent.pop(ray_id, None)
         if trial is None or trial.status.ended:
             return
-        why = (
-            self._why(error)
-            if seconds is None
-            else Lost(f"nothing was heard from it for {seconds:.0f} s, and it was killed")
-        )
+        self._taken_away(trial, lost(error) if seconds is None else silence(seconds), {})
+
+    def _taken_away(self, trial: Trial, why: Lost, notes: dict[str, Any]) -> None:
+        """A trial ended by what is not its own doing, as far as one can tell: it goes on from its
+        checkpoint. If that happens again and again in one epoch, it has itself to blame."""
         if why.node:
             self.loop.returned(trial, why.reason)  # not the trial's fault, however often
             return
         losses = [*trial.notes.get("losses", []), trial.epoch]
-        here = len(losses) - next(
-            (i for i in range(len(losses), 0, -1) if losses[i - 1] != trial.epoch), 0
-        )
-        notes = {"losses": losses} | ({"peak_memory": why.memory} if why.memory else {})
-        if why.out_of_memory and here > MOST_SPARED:
+        in_this_epoch = sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, losses[::-1]))
+        notes = notes | {"losses": losses} | ({"peak_memory": why.memory} if why.memory else {})
+        if why.out_of_memory and in_this_epoch > MOST_SPARED:
             self.loop.out_of_memory(trial, why.reason, notes)
-        elif here >= MOST_LOSSES:
-            self.loop.ended(
-                trial,
-                Status.FAILED,
-                f"its worker died {here} times in epoch {trial.epoch + 1}: {why.reason}",
-                notes,
-            )
+        elif in_this_epoch >= MOST_LOSSES:
+            times = f"killed {in_this_epoch} times in epoch {trial.epoch + 1}"
+            self.loop.ended(trial, Status.FAILED, f"{times}: {why.reason}", notes)
         else:
-            self.loop.returned(trial, f"its worker was lost: {why.reason}", notes)
-
-    def _why(self, error: object) -> Lost:
-        before, self._kills = self._kills, kernel_kills()
-        return lost(error, self._kills > before)
+            self.loop.returned(trial, f"retrying: {why.reason}", notes)
 
     def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> bool:
         status, reason = outcome["status"], outcome["reason"]
@@ -191,9 +181,24 @@ class Conductor:
             self.loop.ended(trial, Status.COMPLETED, reason, notes)
         elif status == "oom":
             self.loop.out_of_memory(trial, reason, notes)
+        elif status == "killed":
+            self._taken_away(trial, lost(reason, reason), notes)
+        elif status == "killed_for_memory":
+            self._taken_away(trial, Lost(reason, out_of_memory=True), notes)
+        elif status == "misreport":
+            self._misreported(trial, reason, notes)
         else:
             self.loop.failed(trial, reason, notes)
         return False
+
+    def _misreported(self, trial: Trial, reason: str, notes: dict[str, Any]) -> None:
+        """A report that cannot be used would be the same again, so the trial is not retried.
+
+        If the first trials all misreport alike, it is the sweep that is mistaken.
+        """
+        self.loop.failed(trial, reason, notes, retry=False)
+        if self.loop.stopping == ALIKE:
+            self.mistake = reason
 
 
 def forget(controller: Any) -> None:

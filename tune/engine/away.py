@@ -15,27 +15,29 @@ from trainables.attempt import Job
 from trainables.checkpoint import BEST, LAST
 from trainables.run import StorageError
 
+Patience = Callable[[Callable[[], None]], None]
+"""Calls what may take minutes, and meanwhile says that this worker is alive."""
+
 
 @contextmanager
-def at_hand(job: Job) -> Iterator[tuple[Job, Callable[[], None]]]:
-    """The job with a folder on this machine, and what is to be called after each epoch. StorageError where the store fails.
+def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], None]]]:
+    """The job with a folder on this machine, and what is to be called after each epoch.
 
-    The `log` of a job that is away names the folder of all logs.
+    Raises StorageError if the store fails. The `log` of a job that is away names the folder of
+    all logs. `patiently` makes the calls that may take long.
     """
     if not is_url(job.folder):
-        yield job, lambda: None
+        yield job, _nothing
         return
     os.environ.update(job.environment)
     bucket, log = Bucket(job.folder), job.log
     with tempfile.TemporaryDirectory(prefix="raysweep-") as name:
         folder = Path(name)
         local = replace(job, folder=name, log=str(folder / "log"))
-        with _storing(bucket):
-            for part in (LAST, BEST):
-                if (content := bucket.read(part)) is not None:
-                    (folder / part).write_bytes(content)
+        patiently(lambda: _fetch(bucket, folder))
+        store = Store(bucket, folder)
         try:
-            yield local, Store(bucket, folder)
+            yield local, lambda: patiently(store)
         finally:
             with contextlib.suppress(OSError):
                 if (folder / "log").exists():
@@ -44,6 +46,18 @@ def at_hand(job: Job) -> Iterator[tuple[Job, Callable[[], None]]]:
                         f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log",
                     )
                     logs.write(file, (logs.read(file) or b"") + (folder / "log").read_bytes())
+
+
+def _nothing() -> None:
+    """A folder of this machine needs no copies."""
+
+
+def _fetch(bucket: Bucket, folder: Path) -> None:
+    """Bring the checkpoints here."""
+    with _storing(bucket):
+        for part in (LAST, BEST):
+            if (content := bucket.read(part)) is not None:
+                (folder / part).write_bytes(content)
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""What a cluster does in mid-sweep: nodes join and leave, and trials fall silent without an error.
+"""What a cluster does in mid-sweep: nodes join and leave, and workers fall silent without an error.
 
 Both classes are told of it by Ray Tune, about ten times a second. What Ray pickles of them is empty: a sweep resumes from its ledger.
 """
@@ -18,11 +18,13 @@ from tune.engine.plan import room
 from tune.sweep import Resources
 
 LOOK_SECONDS = 2.0
-SILENCE_FACTOR = 10.0
-LEAST_SILENCE = 60.0
-LEAST_FIRST_SILENCE = 900.0
-"""A trial may be silent for SILENCE_FACTOR of its longest epoch, and for these seconds at least. Before its first report, which waits for
-imports and data, nothing is known of its epochs, and the second report tells more of them than the first."""
+SILENCE_SECONDS = 60.0
+"""A worker says that it is alive every BEAT_SECONDS (`trainables/trial_process.py`), whatever its
+trial does. After so many seconds without a word it is taken for dead. A link that is cut for less
+than that heals by itself."""
+STEP_SECONDS = 1.0
+"""No more than this is counted for the time between two looks: a driver that was stopped, or did
+something else for a while, has not listened, and what waits to be heard is heard first."""
 
 
 class Follow(Callback):  # type: ignore[misc]
@@ -43,66 +45,52 @@ class Follow(Callback):  # type: ignore[misc]
 
 
 @dataclass
-class Heard:
-    """When something was last heard of a trial, how often, and the longest that it was silent in between."""
+class Listening:
+    """How long nothing was heard from a worker, as a driver counts it that was listening."""
 
     trial: Any
-    last: float
-    longest: float = 0.0
-    reports: int = 0
-
-    def hear(self, now: float) -> None:
-        silent = now - self.last
-        self.longest = max(self.longest, silent) if self.reports > 1 else silent
-        self.last = now
-        self.reports += 1
-
-    def patience(self) -> float:
-        return (
-            max(LEAST_SILENCE, SILENCE_FACTOR * self.longest)
-            if self.longest
-            else LEAST_FIRST_SILENCE
-        )
+    silent: float = 0.0
+    """Seconds."""
 
 
 class Watchdog(Callback):  # type: ignore[misc]
-    """Kills the worker of a trial that has long been silent: it goes on from its checkpoint in another one.
+    """Kills a worker that shows no sign of life: its trial goes on from its checkpoint in another.
 
-    A host that was cut off for half a minute leaves such trials behind: running, for Ray, with neither an error nor an end.
+    A host that was cut off for half a minute, or that froze, leaves such workers behind: running,
+    for Ray, with neither an error nor an end. How long a trial takes for an epoch does not matter.
     """
 
     def __init__(self, kill: Callable[[Any, float], None]) -> None:
         self._kill = kill
-        self._heard: dict[str, Heard] = {}
+        self._listening: dict[str, Listening] = {}
         self._looked = time.monotonic()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _gone, ()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard[trial.trial_id] = Heard(trial, time.monotonic())
+        self._listening[trial.trial_id] = Listening(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if heard := self._heard.get(trial.trial_id):
-            heard.hear(time.monotonic())
+        if listening := self._listening.get(trial.trial_id):
+            listening.silent = 0.0
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard.pop(trial.trial_id, None)
+        self._listening.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard.pop(trial.trial_id, None)
+        self._listening.pop(trial.trial_id, None)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         now = time.monotonic()
-        if now - self._looked < 1.0:
-            return
-        self._looked = now
-        for name, heard in list(self._heard.items()):
-            if now - heard.last > heard.patience():
-                del self._heard[name]
-                self._kill(heard.trial, now - heard.last)
+        passed, self._looked = min(now - self._looked, STEP_SECONDS), now
+        for name, listening in list(self._listening.items()):
+            listening.silent += passed
+            if listening.silent > SILENCE_SECONDS:
+                del self._listening[name]
+                self._kill(listening.trial, listening.silent)
 
 
 def _gone() -> None:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from results.store import is_url
-from trainables.attempt import Job, Outcome
+from trainables.attempt import Job
+from trainables.outcome import Outcome
 from trainables.team import opened
 from trainables.together import Message, conduct, kind, part
 from tune.engine.loss import lost
@@ -33,7 +34,7 @@ ADDRESS_OF = 0x8915
 """SIOCGIFADDR: the IPv4 address of a network interface."""
 
 
-def train_across(job: Job, send: Callable[[Message], None]) -> Outcome:
+def train_across(job: Job, send: Callable[[Message], None], beat: Callable[[], None]) -> Outcome:
     """Train with one process in each bundle of this trial's placement group. `send` may raise to stop them."""
     import ray
 
@@ -48,6 +49,7 @@ def train_across(job: Job, send: Callable[[Message], None]) -> Outcome:
             job.workers,
             send,
             GRACE,
+            beat,
         )
 
 
@@ -90,7 +92,7 @@ class Gang:
     ends: dict[Any, int]
     word: Any = None
 
-    def hear(self, timeout: float | None) -> tuple[int, Message | None]:
+    def hear(self, timeout: float) -> tuple[int, Message | None]:
         self.word = self.word or self.first.say.remote()
         ready, _ = self.ray.wait([*self.ends, self.word], num_returns=1, timeout=timeout)
         if not ready:
@@ -108,7 +110,7 @@ class Gang:
                 "outcome": {
                     "status": "lost",
                     "time": time.time(),
-                    "reason": lost(error, False).reason,
+                    "reason": lost(error).reason,
                 }
             }
         return message
@@ -137,6 +139,7 @@ class Member:
         outcome = train_here(
             replace(job, environment=job.environment | names),
             self._report if job.rank == 0 else _ignore,
+            _nothing,
         )
         return {"outcome": asdict(outcome) | {"time": time.time()}}
 
@@ -151,6 +154,10 @@ class Member:
     def go_on(self) -> None:
         """The last report was received."""
         self._replies.put(None)
+
+
+def _nothing() -> None:
+    """The process that the gang belongs to says that the trial is alive."""
 
 
 def _ignore(message: Message) -> None:

@@ -1,4 +1,7 @@
-"""Why a worker was lost: by itself, or because the machine ran out of memory (then Ray's monitor or the kernel killed it)."""
+"""Why a Ray worker died: because its machine did, or its memory monitor ended it, or by itself.
+
+A trial's own process is another one: how that ended, the worker tells (`trainables/worker.py`).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VMSTAT = Path("/proc/vmstat")
 GONE = "its machine was lost"
 SILENT = "its machine did not answer"
 MONITOR = "out of memory on the host, killed by Ray's memory monitor"
+DIED = "its worker process died"
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Lost:
     node: bool = False
 
 
-def lost(error: object, kernel_killed: bool) -> Lost:
-    """What Ray's error says, or one of ours that says what Ray's said.
+def lost(error: object, otherwise: str = DIED) -> Lost:
+    """What Ray's error means, or words of ours that say what it meant on another machine.
 
-    `kernel_killed`: this machine's kernel killed a process for its memory since the last loss.
+    `otherwise`: the reason if it is none of those that are known.
     """
     text = str(error) if error else ""
     if getattr(error, "preempted", False) or any(
@@ -40,13 +43,24 @@ def lost(error: object, kernel_killed: bool) -> Lost:
         used = re.search(r"actual memory used=([\d.]+)GB", text)
         memory = int(float(used[1]) * 1024**3) if used else None
         return Lost(MONITOR, True, memory)
-    if kernel_killed:
-        return Lost("out of memory on the host, killed by the kernel", True)
-    ours = str(
-        getattr(error, "cause", None) or text
-    )  # Ray puts a traceback before what a worker raised
-    lines = [line.strip() for line in ours.splitlines() if line.strip()]
-    return Lost(lines[0] if lines else "no reason given")
+    return Lost(_ours(error) or otherwise)
+
+
+def silence(seconds: float) -> Lost:
+    """Why a worker was killed that had shown no sign of life for so long."""
+    return Lost(f"no sign of life from its worker for {seconds:.0f} s, so it was killed")
+
+
+def _ours(error: object) -> str:
+    """The last line of what this project's code raised in the worker; "" if it was Ray's.
+
+    Ray's own sentences ("Task was cancelled", "Should not have reached here") help nobody.
+    """
+    cause = getattr(error, "cause", None)
+    if cause is None or type(cause).__module__.startswith("ray"):
+        return ""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1]}" if lines else type(cause).__name__
 
 
 def error_of(trial: Any) -> object:
@@ -60,12 +74,3 @@ def error_of(trial: Any) -> object:
     with contextlib.suppress(OSError, TypeError):
         return Path(trial.error_file).read_text()
     return None
-
-
-def kernel_kills() -> int:
-    """How many processes this machine's kernel has killed for their memory since it started; 0 where it does not say."""
-    try:
-        found = re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0

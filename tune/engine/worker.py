@@ -1,35 +1,43 @@
-"""What runs inside a Ray worker: one attempt of one trial, reporting to the driver."""
+"""What runs inside a Ray worker: one attempt of one trial after the other, told to the driver."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trainables.attempt import read_job
+from trainables.outcome import Outcome
+from trainables.run import StorageError
+from trainables.trial_process import BEAT_SECONDS
+from trainables.worker import Worker
 
 if TYPE_CHECKING:
-    from trainables.attempt import Job, Outcome
+    from trainables.attempt import Job
 
 KEY = "raysweep"
 """Messages travel as `{KEY: [message]}`: Ray flattens dictionaries, and leaves lists alone."""
 
+T = TypeVar("T")
+_worker = Worker()
+"""Of this process: its trials are forked from one template."""
+
 
 def pack(job: Any) -> dict[str, str]:
-    """A job as the configuration of a Ray trial: one string, which Ray copies and prints without looking into it."""
+    """A job as the configuration of a Ray trial: one string, which Ray copies and prints without
+    looking into it."""
     return {"job": json.dumps(asdict(job))}
 
 
 def unpack(config: dict[str, Any]) -> Job:
     """The job again."""
-    from trainables.attempt import Job
-    from trainables.run import Objective
-
-    fields = json.loads(config["job"])
-    return Job(**fields | {"objective": Objective(**fields["objective"])})
+    return read_job(json.loads(config["job"]))
 
 
 def share_of(config: dict[str, Any]) -> float:
-    """The share of a GPU that a packed job asks for; 1 where there is no job."""
+    """The share of a GPU that a packed job asks for; 1 if there is no job."""
     return float(json.loads(config["job"])["gpu"]) if "job" in config else 1.0
 
 
@@ -42,21 +50,46 @@ def train_trial(config: dict[str, Any]) -> None:
     def send(message: dict[str, Any]) -> None:
         tune.report({KEY: [message]})
 
+    def beat() -> None:
+        send({"alive": True})
+
+    beat()
     job = unpack(config)
-    outcome = train_across(job, send) if job.spread else train_here(job, send)
-    tune.report({KEY: [{"outcome": asdict(outcome)}]})
+    train = train_across if job.spread else train_here
+    try:
+        outcome = train(job, send, beat)
+    except StorageError as error:
+        outcome = Outcome("storage", str(error))
+    send({"outcome": asdict(outcome)})
 
 
-def train_here(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
-    """Train in this process, its checkpoints stored wherever the run lies before `send` gets a message."""
-    from trainables.attempt import attempt
+def train_here(
+    job: Job, send: Callable[[dict[str, Any]], None], beat: Callable[[], None]
+) -> Outcome:
+    """Train on this machine, the checkpoints stored wherever the run lies before `send` is told.
+
+    `beat` is called every few seconds while there is nothing else to say.
+    """
     from tune.engine.away import at_hand
 
-    with at_hand(job) as (job, store):
+    with at_hand(job, lambda call: beating(call, beat)) as (job, store):
 
         def stored(message: dict[str, Any]) -> None:
             if job.rank == 0:  # the others have fetched the checkpoint, and write none
                 store()
             send(message)
 
-        return attempt(job, stored)
+        return _worker.train(job, stored, beat)
+
+
+def beating(call: Callable[[], T], beat: Callable[[], None]) -> T:
+    """What a call returns that may take minutes, as an upload does; `beat` is called meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(call)
+        while True:
+            try:
+                return future.result(BEAT_SECONDS)
+            except TimeoutError:
+                if future.done():
+                    raise
+                beat()
