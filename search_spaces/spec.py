@@ -172,6 +172,7 @@ class SweepSpec(BaseModel):
     seeds: Positive = 1
     resources: ResourcesSpec = ResourcesSpec()
     retries: Annotated[int, Field(ge=0)] = 1
+    hang_after: Duration | None = None
     on_oom: list[Literal["accumulate", "skip"]] = ["accumulate", "skip"]
     plateau: PlateauSpec | None = None
     checkpoints: CheckpointsSpec = CheckpointsSpec()

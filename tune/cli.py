@@ -214,7 +214,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="an error where there is no GPU, instead of running on the CPU",
     )
     run.add_argument(
-        "--isolate", action="store_true", help="a process of its own for each trial (3 s more each)"
+        "--isolate",
+        action="store_true",
+        help="have each trial import everything itself: for libraries that do not survive a fork",
     )
     run.add_argument("--json", action="store_true", help="print events as JSON lines")
     run.set_defaults(verb=run_sweep)

@@ -23,10 +23,19 @@ PASSED_ON = (
 """Environment variables that workers get from the driver. No credentials: those belong to each machine."""
 
 
-def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False) -> Job:
-    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a share `gpu` of a device.
+def job(
+    sweep: Sweep,
+    folder: Path,
+    gpu: float,
+    trial: Trial,
+    test: bool = False,
+    isolate: bool = False,
+) -> Job:
+    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a
+    share `gpu` of a device.
 
-    `test`: its best epoch is evaluated on the test split afterwards.
+    `test`: its best epoch is evaluated on the test split afterwards. `isolate`: its process is not
+    forked from one that has imported anything.
     """
     run, away = folder.resolve(), origin(folder)
     return Job(
@@ -44,6 +53,8 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
         workers=sweep.resources.workers,
         spread=sweep.resources.spread,
         test=test,
+        isolate=isolate,
+        hang_after=sweep.hang_after or 0.0,
         accumulation=trial.notes.get("accumulation", 1),
         environment=passed_on(),
     )

@@ -129,10 +129,15 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
             sweep = replace(sweep, trainable=preflight(ray, address, sweep, where_is(folder)))
 
         def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
-            jobs = partial(job, sweep, where, planned.resources.gpu, test=test)
-            return train(
-                loop, jobs, planned, _ticker(loop, recorder, page), options.machines.isolate
+            jobs = partial(
+                job,
+                sweep,
+                where,
+                planned.resources.gpu,
+                test=test,
+                isolate=options.machines.isolate,
             )
+            return train(loop, jobs, planned, _ticker(loop, recorder, page))
 
         mistake = "" if loop.done else trained(loop, recorder, folder, False)
         return mistake or _confirm(loop, folder, recorder.observer, trained)

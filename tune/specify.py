@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from search_spaces.complaint import message, unknown_key
 from search_spaces.document import Path, nearest
 from search_spaces.reader import Specification, read
-from search_spaces.spec import NamedSpec
+from search_spaces.spec import NamedSpec, seconds
 from tune.sweep import Budget, Confirm, Metric, Resources, Searcher, Sweep
 
 MOST_CELLS = 100_000
@@ -46,6 +46,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
         parallel=None if content.parallel == "auto" else content.parallel,
         resources=_resources(said),
         retries=content.retries,
+        hang_after=seconds(content.hang_after) if content.hang_after is not None else None,
         on_oom=tuple(content.on_oom),
         plateau=content.plateau.trials if content.plateau else None,
         name=content.name,

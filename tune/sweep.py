@@ -97,6 +97,7 @@ class Arm:
 class Sweep:
     """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder.
 
+    `hang_after`: seconds without any progress after which a trial's process is ended; None for never.
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
     the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
     ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
@@ -114,6 +115,7 @@ class Sweep:
     parallel: int | None = None
     resources: Resources = Resources()
     retries: int = 1
+    hang_after: float | None = None
     on_oom: tuple[str, ...] = ("accumulate", "skip")
     plateau: int | None = None
     name: str | None = None

@@ -181,7 +181,6 @@ def train(
     job: Callable[[Trial], Job],
     plan: Plan,
     tick: Callable[[], None],
-    isolate: bool = False,
 ) -> str:
     """Run the loop to its end on a connected Ray, calling `tick` about ten times a second.
 
@@ -211,7 +210,7 @@ def train(
             search_alg=LoopSearcher(conductor),
             scheduler=LoopScheduler(conductor),
             num_samples=-1,
-            reuse_actors=not isolate,
+            reuse_actors=True,
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
