@@ -1,9 +1,12 @@
-"""The ledger: an append-only file of events, one JSON object a line, from which everything else can be rebuilt.
+"""The ledger: an append-only file of events, one JSON object a line, from which everything else can
+be rebuilt.
 
-Each line carries its number and a checksum, so that a line that was lost, swapped, repeated or changed is found and named. A last line
-without its end is what a killed process leaves behind: it is dropped, and `Ledger.torn` says so. Numbers that JSON lacks are written as
-the strings "NaN", "Infinity" and "-Infinity". Lines reach the operating system before `append` returns (a killed process loses nothing)
-and the disk at most a second later.
+Each line carries its number and a checksum, so that a line that was lost, swapped, repeated or
+changed is found and named. A last line without its end is what a killed process leaves behind: it
+is dropped, and `Ledger.torn` says so. Numbers that JSON lacks are written as the strings "NaN",
+"Infinity" and "-Infinity", and surrogates, which UTF-8 lacks, as their escapes. Lines reach the
+operating system before `append` returns (a killed process loses nothing) and the disk at most a
+second later.
 """
 
 from __future__ import annotations
@@ -156,11 +159,18 @@ def _reason(error: ValueError) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, str):
+        return _encodable(value)
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {_plain(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value
+
+
+def _encodable(text: str) -> str:
+    r"""Text that UTF-8 can encode: a lone surrogate, as in a path's name, becomes `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _special(event: Event) -> Event:

@@ -24,10 +24,13 @@ SHARE = 0.05
 
 
 def write(run: RunFolder, out: Path | None = None, live: bool = False) -> Path:
-    """Write the page about a run, whole or not at all, to `report.html` in its folder; the path."""
+    r"""Write the page about a run, whole or not at all, to `report.html` in its folder; the path.
+
+    What UTF-8 cannot encode, as a surrogate in a folder's name, becomes an escape (`\udcff`).
+    """
     path = out or run.path / NAME
     unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    unfinished.write_text(page(run, live), encoding="utf-8")
+    unfinished.write_text(page(run, live), encoding="utf-8", errors="backslashreplace")
     os.replace(unfinished, path)
     return path
 

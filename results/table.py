@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.history import History, Report, Trial
+from trainables.text_limits import visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
 CONFIG = "config/"
+METRIC = "metric/"
 SOMETIMES = ("accumulation", "share", "memory_growth", "traceback")
 """Columns that are there only where some trial has them: micro-batches per batch, share of a GPU, bytes that leaked with each epoch, the
 end of what went wrong."""
@@ -96,8 +98,9 @@ def columns(rows: Iterable[Row]) -> list[str]:
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as a CSV file, whole or not at all. Inf is `inf`, NaN is `nan`, what is absent is empty."""
-    rows = list(rows)
+    """Write rows as a CSV file, whole or not at all. Inf is `inf`, NaN is `nan`, what is absent is
+    empty; control characters in text are escapes, since readers take some for the ends of rows."""
+    rows = [{visible(name): _cell(value) for name, value in row.items()} for row in rows]
     unfinished = path.with_name(f".{path.name}-{os.getpid()}")
     with open(unfinished, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns(rows), lineterminator="\n")
@@ -126,13 +129,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float) else visible(str(value))
+
+
 def _metric(report: Report | None, metric: str) -> float | None:
     return report.metrics.get(metric, math.nan) if report else None
 
 
 def _apart(metrics: Mapping[str, float], taken: Mapping[str, Any]) -> Row:
-    """Metrics as columns; one that is called as another column is (`seconds`, `time`, ...) becomes `metric/<name>`."""
+    """Metrics as columns. One that is called as another column (`seconds`, `time`, ...), or as if
+    it were renamed for that, becomes `metric/<name>`."""
     reserved = {*taken, "seconds", "time"}
     return {
-        f"metric/{name}" if name in reserved else name: value for name, value in metrics.items()
+        f"{METRIC}{name}" if name in reserved or name.startswith(METRIC) else name: value
+        for name, value in metrics.items()
     }

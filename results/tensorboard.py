@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any
 
 from results.history import Report, Trial
 from results.table import flatten
+from trainables.text_limits import visible
 
 FOLDER = "tensorboard"
 MOST_OPEN = 128
@@ -148,11 +150,16 @@ def _session_start(trial: Trial, started: float) -> Any:
         field = start.hparams[tag(name)]
         if isinstance(value, bool):
             field.bool_value = value
-        elif isinstance(value, int | float):
+        elif isinstance(value, float) or (isinstance(value, int) and _fits(value)):
             field.number_value = value
         else:
-            field.string_value = str(value)
+            field.string_value = visible(str(value))
     return _hparams(_START, session_start_info=start)
+
+
+def _fits(value: int) -> bool:
+    """Whether a whole number is in the range of floats."""
+    return abs(value) <= sys.float_info.max
 
 
 def _session_end(trial: Trial) -> Any:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("search_spaces", "schedulers", "tune", "trainables", "results")
 ALLOWED = {
     "search_spaces": {"search_spaces"},
-    "results": {"results"},
+    "results": {"results", "trainables.text_limits"},
     "schedulers": {"schedulers", "results.history"},
     "trainables": {"trainables"},
     "tune": set(ROOMS),
