@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -41,6 +42,9 @@ def place(text: str) -> Path | str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 good, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted, 1 a bug."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not every terminal can show every letter
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     options.arguments = arguments[1:]
     try:
@@ -53,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_users(error):
             raise
-        print(f"raysweep: {error}", file=sys.stderr)
+        from results.words import clean
+
+        print(f"raysweep: {clean(str(error))}", file=sys.stderr)
         return 2
     return code
 

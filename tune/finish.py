@@ -13,8 +13,9 @@ from results.export import Exported, export
 from results.folder import RunError, RunFolder, load
 from results.report import write
 from results.tensorboard import show
-from results.terminal import best, summary
+from results.terminal import best, plain, summary
 from results.verdict import trust, verdict
+from results.words import clean
 from results.working_copy import push, shown
 from tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
 
@@ -27,7 +28,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         if code != INTERRUPTED:
             raise
         print(
-            f"interrupted; to go on when {folder} is there again:  {resume}"
+            clean(f"interrupted; to go on when {folder} is there again:  {resume}")
         )  # the storage went away
         return
     exported, complaint = _export(run) if code == GOOD else (None, "")
@@ -45,11 +46,11 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         console.print()
         console.print(best(run))
     for line in _verdict(run, code):
-        console.print(line, markup=False)
+        console.print(plain(line))
     console.print()
-    console.print(f"report       {page}", markup=False)
+    console.print(plain(f"report       {page}"))
     for line in _lines(run, code, exported, complaint, resume):
-        console.print(line, markup=False)
+        console.print(plain(line))
 
 
 def _export(run: RunFolder) -> tuple[Exported | None, str]:

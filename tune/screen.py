@@ -18,8 +18,8 @@ from rich.text import Text
 
 from results.history import Event, History, Status, Trial
 from results.table import CONFIG, trial_row
-from results.terminal import WIDE, summary, trial_table
-from results.words import duration, number
+from results.terminal import WIDE, plain, summary, trial_table
+from results.words import clean, duration, number
 from search_spaces.space import flatten
 from tune.allowance import promise
 from tune.loop import Loop
@@ -64,7 +64,7 @@ class Screen:
         self._live.update(view, refresh=True)
 
     def say(self, line: str) -> None:
-        self._console.print(Text(line))
+        self._console.print(plain(line))
 
     def close(self) -> None:
         if self._live is not None:
@@ -86,7 +86,7 @@ class Lines:
         """Nothing to refresh."""
 
     def say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        print(clean(line), file=self._out, flush=True)
 
     def close(self) -> None:
         self._out.flush()
@@ -165,7 +165,8 @@ def _headline(name: str, loop: Loop) -> Text:
         style="not bold",
     )
     if loop.stopping:
-        text.append(f"\nstopping: {loop.stopping}; running epochs end first", style="yellow")
+        stopping = clean(loop.stopping)
+        text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")
     return text
 
 

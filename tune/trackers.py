@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,11 @@ from typing import Any, Protocol
 
 from results.history import Event, Trial
 from results.table import flatten
+from trainables.text_limits import message, shorten, visible
 
+MLFLOW_NAME_CHARACTERS = 250
+MLFLOW_VALUE_CHARACTERS = 500
+"""The longest name, and the longest value of a parameter, that every version of MLflow takes."""
 PATIENCE = 60.0
 """Seconds that the end of a session waits for what is still on its way to a tracker."""
 
@@ -119,9 +124,12 @@ class Trackers:
             act(name)
         except Exception as error:
             self._trackers.pop(name, None)
-            self._say(
-                f"{name} is left out from here on: {(str(error).splitlines() or [type(error).__name__])[0]}"
-            )
+            self._say(f"{name} is left out from here on: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a tracker raised."""
+    return message((str(error).splitlines() or [type(error).__name__])[0])
 
 
 class Wandb:
@@ -197,7 +205,7 @@ class Mlflow:
         self._going.add(run)
         for name, value in told.metrics.items():
             self._client.log_metric(
-                run, name, value, timestamp=int(told.time * 1000), step=told.epoch
+                run, mlflow_name(name), value, timestamp=int(told.time * 1000), step=told.epoch
             )
 
     def close(self, told: Told) -> None:
@@ -219,8 +227,19 @@ class Mlflow:
             )
             self._runs[told.trial] = run.info.run_id
             for name, value in flatten(dict(told.config)).items():
-                self._client.log_param(run.info.run_id, name, value)
+                self._client.log_param(run.info.run_id, mlflow_name(name), _mlflow_text(value))
         return self._runs[told.trial]
+
+
+def mlflow_name(name: str) -> str:
+    """A name that MLflow takes: letters, digits and `_-. :/`, and no other path than this one."""
+    parts = re.sub(r"[^-/\w.: ]", "_", name).split("/")
+    kept = "/".join(part for part in parts if part.strip(". "))
+    return kept[:MLFLOW_NAME_CHARACTERS] or "_"
+
+
+def _mlflow_text(value: Any) -> str:
+    return shorten(visible(str(value)), MLFLOW_VALUE_CHARACTERS)
 
 
 KINDS: dict[str, Callable[[Path], Tracker]] = {"wandb": Wandb, "mlflow": Mlflow}

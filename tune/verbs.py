@@ -119,16 +119,16 @@ def write_report(options: argparse.Namespace) -> int:
 def compare_runs(options: argparse.Namespace) -> int:
     """`raysweep compare`."""
     from rich.console import Group
-    from rich.text import Text
 
     from results import load
     from results.compare import compare
+    from results.terminal import plain
     from results.verdict import tables, trust
 
     runs = [load(name) for name in options.run]
     _print(tables(compare(runs, options.by)))
     for run in runs:
-        _print(Group(*(Text(line) for line in trust(run))))
+        _print(Group(*map(plain, trust(run))))
     return 0
 
 
