@@ -190,6 +190,7 @@ def train(
 
     from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
     from tune.engine.follow import watching
+    from tune.engine.ray_errors import handled
     from tune.engine.shares import Shares
     from tune.engine.worker import train_trial
 
@@ -222,7 +223,8 @@ def train(
         ),
     )
     try:
-        tuner.fit()
+        with handled():
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if conductor.bug is not None:
