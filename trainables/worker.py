@@ -163,7 +163,7 @@ def _last(process: TrialProcess, message: Message, beat: Beat) -> Outcome:
     if not killed:
         return outcome
     text = f"its process did not end within {LEAVE_SECONDS:.0f} s, and was killed"
-    return replace(outcome, notes=outcome.notes | {"afterwards": text})
+    return replace(outcome, notes=outcome.notes | {"ending": text})
 
 
 def _hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outcome:

@@ -9,18 +9,23 @@ from pathlib import Path
 
 from results import working_copy
 from results.history import Trial
+from trainables.text_limits import visible
 from tune.loop import Loop
 
 ERROR = "error.txt"
 
 
-def write_error(folder: Path, trial: Trial, reason: str) -> None:
-    """Write `trials/<trial>/error.txt`: the reason, the configuration and the end of the user's own traceback."""
+def write_error(folder: Path, trial: Trial, reason: str, traceback: str) -> None:
+    """Write `trials/<trial>/error.txt`: the reason, the configuration and the whole traceback."""
     place = folder / "trials" / trial.id
     place.mkdir(parents=True, exist_ok=True)
     config = json.dumps(trial.config, indent=2, ensure_ascii=False)
-    text = f"{trial.id}, after epoch {trial.epoch}: {reason}\n\nconfiguration\n{config}\n\ntraceback\n{trial.notes['traceback']}\n"
-    (place / ERROR).write_text(text, encoding="utf-8")
+    parts = (
+        f"{trial.id}, after epoch {trial.epoch}: {reason}",
+        f"configuration\n{config}",
+        f"traceback\n{traceback}\n",
+    )
+    (place / ERROR).write_text(visible("\n\n".join(parts)), encoding="utf-8")
 
 
 class Checkpoints:

@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import Any, Protocol
@@ -61,6 +62,7 @@ class Loop:
                 self.histories[arm.name].outlook = partial(arm.searcher.outlook, sweep.space)
         self.stopping = ""
         self.interrupted = False
+        self.traceback = ""
         self._log = log or NoLog()
         self._clock = clock
         self._began = clock() - seconds_spent(past)
@@ -280,6 +282,16 @@ class Loop:
             )
         else:
             self.ended(trial, Status.OOM, reason, notes)
+
+    @contextmanager
+    def failing_with(self, traceback: str) -> Iterator[None]:
+        """What happens inside is due to this error. The log finds its whole traceback in
+        `traceback`: notes, which are kept in memory and in the ledger, hold a part of it."""
+        self.traceback = traceback
+        try:
+            yield
+        finally:
+            self.traceback = ""
 
     def returned(self, trial: Trial, reason: str, notes: Mapping[str, Any] | None = None) -> None:
         """Put a trial back that lost its worker or was interrupted; it goes on from its last checkpoint."""

@@ -62,7 +62,7 @@ class Recorder:
         """Called by the loop after an event changed its histories."""
         if "trial" in event:
             with self._writing():
-                self._keep(event, loop.trial(event["trial"]))
+                self._keep(event, loop.trial(event["trial"]), loop.traceback)
             self._trackers.applied(event, loop.trial(event["trial"]))
         if event["event"] == "ended":
             self._checkpoints.collect(loop)
@@ -110,13 +110,15 @@ class Recorder:
         except OSError as error:
             self.observer.say(f"the tables cannot be written: {error.strerror or error}")
 
-    def _keep(self, event: Event, trial: Trial) -> None:
+    def _keep(self, event: Event, trial: Trial, traceback: str) -> None:
         if event["event"] == "reported":
             self._boards.report(trial, trial.reports[-1])
         elif event["event"] == "ended":
             self._boards.close(trial)
-        if event.get("notes", {}).get("traceback"):
-            write_error(self._folder, trial, event["reason"])
+        notes = event.get("notes", {})
+        if notes.get("traceback"):
+            reason = event.get("reason") or notes.get("afterwards", "")
+            write_error(self._folder, trial, reason, traceback or notes["traceback"])
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -18,8 +18,9 @@ from ray.tune.search import Searcher
 from results.history import Status, Trial
 from trainables.attempt import Job
 from tune.engine.loss import Lost, error_of, lost, silence
+from tune.engine.messages import MessageError, Outcome, Report, parse
 from tune.engine.shares import Shares
-from tune.engine.worker import KEY, pack
+from tune.engine.worker import pack
 from tune.loop import ALIKE, Loop
 
 MOST_LOSSES = 3
@@ -97,21 +98,27 @@ class Conductor:
         trial = self._trials.get(ray_id)
         if trial is None:
             return False
-        message = (result.get(KEY) or [{}])[0]
-        go_on = (
-            self._outcome(trial, message["outcome"])
-            if "outcome" in message
-            else self._report(trial, message)
-        )
+        go_on = self._take(trial, result)
         if not go_on:
             del self._trials[ray_id]
         return go_on
 
-    def _report(self, trial: Trial, message: dict[str, Any]) -> bool:
-        if "epoch" not in message:
-            return True
+    def _take(self, trial: Trial, result: object) -> bool:
+        """Act on a message. One that cannot be used fails its trial, whatever it holds."""
+        try:
+            message = parse(result)
+            if isinstance(message, Report):
+                message.check(self.loop.sweep.metric.name, self.loop.sweep.budget.epochs)
+        except MessageError as error:
+            reason = f"its worker sent a message that cannot be used: {error}"
+            return self._outcome(trial, Outcome("failed", reason))
+        if isinstance(message, Outcome):
+            return self._outcome(trial, message)
+        return message is None or self._report(trial, message)
+
+    def _report(self, trial: Trial, report: Report) -> bool:
         decision = self.loop.reported(
-            trial, message["epoch"], message["metrics"], message["seconds"], message["notes"]
+            trial, report.epoch, report.metrics, report.seconds, report.notes
         )
         if trial.status is Status.COMPLETED:
             return True  # it may have something to do after its last epoch; its outcome comes next
@@ -160,14 +167,15 @@ class Conductor:
         else:
             self.loop.returned(trial, f"retrying: {why.reason}", notes)
 
-    def _outcome(self, trial: Trial, outcome: dict[str, Any]) -> bool:
-        status, reason = outcome["status"], outcome["reason"]
-        notes = outcome["notes"] | ({"traceback": outcome["trace"]} if outcome["trace"] else {})
+    def _outcome(self, trial: Trial, outcome: Outcome) -> bool:
+        with self.loop.failing_with(outcome.trace):
+            self._end(trial, outcome)
+        return False
+
+    def _end(self, trial: Trial, outcome: Outcome) -> None:
+        status, reason, notes = outcome.status, outcome.reason, outcome.all_notes
         if trial.status.ended:
-            if {"test", "untested"} & set(notes):
-                self.loop.noted(trial, notes)
-            elif status != "completed":
-                self.loop.noted(trial, {**notes, "afterwards": f"after its last epoch: {reason}"})
+            self._afterwards(trial, outcome)
         elif status == "mistake" and not any(
             history.epochs for history in self.loop.histories.values()
         ):
@@ -189,7 +197,14 @@ class Conductor:
             self._misreported(trial, reason, notes)
         else:
             self.loop.failed(trial, reason, notes)
-        return False
+
+    def _afterwards(self, trial: Trial, outcome: Outcome) -> None:
+        """Note what a train function did after its last epoch, when its trial had ended."""
+        if {"test", "untested"} & set(outcome.notes):
+            self.loop.noted(trial, outcome.all_notes)
+        elif outcome.status != "completed":
+            afterwards = f"after its last epoch: {outcome.reason}"
+            self.loop.noted(trial, {**outcome.all_notes, "afterwards": afterwards})
 
     def _misreported(self, trial: Trial, reason: str, notes: dict[str, Any]) -> None:
         """A report that cannot be used would be the same again, so the trial is not retried.
