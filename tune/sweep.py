@@ -34,14 +34,15 @@ class Foreseeing(Searcher, Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """What is optimized. Inside, everything is a loss: less is better, NaN and missing are inf."""
+    """What is optimized. Inside, everything is a loss: less is better, and what is missing or not
+    finite is inf. A trial that reports infinity has diverged, whichever of the two it was."""
 
     name: str
     goal: Literal["minimize", "maximize"]
     target: float | None = None
 
     def loss(self, value: float) -> float:
-        if math.isnan(value):
+        if not math.isfinite(value):
             return math.inf
         return value if self.goal == "minimize" else -value
 

@@ -115,7 +115,7 @@ def parse(result: object) -> Report | Outcome | None:
         return None
     packed = result[KEY]
     if not isinstance(packed, list | tuple) or len(packed) != 1:
-        raise MessageError(f"expected a list of one message, not {_shown(packed)}")
+        raise MessageError(f"it is {_shown(packed)}, not a list of one message")
     content = _mapping(packed[0], "the message")
     if "alive" in content:
         return None
@@ -158,8 +158,9 @@ def _complete(content: Mapping[str, Any], names: tuple[str, ...]) -> None:
         raise MessageError(f"it lacks {', '.join(missing)}")
 
 
-def _epoch(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def _epoch(value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < 1 or value.bit_length() > MOST_BITS:
         raise MessageError(f"epoch is {_shown(value)}, not a whole number from 1 on")
     return int(value)
 
@@ -271,9 +272,9 @@ def _shown(value: object) -> str:
     """A value of any kind in a few characters, with its type."""
     kind = message(type(value).__name__)
     if isinstance(value, dict | list | tuple):
-        return f"a {kind} of {len(value)}"
+        return f"of type {kind}, with {len(value)} items"
     try:
         text = repr(value)
     except Exception:  # any class may define it, and a whole number may be too long for one
-        return f"a {kind}"
-    return f"{shorten(visible(text), _SHOWN)}, a {kind}"
+        return f"of type {kind}"
+    return f"{shorten(visible(text), _SHOWN)} ({kind})"

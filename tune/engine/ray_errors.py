@@ -32,7 +32,7 @@ class WorkerOutOfMemory(WorkerLost):
 def actor_error(error: Exception) -> Exception:
     """The error as Ray Tune can handle it: itself, or a `WorkerLost` with its text."""
     expected = isinstance(error, RayActorError | RayTaskError)
-    if expected and _can_be_kept(error):
+    if expected and _can_be_written(error):
         return error
     kind = WorkerOutOfMemory if isinstance(error, OutOfMemoryError) else WorkerLost
     try:
@@ -43,12 +43,9 @@ def actor_error(error: Exception) -> Exception:
     return lost
 
 
-def _can_be_kept(error: Exception) -> bool:
-    """Whether Ray Tune can write the error into the two files that it makes of each."""
-    from ray import cloudpickle
-
+def _can_be_written(error: Exception) -> bool:
+    """Whether Ray Tune can write the error's text into the file that it makes of each."""
     try:
-        cloudpickle.dumps(error)
         str(error).encode()
     except Exception:
         return False
