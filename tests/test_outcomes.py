@@ -83,19 +83,22 @@ class StopsOneKind:
 
 @dataclass(frozen=True)
 class Swept:
-    """The trials by their kinds, and the run folder."""
+    """The trials by their kinds and whether they print, and the run folder."""
 
     folder: Path
-    trials: dict[str, Trial]
+    trials: dict[tuple[str, bool], Trial]
+
+    def log(self, trial: Trial) -> Path:
+        return self.folder / "logs" / f"{trial.id}.log"
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["silent", "printing"])
-def swept(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, ray_here: Any
-) -> Swept:
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> Swept:
     place = tmp_path_factory.mktemp("outcomes")
     configs = [
-        {"x": 0.5, "kind": kind, "loud": request.param, "folder": str(place)} for kind in ENDS
+        {"x": 0.5, "kind": kind, "loud": loud, "folder": str(place)}
+        for kind in ENDS
+        for loud in (False, True)
     ]
     sweep = made(
         "-",
@@ -108,21 +111,29 @@ def swept(
         hang_after=12.0,
     )
     done = trials(sweep, place / "run")
-    return Swept(place / "run", {trial.config["kind"]: trial for trial in done})
+    found = {(trial.config["kind"], trial.config["loud"]): trial for trial in done}
+    return Swept(place / "run", found)
 
 
+LOUD = pytest.mark.parametrize("loud", [False, True], ids=["silent", "printing"])
+
+
+@LOUD
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_trial_ends_as_it_should(swept: Swept, kind: str) -> None:
-    trial, end = swept.trials[kind], ENDS[kind]
+def test_a_trial_ends_as_it_should(swept: Swept, kind: str, loud: bool) -> None:
+    trial, end = swept.trials[kind, loud], ENDS[kind]
     assert (trial.status, trial.epoch, trial.attempts) == (end.status, end.epochs, end.attempts)
     assert trial.reason.startswith(end.reason)
     assert end.trace in trial.notes.get("traceback", "")
     assert end.note in trial.notes.get("afterwards", "")
 
 
-@pytest.mark.parametrize("kind", ENDS)
-def test_it_finds_nothing_of_the_trial_before_it(swept: Swept, kind: str) -> None:
-    assert {report.metrics["left"] for report in swept.trials[kind].reports} <= {0.0}
+def test_no_trial_finds_anything_of_the_one_before_it(swept: Swept) -> None:
+    found = {
+        kind: [report.metrics["left"] for report in trial.reports]
+        for kind, trial in swept.trials.items()
+    }
+    assert {kind: left for kind, left in found.items() if any(left)} == {}
 
 
 def test_all_were_trained_by_one_worker(swept: Swept) -> None:
@@ -130,20 +141,21 @@ def test_all_were_trained_by_one_worker(swept: Swept) -> None:
     assert len(workers) == 1
 
 
+@pytest.mark.parametrize("kind", sorted({*ENDS} - {"crashes", "deadlocks"}))
+def test_a_silent_one_has_no_log(swept: Swept, kind: str) -> None:
+    assert not swept.log(swept.trials[kind, False]).exists()
+
+
 @pytest.mark.parametrize("kind", ENDS)
 def test_what_it_printed_is_in_its_log(swept: Swept, kind: str) -> None:
-    trial = swept.trials[kind]
-    log = swept.folder / "logs" / f"{trial.id}.log"
-    if not trial.config["loud"]:
-        assert not log.exists() or "Fatal Python error" in log.read_text()
-        return
-    text = log.read_text()
+    trial = swept.trials[kind, True]
+    text = swept.log(trial).read_text()
     for words in (f"this is {kind}", "to stderr", "INFO", "UserWarning", "native", "epoch 1: 100%"):
         assert words in text
     assert text.count("this is ") == trial.attempts
 
 
 def test_an_error_is_written_down_with_its_configuration(swept: Swept) -> None:
-    text = (swept.folder / "trials" / swept.trials["raises"].id / "error.txt").read_text()
+    text = (swept.folder / "trials" / swept.trials["raises", True].id / "error.txt").read_text()
     assert BOOM in text
     assert '"kind": "raises"' in text

@@ -71,12 +71,12 @@ def test_only_a_kill_for_memory_is_out_of_memory() -> None:
     found = actor_error(OUT_OF_MEMORY)
     assert type(found) is WorkerOutOfMemory
     assert str(pickle.loads(pickle.dumps(found))) == str(OUT_OF_MEMORY)
-    assert lost(found, kernel_killed=False).out_of_memory
+    assert lost(found).out_of_memory
     for error in OTHERS:
         other = actor_error(error)
         assert type(other) is WorkerLost
         assert str(other) == (str(error) or type(error).__name__)
-        assert not lost(other, kernel_killed=False).out_of_memory
+        assert not lost(other).out_of_memory
 
 
 def test_errors_that_ray_tune_handles_stay_what_they_are() -> None:

@@ -39,6 +39,9 @@ STACK_SECONDS = 2.0
 """How long a process that hangs has to write where it hangs."""
 LOG_LINES = 20
 LOG_BYTES = 16384
+CRASH = "Fatal Python error"
+"""How `faulthandler` begins what it writes when a process crashes."""
+CRASH_LINES = 30
 
 
 class TrainingBug(RuntimeError):
@@ -200,7 +203,10 @@ class Log:
             return 0
 
     def end(self) -> str:
-        """The last lines; of a line that was written over, as progress bars are, the last state."""
+        """The last lines; of a line that was written over, as progress bars are, the last state.
+
+        If the process crashed, the lines from there on, which begin with where it was.
+        """
         try:
             with open(self.path, "rb") as file:
                 file.seek(max(self._begin, self._size() - LOG_BYTES))
@@ -208,7 +214,9 @@ class Log:
         except OSError:
             return ""
         lines = [line.rpartition("\r")[2] or line for line in text.rstrip().split("\n")]
-        return "\n".join(line.rstrip() for line in lines[-LOG_LINES:])
+        crashes = [i for i, line in enumerate(lines) if line.startswith(CRASH)]
+        last = lines[crashes[-1] :][:CRASH_LINES] if crashes else lines[-LOG_LINES:]
+        return "\n".join(line.rstrip() for line in last)
 
     def close(self) -> None:
         """Remove the file if nothing was printed."""
