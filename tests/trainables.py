@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import torch
 
 from trainables import guards
 from trainables.run import Run
+
+IMPORTED_IN = os.getpid()
 
 
 def bowl(config: dict[str, Any], run: Run) -> None:
@@ -87,28 +88,6 @@ def one_way(config: dict[str, Any], run: Run) -> None:
     globals()[config["way"]](config, run)
 
 
-def untidy(config: dict[str, Any], run: Run) -> None:
-    """Reports what a former trial left behind in the process, then leaves all of it behind itself."""
-    for _ in run.epochs():
-        run.report(
-            loss=config["x"],
-            float64=torch.get_default_dtype() == torch.float64,
-            no_grad=not torch.is_grad_enabled(),
-            deterministic=torch.are_deterministic_algorithms_enabled(),
-            threads=torch.get_num_threads(),
-            variable="RAYSWEEP_UNTIDY" in os.environ,
-            folder=os.getcwd() == "/",
-            draw=float(torch.rand(1)) + random.random() + float(np.random.rand()),
-            process=os.getpid(),
-        )
-    torch.set_default_dtype(torch.float64)
-    torch.set_grad_enabled(False)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(7)
-    os.environ["RAYSWEEP_UNTIDY"] = "1"
-    os.chdir("/")
-
-
 def slow_to_stop(config: dict[str, Any], run: Run) -> None:
     """Takes so many seconds to unwind when it is stopped; after two, Ray by itself fails the next trial."""
     try:
@@ -177,11 +156,9 @@ def leaves_early(config: dict[str, Any], run: Run) -> None:
 
 
 def modules(config: dict[str, Any], run: Run) -> None:
-    """Says whether it has a process of its own."""
-    first = not hasattr(sys, "_raysweep_used")
-    sys._raysweep_used = True  # type: ignore[attr-defined]
+    """Says whether this module was imported in the trial's own process."""
     for _ in run.epochs():
-        run.report(loss=config["x"], first=first)
+        run.report(loss=config["x"], imported_here=os.getpid() == IMPORTED_IN)
 
 
 def freezes_once(config: dict[str, Any], run: Run) -> None:

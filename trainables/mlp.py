@@ -36,6 +36,11 @@ def once_per_machine(config: dict[str, Any]) -> None:
     fetch(config)
 
 
+def preload(config: dict[str, Any]) -> None:
+    """Load what the trials of a worker share: called before the process of each is forked."""
+    load(config["data"], config.get("train_size"))
+
+
 def train(config: dict[str, Any], run: Run) -> None:
     """Train, and report after each epoch."""
     data = load(config["data"], config.get("train_size"))

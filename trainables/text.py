@@ -89,6 +89,11 @@ def build(config: dict[str, Any]) -> nn.Module:
     )
 
 
+def preload(config: dict[str, Any]) -> None:
+    """Load what the trials of a worker share: called before the process of each is forked."""
+    corpus(config.get("train_size"))
+
+
 def train(config: dict[str, Any], run: Run) -> None:
     """Train, and report after each epoch."""
     lines = corpus(config.get("train_size")).train

@@ -115,6 +115,11 @@ def once_per_machine(config: dict[str, Any]) -> None:
     fetch(config)
 
 
+def preload(config: dict[str, Any]) -> None:
+    """Load what the trials of a worker share: called before the process of each is forked."""
+    _data(config)
+
+
 def train(config: dict[str, Any], run: Run) -> None:
     """Train the head, then what is unfrozen with it; report after each epoch."""
     network = _network(config, config["weights"])

@@ -98,6 +98,8 @@ class Template:
     """Whether it imports the train function's module."""
     learned: list[str] = field(default_factory=list)
     """Modules to import before the next trial, because an earlier one did."""
+    has_learned: bool = False
+    """Whether it was ever told to import such modules."""
 
     @staticmethod
     def started(environment: Mapping[str, str], imports_module: bool = True) -> Template:
@@ -121,14 +123,19 @@ class Template:
         `beat` is called every few seconds: importing may take minutes on a slow drive.
         """
         learned, self.learned = self.learned, []
+        self.has_learned |= bool(learned)
         request = {"job": asdict(job), "module": self.imports_module, "learned": learned}
         ours, its = socket.socketpair()
-        with its:
-            self._send(json.dumps(request).encode() + b"\n", its.fileno())
-        while (message := self.hear(BEAT_SECONDS)) is None:
-            beat()
-        if "refused" in message:
-            raise ForkRefused(message["refused"])
+        try:
+            with its:
+                self._send(json.dumps(request).encode() + b"\n", its.fileno())
+            while (message := self.hear(BEAT_SECONDS)) is None:
+                beat()
+            if "refused" in message:
+                raise ForkRefused(message["refused"])
+        except BaseException:
+            ours.close()
+            raise
         return TrialProcess(message["pid"], Lines(ours), self)
 
     def _send(self, request: bytes, descriptor: int) -> None:
@@ -204,5 +211,9 @@ class TrialProcess:
                 killed = True
             self.hear(min(BEAT_SECONDS, left) if left > 0 else BEAT_SECONDS)
             beat()
-        self._messages.end.close()
+        self.close()
         return killed
+
+    def close(self) -> None:
+        """Hear it no more."""
+        self._messages.end.close()

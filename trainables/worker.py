@@ -89,13 +89,15 @@ class Worker:
             try:
                 return self.template.fork(job, beat)
             except (ForkRefused, TemplateDied):
+                learned = self.template.has_learned
                 self.close()
                 if job.isolate:
                     raise
-                job = self._with_less(job)
+                job = self._with_less(job, learned)
 
-    def _with_less(self, job: Job) -> Job:
-        if self.learns:
+    def _with_less(self, job: Job, learned: bool) -> Job:
+        """The job for a template that does not import what may have been to blame."""
+        if self.learns and learned:
             self.learns = False
         elif self.imports_module:
             self.imports_module = False
@@ -114,6 +116,7 @@ class Worker:
             process.status = -signal.SIGKILL
             return None
         finally:
+            process.close()
             if self.template is not None and self.learns:
                 self.template.learned = process.imported
 
