@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 CONFIG = "config/"
 METRIC = "metric/"
-SOMETIMES = ("accumulation", "share", "memory_growth", "traceback")
-"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU, bytes that leaked with each epoch, the
-end of what went wrong."""
+SOMETIMES = ("accumulation", "share", "memory_growth", "afterwards", "traceback")
+"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU,
+bytes that leaked with each epoch, what went wrong after the last epoch, and its traceback."""
 
 
 def split_arm(name: str, seeds: int) -> tuple[str, int]:

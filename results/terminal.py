@@ -85,6 +85,7 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
         {
             "status": status_text(str(trial.status)),
             "reason": trial.reason or "–",
+            **{name: trial.notes[name] for name in ("afterwards",) if name in trial.notes},
             "best": _at(trial.best, run.metric),
             "training": f"{plural(trial.epoch, 'epoch')} in {duration(trial.reports[-1].seconds if trial.reports else 0.0)}",
             "ran on": f"{trial.notes.get('node', '–')}, {trial.notes.get('device', '–')}; {plural(trial.attempts, 'attempt')}",
@@ -94,7 +95,7 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
         }
     )
     parts: list[RenderableType] = [
-        Text(trial.id, style="bold"),
+        plain(trial.id, "bold"),
         facts,
         Text("configuration", style="bold"),
         configuration(trial.config),
@@ -122,9 +123,7 @@ def best_of(found: Best, metric: str, trials: int) -> RenderableType:
     )
     head.append(f", the best of {plural(trials, 'trial')}", "dim")
     checkpoint = shown(found.checkpoint) if found.checkpoint else "no checkpoint was kept"
-    return Group(
-        head, configuration(found.config), Text(f"  checkpoint  {checkpoint}", style="dim")
-    )
+    return Group(head, configuration(found.config), plain(f"  checkpoint  {checkpoint}", "dim"))
 
 
 def configuration(config: Mapping[str, Any]) -> Table:

@@ -156,9 +156,8 @@ def spread(finals: statistics.Array, comparison: Comparison) -> str:
 
 def tables(comparison: Comparison) -> RenderableType:
     """`raysweep compare`: the standings, the tests, and the verdict."""
-    head = Text(
-        f"{comparison.metric} at {amount(comparison.horizon, comparison)} for each arm", style="dim"
-    )
+    horizon = amount(comparison.horizon, comparison)
+    head = Text(clean(f"{comparison.metric} at {horizon} for each arm"), style="dim")
     rows = [
         {name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()}
         for row in standings(comparison)
@@ -214,7 +213,9 @@ def _grid(rows: list[dict[str, str]], labels: tuple[str, ...]) -> Table:
     names = [name for name in rows[0] if any(row[name] != "–" for row in rows)]
     for index, name in enumerate(names):
         label = all(row[name] in labels or " … " in row[name] for row in rows)
-        table.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=label)
+        table.add_column(
+            Text(clean(name)), justify="left" if index == 0 else "right", no_wrap=label
+        )
     for row in rows:
         table.add_row(*(Text(clean(row[name])) for name in names))
     return table

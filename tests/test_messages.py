@@ -235,6 +235,10 @@ def test_an_error_after_the_last_epoch_is_a_note_of_a_completed_trial(session: S
     text = (session.folder / "trials" / trial.id / "error.txt").read_text(encoding="utf-8")
     assert "draw-0, after epoch 3: after its last epoch: FileNotFoundError: gone" in text
     assert 'open("/nonexistent/plot.png", "w")' in text
+    assert "draw-0 after its last epoch: FileNotFoundError: gone\n" in session.out.getvalue()
+    screen = Console(file=io.StringIO(), width=100)
+    screen.print(terminal.show(load(session.folder), trial.id))
+    assert "after its last epoch" in screen.file.getvalue()  # type: ignore[attr-defined]
     assert state(Loop(session.sweep, past=read(session.folder))) == state(session.loop)
 
 

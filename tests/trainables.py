@@ -215,3 +215,13 @@ def eats_memory(config: dict[str, Any], run: Run) -> None:
             (Path(config["group"]) / "cgroup.procs").write_text(str(os.getpid()))
             held += [b"x" * 2**20 for _ in range(1024)]
         run.report(loss=config["x"])
+
+
+def takes_all_memory(config: dict[str, Any], run: Run) -> None:
+    """Takes 1 GiB a second until it is killed, where `x` is high."""
+    held = []
+    for _ in run.epochs():
+        while config["x"] > 0.5:
+            held.append(b"x" * 2**24)
+            time.sleep(1 / 64)
+        run.report(loss=config["x"])

@@ -11,6 +11,7 @@ import numpy as np
 from results.history import Config, History, Trial
 from search_spaces.space import Space, flatten
 from search_spaces.writer import write
+from trainables.text_limits import visible
 from tune.advice import advise
 from tune.specify import MOST_CELLS
 from tune.sweep import Arm, Sweep, trial_seed
@@ -38,7 +39,8 @@ def preview(sweep: Sweep) -> Text:
     ]
     facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
-    return Text("\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]))
+    text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
+    return Text(visible(text))
 
 
 def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:

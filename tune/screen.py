@@ -130,6 +130,8 @@ def describe(event: Event, loop: Loop) -> str:
         return f"{event['trial']} epoch {event['epoch']}: {metric.name} {number(metric.value(event['loss']))} ({seconds})"
     if kind == "ended":
         return f"{event['trial']} {event['status']}: {event['reason']}"
+    if kind == "noted" and "afterwards" in event["notes"]:
+        return f"{event['trial']} {event['notes']['afterwards']}"
     if kind == "returned":
         return f"{event['trial']} put back: {event['reason']}"
     if kind == "promoted":
@@ -158,7 +160,7 @@ def _headline(name: str, loop: Loop) -> Text:
     clock = f"{duration(loop.seconds)}" + (
         f", about {duration(left)} left" if left is not None else ""
     )
-    text = Text(f"{name}   ", style="bold")
+    text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(
         f"{states}   {sum(history.epochs for history in loop.histories.values())} epochs",

@@ -1,10 +1,15 @@
-"""A worker that this machine's kernel kills for its memory, for real: a control group of 256 MiB, and a trial that takes more.
+"""Workers that are killed for their memory, for real: by this machine's kernel, in a control group
+of 256 MiB, and by Ray's memory monitor, at a threshold of 2 GiB above what is in use.
 
 `make chaos` runs it: pytest does not find it by its name.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,3 +54,30 @@ def test_the_kernels_kill_is_out_of_memory_and_the_others_go_on(
     assert [trial.status for trial in done] == [Status.OOM, Status.COMPLETED]
     assert done[0].reason == "out of memory on the host, killed by the kernel"
     assert done[0].attempts == 2
+
+
+def test_the_memory_monitors_kill_is_out_of_memory_and_the_others_go_on(tmp_path: Path) -> None:
+    """In a driver of its own: the threshold is read when a Ray starts."""
+    amounts = dict(re.findall(r"(\w+): +(\d+) kB", Path("/proc/meminfo").read_text()))
+    total, available = int(amounts["MemTotal"]), int(amounts["MemAvailable"])
+    threshold = (total - available + 2 * 1024**2) / total
+    code = (
+        "import sys; from tests.chaos.memory import sweep_that_eats; sweep_that_eats(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        env=os.environ | {"RAY_memory_usage_threshold": f"{threshold:.4f}"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    oom = "oom, out of memory on the host, killed by Ray's memory monitor, 2 attempts"
+    assert done.stdout.splitlines() == [oom, "completed, trained all 3 epochs, 1 attempts"]
+
+
+def sweep_that_eats(folder: str) -> None:
+    """One trial that takes memory without end, and one that takes none."""
+    configs = [{"x": x} for x in (0.9, 0.1)]
+    for trial in trials(made("takes_all_memory", *configs, on_oom=("skip",)), Path(folder)):
+        print(f"{trial.status}, {trial.reason}, {trial.attempts} attempts")
