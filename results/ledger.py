@@ -4,7 +4,7 @@ be rebuilt.
 Each line carries its number and a checksum, so that a line that was lost, swapped, repeated or
 changed is found and named. A last line without its end is what a killed process leaves behind: it
 is dropped, and `Ledger.torn` says so. Numbers that JSON lacks are written as the strings "NaN",
-"Infinity" and "-Infinity", and surrogates, which UTF-8 lacks, as their escapes. Lines reach the
+"Infinity" and "-Infinity", and surrogates, which UTF-8 lacks, as JSON's escapes of them. Lines reach the
 operating system before `append` returns (a killed process loses nothing) and the disk at most a
 second later.
 """
@@ -116,6 +116,7 @@ def encode(event: Event, number: int) -> bytes:
     text = json.dumps(
         {"n": number, **_plain(event)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # `\udcff` is JSON's escape too
     return f'{text[:-1]},"crc":"{_checksum(text)}"}}\n'.encode()
 
 
@@ -159,18 +160,11 @@ def _reason(error: ValueError) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, str):
-        return _encodable(value)
     if isinstance(value, dict):
-        return {_plain(key): _plain(one) for key, one in value.items()}
+        return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value
-
-
-def _encodable(text: str) -> str:
-    r"""Text that UTF-8 can encode: a lone surrogate, as in a path's name, becomes `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _special(event: Event) -> Event:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.history import History, Report, Trial
-from trainables.text_limits import visible
+from trainables.text_limits import encodable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,10 +84,11 @@ def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row
 
 
 def frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a data frame. A column that holds text and numbers, or truth values with gaps, stays a column of objects."""
+    """Rows as a data frame. A column that holds text and numbers, or truth values with gaps, stays
+    a column of objects. Surrogates, which pandas refuses, are escapes."""
     import pandas as pd
 
-    rows = list(rows)
+    rows = [{encodable(name): _framed(value) for name, value in row.items()} for row in rows]
     return pd.DataFrame(rows, columns=columns(rows))
 
 
@@ -127,6 +128,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             else {prefix + name: value}
         )
     return flat
+
+
+def _framed(value: Any) -> Any:
+    return encodable(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> Any:

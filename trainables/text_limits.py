@@ -36,6 +36,11 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
 
 
+def encodable(text: str) -> str:
+    r"""The text with surrogates as escapes (`\udcff`), and no other change."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
