@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -89,6 +92,49 @@ def test_wandb_without_a_key_writes_to_disk(
         content = path.read_bytes()
         assert b"val_loss" in content
         assert b"optimizer" in content
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("val/loss", "val/loss"),
+        ("top-5 acc.", "top-5 acc."),
+        ("läuft", "läuft"),
+        ("loss (%)", "loss ___"),
+        ("../../x", "x"),
+        ("/a//b/", "a/b"),
+        ("\x1b\udcff", "__"),
+        ("", "_"),
+        ("n" * 1000, "n" * 250),
+    ],
+)
+def test_mlflow_gets_names_that_it_takes(name: str, taken: str) -> None:
+    """By the rules of `mlflow.utils.validation`: it refuses others, which would end the tracking."""
+    assert trackers.mlflow_name(name) == taken
+    assert re.fullmatch(r"[/\w.\- :]+", taken)
+    assert posixpath.normpath(taken) == taken
+
+
+class Client:
+    """Keeps what MLflow's client is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **_: self.told.append((name, *args)) or MagicMock()
+
+
+def test_mlflow_is_told_odd_names_and_values_in_a_form_that_it_takes() -> None:
+    told = trackers.Mlflow.__new__(trackers.Mlflow)
+    told._client, told._experiment, told._runs, told._going = Client(), "1", {}, set()
+    config = {"a\x1b": "x" * 10_000, "läuft": "\udcff"}
+    told.report(trackers.Told("random-0", "random", config, 1, {"loss (%)": 1.0}, 0.0))
+    said = {entry[0:1] + entry[2:] for entry in told._client.told}
+    assert ("log_metric", "loss ___", 1.0) in said
+    assert ("log_param", "läuft", "\\udcff") in said
+    (long,) = [entry[2] for entry in said if entry[:2] == ("log_param", "a_")]
+    assert len(long) == 500
 
 
 def test_mlflow_gives_the_metrics_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
