@@ -92,4 +92,4 @@ def test_a_terminal_that_cannot_show_every_letter_gets_their_escapes(
     monkeypatch.setattr(sys, "stdout", out)
     assert main(["show", str(failed), "draw-0"]) == 0
     out.flush()
-    assert b"\\u2013" in out.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"\\u2013" in out.buffer.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -122,7 +123,11 @@ class Client:
         self.told: list[tuple[Any, ...]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args, **_: self.told.append((name, *args)) or MagicMock()
+        return partial(self._tell, name)
+
+    def _tell(self, name: str, *args: Any, **_: Any) -> Any:
+        self.told.append((name, *args))
+        return MagicMock()
 
 
 def test_mlflow_is_told_odd_names_and_values_in_a_form_that_it_takes() -> None:
