@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.document import Document, Path, SpecificationError, nearest
-from search_spaces.entries import ExprSpec, ParamSpec, Scalar, When
+from search_spaces.entries import ExprSpec, ParamSpec, Scalar, ValueSpec, When
 from search_spaces.expression import (
     Condition,
     Constraint,
@@ -39,8 +39,13 @@ class Equals:
 
 
 def space(content: SweepSpec, document: Document) -> Space:
-    """The space of a file. Raises SpecificationError where names or expressions do not fit together, or the constraints leave nothing."""
+    """The space of a file.
+
+    Raises SpecificationError if names, expressions or options do not fit together, or the
+    constraints leave nothing.
+    """
     check_names(content.space, document)
+    check_script(content, document)
     return _Builder(content, document).space()
 
 
@@ -51,9 +56,9 @@ class _Builder:
         self._document = document
         self._constraints = content.constraints
         self._constants = {
-            name: entry
+            name: entry.value if isinstance(entry, ValueSpec) else entry
             for name, entry in content.space.items()
-            if isinstance(entry, bool | int | float | str)
+            if not isinstance(entry, ParamSpec | ExprSpec)
         }
         self._entries = {
             name: entry for name, entry in content.space.items() if name not in self._constants
@@ -250,3 +255,31 @@ def check_names(entries: Mapping[str, Any], document: Document) -> None:
                     ("space", name),
                     f"space.{name}: '{parent}' has a value of its own, so nothing can lie inside it",
                 )
+
+
+def check_script(content: SweepSpec, document: Document) -> None:
+    """A script's options belong to parameters of the space, each to one; a train function has none."""
+    if content.script is None:
+        return
+    if not content.trainable.endswith(".py"):
+        raise document.error(
+            ("script",),
+            f"script: the trainable '{content.trainable}' is a function, which gets a dict",
+        )
+    names = content.script.names
+    for name in names:
+        if name not in content.space:
+            raise document.error(
+                ("script", "names", name),
+                f"script.names: the space has no '{name}'{nearest(name, content.space)}",
+            )
+    owners: dict[str, str] = {}
+    for name in content.space:
+        option = names.get(name, name)
+        if option is not None and option in owners:
+            raise document.error(
+                ("script", "names"),
+                f"script.names: '{owners[option]}' and '{name}' have the same option, '{option}'",
+            )
+        if option is not None:
+            owners[option] = name

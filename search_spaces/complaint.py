@@ -76,7 +76,11 @@ def _elsewhere(document: Document, path: Path, error: Any) -> str:
     """How to add what a file of another tool does not say."""
     if not document.dialect:
         return ""
-    key = ".".join(str(part) for part in (*path, error["loc"][-1]))
+    wanted: Path = (*path, error["loc"][-1])
+    for known, why in document.missing.items():
+        if known[: len(wanted)] == wanted:
+            return f", for {why}; add it with --set {'.'.join(str(part) for part in known)}=..."
+    key = ".".join(str(part) for part in wanted)
     return f", which {document.dialect} need not say; add it with --set {key}=..."
 
 
@@ -185,7 +189,9 @@ def _shapeless(value: Any, path: Path) -> str:
         near = next((hint for key in value if (hint := nearest(key, KINDS))), "")
         return f"no kind of parameter is written; expected one of {', '.join(KINDS)}{near}"
     if isinstance(value, list):
-        return f"a list; write {{choice: {shown(value)}}}, {{ordinal: {shown(value)}}} or {{float: [low, high]}}"
+        text = shown(value)
+        ranges = f"{{choice: {text}}}, {{ordinal: {text}}} or {{float: [low, high]}}"
+        return f"a list; write {ranges}; {{value: {text}}} is a constant"
     return f"expected a parameter such as {{float: [0, 1]}} or a plain value, got {shown(value)}"
 
 

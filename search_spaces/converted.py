@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
 from search_spaces.complaint import complaint
 from search_spaces.convert import DIALECTS, translate
-from search_spaces.document import Document, parse
-from search_spaces.reader import find, text_of
+from search_spaces.document import Document, override
+from search_spaces.params import same
+from search_spaces.reader import Specification, find, specification, text_of
 from search_spaces.spec import SweepSpec
 from search_spaces.writer import write
 
 ORDER = tuple(SweepSpec.model_fields)
+_STAND_INS = {
+    "trainable": "train.py",
+    "metric": "{name: loss, goal: minimize}",
+    "metric.name": "loss",
+    "metric.goal": "minimize",
+    "budget.epochs": "1",
+    "budget.trials": "1",
+}
+"""What is said in place of keys that are still to be said, so that the rest of a file can be checked."""
 
 
-def convert(name: str) -> str:
-    """The file as our YAML. Comments say what the translation changed, and what the file does not say. Raises SpecificationError."""
+def convert(name: str, check: Callable[[Specification], object] = lambda said: None) -> str:
+    """The file as our YAML. Raises SpecificationError.
+
+    Comments say what the translation changed, and what the file does not say. What is printed was
+    read back, and means the same. `check`: what else may refuse it.
+    """
     path = find(name)
-    document = translate(parse(text_of(path, name), name), path.parent)
+    document = translate(text_of(path, name), name, path.parent)
     if not document.dialect:
         known = ", ".join(dialect.name for dialect in DIALECTS)
         raise document.error((), f"no file of another tool that is known here; expected {known}")
@@ -30,7 +45,15 @@ def convert(name: str) -> str:
     ]
     notes += [f"Still to be said: {', '.join(missing)}."] if missing else []
     data = {key: document.data[key] for key in ORDER if key in document.data}
-    return "".join(f"# {note}\n" for note in notes) + write(data)
+    text = "".join(f"# {note}\n" for note in notes) + write(data)
+    whole = document
+    for key in missing:
+        whole = override(whole, f"{key}={_STAND_INS[key]}")
+    check(specification(whole, path))
+    printed = translate(text, name, path.parent)
+    if printed.dialect or not same(printed.data, document.data):
+        raise AssertionError(f"{name}: what was printed reads back as {printed.data}")
+    return text
 
 
 def _missing(document: Document) -> list[str]:

@@ -1,24 +1,29 @@
 """YAML text as plain data that remembers where each part of it was written, so that every error can say so.
 
-Read as YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time. A key that stands twice is an error.
+Our own files are YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time. Files of tools that read YAML 1.1 are read
+as such: `on` is true, `010` is 8, `12:30` is 750. Merge keys (`<<: *base`) are known in both. A key that stands twice is an error.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Path = tuple[str | int, ...]
 """The keys and indices that lead from the top of a document to one of its parts."""
 
 MOST_NODES = 100_000
 _TAG = "tag:yaml.org,2002:"
+_MERGE = "<<"
+
+Version = Literal["1.1", "1.2"]
+"""Of YAML."""
 
 
 class SpecificationError(ValueError):
@@ -28,11 +33,16 @@ class SpecificationError(ValueError):
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 
 
+Entries = dict[str, tuple[Node, Node]]
+"""The keys of a mapping, with the nodes of each key and of its value."""
+
+
 @dataclass(frozen=True)
 class Document:
     """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`.
 
-    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know about the translation.
+    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know about the translation. `missing`: why
+    a key that a sweep needs could not be translated.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Document:
     places: Mapping[Path, str]
     dialect: str = ""
     notes: tuple[str, ...] = ()
+    missing: Mapping[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path) -> str:
         """Where the part at `path` was written: by a setting inside it, else in the file, else the nearest part around it."""
@@ -58,14 +69,16 @@ class Document:
         return SpecificationError(f"{self.place(path)}: {message}")
 
 
-def parse(text: str, name: str) -> Document:
+def parse(text: str, name: str, version: Version = "1.2") -> Document:
     """Read YAML text. Raises SpecificationError, with the line, where it is no YAML, empty, too deep or too large, or repeats a key."""
-    node = _compose(text, name)
+    if text.startswith("%YAML 1.1"):
+        version = "1.1"
+    node = _compose(text, name, version)
     if node is None:
         raise SpecificationError(f"{name}:1: the file is empty")
     places: dict[Path, str] = {}
     try:
-        data = _Reader(name, places).read(node, ())
+        data = _Reader(name, places, version).read(node, ())
     except RecursionError:
         raise SpecificationError(f"{name}:1: the file nests too deeply") from None
     return Document(name, data, places)
@@ -90,9 +103,11 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
-def _compose(text: str, name: str) -> Node | None:
+def _compose(text: str, name: str, version: Version) -> Node | None:
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.version = version
     try:
-        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+        node: Node | None = yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -115,10 +130,12 @@ def _compose(text: str, name: str) -> Node | None:
 class _Reader:
     """Turns the nodes of one file into data and notes their places. An alias counts as often as it is used."""
 
-    def __init__(self, name: str, places: dict[Path, str]) -> None:
+    def __init__(self, name: str, places: dict[Path, str], version: Version) -> None:
         self._name = name
         self._places = places
+        self._version = version
         self._open: set[int] = set()
+        self._entries_of: dict[int, Entries] = {}
 
     def read(self, node: Node, path: Path) -> Any:
         self._places.setdefault(path, self._place(node))
@@ -149,15 +166,46 @@ class _Reader:
     def _mapping(self, node: Node, path: Path) -> dict[str, Any]:
         self._plain(node)
         data: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, ScalarNode):
-                raise SpecificationError(f"{self._place(key_node)}: a key must be a word")
-            key = str(key_node.value)
-            if key in data:
-                raise SpecificationError(f"{self._place(key_node)}: the key '{key}' stands twice")
+        for key, (key_node, value_node) in self._entries(node).items():
             self._places[(*path, key)] = self._place(key_node)
             data[key] = self.read(value_node, (*path, key))
         return data
+
+    def _entries(self, node: MappingNode) -> Entries:
+        """The keys of a mapping with their nodes; what it merges in gives way to what is written in it."""
+        if id(node) not in self._entries_of:
+            own: Entries = {}
+            for key_node, value_node in node.value:
+                if not isinstance(key_node, ScalarNode):
+                    raise SpecificationError(f"{self._place(key_node)}: a key must be a word")
+                key = _MERGE if str(key_node.tag) == f"{_TAG}merge" else str(key_node.value)
+                if key in own:
+                    raise SpecificationError(
+                        f"{self._place(key_node)}: the key '{key}' stands twice"
+                    )
+                own[key] = key_node, value_node
+            self._entries_of[id(node)] = self._merged(own)
+        return self._entries_of[id(node)]
+
+    def _merged(self, own: Entries) -> Entries:
+        """The keys written in a mapping after those of the mappings that its merge key names, the first of which wins."""
+        key_node, merged = own.get(_MERGE, (None, None))
+        if key_node is None or merged is None or str(key_node.tag) != f"{_TAG}merge":
+            return own
+        del own[_MERGE]
+        bases = merged.value if isinstance(merged, SequenceNode) else [merged]
+        entries: Entries = {}
+        for base in bases:
+            if not isinstance(base, MappingNode):
+                raise SpecificationError(
+                    f"{self._place(key_node)}: << merges mappings: expected one, or a list of them"
+                )
+            if id(base) in self._open:
+                raise SpecificationError(f"{self._place(base)}: an alias that contains itself")
+            self._open.add(id(base))
+            entries = self._entries(base) | entries
+            self._open.remove(id(base))
+        return entries | own
 
     def _plain(self, node: Node) -> None:
         if str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
@@ -168,12 +216,14 @@ class _Reader:
         try:
             if tag in ("str", "timestamp", "merge", "value"):
                 return text
+            if tag == "bool" and text in ("y", "Y", "n", "N"):
+                return text  # words to every reader of YAML 1.1 that is in use
             if tag == "null":
                 return None
             if tag == "bool":
-                return text.lower() in ("true", "yes", "on", "y")
+                return text.lower() in ("true", "yes", "on")
             if tag in ("int", "float"):
-                return _number(text, tag)
+                return _number(text, tag) if self._version == "1.2" else _old_number(text, tag)
         except ValueError:
             raise SpecificationError(
                 f"{self._place(node)}: '{text[:40]}' is not a number"
@@ -186,6 +236,26 @@ def _number(text: str, tag: str) -> int | float:
     if tag == "float":
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
     return int(text, {"0o": 8, "0x": 16}.get(text.lstrip("+-")[:2], 10))
+
+
+def _old_number(text: str, tag: str) -> int | float:
+    """A number as YAML 1.1 writes it: `010` is octal, `0b11` binary, `1:30` has the base 60."""
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-").replace("_", "").lower()
+    if ":" in digits:
+        return sign * _sexagesimal(digits, tag)
+    if tag == "float":
+        return _number(text, tag)
+    octal = digits.startswith("0") and digits.isdigit()
+    return sign * (int(digits, 8) if octal else int(digits, 0))
+
+
+def _sexagesimal(digits: str, tag: str) -> int | float:
+    *whole, last = digits.split(":")
+    total = 0
+    for part in whole:
+        total = total * 60 + int(part)
+    return total * 60 + (int(last) if tag == "int" else float(last))
 
 
 def _value(text: str, place: str) -> Any:

@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-from search_spaces.params import Choice, Either, Ends, Float, Int, Ordinal, Param, same
+from search_spaces.params import (
+    Choice,
+    Either,
+    Ends,
+    Float,
+    Int,
+    Ordinal,
+    Param,
+    is_number,
+    same,
+)
 
 Scalar = bool | int | float | str
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(ge=1)]
 Points = Annotated[int, Field(ge=1, le=100_000)]
+
+
+def check_value(value: Any) -> Any:
+    """Raise ValueError if a number in the value is not finite: JSON has no such number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value}")
+    for part in _parts(value):
+        check_value(part)
+    return value
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a list or a mapping holds; nothing for a scalar."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+Value = Annotated[Any, AfterValidator(check_value)]
+"""A scalar, null, or a list or mapping of such, as YAML has them."""
 When = str | dict[str, Scalar | list[Scalar]]
 """When a parameter is active: an expression, or the values (or lists of values) that other parameters must have."""
 
@@ -33,7 +71,7 @@ class FloatSpec(BaseModel):
     step: Annotated[float | None, Field(description="keeps low, low + step, ..., high")] = None
     points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[
-        list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")
+        list[Value], Field(alias="or", description="values outside of the range, such as [0]")
     ] = []
     around: Annotated[float | None, Field(description="where good values are believed to lie")] = (
         None
@@ -71,7 +109,7 @@ class IntSpec(BaseModel):
     step: Annotated[int, Field(description="keeps low, low + step, ..., high")] = 1
     points: Annotated[Points | None, Field(description="how many values the grid takes")] = None
     or_: Annotated[
-        list[Scalar], Field(alias="or", description="values outside of the range, such as [0]")
+        list[Value], Field(alias="or", description="values outside of the range, such as [0]")
     ] = []
     around: Annotated[int | None, Field(description="where good values are believed to lie")] = None
     ends: Annotated[
@@ -97,7 +135,7 @@ class OrdinalSpec(BaseModel):
 
     model_config = STRICT
     values: Annotated[
-        list[Scalar], Field(alias="ordinal", min_length=1, description="in their order")
+        list[Value], Field(alias="ordinal", min_length=1, description="in their order")
     ]
     points: Annotated[
         Points | None,
@@ -132,7 +170,7 @@ class ChoiceSpec(BaseModel):
     """One of several values without an order."""
 
     model_config = STRICT
-    values: Annotated[list[Scalar], Field(alias="choice", min_length=1)]
+    values: Annotated[list[Value], Field(alias="choice", min_length=1)]
     weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = (
         None
     )
@@ -156,6 +194,13 @@ class ExprSpec(BaseModel):
     expr: str
 
 
+class ValueSpec(BaseModel):
+    """A constant that is a list, a mapping or null; any other constant is written plainly."""
+
+    model_config = STRICT
+    value: Value
+
+
 ParamSpec = FloatSpec | IntSpec | OrdinalSpec | ChoiceSpec
 KINDS: dict[str, type[BaseModel]] = {
     "float": FloatSpec,
@@ -163,6 +208,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "ordinal": OrdinalSpec,
     "choice": ChoiceSpec,
     "expr": ExprSpec,
+    "value": ValueSpec,
 }
 
 
@@ -181,13 +227,20 @@ Entry = Annotated[
     | Annotated[OrdinalSpec, Tag("<ordinal>")]
     | Annotated[ChoiceSpec, Tag("<choice>")]
     | Annotated[ExprSpec, Tag("<expr>")]
+    | Annotated[ValueSpec, Tag("<value>")]
     | Annotated[Scalar, Tag("<constant>")],
     Discriminator(_kind),
 ]
 
 
+LARGEST_BOUND = 10**300
+"""Beyond it a whole number cannot be computed with as a float."""
+
+
 def check_bounds(low: float, high: float, log: object, step: float | None) -> None:
     """Raise ValueError where a range makes no sense."""
+    if isinstance(low, int) and max(abs(low), abs(high)) > LARGEST_BOUND:
+        raise ValueError("a bound has more than 300 digits")
     if low > high:
         raise ValueError(
             f"the bounds [{low:g}, {high:g}] are in the wrong order; expected [{high:g}, {low:g}]"
@@ -200,6 +253,8 @@ def check_bounds(low: float, high: float, log: object, step: float | None) -> No
         raise ValueError(
             f"a reverse log range must lie in 0 to 1, without 1, got [{low:g}, {high:g}]"
         )
+    if isinstance(low, float) and not math.isfinite(high - low):
+        raise ValueError(f"the range [{low:g}, {high:g}] is wider than the largest number")
     if log is True and low <= 0:
         raise ValueError(f"a log range must lie above zero, got the lower bound {low:g}")
     if step is not None:
@@ -209,9 +264,9 @@ def check_bounds(low: float, high: float, log: object, step: float | None) -> No
 def check_step(low: float, high: float, step: float) -> None:
     if step <= 0:
         raise ValueError(f"step must be above zero, got {step:g}")
-    steps = (high - low) / step
-    if not math.isfinite(steps) or steps > 2**53:
+    if (high - low) > 2**53 * step:
         raise ValueError(f"step {step:g} is too small for the range [{low:g}, {high:g}]")
+    steps = (high - low) / step
     if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
         below, above = low + math.floor(steps) * step, low + math.ceil(steps) * step
         raise ValueError(
@@ -219,16 +274,16 @@ def check_step(low: float, high: float, step: float) -> None:
         )
 
 
-def check_distinct(values: Sequence[Scalar]) -> None:
+def check_distinct(values: Sequence[Value]) -> None:
     for i, value in enumerate(values):
         if any(same(value, one) for one in values[:i]):
             raise ValueError(f"the value {value!r} stands twice")
 
 
-def check_or(values: Sequence[Scalar], low: float, high: float) -> None:
+def check_or(values: Sequence[Value], low: float, high: float) -> None:
     check_distinct(values)
     for value in values:
-        if not isinstance(value, bool | str) and low <= value <= high:
+        if is_number(value) and low <= value <= high:
             raise ValueError(f"or: {value:g} lies in the range [{low:g}, {high:g}] already")
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from search_spaces.params import is_number
+
 Flat = Mapping[str, Any]
 
 LONGEST = 500
@@ -267,7 +269,7 @@ def _number(node: ast.AST, flat: Flat) -> Any:
     values = [_value(one, flat) for one in operands(node)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return not values[0]
-    if any(isinstance(value, bool | str) for value in values):
+    if not all(map(is_number, values)):
         raise Undefined
     if isinstance(node, ast.UnaryOp):
         return -values[0] if isinstance(node.op, ast.USub) else values[0]
@@ -311,7 +313,7 @@ def _compare(node: ast.Compare, flat: Flat) -> bool:
 def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
     if isinstance(op, ast.Eq | ast.NotEq):
         return alike(left, right) is isinstance(op, ast.Eq)
-    if isinstance(left, bool | str) or isinstance(right, bool | str):
+    if not (is_number(left) and is_number(right)):
         raise Undefined
     return ORDER[type(op)](left, right)
 

@@ -8,21 +8,28 @@ from typing import Any
 
 from search_spaces.document import nearest
 from search_spaces.expression import ORDER, Expression, ExpressionError, dotted, operands, segment
-from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
+from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param, is_number
 
 Kinds = frozenset[str]
-"""What a value may be: `number`, `word`, `truth`."""
+"""What a value may be: `number`, `word`, `truth`, or `other` (a list, a mapping or null)."""
 
 NUMBER, WORD, TRUTH = frozenset(["number"]), frozenset(["word"]), frozenset(["truth"])
 _TURNED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 _SIGNS = {ast.Lt: "below", ast.LtE: "at most", ast.Gt: "above", ast.GtE: "at least"}
-_ARTICLE = {"number": "a number", "word": "a word", "truth": "true or false"}
+_ARTICLE = {
+    "number": "a number",
+    "word": "a word",
+    "truth": "true or false",
+    "other": "a list, a mapping or null",
+}
 
 
 def kind(value: Any) -> str:
     if isinstance(value, bool):
         return "truth"
-    return "word" if isinstance(value, str) else "number"
+    if isinstance(value, str):
+        return "word"
+    return "number" if is_number(value) else "other"
 
 
 def kinds(param: Param) -> Kinds:
@@ -123,15 +130,11 @@ class _Checker:
 
 
 def extremes(param: Param) -> tuple[float, float] | None:
-    """The least and the greatest number that a parameter may be; None where it may be a word, or true or false."""
+    """The least and the greatest number that a parameter may be; None if it may be anything but a number."""
     values: list[Any] = list(param.values) if isinstance(param, Choice | Ordinal | Either) else []
     if not isinstance(param, Choice | Ordinal):
         values += [_range(param).low, _range(param).high]
-    return (
-        None
-        if any(isinstance(value, bool | str) for value in values)
-        else (min(values), max(values))
-    )
+    return (min(values), max(values)) if all(map(is_number, values)) else None
 
 
 def check_value(name: str, param: Param, value: Any) -> None:

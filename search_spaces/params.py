@@ -18,6 +18,8 @@ from typing import Any, Literal
 from search_spaces.axis import Axis, Log, slot, spread
 
 Scalar = bool | int | float | str
+Value = Any
+"""What a configuration may hold: a scalar, null, or a list or mapping of such."""
 Ends = Literal["full", "half"]
 """Whether the outermost of stepped values are drawn as often as the others, or, as rounding does, half as often."""
 
@@ -134,7 +136,7 @@ class Int:
 class Ordinal:
     """One of `values`, whose order means something: a model may reason that 64 lies between 32 and 128. `weights`: as of a `Choice`."""
 
-    values: tuple[Scalar, ...]
+    values: tuple[Value, ...]
     points: int | None = None
     around: Scalar | None = None
     weights: tuple[float, ...] | None = None
@@ -143,13 +145,13 @@ class Ordinal:
     def count(self) -> int:
         return len(self.values)
 
-    def from_unit(self, u: float) -> Scalar:
+    def from_unit(self, u: float) -> Value:
         return self.values[slot(u, len(self.values))]
 
-    def to_unit(self, value: Scalar) -> float:
+    def to_unit(self, value: Value) -> float:
         return (_index(self.values, value) + 0.5) / len(self.values)
 
-    def grid(self, points: int) -> list[Scalar]:
+    def grid(self, points: int) -> list[Value]:
         """All of the values, unless `points` is written beside them."""
         return [self.values[i] for i in spread(len(self.values), self.points or len(self.values))]
 
@@ -166,20 +168,20 @@ class Ordinal:
 class Choice:
     """One of `values`, between which there is no order. The grid takes each. `weights`: how often each is drawn, 0 or more."""
 
-    values: tuple[Scalar, ...]
+    values: tuple[Value, ...]
     weights: tuple[float, ...] | None = None
 
     @property
     def count(self) -> int:
         return len(self.values)
 
-    def from_unit(self, u: float) -> Scalar:
+    def from_unit(self, u: float) -> Value:
         return self.values[slot(u, len(self.values))]
 
-    def to_unit(self, value: Scalar) -> float:
+    def to_unit(self, value: Value) -> float:
         return (_index(self.values, value) + 0.5) / len(self.values)
 
-    def grid(self, points: int) -> list[Scalar]:
+    def grid(self, points: int) -> list[Value]:
         return list(self.values)
 
     def draw(self, v: float) -> float:
@@ -197,21 +199,17 @@ class Either:
     range, and as a fourth of a large one.
     """
 
-    values: tuple[Scalar, ...]
+    values: tuple[Value, ...]
     range: Float | Int
 
     count = None
 
     @cached_property
-    def _below(self) -> tuple[Scalar, ...]:
-        return tuple(
-            value
-            for value in self.values
-            if not isinstance(value, bool | str) and value < self.range.low
-        )
+    def _below(self) -> tuple[Value, ...]:
+        return tuple(value for value in self.values if is_number(value) and value < self.range.low)
 
     @cached_property
-    def _above(self) -> tuple[Scalar, ...]:
+    def _above(self) -> tuple[Value, ...]:
         return tuple(
             value for value in self.values if not any(same(value, one) for one in self._below)
         )
@@ -226,7 +224,7 @@ class Either:
         """Where the range begins and ends in the unit interval."""
         return len(self._below) * self._share, 1.0 - len(self._above) * self._share
 
-    def from_unit(self, u: float) -> Scalar:
+    def from_unit(self, u: float) -> Value:
         bottom, top = self._ends
         if u < bottom:
             return self._below[slot(u / bottom, len(self._below))]
@@ -234,15 +232,15 @@ class Either:
             return self._above[slot((u - top) / (1.0 - top), len(self._above))]
         return self.range.from_unit((u - bottom) / (top - bottom))
 
-    def to_unit(self, value: Scalar) -> float:
+    def to_unit(self, value: Value) -> float:
         bottom, top = self._ends
         if any(same(value, one) for one in self._below):
             return (_index(self._below, value) + 0.5) * self._share
         if any(same(value, one) for one in self._above):
             return top + (_index(self._above, value) + 0.5) * self._share
-        return bottom + self.range.to_unit(value) * (top - bottom)  # type: ignore[arg-type]
+        return bottom + self.range.to_unit(value) * (top - bottom)
 
-    def grid(self, points: int) -> list[Scalar]:
+    def grid(self, points: int) -> list[Value]:
         return [*self._below, *self.range.grid(points), *self._above]
 
     def draw(self, v: float) -> float:
@@ -267,12 +265,21 @@ def has_prior(param: Param) -> bool:
     return getattr(param, "weights", None) is not None or getattr(param, "around", None) is not None
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is an int or a float; true and false are neither."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def same(a: object, b: object) -> bool:
-    """Equal and of one type: True is not 1, and 1 is not 1.0."""
+    """Equal and of one type, at every depth: True is not 1, and [1] is not [1.0]."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b
 
 
-def _index(values: tuple[Scalar, ...], value: Any) -> int:
+def _index(values: tuple[Value, ...], value: Any) -> int:
     return next(i for i, one in enumerate(values) if same(one, value))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from search_spaces import build, convert
 from search_spaces.complaint import complaint
-from search_spaces.document import Document, SpecificationError, nearest, override, parse
+from search_spaces.document import Document, SpecificationError, nearest, override
 from search_spaces.space import Space
 from search_spaces.spec import SweepSpec
 
@@ -30,11 +30,28 @@ class Specification:
 def read(name: str, overrides: Sequence[str] = ()) -> Specification:
     """Read the file of that path, or the one of that name in `search_spaces/`, with `key=value` overrides. Raises SpecificationError."""
     path = find(name)
-    document = convert.translate(parse(text_of(path, name), name), path.parent)
+    document = convert.translate(text_of(path, name), name, path.parent)
     for setting in overrides:
         document = override(document, setting)
+    return specification(without_script(document), path)
+
+
+def specification(document: Document, path: Path) -> Specification:
+    """The document, checked. Raises SpecificationError."""
     content = check(document)
     return Specification(content, build.space(content, document), document, path)
+
+
+def without_script(document: Document) -> Document:
+    """The document as it is, or without what another tool's file says of a script, if a setting names a train function instead."""
+    trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
+    foreign = document.dialect and ("script",) in document.places
+    said_here = document.place(("script",)).startswith("--set ") if foreign else True
+    if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
+        return document
+    data = {key: value for key, value in document.data.items() if key != "script"}
+    note = f"{document.place(('script',))}: how the script is called is left out, for {trainable} is a function"
+    return replace(document, data=data, notes=(*document.notes, note))
 
 
 def find(name: str) -> Path:

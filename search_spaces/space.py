@@ -6,8 +6,9 @@ is absent from the configuration, and NaN in the unit cube.
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.expression import Absent, Undefined
-from search_spaces.params import Param, has_prior
+from search_spaces.params import Choice, Either, Ordinal, Param, has_prior
 
 Config = dict[str, Any]
 Flat = Mapping[str, Any]
@@ -80,7 +81,7 @@ class Space:
 
     def holding(self, rng: np.random.Generator, draws: int = 1000) -> list[float]:
         """The share of draws that satisfy each constraint, whatever the others say."""
-        flat = [flatten(self.from_unit(self.draw(rng))) for _ in range(draws)]
+        flat = [self.flat(self.from_unit(self.draw(rng))) for _ in range(draws)]
         return [sum(constraint(one) for one in flat) / draws for constraint in self.constraints]
 
     def from_unit(self, u: Iterable[float]) -> Config:
@@ -94,7 +95,7 @@ class Space:
 
     def to_unit(self, config: Config) -> Units:
         """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
-        flat = flatten(config)
+        flat = self.flat(config)
         return np.array(
             [
                 param.to_unit(flat[name]) if name in flat else np.nan
@@ -123,7 +124,7 @@ class Space:
         """Whether the constraints hold, and every derived value has one."""
         if not self.constraints and not self.derived:
             return True
-        flat = flatten(config)
+        flat = self.flat(config)
         return all(constraint(flat) for constraint in self.constraints) and all(
             self._sound(name, flat) for name in self.derived
         )
@@ -131,7 +132,7 @@ class Space:
     def __contains__(self, config: object) -> bool:
         if not isinstance(config, dict):
             return False
-        flat = flatten(config)
+        flat = self.flat(config)
         if any(name in flat and flat[name] not in param for name, param in self.params.items()):
             return False
         try:
@@ -139,6 +140,10 @@ class Space:
         except KeyError:
             return False
         return decided == flat and self.allows(config)
+
+    def flat(self, config: Flat) -> dict[str, Any]:
+        """A configuration of this space by the names of its entries; a value that is a mapping stays whole."""
+        return flatten(config, whole=self._names)
 
     @property
     def decided(self) -> tuple[str, ...]:
@@ -162,8 +167,24 @@ class Space:
     def _nested(self) -> bool:
         return any("." in name for name in (*self.constants, *self._order))
 
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset((*self.constants, *self._order))
+
+    @cached_property
+    def _compound(self) -> bool:
+        """Whether a value is a list or a mapping, which whoever gets a configuration might change."""
+        listed = [
+            value
+            for param in self.params.values()
+            if isinstance(param, Choice | Ordinal | Either)
+            for value in param.values
+        ]
+        return any(isinstance(value, list | dict) for value in (*self.constants.values(), *listed))
+
     def _nest(self, flat: dict[str, Any]) -> Config:
-        return nest(flat) if self._nested else flat
+        config = nest(flat) if self._nested else flat
+        return copy.deepcopy(config) if self._compound else config
 
     def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
         """Constants, what `pick` gives for each active parameter, and what is derived from them."""
@@ -210,12 +231,12 @@ def _derive(flat: dict[str, Any], name: str, derive: Callable[[Flat], Any]) -> N
         return
 
 
-def flatten(config: Flat, prefix: str = "") -> dict[str, Any]:
-    """`{"model": {"width": 8}}` as `{"model.width": 8}`."""
+def flatten(config: Flat, prefix: str = "", whole: Container[str] = ()) -> dict[str, Any]:
+    """`{"model": {"width": 8}}` as `{"model.width": 8}`; what is in `whole` is not taken apart."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
+        if isinstance(value, Mapping) and prefix + name not in whole:
+            flat.update(flatten(value, f"{prefix}{name}.", whole))
         else:
             flat[prefix + name] = value
     return flat

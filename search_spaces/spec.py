@@ -41,6 +41,16 @@ def seconds(value: int | float | str) -> float:
     return float(value)
 
 
+def option_name(text: str) -> str:
+    """Raise ValueError if an option cannot be called so."""
+    if not re.fullmatch(r"[^\s=-][^\s=]*", text):
+        raise ValueError(
+            f"expected the name of an option without dashes before it, spaces or '=', got '{text}'"
+        )
+    return text
+
+
+OptionName = Annotated[str, AfterValidator(option_name)]
 Duration = Annotated[int | float | str, AfterValidator(seconds)]
 
 
@@ -109,6 +119,40 @@ class ResourcesSpec(BaseModel):
         return self
 
 
+class ScriptSpec(BaseModel):
+    """How a script gets its parameters. Whatever is said here, `RAYSWEEP_CONFIG` has all of them as JSON."""
+
+    model_config = STRICT
+    arguments: Annotated[
+        list[str], Field(description="words of the command line before the options, as they are")
+    ] = []
+    options: Annotated[
+        Literal["--name=value", "--name value", "name=value", "none"],
+        Field(description="how a parameter is written on the command line; none: it is not"),
+    ] = "--name=value"
+    values: Annotated[
+        Literal["json", "python"],
+        Field(description="json: true, null, [1, 2]; python: True, None, [1, 2]"),
+    ] = "json"
+    flags: Annotated[
+        bool, Field(description="true is written as --name alone, and false is left out")
+    ] = False
+    names: Annotated[
+        dict[str, OptionName | None],
+        Field(description="options called otherwise than their parameters; null: no option"),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScriptSpec:
+        if self.flags and not self.options.startswith("--"):
+            raise ValueError(
+                f"flags: expected options --name=value or --name value, got {self.options}"
+            )
+        if self.names and self.options == "none":
+            raise ValueError("names: with options: none, no parameter has an option to name")
+        return self
+
+
 class CheckpointsSpec(BaseModel):
     """How many trials keep their checkpoints after they ended, best first. Those that the best model is made of always stay."""
 
@@ -166,6 +210,7 @@ class SweepSpec(BaseModel):
     searcher: Several | None = None
     scheduler: One = "promotion"
     budget: BudgetSpec
+    script: ScriptSpec | None = None
     name: str | None = None
     parallel: Positive | Literal["auto"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0

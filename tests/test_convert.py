@@ -72,7 +72,7 @@ def test_every_sample_is_a_space_on_the_command_line(
         == 0
     )
     shown = capsys.readouterr().out
-    data = translate(parse(path.read_text(), str(path)), path.parent).data
+    data = translate(path.read_text(), str(path), path.parent).data
     assert shown.count("# the first configurations of ") == 1
     assert all(f"  {name}: " in shown for name in data["space"])
 
@@ -103,7 +103,7 @@ def test_the_verb_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_each_dialect_has_three_samples_at_least() -> None:
     names = Counter(
-        translate(parse(path.read_text(), path.name), path.parent).dialect.split()[1]
+        translate(path.read_text(), path.name, path.parent).dialect.split()[1]
         for path in SAMPLES.glob("*/*")
     )
     assert {name.split()[1] for name in (dialect.name for dialect in DIALECTS)} == set(names)
@@ -572,7 +572,7 @@ def converted(dialect: str, rule: dict[str, Any]) -> Param:
         "determined": {"hyperparameters": {"x": rule}, "searcher": searcher, "entrypoint": "a:b"},
         "katib": {"kind": "Experiment", "spec": {"parameters": [{"name": "x", **rule}]}},
     }
-    document = translate(parse(json.dumps(files[dialect]), "x.json"), Path())
+    document = translate(json.dumps(files[dialect]), "x.json", Path())
     entry = document.data["space"]["x"]
     text = json.dumps(
         {

@@ -16,6 +16,7 @@ from trainables.gauge import Growth, watched
 from trainables.outcome import Outcome
 from trainables.resolve import load
 from trainables.run import Objective, Run
+from trainables.script import CommandLine
 from trainables.team import joined
 from trainables.tested import tested
 
@@ -30,6 +31,7 @@ class Job:
     `isolate`: its process imports everything itself, and is not forked from one that has.
     `hang_after`: seconds without any progress after which its process is ended; 0 for never.
     `test`: the best epoch is evaluated on the test split afterwards.
+    `command_line`: how a script is told its configuration; None for a train function.
     """
 
     trial: str
@@ -52,6 +54,7 @@ class Job:
     meeting: str = ""
     isolate: bool = False
     hang_after: float = 0.0
+    command_line: CommandLine | None = None
 
 
 def read_job(fields: dict[str, Any]) -> Job:
@@ -108,7 +111,10 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
     module = None
     try:
         train, module = load(job.trainable)
-        train(job.config, run)
+        if job.command_line is None:
+            train(job.config, run)
+        else:
+            train(job.config, run, job.command_line)
     except BaseException as error:
         if receiver.stopped is not None:
             raise receiver.stopped from None

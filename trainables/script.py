@@ -1,7 +1,10 @@
 """A script as a trainable, whatever it trains with: `trainable: path/to/train.py`, without a function.
 
-It is run once for each trial, in its own folder, by the same Python. The configuration comes as options, `--lr 0.1 --optimizer.args.lr 0.1
---nesterov true`, and as JSON in `RAYSWEEP_CONFIG`. For each epoch it reports one JSON object that has the metric, on a line of its own:
+It is run once for each trial, in its own folder, by the same Python. The configuration comes as
+options, `--lr=0.1 --optimizer.args.lr=0.1 --nesterov=true`, and as JSON in `RAYSWEEP_CONFIG`; the
+file's `script:` section says how else options are written.
+
+For each epoch it reports one JSON object that has the metric, on a line of its own:
 printed, or appended to the file that `RAYSWEEP_REPORTS` names. An object with `epoch` (1, 2, ...) is taken for that epoch; others count up.
 
 `RAYSWEEP_EPOCHS` says how many epochs there are, `RAYSWEEP_SEED` the seed, `RAYSWEEP_DEVICE` cpu or cuda, and `RAYSWEEP_FOLDER` where it
@@ -20,11 +23,11 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainables import leash
 from trainables.run import ReportError, Run
@@ -39,11 +42,69 @@ class ScriptError(RuntimeError):
     """A script that ended with an error: its last line, and the lines before it."""
 
 
-def train(script: Path, config: dict[str, Any], run: Run) -> None:
+@dataclass(frozen=True)
+class CommandLine:
+    """How a configuration is written behind the script's name: the `script:` section of a sweep's file.
+
+    `options`: the form of an option. `values`: how true, null and lists are written. `flags`: whether
+    a boolean is `--name` or nothing. `names`: options that are called otherwise than their
+    parameters; None for a parameter that has no option. `arguments`: what stands before the options.
+    """
+
+    arguments: tuple[str, ...] = ()
+    options: Literal["--name=value", "--name value", "name=value", "none"] = "--name=value"
+    values: Literal["json", "python"] = "json"
+    flags: bool = False
+    names: Mapping[str, str | None] = field(default_factory=dict)
+
+    def words(self, config: Mapping[str, Any]) -> list[str]:
+        """The words of the command line for one configuration."""
+        words = list(self.arguments)
+        if self.options != "none":
+            for name, value in self._named(config):
+                words += self._option(name, value)
+        return words
+
+    def _named(
+        self, config: Mapping[str, Any], path: str = "", shown: str = ""
+    ) -> Iterator[tuple[str, Any]]:
+        """The options with their values, nested names with dots.
+
+        `path` is the parameter's name so far, `shown` the option's.
+        """
+        for key, value in config.items():
+            name = self.names.get(path + key, shown + key)
+            if name is None:
+                continue
+            if isinstance(value, Mapping):
+                yield from self._named(value, f"{path}{key}.", f"{name}.")
+            else:
+                yield name, value
+
+    def _option(self, name: str, value: Any) -> list[str]:
+        if self.options == "name=value":
+            return [f"{name}={self._text(value)}"]
+        if value is None:
+            return []  # an option that is left out is how a command line says null
+        if self.flags and isinstance(value, bool):
+            return [f"--{name}"] if value else []
+        text = self._text(value)
+        return [f"--{name}={text}"] if self.options == "--name=value" else [f"--{name}", text]
+
+    def _text(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        return json.dumps(value) if self.values == "json" else str(value)
+
+
+def train(
+    script: Path, config: dict[str, Any], run: Run, command_line: CommandLine | None = None
+) -> None:
     """Run the script and report what it reports."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Place(script, (run.folder or Path(scratch)).resolve())
-        with _running(place, config, run) as process:
+        words = (command_line or CommandLine()).words(config)
+        with _running(place, words, _environment(place, config, run)) as process:
             output = Output(process, place.reports, run.metric)
             reports = output.reports()
             for epoch in run.epochs():
@@ -159,7 +220,9 @@ class Output:
 
 
 @contextmanager
-def _running(place: Place, config: dict[str, Any], run: Run) -> Iterator[subprocess.Popen[str]]:
+def _running(
+    place: Place, words: list[str], environment: dict[str, str]
+) -> Iterator[subprocess.Popen[str]]:
     """The script as a process on a leash, which is let go of at the end."""
     place.folder.mkdir(parents=True, exist_ok=True)
     place.reports.unlink(missing_ok=True)
@@ -171,10 +234,10 @@ def _running(place: Place, config: dict[str, Any], run: Run) -> Iterator[subproc
             leash.__file__,
             sys.executable,
             str(place.script),
-            *options(config),
+            *words,
         ],
         cwd=place.script.parent,
-        env=os.environ | _environment(place, config, run),
+        env=os.environ | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -199,20 +262,3 @@ def _environment(place: Place, config: dict[str, Any], run: Run) -> dict[str, st
         "RAYSWEEP_REPORTS": str(place.reports),
         "RAYSWEEP_SEED": str(run.seed),
     }
-
-
-def options(config: dict[str, Any], prefix: str = "") -> list[str]:
-    """A configuration as options of a command line: nested names with dots, true and false in small letters, what is None left out."""
-    words: list[str] = []
-    for name, value in config.items():
-        if isinstance(value, dict):
-            words += options(value, f"{prefix}{name}.")
-        elif value is not None:
-            words += [f"--{prefix}{name}", _text(value)]
-    return words
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, list) else str(value)

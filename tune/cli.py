@@ -342,8 +342,9 @@ def _resume_command(arguments: Sequence[str], run: str) -> str:
 def convert_file(options: argparse.Namespace) -> int:
     """`raysweep convert`."""
     from search_spaces.converted import convert
+    from tune.specify import check_components
 
-    print(convert(options.file), end="")
+    print(convert(options.file, check_components), end="")
     return 0
 
 

@@ -57,6 +57,7 @@ def job(
         hang_after=sweep.hang_after or 0.0,
         accumulation=trial.notes.get("accumulation", 1),
         environment=passed_on(),
+        command_line=sweep.command_line,
     )
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from search_spaces.complaint import message, unknown_key
 from search_spaces.document import Path, nearest
 from search_spaces.reader import Specification, read
-from search_spaces.spec import NamedSpec, seconds
+from search_spaces.spec import NamedSpec, ScriptSpec, seconds
+from trainables.script import CommandLine
 from tune.sweep import Budget, Confirm, Metric, Resources, Searcher, Sweep
 
 MOST_CELLS = 100_000
@@ -53,8 +54,28 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
         keep=None if content.checkpoints.keep == "all" else content.checkpoints.keep,
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
+        command_line=_command_line(said),
         notes=said.document.notes,
         resolved=_resolved(said, trainable, searchers, scheduler),
+    )
+
+
+def check_components(said: Specification) -> None:
+    """Raise SpecificationError if a searcher or the scheduler is unknown, or an option of one is wrong."""
+    from schedulers import SCHEDULERS
+    from tune.searchers import SEARCHERS
+
+    _searchers(said, SEARCHERS)
+    _choose(said, said.content.scheduler, ("scheduler",), SCHEDULERS)
+
+
+def _command_line(said: Specification) -> CommandLine | None:
+    """How a script is told its configuration; None for a train function."""
+    if not said.content.trainable.endswith(".py"):
+        return None
+    script = said.content.script or ScriptSpec()
+    return CommandLine(
+        tuple(script.arguments), script.options, script.values, script.flags, script.names
     )
 
 
@@ -199,6 +220,8 @@ def _resolved(
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
         "trainable": trainable
     }
+    if content.trainable.endswith(".py"):
+        data["script"] = (content.script or ScriptSpec()).model_dump(mode="json")
     wanted = [_name(one) for one, _ in _wanted(said, searchers)]
     data["searcher"] = [
         _plain(name, one) for name, one in zip(wanted, searchers.values(), strict=True)

@@ -12,6 +12,7 @@ import numpy as np
 from results.history import Config, History
 from schedulers.decision import Scheduler
 from search_spaces.space import Space
+from trainables.script import CommandLine
 
 
 class Searcher(Protocol):
@@ -102,7 +103,7 @@ class Sweep:
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
     the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
     ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
-    how the file of another tool was read.
+    how the file of another tool was read. `command_line`: how a script is told its configuration; None for a train function.
     """
 
     trainable: str
@@ -123,6 +124,7 @@ class Sweep:
     keep: int | None = None
     confirm: Confirm | None = None
     track: tuple[str, ...] = ()
+    command_line: CommandLine | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 

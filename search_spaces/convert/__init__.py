@@ -9,38 +9,46 @@ from typing import Any
 
 from search_spaces.convert import determined, katib, nni, nni_space, template, wandb
 from search_spaces.convert.draft import Draft
-from search_spaces.document import Document, parse
+from search_spaces.document import Document, Version, parse
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """A format of another tool: what messages call it, whether a file is of it, and how it is taken into a draft."""
+    """A format of another tool: what messages call it, and how its files are known and read.
+
+    `recognize`: whether a file is of it. `read`: takes a file into a draft. `yaml`: the version of
+    YAML that the tool reads.
+    """
 
     name: str
     recognize: Callable[[dict[str, Any]], bool]
     read: Callable[[Draft], None]
+    yaml: Version
 
 
 DIALECTS = (
-    Dialect(katib.NAME, katib.recognize, katib.read),
-    Dialect(determined.NAME, determined.recognize, determined.read),
-    Dialect(wandb.NAME, wandb.recognize, wandb.read),
-    Dialect(nni.NAME, nni.recognize, nni.read),
-    Dialect(nni_space.NAME, nni_space.recognize, nni_space.read),
-    Dialect(template.NAME, template.recognize, template.read),
+    Dialect(katib.NAME, katib.recognize, katib.read, "1.1"),  # go-yaml
+    Dialect(determined.NAME, determined.recognize, determined.read, "1.2"),  # ruamel.yaml
+    Dialect(wandb.NAME, wandb.recognize, wandb.read, "1.1"),  # PyYAML
+    Dialect(nni.NAME, nni.recognize, nni.read, "1.1"),  # PyYAML
+    Dialect(nni_space.NAME, nni_space.recognize, nni_space.read, "1.1"),
+    Dialect(template.NAME, template.recognize, template.read, "1.2"),
 )
 
 
-def translate(document: Document, folder: Path) -> Document:
+def translate(text: str, name: str, folder: Path) -> Document:
     """A foreign file as ours, each part with its line in that file; one that is ours (or of no known shape) as it is.
 
     `folder`: where the file lies, for a search space that it names.
     """
+    document = parse(text, name)
     if not isinstance(document.data, dict) or "space" in document.data:
         return document
     dialect = next((one for one in DIALECTS if one.recognize(document.data)), None)
     if dialect is None:
         return document
+    if dialect.yaml != "1.2":
+        document = parse(text, name, dialect.yaml)
     draft = Draft(nni.camel(document) if dialect.read is nni.read else document, dialect.name)
     if dialect.read is nni.read:
         _named_space(draft, folder)
@@ -60,6 +68,6 @@ def _named_space(draft: Draft, folder: Path) -> None:
         text = (folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise draft.error((key,), f"'{name}' cannot be read") from None
-    inner = Draft(parse(text, name), nni_space.NAME)
+    inner = Draft(parse(text, name, "1.1"), nni_space.NAME)
     nni_space.read(inner)
     draft.adopt(inner)

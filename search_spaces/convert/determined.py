@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
-from search_spaces.document import Path
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
+from search_spaces.document import Path, SpecificationError
 
 NAME = "a Determined experiment"
 KINDS = ("const", "int", "double", "log", "categorical")
+UNITS = ("epochs", "batches", "records")
+_BOUNDS = {"minval", "maxval", "vals", "val"}
 ASHA_DIVISOR, ASHA_RUNGS = 4, 5
 """Determined's defaults."""
 
@@ -24,8 +26,23 @@ def recognize(data: dict[str, Any]) -> bool:
 def read(draft: Draft) -> None:
     """Take the whole file."""
     draft.each((), draft.source.data, KEYS)
-    if draft.data.get("searcher") == "grid" and "trials" not in draft.data.get("budget", {}):
-        ranges.every_cell(draft)
+    if draft.data.get("searcher") == "grid":
+        _check_counts(draft)
+        if "trials" not in draft.data.get("budget", {}):
+            ranges.every_cell(draft)
+    if "slots_per_trial" not in (draft.source.data.get("resources") or {}):
+        draft.note(
+            (), "a trial there holds one slot, a GPU where there are any; resources.gpu is 0 here"
+        )
+
+
+def _check_counts(draft: Draft) -> None:
+    """A grid there takes as many values of a range as its `count` says."""
+    for name, entry in draft.data.get("space", {}).items():
+        ranged = isinstance(entry, dict) and ("float" in entry or "int" in entry)
+        if ranged and "points" not in entry:
+            place = draft.place(("space", name))
+            raise SpecificationError(f"{place}: hyperparameters.{name}: a grid needs count")
 
 
 def _entrypoint(draft: Draft, path: Path, value: Any) -> None:
@@ -38,7 +55,8 @@ def _entrypoint(draft: Draft, path: Path, value: Any) -> None:
         draft.put(("trainable",), words[0], path)
         draft.note(path, f"{words[0]} is a Trial class there; a train function here")
     else:
-        command.script(draft, path, words)
+        command.arguments(draft, path, command.script(draft, path, words))
+        command.unpassed(draft, path, "Determined")
 
 
 def _hyperparameters(draft: Draft, path: Path, value: Any) -> None:
@@ -48,30 +66,30 @@ def _hyperparameters(draft: Draft, path: Path, value: Any) -> None:
 def _data(draft: Draft, path: Path, value: Any) -> None:
     """What a trial reads as its data's whereabouts: constants."""
     for name, inner in draft.mapping(path, value).items():
-        if isinstance(inner, dict):
-            raise draft.error((*path, name), "a mapping inside data has no equal here")
-        draft.put(("space", f"data.{name}"), _constant(draft, (*path, name), inner), (*path, name))
+        draft.param(f"data.{name}", ranges.constant(inner), (*path, name))
 
 
 def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
     for name, inner in draft.mapping(path, value).items():
         place, full = (*path, name), f"{prefix}{name}"
         if isinstance(inner, dict) and inner.get("type") in KINDS:
-            draft.put(("space", full), _entry(draft, place, inner), place)
-        elif isinstance(inner, dict):
+            draft.param(full, _entry(draft, place, inner), place)
+        elif isinstance(inner, dict) and "type" in inner and not _BOUNDS.isdisjoint(inner):
+            draft.word((*place, "type"), inner["type"], KINDS)
+        elif isinstance(inner, dict) and inner:
             _nested(draft, place, inner, f"{full}.")
         else:
-            draft.put(("space", full), _constant(draft, place, inner), place)
+            draft.param(full, ranges.constant(inner), place)
 
 
 def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     kind = rule["type"]
     if kind == "const":
         draft.each(path, rule, dict.fromkeys(("type", "val"), taken))
-        return _constant(draft, (*path, "val"), rule.get("val"))
+        return ranges.constant(rule.get("val"))
     if kind == "categorical":
         draft.each(path, rule, dict.fromkeys(("type", "vals"), taken))
-        return {"choice": draft.scalars((*path, "vals"), rule.get("vals"))}
+        return ranges.listed(draft.items((*path, "vals"), rule.get("vals")))
     draft.each(
         path,
         rule,
@@ -101,12 +119,6 @@ def _range(
     return ranges.continuous(draft, path, *ranges.exponents(draft, path, *bounds, base), log=True)
 
 
-def _constant(draft: Draft, path: Path, value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
-        raise draft.error(path, "a constant that is a list or nothing has no equal here")
-    return value
-
-
 def _searcher(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
     name = draft.word((*path, "name"), rule.get("name"), SEARCHERS)
@@ -125,14 +137,19 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     """The rungs: the longest training divided by `divisor`, `max_rungs - 1` times."""
     eta = draft.number((*path, "divisor"), rule.get("divisor", ASHA_DIVISOR))
     rungs = draft.whole((*path, "max_rungs"), rule.get("max_rungs", ASHA_RUNGS))
-    longest = draft.data.get("budget", {}).get("epochs", 1)
+    longest = draft.data.get("budget", {}).get("epochs")
     if eta <= 1 or not 1 <= rungs <= 64:
         raise draft.error(path, f"{rungs} rungs with the divisor {eta:g} are none")
-    draft.put(
-        ("scheduler",),
-        {"name": "asha", "grace": max(1, int(longest / eta ** (rungs - 1))), "eta": eta},
-        path,
-    )
+    part = eta ** (rungs - 1)
+    grace = max(1, int((longest or 1) / part))
+    draft.put(("scheduler",), {"name": "asha", "grace": grace, "eta": eta}, path)
+    if longest is None:
+        draft.note(
+            path,
+            f"the first rung there is at 1/{part:g} of the length; here scheduler.grace says at which epoch",
+        )
+    if rule.get("stop_once") is False:
+        draft.note((*path, "stop_once"), "trials may be promoted later there; here they stop once")
     if rule.get("mode", "standard") != "aggressive":
         draft.note(
             (*path, "mode"),
@@ -141,20 +158,28 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
 
 
 def _max_length(draft: Draft, path: Path, value: Any) -> None:
-    if not isinstance(value, dict):
-        draft.put(("budget", "epochs"), draft.whole(path, value), path)
-        return
-    draft.each(
-        path,
-        value,
-        {"epochs": moved("budget", "epochs"), "batches": _not_epochs, "records": _not_epochs},
-    )
+    """The length as `{epochs: 9}` or in another unit; older files give a number of epochs or batches."""
+    if isinstance(value, dict):
+        draft.each(path, value, dict.fromkeys(UNITS, _length))
+    else:
+        draft.whole(path, value)
+        draft.ask(("budget", "epochs"), f"the file gives {value} as a length without a unit", path)
 
 
-def _not_epochs(draft: Draft, path: Path, value: Any) -> None:
-    raise draft.error(
-        path, f"{value} {path[-1]} have no equal here; write the length of a trial in epochs"
-    )
+def _max_time(draft: Draft, path: Path, value: Any) -> None:
+    """The length in the unit that `time_metric` names."""
+    rule = draft.source.data["searcher"]
+    unit = draft.word((*path[:-1], "time_metric"), rule.get("time_metric"))
+    _length(draft, path if unit in ("epochs", "epoch") else (*path[:-1], unit), value)
+
+
+def _length(draft: Draft, path: Path, value: Any) -> None:
+    """A length in the unit that the path ends with. Other units than epochs are asked for: how many make one, the file does not say."""
+    length = draft.whole(path, value)
+    if path[-1] in ("epochs", "max_time"):
+        draft.put(("budget", "epochs"), length, path)
+    else:
+        draft.ask(("budget", "epochs"), f"the length of a trial is {length} {path[-1]} there", path)
 
 
 def _goal(draft: Draft, path: Path, value: Any) -> None:
@@ -201,13 +226,16 @@ SEARCHER_KEYS: dict[str, Handler] = {
     "smaller_is_better": _goal,
     "max_trials": moved("budget", "trials"),
     "max_length": _max_length,
-    "max_time": _max_length,
-    "time_metric": only("epochs", "epoch"),
+    "max_time": _max_time,
+    "time_metric": taken,
     "max_concurrent_trials": _concurrent,
     "mode": only("aggressive", "standard", "conservative"),
     "divisor": taken,
     "max_rungs": taken,
     "stop_once": only(True, False),
+    "source_trial_id": refused("a trial begins from nothing here"),
+    "source_checkpoint_uuid": refused("a trial begins from nothing here"),
+    "bracket_rungs": refused("asha here has one bracket, the one of mode aggressive"),
 }
 _PLATFORM = noted("how a trial is started there")
 _SHOWN = noted("where an experiment is shown there")
@@ -219,10 +247,19 @@ KEYS: dict[str, Handler] = {
     "resources": _resources,
     "reproducibility": _reproducibility,
     "max_restarts": moved("retries"),
-    "min_validation_period": only({"epochs": 1}, {"batches": 0}, {}),
+    "min_validation_period": noted("how often a trial is validated there; here at each report"),
+    "min_checkpoint_period": noted("how often a trial is saved there; here at each report"),
+    "perform_initial_validation": noted("nothing is reported before the first epoch here"),
+    "optimizations": refused("they change how a trial trains"),
     "records_per_epoch": noted("it counts epochs there"),
 } | dict.fromkeys(("name", "description", "labels", "workspace", "project"), _SHOWN)
 _STARTED = (
+    "integrations",
+    "pbs",
+    "preemption_timeout",
+    "retention_policy",
+    "slurm",
+    "tensorboard_storage",
     "environment",
     "bind_mounts",
     "checkpoint_storage",

@@ -21,6 +21,7 @@ class Draft:
         self.notes: list[str] = []
         self.data: dict[str, Any] = {}
         self._places: dict[Path, str] = {(): source.place(())}
+        self._missing: dict[Path, str] = {}
 
     def put(self, target: Path, value: Any, origin: Path) -> None:
         """Set a key of ours (`("budget", "trials")`) to what was said at `origin` of the foreign file."""
@@ -30,6 +31,32 @@ class Draft:
             place = place.setdefault(part, {})
         place[target[-1]] = value
         self._places[target] = self.source.place(origin)
+
+    def param(self, name: str, entry: Any, origin: Path) -> None:
+        """Put a parameter or a constant into the space; each name once."""
+        if name in self.data.get("space", {}):
+            raise self.error(origin, f"'{name}' stands twice")
+        self.put(("space", name), entry, origin)
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a parameter otherwise; it keeps its place in the order."""
+        space = self.data["space"]
+        self.data["space"] = {new if name == old else name: space[name] for name in space}
+        self._places[("space", new)] = self._places[("space", old)]
+
+    def put_here(self, target: Path, value: Any, known: Path) -> None:
+        """Set a key of ours to what follows from another key of ours."""
+        self.put(target, value, ())
+        self._places[target] = self._places[known]
+
+    def place(self, target: Path) -> str:
+        """The line of the foreign file that a key of ours came from."""
+        return self._places[target]
+
+    def ask(self, target: Path, why: str, origin: Path) -> None:
+        """Leave a key of ours to the user, and say why the file does not give it."""
+        self._missing[target] = why
+        self.note(origin, f"{why}; {'.'.join(str(part) for part in target)} is to be said")
 
     def adopt(self, other: Draft) -> None:
         """Take what another draft collected, with its places."""
@@ -47,7 +74,14 @@ class Draft:
         return self.source.error(origin, f"{label}: {text}" if label else text)
 
     def document(self) -> Document:
-        return Document(self.source.name, self.data, self._places, self.dialect, tuple(self.notes))
+        return Document(
+            self.source.name,
+            self.data,
+            self._places,
+            self.dialect,
+            tuple(self.notes),
+            self._missing,
+        )
 
     def each(self, path: Path, value: Any, handlers: Mapping[str, Handler]) -> None:
         """Take every key of the mapping at `path`; one that has no handler is an error, for nothing is dropped."""
@@ -97,16 +131,6 @@ class Draft:
             )
         return value
 
-    def scalars(self, path: Path, value: Any) -> list[Any]:
-        """A list of plain values."""
-        for i, one in enumerate(self.items(path, value)):
-            if not isinstance(one, bool | int | float | str):
-                raise self.error(
-                    (*path, i),
-                    f"{shown(one)} has no equal here; a value must be a word, a number, true or false",
-                )
-        return list(value)
-
     def _parsed(self, path: Path, text: str) -> int | float:
         try:
             return int(text)
@@ -136,6 +160,15 @@ def only(*values: Any) -> Handler:
             raise draft.error(path, f"{shown(value)} has no equal here")
 
     return take
+
+
+def refused(why: str) -> Handler:
+    """Refuses a key that the other tool has and raysweep cannot follow."""
+
+    def refuse(draft: Draft, path: Path, value: Any) -> None:
+        raise draft.error(path, f"{shown(value)} has no equal here: {why}")
+
+    return refuse
 
 
 def taken(draft: Draft, path: Path, value: Any) -> None:

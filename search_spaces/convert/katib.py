@@ -6,6 +6,7 @@ There every number of a feasible space is a string. Both bounds are included; a 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from search_spaces.convert import command, ranges
@@ -36,8 +37,11 @@ def read(draft: Draft) -> None:
         draft.source.data,
         handlers | dict.fromkeys(("apiVersion", "metadata", "status"), platform),
     )
+    _passed(draft)
+    command.separate_groups(draft)
+    command.length(draft)
     if draft.data.get("searcher") == {"name": "grid"}:
-        ranges.every_value(draft)
+        ranges.every_value(draft, "a grid needs a step")
 
 
 def _spec(draft: Draft, path: Path, value: Any) -> None:
@@ -72,6 +76,7 @@ def _algorithm(draft: Draft, path: Path, value: Any) -> None:
         settings |= {
             "n_startup_trials": moved("searcher", "startup"),
             "n_ei_candidates": moved("searcher", "candidates"),
+            "n_EI_candidates": moved("searcher", "candidates"),
         }
     draft.each(path, rule, {"algorithmName": taken, "algorithmSettings": _settings(settings)})
 
@@ -109,8 +114,8 @@ def _parameters(draft: Draft, path: Path, value: Any) -> None:
         name = draft.word((*place, "name"), rule.get("name")).lstrip("-")
         kind = draft.word((*place, "parameterType"), rule.get("parameterType"), KINDS)
         feasible = (*place, "feasibleSpace")
-        draft.put(
-            ("space", name),
+        draft.param(
+            name,
             KINDS[kind](draft, feasible, draft.mapping(feasible, rule.get("feasibleSpace"))),
             place,
         )
@@ -118,17 +123,17 @@ def _parameters(draft: Draft, path: Path, value: Any) -> None:
 
 def _categorical(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     draft.each(path, rule, {"list": taken})
-    return {"choice": [str(one) for one in draft.scalars((*path, "list"), rule.get("list"))]}
+    values = draft.items((*path, "list"), rule.get("list"))
+    return ranges.listed([draft.word((*path, "list", i), one) for i, one in enumerate(values)])
 
 
 def _discrete(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     draft.each(path, rule, {"list": taken})
-    return {
-        "ordinal": [
-            draft.number((*path, "list", i), one, strings=True)
-            for i, one in enumerate(draft.items(path, rule.get("list")))
-        ]
-    }
+    values = [
+        draft.number((*path, "list", i), one, strings=True)
+        for i, one in enumerate(draft.items(path, rule.get("list")))
+    ]
+    return ranges.listed(values, kind="ordinal")
 
 
 def _double(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
@@ -179,29 +184,113 @@ def _steps(draft: Draft, path: Path, low: float, high: float, step: float) -> in
     return math.floor((high - low) / step + 1e-9)
 
 
+_CONTAINERS = ("trialTemplate", "trialSpec", "spec", "template", "spec", "containers")
+
+
 def _template(draft: Draft, path: Path, value: Any) -> None:
-    """The script and its fixed arguments, where the template is a job that runs one; a note otherwise."""
-    containers: Any = value
-    for key in ("trialSpec", "spec", "template", "spec", "containers"):
-        containers = containers.get(key) if isinstance(containers, dict) else None
-    first = (
-        containers[0]
-        if isinstance(containers, list) and containers and isinstance(containers[0], dict)
-        else {}
-    )
-    place = (*path, "trialSpec", "spec", "template", "spec", "containers", 0, "command")
-    words = [
-        str(word)
-        for key in ("command", "args")
-        for word in (first[key] if isinstance(first.get(key), list) else [])
+    """The script of a job; which of its options are parameters is read when all are known (`_passed`)."""
+    place, container = _container(draft)
+    image = noted("how Kubernetes starts a trial; its script is the trainable here")
+    image(draft, path, {"image": container.get("image", "?")})
+    for key in ("env", "envFrom"):
+        if container.get(key):
+            draft.note(
+                (*place, key), f"{key}: the variables that a trial gets there are not set here"
+            )
+    words = _words(container)
+    if len(words) > 1 and ".py" in (words[1][-3:], words[2][-3:] if len(words) > 2 else ""):
+        command.script(draft, (*place, "command"), words, str(container.get("workingDir") or ""))
+    else:
+        draft.note(
+            path,
+            "how a trial is started there is not read; trainable is to be said, and script if its options differ",
+        )
+
+
+def _container(draft: Draft) -> tuple[Path, dict[str, Any]]:
+    """The container of the job that trains, and its path."""
+    spec: Any = draft.source.data["spec"]
+    template = spec.get("trialTemplate")
+    primary = template.get("primaryContainerName") if isinstance(template, dict) else None
+    for key in _CONTAINERS:
+        spec = spec.get(key) if isinstance(spec, dict) else None
+    found = [
+        (("spec", *_CONTAINERS, i), one)
+        for i, one in enumerate(spec if isinstance(spec, list) else [])
+        if isinstance(one, dict)
     ]
-    noted("how Kubernetes starts a trial; its script is the trainable here")(
-        draft, path, {"image": first.get("image", "?")}
-    )
-    if len(words) > 1 and words[1].endswith(".py"):
-        command.script(draft, place, words)
+    named = [pair for pair in found if pair[1].get("name") == primary]
+    return (named or found or [((), {})])[0]
 
 
+def _words(container: dict[str, Any]) -> list[str]:
+    """The command of a container and its arguments."""
+    lists = (container.get(key) for key in ("command", "args"))
+    return [str(word) for words in lists if isinstance(words, list) for word in words]
+
+
+def _passed(draft: Draft) -> None:
+    """How the script is told its parameters: by options that the template calls as it likes."""
+    place, container = _container(draft)
+    if "trainable" not in draft.data:
+        return
+    origin = (*place, "command")
+    words = _words(container)
+    script = next(i for i, word in enumerate(words) if word.endswith(".py"))
+    names: dict[str, str | None] = {}
+    forms: list[str] = []
+    fixed: list[str] = []
+    left = words[script + 1 :]
+    while left:
+        word = left.pop(0)
+        if left and word.startswith("--") and "=" not in word and _PLACEHOLDER.fullmatch(left[0]):
+            word, form = f"{word}={left.pop(0)}", "--name value"
+        else:
+            form = "--name=value" if word.startswith("--") else "name=value"
+        option = _PASSED.fullmatch(word)
+        if option is None:
+            fixed.append(word)
+            continue
+        name = _referred(draft, origin, option.group(2))
+        if name in names:
+            raise draft.error(origin, f"the parameter '{name}' is passed twice")
+        names[name] = option.group(1)
+        forms.append(form)
+    command.arguments(draft, origin, fixed)
+    _say_options(draft, origin, names, forms)
+
+
+def _referred(draft: Draft, path: Path, reference: str) -> str:
+    """The parameter that a placeholder of the template stands for."""
+    declared = draft.source.data["spec"]["trialTemplate"].get("trialParameters") or []
+    targets = [one.get("reference") for one in declared if one.get("name") == reference]
+    name = str(targets[0] if targets else reference).lstrip("-")
+    if name not in draft.data.get("space", {}):
+        raise draft.error(path, f"'{reference}' is none of the parameters")
+    if not targets:
+        draft.note(path, f"{reference} is not among trialParameters; taken as the parameter {name}")
+    return name
+
+
+def _say_options(draft: Draft, path: Path, names: dict[str, str | None], forms: list[str]) -> None:
+    """Say the form of the options, and the names of those that are called otherwise than their parameters."""
+    if not names:
+        draft.put(("script", "options"), "none", path)
+        draft.note(path, "no parameter is passed to the script there, nor here")
+        return
+    if len({form.startswith("--") for form in forms}) > 1:
+        raise draft.error(path, "options with and without dashes have no equal here")
+    if len(set(forms)) == 1 and forms[0] != "--name=value":
+        draft.put(("script", "options"), forms[0], path)
+    for name in draft.data["space"]:
+        if name not in names:
+            draft.note(path, f"{name} is not passed to the script there, nor here")
+        if names.get(name) != name:
+            draft.put(("script", "names", name), names.get(name), path)
+
+
+_PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^{}]+)\}")
+_PASSED = re.compile(rf"(?:--)?([A-Za-z_][\w.-]*)={_PLACEHOLDER.pattern}")
 KINDS: dict[str, Any] = {
     "double": _double,
     "int": _int,

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from search_spaces.convert import command, nni_space
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
+from search_spaces.convert import command, nni_space, ranges
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from search_spaces.document import Document, Path
 
 NAME = "an NNI experiment"
@@ -68,7 +68,7 @@ def _once(document: Document, path: Path, data: dict[str, Any]) -> dict[str, Any
 def read(draft: Draft) -> None:
     """Take an experiment file; the search space that it names is read by whoever opens files (`search_spaces.convert`)."""
     data = draft.source.data
-    draft.put(("metric",), {"name": "default", "goal": "maximize"}, ())
+    draft.put(("metric", "name"), "default", ())
     draft.note(
         (),
         "NNI calls what nni.report_final_result reports 'default'; write the metric's name that run.report has here",
@@ -76,6 +76,11 @@ def read(draft: Draft) -> None:
     if "assessor" not in data:
         draft.put(("scheduler",), "none", ())
     draft.each((), data, KEYS)
+    command.length(draft)
+    if draft.data.get("searcher") == {"name": "grid"}:
+        ranges.every_value(draft, "")
+    if "goal" not in draft.data["metric"]:
+        draft.ask(("metric", "goal"), "the tuner there is told no optimize_mode", ())
     gpus, sharing = draft.data.pop("gpus", None), draft.data.pop("sharing", 1)
     if gpus is not None:
         share = gpus / sharing if gpus % sharing else gpus // sharing
@@ -101,6 +106,13 @@ def _tuner(draft: Draft, path: Path, value: Any) -> None:
     if name == "hyperband":
         draft.put(("scheduler",), {"name": "asha"}, (*path, key))
         draft.note((*path, key), "hyperband's brackets become asha's rungs here")
+    if name == "gridsearch":
+        draft.note(
+            (*path, key), "there the grid of a continuous range grows finer; here it is fixed"
+        )
+    if name in GOALS and "optimize_mode" not in (rule.get("classArgs") or {}):
+        draft.put(("metric", "goal"), GOALS[name], (*path, key))
+        draft.note((*path, key), f"without optimize_mode, {name} takes {GOALS[name]}")
     draft.each(
         path,
         rule,
@@ -112,8 +124,9 @@ def _tuner(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _budget(draft: Draft, path: Path, value: Any) -> None:
-    """BOHB's longest training, in what the trial counts; epochs here."""
+    """The longest training of BOHB or Hyperband, in what the trial counts; epochs here."""
     draft.put(("budget", "epochs"), draft.whole(path, value), path)
+    draft.note(path, f"{path[-1]} is counted there as the trial likes; in epochs here")
 
 
 def _halving(key: str) -> Handler:
@@ -150,12 +163,11 @@ def _command(draft: Draft, path: Path, value: Any) -> None:
     data = draft.source.data
     trial = data.get("trial") if isinstance(data.get("trial"), dict) else {}
     folder = data.get("trialCodeDirectory") or (trial or {}).get("codeDir") or "."
-    command.script(
-        draft,
-        path,
-        command.split(draft, path, draft.word(path, value)),
-        str(PurePosixPath(str(folder))),
+    words = command.split(draft, path, draft.word(path, value))
+    command.arguments(
+        draft, path, command.script(draft, path, words, str(PurePosixPath(str(folder))))
     )
+    command.unpassed(draft, path, "NNI")
 
 
 def _counted(key: str, least: int) -> Handler:
@@ -193,6 +205,8 @@ def _service(draft: Draft, path: Path, value: Any) -> None:
             )
 
 
+GOALS = {"tpe": "minimize", "gptuner": "maximize", "hyperband": "maximize", "bohb": "maximize"}
+"""What NNI's tuners take without `optimize_mode`; random and grid search need none."""
 _PLACED = noted("where trials are placed there")
 ARGUMENTS: dict[str, dict[str, Handler]] = {
     "tpe": {
@@ -246,6 +260,8 @@ KEYS: dict[str, Handler] = {
     "multiPhase": only(False),
     "multiThread": only(False, True),
     "sharedStorage": _PLACED,
+    "tunerGpuIndices": _PLACED,
+    "maxTrialDuration": refused("a trial is not ended by the clock"),
 } | dict.fromkeys(
     (
         "experimentName",

@@ -35,7 +35,7 @@ def take(
         draft.each(place, rule, dict.fromkeys(("_type", "_value"), taken))
         kind = draft.word((*place, "_type"), rule.get("_type"), KINDS)
         values = draft.items((*place, "_value"), rule.get("_value"))
-        if kind == "choice" and any(isinstance(one, dict) for one in values):
+        if kind == "choice" and any(isinstance(one, dict) and "_name" in one for one in values):
             _branches(draft, (*place, "_value"), values, full, when or {})
         else:
             _put(draft, full, KINDS[kind](draft, (*place, "_value"), values), place, when or {})
@@ -46,7 +46,7 @@ def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict
     options = [draft.mapping((*path, i), one) for i, one in enumerate(values)]
     names = [draft.word((*path, i, "_name"), one.get("_name")) for i, one in enumerate(options)]
     chosen = f"{name}._name"
-    _put(draft, chosen, {"choice": names}, path, when)
+    _put(draft, chosen, ranges.listed(names), path, when)
     shared: dict[str, tuple[Any, Path, list[str]]] = {}
     for i, one in enumerate(options):
         for key, rule in one.items():
@@ -56,7 +56,8 @@ def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict
                     (*path, i, key),
                     f"'{key}' has another range in another branch, which has no equal here; rename one",
                 )
-            holders.append(names[i])
+            if names[i] not in holders:
+                holders.append(names[i])
     for key, (rule, branch, holders) in shared.items():
         if key != "_name":
             take(
@@ -72,7 +73,7 @@ def _put(draft: Draft, name: str, entry: Any, origin: Path, when: dict[str, Any]
     if when:
         entry = {"choice": [entry]} if not isinstance(entry, dict) else entry
         entry = entry | {"when": dict(when)}
-    draft.put(("space", name), entry, origin)
+    draft.param(name, entry, origin)
 
 
 def _numbers(draft: Draft, path: Path, values: list[Any], count: int) -> list[Any]:
@@ -82,7 +83,7 @@ def _numbers(draft: Draft, path: Path, values: list[Any], count: int) -> list[An
 
 
 def _choice(draft: Draft, path: Path, values: list[Any]) -> Any:
-    return {"choice": draft.scalars(path, values)}
+    return ranges.listed(values)
 
 
 def _randint(draft: Draft, path: Path, values: list[Any]) -> Any:

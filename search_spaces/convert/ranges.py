@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from search_spaces.convert.draft import Draft
-from search_spaces.document import Path
+from search_spaces.document import Path, SpecificationError
+from search_spaces.params import same
 
 MOST_LISTED = 64
 """How many values are written out where the bounds are no multiples of the step."""
@@ -51,6 +52,26 @@ def exponents(
     return tidy(base**low), tidy(base**high)
 
 
+def constant(value: Any) -> Any:
+    """A constant: a scalar plainly, anything else as `{value: ...}`."""
+    return value if isinstance(value, bool | int | float | str) else {"value": value}
+
+
+def listed(values: list[Any], weights: list[float] | None = None, kind: str = "choice") -> Any:
+    """One of several values, each as often as the list has it; a value that stands in it twice is kept once with both weights."""
+    kept: list[Any] = []
+    totals: list[float] = []
+    for value, weight in zip(values, weights or [1] * len(values), strict=True):
+        place = next((i for i, one in enumerate(kept) if same(value, one)), None)
+        if place is None:
+            kept.append(value)
+            totals.append(weight)
+        else:
+            totals[place] += weight
+    uneven = weights is not None or len(kept) < len(values)
+    return {kind: kept} | ({"weights": totals} if uneven else {})
+
+
 def check_order(
     draft: Draft, path: Path, low: float, high: float, log: bool = False
 ) -> tuple[float, float]:
@@ -71,14 +92,14 @@ def quantized(
 ) -> Any:
     """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as the rounding gives it.
 
-    `clip`: what is rounded beyond a bound becomes the bound. Whole numbers where the bounds and the step are.
+    `clip`: what is rounded beyond a bound becomes the bound. The values are whole numbers if the step is an int.
     """
     low, high = check_order(draft, path, *bounds, log)
     if step <= 0:
         raise draft.error(path, f"q must be above zero, got {step:g}")
     if (high - low) / step > MOST_STEPS:
         raise draft.error(path, f"q {step:g} is too small for the range [{low:g}, {high:g}]")
-    whole = all(isinstance(one, int) for one in (*bounds, step))
+    whole = isinstance(step, int)
     if high > low and all(abs(one / step - round(one / step)) < 1e-9 for one in bounds):
         kind, number = ("int", int) if whole else ("float", float)
         return (
@@ -123,12 +144,16 @@ def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -
     }
 
 
-def every_value(draft: Draft) -> None:
-    """A grid elsewhere takes every value of a stepped range."""
-    for entry in draft.data.get("space", {}).values():
-        stepped = isinstance(entry, dict) and ("int" in entry or "step" in entry)
-        if stepped and "points" not in entry:
+def every_value(draft: Draft, continuous: str) -> None:
+    """A grid elsewhere takes every value of a stepped range. `continuous`: what is wrong with a range without steps, "" if nothing is."""
+    for name, entry in draft.data.get("space", {}).items():
+        if not isinstance(entry, dict) or "points" in entry:
+            continue
+        if "int" in entry or "step" in entry:
             entry["points"] = _count(entry)
+        elif "float" in entry and continuous:
+            place = draft.place(("space", name))
+            raise SpecificationError(f"{place}: {name}: {continuous}")
 
 
 def every_cell(draft: Draft) -> None:
@@ -140,8 +165,10 @@ def every_cell(draft: Draft) -> None:
 
 
 def _size(entry: dict[str, Any]) -> int:
-    listed = entry.get("choice") or entry.get("ordinal")
-    return len(listed) if listed else min(entry.get("points", 1), _count(entry))
+    values = entry.get("choice") or entry.get("ordinal")
+    if values:
+        return len(values)
+    return 1 if "value" in entry else min(entry.get("points", 1), _count(entry))
 
 
 def _count(entry: dict[str, Any]) -> int:

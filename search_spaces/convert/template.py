@@ -11,8 +11,8 @@ from typing import Any
 
 from search_spaces.convert.draft import Draft
 from search_spaces.document import Path
-from search_spaces.entries import KINDS
 
+KINDS = ("float", "int", "ordinal", "choice", "expr")
 NAME = "a pytorch-template config"
 
 

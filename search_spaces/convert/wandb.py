@@ -5,18 +5,24 @@ A number of ours means a value, always; there `log_uniform` takes natural expone
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
+from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from search_spaces.document import Path
 
 NAME = "a W&B sweep"
 METHODS = {"grid": "grid", "random": "random", "bayes": "auto"}
-_PROGRAM, _ARGS = (
-    ("${interpreter}", "${program}"),
-    ("${args}", "${args_no_hyphens}", "${args_no_boolean_flags}"),
-)
+_STARTERS = ("${env}", "/usr/bin/env")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "${args}": {},
+    "${args_no_boolean_flags}": {"flags": True},
+    "${args_no_equals}": {"options": "--name value"},
+    "${args_no_hyphens}": {"options": "name=value"},
+}
+"""What stands for the parameters in a command, as our `script:` section says it."""
 
 
 def recognize(data: dict[str, Any]) -> bool:
@@ -27,12 +33,16 @@ def read(draft: Draft) -> None:
     """Take the whole file."""
     data = draft.source.data
     draft.each((), data, KEYS)
+    _passed(draft)
+    command.separate_groups(draft)
+    command.length(draft)
+    _rungs(draft)
     if "metric" not in data and data["method"] != "bayes":
         draft.note((), "no metric is named; --set metric={name: ..., goal: ...}")
     if "early_terminate" not in data:
         draft.put(("scheduler",), "none", ())
     if draft.data.get("searcher") == "grid":
-        ranges.every_value(draft)
+        ranges.every_value(draft, "a grid needs values, or int_uniform or q_uniform")
         if "run_cap" not in data:
             ranges.every_cell(draft)
 
@@ -50,6 +60,7 @@ def _metric(draft: Draft, path: Path, value: Any) -> None:
         "goal": moved("metric", "goal"),
         "target": moved("metric", "target"),
         "impute": only("worst"),
+        "impute_while_running": noted("what bayes believes of trials under way"),
     }
     draft.put(("metric", "goal"), "minimize", path)
     draft.each(path, value, goals)
@@ -60,43 +71,113 @@ def _program(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _command(draft: Draft, path: Path, value: Any) -> None:
-    """The default command, perhaps with fixed arguments, or one that names the script itself."""
-    words = [
-        str(one)
-        for one in draft.items(path, value)
-        if one not in ("${env}", "/usr/bin/env", *_ARGS)
-    ]
-    if tuple(words[:2]) == _PROGRAM or (len(words) > 1 and words[1] == "${program}"):
-        command.arguments(draft, path, words[2:])
+    """The interpreter and the script, with fixed arguments and what stands for the parameters among them."""
+    words = [str(one) for one in draft.items(path, value)]
+    words = [word for word in words if word not in _STARTERS]
+    macros = [word for word in words if word in _OPTIONS]
+    if len(macros) > 1:
+        raise draft.error(path, f"the parameters stand in it twice: {' and '.join(macros)}")
+    fixed = [word for word in words if word not in _OPTIONS]
+    if fixed[1:2] == ["${program}"] or fixed[1:3] == ["-u", "${program}"]:
+        fixed = fixed[fixed.index("${program}") + 1 :]
     else:
-        command.script(draft, path, words)
+        fixed = command.script(draft, path, fixed)
+    command.arguments(draft, path, fixed)
+    if not macros:
+        command.unpassed(draft, path, "wandb.config")
+    for key, said in _OPTIONS[macros[0]].items() if macros else ():
+        draft.put(("script", key), said, path)
+
+
+def _passed(draft: Draft) -> None:
+    """How the parameters' values are written on the command line: as Python shows them."""
+    section = draft.data.get("script", {})
+    if section.get("options") == "none":
+        return
+    for name, entry in draft.data.get("space", {}).items():
+        values = list(_values(entry))
+        origin = draft.place(("space", name))
+        if any(isinstance(value, dict) for value in values):
+            draft.notes.append(
+                f"{origin}: a mapping is one option there, --{name}={{...}}, and one for each key here"
+            )
+        if any(value is None for value in values):
+            draft.notes.append(f"{origin}: the agent there fails at null; here no option is passed")
+        odd = [value for value in values if isinstance(value, list | dict | bool)]
+        if odd and not (section.get("flags") and all(isinstance(one, bool) for one in odd)):
+            draft.put_here(("script", "values"), "python", ("space", name))
+    _check_overridden(draft)
+
+
+def _values(entry: Any) -> Iterator[Any]:
+    """The values that an entry of the space lists."""
+    if not isinstance(entry, dict):
+        yield entry
+    elif "value" in entry:
+        yield entry["value"]
+    else:
+        yield from entry.get("choice", [])
+
+
+def _check_overridden(draft: Draft) -> None:
+    """Refuse a fixed argument that stands behind the parameters and takes the place of one; here all of them stand before."""
+    words = [str(one) for one in draft.source.data.get("command") or []]
+    macro = next((i for i, word in enumerate(words) if word in _OPTIONS), len(words))
+    for word in words[macro + 1 :]:
+        name = word.removeprefix("--").partition("=")[0]
+        if name in draft.data.get("space", {}):
+            raise draft.error(("command",), f"'{word}' takes the place of the parameter '{name}'")
 
 
 def _early(draft: Draft, path: Path, value: Any) -> None:
-    """Hyperband's brackets: min_iter, min_iter * eta, ...; or max_iter / eta, max_iter / eta**2, ... `s` of them."""
+    """Hyperband's rungs: min_iter, min_iter * eta, ...; or max_iter / eta, max_iter / eta**2, ... `s` of them."""
     rule = draft.mapping(path, value)
     handlers: dict[str, Handler] = {
         "type": only("hyperband"),
         "eta": moved("scheduler", "eta"),
         "min_iter": moved("scheduler", "grace"),
-        "max_iter": moved("budget", "epochs"),
-        "s": lambda draft, path, value: None,
+        "max_iter": taken,
+        "s": taken,
         "strict": only(False),
     }
     draft.put(("scheduler", "name"), "asha", path)
     draft.each(path, rule, handlers)
     draft.note(path, "an iteration there is one logged step; an epoch here")
     if "max_iter" in rule:
-        longest = draft.whole((*path, "max_iter"), rule["max_iter"])
-        eta, brackets = (
-            draft.number((*path, "eta"), rule.get("eta", 3)),
-            draft.whole((*path, "s"), rule.get("s", 1)),
-        )
-        if eta <= 1 or not 0 <= brackets <= 64:
-            raise draft.error(path, f"{brackets} brackets of eta {eta:g} are none")
-        draft.put(("scheduler", "grace"), max(1, int(longest / eta**brackets)), (*path, "max_iter"))
+        rungs = _last_rungs(draft, path, rule)
+        draft.put(("scheduler", "grace"), rungs[0], (*path, "max_iter"))
     elif "s" in rule:
-        draft.note((*path, "s"), "the number of brackets follows from the epochs here")
+        draft.note((*path, "s"), "the number of rungs follows from the epochs here")
+
+
+def _last_rungs(draft: Draft, path: Path, rule: dict[str, Any]) -> list[int]:
+    """The iterations at which runs are compared, counted back from `max_iter`, which is none of them."""
+    longest = draft.whole((*path, "max_iter"), rule["max_iter"])
+    eta = draft.number((*path, "eta"), rule.get("eta", 3))
+    count = draft.whole((*path, "s"), rule.get("s", 1))
+    if eta <= 1 or not 0 < count <= 64 or longest < eta:
+        raise draft.error(path, f"{count} rungs of eta {eta:g} up to {longest} are none")
+    return sorted({int(longest / eta**i) for i in range(1, count + 1) if longest / eta**i >= 1})
+
+
+def _rungs(draft: Draft) -> None:
+    """Say which rungs are others here, if `max_iter` places them."""
+    path = ("early_terminate",)
+    rule = draft.source.data.get("early_terminate")
+    if not isinstance(rule, dict) or "max_iter" not in rule:
+        return
+    there = _last_rungs(draft, path, rule)
+    eta = draft.number((*path, "eta"), rule.get("eta", 3))
+    epochs = draft.data.get("budget", {}).get("epochs")
+    here = [there[0]]
+    while epochs and round(here[-1] * eta) < epochs:
+        here.append(round(here[-1] * eta))
+    if epochs is None or there != here:
+        text = ", ".join(str(rung) for rung in there)
+        ours = (
+            f"{', '.join(str(rung) for rung in here)}{'' if epochs else ', ... up to the length'}"
+        )
+        draft.note((*path, "max_iter"), f"trials are compared at {text} there; at {ours} here")
 
 
 def _parameters(draft: Draft, path: Path, value: Any) -> None:
@@ -110,31 +191,35 @@ def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
         if "parameters" in rule:
             draft.each(place, {key: one for key, one in rule.items() if key != "parameters"}, {})
             _nested(draft, (*place, "parameters"), rule["parameters"], f"{prefix}{name}.")
+            if not prefix:
+                draft.note(
+                    place,
+                    f"{name} is one option there, --{name}={{...}}; here each of its parameters is one",
+                )
         else:
-            draft.put(("space", f"{prefix}{name}"), _entry(draft, place, rule), place)
+            draft.param(f"{prefix}{name}", _entry(draft, place, rule), place)
 
 
 def _entry(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     kind = rule.get("distribution") or _inferred(draft, path, rule)
-    kind = draft.word((*path, "distribution"), kind, [*RANGES, *LISTS])
+    kind = draft.word((*path, "distribution"), kind, [*RANGES, *QUANTIZED, *LISTS])
     known = LISTS.get(kind, ("min", "max", "q") if kind.startswith("q_") else ("min", "max"))
     draft.each(path, rule, dict.fromkeys((*known, "distribution"), taken))
     if kind == "constant":
-        return _constant(draft, (*path, "value"), rule.get("value"))
+        return ranges.constant(rule.get("value"))
     if kind.startswith("categorical"):
         return _choice(draft, path, rule)
-    missing = [
-        key
-        for key in ("min", "max", *(["q"] if kind.startswith("q_") else []))
-        if rule.get(key) is None
-    ]
+    missing = [key for key in ("min", "max") if rule.get(key) is None]
     if missing:
         raise draft.error(path, f"the distribution {kind} needs {' and '.join(missing)}")
-    return RANGES[kind](
-        draft,
-        path,
-        *(draft.number((*path, key), rule[key]) for key in known if rule.get(key) is not None),
-    )
+    low, high = (draft.number((*path, key), rule[key]) for key in ("min", "max"))
+    if not kind.startswith("q_"):
+        return RANGES[kind](draft, path, low, high)
+    step = 1 if rule.get("q") is None else draft.number((*path, "q"), rule["q"])
+    step = int(step) if step == int(step) else step
+    if draft.source.data["method"] == "grid":
+        return _q_grid(draft, path, kind, (low, high), step)
+    return QUANTIZED[kind](draft, path, low, high, step)
 
 
 def _inferred(draft: Draft, path: Path, rule: dict[str, Any]) -> str:
@@ -151,17 +236,13 @@ def _inferred(draft: Draft, path: Path, rule: dict[str, Any]) -> str:
     raise draft.error(path, "expected value, values, or min and max")
 
 
-def _constant(draft: Draft, path: Path, value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
-        raise draft.error(path, "a constant that is a list, a mapping or nothing has no equal here")
-    return value
-
-
 def _choice(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
-    values = draft.scalars((*path, "values"), rule.get("values"))
+    values = draft.items((*path, "values"), rule.get("values"))
     if rule.get("probabilities") is None:
-        return {"choice": values}
+        return ranges.listed(values)
     place = (*path, "probabilities")
+    if draft.source.data["method"] == "grid":
+        raise draft.error(place, "a grid there takes no probabilities")
     weights = [
         draft.number((*place, i), one)
         for i, one in enumerate(draft.items(place, rule["probabilities"]))
@@ -173,7 +254,7 @@ def _choice(draft: Draft, path: Path, rule: dict[str, Any]) -> Any:
     drawn = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight != 0]
     if len(drawn) < len(values):
         draft.note(place, "a value with the probability 0 is left out")
-    return {"choice": [value for value, _ in drawn], "weights": [weight for _, weight in drawn]}
+    return ranges.listed([value for value, _ in drawn], [weight for _, weight in drawn])
 
 
 def _uniform(draft: Draft, path: Path, low: float, high: float) -> Any:
@@ -203,30 +284,48 @@ def _log_uniform_values(draft: Draft, path: Path, low: float, high: float) -> An
     return ranges.continuous(draft, path, low, high, log=True)
 
 
-def _q_uniform(draft: Draft, path: Path, low: float, high: float, q: float = 1) -> Any:
+def _q_uniform(draft: Draft, path: Path, low: float, high: float, q: float) -> Any:
     return ranges.quantized(draft, path, (low, high), q)
 
 
-def _q_log_uniform_values(draft: Draft, path: Path, low: float, high: float, q: float = 1) -> Any:
+def _q_log_uniform_values(draft: Draft, path: Path, low: float, high: float, q: float) -> Any:
     return ranges.quantized(draft, path, (low, high), q, log=True)
 
 
-def _q_log_uniform(draft: Draft, path: Path, low: float, high: float, q: float = 1) -> Any:
+def _q_log_uniform(draft: Draft, path: Path, low: float, high: float, q: float) -> Any:
     bottom, top = ranges.exponents(draft, path, low, high)
     draft.note(path, f"q_log_uniform takes exponents, so the range is [{bottom:g}, {top:g}]")
     return ranges.quantized(draft, path, (bottom, top), q, log=True)
 
 
+def _q_grid(draft: Draft, path: Path, kind: str, bounds: tuple[float, float], step: float) -> Any:
+    """The values of a quantized range that a grid takes: from the lower bound in steps, without the upper bound."""
+    low, high = bounds
+    if kind != "q_uniform":
+        raise draft.error(path, f"a grid there takes no {kind}")
+    if step <= 0 or not low < high:
+        raise draft.error(path, f"[{low:g}, {high:g}] in steps of {step:g} has no value")
+    count = math.ceil((high - low) / step)
+    if count > ranges.MOST_STEPS:
+        raise draft.error(path, f"q {step:g} is too small for the range [{low:g}, {high:g}]")
+    draft.note(path, f"a grid there leaves out the upper bound of q_uniform, {high:g}")
+    kind, number = ("int", int) if isinstance(step, int) and low == int(low) else ("float", float)
+    last = number(ranges.tidy(low + (count - 1) * step))
+    return {kind: [number(low), last], "step": step} if count > 1 else number(low)
+
+
 RANGES: dict[str, Any] = {
     "uniform": _uniform,
     "int_uniform": _int_uniform,
-    "q_uniform": _q_uniform,
     "log_uniform": _log_uniform,
     "log_uniform_values": _log_uniform_values,
-    "q_log_uniform": _q_log_uniform,
-    "q_log_uniform_values": _q_log_uniform_values,
     "inv_log_uniform": _inverse_log_uniform,
     "inv_log_uniform_values": _log_uniform_values,
+}
+QUANTIZED: dict[str, Any] = {
+    "q_uniform": _q_uniform,
+    "q_log_uniform": _q_log_uniform,
+    "q_log_uniform_values": _q_log_uniform_values,
 }
 LISTS = {
     "constant": ("value",),
@@ -247,4 +346,10 @@ KEYS: dict[str, Handler] = {
     "project": _ELSEWHERE,
     "entity": _ELSEWHERE,
     "controller": only({"type": "cloud"}, {"type": "local"}),
+    "apiVersion": _ELSEWHERE,
+    "kind": only("sweep"),
+    "job": refused("a W&B job is started by its launcher"),
+    "image_uri": refused("a W&B job is started by its launcher"),
+    "scheduler": refused("a searcher of one's own"),
+    "metrics": refused("one metric is optimized"),
 }
