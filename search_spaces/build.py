@@ -264,7 +264,7 @@ def check_script(content: SweepSpec, document: Document) -> None:
     if not content.trainable.endswith(".py"):
         raise document.error(
             ("script",),
-            f"script: the trainable '{content.trainable}' is a function, which gets a dict",
+            f"script: the trainable '{content.trainable}' is a function; leave script out",
         )
     names = content.script.names
     for name in names:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search_spaces.complaint import complaint
-from search_spaces.convert import DIALECTS, translate
+from search_spaces.convert import DIALECTS, document_of
 from search_spaces.document import Document, override
 from search_spaces.params import same
 from search_spaces.reader import Specification, find, specification, text_of
@@ -34,7 +34,7 @@ def convert(name: str, check: Callable[[Specification], object] = lambda said: N
     read back, and means the same. `check`: what else may refuse it.
     """
     path = find(name)
-    document = translate(text_of(path, name), name, path.parent)
+    document = document_of(text_of(path, name), name, path.parent)
     if not document.dialect:
         known = ", ".join(dialect.name for dialect in DIALECTS)
         raise document.error((), f"no file of another tool that is known here; expected {known}")
@@ -50,7 +50,7 @@ def convert(name: str, check: Callable[[Specification], object] = lambda said: N
     for key in missing:
         whole = override(whole, f"{key}={_STAND_INS[key]}")
     check(specification(whole, path))
-    printed = translate(text, name, path.parent)
+    printed = document_of(text, name, path.parent)
     if printed.dialect or not same(printed.data, document.data):
         raise AssertionError(f"{name}: what was printed reads back as {printed.data}")
     return text
@@ -63,14 +63,17 @@ def _missing(document: Document) -> list[str]:
         SweepSpec.model_validate(document.data)
     except ValidationError as error:
         errors = list(error.errors(include_url=False))
-    missing = [
-        ".".join(str(part) for part in one["loc"]) for one in errors if one["type"] == "missing"
-    ]
-    missing = ["budget.epochs" if key == "budget" else key for key in missing]
+    missing, others = [], []
+    for one in errors:
+        key = ".".join(str(part) for part in one["loc"])
+        key = "budget.epochs" if key == "budget" and one["type"] == "missing" else key
+        if one["type"] == "missing" and key in _STAND_INS:
+            missing.append(key)
+        elif one["loc"] != ("budget",):
+            others.append(one)
     budget = document.data.get("budget", {})
     if not any(key in budget for key in ("trials", "total_epochs", "time")):
         missing.append("budget.trials")
-    others = [one for one in errors if one["type"] != "missing" and one["loc"] != ("budget",)]
     if others:
         raise complaint(document, others)
     return sorted(missing)

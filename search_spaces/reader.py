@@ -30,7 +30,7 @@ class Specification:
 def read(name: str, overrides: Sequence[str] = ()) -> Specification:
     """Read the file of that path, or the one of that name in `search_spaces/`, with `key=value` overrides. Raises SpecificationError."""
     path = find(name)
-    document = convert.translate(text_of(path, name), name, path.parent)
+    document = convert.document_of(text_of(path, name), name, path.parent)
     for setting in overrides:
         document = override(document, setting)
     return specification(without_script(document), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search_spaces.document import SpecificationError, parse
@@ -99,6 +100,167 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
     found = parse(f"a: {text}", "s.yaml").data["a"]
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("yes", True),
+        ("on", True),
+        ("Off", False),
+        ("y", "y"),
+        ("010", 8),
+        ("-010", -8),
+        ("08", "08"),
+        ("0b101", 5),
+        ("0x1F", 31),
+        ("0o10", "0o10"),
+        ("1_000", 1000),
+        ("12:30", 750),
+        ("1:30.5", 90.5),
+        ("'yes'", "yes"),
+        ("!!str 12", "12"),
+        ("!!float 1", 1.0),
+        ("2001-01-01", "2001-01-01"),
+        ("~", None),
+    ],
+)
+def test_scalars_of_other_tools_are_those_of_yaml_1_1(text: str, value: Any) -> None:
+    found = parse(f"a: {text}", "s.yaml", "1.1").data["a"]
+    assert found == value
+    assert type(found) is type(value)
+    assert parse(f"%YAML 1.1\n---\na: {text}", "s.yaml").data["a"] == value
+
+
+def test_a_merge_key_takes_over_what_is_not_written() -> None:
+    text = """
+a: &a {x: 1, y: 2}
+b: &b {x: 5, z: {<<: *a, y: 0}}
+one: {<<: *a, y: 7}
+several: {<<: [*b, *a]}
+quoted: {"<<": 3}
+"""
+    document = parse(text, "s.yaml")
+    assert document.data["one"] == {"x": 1, "y": 7}
+    assert document.data["several"] == {"x": 5, "y": 2, "z": {"x": 1, "y": 0}}
+    assert document.data["quoted"] == {"<<": 3}
+    assert document.place(("several", "y")) == "s.yaml:2"
+
+
+def test_a_merged_parameter_of_our_own() -> None:
+    x = "  lr: &a {float: [0, 1]}\n  again: {<<: *a, points: 3}\n"
+    Path("s.yaml").write_text(FILE.replace(f"  lr: {LR}\n", x))
+    assert read("s.yaml").space.params["again"] == Float(0, 1, points=3)
+
+
+def test_merge_keys_that_grow_without_end_are_read() -> None:
+    """Each level merges the one before ten times; the keys stay few, and so does the work."""
+    levels = "\n".join(
+        f"l{i}: &l{i} {{<<: [{', '.join([f'*l{i - 1}'] * 10)}]}}" for i in range(1, 40)
+    )
+    assert parse(f"l0: &l0 {{a: 1}}\n{levels}\n", "s.yaml").data["l39"] == {"a": 1}
+
+
+def test_values_that_are_lists_mappings_and_null() -> None:
+    more = """\
+  sizes: {choice: [[64, 64], [128], null]}
+  arch: {ordinal: [{kind: mlp, act: {name: relu}}, {kind: cnn}]}
+  warmup: {int: [1, 9], or: [null]}
+  betas: {value: [0.9, 0.999]}
+  net.head: {value: {kind: linear}}
+  nothing: {value: null}
+"""
+    Path("s.yaml").write_text(FILE + more)
+    space = read("s.yaml").space
+    assert space.params["sizes"] == Choice(([64, 64], [128], None))
+    assert space.params["warmup"] == Either((None,), Int(1, 9))
+    assert space.constants["betas"] == [0.9, 0.999]
+    for u in (0.0, 0.3, 0.6, 0.99):
+        config = space.from_unit([u] * len(space))
+        assert config in space
+        assert space.from_unit(space.to_unit(config)) == config
+    assert config["net"] == {"head": {"kind": "linear"}}
+    assert config["nothing"] is None
+    assert config["arch"] == {"kind": "cnn"}
+    config["betas"].append(1)
+    config["arch"]["kind"] = "changed"
+    fresh = space.from_unit([0.99] * len(space))
+    assert (fresh["betas"], fresh["arch"]) == ([0.9, 0.999], {"kind": "cnn"})
+
+
+def test_a_number_in_a_list_is_not_another_of_the_same_value() -> None:
+    Path("s.yaml").write_text(FILE.replace(OPTIMIZER, "{choice: [[1], [true], [1.0], {a: 1}]}"))
+    param = read("s.yaml").space.params["optimizer"]
+    back = [param.from_unit(param.to_unit(value)) for value in ([1], [True], [1.0])]
+    assert [type(value[0]) for value in back] == [int, bool, float]
+    assert {"a": 1} in param
+    assert {"a": True} not in param
+
+
+def test_an_expression_about_a_value_that_may_be_a_list() -> None:
+    """It has no value there, as with a word; where the value never is a number, it is refused."""
+    mixed = (
+        FILE.replace(OPTIMIZER, "{choice: [[1, 2], 3, null]}") + "  twice: {expr: 2 * optimizer}\n"
+    )
+    Path("s.yaml").write_text(mixed)
+    space = read("s.yaml").space
+    assert {space.sample(np.random.default_rng(i))["twice"] for i in range(20)} == {6}
+    lists = mixed.replace("[[1, 2], 3, null]", "[[1], [2]]")
+    assert mistake(lists).endswith(
+        "in '2 * optimizer', 'optimizer' is a list, a mapping or null; expected a number"
+    )
+
+
+SCRIPT = FILE.replace("trainables.cnn:train", "train.py") + "script: {options: name=value}\n"
+
+
+def test_a_script_section() -> None:
+    Path("s.yaml").write_text(SCRIPT)
+    script = read(
+        "s.yaml", ["script.names.lr=learning-rate", "script.names.data=null"]
+    ).content.script
+    assert script is not None
+    assert (script.options, script.values, script.flags) == ("name=value", "json", False)
+    assert script.names == {"lr": "learning-rate", "data": None}
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("{option: none}", "unknown key 'option' in script; did you mean 'options'?"),
+        (
+            "{options: --name}",
+            "script.options: expected '--name=value', '--name value', 'name=value' or 'none', "
+            "got '--name'; did you mean '--name=value'?",
+        ),
+        ("{values: yaml}", "script.values: expected 'json' or 'python', got 'yaml'"),
+        (
+            "{flags: true, options: name=value}",
+            "script: flags: expected options --name=value or --name value, got name=value",
+        ),
+        (
+            "{options: none, names: {lr: x}}",
+            "script: names: with options: none, no parameter has an option to name",
+        ),
+        (
+            "{names: {chanels: x}}",
+            "script.names: the space has no 'chanels'; did you mean 'channels'?",
+        ),
+        (
+            "{names: {lr: --rate}}",
+            "script.names.lr: expected the name of an option without dashes before it, "
+            "spaces or '=', got '--rate'",
+        ),
+        (
+            "{names: {lr: data}}",
+            "script.names: 'lr' and 'data' have the same option, 'data'",
+        ),
+        ("{arguments: [--epochs, 9]}", "script.arguments.1: expected a word, got 9"),
+    ],
+)
+def test_a_mistake_in_a_script_section_is_one_line(section: str, line: str) -> None:
+    assert mistake(SCRIPT.replace("{options: name=value}", section)) == f"s.yaml:16: {line}"
 
 
 def test_an_alias_means_what_it_points_to() -> None:
@@ -199,7 +361,8 @@ MISTAKES = [
     (
         LR,
         "{flaot: [1, 2]}",
-        "s.yaml:11: space.lr: no kind of parameter is written; expected one of float, int, ordinal, choice, expr; did you mean 'float'?",
+        "s.yaml:11: space.lr: no kind of parameter is written; "
+        "expected one of float, int, ordinal, choice, expr, value; did you mean 'float'?",
     ),
     (
         LR,
@@ -259,7 +422,7 @@ MISTAKES = [
     (
         LR,
         "[1, 2]",
-        "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or {float: [low, high]}",
+        "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or {float: [low, high]}; {value: [1, 2]} is a constant",
     ),
     (
         CHANNELS,
@@ -284,8 +447,34 @@ MISTAKES = [
     (OPTIMIZER, "{choice: [sgd, sgd]}", "s.yaml:14: space.optimizer: the value 'sgd' stands twice"),
     (
         OPTIMIZER,
-        "{choice: [sgd, [adam]]}",
-        "s.yaml:14: space.optimizer.choice.1: expected a plain value, got ['adam']",
+        "{choice: [[1, 2], [1, 2]]}",
+        "s.yaml:14: space.optimizer: the value [1, 2] stands twice",
+    ),
+    (
+        OPTIMIZER,
+        "{choice: [sgd, [.nan]]}",
+        "s.yaml:14: space.optimizer.choice.1: expected a finite number, got nan",
+    ),
+    (
+        LR,
+        "{float: [-1.7e308, 1.7e308]}",
+        "s.yaml:11: space.lr: the range [-1.7e+308, 1.7e+308] is wider than the largest number",
+    ),
+    (
+        CHANNELS,
+        f"{{int: [0, 1{'0' * 400}]}}",
+        "s.yaml:12: space.channels: a bound has more than 300 digits",
+    ),
+    (
+        OPTIMIZER,
+        "{float: [0, 1], <<: 3}",
+        "s.yaml:14: << merges mappings: expected one, or a list of them",
+    ),
+    (FILE, "a: &x {<<: *x}", "s.yaml:1: an alias that contains itself"),
+    (
+        "seed: 0",
+        "script: {options: none}",
+        "s.yaml:8: script: the trainable 'trainables.cnn:train' is a function; leave script out",
     ),
     (
         OPTIMIZER,

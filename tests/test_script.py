@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from results.history import Trial
+from trainables.attempt import attempt
 from trainables.resolve import TrainableError, check, load
 from trainables.run import LocalRun, Objective, ReportError, Run
-from trainables.script import ScriptError, options
+from trainables.script import CommandLine, ScriptError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = {"lr": 0.1, "optimizer": {"args": {"nesterov": True}}, "layers": [1, 2], "none": None}
@@ -48,15 +51,105 @@ def objective_run(epochs: int, folder: Path, send: Any = lambda message: None) -
     )
 
 
-def test_a_configuration_as_options() -> None:
-    assert options(CONFIG) == [
-        "--lr",
-        "0.1",
-        "--optimizer.args.nesterov",
-        "true",
-        "--layers",
-        "[1, 2]",
-    ]
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({}, ["--lr=0.1", "--optimizer.args.nesterov=true", "--layers=[1, 2]"]),
+        (
+            {"options": "--name value"},
+            ["--lr", "0.1", "--optimizer.args.nesterov", "true", "--layers", "[1, 2]"],
+        ),
+        (
+            {"options": "name=value"},
+            ["lr=0.1", "optimizer.args.nesterov=true", "layers=[1, 2]", "none=null"],
+        ),
+        ({"options": "none"}, []),
+        ({"flags": True}, ["--lr=0.1", "--optimizer.args.nesterov", "--layers=[1, 2]"]),
+        ({"values": "python"}, ["--lr=0.1", "--optimizer.args.nesterov=True", "--layers=[1, 2]"]),
+        (
+            {"names": {"lr": "learning-rate", "optimizer.args.nesterov": "n", "layers": None}},
+            ["--learning-rate=0.1", "--n=true"],
+        ),
+        ({"arguments": ("fit", "-v"), "options": "none"}, ["fit", "-v"]),
+        (
+            {"arguments": ("fit",), "names": {"layers": None}, "flags": True},
+            ["fit", "--lr=0.1", "--optimizer.args.nesterov"],
+        ),
+    ],
+)
+def test_a_configuration_as_the_words_of_a_command_line(
+    said: dict[str, Any], words: list[str]
+) -> None:
+    assert CommandLine(**said).words(CONFIG) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json", "as_python"),
+    [
+        (-1e-5, "-1e-05", "-1e-05"),
+        (False, "false", "False"),
+        (["a", None, True], '["a", null, true]', "['a', None, True]"),
+        ("a b", "a b", "a b"),
+        ("", "", ""),
+    ],
+)
+def test_a_value_as_text(value: Any, as_json: str, as_python: str) -> None:
+    assert CommandLine().words({"x": value}) == [f"--x={as_json}"]
+    assert CommandLine(values="python").words({"x": value}) == [f"--x={as_python}"]
+
+
+def test_a_flag_that_is_false_is_left_out_and_a_mapping_nests() -> None:
+    assert CommandLine(flags=True).words({"a": False, "b": {"c": True, "d": {}}}) == ["--b.c"]
+
+
+NEGATIVE = """
+import argparse, json
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+print(json.dumps({"loss": parser.parse_known_args()[0].lr}))
+"""
+
+
+def test_argparse_understands_a_small_negative_number(tmp_path: Path) -> None:
+    train = load(script(tmp_path, NEGATIVE))[0]
+    run = objective_run(1, tmp_path)
+    train({"lr": -1e-5}, run)
+    assert run.reports[0]["metrics"] == {"loss": -1e-5}
+
+
+WRITES = """
+import json, os, sys
+json.dump(sys.argv[1:], open(os.path.join(os.environ["RAYSWEEP_FOLDER"], "words.json"), "w"))
+print(json.dumps({"loss": 1}))
+"""
+
+
+def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the file's `script:` section to the words that the script sees."""
+    from tune.job import job
+    from tune.specify import specify
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # an attempt changes it for its process
+    script(tmp_path, WRITES)
+    (tmp_path / "s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\nsearcher: random\n"
+        "budget: {trials: 1, epochs: 1}\nspace: {lr: 0.1, net.deep: {choice: [true]}}\n"
+        "script: {arguments: [fit], flags: true, names: {lr: rate}}\n"
+    )
+    sweep = specify(str(tmp_path / "s.yaml"))
+    trial = Trial(0, "random", {"lr": 0.1, "net": {"deep": True}}, 0)
+    made = job(sweep, tmp_path / "run", 0.0, trial)
+    outcome = attempt(made, lambda message: None)
+    assert outcome.status == "completed", outcome.reason
+    words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())
+    assert words == ["fit", "--rate=0.1", "--net.deep"]
+    assert sweep.resolved["script"] == {
+        "arguments": ["fit"],
+        "options": "--name=value",
+        "values": "json",
+        "flags": True,
+        "names": {"lr": "rate"},
+    }
 
 
 def test_it_is_told_and_reports_by_printing(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results.history import Config, History, Trial
-from search_spaces.space import Space, flatten
+from search_spaces.space import Space
 from search_spaces.writer import write
 from trainables.text_limits import visible
 from tune.advice import advise
@@ -37,10 +39,20 @@ def preview(sweep: Sweep) -> Text:
         f"# the first configurations of {arm.name}\n{_table(first(sweep, arm), sweep.space)}"
         for arm in arms
     ]
+    parts += _command(sweep)
     facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
     return Text(visible(text))
+
+
+def _command(sweep: Sweep) -> list[str]:
+    """How the script is called for the first configuration; nothing for a train function."""
+    if sweep.command_line is None:
+        return []
+    config = next(iter(first(sweep, sweep.arms()[0], 1)), {})
+    words = ["python", Path(sweep.trainable).name, *sweep.command_line.words(config)]
+    return [f"# the first command\n# {shlex.join(words)}"]
 
 
 def first(sweep: Sweep, arm: Arm, count: int = FIRST) -> list[Config]:
@@ -97,9 +109,9 @@ def _table(configs: list[Config], space: Space) -> str:
     """
     if not configs:
         return "# none"
-    flat = [flatten(config) for config in configs]
+    flat = [space.flat(config) for config in configs]
     rows = [
-        [name, *(_shown(one.get(name)) for one in flat)]
+        [name, *(_shown(one[name]) if name in one else "" for one in flat)]
         for name in space.decided
         if any(name in one for one in flat)
     ]
@@ -116,7 +128,7 @@ def _table(configs: list[Config], space: Space) -> str:
 
 def _shown(value: Any) -> str:
     if value is None:
-        return ""
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)

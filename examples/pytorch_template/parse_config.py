@@ -1,4 +1,4 @@
-"""`config.json` with what the command line says instead: `--optimizer.args.lr 0.01` is `optimizer;args;lr`."""
+"""`config.json` with what the command line says instead: `--optimizer.args.lr=0.01` is `optimizer;args;lr`."""
 
 import argparse
 import json
@@ -13,7 +13,8 @@ def parse(words: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("-c", "--config", default="config.json")
     options, rest = parser.parse_known_args(words)
     config: dict[str, Any] = json.loads(Path(options.config).read_text())
-    for name, value in zip(rest[::2], rest[1::2], strict=True):
+    for word in rest:
+        name, _, value = word.partition("=")
         put(config, name.removeprefix("--").split("."), value)
     return fixed(config)
 

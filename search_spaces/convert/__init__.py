@@ -36,24 +36,35 @@ DIALECTS = (
 )
 
 
-def translate(text: str, name: str, folder: Path) -> Document:
-    """A foreign file as ours, each part with its line in that file; one that is ours (or of no known shape) as it is.
+def document_of(text: str, name: str, folder: Path) -> Document:
+    """The text of a file as a document of ours, whatever tool the file is of, each part with its line.
 
-    `folder`: where the file lies, for a search space that it names.
+    `folder`: where the file lies, for a search space that it names. Raises SpecificationError.
     """
     document = parse(text, name)
-    if not isinstance(document.data, dict) or "space" in document.data:
-        return document
-    dialect = next((one for one in DIALECTS if one.recognize(document.data)), None)
+    dialect = _dialect(document)
+    if dialect is not None and dialect.yaml != "1.2":
+        document = parse(text, name, dialect.yaml)
+    return translate(document, folder)
+
+
+def translate(document: Document, folder: Path) -> Document:
+    """A parsed file of another tool as ours; one that is ours (or of no known shape) as it is."""
+    dialect = _dialect(document)
     if dialect is None:
         return document
-    if dialect.yaml != "1.2":
-        document = parse(text, name, dialect.yaml)
     draft = Draft(nni.camel(document) if dialect.read is nni.read else document, dialect.name)
     if dialect.read is nni.read:
         _named_space(draft, folder)
     dialect.read(draft)
     return draft.document()
+
+
+def _dialect(document: Document) -> Dialect | None:
+    """The tool that a file is of; None if it is ours, or of no known shape."""
+    if not isinstance(document.data, dict) or "space" in document.data:
+        return None
+    return next((one for one in DIALECTS if one.recognize(document.data)), None)
 
 
 def _named_space(draft: Draft, folder: Path) -> None:

@@ -21,21 +21,21 @@ LENGTHS += ("trainepochs", "trainingepochs", "numtrainepochs")
 """What scripts call their number of epochs, without `_` and `-`."""
 
 
+def program(words: list[str]) -> list[str]:
+    """The script and its arguments, if the words are `python train.py ...`; nothing otherwise."""
+    rest = [word for word in words[1:2] if word != "-u"] + words[2:]
+    interpreter = PurePosixPath(words[0]).name if words else ""
+    return rest if rest and _PYTHON.fullmatch(interpreter) and rest[0].endswith(".py") else []
+
+
 def script(draft: Draft, path: Path, words: list[str], folder: str = "") -> list[str]:
-    """Take `python train.py` as the trainable `train.py`, and return its arguments; an error for any other program."""
-    program = [word for word in words[1:2] if word != "-u"] + words[2:]
-    if (
-        not words
-        or not _PYTHON.fullmatch(PurePosixPath(words[0]).name)
-        or not program
-        or not program[0].endswith(".py")
-    ):
-        raise draft.error(
-            path,
-            f"'{' '.join(words)}' has no equal here; expected `python train.py`, its arguments behind it",
-        )
-    draft.put(("trainable",), str(PurePosixPath(folder) / program[0]), path)
-    return program[1:]
+    """Take `python train.py` as the trainable `train.py`, and return its arguments."""
+    found = program(words)
+    if not found:
+        text = f"'{' '.join(words)}' has no equal here"
+        raise draft.error(path, f"{text}; expected `python train.py`, its arguments behind it")
+    draft.put(("trainable",), str(PurePosixPath(folder) / found[0]), path)
+    return found[1:]
 
 
 def arguments(draft: Draft, path: Path, words: list[str]) -> None:
@@ -68,7 +68,7 @@ def length(draft: Draft) -> None:
         known = ("space", name)
         if name not in draft.data.get("space", {}):
             known = ("script", "arguments")
-        draft.put_here(("budget", "epochs"), epochs, known)
+        draft.put_after(("budget", "epochs"), epochs, known)
         draft.notes.append(f"{draft.place(known)}: {name} is taken as the length of a trial")
 
 
@@ -109,7 +109,7 @@ def separate_groups(draft: Draft) -> None:
         section: dict[str, Any] = draft.data.get("script", {})
         if section.get("options") != "none":
             option = section.get("names", {}).pop(name, name)
-            draft.put_here(("script", "names", new), option, ("space", new))
+            draft.put_after(("script", "names", new), option, ("space", new))
 
 
 def split(draft: Draft, path: Path, text: str) -> list[str]:

@@ -25,12 +25,19 @@ class Draft:
 
     def put(self, target: Path, value: Any, origin: Path) -> None:
         """Set a key of ours (`("budget", "trials")`) to what was said at `origin` of the foreign file."""
-        place: Any = self.data
+        self._put(target, value, self.source.place(origin))
+
+    def put_after(self, target: Path, value: Any, known: Path) -> None:
+        """Set a key of ours to what follows from `known`, another key of ours."""
+        self._put(target, value, self._places[known])
+
+    def _put(self, target: Path, value: Any, place: str) -> None:
+        holder: Any = self.data
         for i, part in enumerate(target[:-1]):
-            self._places.setdefault(target[: i + 1], self.source.place(origin))
-            place = place.setdefault(part, {})
-        place[target[-1]] = value
-        self._places[target] = self.source.place(origin)
+            self._places.setdefault(target[: i + 1], place)
+            holder = holder.setdefault(part, {})
+        holder[target[-1]] = value
+        self._places[target] = place
 
     def param(self, name: str, entry: Any, origin: Path) -> None:
         """Put a parameter or a constant into the space; each name once."""
@@ -43,11 +50,6 @@ class Draft:
         space = self.data["space"]
         self.data["space"] = {new if name == old else name: space[name] for name in space}
         self._places[("space", new)] = self._places[("space", old)]
-
-    def put_here(self, target: Path, value: Any, known: Path) -> None:
-        """Set a key of ours to what follows from another key of ours."""
-        self.put(target, value, ())
-        self._places[target] = self._places[known]
 
     def place(self, target: Path) -> str:
         """The line of the foreign file that a key of ours came from."""

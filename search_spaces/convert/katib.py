@@ -198,7 +198,7 @@ def _template(draft: Draft, path: Path, value: Any) -> None:
                 (*place, key), f"{key}: the variables that a trial gets there are not set here"
             )
     words = _words(container)
-    if len(words) > 1 and ".py" in (words[1][-3:], words[2][-3:] if len(words) > 2 else ""):
+    if command.program(words):
         command.script(draft, (*place, "command"), words, str(container.get("workingDir") or ""))
     else:
         draft.note(
@@ -214,13 +214,14 @@ def _container(draft: Draft) -> tuple[Path, dict[str, Any]]:
     primary = template.get("primaryContainerName") if isinstance(template, dict) else None
     for key in _CONTAINERS:
         spec = spec.get(key) if isinstance(spec, dict) else None
-    found = [
+    found: list[tuple[Path, dict[str, Any]]] = [
         (("spec", *_CONTAINERS, i), one)
         for i, one in enumerate(spec if isinstance(spec, list) else [])
         if isinstance(one, dict)
     ]
     named = [pair for pair in found if pair[1].get("name") == primary]
-    return (named or found or [((), {})])[0]
+    nothing: tuple[Path, dict[str, Any]] = ((), {})
+    return (named or found or [nothing])[0]
 
 
 def _words(container: dict[str, Any]) -> list[str]:
@@ -231,16 +232,14 @@ def _words(container: dict[str, Any]) -> list[str]:
 
 def _passed(draft: Draft) -> None:
     """How the script is told its parameters: by options that the template calls as it likes."""
-    place, container = _container(draft)
     if "trainable" not in draft.data:
         return
+    place, container = _container(draft)
     origin = (*place, "command")
-    words = _words(container)
-    script = next(i for i, word in enumerate(words) if word.endswith(".py"))
     names: dict[str, str | None] = {}
     forms: list[str] = []
     fixed: list[str] = []
-    left = words[script + 1 :]
+    left = command.program(_words(container))[1:]
     while left:
         word = left.pop(0)
         if left and word.startswith("--") and "=" not in word and _PLACEHOLDER.fullmatch(left[0]):
@@ -262,8 +261,13 @@ def _passed(draft: Draft) -> None:
 
 def _referred(draft: Draft, path: Path, reference: str) -> str:
     """The parameter that a placeholder of the template stands for."""
-    declared = draft.source.data["spec"]["trialTemplate"].get("trialParameters") or []
-    targets = [one.get("reference") for one in declared if one.get("name") == reference]
+    place = ("spec", "trialTemplate", "trialParameters")
+    declared = draft.source.data["spec"]["trialTemplate"].get("trialParameters")
+    rules = [
+        draft.mapping((*place, i), one)
+        for i, one in enumerate(draft.items(place, declared) if declared else [])
+    ]
+    targets = [rule.get("reference") for rule in rules if rule.get("name") == reference]
     name = str(targets[0] if targets else reference).lstrip("-")
     if name not in draft.data.get("space", {}):
         raise draft.error(path, f"'{reference}' is none of the parameters")

@@ -110,9 +110,6 @@ def _tuner(draft: Draft, path: Path, value: Any) -> None:
         draft.note(
             (*path, key), "there the grid of a continuous range grows finer; here it is fixed"
         )
-    if name in GOALS and "optimize_mode" not in (rule.get("classArgs") or {}):
-        draft.put(("metric", "goal"), GOALS[name], (*path, key))
-        draft.note((*path, key), f"without optimize_mode, {name} takes {GOALS[name]}")
     draft.each(
         path,
         rule,
@@ -121,6 +118,9 @@ def _tuner(draft: Draft, path: Path, value: Any) -> None:
             "classArgs": lambda draft, path, value: draft.each(path, value, ARGUMENTS[name]),
         },
     )
+    if name in GOALS and "optimize_mode" not in (rule.get("classArgs") or {}):
+        draft.put(("metric", "goal"), GOALS[name], (*path, key))
+        draft.note((*path, key), f"without optimize_mode, {name} takes {GOALS[name]}")
 
 
 def _budget(draft: Draft, path: Path, value: Any) -> None:

@@ -46,6 +46,11 @@ def read(draft: Draft) -> None:
     if "n_gpu" in data:
         draft.put(("resources", "gpu"), draft.whole(("n_gpu",), data["n_gpu"]), ("n_gpu",))
     draft.note((), "every other value stays in that file, which train.py reads")
+    ranges = [name for name in draft.data["space"] if name != "config"]
+    draft.note(
+        (),
+        f"train.py gets options such as --{ranges[0]}; script.names says what else it calls them",
+    )
 
 
 def _ranges(draft: Draft, path: Path, value: Any) -> None:

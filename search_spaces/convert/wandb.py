@@ -94,18 +94,22 @@ def _passed(draft: Draft) -> None:
     section = draft.data.get("script", {})
     if section.get("options") == "none":
         return
+    dashes = "" if section.get("options") == "name=value" else "--"
+    for name, rule in draft.source.data["parameters"].items():
+        if "parameters" in rule:
+            one = f"{name} is one option there, {dashes}{name}={{...}}"
+            draft.note(("parameters", name), f"{one}; here each of its parameters is one")
     for name, entry in draft.data.get("space", {}).items():
         values = list(_values(entry))
         origin = draft.place(("space", name))
         if any(isinstance(value, dict) for value in values):
-            draft.notes.append(
-                f"{origin}: a mapping is one option there, --{name}={{...}}, and one for each key here"
-            )
+            one = f"{name} is one option there, {dashes}{name}={{...}}"
+            draft.notes.append(f"{origin}: {one}; here each of its keys is one")
         if any(value is None for value in values):
-            draft.notes.append(f"{origin}: the agent there fails at null; here no option is passed")
+            draft.notes.append(f"{origin}: {name} may be null, at which the agent there fails")
         odd = [value for value in values if isinstance(value, list | dict | bool)]
         if odd and not (section.get("flags") and all(isinstance(one, bool) for one in odd)):
-            draft.put_here(("script", "values"), "python", ("space", name))
+            draft.put_after(("script", "values"), "python", ("space", name))
     _check_overridden(draft)
 
 
@@ -191,11 +195,6 @@ def _nested(draft: Draft, path: Path, value: Any, prefix: str) -> None:
         if "parameters" in rule:
             draft.each(place, {key: one for key, one in rule.items() if key != "parameters"}, {})
             _nested(draft, (*place, "parameters"), rule["parameters"], f"{prefix}{name}.")
-            if not prefix:
-                draft.note(
-                    place,
-                    f"{name} is one option there, --{name}={{...}}; here each of its parameters is one",
-                )
         else:
             draft.param(f"{prefix}{name}", _entry(draft, place, rule), place)
 
