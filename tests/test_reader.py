@@ -192,6 +192,7 @@ def test_values_that_are_lists_mappings_and_null() -> None:
 def test_a_number_in_a_list_is_not_another_of_the_same_value() -> None:
     Path("s.yaml").write_text(FILE.replace(OPTIMIZER, "{choice: [[1], [true], [1.0], {a: 1}]}"))
     param = read("s.yaml").space.params["optimizer"]
+    assert isinstance(param, Choice)
     back = [param.from_unit(param.to_unit(value)) for value in ([1], [True], [1.0])]
     assert [type(value[0]) for value in back] == [int, bool, float]
     assert {"a": 1} in param

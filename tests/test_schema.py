@@ -84,12 +84,24 @@ def test_what_an_editor_marks(old: str, new: str) -> None:
         "{int: [1, 9], step: 2, ends: half, when: channels > 8}",
         "{ordinal: [1, 2, 4], weights: [1, 2, 1]}",
         "{choice: [a, 1, true, 0.5], weights: [1, 2, 3, 4]}",
+        "{choice: [[1, 2], {a: [b]}, null]}",
+        "{value: [1, 2]}",
+        "{value: null}",
         "{expr: 4 * channels}",
         "true",
     ],
 )
 def test_every_kind_of_parameter_is_known_to_it(entry: str) -> None:
     VALIDATOR.validate(parse(f"{FILE}  more: {entry}\n", "s.yaml").data)
+
+
+def test_the_script_section_is_known_to_it() -> None:
+    script = (
+        "script: {options: name=value, flags: false, names: {lr: x, data: null}, arguments: [a]}"
+    )
+    VALIDATOR.validate(parse(f"{FILE}{script}\n", "s.yaml").data)
+    for wrong in ("{options: name}", "{flags: 1}", "{option: none}", "{names: {lr: 3}}"):
+        assert not VALIDATOR.is_valid(parse(f"{FILE}script: {wrong}\n", "s.yaml").data)
 
 
 @pytest.mark.parametrize(("what", "registry"), [("searcher", SEARCHERS), ("scheduler", SCHEDULERS)])

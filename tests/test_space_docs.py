@@ -10,12 +10,21 @@ import pytest
 
 from search_spaces.complaint import keys
 from search_spaces.document import SpecificationError, parse
-from search_spaces.entries import ChoiceSpec, ExprSpec, FloatSpec, IntSpec, OrdinalSpec
+from search_spaces.entries import (
+    ChoiceSpec,
+    ExprSpec,
+    FloatSpec,
+    IntSpec,
+    OrdinalSpec,
+    ValueSpec,
+)
 from search_spaces.params import PRIOR_SHARE, PRIOR_WIDTH, Either, Float
 from search_spaces.reader import read
 from search_spaces.space import MOST_DRAWS
+from search_spaces.spec import ScriptSpec
 from tests.test_schema import VALIDATOR
 from tune.cli import main
+from tune.specify import specify
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs/space.md").read_text()
@@ -43,12 +52,25 @@ def test_every_example_is_read(block: str, tmp_path: Path) -> None:
     VALIDATOR.validate(parse(path.read_text(), "s.yaml").data)
 
 
+def test_every_key_of_the_script_section_is_told_and_its_example_is_called_so(
+    tmp_path: Path,
+) -> None:
+    block = next(block for block in blocks("yaml") if "\nscript:" in block)
+    assert set(parse(block, "s.yaml").data["script"]) == set(keys(ScriptSpec))
+    (tmp_path / "s.yaml").write_text(block)
+    (tmp_path / "train.py").touch()
+    sweep = specify(str(tmp_path / "s.yaml"))
+    assert sweep.command_line is not None
+    words = sweep.command_line.words({"lr": 0.02, "nesterov": True, "seed": 7})
+    assert f"`{shlex.join(['python', 'train.py', *words])}`" in TEXT
+
+
 def test_there_is_an_example_of_every_key_of_a_parameter() -> None:
     entries = [
         entry for block in blocks("yaml") for entry in parse(block, "s.yaml").data["space"].values()
     ]
     written = {key for entry in entries if isinstance(entry, dict) for key in entry}
-    models = (FloatSpec, IntSpec, OrdinalSpec, ChoiceSpec, ExprSpec)
+    models = (FloatSpec, IntSpec, OrdinalSpec, ChoiceSpec, ExprSpec, ValueSpec)
     assert written == {key for model in models for key in keys(model)}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from results import ledger, working_copy
 from results.store import Bucket
 from search_spaces.space import flatten
+from search_spaces.spec import ScriptSpec
 from tune.sweep import Sweep
 
 SWEEP = "sweep.yaml"
@@ -147,7 +148,10 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
 
     with open(folder / SWEEP, encoding="utf-8") as file:
         before = YAML(typ="safe", pure=True).load(file)
-    changes = list(_changes(flatten(before), flatten(json.loads(json.dumps(sweep.resolved)))))
+    after = json.loads(json.dumps(sweep.resolved))
+    if "script" in after:  # a run that was begun before there was such a section
+        before = {"script": ScriptSpec().model_dump(mode="json")} | before
+    changes = list(_changes(flatten(before), flatten(after)))
     if changes:
         raise FolderError(
             f"{folder} was begun with another specification:\n"

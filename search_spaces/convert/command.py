@@ -16,8 +16,8 @@ _PYTHON = re.compile(r"python[\d.]*")
 _OPTION = re.compile(r"(?:--)?([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 _FILLED_IN = re.compile(r"\$[\w{(]")
 _SHELL = re.compile(r"[;<>|&()]+")
-LENGTHS = ("epochs", "epoch", "nepochs", "nbepochs", "numepochs", "maxepochs", "totalepochs")
-LENGTHS += ("trainepochs", "trainingepochs", "numtrainepochs")
+LENGTHS = {"epoch", "epochs", "nepochs", "nbepochs", "numepochs", "maxepochs", "totalepochs"}
+LENGTHS |= {"trainepochs", "trainingepochs", "numtrainepochs"}
 """What scripts call their number of epochs, without `_` and `-`."""
 
 
