@@ -146,7 +146,9 @@ def tell(folder: Path, seconds: float, problems: list[str]) -> None:
     counts = Counter(str(trial.status) for trial in trials)
     workers = {trial.notes.get("worker") for trial in trials}
     longest = max(trial.reports[0].seconds for trial in trials if trial.reports)
-    print(f"{len(trials):,} printing trials in {seconds:,.0f} s: {len(trials) / seconds:.1f} a second")
+    print(
+        f"{len(trials):,} printing trials in {seconds:,.0f} s: {len(trials) / seconds:.1f} a second"
+    )
     print(", ".join(f"{number:,} {status}" for status, number in sorted(counts.items())))
     killed = sum(fate_of(trial.config) == "killed" for trial in trials)
     print(f"{killed} of them were killed once and went on; {len(workers)} workers")

@@ -258,7 +258,7 @@ def check_names(entries: Mapping[str, Any], document: Document) -> None:
 
 
 def check_script(content: SweepSpec, document: Document) -> None:
-    """A script's options belong to parameters of the space, each to one; a train function has none."""
+    """A script's options belong to parameters, each to one; a train function has no options."""
     if content.script is None:
         return
     if not content.trainable.endswith(".py"):

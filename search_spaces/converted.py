@@ -24,7 +24,7 @@ _STAND_INS = {
     "budget.epochs": "1",
     "budget.trials": "1",
 }
-"""What is said in place of keys that are still to be said, so that the rest of a file can be checked."""
+"""What stands for keys that are still to be said while the rest of a file is checked."""
 
 
 def convert(name: str, check: Callable[[Specification], object] = lambda said: None) -> str:

@@ -1,7 +1,8 @@
 """YAML text as plain data that remembers where each part of it was written, so that every error can say so.
 
-Our own files are YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time. Files of tools that read YAML 1.1 are read
-as such: `on` is true, `010` is 8, `12:30` is 750. Merge keys (`<<: *base`) are known in both. A key that stands twice is an error.
+Our own files are YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time.
+Files of tools that read YAML 1.1 are read as such: `on` is true, `010` is 8, `12:30` is 750. Merge
+keys (`<<: *base`) are known in both. A key that stands twice is an error.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ Entries = dict[str, tuple[Node, Node]]
 class Document:
     """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`.
 
-    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know about the translation. `missing`: why
-    a key that a sweep needs could not be translated.
+    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know
+    about the translation. `missing`: why a key that a sweep needs could not be translated.
     """
 
     name: str
@@ -163,7 +164,7 @@ class _Reader:
         self._plain(node)
         return [self.read(item, (*path, i)) for i, item in enumerate(node.value)]
 
-    def _mapping(self, node: Node, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         self._plain(node)
         data: dict[str, Any] = {}
         for key, (key_node, value_node) in self._entries(node).items():
@@ -172,7 +173,7 @@ class _Reader:
         return data
 
     def _entries(self, node: MappingNode) -> Entries:
-        """The keys of a mapping with their nodes; what it merges in gives way to what is written in it."""
+        """The keys of a mapping with their nodes; what is written wins over what is merged."""
         if id(node) not in self._entries_of:
             own: Entries = {}
             for key_node, value_node in node.value:
@@ -188,7 +189,10 @@ class _Reader:
         return self._entries_of[id(node)]
 
     def _merged(self, own: Entries) -> Entries:
-        """The keys written in a mapping after those of the mappings that its merge key names, the first of which wins."""
+        """The keys of the mappings that a merge key names, then those written beside it.
+
+        Of two mappings that have the same key, the first counts.
+        """
         key_node, merged = own.get(_MERGE, (None, None))
         if key_node is None or merged is None or str(key_node.tag) != f"{_TAG}merge":
             return own

@@ -130,7 +130,7 @@ class _Checker:
 
 
 def extremes(param: Param) -> tuple[float, float] | None:
-    """The least and the greatest number that a parameter may be; None if it may be anything but a number."""
+    """The least and the greatest value of a parameter; None unless all are numbers."""
     values: list[Any] = list(param.values) if isinstance(param, Choice | Ordinal | Either) else []
     if not isinstance(param, Choice | Ordinal):
         values += [_range(param).low, _range(param).high]

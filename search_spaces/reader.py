@@ -43,14 +43,18 @@ def specification(document: Document, path: Path) -> Specification:
 
 
 def without_script(document: Document) -> Document:
-    """The document as it is, or without what another tool's file says of a script, if a setting names a train function instead."""
+    """The document without what another tool's file says of its script, if the script is not used.
+
+    That is so if a setting names a train function instead.
+    """
     trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
     foreign = document.dialect and ("script",) in document.places
     said_here = document.place(("script",)).startswith("--set ") if foreign else True
     if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
         return document
     data = {key: value for key, value in document.data.items() if key != "script"}
-    note = f"{document.place(('script',))}: how the script is called is left out, for {trainable} is a function"
+    place = document.place(("script",))
+    note = f"{place}: how the script is called is left out, for {trainable} is a function"
     return replace(document, data=data, notes=(*document.notes, note))
 
 

@@ -142,7 +142,7 @@ class Space:
         return decided == flat and self.allows(config)
 
     def flat(self, config: Flat) -> dict[str, Any]:
-        """A configuration of this space by the names of its entries; a value that is a mapping stays whole."""
+        """A configuration by the names of the space; a value that is a mapping stays whole."""
         return flatten(config, whole=self._names)
 
     @property
@@ -173,7 +173,7 @@ class Space:
 
     @cached_property
     def _compound(self) -> bool:
-        """Whether a value is a list or a mapping, which whoever gets a configuration might change."""
+        """Whether a value is a list or a mapping, which a train function might change."""
         listed = [
             value
             for param in self.params.values()

@@ -120,7 +120,7 @@ class ResourcesSpec(BaseModel):
 
 
 class ScriptSpec(BaseModel):
-    """How a script gets its parameters. Whatever is said here, `RAYSWEEP_CONFIG` has all of them as JSON."""
+    """How a script gets its parameters, all of which `RAYSWEEP_CONFIG` has as JSON, too."""
 
     model_config = STRICT
     arguments: Annotated[

@@ -784,7 +784,9 @@ spec:
   trialTemplate:
     primaryContainerName: train
     trialParameters: [{name: learningRate, reference: --lr}, {name: bn, reference: use_bn}]
-    trialSpec: {kind: Job, spec: {template: {spec: {containers: [{name: sidecar, command: [sleep]}, {name: train, COMMAND}]}}}}
+    trialSpec:
+      kind: Job
+      spec: {template: {spec: {containers: [{name: sidecar}, {name: train, COMMAND}]}}}
 """
 LR_AND_BS = (
     '"--learning-rate=${trialParameters.learningRate}", "--batch-size=${trialParameters.bs}"'
@@ -830,9 +832,9 @@ def test_what_a_katib_template_says_otherwise_is_noted() -> None:
     noted = notes_of(
         katib(f"env: [{{name: A, value: b}}], command: [python, train.py, {LR_AND_BS}]")
     )
-    assert "12: env: the variables that a trial gets there are not set here" in noted
-    assert "12: bs is not among trialParameters; taken as the parameter bs" in noted
-    assert "12: use_bn is not passed to the script there, nor here" in noted
+    assert "14: env: the variables that a trial gets there are not set here" in noted
+    assert "14: bs is not among trialParameters; taken as the parameter bs" in noted
+    assert "14: use_bn is not passed to the script there, nor here" in noted
     noted = notes_of(katib("command: [sh, -c, python train.py]"))
     assert (
         "9: how a trial is started there is not read; trainable is to be said, and script" in noted
@@ -843,19 +845,19 @@ def test_what_a_katib_template_says_otherwise_is_noted() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("COMMAND", 'command: [python, x.py, "${trialParameters.bs}"]', "12: spec.trialTemplate."),
-        ("COMMAND", 'command: [python, x.py, "--a=1${trialParameters.bs}"]', "12: spec.trial"),
-        ("COMMAND", 'command: [python, x.py, "--a=${trialSpec.Name}"]', "12: spec.trialTemplate."),
-        ("COMMAND", 'command: [python, x.py, "--a=${trialParameters.none}"]', "12: spec.trial"),
+        ("COMMAND", 'command: [python, x.py, "${trialParameters.bs}"]', "14: spec.trialTemplate."),
+        ("COMMAND", 'command: [python, x.py, "--a=1${trialParameters.bs}"]', "14: spec.trial"),
+        ("COMMAND", 'command: [python, x.py, "--a=${trialSpec.Name}"]', "14: spec.trialTemplate."),
+        ("COMMAND", 'command: [python, x.py, "--a=${trialParameters.none}"]', "14: spec.trial"),
         (
             "COMMAND",
             'command: [python, x.py, "--a=${trialParameters.bs}", "b=${trialParameters.bn}"]',
-            "12: ",
+            "14: ",
         ),
         (
             "COMMAND",
             'command: [python, x.py, "--a=${trialParameters.bs}", "--b=${trialParameters.bs}"]',
-            "12: ",
+            "14: ",
         ),
         (
             '["yes", "no"]',
@@ -898,8 +900,8 @@ def test_a_length_in_another_unit_is_asked_for(length: str, said: str, searcher:
     with pytest.raises(SpecificationError) as error:
         read("theirs.yaml")
     assert str(error.value) == (
-        f"theirs.yaml:3: missing key 'epochs' in budget, for the length of a trial is {said} there; "
-        "add it with --set budget.epochs=..."
+        "theirs.yaml:3: missing key 'epochs' in budget, "
+        f"for the length of a trial is {said} there; add it with --set budget.epochs=..."
     )
     assert read("theirs.yaml", ["budget.epochs=9"]).content.budget.epochs == 9
 
@@ -908,7 +910,8 @@ def test_a_length_in_another_unit_is_asked_for(length: str, said: str, searcher:
 def test_determined_values_and_keys_of_its_own() -> None:
     text = DETERMINED.replace("LENGTH", "max_length: {epochs: 3}").replace(
         "hyperparameters: {",
-        "hyperparameters: {layers: [64, 64], norm: null, act: {type: categorical, vals: [[1], [1], a]}, ",
+        "hyperparameters: {layers: [64, 64], norm: null, "
+        "act: {type: categorical, vals: [[1], [1], a]}, ",
     )
     more = "min_checkpoint_period: {epochs: 1}\nmin_validation_period: {batches: 100}\n"
     more += "perform_initial_validation: true\ndata: {a: {b: 1}, c: [1]}\n"
@@ -976,7 +979,7 @@ def test_an_nni_grid_takes_every_whole_number_and_has_no_goal_of_its_own() -> No
     assert document.data["space"]["n"] == {"int": [1, 8], "points": 8}
     with pytest.raises(
         SpecificationError,
-        match=r"missing key 'goal' in metric, for the tuner there is told no optimize_mode; add it with",
+        match=r"missing key 'goal' in metric, for the tuner there is told no optimize_mode; add",
     ):
         read("theirs.yaml")
 

@@ -423,7 +423,8 @@ MISTAKES = [
     (
         LR,
         "[1, 2]",
-        "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or {float: [low, high]}; {value: [1, 2]} is a constant",
+        "s.yaml:11: space.lr: a list; write {choice: [1, 2]}, {ordinal: [1, 2]} or "
+        "{float: [low, high]}; {value: [1, 2]} is a constant",
     ),
     (
         CHANNELS,

@@ -126,6 +126,7 @@ print(json.dumps({"loss": 1}))
 
 def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file's `script:` section to the words that the script sees."""
+    from tune.engine.worker import pack, unpack
     from tune.job import job
     from tune.specify import specify
 
@@ -139,7 +140,7 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     sweep = specify(str(tmp_path / "s.yaml"))
     trial = Trial(0, "random", {"lr": 0.1, "net": {"deep": True}}, 0)
     made = job(sweep, tmp_path / "run", 0.0, trial)
-    outcome = attempt(made, lambda message: None)
+    outcome = attempt(unpack(pack(made)), lambda message: None)
     assert outcome.status == "completed", outcome.reason
     words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())
     assert words == ["fit", "--rate=0.1", "--net.deep"]

@@ -31,7 +31,7 @@ class Job:
     `isolate`: its process imports everything itself, and is not forked from one that has.
     `hang_after`: seconds without any progress after which its process is ended; 0 for never.
     `test`: the best epoch is evaluated on the test split afterwards.
-    `command_line`: how a script is told its configuration; None for a train function.
+    `script`: how a script is told its configuration, as plain data; None for a train function.
     """
 
     trial: str
@@ -54,7 +54,7 @@ class Job:
     meeting: str = ""
     isolate: bool = False
     hang_after: float = 0.0
-    command_line: CommandLine | None = None
+    script: dict[str, Any] | None = None
 
 
 def read_job(fields: dict[str, Any]) -> Job:
@@ -111,10 +111,10 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
     module = None
     try:
         train, module = load(job.trainable)
-        if job.command_line is None:
+        if job.script is None:
             train(job.config, run)
         else:
-            train(job.config, run, job.command_line)
+            train(job.config, run, CommandLine(**job.script))
     except BaseException as error:
         if receiver.stopped is not None:
             raise receiver.stopped from None

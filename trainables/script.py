@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,14 @@ class ScriptError(RuntimeError):
 
 @dataclass(frozen=True)
 class CommandLine:
-    """How a configuration is written behind the script's name: the `script:` section of a sweep's file.
+    """How a configuration is written on a command line: the `script:` section of a sweep's file.
 
-    `options`: the form of an option. `values`: how true, null and lists are written. `flags`: whether
-    a boolean is `--name` or nothing. `names`: options that are called otherwise than their
-    parameters; None for a parameter that has no option. `arguments`: what stands before the options.
+    `arguments`: what stands before the options. `options`: their form. `values`: how true,
+    null and lists are written. `flags`: whether a boolean is `--name` or nothing. `names`: options
+    not called as their parameters; None for a parameter that has no option.
     """
 
-    arguments: tuple[str, ...] = ()
+    arguments: Sequence[str] = ()
     options: Literal["--name=value", "--name value", "name=value", "none"] = "--name=value"
     values: Literal["json", "python"] = "json"
     flags: bool = False

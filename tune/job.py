@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from results.history import Trial
@@ -57,7 +58,7 @@ def job(
         hang_after=sweep.hang_after or 0.0,
         accumulation=trial.notes.get("accumulation", 1),
         environment=passed_on(),
-        command_line=sweep.command_line,
+        script=asdict(sweep.command_line) if sweep.command_line else None,
     )
 
 

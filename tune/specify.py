@@ -61,7 +61,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
 
 
 def check_components(said: Specification) -> None:
-    """Raise SpecificationError if a searcher or the scheduler is unknown, or an option of one is wrong."""
+    """Raise SpecificationError if a searcher or the scheduler, or an option of one, is wrong."""
     from schedulers import SCHEDULERS
     from tune.searchers import SEARCHERS
 

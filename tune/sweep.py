@@ -103,7 +103,8 @@ class Sweep:
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
     the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
     ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
-    how the file of another tool was read. `command_line`: how a script is told its configuration; None for a train function.
+    how the file of another tool was read. `command_line`: how a script is told its configuration;
+    None for a train function.
     """
 
     trainable: str

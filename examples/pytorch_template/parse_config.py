@@ -1,4 +1,4 @@
-"""`config.json` with what the command line says instead: `--optimizer.args.lr=0.01` is `optimizer;args;lr`."""
+"""`config.json` with what the command line says instead: `--optimizer.args.lr=0.01`."""
 
 import argparse
 import json

@@ -1,4 +1,7 @@
-"""A project in the layout of victoresque/pytorch-template. By hand: python train.py -c config.json --optimizer.args.lr 0.01"""
+"""A project in the layout of victoresque/pytorch-template.
+
+By hand: python train.py -c config.json --optimizer.args.lr=0.01
+"""
 
 import os
 from pathlib import Path

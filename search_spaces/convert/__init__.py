@@ -37,7 +37,7 @@ DIALECTS = (
 
 
 def document_of(text: str, name: str, folder: Path) -> Document:
-    """The text of a file as a document of ours, whatever tool the file is of, each part with its line.
+    """The text of a file as a document of ours, whatever tool it is of, each part with its line.
 
     `folder`: where the file lies, for a search space that it names. Raises SpecificationError.
     """

@@ -54,12 +54,13 @@ def unpassed(draft: Draft, path: Path, tool: str) -> None:
     draft.put(("script", "options"), "none", path)
     draft.note(
         path,
-        f"the script gets no options there, for it asks {tool}; here it finds its parameters in RAYSWEEP_CONFIG, as JSON",
+        f"the script gets no options there, for it asks {tool}; "
+        "here it finds its parameters in RAYSWEEP_CONFIG, as JSON",
     )
 
 
 def length(draft: Draft) -> None:
-    """Take the number of epochs that the script is told as the length of a trial, if the file gives no other."""
+    """Take the epochs that the script is told as a trial's length, if the file gives no other."""
     if "epochs" in draft.data.get("budget", {}):
         return
     found = dict(_lengths(draft))
@@ -94,7 +95,10 @@ def _says_length(name: str) -> bool:
 
 
 def separate_groups(draft: Draft) -> None:
-    """Call a parameter otherwise that others lie in, as `optimizer.lr` does in `optimizer`; its option keeps its name."""
+    """Call a parameter otherwise that others lie in, as `optimizer.lr` does in `optimizer`.
+
+    Its option keeps its name.
+    """
     for name in list(draft.data.get("space", {})):
         members = [one for one in draft.data["space"] if one.startswith(f"{name}.")]
         if not members:
@@ -104,7 +108,8 @@ def separate_groups(draft: Draft) -> None:
             new += "_"
         draft.rename(name, new)
         draft.notes.append(
-            f"{draft.place(('space', new))}: {name} has members ({members[0]}), so it is called {new} here"
+            f"{draft.place(('space', new))}: {name} has members ({members[0]}), "
+            f"so it is called {new} here"
         )
         section: dict[str, Any] = draft.data.get("script", {})
         if section.get("options") != "none":
@@ -113,7 +118,7 @@ def separate_groups(draft: Draft) -> None:
 
 
 def split(draft: Draft, path: Path, text: str) -> list[str]:
-    """The words of a command that a shell would run; what only a shell understands is a word of its own."""
+    """The words of a shell's command; what only a shell understands is a word of its own."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = ""

@@ -146,7 +146,8 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     if longest is None:
         draft.note(
             path,
-            f"the first rung there is at 1/{part:g} of the length; here scheduler.grace says at which epoch",
+            f"the first rung there is at 1/{part:g} of the length; "
+            "here scheduler.grace says at which epoch",
         )
     if rule.get("stop_once") is False:
         draft.note((*path, "stop_once"), "trials may be promoted later there; here they stop once")
@@ -158,7 +159,7 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
 
 
 def _max_length(draft: Draft, path: Path, value: Any) -> None:
-    """The length as `{epochs: 9}` or in another unit; older files give a number of epochs or batches."""
+    """The length as `{epochs: 9}` or in another unit; a mere number has none."""
     if isinstance(value, dict):
         draft.each(path, value, dict.fromkeys(UNITS, _length))
     else:
@@ -174,7 +175,10 @@ def _max_time(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _length(draft: Draft, path: Path, value: Any) -> None:
-    """A length in the unit that the path ends with. Other units than epochs are asked for: how many make one, the file does not say."""
+    """A length in the unit that the path ends with.
+
+    If that is not the epoch, the length is asked for: the file does not say how many make one.
+    """
     length = draft.whole(path, value)
     if path[-1] in ("epochs", "max_time"):
         draft.put(("budget", "epochs"), length, path)

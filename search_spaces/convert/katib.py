@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.convert import command, ranges
@@ -188,7 +189,7 @@ _CONTAINERS = ("trialTemplate", "trialSpec", "spec", "template", "spec", "contai
 
 
 def _template(draft: Draft, path: Path, value: Any) -> None:
-    """The script of a job; which of its options are parameters is read when all are known (`_passed`)."""
+    """The script of a job. Its options are read when all parameters are known (`_passed`)."""
     place, container = _container(draft)
     image = noted("how Kubernetes starts a trial; its script is the trainable here")
     image(draft, path, {"image": container.get("image", "?")})
@@ -203,7 +204,8 @@ def _template(draft: Draft, path: Path, value: Any) -> None:
     else:
         draft.note(
             path,
-            "how a trial is started there is not read; trainable is to be said, and script if its options differ",
+            "how a trial is started there is not read; "
+            "trainable is to be said, and script if its options differ",
         )
 
 
@@ -230,33 +232,48 @@ def _words(container: dict[str, Any]) -> list[str]:
     return [str(word) for words in lists if isinstance(words, list) for word in words]
 
 
+@dataclass(frozen=True)
+class Passed:
+    """An option that a placeholder fills in. `form`: as our `script:` section has it."""
+
+    option: str
+    reference: str
+    form: str
+
+
 def _passed(draft: Draft) -> None:
     """How the script is told its parameters: by options that the template calls as it likes."""
     if "trainable" not in draft.data:
         return
     place, container = _container(draft)
     origin = (*place, "command")
-    names: dict[str, str | None] = {}
-    forms: list[str] = []
-    fixed: list[str] = []
-    left = command.program(_words(container))[1:]
-    while left:
-        word = left.pop(0)
-        if left and word.startswith("--") and "=" not in word and _PLACEHOLDER.fullmatch(left[0]):
-            word, form = f"{word}={left.pop(0)}", "--name value"
-        else:
-            form = "--name=value" if word.startswith("--") else "name=value"
-        option = _PASSED.fullmatch(word)
-        if option is None:
-            fixed.append(word)
-            continue
-        name = _referred(draft, origin, option.group(2))
+    options, fixed = _sorted(command.program(_words(container))[1:])
+    command.arguments(draft, origin, fixed)
+    names: dict[str, str] = {}
+    for one in options:
+        name = _referred(draft, origin, one.reference)
         if name in names:
             raise draft.error(origin, f"the parameter '{name}' is passed twice")
-        names[name] = option.group(1)
-        forms.append(form)
-    command.arguments(draft, origin, fixed)
-    _say_options(draft, origin, names, forms)
+        names[name] = one.option
+    _say_options(draft, origin, names, [one.form for one in options])
+
+
+def _sorted(words: list[str]) -> tuple[list[Passed], list[str]]:
+    """The options that a parameter fills in, and the words that are fixed."""
+    options: list[Passed] = []
+    fixed: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        form = "--name=value" if word.startswith("--") else "name=value"
+        if left and "=" not in word and _PLACEHOLDER.fullmatch(left[0]):
+            word, form = f"{word}={left.pop(0)}", "--name value"
+        found = _PASSED.fullmatch(word)
+        if found is None or (form == "--name value" and not word.startswith("--")):
+            fixed.append(word)
+        else:
+            options.append(Passed(found.group(1), found.group(2), form))
+    return options, fixed
 
 
 def _referred(draft: Draft, path: Path, reference: str) -> str:
@@ -276,8 +293,8 @@ def _referred(draft: Draft, path: Path, reference: str) -> str:
     return name
 
 
-def _say_options(draft: Draft, path: Path, names: dict[str, str | None], forms: list[str]) -> None:
-    """Say the form of the options, and the names of those that are called otherwise than their parameters."""
+def _say_options(draft: Draft, path: Path, names: dict[str, str], forms: list[str]) -> None:
+    """Say the form of the options, and the names of those not called as their parameters."""
     if not names:
         draft.put(("script", "options"), "none", path)
         draft.note(path, "no parameter is passed to the script there, nor here")

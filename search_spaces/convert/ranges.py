@@ -58,7 +58,10 @@ def constant(value: Any) -> Any:
 
 
 def listed(values: list[Any], weights: list[float] | None = None, kind: str = "choice") -> Any:
-    """One of several values, each as often as the list has it; a value that stands in it twice is kept once with both weights."""
+    """One of several values, each as often as the list has it.
+
+    A value that stands in it twice is kept once, with both weights.
+    """
     kept: list[Any] = []
     totals: list[float] = []
     for value, weight in zip(values, weights or [1] * len(values), strict=True):
@@ -92,7 +95,8 @@ def quantized(
 ) -> Any:
     """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as the rounding gives it.
 
-    `clip`: what is rounded beyond a bound becomes the bound. The values are whole numbers if the step is an int.
+    `clip`: what is rounded beyond a bound becomes the bound. The values are whole numbers if the
+    step is an int.
     """
     low, high = check_order(draft, path, *bounds, log)
     if step <= 0:
@@ -145,7 +149,10 @@ def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -
 
 
 def every_value(draft: Draft, continuous: str) -> None:
-    """A grid elsewhere takes every value of a stepped range. `continuous`: what is wrong with a range without steps, "" if nothing is."""
+    """A grid elsewhere takes every value of a stepped range.
+
+    `continuous`: what is wrong with a range without steps, "" if nothing is.
+    """
     for name, entry in draft.data.get("space", {}).items():
         if not isinstance(entry, dict) or "points" in entry:
             continue

@@ -71,7 +71,7 @@ def _program(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _command(draft: Draft, path: Path, value: Any) -> None:
-    """The interpreter and the script, with fixed arguments and what stands for the parameters among them."""
+    """The interpreter, the script, fixed arguments, and what stands for the parameters."""
     words = [str(one) for one in draft.items(path, value)]
     words = [word for word in words if word not in _STARTERS]
     macros = [word for word in words if word in _OPTIONS]
@@ -124,7 +124,10 @@ def _values(entry: Any) -> Iterator[Any]:
 
 
 def _check_overridden(draft: Draft) -> None:
-    """Refuse a fixed argument that stands behind the parameters and takes the place of one; here all of them stand before."""
+    """Refuse a fixed argument that stands behind the parameters and takes the place of one.
+
+    Here fixed arguments stand before the options, and the last of two is the one that counts.
+    """
     words = [str(one) for one in draft.source.data.get("command") or []]
     macro = next((i for i, word in enumerate(words) if word in _OPTIONS), len(words))
     for word in words[macro + 1 :]:
@@ -134,7 +137,10 @@ def _check_overridden(draft: Draft) -> None:
 
 
 def _early(draft: Draft, path: Path, value: Any) -> None:
-    """Hyperband's rungs: min_iter, min_iter * eta, ...; or max_iter / eta, max_iter / eta**2, ... `s` of them."""
+    """Hyperband's rungs: `min_iter`, `min_iter * eta`, and so on.
+
+    Or `max_iter / eta`, `max_iter / eta**2`, and so on, `s` of them.
+    """
     rule = draft.mapping(path, value)
     handlers: dict[str, Handler] = {
         "type": only("hyperband"),
@@ -155,7 +161,7 @@ def _early(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _last_rungs(draft: Draft, path: Path, rule: dict[str, Any]) -> list[int]:
-    """The iterations at which runs are compared, counted back from `max_iter`, which is none of them."""
+    """The iterations at which runs are compared, all of them before `max_iter`."""
     longest = draft.whole((*path, "max_iter"), rule["max_iter"])
     eta = draft.number((*path, "eta"), rule.get("eta", 3))
     count = draft.whole((*path, "s"), rule.get("s", 1))
@@ -298,7 +304,7 @@ def _q_log_uniform(draft: Draft, path: Path, low: float, high: float, q: float) 
 
 
 def _q_grid(draft: Draft, path: Path, kind: str, bounds: tuple[float, float], step: float) -> Any:
-    """The values of a quantized range that a grid takes: from the lower bound in steps, without the upper bound."""
+    """The values that a grid takes of a quantized range: in steps, without the upper bound."""
     low, high = bounds
     if kind != "q_uniform":
         raise draft.error(path, f"a grid there takes no {kind}")
