@@ -208,7 +208,7 @@ class SweepSpec(BaseModel):
     trainable: str
     metric: MetricSpec
     searcher: Several | None = None
-    scheduler: One = "promotion"
+    scheduler: One | None = None
     budget: BudgetSpec
     script: ScriptSpec | None = None
     name: str | None = None

@@ -85,6 +85,17 @@ def test_a_grace_of_one_in_a_long_training() -> None:
     assert advise(replace(hasty, scheduler=StopAt()), 1) == []
 
 
+def test_a_script_that_is_promoted() -> None:
+    from schedulers import SCHEDULERS
+
+    promoted = sweep(trainable="/somewhere/train.py", scheduler=SCHEDULERS["promotion"]())
+    assert [line.split(",")[0] for line in advise(promoted, 1)] == [
+        "a promoted script is started again"
+    ]
+    assert advise(replace(promoted, scheduler=SCHEDULERS["asha"]()), 1) == []
+    assert advise(replace(promoted, trainable="/somewhere/train.py:train"), 1) == []
+
+
 def earlier_run(name: str, trainable: str, peak: int, device: str = "cuda:0") -> None:
     folder = Path("ray_results") / name
     folder.mkdir(parents=True)

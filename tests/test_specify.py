@@ -119,6 +119,24 @@ def test_what_is_not_written() -> None:
     assert sweep.resources == Resources()
 
 
+def test_a_script_that_does_not_say_how_it_resumes_is_not_promoted() -> None:
+    """Unless its file says so: then it has checkpoints of its own."""
+    Path("train.py").touch()
+    text = (
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\n"
+        "budget: {epochs: 3, trials: 2}\nspace: {x: {float: [0, 1]}}\n"
+    )
+    Path("script.yaml").write_text(text)
+    stopping = specify("script.yaml")
+    assert type(stopping.scheduler) is SCHEDULERS["asha"]
+    assert "a script begins again from its first epoch" in " ".join(stopping.notes)
+    assert "which stops trials and promotes none" in preview(stopping).plain.replace("\n#  ", "")
+    Path("script.yaml").write_text(text + "scheduler: promotion\n")
+    promoting = specify("script.yaml")
+    assert type(promoting.scheduler) is SCHEDULERS["promotion"]
+    assert promoting.notes == ()
+
+
 def test_an_automatic_gpu_share_is_said() -> None:
     assert specify("s.yaml", ["resources.gpu=auto"]).resources == Resources(
         2.0, 0.0, {"tpu": 1.0}, auto_gpu=True

@@ -25,7 +25,13 @@ TAIL = 1_000_000
 
 def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> list[str]:
     """One line each. `cells`: the size of the grid. `storage`: where earlier runs lie, which know how much memory a trial took."""
-    return [*_space(sweep.space), *_grid(sweep, cells), *_grace(sweep), *_gpu(sweep, storage)]
+    return [
+        *_space(sweep.space),
+        *_grid(sweep, cells),
+        *_grace(sweep),
+        *_promoted_script(sweep),
+        *_gpu(sweep, storage),
+    ]
 
 
 def _space(space: Space) -> Iterator[str]:
@@ -58,6 +64,14 @@ def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
         yield "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
     if "grid" in sweep.searchers and trials is not None and cells > trials:
         yield f"the grid has {cells:,} cells and the budget {trials:,} trials, so {trials:,} of them will run, drawn by the seed"
+
+
+def _promoted_script(sweep: Sweep) -> Iterator[str]:
+    if sweep.trainable.endswith(".py") and sweep.scheduler.promotes:
+        yield (
+            "a promoted script is started again, and trains its first epochs again unless it goes "
+            "on from files that it keeps in RAYSWEEP_FOLDER; scheduler: asha promotes none"
+        )
 
 
 def _grace(sweep: Sweep) -> Iterator[str]:

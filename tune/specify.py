@@ -33,7 +33,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
     said = read(name, overrides)
     content, budget = said.content, said.content.budget
     searchers = _searchers(said, SEARCHERS)
-    scheduler = _choose(said, content.scheduler, ("scheduler",), SCHEDULERS)
+    scheduler = _scheduler(said, SCHEDULERS)
     trainable = _trainable(said)
     return Sweep(
         trainable=trainable,
@@ -55,7 +55,7 @@ def specify(name: str, overrides: Sequence[str] = ()) -> Sweep:
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
         command_line=_command_line(said),
-        notes=said.document.notes,
+        notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler),
     )
 
@@ -66,7 +66,32 @@ def check_components(said: Specification) -> None:
     from tune.searchers import SEARCHERS
 
     _searchers(said, SEARCHERS)
-    _choose(said, said.content.scheduler, ("scheduler",), SCHEDULERS)
+    _scheduler(said, SCHEDULERS)
+
+
+def _wanted_scheduler(said: Specification) -> str | NamedSpec:
+    """The scheduler that the file names, or the default.
+
+    Promotion goes on from checkpoints. A script that does not say how it resumes would train from
+    its first epoch again whenever it is promoted, so it gets the form that only stops.
+    """
+    if said.content.scheduler is not None:
+        return said.content.scheduler
+    return "asha" if said.content.trainable.endswith(".py") else "promotion"
+
+
+def _scheduler_note(said: Specification) -> list[str]:
+    """Why a script gets another scheduler than a train function, if the file names none."""
+    if said.content.scheduler is not None or not said.content.trainable.endswith(".py"):
+        return []
+    return [
+        "scheduler: asha, which stops trials and promotes none, for a script begins again from its "
+        "first epoch; if yours goes on from files in RAYSWEEP_FOLDER, name scheduler: promotion"
+    ]
+
+
+def _scheduler(said: Specification, registry: Registry) -> Any:
+    return _choose(said, _wanted_scheduler(said), ("scheduler",), registry)
 
 
 def _command_line(said: Specification) -> CommandLine | None:
@@ -226,7 +251,7 @@ def _resolved(
     data["searcher"] = [
         _plain(name, one) for name, one in zip(wanted, searchers.values(), strict=True)
     ]
-    data["scheduler"] = _plain(_name(content.scheduler), scheduler)
+    data["scheduler"] = _plain(_name(_wanted_scheduler(said)), scheduler)
     data["space"] = {
         name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         if isinstance(entry, BaseModel)
