@@ -1,10 +1,12 @@
-"""What a trial costs beyond its training: plain Ray Tune, raysweep, and the bare training, side by side in one call.
+"""What a trial costs beyond its training: Ray Tune, raysweep, and the training alone, in one call.
 
     python benchmarks/overhead.py [--trials 60] [--cores 2]
 
-The same short trials three times: by a loop without any service, divided by the cores; by Ray Tune as its documentation shows it (a
-function trainable, ASHAScheduler, defaults); by a raysweep sweep with ASHA, its ledger, tables and TensorBoard files. Start-up, until the
-first report, is counted apart. Each runs in a process of its own.
+The same short trials four times: by a loop without any service, divided by the cores; by Ray Tune
+as its documentation shows it (a function trainable, ASHAScheduler, defaults); by a raysweep sweep
+with ASHA, its ledger, tables and TensorBoard files; and by the same sweep of trials that print,
+log, warn and show a progress bar. Start-up, until the first report, is counted apart. Each runs in
+a process of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+NAMES = ("bare", "plain", "ours", "printing")
 SWEEP = """\
-trainable: {task}:train
+trainable: {task}:{function}
 metric: {{name: loss, goal: minimize}}
 searcher: random
 scheduler: {{name: asha, grace: 1, eta: 4}}
@@ -42,26 +45,19 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", choices=("bare", "plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        print(
-            json.dumps(
-                {"bare": bare, "plain": plain, "ours": ours}[options.only](
-                    options.folder, options.trials, options.cores
-                )
-            )
-        )
+        run = {"bare": bare, "plain": plain, "ours": ours, "printing": printing}[options.only]
+        print(json.dumps(run(options.folder, options.trials, options.cores)))
         return
-    figures = {
-        name: measured(name, options.trials, options.cores) for name in ("bare", "plain", "ours")
-    }
+    figures = {name: measured(name, options.trials, options.cores) for name in NAMES}
     table(figures, options.trials, options.cores)
 
 
 def measured(name: str, trials: int, cores: int) -> dict[str, float]:
-    """One of the three in a fresh process: seconds of `startup`, and of the `rest`."""
+    """One of NAMES in a fresh process: seconds of `startup`, and of the `rest`."""
     with tempfile.TemporaryDirectory(prefix="raysweep-overhead-") as folder:
         command = [
             sys.executable,
@@ -125,9 +121,20 @@ def plain(folder: Path, trials: int, cores: int) -> dict[str, float]:
 
 def ours(folder: Path, trials: int, cores: int) -> dict[str, float]:
     """The same trials as a sweep."""
+    return swept("train", folder, trials, cores)
+
+
+def printing(folder: Path, trials: int, cores: int) -> dict[str, float]:
+    """A sweep of trials that print."""
+    return swept("train_printing", folder, trials, cores)
+
+
+def swept(function: str, folder: Path, trials: int, cores: int) -> dict[str, float]:
     path, sweep = folder / "marks", folder / "sweep.yaml"
     task = ROOT / "benchmarks" / "overhead_task.py"
-    sweep.write_text(SWEEP.format(task=task, trials=trials, cores=cores, marks=path))
+    sweep.write_text(
+        SWEEP.format(task=task, function=function, trials=trials, cores=cores, marks=path)
+    )
     began = time.time()
     command = [
         sys.executable,
@@ -167,6 +174,7 @@ def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None
         ("bare", "bare training / cores"),
         ("plain", "Ray Tune as documented"),
         ("ours", "raysweep"),
+        ("printing", "raysweep, trials that print"),
     ):
         rest = figures[name]["rest"]
         overheads[name] = (rest - bare_seconds) / trials
@@ -176,6 +184,8 @@ def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None
     print(
         f"overhead of plain Ray / overhead of raysweep: {overheads['plain'] / overheads['ours']:.0f}"
     )
+    share = figures["printing"]["rest"] / figures["ours"]["rest"]
+    print(f"trials that print / silent ones: {share:.2f} of the time")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,28 @@ def train(config: dict[str, Any], run: Any) -> None:
         run.report(loss=loss)
 
 
+def train_printing(config: dict[str, Any], run: Any) -> None:
+    """The same, with what people's train functions do besides: print, log, warn, show progress."""
+    import logging
+    import sys
+    import warnings
+
+    from tqdm import tqdm
+
+    logging.basicConfig(level=logging.INFO)
+    losses = epochs(config)
+    for epoch in run.epochs():
+        print(f"epoch {epoch} begins")
+        loss = next(losses)
+        for _ in tqdm(range(10), desc=f"epoch {epoch}"):
+            pass
+        logging.getLogger("train").info("loss %g", loss)
+        warnings.warn("a library says so", stacklevel=1)
+        print("to stderr", file=sys.stderr)
+        mark(config["marks"])
+        run.report(loss=loss)
+
+
 def plain(config: dict[str, Any]) -> None:
     """As Ray Tune's documentation shows it: a function trainable that reports."""
     from ray import tune
