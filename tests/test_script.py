@@ -15,10 +15,15 @@ from typing import Any
 import pytest
 
 from results.history import Trial
+from search_spaces.writer import write
 from trainables.attempt import attempt
 from trainables.resolve import TrainableError, check, load
 from trainables.run import LocalRun, Objective, ReportError, Run
 from trainables.script import CommandLine, ScriptError
+from tune.folder import FolderError, check_unchanged
+from tune.preview import preview
+from tune.specify import specify
+from tune.sweep import Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = {"lr": 0.1, "optimizer": {"args": {"nesterov": True}}, "layers": [1, 2], "none": None}
@@ -128,7 +133,6 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     """From the file's `script:` section to the words that the script sees."""
     from tune.engine.worker import pack, unpack
     from tune.job import job
-    from tune.specify import specify
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # an attempt changes it for its process
     script(tmp_path, WRITES)
@@ -151,6 +155,46 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
         "flags": True,
         "names": {"lr": "rate"},
     }
+
+
+SWEEP = """\
+trainable: train.py
+metric: {name: loss, goal: minimize}
+searcher: grid
+budget: {trials: 2, epochs: 1}
+space:
+  shift: {choice: [-1.0e-5, null]}
+  net: {choice: [{kind: mlp}]}
+"""
+
+
+def sweep_of(folder: Path, text: str) -> Sweep:
+    script(folder, PRINTS)
+    (folder / "s.yaml").write_text(text)
+    return specify(str(folder / "s.yaml"))
+
+
+def test_a_dry_run_shows_how_the_script_is_called(tmp_path: Path) -> None:
+    shown = preview(sweep_of(tmp_path, SWEEP)).plain
+    assert "# the first command\n# python train.py --shift=-1e-05 --net.kind=mlp\n" in shown
+    assert (
+        "script: {arguments: [], options: --name=value, values: json, flags: false, names: {}}"
+        in (shown)
+    )
+    assert "shift  -1e-05           null\n" in shown
+    assert "net    {'kind': 'mlp'}  {'kind': 'mlp'}\n" in shown
+
+
+def test_a_run_from_before_the_script_section_is_resumed_as_it_was(tmp_path: Path) -> None:
+    before = {
+        key: one for key, one in sweep_of(tmp_path, SWEEP).resolved.items() if key != "script"
+    }
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "sweep.yaml").write_text(write(before))
+    check_unchanged(run, sweep_of(tmp_path, SWEEP))
+    with pytest.raises(FolderError, match=r"script.flags: was False, is True"):
+        check_unchanged(run, sweep_of(tmp_path, SWEEP + "script: {flags: true}\n"))
 
 
 def test_it_is_told_and_reports_by_printing(

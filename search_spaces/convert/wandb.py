@@ -95,7 +95,7 @@ def _passed(draft: Draft) -> None:
     if section.get("options") == "none":
         return
     dashes = "" if section.get("options") == "name=value" else "--"
-    for name, rule in draft.source.data["parameters"].items():
+    for name, rule in (draft.source.data["parameters"] or {}).items():
         if "parameters" in rule:
             one = f"{name} is one option there, {dashes}{name}={{...}}"
             draft.note(("parameters", name), f"{one}; here each of its parameters is one")
