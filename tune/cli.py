@@ -26,6 +26,7 @@ USER_ERRORS = (
     "tune.session:SessionError",
     "tune.trackers:TrackerError",
     "tune.engine.plan:PlanError",
+    "tune.engine.start:StartError",
     "tune.engine.join:ClusterError",
     "tune.preflight:PreflightError",
     "results.store:StoreError",
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from results.words import clean
 
         print(f"raysweep: {clean(str(error))}", file=sys.stderr)
-        return 2
+        return int(getattr(error, "exit_code", 2))
     return code
 
 
@@ -322,7 +323,7 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
     except KeyboardInterrupt:
         code = session.INTERRUPTED
     except Exception as error:
-        if _is_users(error):
+        if _is_users(error) and options.resume is None:
             folder.discard(place)
         raise
     finish(place, code, options.json, _resume_command(options.arguments, place.name))

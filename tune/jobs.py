@@ -127,12 +127,13 @@ def _asking(url: str) -> Iterator[Any]:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    from tune.engine.join import has_token
+    from tune.engine.auth_token import has_token, protect_token
 
     if not url.startswith(("http://", "https://")):
         raise JobsError(
             f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard cluster.yaml brings it here"
         )
+    protect_token()
     if "RAY_AUTH_MODE" not in os.environ and has_token():
         _enable_token_auth()
     logging.getLogger("ray").setLevel(logging.WARNING)

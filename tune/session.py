@@ -117,7 +117,12 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
     with (
         _signals(loop, recorder.observer),
         contextlib.closing(page),
-        cluster(options.machines, folder / "logs") as ray,
+        cluster(
+            options.machines,
+            folder / "logs",
+            recorder.observer.say,
+            lambda: loop.stopping if loop.interrupted else "",
+        ) as ray,
         _signals(loop, recorder.observer),  # again: Ray has put its own in the place of ours
         watchdog(died, partial(_abandon, recorder.observer), INTERRUPTED),
     ):

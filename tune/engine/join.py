@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TOKEN = Path("~/.ray/auth_token")
+from tune.engine.auth_token import TOKEN, has_token, protect_token
+
 KNOCK_SECONDS = 5.0
 LEFT_OUT = [".?*", "__pycache__", "ray_results"]
 """Not part of a user's code: hidden files (keys and histories among them), and runs."""
@@ -28,6 +29,7 @@ def join(ray: Any, address: str, code: Path | None = None) -> None:
     `code`: a folder to copy to every machine, from where workers import and where they run. Raises ClusterError.
     """
     check_form(address)
+    protect_token()
     place = _find(address)
     _knock(place)
     environment = {"working_dir": str(code), "excludes": LEFT_OUT} if code else None
@@ -96,14 +98,6 @@ def _knock(place: str) -> None:
     ):
         return
     raise ClusterError(f"the cluster at {place} {_token_trouble()}")
-
-
-def has_token() -> bool:
-    """Whether Ray finds a token on this machine."""
-    return (
-        bool(os.environ.get("RAY_AUTH_TOKEN"))
-        or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN)).expanduser().is_file()
-    )
 
 
 def _let_in(place: str, with_token: bool = False) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from results.history import Trial
 from trainables.attempt import Job
 from tune.engine.join import join
 from tune.engine.plan import Plan, needs, piece, pieces
+from tune.engine.start import remove, start
 from tune.interruption import Interruption
 from tune.loop import Loop
 from tune.sweep import Resources
@@ -72,28 +74,46 @@ def died() -> str:
 
 
 @contextmanager
-def cluster(machines: Machines, logs: Path) -> Iterator[Any]:
-    """Ray, connected and quiet; what it logs goes to `logs`. Shut down at the end, unless it was running before."""
+def cluster(
+    machines: Machines,
+    logs: Path,
+    say: Callable[[str], None] = lambda line: None,
+    stopping: Callable[[], str] = lambda: "",
+) -> Iterator[Any]:
+    """Ray, connected and quiet; what it logs goes to `logs`.
+
+    Shut down at the end, unless it was running before. `stopping`: why the session is to end, "" if
+    it is not: it is asked while Ray starts. StartError or ClusterError if Ray cannot be used.
+    """
+    running = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    if not running:
+        say(_beginning(machines))
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ray
-        import ray.tune
-    started = not ray.is_initialized()
+    ray = _imported()
+    private: Path | None = None
     _send_logs(logs)
-    if started:
-        _init(ray, machines)
+    if not running:
+        private = _connect(ray, machines, say, stopping)
         _send_logs(logs)  # ray.init took the handler away
     try:
         yield ray
     except Interruption:
-        if started:
+        if not running:
             end_processes()
         raise
     finally:
-        if started:
+        if not running:
             ray.shutdown()
+        if private is not None:
+            remove(private)
         _send_logs(None)
+
+
+def _beginning(machines: Machines) -> str:
+    """What is said at once: on a busy machine even the import of Ray takes a while."""
+    if machines.address is None:
+        return "starting Ray ..."
+    return f"joining the Ray cluster at {machines.address} ..."
 
 
 def end_processes() -> None:
@@ -104,42 +124,31 @@ def end_processes() -> None:
         worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
-def _init(ray: Any, machines: Machines) -> None:
-    common = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
+def _imported() -> Any:
+    """The package `ray` with `ray.tune`, which keeps credentials to itself.
+
+    Ray Tune would pass the AWS keys on in each worker's runtime environment, which Ray logs in
+    clear. The workers of this machine inherit the environment; others have their own credentials.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if machines.address is None:
-            _ask_for_token()
-            with _loopback():
-                ray.init(
-                    address="local",
-                    num_cpus=machines.cpus,
-                    num_gpus=machines.gpus,
-                    include_dashboard=False,
-                    **common,
-                )
-        else:
-            join(ray, machines.address)
+        import ray
+        import ray.tune
+        from ray.tune.execution import class_cache
+    class_cache.ENV_VARS_TO_PROPAGATE = {
+        name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")
+    }
+    return ray
 
 
-@contextmanager
-def _loopback() -> Iterator[None]:
-    """Have a local Ray listen on 127.0.0.1, as it does on macOS, and not on every address of this machine."""
-    from ray._private import ray_constants
-
-    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-def _ask_for_token() -> None:
-    """Have a local Ray ask for a token, as it does by default, but not in silence."""
-    from ray._private.authentication import authentication_token_setup
-
-    if "RAY_AUTH_MODE" not in os.environ:
-        authentication_token_setup._enable_token_auth()
+def _connect(
+    ray: Any, machines: Machines, say: Callable[[str], None], stopping: Callable[[], str]
+) -> Path | None:
+    """Start Ray here, or join a cluster; the directory of the files of a Ray that was started."""
+    if machines.address is None:
+        return start(ray, machines.cpus, machines.gpus, say, stopping)
+    join(ray, machines.address)
+    return None
 
 
 def _send_logs(folder: Path | None) -> None:

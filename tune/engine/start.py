@@ -1,0 +1,280 @@
+"""Start a Ray of our own on this machine.
+
+It is given time in proportion to the load of the machine, is tried twice, listens on 127.0.0.1
+only, asks for a token, and keeps its files in a directory that only this user can enter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tune.engine.auth_token import ensure_token
+from tune.interruption import Interruption
+
+TRIES = 2
+LEAST_SECONDS = 60.0
+"""Time that Ray gets to start on an idle machine, where it takes about five seconds."""
+MOST_SECONDS = 600.0
+LOOK_SECONDS = 0.2
+LOADAVG = Path("/proc/loadavg")
+SLOW = (AssertionError, ConnectionError, RuntimeError, TimeoutError)
+"""What Ray raises at a start that takes too long. Anything else would be the same next time.
+
+RaySystemError and RpcError are RuntimeErrors; an assertion fails if a process has died.
+"""
+
+
+class StartError(RuntimeError):
+    """Ray did not start, in one line."""
+
+    exit_code = 4
+
+
+def start(
+    ray: Any,
+    cpus: int | None,
+    gpus: int | None,
+    say: Callable[[str], None],
+    stopping: Callable[[], str],
+) -> Path:
+    """Start Ray, connect this process to it, and return the private directory of its files.
+
+    `stopping`: why the session is to end; "" if it is not. Raises Interruption in the first case,
+    StartError if Ray did not start.
+    """
+    _ask_for_token()
+    seconds = 0.0
+    for attempt in range(1, TRIES + 1):
+        seconds = patience()
+        private = _private_directory()
+        try:
+            _attempt(ray, cpus, gpus, private, seconds, stopping)
+        except SLOW as error:
+            why = first_line(error)
+            if attempt == TRIES:
+                raise StartError(
+                    f"Ray did not start in {TRIES} attempts of up to {seconds:.0f} s each "
+                    f"({_load()}): {why}. Its logs are in {private}. "
+                    "Type the same command again when this machine is less busy"
+                ) from error
+            say(f"Ray did not start ({why}); starting it once more ...")
+            shutil.rmtree(private, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(private, ignore_errors=True)
+            raise
+        else:
+            break
+    return private
+
+
+def _attempt(
+    ray: Any,
+    cpus: int | None,
+    gpus: int | None,
+    private: Path,
+    seconds: float,
+    stopping: Callable[[], str],
+) -> None:
+    """Start Ray once; if that fails, no process of it is left."""
+    with _limits_raised(seconds), _loopback(), _watched(seconds, stopping) as nodes:
+        try:
+            _init(ray, cpus, gpus, private)
+        except BaseException as error:
+            _end(ray, nodes)
+            if type(error) is Exception:  # this is how Ray says that the node was too slow
+                raise TimeoutError(first_line(error)) from error
+            raise
+
+
+def remove(private: Path) -> None:
+    """Remove the files of a Ray that was shut down. Its last processes may still be writing."""
+    for _ in range(3):
+        shutil.rmtree(private, ignore_errors=True)
+        if not private.exists():
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def patience() -> float:
+    """The seconds that Ray gets to start: in proportion to the processes that want each CPU."""
+    return min(MOST_SECONDS, LEAST_SECONDS * max(1.0, _wanting() / (os.cpu_count() or 1)))
+
+
+def _wanting() -> float:
+    """The number of processes that run or wait for a CPU: now, or on average in the last minute.
+
+    The average knows nothing yet of a load that began some seconds ago.
+    """
+    average = os.getloadavg()[0]
+    try:
+        now = int(LOADAVG.read_text().split()[3].partition("/")[0])
+    except (OSError, IndexError, ValueError):  # only Linux has it
+        return average
+    return max(average, float(now))
+
+
+def _load() -> str:
+    return f"load {os.getloadavg()[0]:.0f} on {os.cpu_count()} CPUs"
+
+
+def _private_directory() -> Path:
+    """A new directory of mode 0700 beside the one that Ray would use.
+
+    Ray gives its directories mode 0777, again with each worker, so one around them must protect
+    them. The names are short: Ray's sockets lie below, and their paths have 107 characters at most.
+    """
+    from ray._common.utils import get_default_ray_temp_dir
+
+    parent = Path(get_default_ray_temp_dir()).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="rs-", dir=parent))
+
+
+def _init(ray: Any, cpus: int | None, gpus: int | None, private: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            configure_logging=False,
+            _temp_dir=str(private / "r"),
+        )
+
+
+def limits(seconds: float) -> Mapping[str, str]:
+    """Ray's own time limits for what happens at a start, as environment variables.
+
+    Its C++ parts read them from there, in this process and in those it starts.
+    """
+    whole = str(int(seconds))
+    return {
+        "RAY_gcs_server_port_wait_time_s": whole,  # driver: until the GCS listens; 30 s
+        "RAY_py_gcs_connect_timeout_s": whole,  # driver, agents: first answer of the GCS; 30 s
+        "RAY_gcs_rpc_server_connect_timeout_s": whole,  # raylet, workers: the same; 5 s
+        "RAY_gcs_server_request_timeout_seconds": whole,  # all: each request to the GCS; 60 s
+        "RAY_agent_register_timeout_ms": f"{whole}000",  # raylet: its two Python agents; 30 s
+        "RAY_raylet_start_wait_time_s": whole,  # 30 s
+        "RAY_worker_register_timeout_seconds": whole,  # raylet: each worker; 60 s
+    }
+
+
+@contextmanager
+def _limits_raised(seconds: float) -> Iterator[None]:
+    """Raise Ray's limits while it starts, except for those that the user has set."""
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    ours = {name: value for name, value in limits(seconds).items() if name not in os.environ}
+    os.environ.update(ours)
+    Config.initialize("")  # this process has read them when ray was imported
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]:
+    """Wait `seconds` instead of Ray's fixed 30 for the raylet. Yields the nodes being started.
+
+    The raylet registers when its agents have; these are two Python processes that have to import
+    their packages first, which takes a minute on a busy machine.
+    """
+    from ray._private import node as node_module
+    from ray._private import services
+
+    nodes: list[Any] = []
+    original_class, original_get = node_module.Node, services.get_node
+    deadline = time.monotonic() + seconds
+
+    class Node(original_class):  # type: ignore[misc, valid-type]
+        """Known before its processes run, so that they can be ended if it never comes up."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            nodes.append(self)
+            super().__init__(*arguments, **options)
+
+    def get_node(gcs_address: str, node_id: str) -> Any:
+        while True:
+            try:
+                return original_get(gcs_address, node_id)
+            except RuntimeError:  # not registered yet
+                _go_on_waiting(nodes, deadline, stopping)
+            time.sleep(LOOK_SECONDS)
+
+    node_module.Node, services.get_node = Node, get_node
+    try:
+        yield nodes
+    finally:
+        node_module.Node, services.get_node = original_class, original_get
+
+
+def _go_on_waiting(nodes: list[Any], deadline: float, stopping: Callable[[], str]) -> None:
+    """Raise where waiting has become pointless."""
+    if why := stopping():
+        raise Interruption(why)
+    if dead := [kind for node in nodes for kind, _ in node.dead_processes()]:
+        raise ConnectionError(f"its {' and '.join(sorted(set(dead)))} died")
+    if time.monotonic() > deadline:
+        raise TimeoutError("its raylet did not register in time")
+
+
+def _end(ray: Any, nodes: list[Any]) -> None:
+    """End all processes of a Ray that did not come up."""
+    import psutil  # comes with Ray
+
+    started = []
+    for process in (info.process for node in nodes for info in _processes(node)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started += psutil.Process(process.pid).children(recursive=True)
+    for node in nodes:
+        node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+    for child in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    ray.shutdown()
+
+
+def _processes(node: Any) -> Iterator[Any]:
+    for infos in getattr(node, "all_processes", {}).values():
+        yield from infos
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Have a local Ray listen on 127.0.0.1, as it does on macOS, and not on every address."""
+    from ray._private import ray_constants
+
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _ask_for_token() -> None:
+    """Have a local Ray ask for a token, as it does by default, but not in silence."""
+    from ray._private.authentication import authentication_token_setup
+
+    if "RAY_AUTH_MODE" not in os.environ:
+        authentication_token_setup._enable_token_auth()
+    if os.environ["RAY_AUTH_MODE"].lower() == "token":
+        ensure_token()
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
