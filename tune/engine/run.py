@@ -38,6 +38,9 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_memory_monitor_refresh_ms": "250",
+    # Ray would start workers for a driver, and answer it only when they are there: never, if they
+    # are slow. None of them would train: a trial's worker has a runtime environment of its own.
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 
