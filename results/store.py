@@ -18,6 +18,8 @@ SCHEMES = ("s3", "gs", "gcs", "file")
 
 
 RETRY_SECONDS = 60
+CREDENTIALS = ("access_key", "secret_key", "session_token", "access_token")
+"""Options of pyarrow's file systems that are secrets."""
 
 
 class StoreError(ValueError):
@@ -36,6 +38,7 @@ class Bucket:
         scheme = url.partition("://")[0]
         if scheme not in SCHEMES:
             raise StoreError(f"{url}: expected a folder, s3://bucket/path or gs://bucket/path")
+        refuse_credentials(url)
         self.url = url.rstrip("/")
 
     def __repr__(self) -> str:
@@ -123,6 +126,20 @@ class Bucket:
             )
         found = self._place[0].get_file_info(fs.FileSelector(self._place[1], allow_not_found=True))
         return sorted(one.base_name for one in found if one.type == fs.FileType.Directory)
+
+
+def refuse_credentials(url: str) -> None:
+    """StoreError for a URL that holds a secret: it is printed, logged and written into the run."""
+    parts = urlsplit(url)
+    found = [name for name, _ in parse_qsl(parts.query) if name in CREDENTIALS]
+    if parts.password is not None:
+        found.append("a password")
+    if found:
+        raise StoreError(
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: {' and '.join(found)} in a storage URL "
+            "would be written to logs; put credentials into the environment, as AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def _limited(url: str) -> str:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from results.store import refuse_credentials
+
 URL = "http://127.0.0.1:8265"
 """Where `ray dashboard cluster.yaml` brings the head's dashboard to."""
 STOP_SECONDS = 60
@@ -32,6 +34,8 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     """Send a sweep to the cluster, with the folder it is typed in; the job's name. `arguments`: of `raysweep run`."""
     from tune.engine.join import LEFT_OUT
 
+    for argument in arguments:
+        refuse_credentials(argument)  # the cluster shows and logs a job's command
     name = f"raysweep-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     environment = {
         "working_dir": str(folder),

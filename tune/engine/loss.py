@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune.interruption import Interruption
+
 GONE = "its machine was lost"
 SILENT = "its machine did not answer"
+NOT_STARTED = "worker startup repeatedly failed"
+"""Ray's words after several workers in a row did not register within its time limit."""
 MONITOR = "out of memory on the host, killed by Ray's memory monitor"
 DIED = "its worker process died"
 
@@ -29,8 +33,14 @@ def lost(error: object, otherwise: str = DIED) -> Lost:
     """What Ray's error means, or words of ours that say what it meant on another machine.
 
     `otherwise`: the reason if it is none of those that are known.
+    Raises Interruption if no worker could be started: no trial is to blame, and none can train.
     """
     text = str(error) if error else ""
+    if NOT_STARTED in text:
+        raise Interruption(
+            "Ray started one worker after the other, and none was ready in time: "
+            "the machine is too busy, or Python does not start on it"
+        )
     if getattr(error, "preempted", False) or any(
         words in text for words in ("node has died", "node was terminated", GONE)
     ):

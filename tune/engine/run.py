@@ -103,6 +103,9 @@ def cluster(
     except Interruption:
         if not running:
             end_processes()
+        if private is not None:
+            say(f"Ray's own logs are in {private}")
+            private = None
         raise
     finally:
         if not running:

@@ -40,6 +40,12 @@ class StartError(RuntimeError):
     exit_code = 4
 
 
+class CannotStartError(StartError):
+    """Ray cannot start here: a full disk, a path that is too long for a socket."""
+
+    exit_code = 2
+
+
 def start(
     ray: Any,
     cpus: int | None,
@@ -50,7 +56,7 @@ def start(
     """Start Ray, connect this process to it, and return the private directory of its files.
 
     `stopping`: why the session is to end; "" if it is not. Raises Interruption in the first case,
-    StartError if Ray did not start.
+    StartError if Ray did not start in time, CannotStartError if time would not mend it.
     """
     _ask_for_token()
     seconds = 0.0
@@ -69,6 +75,9 @@ def start(
                 ) from error
             say(f"Ray did not start ({why}); starting it once more ...")
             shutil.rmtree(private, ignore_errors=True)
+        except OSError as error:
+            shutil.rmtree(private, ignore_errors=True)
+            raise CannotStartError(f"Ray cannot start: {first_line(error)}") from error
         except BaseException:
             shutil.rmtree(private, ignore_errors=True)
             raise
