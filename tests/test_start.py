@@ -40,14 +40,9 @@ ray.init = init
 """
 
 RAYLET_UNHEARD = """
-from ray._private import services
 from tune.engine import start
 
-def get_node(*arguments):
-    raise RuntimeError("no such node")
-
-services.get_node = get_node
-start.LEAST_SECONDS = 3.0
+start._registered = lambda address, node: False
 start.patience = lambda: 3.0
 """
 
@@ -170,7 +165,8 @@ def test_what_time_does_not_mend_is_not_tried_again(
 
 @pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(
-    "error", [ConnectionError("GCS"), TimeoutError("port"), RuntimeError("RPC"), AssertionError("died")]
+    "error",
+    [ConnectionError("GCS"), TimeoutError("port"), RuntimeError("RPC"), AssertionError("died")],
 )
 def test_errors_of_a_slow_start_are_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import time
 import warnings
@@ -26,6 +27,12 @@ LEAST_SECONDS = 60.0
 """Time that Ray gets to start on an idle machine, where it takes about five seconds."""
 MOST_SECONDS = 600.0
 LOOK_SECONDS = 0.2
+AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
 LOADAVG = Path("/proc/loadavg")
 SLOW = (AssertionError, ConnectionError, RuntimeError, TimeoutError)
 """What Ray raises at a start that takes too long. Anything else would be the same next time.
@@ -174,9 +181,7 @@ def limits(seconds: float) -> Mapping[str, str]:
         "RAY_gcs_server_port_wait_time_s": whole,  # driver: until the GCS listens; 30 s
         "RAY_py_gcs_connect_timeout_s": whole,  # driver, agents: first answer of the GCS; 30 s
         "RAY_gcs_rpc_server_connect_timeout_s": whole,  # raylet, workers: the same; 5 s
-        "RAY_gcs_server_request_timeout_seconds": whole,  # all: each request to the GCS; 60 s
-        "RAY_agent_register_timeout_ms": f"{whole}000",  # raylet: its two Python agents; 30 s
-        "RAY_raylet_start_wait_time_s": whole,  # 30 s
+        "RAY_agent_register_timeout_ms": f"{whole}000",  # raylet: first answer of agents; 30 s
         "RAY_worker_register_timeout_seconds": whole,  # raylet: each worker; 60 s
     }
 
@@ -198,11 +203,7 @@ def _limits_raised(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]:
-    """Wait `seconds` instead of Ray's fixed 30 for the raylet. Yields the nodes being started.
-
-    The raylet registers when its agents have; these are two Python processes that have to import
-    their packages first, which takes a minute on a busy machine.
-    """
+    """Wait `seconds` for the raylet instead of Ray's fixed 30. Yields the nodes being started."""
     from ray._private import node as node_module
     from ray._private import services
 
@@ -211,25 +212,45 @@ def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]
     deadline = time.monotonic() + seconds
 
     class Node(original_class):  # type: ignore[misc, valid-type]
-        """Known before its processes run, so that they can be ended if it never comes up."""
+        """Known before its processes run, so that they can be ended if it never comes up.
 
-        def __init__(self, *arguments: Any, **options: Any) -> None:
+        It is told the ports of its agents. A raylet that has to choose them waits for its two
+        agents to answer, which are Python processes, and aborts if that takes more than 15 s.
+        """
+
+        def __init__(self, ray_params: Any, **options: Any) -> None:
             nodes.append(self)
-            super().__init__(*arguments, **options)
+            vars(ray_params).update(zip(AGENT_PORTS, _free_ports(), strict=True))
+            super().__init__(ray_params, **options)
 
     def get_node(gcs_address: str, node_id: str) -> Any:
-        while True:
-            try:
-                return original_get(gcs_address, node_id)
-            except RuntimeError:  # not registered yet
-                _go_on_waiting(nodes, deadline, stopping)
+        while not _registered(gcs_address, node_id):
+            _go_on_waiting(nodes, deadline, stopping)
             time.sleep(LOOK_SECONDS)
+        return original_get(gcs_address, node_id)
 
     node_module.Node, services.get_node = Node, get_node
     try:
         yield nodes
     finally:
         node_module.Node, services.get_node = original_class, original_get
+
+
+def _free_ports() -> list[int]:
+    """As many ports of this machine as Ray's agents need, free at present."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGENT_PORTS]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def _registered(gcs_address: str, node_id: str) -> bool:
+    """Whether the raylet is known to the GCS. To ask for it by name would block for a minute."""
+    from ray._private.services import _get_gcs_client_options
+    from ray._private.state import GlobalState
+
+    state = GlobalState()
+    state._initialize_global_state(_get_gcs_client_options(gcs_address))
+    return any(node["NodeID"] == node_id for node in state.node_table())
 
 
 def _go_on_waiting(nodes: list[Any], deadline: float, stopping: Callable[[], str]) -> None:
