@@ -214,14 +214,20 @@ def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]
     class Node(original_class):  # type: ignore[misc, valid-type]
         """Known before its processes run, so that they can be ended if it never comes up.
 
-        It is told the ports of its agents. A raylet that has to choose them waits for its two
-        agents to answer, which are Python processes, and aborts if that takes more than 15 s.
+        It waits for as few processes as can be, because each Python process takes seconds of
+        computing before it answers: the autoscaler, the dashboard and the log monitor serve nobody
+        here and are left out, and the agents of the raylet are told their ports. A raylet that is
+        to learn them from the agents aborts if that takes more than 15 s.
         """
 
         def __init__(self, ray_params: Any, **options: Any) -> None:
             nodes.append(self)
             vars(ray_params).update(zip(AGENT_PORTS, _free_ports(), strict=True))
+            vars(ray_params).update(no_monitor=True, include_log_monitor=False)
             super().__init__(ray_params, **options)
+
+        def start_api_server(self, **options: Any) -> None:
+            """Nothing: without its dashboard it would only send usage statistics."""
 
     def get_node(gcs_address: str, node_id: str) -> Any:
         while not _registered(gcs_address, node_id):
