@@ -206,6 +206,7 @@ def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]
     """Wait `seconds` for the raylet instead of Ray's fixed 30. Yields the nodes being started."""
     from ray._private import node as node_module
     from ray._private import services
+    from ray._raylet import persist_port  # type: ignore[attr-defined]
 
     nodes: list[Any] = []
     original_class, original_get = node_module.Node, services.get_node
@@ -216,15 +217,21 @@ def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]
 
         It waits for as few processes as can be, because each Python process takes seconds of
         computing before it answers: the autoscaler, the dashboard and the log monitor serve nobody
-        here and are left out, and the agents of the raylet are told their ports. A raylet that is
-        to learn them from the agents aborts if that takes more than 15 s.
+        here and are left out, and the raylet knows the ports of its two agents beforehand. It
+        would learn them from files that the agents write, and abort if that took 15 s.
         """
 
         def __init__(self, ray_params: Any, **options: Any) -> None:
             nodes.append(self)
-            vars(ray_params).update(zip(AGENT_PORTS, _free_ports(), strict=True))
+            self.agent_ports = dict(zip(AGENT_PORTS, _free_ports(), strict=True))
+            vars(ray_params).update(self.agent_ports)
             vars(ray_params).update(no_monitor=True, include_log_monitor=False)
             super().__init__(ray_params, **options)
+
+        def start_raylet(self, *arguments: Any, **options: Any) -> None:
+            for name, port in self.agent_ports.items():
+                persist_port(self.get_session_dir_path(), self.node_id, name, port)
+            super().start_raylet(*arguments, **options)
 
         def start_api_server(self, **options: Any) -> None:
             """Nothing: without its dashboard it would only send usage statistics."""
