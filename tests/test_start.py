@@ -229,7 +229,7 @@ def test_workers_that_are_never_ready_are_not_the_trials_fault() -> None:
         "repeatedly failed.\nFailed to startup worker after retrying 5 times."
     )
     with pytest.raises(Interruption, match="none was ready in time"):
-        lost(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}", False)
+        lost(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}")
 
 
 def test_slow_workers_interrupt_the_sweep_and_hang_nobody(place: Path) -> None:
