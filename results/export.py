@@ -10,11 +10,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysweep.names import program
 from results.folder import Best, RunError, RunFolder
 from results.tensorboard import drawn
 from results.words import number
@@ -76,21 +76,9 @@ def check(
     folder: Path, metric: str, value: float, drawing: Path | None = None
 ) -> tuple[float | None, str]:
     """Load and evaluate an export in a fresh process: the difference from the recorded value (None: not evaluated), and a line about it."""
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "trainables.verify",
-        str(folder),
-        *([str(drawing)] if drawing else []),
-    ]
+    command = program("trainables.verify", str(folder), *([str(drawing)] if drawing else []))
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return (
             None,

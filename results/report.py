@@ -14,6 +14,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from raysweep.names import program
 from results.folder import RunFolder, load
 
 NAME = "report.html"
@@ -108,15 +109,9 @@ class Refresher:
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", "")))),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "results.report", str(folder), "--live"]
     return subprocess.Popen(
-        command,
-        env=environment,
+        program("results.report", str(folder), "--live"),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("search_spaces", "schedulers", "tune", "trainables", "results")
+ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results")
+NAMES = {"raysweep", "raysweep.names"}
 ALLOWED = {
+    "raysweep": {"raysweep", "tune.cli"},
     "search_spaces": {"search_spaces"},
-    "results": {"results", "trainables.text_limits"},
+    "results": {"results", "trainables.text_limits"} | NAMES,
     "schedulers": {"schedulers", "results.history"},
-    "trainables": {"trainables"},
+    "trainables": {"trainables"} | NAMES,
     "tune": set(ROOMS),
 }
 RAY = ("tune/engine/", "tune/check_cluster.py", "tune/preflight.py", "tune/jobs.py")

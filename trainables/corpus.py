@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sysconfig
+import tokenize
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,7 +76,8 @@ def _lines(module: str) -> list[str]:
     path = Path(sysconfig.get_paths()["stdlib"]) / f"{module}.py"
     path = path if path.exists() else path.with_suffix("") / "__init__.py"
     try:
-        text = path.read_text(encoding="utf-8")
+        with tokenize.open(path) as file:
+            text = file.read()
     except OSError:
         raise DataError(
             f"the text comes from the sources of Python's standard library, and this Python has no {path}"

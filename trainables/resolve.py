@@ -6,12 +6,17 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
+import sysconfig
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from raysweep.names import NAMES, file_module
+from trainables.imports import hidden_import, parsed
 
 
 class TrainableError(ValueError):
@@ -27,9 +32,9 @@ def check(reference: str) -> None:
     if not path.is_file():
         raise TrainableError(f"trainable '{reference}': there is no file {place}")
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        tree = parsed(path)
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise TrainableError(
             f"trainable '{reference}': {path}{line} is not valid Python: {error}"
         ) from None
@@ -38,6 +43,15 @@ def check(reference: str) -> None:
         raise TrainableError(
             f"trainable '{reference}': {place} has no '{name}'{_suggestion(name, names)}"
         )
+    if name and (found := hidden_import(path.resolve(), _root(place, path))):
+        raise TrainableError(f"trainable '{reference}': {found}")
+
+
+def _root(place: str, path: Path) -> Path:
+    """The folder from which a file, or a module that lies in it, imports what is beside it."""
+    if place.endswith(".py"):
+        return path.resolve().parent
+    return path.resolve().parents[place.count(".") + (path.name == "__init__.py")]
 
 
 def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
@@ -54,6 +68,7 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     except Exception as error:
         raise TrainableError(
             f"trainable '{reference}' does not import: {type(error).__name__}: {error}"
+            f"{_taken(error)}"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -61,6 +76,12 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
             f"trainable '{reference}': {place} has no function '{name}'{_suggestion(name, vars(module))}"
         )
     return function, module
+
+
+def _taken(error: Exception) -> str:
+    """What to do about an import of a module whose name raysweep has a package of."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    return f"; '{name}' is a package of raysweep's: rename yours" if name in NAMES else ""
 
 
 def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
@@ -89,6 +110,11 @@ def _source(module: str) -> Path | None:
         spec = importlib.util.find_spec(module)
     except (ImportError, AttributeError, ValueError):
         spec = None
+    if spec is None and module.partition(".")[0] in NAMES:
+        raise TrainableError(
+            f"trainable: raysweep's own package '{module.partition('.')[0]}' has no module '{module}': rename yours, "
+            "or name its file, path/to/file.py:function"
+        )
     if spec is None:
         raise TrainableError(
             f"trainable: there is no module '{module}'; is its project on the Python path?"
@@ -116,21 +142,47 @@ def _suggestion(name: str, names: Any) -> str:
 
 def _from_file(path: Path) -> ModuleType:
     path = path.resolve()
-    name = f"_raysweep_{path.stem}_{abs(hash(str(path))):x}"
-    if name in sys.modules:
-        return sys.modules[name]
     if not path.is_file():
         raise TrainableError(f"trainable: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    importlib.invalidate_caches()  # the file may have been written a moment ago
+    name = _module_name(path)
+    __import__(name)  # as an import statement does, without importlib's frames in a traceback
+    return sys.modules[name]
+
+
+def _module_name(path: Path) -> str:
+    """The name under which a train function's file is imported, here and in the processes that it starts: its own, if that is free.
+
+    Its folder comes first on the path for imports, as it does for a script. But a file that is called as a module that is in use here
+    already, such as `random.py`, must not take that module's place in those processes: its folder comes last.
+    """
+    name, folder = path.stem, str(path.parent)
+    sys.path[:] = [place for place in sys.path if os.path.realpath(place) != folder]
+    loaded = sys.modules.get(name)
+    if loaded is not None and _file(loaded) != path and _is_installed(name, loaded):
+        sys.path.append(folder)
+    else:
+        sys.path.insert(0, folder)
+    return name if "." not in name and _found(name) == path else file_module(path)
+
+
+def _found(name: str) -> Path | None:
+    """The file that `import name` gives in this process."""
+    if name in NAMES or name in sys.modules:
+        return _file(sys.modules[name]) if name in sys.modules else None
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else None
+
+
+def _file(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file else None
+
+
+def _is_installed(name: str, module: ModuleType) -> bool:
+    """Whether a module belongs to Python, or to a package that was installed, and not to a user's own folder."""
+    if name in sys.stdlib_module_names or name in NAMES:
+        return True
+    file, paths = _file(module), sysconfig.get_paths()
+    installed = [Path(paths[kind]).resolve() for kind in ("stdlib", "purelib", "platlib")]
+    return file is not None and any(file.is_relative_to(folder) for folder in installed)

@@ -38,6 +38,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from raysweep.names import START
 from trainables.attempt import Job, attempt, read_job
 from trainables.resolve import load
 
@@ -52,10 +53,13 @@ POLL_SECONDS = 0.05
 GO_ON = "go on"
 
 
-def main(control: socket.socket) -> None:
-    """Fork a process for each job that comes, until the worker is gone."""
+def main(control: socket.socket, paths: list[str]) -> None:
+    """Fork a process for each job that comes, until the worker is gone.
+
+    `paths`: the worker's path for imports.
+    """
     _adopt_orphans()
-    imports = Imports()
+    imports = Imports(paths)
     while (received := _receive(control)) is not None:
         request, descriptor = received
         job = read_job(request["job"])
@@ -68,7 +72,7 @@ def main(control: socket.socket) -> None:
         child = os.fork()
         if child == 0:
             control.close()
-            _be_trial(job, socket.socket(fileno=descriptor), imports.known)
+            _be_trial(job, socket.socket(fileno=descriptor), imports)
         os.close(descriptor)
         _say(control, {"pid": child})
         _say(control, {"exit": _wait(child, control)})
@@ -91,8 +95,9 @@ def _say(control: socket.socket, message: dict[str, Any]) -> None:
 class Imports:
     """What the template has imported for its trials."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: list[str]) -> None:
         self.known: frozenset[str] = frozenset()
+        self._paths = paths
         self._module: types.ModuleType | None = None
         self._tried = False
 
@@ -108,7 +113,7 @@ class Imports:
         before = len(sys.modules)
         if not self._tried:
             self._tried = True
-            _import(TORCH[:1] if job.trainable.endswith(".py") else TORCH)
+            self.begin(TORCH[:1] if job.trainable.endswith(".py") else TORCH)
             if module:
                 random.seed(0)
                 with contextlib.suppress(BaseException):
@@ -120,6 +125,15 @@ class Imports:
             gc.collect()
             gc.freeze()  # what is here is no garbage: no trial need look through it, or copy it
         return _unsafe()
+
+    def begin(self, names: tuple[str, ...]) -> None:
+        """Import these; from then on imports find what the worker finds.
+
+        In this order, because a user's own `random.py` or `queue.py` in the current folder must
+        not come before the modules of Python that torch imports.
+        """
+        _import(names)
+        sys.path[:] = self._paths
 
     def _share(self, job: Job) -> None:
         """Have the train function's module load what its trials share, if it says how."""
@@ -237,22 +251,31 @@ class Channel:
             raise TrainingStopped
 
 
-def _be_trial(job: Job, end: socket.socket, known: frozenset[str]) -> NoReturn:
+def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
     """Train the job in this process, which was just forked, and leave."""
     os.setsid()
     if sys.platform == "linux":
         _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    sys.modules["__main__"] = types.ModuleType("__main__")  # what children of spawn would import
+    sys.modules["__main__"] = _main_module()
     channel = Channel(end)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     _print_to(job.log)
     faulthandler.enable()
+    if job.isolate:
+        imports.begin(TORCH[:1])
     message = _trained(job, channel.report)
     if not job.isolate:
-        message["imported"] = _imported(known)
+        message["imported"] = _imported(imports.known)
     channel.say(message)
     sys.exit()  # threads that are no daemons are waited for, exit handlers run: as by hand
+
+
+def _main_module() -> types.ModuleType:
+    """What processes that a trial starts by spawn or forkserver import as their main module."""
+    module = types.ModuleType("__main__")
+    module.__file__ = str(START)
+    return module
 
 
 def _trained(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

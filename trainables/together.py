@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from raysweep.names import program
 from trainables.attempt import Job, attempt
 from trainables.outcome import Outcome
 from trainables.run import Objective
@@ -133,17 +134,10 @@ def _outcome(message: Message) -> Outcome:
 def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subprocess.Popen[str]]:
     """One process; killed at the end."""
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join(dict.fromkeys([root, *filter(None, sys.path)]))
-    environment = (
-        os.environ
-        | job.environment
-        | {"PYTHONPATH": paths, "GLOO_SOCKET_IFNAME": "lo"}
-        | _devices(job, rank)
-    )
+    environment = os.environ | job.environment | {"GLOO_SOCKET_IFNAME": "lo"} | _devices(job, rank)
     with open(job.log, "a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trainables.together"],
+            program("trainables.together"),
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -157,6 +151,7 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
         json.dumps(
             {
                 "job": asdict(part(job)),
+                "paths": sys.path,
                 "rank": rank,
                 "meeting": f"file://{folder}/meeting{kind(job)}",
             }
@@ -207,7 +202,10 @@ def _pump(process: subprocess.Popen[str], rank: int, heard: Heard) -> None:
 
 def main() -> None:
     """One of the processes."""
+    import torch  # noqa: F401  # before imports find what lies in the current folder
+
     said = json.loads(sys.stdin.readline())
+    sys.path[:] = said["paths"]
     fields = said["job"]
     job = Job(**fields | {"objective": Objective(**fields["objective"])})
     replies: queue.Queue[str] = queue.Queue()

@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from raysweep.names import START
 from trainables.attempt import Job
 
 BEAT_SECONDS = 5.0
@@ -34,10 +34,10 @@ def leave():
         except Exception: pass
     os._exit(0)
 atexit.register(leave)
-import json, socket
-sys.path[:] = json.loads(sys.argv[2])
+import json, runpy, socket
+runpy.run_path(sys.argv[2], run_name="raysweep_start")
 from trainables.template import main
-main(socket.socket(fileno=int(sys.argv[1])))
+main(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[3]))
 """
 """The program of a template. The exit handler that is registered first runs last: it ends the
 process without taking every module apart, which would take as long as a short trial."""
@@ -105,10 +105,9 @@ class Template:
     def started(environment: Mapping[str, str], imports_module: bool = True) -> Template:
         """Start one, with these variables beside this process's."""
         ours, its = socket.socketpair()
-        root = str(Path(__file__).resolve().parent.parent)
-        paths = list(dict.fromkeys([root, *sys.path]))
+        arguments = [str(its.fileno()), str(START), json.dumps(sys.path)]
         process = subprocess.Popen(
-            [sys.executable, "-c", BOOT, str(its.fileno()), json.dumps(paths)],
+            [sys.executable, "-P", "-c", BOOT, *arguments],  # -P: not from the current folder
             env=os.environ | ENVIRONMENT | dict(environment),
             pass_fds=[its.fileno()],
             stdin=subprocess.DEVNULL,

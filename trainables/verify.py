@@ -15,15 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+from ruamel.yaml import YAML
+
 from trainables.board import Board
 from trainables.resolve import TrainableError, load
 
 
 def verify(folder: Path, drawing: Path | None = None) -> dict[str, Any]:
     """`{"metrics": {...}}` of the model in an export folder, or `{"why": reason}` where it loads but cannot be evaluated."""
-    import torch
-    from ruamel.yaml import YAML
-
     state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
     config = YAML(typ="safe", pure=True).load(folder / "config.yaml") or {}
     about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from raysweep.names import elsewhere
 from results.compare import compare
 from results.export import Exported, export
 from results.folder import RunError, RunFolder, load
@@ -92,8 +93,13 @@ def _lines(
     return [
         model,
         f"TensorBoard  tensorboard --logdir {shown(run.path / 'tensorboard')}",
-        f"data frame   python -c \"from results import load; print(load('{shown(run.path)}').trials)\"",
+        f'data frame   {_python()} -c "from results import load; print(load({shown(run.path)!r}).trials)"',
     ]
+
+
+def _python() -> str:
+    """The command that starts Python so that it finds our `results`, though the current folder may hold another module of the name."""
+    return "python" if elsewhere("results", [Path.cwd()]) is None else "python -P"
 
 
 def _last_failure(run: RunFolder) -> list[str]:

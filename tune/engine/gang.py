@@ -25,6 +25,7 @@ from trainables.attempt import Job
 from trainables.outcome import Outcome
 from trainables.team import opened
 from trainables.together import Message, conduct, kind, part
+from tune.engine.carried import member_class
 from tune.engine.loss import lost
 from tune.engine.worker import pack, train_here, unpack
 
@@ -70,7 +71,7 @@ def _gathered(ray: Any, count: int) -> Iterator[list[Any]]:
                 "scheduling_strategy": PlacementGroupSchedulingStrategy(group, index),
                 "max_concurrency": 4,  # it trains, and is heard and answered meanwhile
             }
-            members.append(ray.remote(Member).options(**options).remote())
+            members.append(ray.remote(member_class()).options(**options).remote())
         yield members
     finally:
         for member in members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -19,7 +20,6 @@ from typing import Any
 ANSWER_SECONDS = 90.0
 FETCH_SECONDS = 3600.0
 VERSIONED = ("ray", "torch", "numpy")
-ROOMS = ("tune", "trainables", "results", "schedulers", "search_spaces")
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,18 @@ def _asked(
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from tune.engine.carried import finding
+
+    find = finding()
+
+    def answer(question: dict[str, Any]) -> dict[str, Any]:
+        with contextlib.suppress(ImportError):  # the answer says that raysweep is missing
+            find()
+        return function(question)
+
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
-        ask = ray.remote(num_cpus=0, max_retries=0)(function)
+        ask = ray.remote(num_cpus=0, max_retries=0)(answer)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         asked = [
             (
@@ -153,12 +162,13 @@ def versions() -> dict[str, str]:
 
 
 def _sources() -> str:
+    try:
+        from raysweep.names import NAMES, ROOT
+    except ImportError:
+        return "missing"
     digest = hashlib.sha256()
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            for path in sorted(Path(place).rglob("*.py")):
-                digest.update(path.relative_to(place).as_posix().encode() + path.read_bytes())
+    for path in sorted(path for name in NAMES for path in (ROOT / name).rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

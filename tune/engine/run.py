@@ -204,10 +204,10 @@ def train(
     from ray import tune
 
     from tune.engine.adapters import Conductor, LoopCallback, LoopScheduler, LoopSearcher
+    from tune.engine.carried import train_function
     from tune.engine.follow import watching
     from tune.engine.ray_errors import handled
     from tune.engine.shares import Shares
-    from tune.engine.worker import train_trial
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
         max(plan.parallel, MOST_PENDING)
@@ -221,7 +221,7 @@ def train(
     cluster_watch = watching(conductor, plan.resources, loop.sweep.parallel)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
-        tune.with_resources(train_trial, _holding(plan.resources, shares)),
+        tune.with_resources(train_function(), _holding(plan.resources, shares)),
         tune_config=tune.TuneConfig(
             search_alg=LoopSearcher(conductor),
             scheduler=LoopScheduler(conductor),
