@@ -106,6 +106,48 @@ def test_a_death_while_writing_leaves_the_old_checkpoint(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "zeros", "text"])
+def test_a_damaged_checkpoint_is_noticed_before_anything_is_loaded(
+    tmp_path: Path, damage: str
+) -> None:
+    model = torch.nn.Linear(100, 100)
+    checkpoint.save(tmp_path, {"model": model}, REPORTS, best=True)
+    path = tmp_path / checkpoint.LAST
+    content = path.read_bytes()
+    spoil(path, damage)
+    assert path.read_bytes() != content
+    other = torch.nn.Linear(100, 100)
+    before = other.weight.clone()
+    with pytest.raises(checkpoint.Damaged, match=f"{path} is damaged: "):
+        checkpoint.restore(tmp_path, {"model": other})
+    assert torch.equal(other.weight, before)
+
+
+def test_checksums_are_written_whatever_a_train_function_switched_off(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        checkpoint.save(tmp_path, {}, REPORTS, best=False)
+        assert not torch.serialization.get_crc32_options()
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert checkpoint.restore(tmp_path, {}) == REPORTS
+
+
+def spoil(path: Path, damage: str) -> None:
+    """Damage a file in place, as a disk, a full quota or a cut connection does."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "cut": content[:middle],
+            "empty": b"",
+            "zeros": bytes(len(content)),
+            "text": b"not a checkpoint",
+        }[damage]
+    )
+
+
 def test_it_never_unpickles_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:

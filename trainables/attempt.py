@@ -9,7 +9,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -93,7 +93,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
                 message
                 | {
                     "metrics": gauge.read() | message["metrics"],
-                    "notes": where | _peak(device) | growth.look(),
+                    "notes": message["notes"] | where | _peak(device) | growth.look(),
                 }
             )
 
@@ -118,7 +118,8 @@ def _run(job: Job, device: str, send: Callable[[dict[str, Any]], None]) -> Outco
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        return _train(job, run, device)
+        outcome = _train(job, run, device)
+    return replace(outcome, notes=run.notes | outcome.notes)
 
 
 class LazyLog(io.TextIOBase):
