@@ -6,7 +6,6 @@ Every change is written as an event first (`write`), then applied by the same fu
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -17,11 +16,14 @@ from results.history import Event, History, Status, Trial, apply, seconds_spent,
 from schedulers.decision import GO_ON, Decision
 from tune.allowance import allowance, allowed, lags
 from tune.blame import blaming
+from tune.clock import now
 from tune.sweep import Arm, Foreseeing, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
 ALIKE_TRIALS = 3
 MOST_ACCUMULATION = 64
+DAMAGED = "damaged_checkpoint"
+"""The note of a trial that began again because its checkpoint was damaged: which, and how."""
 
 
 class Log(Protocol):
@@ -48,7 +50,7 @@ class Loop:
         sweep: Sweep,
         log: Log | None = None,
         past: Iterable[Event] = (),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
     ) -> None:
         past = list(past)
         self.sweep = sweep
@@ -192,8 +194,14 @@ class Loop:
         seconds: float,
         notes: Mapping[str, Any] | None = None,
     ) -> Decision:
-        """Record a report and say whether the trial goes on. A report of an epoch that is already there counts once."""
+        """Record a report and say whether the trial goes on.
+
+        A report of an epoch that is already there counts once: a trial whose checkpoint is gone
+        trains its first epochs again.
+        """
+        notes = notes or {}
         if epoch <= trial.epoch:
+            self._note_damage(trial, notes)
             return GO_ON
         loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
         event = {
@@ -210,6 +218,11 @@ class Loop:
         decision = self.judge(trial)
         self._check_limits(trial)
         return decision
+
+    def _note_damage(self, trial: Trial, notes: Mapping[str, Any]) -> None:
+        """Keep, once, that a trial began again because its checkpoint was damaged."""
+        if DAMAGED in notes and trial.notes.get(DAMAGED) != notes[DAMAGED]:
+            self.noted(trial, {DAMAGED: notes[DAMAGED]})
 
     def judge(self, trial: Trial) -> Decision:
         """Whether a trial goes on after its last report; ends it where it does not."""
@@ -261,20 +274,27 @@ class Loop:
             self.stop(ALIKE)
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
-        """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
-        accumulation = 2 * trial.notes.get("accumulation", 1)
-        if trial.notes.get("share", 1.0) < 1.0:
+        """Retry with smaller micro-batches if the sweep says so and the train function heeds them.
+
+        Else the trial ends as `oom`.
+        """
+        known = {**trial.notes, **notes}
+        accumulation = known.get("accumulation", 1)
+        if known.get("share", 1.0) < 1.0:
             self.returned(
                 trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0}
             )
-        elif "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
+        elif "accumulate" not in self.sweep.on_oom or 2 * accumulation > MOST_ACCUMULATION:
+            self.ended(trial, Status.OOM, reason, notes)
+        elif not known.get("accumulation_read", accumulation == 1):
+            unread = "the train function does not read run.accumulation"
+            self.ended(trial, Status.OOM, f"{reason} (not tried in micro-batches: {unread})", notes)
+        else:
             self.returned(
                 trial,
-                f"out of memory, taken up again in {accumulation} micro-batches",
-                {**notes, "accumulation": accumulation},
+                f"out of memory, taken up again in {2 * accumulation} micro-batches",
+                {**notes, "accumulation": 2 * accumulation},
             )
-        else:
-            self.ended(trial, Status.OOM, reason, notes)
 
     def returned(self, trial: Trial, reason: str, notes: Mapping[str, Any] | None = None) -> None:
         """Put a trial back that lost its worker or was interrupted; it goes on from its last checkpoint."""

@@ -19,6 +19,7 @@ from results.report import Refresher
 from results.segments import StoredLedger
 from results.working_copy import hold, origin, shown
 from tune.allowance import promise
+from tune.clock import now
 from tune.confirm import confirming, unconfirmed
 from tune.engine.offers import offers
 from tune.engine.plan import plan
@@ -86,7 +87,7 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
 
 
 def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -> int:
-    recorder.write({"event": "opened", "time": time.time(), "levels": list(sweep.levels())})
+    recorder.write({"event": "opened", "time": now(), "levels": list(sweep.levels())})
     loop = Loop(sweep, recorder, recorder.past)
     loop.reopen(options.retry_failed)
     mistake = ""
@@ -104,7 +105,7 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
         recorder.write(
             {
                 "event": "closed",
-                "time": time.time(),
+                "time": now(),
                 "reason": loop.stopping or "done",
                 "interrupted": loop.interrupted,
             }
