@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainables import guards
+from trainables import children, guards
 from trainables.gauge import Growth, watched
 from trainables.resolve import TrainableError, load
 from trainables.run import DataError, Objective, ReportError, Run, StorageError
@@ -80,6 +80,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
         raise WorkerGrown(f"worker {os.getpid()} has grown; {job.trial} goes to a new one")
     guards.fresh(job.seed, job.threads)
     os.environ.update(job.environment)
+    children.mark()
     if job.gpu <= 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     device = _device(job.gpu)

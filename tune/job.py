@@ -8,6 +8,7 @@ from pathlib import Path
 from results.history import Trial
 from results.working_copy import origin
 from trainables.attempt import Job
+from trainables.children import MARK
 from trainables.run import Objective
 from tune.sweep import Sweep
 
@@ -45,7 +46,7 @@ def job(sweep: Sweep, folder: Path, gpu: float, trial: Trial, test: bool = False
         spread=sweep.resources.spread,
         test=test,
         accumulation=trial.notes.get("accumulation", 1),
-        environment=passed_on(),
+        environment=passed_on() | {MARK: away.url if away else str(run)},
     )
 
 
