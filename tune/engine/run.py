@@ -16,6 +16,7 @@ from typing import Any
 
 from results.history import Trial
 from trainables.attempt import Job
+from tune.engine.detach import own_session
 from tune.engine.join import join
 from tune.engine.plan import Plan, needs, piece, pieces
 from tune.interruption import Interruption
@@ -110,7 +111,7 @@ def _init(ray: Any, machines: Machines) -> None:
         warnings.simplefilter("ignore")
         if machines.address is None:
             _ask_for_token()
-            with _loopback():
+            with _loopback(), own_session():
                 ray.init(
                     address="local",
                     num_cpus=machines.cpus,
