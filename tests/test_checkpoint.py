@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from trainables import checkpoint
+from tune.files import without_unfinished
 
 REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds": 1.0}]
 
@@ -104,6 +105,19 @@ def test_a_death_while_writing_leaves_the_old_checkpoint(
     checkpoint.save(tmp_path, {}, [{"epoch": 2, "metrics": {}, "seconds": 2.0}], best=True)
     assert checkpoint.load(tmp_path / checkpoint.BEST)["epoch"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_what_killed_workers_left_unfinished_goes_at_the_end_of_the_session(
+    tmp_path: Path,
+) -> None:
+    for trial in (tmp_path / "trials" / "random-0", tmp_path / "confirm" / "trials" / "random-0-0"):
+        trial.mkdir(parents=True)
+        for name in (".unfinished-12", ".best-12", "last.pt", ".mine"):
+            (trial / name).write_text("")
+    with pytest.raises(KeyboardInterrupt), without_unfinished(tmp_path):
+        raise KeyboardInterrupt
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"last.pt", ".mine"}
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "zeros", "text"])

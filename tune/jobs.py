@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tune.command import SUBMITTED
+
 URL = "http://127.0.0.1:8265"
 """Where `ray dashboard cluster.yaml` brings the head's dashboard to."""
 STOP_SECONDS = 60
@@ -36,7 +38,11 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     environment = {
         "working_dir": str(folder),
         "excludes": LEFT_OUT,
-        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), "PYTHONUNBUFFERED": "1"},
+        "env_vars": {
+            "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+            "PYTHONUNBUFFERED": "1",
+            SUBMITTED: url,
+        },
     }
     if folder.resolve() in (Path.home(), Path("/")):
         raise JobsError(

@@ -63,9 +63,12 @@ class Loop:
                 self.histories[arm.name].outlook = partial(arm.searcher.outlook, sweep.space)
         self.stopping = ""
         self.interrupted = False
+        self.machine = ""
+        """The name of the machine that trains, if it is the only one."""
         self._log = log or NoLog()
         self._clock = clock
         self._began = clock() - seconds_spent(past)
+        self._training_began = _training_began(past)
         self._exhausted = {event["arm"] for event in past if event["event"] == "exhausted"}
         self._allowed = allowed(past, sweep)
         self._out: set[str] = set()
@@ -93,6 +96,17 @@ class Loop:
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
                 self.returned(trial, "retried", {"failures": 0, "losses": []})
+        if not failed:
+            self._end_as_before()
+
+    def _end_as_before(self) -> None:
+        """Stop if a former session ended by the sweep's target, plateau or time, and nothing waits."""
+        for history in self.histories.values():
+            if history.best is not None:
+                self._check_target(history.best[0], history.best[1].loss)
+        if not self._waiting:
+            self._check_plateau()
+        self._check_time()
 
     def stop(self, reason: str, interrupted: bool = False) -> None:
         """Start nothing more, and let running trials go after their next report. `interrupted`: it was not the sweep's own end."""
@@ -103,6 +117,16 @@ class Loop:
     def seconds(self) -> float:
         """How long the sweep has run, former sessions included."""
         return self._clock() - self._began
+
+    @property
+    def training_seconds(self) -> float:
+        """How long ago the first epoch that was reported began; 0 before the first report."""
+        return self.seconds - self._training_began if self._training_began is not None else 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no searcher has anything left to propose."""
+        return self._exhausted >= set(self.arms)
 
     @property
     def trials(self) -> Iterator[Trial]:
@@ -184,7 +208,8 @@ class Loop:
         )
 
     def started(self, trial: Trial) -> None:
-        self._happen({"event": "started", "trial": trial.id})
+        event: Event = {"event": "started", "trial": trial.id}
+        self._happen(event | {"notes": {"node": self.machine}} if self.machine else event)
 
     def reported(
         self,
@@ -200,8 +225,8 @@ class Loop:
         trains its first epochs again.
         """
         notes = notes or {}
+        self._note_damage(trial, notes)
         if epoch <= trial.epoch:
-            self._note_damage(trial, notes)
             return GO_ON
         loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
         event = {
@@ -212,6 +237,8 @@ class Loop:
             "metrics": dict(metrics),
             "seconds": seconds,
         }
+        if self._training_began is None:
+            self._training_began = max(0.0, self.seconds - seconds)
         if notes and any(trial.notes.get(name) != value for name, value in notes.items()):
             event["notes"] = dict(notes)
         self._happen(event)
@@ -322,17 +349,22 @@ class Loop:
 
     def _check_limits(self, trial: Trial) -> None:
         """End the sweep where the target is reached, or nothing has become better for too many trials."""
-        metric = self.sweep.metric
-        if metric.target is not None and trial.loss <= metric.loss(metric.target):
-            self.stop(f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}")
-        plateau = self.sweep.plateau
-        if (
-            plateau is not None
-            and trial.status.ended
-            and all(_stale(history, plateau) for history in self.histories.values())
-        ):
-            self.stop(f"no better {metric.name} in the last {plateau} trials")
+        self._check_target(trial, trial.loss)
+        if trial.status.ended:
+            self._check_plateau()
         self._check_time()
+
+    def _check_target(self, trial: Trial, loss: float) -> None:
+        metric = self.sweep.metric
+        if metric.target is not None and loss <= metric.loss(metric.target):
+            self.stop(f"{trial.id} reached {metric.name} {metric.value(loss):.6g}")
+
+    def _check_plateau(self) -> None:
+        plateau = self.sweep.plateau
+        if plateau is not None and all(
+            _stale(history, plateau) for history in self.histories.values()
+        ):
+            self.stop(f"no better {self.sweep.metric.name} in the last {plateau} trials")
 
     def _check_time(self) -> None:
         limit = self.sweep.budget.seconds
@@ -402,6 +434,14 @@ class Loop:
         self._log.write(event)
         apply(event, self.histories)
         self._log.applied(event, self)
+
+
+def _training_began(past: list[Event]) -> float | None:
+    """After how many seconds of a sweep its first reported epoch began; None before a report."""
+    for place, event in enumerate(past):
+        if event["event"] == "reported":
+            return max(0.0, seconds_spent(past[: place + 1]) - float(event["seconds"]))
+    return None
 
 
 def _stale(history: History, trials: int) -> bool:
