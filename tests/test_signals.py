@@ -19,7 +19,7 @@ from tests.command_line import Typed
 from trainables import children
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 120.0
+PATIENCE = 240.0
 TRAIN = """\
 import os
 import signal
@@ -44,7 +44,7 @@ def train(config, run):
         run.report(loss=config["x"])
 """
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @contextmanager
