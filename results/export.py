@@ -46,30 +46,48 @@ def export(
     """Write the best epoch of a run to `out` (`best/` in the run folder), in the place of an older export, and evaluate it again.
 
     `draw`: its weights and answers are drawn beside the run's other files for TensorBoard.
-    RunError where there is nothing to export, or where `out` holds something else.
+    RunError where there is nothing to export, or where `out` cannot be written or holds something else.
     """
+    folder = _place(out or run.path / FOLDER)
     best = run.best
     content = _checkpoint(best, str(run.sweep["trainable"]))
     value = float(content["metrics"][run.metric])
-    folder = out or run.path / FOLDER
-    about = {
+    about: dict[str, Any] = {
         "trial": best.trial.id,
         "epoch": content["epoch"],
         "metric": run.metric,
         "value": value,
         "metrics": dict(content["metrics"]),
     }
-    _write(
-        folder,
-        best,
-        content,
-        about | {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed},
-    )
+    about |= {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed}
+    try:
+        _write(folder, best, content, about)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
     drawing = drawn(run.path, best.trial.id) if draw else None
     difference, message = (
         check(folder, run.metric, value, drawing) if evaluate else (None, "not evaluated again")
     )
     return Exported(folder, best.trial.id, content["epoch"], value, difference, message)
+
+
+def _place(out: Path) -> Path:
+    """The folder that is to be made, with its name. RunError for what an export must not replace."""
+    if out.is_symlink():
+        raise RunError(f"{out} is a link; name the folder itself")
+    folder = out.resolve()
+    if Path.cwd().is_relative_to(folder):
+        raise RunError(f"{out} holds the current folder; name a folder that is to be made")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{out} is a file; name a folder that is to be made")
+    _check_free(folder, out)
+    return out if out.name == folder.name else folder
+
+
+def _check_free(folder: Path, named: Path) -> None:
+    """RunError for a folder that holds something else than an export."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "metrics.json").is_file():
+        raise RunError(f"{named} is there and is no export; name another folder")
 
 
 def check(
@@ -130,12 +148,20 @@ def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
 
 def _write(folder: Path, best: Best, content: dict[str, Any], about: dict[str, Any]) -> None:
     """Write the export beside its place, then put it there."""
-    import torch
-    from ruamel.yaml import YAML
-
     unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
+    try:
+        _fill(unfinished, best, content, about)
+        _put(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _fill(unfinished: Path, best: Best, content: dict[str, Any], about: dict[str, Any]) -> None:
+    import torch
+    from ruamel.yaml import YAML
+
     torch.save(content["model_state_dict"], unfinished / "model.pt")
     torch.save(
         {name: value for name, value in content.items() if name != "random"},
@@ -144,15 +170,12 @@ def _write(folder: Path, best: Best, content: dict[str, Any], about: dict[str, A
     YAML(typ="safe", pure=True).dump(best.config, unfinished / "config.yaml")
     (unfinished / "metrics.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (unfinished / "README.md").write_text(README.format(**about), encoding="utf-8")
-    _put(unfinished, folder)
 
 
 def _put(unfinished: Path, folder: Path) -> None:
     """Move a finished folder to its place. An old export goes; a folder that is none is left alone."""
     if folder.exists():
-        if any(folder.iterdir()) and not (folder / "metrics.json").is_file():
-            shutil.rmtree(unfinished)
-            raise RunError(f"{folder} is there and is no export; name another folder")
+        _check_free(folder, folder)
         old = folder.with_name(f".{folder.name}-old-{os.getpid()}")
         os.replace(folder, old)
         os.replace(unfinished, folder)

@@ -7,6 +7,7 @@ loaded as well: what is there is what had happened by then.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,12 @@ from results.store import Bucket, is_url
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+STATE = b"_state_dict"
+"""In the names of what a checkpoint holds of a model, an optimizer and the like."""
+KINDS = frozenset({"float", "int", "ordinal", "choice", "expr"})
+"""What declares a parameter in a file's `space`, as opposed to a constant."""
 
 
 class RunError(ValueError):
@@ -37,6 +44,18 @@ class Best:
     @property
     def config(self) -> Config:
         return self.trial.config
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the checkpoint holds the state of anything that the train function named in `run.epochs(...)`."""
+        if self.checkpoint is None:
+            return False
+        try:
+            with zipfile.ZipFile(self.checkpoint) as file:
+                pickles = [name for name in file.namelist() if name.endswith("/data.pkl")]
+                return any(STATE in file.read(name) for name in pickles)
+        except (OSError, zipfile.BadZipFile):
+            return True  # whoever loads it says what is wrong
 
     @property
     def epoch(self) -> int:
@@ -109,6 +128,15 @@ class RunFolder:
     def exhausted(self) -> set[str]:
         """The arms whose searcher had nothing more to try."""
         return {event["arm"] for event in self.events if event["event"] == "exhausted"}
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """The names in `space` that have the same value in every trial, because no parameter is declared there."""
+        return tuple(
+            name
+            for name, said in self.sweep.get("space", {}).items()
+            if not (isinstance(said, Mapping) and KINDS & said.keys())
+        )
 
     @property
     def metric(self) -> str:

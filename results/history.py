@@ -293,11 +293,15 @@ def split_id(trial_id: str) -> tuple[str, int]:
 
 
 def seconds_spent(events: Iterable[Event]) -> float:
-    """The seconds that former sessions ran, each from its `opened` event to its last one."""
-    total, opened, last = 0.0, None, 0.0
+    """The seconds that former sessions ran, each from its `opened` event to its last one.
+
+    They are summed from event to event, because a machine's clock may have been set back in between: such a step counts as no time.
+    """
+    total, last = 0.0, None
     for event in events:
         if event["event"] == "opened":
-            total += last - opened if opened is not None else 0.0
-            opened = event["time"]
-        last = event["time"]
-    return total + (last - opened if opened is not None else 0.0)
+            last = event["time"]
+        elif last is not None:
+            total += max(0.0, event["time"] - last)
+            last = event["time"]
+    return total

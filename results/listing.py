@@ -46,8 +46,13 @@ def _began(run: RunFolder) -> float:
     return float(run.events[0]["time"]) if run.events else 0.0
 
 
-def trials(run: RunFolder, limit: int | None = None, width: int = 80) -> RenderableType:
-    """`raysweep ls`: trials, best first, with their configurations; where the screen is wide, with the reasons for their ends too."""
+def trials(
+    run: RunFolder, limit: int | None = None, width: int = 80, cut: bool = True
+) -> RenderableType:
+    """`raysweep ls`: trials, best first, with their configurations; on a wide screen, with the reasons for their ends too.
+
+    `cut`: to the width of the screen.
+    """
     order = _best_first(run)
     rows = order if limit is None else order[:limit]
     rest = len(order) - len(rows)
@@ -58,7 +63,7 @@ def trials(run: RunFolder, limit: int | None = None, width: int = 80) -> Rendera
     more = f"; {rest:,} more (--all)" if rest else ""
     extra = ("configuration", "reason") if width >= WIDE else ("configuration",)
     return Group(
-        trial_table(_without_constants(rows, order), run.metric, extra),
+        trial_table(_without_constants(rows, order), run.metric, extra, cut),
         Text(f"{counts}{more}", style="dim"),
     )
 

@@ -57,12 +57,17 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
     return table
 
 
-def trial_table(rows: Iterable[Row], metric: str, extra: tuple[str, ...] = ("reason",)) -> Table:
-    """A line a trial, in the order given. `epoch` is the best one of those trained; `extra`: `configuration`, `reason`, or both."""
+def trial_table(
+    rows: Iterable[Row], metric: str, extra: tuple[str, ...] = ("reason",), cut: bool = True
+) -> Table:
+    """A line a trial, in the order given. `epoch` is the best one of those trained.
+
+    `extra`: `configuration`, `reason`, or both; `cut`: to what the screen has room for.
+    """
     table = columns("trial", f">best {metric}", ">epoch", ">time", "status")
-    table.expand = bool(extra)
+    table.expand = bool(extra) and cut
     for name in extra:
-        table.add_column(name, ratio=1, overflow="ellipsis", no_wrap=True)
+        table.add_column(name, ratio=1 if cut else None, overflow="ellipsis", no_wrap=True)
     for row in rows:
         place = f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else "–"
         cells = [
@@ -98,7 +103,7 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
         plain(trial.id, "bold"),
         facts,
         Text("configuration", style="bold"),
-        configuration(trial.config),
+        configuration(trial.config, run.constants),
     ]
     if trial.reports:
         parts += [Text("by epoch", style="bold"), curve(trial, run.metric)]
@@ -111,24 +116,50 @@ def show(run: RunFolder, trial_id: str) -> RenderableType:
 
 
 def best(run: RunFolder) -> RenderableType:
-    """`raysweep best`: the best epoch of all, its configuration and its checkpoint. RunError where nothing was reported."""
-    return best_of(run.best, run.metric, len(run.rows))
-
-
-def best_of(found: Best, metric: str, trials: int) -> RenderableType:
+    """`raysweep best`: the best epoch of all, its configuration and its checkpoint. RunError if nothing was reported."""
+    found = run.best
     head = Text.assemble(
-        (f"{metric} {number(found.value, 6)}", "bold green"),
+        (f"{run.metric} {number(found.value, 6)}", "bold green"),
         f" in epoch {found.epoch} of ",
         (clean(found.trial.id), "bold"),
     )
-    head.append(f", the best of {plural(trials, 'trial')}", "dim")
-    checkpoint = shown(found.checkpoint) if found.checkpoint else "no checkpoint was kept"
-    return Group(head, configuration(found.config), plain(f"  checkpoint  {checkpoint}", "dim"))
+    head.append(f", the best of {plural(len(run.rows), 'trial')}", "dim")
+    config = configuration(found.config, run.constants)
+    return Group(head, config, plain(f"  checkpoint  {_checkpoint(found)}", "dim"))
 
 
-def configuration(config: Mapping[str, Any]) -> Table:
-    """A configuration, a line a parameter."""
-    return _facts(dict(flatten(config)))
+def _checkpoint(found: Best) -> str:
+    """Where the best epoch's checkpoint is, or why there is none to load."""
+    if found.checkpoint is None:
+        return "none was kept"
+    if not found.has_state:
+        return "none: the train function names no model in run.epochs(model=model, ...)"
+    return shown(found.checkpoint)
+
+
+def ended_badly(histories: Mapping[str, History]) -> str:
+    """How many trials failed, diverged or ran out of memory, in a sentence with one of each by name; "" if none did."""
+    bad: dict[Status, list[Trial]] = {Status.FAILED: [], Status.DIVERGED: [], Status.OOM: []}
+    for trial in (trial for history in histories.values() for trial in history):
+        if trial.status in bad:
+            bad[trial.status].append(trial)
+    words = {Status.FAILED: "failed", Status.DIVERGED: "diverged", Status.OOM: "ran out of memory"}
+    return "; ".join(
+        f"{plural(len(trials), 'trial')} {words[status]} ({trials[0].id}: {trials[0].reason})"
+        for status, trials in bad.items()
+        if trials
+    )
+
+
+def configuration(config: Mapping[str, Any], constants: Iterable[str] = ()) -> Table:
+    """A configuration, a line a parameter; what is the same in every trial comes last."""
+    flat = flatten(config)
+    same = tuple(constants)
+    fixed = [
+        name for name in flat if any(name == one or name.startswith(f"{one}.") for one in same)
+    ]
+    order = [name for name in flat if name not in fixed] + fixed
+    return _facts({name: flat[name] for name in order})
 
 
 def curve(trial: Trial, metric: str) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 
@@ -59,4 +60,18 @@ def clean(text: str) -> str:
     return "".join(
         letter if letter.isprintable() or letter == "\n" else ("    " if letter == "\t" else "?")
         for letter in text
+    )
+
+
+def wrapped(text: str, width: int, indent: int = 0) -> str:
+    """Prose in lines of at most `width`, broken between words only: a path that is longer stays whole.
+
+    Lines after the first one are indented.
+    """
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

@@ -19,6 +19,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 Path = tuple[str | int, ...]
 """The keys and indices that lead from the top of a document to one of its parts."""
 
+KINDS = ("float", "int", "ordinal", "choice", "expr")
+"""What says of which kind a parameter of the space is."""
 MOST_NODES = 100_000
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
@@ -92,10 +94,21 @@ def override(document: Document, setting: str) -> Document:
     if not equals or not key:
         raise SpecificationError(f"--set {setting}: expected key=value, as in budget.trials=5")
     value = _value(text, place)
-    data, path = _put(document.data, key.split("."), value, place)
+    data, path = _put(document.data, _keys(document.data, key), value, place)
     kept = {known: where for known, where in document.places.items() if known[: len(path)] != path}
     new = {path[:length]: place for length in range(1, len(path) + 1) if path[:length] not in kept}
     return replace(document, data=data, places=kept | new)
+
+
+def _keys(data: Any, key: str) -> list[str]:
+    """The keys that a dotted key of the command line means; a new parameter's dots are part of its name."""
+    first, *rest = key.split(".")
+    space = data.get("space") if isinstance(data, Mapping) and first == "space" else None
+    if not isinstance(space, Mapping) or len(rest) < 2 or _longest(space, rest)[0] in space:
+        return [first, *rest]
+    options = 1 if rest[-1] in KINDS else 0
+    name = rest[: len(rest) - options]
+    return [first, ".".join(name), *rest[len(name) :]]
 
 
 def nearest(name: object, names: Iterable[str]) -> str:

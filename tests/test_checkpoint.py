@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from trainables import checkpoint
+from tune.files import without_unfinished
 
 REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds": 1.0}]
 
@@ -104,6 +105,61 @@ def test_a_death_while_writing_leaves_the_old_checkpoint(
     checkpoint.save(tmp_path, {}, [{"epoch": 2, "metrics": {}, "seconds": 2.0}], best=True)
     assert checkpoint.load(tmp_path / checkpoint.BEST)["epoch"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_what_killed_workers_left_unfinished_goes_at_the_end_of_the_session(
+    tmp_path: Path,
+) -> None:
+    for trial in (tmp_path / "trials" / "random-0", tmp_path / "confirm" / "trials" / "random-0-0"):
+        trial.mkdir(parents=True)
+        for name in (".unfinished-12", ".best-12", "last.pt", ".mine"):
+            (trial / name).write_text("")
+    with pytest.raises(KeyboardInterrupt), without_unfinished(tmp_path):
+        raise KeyboardInterrupt
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"last.pt", ".mine"}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "zeros", "text"])
+def test_a_damaged_checkpoint_is_noticed_before_anything_is_loaded(
+    tmp_path: Path, damage: str
+) -> None:
+    model = torch.nn.Linear(100, 100)
+    checkpoint.save(tmp_path, {"model": model}, REPORTS, best=True)
+    path = tmp_path / checkpoint.LAST
+    content = path.read_bytes()
+    spoil(path, damage)
+    assert path.read_bytes() != content
+    other = torch.nn.Linear(100, 100)
+    before = other.weight.clone()
+    with pytest.raises(checkpoint.Damaged, match=f"{path} is damaged: "):
+        checkpoint.restore(tmp_path, {"model": other})
+    assert torch.equal(other.weight, before)
+
+
+def test_checksums_are_written_whatever_a_train_function_switched_off(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        checkpoint.save(tmp_path, {}, REPORTS, best=False)
+        assert not torch.serialization.get_crc32_options()
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert checkpoint.restore(tmp_path, {}) == REPORTS
+
+
+def spoil(path: Path, damage: str) -> None:
+    """Damage a file in place, as a disk, a full quota or a cut connection does."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "cut": content[:middle],
+            "empty": b"",
+            "zeros": bytes(len(content)),
+            "text": b"not a checkpoint",
+        }[damage]
+    )
 
 
 def test_it_never_unpickles_code(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run"], "raysweep run: --space FILE is needed; see raysweep run --help"),
+        (["run"], "raysweep run: --space FILE is needed, or --resume RUN; see raysweep run --help"),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
         (
@@ -62,6 +62,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["run", "--space", "cnn.yaml", "--resume", "x"],
+            "nothing to resume: neither ray_results/x nor x is a run folder",
+        ),
+        (
+            ["run", "--space", "cnn.yaml", "--require-gpu", "--set", "resources.gpu=0"],
+            "raysweep run: --require-gpu, but resources.gpu is 0: no trial asks for a GPU",
+        ),
+        (["run", "--resume"], "raysweep run: --space FILE is needed, or --resume RUN"),
+        (
+            ["run", "--resume", "x"],
             "nothing to resume: neither ray_results/x nor x is a run folder",
         ),
         (["ls"], "raysweep: ray_results is not a run folder"),
@@ -105,6 +114,36 @@ def test_ls_lists_runs_or_the_trials_of_one(capsys: pytest.CaptureFixture[str]) 
     assert "mine" in capsys.readouterr().out
     assert main(["ls", "ray_results/mine"]) == 0
     assert "bohb-0" in capsys.readouterr().out
+
+
+def test_a_listing_in_a_pipe_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    config = {f"a_parameter_with_a_long_name_{i}": 0.5 + i for i in range(20)}
+    reason = "ValueError: " + "a long reason " * 20
+    other = dict.fromkeys(config, 0.25)
+    write_run(
+        Path("ray_results/mine"),
+        [Story("bohb", [0.5], config), Story("bohb", [], other, "failed", reason)],
+    )
+    assert main(["ls", "ray_results/mine"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{name}={value:g}" in said for name, value in config.items())
+    assert reason.strip() in said
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) < 2000
+
+
+def test_a_new_nested_name_of_the_space_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/space.md shows, for a name that the file has and for one that it does not have."""
+    for setting in ("space.model.width=64", "space.model.depth={int: [1, 4]}"):
+        assert main(["run", "--space", "cnn.yaml", "--set", setting, "--dry-run"]) == 0
+        name, _, value = setting.removeprefix("space.").partition("=")
+        assert f"  {name}: {value}\n" in capsys.readouterr().out
+    wide = ["--set", "space.model.width.int=[1, 4]", "--dry-run"]
+    assert main(["run", "--space", "cnn.yaml", *wide]) == 0
+    assert "  model.width: {int: [1, 4]}\n" in capsys.readouterr().out
 
 
 def test_resume_finds_the_newest_run_of_this_file_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 
-from results import RunError, RunFolder, load
+from results import RunError, RunFolder, load, terminal
 from results.export import export
 from tests.made_up import Story, write_run
+from trainables import checkpoint
+from tune.cli import main
 
 TRAIN = """
 import torch
@@ -158,3 +162,70 @@ def test_a_damaged_checkpoint_is_one_line(run: RunFolder) -> None:
     (run.path / "trials" / "random-0" / "best.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match=r"best.pt cannot be read"):
         export(run)
+
+
+def lay(place: Path, kind: str) -> Path:
+    """What `--out` may name by mistake."""
+    if kind == "/":
+        return Path("/")
+    if kind == ".":
+        return Path()
+    target = place / "there"
+    if kind == "file":
+        target.write_text("mine")
+    elif kind == "inside a file":
+        (place / "file").write_text("mine")
+        return place / "file" / "best"
+    elif kind == "full":
+        target.mkdir()
+        (target / "mine.txt").write_text("mine")
+    else:
+        (place / "elsewhere").mkdir()
+        target.symlink_to(place / "elsewhere" if kind == "link" else place / "nowhere")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("/", "/ holds the current folder; name a folder that is to be made"),
+        (".", ". holds the current folder; name a folder that is to be made"),
+        ("file", "there is a file; name a folder that is to be made"),
+        ("inside a file", "cannot be written: Not a directory"),
+        ("full", "there is there and is no export; name another folder"),
+        ("link", "there is a link; name the folder itself"),
+        ("dangling link", "there is a link; name the folder itself"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line_and_left_alone(
+    run: RunFolder,
+    tmp_path: Path,
+    kind: str,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = lay(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["export", str(run.path), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"{line}\n")
+    assert said.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_checkpoint_without_a_model_is_not_shown_as_one(run: RunFolder) -> None:
+    shown = printed(terminal.best(run))
+    assert "checkpoint  " + str(run.best.checkpoint) in shown
+    folder = run.path / "trials" / "random-0"
+    checkpoint.save(folder, {}, [{"epoch": 2, "metrics": {"acc": 1.0}, "seconds": 1.0}], best=True)
+    assert "checkpoint  none: the train function names no model" in printed(
+        terminal.best(load(run.path))
+    )
+
+
+def printed(what: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 
-from results.history import Config, Event, History, Status, Trial
+from results.history import Config, Event, History, Status, Trial, seconds_spent
 from schedulers.decision import Decision
 from search_spaces.space import Space
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
 from tune.allowance import HOPELESS
+from tune.clock import now
 from tune.loop import ALIKE, Loop
 from tune.screen import time_left
 from tune.sweep import Budget, Metric, Sweep
@@ -238,9 +240,23 @@ def test_out_of_memory_halves_the_micro_batch_and_then_gives_up() -> None:
     while (trial := loop.next()) is not None:
         halvings.append(trial.notes.get("accumulation", 1))
         loop.started(trial)
-        loop.out_of_memory(trial, "CUDA out of memory", {"peak_memory": 1})
+        loop.out_of_memory(
+            trial, "CUDA out of memory", {"peak_memory": 1, "accumulation_read": True}
+        )
     assert halvings == [1, 2, 4, 8, 16, 32, 64]
     assert next(iter(loop.trials)).status is Status.OOM
+
+
+def test_a_function_that_never_looks_at_the_micro_batches_is_not_retried_with_smaller_ones() -> (
+    None
+):
+    loop = Loop(sweep(budget=Budget(trials=1, epochs=3)))
+    trial = loop.next()
+    assert trial is not None
+    loop.started(trial)
+    loop.out_of_memory(trial, "CUDA out of memory", {"accumulation_read": False})
+    assert (trial.status, trial.attempts) == (Status.OOM, 1)
+    assert trial.reason.startswith("CUDA out of memory (not tried in micro-batches: ")
 
 
 def test_out_of_memory_is_the_end_where_the_file_says_skip() -> None:
@@ -277,6 +293,27 @@ def test_time_is_counted_over_sessions() -> None:
     now[0] += 31.0
     assert loop.next() is None
     assert "90 seconds" in loop.stopping
+
+
+def test_a_clock_that_was_set_back_makes_no_time_unspent() -> None:
+    times = [("opened", 1000.0), ("started", 1040.0), ("reported", 400.0), ("closed", 450.0)]
+    past: list[Event] = [{"event": kind, "time": time} for kind, time in times[:1]]
+    assert seconds_spent(past) == 0.0
+    events: list[Event] = [{"event": kind, "time": time} for kind, time in times]
+    assert seconds_spent(events) == 90.0
+    assert seconds_spent([*events, {"event": "opened", "time": 10.0}]) == 90.0
+    loop = Loop(sweep(budget=Budget(4, 3, seconds=95.0)), past=events[:1] + events[3:])
+    assert loop.seconds >= 0.0
+
+
+def test_setting_the_machines_clock_does_not_reach_a_running_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, before = time.time, now()
+    for step in (-86_400.0, 86_400.0):
+        monkeypatch.setattr(time, "time", lambda step=step: real() + step)
+        assert before <= now() < before + 3600.0
+        before = now()
 
 
 def test_a_budget_of_more_epochs_goes_on_with_what_it_had_limited() -> None:

@@ -87,9 +87,17 @@ def conductor(loop: Loop) -> Any:
     return Conductor(loop, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
 
 
-@pytest.mark.parametrize(("on_oom", "kills"), [(("skip",), 2), (("accumulate", "skip"), 8)])
+@pytest.mark.parametrize(
+    ("on_oom", "notes", "kills"),
+    [
+        (("skip",), {}, 2),
+        (("accumulate", "skip"), {"accumulation_read": True}, 8),
+        (("accumulate", "skip"), {"accumulation_read": False}, 2),
+        (("accumulate", "skip"), {}, 3),  # it has not said yet whether it reads it
+    ],
+)
 def test_a_worker_killed_for_memory_is_spared_once_then_counts(
-    on_oom: tuple[str, ...], kills: int
+    on_oom: tuple[str, ...], notes: dict[str, bool], kills: int
 ) -> None:
     """Another trial on the same machine may have taken the memory."""
     loop = Loop(sweep(on_oom=on_oom, budget=Budget(trials=1, epochs=3), scheduler=StopAt()))
@@ -98,6 +106,7 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
     while (trial := loop.next()) is not None:
         conduct._trials["ray"] = trial
         loop.started(trial)
+        loop.noted(trial, notes)
         conduct.lost("ray", RuntimeError(RAYS_WORDS))
         count += 1
     only = next(iter(loop.trials))

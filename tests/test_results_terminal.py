@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from results import RunError, listing, load, terminal
 from results.ledger import Ledger
-from results.words import clean, duration, number, size
+from results.words import clean, duration, number, size, wrapped
 from tests.made_up import Story, write_run
 
 STORIES = [
@@ -170,3 +170,42 @@ def test_the_runs_of_a_folder_are_a_line_each(tmp_path: Path, width: int) -> Non
     ]
     assert text.count("acc 0.75") == 2
     assert ("searchers" in text) == (width == 120)
+
+
+def test_constants_come_after_what_was_tuned(tmp_path: Path) -> None:
+    config = {"data": "digits", "model": {"kind": "cnn", "width": 8}, "lr": 0.1}
+    space = {
+        "data": "digits",
+        "model.kind": "cnn",
+        "model.width": {"int": [1, 9]},
+        "lr": {"float": [0.0, 1.0]},
+    }
+    run = load(write_run(tmp_path / "run", [Story("random", [0.5], config)], space=space))
+    names = ["model.width", "lr", "data", "model.kind"]
+    for text in (printed(terminal.best(run)), printed(terminal.show(run, "random-0"))):
+        shown = [line.split()[0] for line in text.splitlines() if line.strip()]
+        assert [name for name in shown if name in names] == names
+
+
+def test_what_ended_badly_is_counted_with_one_by_name(tmp_path: Path) -> None:
+    stories = [
+        Story("random", [0.5]),
+        Story("random", [], status="failed", reason="ValueError: a"),
+        Story("random", [math.nan], status="diverged", reason="epoch 1: acc is not finite"),
+        Story("random", [], status="failed", reason="ValueError: b"),
+    ]
+    run = load(write_run(tmp_path / "run", stories))
+    assert terminal.ended_badly(run.histories) == (
+        "2 trials failed (random-1: ValueError: a); "
+        "1 trial diverged (random-2: epoch 1: acc is not finite)"
+    )
+    good = load(write_run(tmp_path / "good", stories[:1]))
+    assert terminal.ended_badly(good.histories) == ""
+
+
+def test_prose_is_broken_between_words_and_paths_stay_whole() -> None:
+    path = "/home/somebody/ray_results/" + "cnn-20261124-015531/" * 4
+    lines = wrapped(f"model        {path}: loaded and evaluated again", 60, 13).splitlines()
+    assert path + ":" in " ".join(lines).split()
+    assert all(len(line) <= 60 for line in lines if path not in line)
+    assert wrapped("report  a-hyphenated-name", 12).split() == ["report", "a-hyphenated-name"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.run import LocalRun, Objective, ReportError, Run, StorageError
+from trainables.run import CheckpointError, LocalRun, Objective, ReportError, Run, StorageError
 
 
 def test_epochs_count_from_one_and_each_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +138,47 @@ def test_what_the_receiver_missed_is_sent_again_and_not_trained_again(tmp_path: 
     again = Run(3, heard.append, folder=tmp_path, known_epoch=1)
     assert list(again.epochs()) == []
     assert [message["epoch"] for message in heard] == [2, 3]
+
+
+def test_a_damaged_checkpoint_is_put_aside_and_the_training_begins_again(tmp_path: Path) -> None:
+    first = LocalRun(2, folder=tmp_path, quiet=True)
+    report_each(first, loss=1)
+    (tmp_path / "last.pt").write_bytes(b"damaged")
+    heard: list[dict[str, Any]] = []
+    again = Run(3, heard.append, folder=tmp_path, known_epoch=2)
+    report_each(again, loss=1)
+    assert [message["epoch"] for message in heard] == [1, 2, 3]
+    assert str(tmp_path / "last.pt") in heard[0]["notes"]["damaged_checkpoint"]
+    assert (tmp_path / "damaged.pt").read_bytes() == b"damaged"
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 3
+
+
+def test_a_trial_begins_again_from_a_damaged_checkpoint_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "last.pt").write_bytes(b"damaged")
+        run = LocalRun(3, folder=tmp_path, quiet=True)
+        epochs = run.epochs()
+        if not (tmp_path / "damaged.pt").exists():
+            assert next(epochs) == 1
+    with pytest.raises(CheckpointError, match="begun again from a damaged one before"):
+        next(epochs)
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> None:
+    for name in (".unfinished-1", ".best-1", "mine.txt"):
+        (tmp_path / name).write_text("")
+    next(LocalRun(1, folder=tmp_path, quiet=True).epochs())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_message_says_whether_the_micro_batches_were_looked_at(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+    run = Run(2, heard.append)
+    for epoch in run.epochs():
+        if epoch == 2:
+            assert run.accumulation == 1
+        run.report(loss=1)
+    assert [message["notes"]["accumulation_read"] for message in heard] == [False, True]
 
 
 def test_storage_that_fails_is_no_fault_of_the_training(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
 
         def forward(message: dict[str, Any]) -> None:
             metrics = gauge.read() | message["metrics"]
-            notes = where | _peak(device) | growth.look()
+            notes = message["notes"] | where | _peak(device) | growth.look()
             send(message | {"metrics": metrics, "notes": notes})
 
         return _train(job, Receiver(forward), device)
@@ -119,12 +119,12 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
         if receiver.stopped is not None:
             raise receiver.stopped from None
         test = _tested(job, run, module, device) if run.complete else {}
-        return outcome_of(error, job.trainable, _peak(device) | test)
+        return outcome_of(error, job.trainable, run.notes | _peak(device) | test)
     if receiver.stopped is not None:
         raise receiver.stopped
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
-    notes = _peak(device) | _tested(job, run, module, device)
+    notes = run.notes | _peak(device) | _tested(job, run, module, device)
     return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
 
 

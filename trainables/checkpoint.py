@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 LAST, BEST = "last.pt", "best.pt"
+DAMAGED = "damaged.pt"
+"""What a damaged `last.pt` is renamed to. It is kept, so that somebody can look at it."""
+UNFINISHED = (".unfinished-*", ".best-*")
+"""Files that are being written, by the process whose number the name ends with."""
+
+
+class Damaged(ValueError):
+    """A checkpoint that is not what was written, in one line that names the file."""
 
 
 def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], best: bool) -> None:
@@ -30,7 +40,7 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
     }
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".unfinished-{os.getpid()}"
-    with open(unfinished, "wb") as file:
+    with open(unfinished, "wb") as file, _with_checksums():
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
@@ -43,16 +53,51 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Load `last.pt` into `state` and the random-number generators; its reports, [] where there is none."""
+    """Load `last.pt` into `state` and the random-number generators; its reports, [] if there is none.
+
+    Raises Damaged before anything is loaded if the file is not what was written.
+    """
     path = folder / LAST
     if not path.exists():
         return []
+    check(path)
     content = load(path)
     for name, part in state.items():
         part.load_state_dict(content[f"{name}_state_dict"])
     _set_random_states(content["random"])
     reports: list[dict[str, Any]] = content["reports"]
     return reports
+
+
+def check(path: Path) -> None:
+    """Raise Damaged if the file was cut off or changed. torch.load does not notice a flipped bit."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            changed = file.testzip()
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise Damaged(f"{path} is damaged: {error}") from None
+    if changed:
+        raise Damaged(f"{path} is damaged: the checksum of {changed} does not match")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what processes that died while they wrote a checkpoint left behind in a trial's folder."""
+    for pattern in UNFINISHED:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _with_checksums() -> Iterator[None]:
+    """Have torch write the checksums that `check` compares, whatever a train function switched off."""
+    from torch import serialization
+
+    before = serialization.get_crc32_options()
+    serialization.set_crc32_options(True)
+    try:
+        yield
+    finally:
+        serialization.set_crc32_options(before)
 
 
 def load(path: Path) -> dict[str, Any]:

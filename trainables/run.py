@@ -40,6 +40,10 @@ class StorageError(OSError):
     """A checkpoint that cannot be written: not the training's fault."""
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint that is damaged after the trial has already begun again because of a damaged one."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """The metric that a sweep optimizes, as far as a run must know it: to tell the best epoch's checkpoint from the others."""
@@ -59,8 +63,9 @@ class DataError(RuntimeError):
 class Run:
     """One training, or the rest of one.
 
-    `send` receives a message for each epoch, `{"epoch", "metrics", "seconds"}`, and raises to stop the training. `known_epoch` is the last
-    epoch that the receiver has: epochs that a checkpoint holds beyond it are sent again, not trained again.
+    `send` receives a message for each epoch, `{"epoch", "metrics", "seconds", "notes"}`, and raises to
+    stop the training. `known_epoch` is the last epoch that the receiver has: epochs that a checkpoint
+    holds beyond it are sent again, not trained again.
     """
 
     def __init__(
@@ -79,8 +84,9 @@ class Run:
         self.seed = seed
         self.device = device
         self.epoch = 0
-        self.accumulation = 1
-        """Micro-batches per batch: above 1 where a batch does not fit into memory whole; the optimizer then steps once for all of them."""
+        self.notes: dict[str, Any] = {"accumulation_read": False}
+        """What else the receiver should know; it goes with every message."""
+        self._accumulation = 1
         self.reports: list[dict[str, Any]] = []
         self.board = Board(folder)
         """What TensorBoard shows beside the metrics."""
@@ -94,6 +100,20 @@ class Run:
         self._state: Mapping[str, Stateful] = {}
         self._seconds = 0.0
         self._clock = time.perf_counter()
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches per batch: above 1 if a batch does not fit into memory as a whole.
+
+        The optimizer then steps once for all of them. That it was read is noted: a trial that ran out
+        of memory is tried again with smaller micro-batches only if its train function looks here.
+        """
+        self.notes["accumulation_read"] = True
+        return self._accumulation
+
+    @accumulation.setter
+    def accumulation(self, count: int) -> None:
+        self._accumulation = count
 
     @property
     def metric(self) -> str | None:
@@ -153,7 +173,7 @@ class Run:
         self.reports.append(message)
         if self.folder is not None and first:
             self._save(self.folder, best)
-        self._send(message)
+        self._send(message | {"notes": dict(self.notes)})
 
     def _save(self, folder: Path, best: bool) -> None:
         try:
@@ -179,12 +199,27 @@ class Run:
     def _restore(self) -> None:
         if self.folder is None:
             return
-        self.reports = checkpoint.restore(self.folder, self._state)
+        if self.team.rank == 0:
+            checkpoint.remove_unfinished(self.folder)
+        try:
+            self.reports = checkpoint.restore(self.folder, self._state)
+        except checkpoint.Damaged as error:
+            self._begin_again(self.folder, error)
         if self.reports:
             self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
         for message in self.reports:
             if message["epoch"] > self._known_epoch:
-                self._send(message)
+                self._send(message | {"notes": dict(self.notes)})
+
+    def _begin_again(self, folder: Path, damage: checkpoint.Damaged) -> None:
+        """Put a damaged checkpoint aside, so that the training begins with its first epoch; once."""
+        if self.team.rank:
+            return  # the first process does it for all
+        aside = folder / checkpoint.DAMAGED
+        if aside.exists():
+            raise CheckpointError(f"{damage}; the trial had begun again from a damaged one before")
+        (folder / checkpoint.LAST).rename(aside)
+        self.notes["damaged_checkpoint"] = str(damage)
 
 
 class LocalRun(Run):

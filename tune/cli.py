@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 from tune import verbs as verbs_of_results
 
+if TYPE_CHECKING:
+    from tune.sweep import Sweep
+
 MOST_LISTED = 30
+UNCUT = 100_000
+"""The width of what is no terminal."""
 
 USER_ERRORS = (
     "search_spaces.document:SpecificationError",
@@ -23,6 +29,7 @@ USER_ERRORS = (
     "results.ledger:LedgerError",
     "results.ledger:LedgerHeld",
     "tune.folder:FolderError",
+    "tune.changes:ChangedError",
     "tune.session:SessionError",
     "tune.trackers:TrackerError",
     "tune.engine.plan:PlanError",
@@ -197,12 +204,18 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="RUN",
         nargs="?",
         const="",
-        help="go on with a run (default: this file's newest)",
+        help="go on with a run, by its name, path or URL; --space is not needed then "
+        "(default: the newest run of --space)",
     )
     run.add_argument(
         "--retry-failed",
         action="store_true",
         help="with --resume: run again what failed or ran out of memory",
+    )
+    run.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: go on although the train function's code changed since",
     )
     run.add_argument("--name", help="the run folder's name (default: the file's name and the time)")
     storage = place(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
@@ -231,13 +244,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """`raysweep run`, which is `run_sweep.py`."""
-    from tune.specify import specify
-
-    if options.space is None:
-        return _usage("--space FILE is needed")
+    if options.space is None and not options.resume:
+        return _usage("--space FILE is needed, or --resume RUN")
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
-    sweep = specify(options.space, [*_overrides(options), *options.set])
+    if options.space is None and options.submit is not None:
+        return _submit(options)  # only the cluster can read the run's file
+    place, sweep = _specified(options)
+    if options.require_gpu and not (sweep.resources.gpu or sweep.resources.auto_gpu):
+        return _usage("--require-gpu, but resources.gpu is 0: no trial asks for a GPU")
     from trainables.resolve import check
 
     check(sweep.trainable)
@@ -250,7 +265,35 @@ def run_sweep(options: argparse.Namespace) -> int:
         return 0
     if options.submit is not None:
         return _submit(options)
-    return _start(options, sweep)
+    if options.resume is None:
+        return _start(options, sweep, _new_folder(options, sweep))
+    return _resume(options, sweep, place or _old_folder(options, sweep))
+
+
+def _specified(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
+    """The sweep: of the file that --space names, else of the run folder to resume, which comes first then."""
+    from tune import folder
+    from tune.specify import specify
+
+    overrides = [*_overrides(options), *options.set]
+    if options.space is not None:
+        return None, specify(options.space, overrides)
+    place = folder.resumed_anywhere(options.storage, "", options.resume)
+    return place, specify(str(place / folder.SWEEP), overrides)
+
+
+def _new_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+    from tune import folder
+
+    stem = Path(options.space).stem
+    return folder.begin_anywhere(options.storage, stem, options.name or sweep.name)
+
+
+def _old_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+    from tune import folder
+
+    stem = sweep.name or Path(options.space).stem
+    return folder.resumed_anywhere(options.storage, stem, options.resume)
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:
@@ -300,22 +343,36 @@ def show_jobs(options: argparse.Namespace) -> int:
     return _follow(options.at, options.job)
 
 
-def _start(options: argparse.Namespace, sweep: object) -> int:
+def _resume(options: argparse.Namespace, sweep: Sweep, place: Path) -> int:
+    """Go on with a run, unless it is finished: then say so, without starting Ray."""
+    from results import ledger
+    from tune import changes, folder, session
+    from tune.finish import finished, show_finished
+
+    folder.check_unchanged(place, sweep)
+    past = ledger.read(place)
+    loop = session.former(sweep, past, options.retry_failed)
+    if finished(place, loop):
+        command = partial(_resume_command, options, place)
+        show_finished(place, loop, session.exit_code(loop), options.json, command)
+        return session.exit_code(loop)
+    changes.check(place, loop, past, options.accept_changes)
+    return _start(options, sweep, place)
+
+
+def _start(options: argparse.Namespace, sweep: Sweep, place: Path) -> int:
+    """Run a sweep, or the rest of one, in its folder."""
     from tune import folder, session
     from tune.engine.run import Machines
     from tune.finish import finish
     from tune.screen import observer
-    from tune.sweep import Sweep
 
-    assert isinstance(sweep, Sweep)
-    stem = Path(options.space).stem
-    if options.resume is None:
-        place = folder.begin_anywhere(options.storage, stem, options.name or sweep.name)
-    else:
-        place = folder.resumed_anywhere(options.storage, sweep.name or stem, options.resume)
-        folder.check_unchanged(place, sweep)
+    resume = _resume_command(options, place)
     how = session.Options(
-        Machines(options.address, options.isolate), options.require_gpu, options.retry_failed
+        Machines(options.address, options.isolate),
+        options.require_gpu,
+        options.retry_failed,
+        resume,
     )
     watcher = observer(place.name, options.json)
     try:
@@ -326,18 +383,14 @@ def _start(options: argparse.Namespace, sweep: object) -> int:
         if _is_users(error) and options.resume is None:
             folder.discard(place)
         raise
-    finish(place, code, options.json, _resume_command(options.arguments, place.name))
+    finish(place, code, options.json, resume)
     return code
 
 
-def _resume_command(arguments: Sequence[str], run: str) -> str:
-    """The command that goes on with a run: as it was started, but for the name."""
-    kept, skip = [], False
-    for word in arguments:
-        if not skip and word.split("=")[0] not in ("--name", "--resume", "--retry-failed"):
-            kept.append(word)
-        skip = not skip and word in ("--name", "--resume")
-    return shlex.join(["python", "run_sweep.py", *kept, "--resume", run])
+def _resume_command(options: argparse.Namespace, place: Path, *more: str) -> str:
+    from tune import command
+
+    return command.resume(options, command.place_of(place), *more)
 
 
 def convert_file(options: argparse.Namespace) -> int:
@@ -350,19 +403,17 @@ def convert_file(options: argparse.Namespace) -> int:
 
 
 def list_runs(options: argparse.Namespace) -> int:
-    """`raysweep ls`."""
+    """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
     from results import load
     from results.folder import runs_below
     from results.listing import runs, trials
 
+    width = get_terminal_size((UNCUT, 0)).columns  # COLUMNS counts anywhere
     if inside := runs_below(options.run):
-        _print(runs([load(one) for one in inside], get_terminal_size().columns))
+        _print(runs([load(one) for one in inside], width), width)
     else:
-        _print(
-            trials(
-                load(options.run), None if options.all else MOST_LISTED, get_terminal_size().columns
-            )
-        )
+        limit = None if options.all else MOST_LISTED
+        _print(trials(load(options.run), limit, width, cut=width < UNCUT), width)
     return 0
 
 
@@ -434,10 +485,10 @@ def replay_trial(options: argparse.Namespace) -> int:
     return 0 if worst == 0 else 1
 
 
-def _print(content: object) -> None:
+def _print(content: object, width: int | None = None) -> None:
     from rich.console import Console
 
-    Console(highlight=False).print(content)
+    Console(highlight=False, width=width).print(content)
 
 
 def _usage(text: str) -> int:

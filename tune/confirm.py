@@ -6,7 +6,6 @@ one configuration again and again. So they are interrupted, resumed and shown as
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from results.history import Config, Event, History, Status, Trial
 from results.working_copy import hold
 from schedulers.none import Never
 from search_spaces.space import Space
+from tune.clock import now
 from tune.folder import write_sweep
 from tune.loop import Loop
 from tune.recorder import Recorder
@@ -86,7 +86,7 @@ def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple
         assert sweep is not None
         write_sweep(place, search.sweep)
         recorder = Recorder(place, sweep, book, observer)
-        recorder.write({"event": "opened", "time": time.time(), "levels": list(sweep.levels())})
+        recorder.write({"event": "opened", "time": now(), "levels": list(sweep.levels())})
         loop = Loop(sweep, recorder, book.past)
         for trial in untested(loop):
             loop.returned(trial, "its test is missing")
@@ -94,7 +94,7 @@ def confirming(search: Loop, folder: Path, observer: Observer) -> Iterator[tuple
         recorder.write(
             {
                 "event": "closed",
-                "time": time.time(),
+                "time": now(),
                 "reason": loop.stopping or "done",
                 "interrupted": loop.interrupted,
             }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
 
 from results import working_copy
+from results.confirm import FOLDER as CONFIRM
 from results.history import Trial
+from trainables.checkpoint import remove_unfinished
 from trainables.text_limits import visible
 from tune.loop import Loop
 
@@ -26,6 +30,17 @@ def write_error(folder: Path, trial: Trial, reason: str, traceback: str) -> None
         f"traceback\n{traceback}\n",
     )
     (place / ERROR).write_text(visible("\n\n".join(parts)), encoding="utf-8")
+
+
+@contextmanager
+def without_unfinished(folder: Path) -> Iterator[None]:
+    """After the body, delete the checkpoints that workers were writing when they were ended."""
+    try:
+        yield
+    finally:
+        for trial in chain(folder.glob("trials/*"), folder.glob(f"{CONFIRM}/trials/*")):
+            with suppress(OSError):  # the storage may be what ended the session
+                remove_unfinished(trial)
 
 
 class Checkpoints:

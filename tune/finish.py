@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from raysweep.names import elsewhere
+from results import ledger
 from results.compare import compare
+from results.export import FOLDER as EXPORT
 from results.export import Exported, export
 from results.folder import RunError, RunFolder, load
+from results.report import NAME as PAGE
 from results.report import write
 from results.tensorboard import show
-from results.terminal import best, plain, summary
+from results.terminal import best, ended_badly, plain, summary
 from results.verdict import trust, verdict
-from results.words import clean
-from results.working_copy import push, shown
+from results.words import clean, plural, wrapped
+from results.working_copy import is_held, push, shown
+from tune.confirm import unconfirmed
+from tune.loop import Loop
 from tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
+
+LABELS = ("report  ", "model  ")
+INDENT = 13
+"""Where the text after a label begins."""
+UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to go on:", "to extend it:", "  ")
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
@@ -43,15 +55,96 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(summary(run.histories, run.metric, run.seeds))
+    if bad := ended_badly(run.histories):
+        _print(console, f"{bad}; raysweep ls {shown(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):
         console.print()
         console.print(best(run))
     for line in _verdict(run, code):
-        console.print(plain(line))
+        _print(console, line)
     console.print()
-    console.print(plain(f"report       {page}"))
+    _print(console, f"report       {page}")
     for line in _lines(run, code, exported, complaint, resume):
-        console.print(plain(line))
+        _print(console, line)
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line; on a terminal, prose is broken between words. A command or an indented line stays whole, to be copied."""
+    text = clean(line)
+    if console.is_terminal and not line.startswith(UNBROKEN):
+        text = wrapped(text, console.width, INDENT if line.startswith(LABELS) else 2)
+    console.print(plain(text))
+
+
+def finished(folder: Path, loop: Loop) -> bool:
+    """Whether a run has nothing left to do, its export and its page included."""
+    if is_held(folder) or not loop.done or unconfirmed(loop, folder):
+        return False
+    run = load(folder)
+    last = run.events[-1]
+    closed = last["event"] == "closed" and not last["interrupted"]
+    return closed and (_is_exported(run) or _has_last_page(run))
+
+
+def _is_exported(run: RunFolder) -> bool:
+    """Whether the folder's export is the best epoch of the run."""
+    try:
+        about = json.loads((run.path / EXPORT / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any(history.best for history in run.histories.values()) and (
+        (about.get("trial"), about.get("epoch")) == (run.best.trial.id, run.best.epoch)
+    )
+
+
+def _has_last_page(run: RunFolder) -> bool:
+    """Whether the page was written after the last event: it comes last, where no model could be exported too."""
+    try:
+        page = (run.path / PAGE).stat().st_mtime
+    except OSError:
+        return False
+    return page >= (run.path / ledger.NAME).stat().st_mtime
+
+
+def show_finished(
+    folder: Path, loop: Loop, code: int, as_json: bool, command: Callable[..., str]
+) -> None:
+    """Say that a run is finished, and how to extend it. `command` makes the command that does, with further words."""
+    run = load(folder)
+    more = _extension(loop)
+    extend = command(*more) if more else ""
+    if as_json:
+        facts = _facts(run, code, None, "") | {"finished": True, "extend": extend or None}
+        print(json.dumps(facts), flush=True)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    reason = str(run.events[-1]["reason"])
+    why = f" ({reason})" if reason != "done" else ""
+    epochs = plural(sum(history.epochs for history in run.histories.values()), "epoch")
+    trials = plural(len(run.rows), "trial")
+    console.print(f"{folder.name} is finished: {trials}, {epochs}{why}", markup=False)
+    if any(history.best for history in run.histories.values()):
+        console.print(best(run))
+    if extend:
+        _print(console, f"to extend it:  {extend}")
+    elif not loop.stopping:
+        console.print("its searchers have nothing left to try")
+
+
+def _extension(loop: Loop) -> list[str]:
+    """The settings that give a finished sweep twice its budget; [] if no budget ended it."""
+    budget = loop.sweep.budget
+    out_of_time = budget.seconds is not None and loop.seconds >= budget.seconds
+    if (loop.stopping and not out_of_time) or loop.exhausted:
+        return []
+    if budget.seconds is not None and out_of_time:
+        return ["--set", f"budget.time={2 * budget.seconds:g}"]
+    words = []
+    if budget.trials is not None:
+        words += ["--set", f"budget.trials={2 * budget.trials}"]
+    if budget.total_epochs is not None:
+        words += ["--set", f"budget.total_epochs={2 * budget.total_epochs}"]
+    return words
 
 
 def _export(run: RunFolder) -> tuple[Exported | None, str]:
@@ -146,6 +239,7 @@ def _facts(run: RunFolder, code: int, exported: Exported | None, complaint: str)
                 "best": history.best and history.best[1].metrics[run.metric],
                 "trials": len(history),
                 "epochs": history.epochs,
+                "statuses": dict(Counter(str(trial.status) for trial in history)),
             }
             for name, history in run.histories.items()
         },

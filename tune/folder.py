@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from results import ledger, working_copy
-from results.store import Bucket
+from results.folder import fetched
+from results.store import Bucket, is_url
 from search_spaces.space import flatten
 from search_spaces.spec import ScriptSpec
 from tune.sweep import Sweep
@@ -40,7 +41,9 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
 
 
 def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
-    """The run that `--resume` means; where `storage` is a URL, a working copy of it."""
+    """The run that `--resume` means, by its name, path or URL; a working copy of it if it lies in object storage."""
+    if is_url(run):
+        return fetched(run)
     if not isinstance(storage, str):
         return resumed(storage, stem, run)
     bucket = Bucket(storage)

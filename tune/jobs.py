@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from results.store import refuse_credentials
+from tune.command import SUBMITTED
 
 URL = "http://127.0.0.1:8265"
 """Where `ray dashboard cluster.yaml` brings the head's dashboard to."""
@@ -40,7 +41,11 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     environment = {
         "working_dir": str(folder),
         "excludes": LEFT_OUT,
-        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), "PYTHONUNBUFFERED": "1"},
+        "env_vars": {
+            "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+            "PYTHONUNBUFFERED": "1",
+            SUBMITTED: url,
+        },
     }
     if folder.resolve() in (Path.home(), Path("/")):
         raise JobsError(

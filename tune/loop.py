@@ -6,7 +6,6 @@ Every change is written as an event first (`write`), then applied by the same fu
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +17,14 @@ from results.history import Event, History, Status, Trial, apply, seconds_spent,
 from schedulers.decision import GO_ON, Decision
 from tune.allowance import allowance, allowed, lags
 from tune.blame import blaming
+from tune.clock import now
 from tune.sweep import Arm, Foreseeing, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
 ALIKE_TRIALS = 3
 MOST_ACCUMULATION = 64
+DAMAGED = "damaged_checkpoint"
+"""The note of a trial that began again because its checkpoint was damaged: which, and how."""
 
 
 class Log(Protocol):
@@ -49,7 +51,7 @@ class Loop:
         sweep: Sweep,
         log: Log | None = None,
         past: Iterable[Event] = (),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
     ) -> None:
         past = list(past)
         self.sweep = sweep
@@ -63,9 +65,12 @@ class Loop:
         self.stopping = ""
         self.interrupted = False
         self.traceback = ""
+        self.machine = ""
+        """The name of the machine that trains, if it is the only one."""
         self._log = log or NoLog()
         self._clock = clock
         self._began = clock() - seconds_spent(past)
+        self._training_began = _training_began(past)
         self._exhausted = {event["arm"] for event in past if event["event"] == "exhausted"}
         self._allowed = allowed(past, sweep)
         self._out: set[str] = set()
@@ -93,6 +98,17 @@ class Loop:
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
                 self.returned(trial, "retried", {"failures": 0, "losses": []})
+        if not failed:
+            self._end_as_before()
+
+    def _end_as_before(self) -> None:
+        """Stop if a former session ended by the sweep's target, plateau or time, and nothing waits."""
+        for history in self.histories.values():
+            if history.best is not None:
+                self._check_target(history.best[0], history.best[1].loss)
+        if not self._waiting:
+            self._check_plateau()
+        self._check_time()
 
     def stop(self, reason: str, interrupted: bool = False) -> None:
         """Start nothing more, and let running trials go after their next report. `interrupted`: it was not the sweep's own end."""
@@ -103,6 +119,16 @@ class Loop:
     def seconds(self) -> float:
         """How long the sweep has run, former sessions included."""
         return self._clock() - self._began
+
+    @property
+    def training_seconds(self) -> float:
+        """How long ago the first epoch that was reported began; 0 before the first report."""
+        return self.seconds - self._training_began if self._training_began is not None else 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no searcher has anything left to propose."""
+        return self._exhausted >= set(self.arms)
 
     @property
     def trials(self) -> Iterator[Trial]:
@@ -184,7 +210,8 @@ class Loop:
         )
 
     def started(self, trial: Trial) -> None:
-        self._happen({"event": "started", "trial": trial.id})
+        event: Event = {"event": "started", "trial": trial.id}
+        self._happen(event | {"notes": {"node": self.machine}} if self.machine else event)
 
     def reported(
         self,
@@ -194,7 +221,13 @@ class Loop:
         seconds: float,
         notes: Mapping[str, Any] | None = None,
     ) -> Decision:
-        """Record a report and say whether the trial goes on. A report of an epoch that is already there counts once."""
+        """Record a report and say whether the trial goes on.
+
+        A report of an epoch that is already there counts once: a trial whose checkpoint is gone
+        trains its first epochs again.
+        """
+        notes = notes or {}
+        self._note_damage(trial, notes)
         if epoch <= trial.epoch:
             return GO_ON
         loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
@@ -206,12 +239,19 @@ class Loop:
             "metrics": dict(metrics),
             "seconds": seconds,
         }
+        if self._training_began is None:
+            self._training_began = max(0.0, self.seconds - seconds)
         if notes and any(trial.notes.get(name) != value for name, value in notes.items()):
             event["notes"] = dict(notes)
         self._happen(event)
         decision = self.judge(trial)
         self._check_limits(trial)
         return decision
+
+    def _note_damage(self, trial: Trial, notes: Mapping[str, Any]) -> None:
+        """Keep, once, that a trial began again because its checkpoint was damaged."""
+        if DAMAGED in notes and trial.notes.get(DAMAGED) != notes[DAMAGED]:
+            self.noted(trial, {DAMAGED: notes[DAMAGED]})
 
     def judge(self, trial: Trial) -> Decision:
         """Whether a trial goes on after its last report; ends it where it does not."""
@@ -268,20 +308,27 @@ class Loop:
             self.stop(ALIKE)
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
-        """Halve the micro-batch and try again, where the sweep says so and there is something to halve; else the trial ends as `oom`."""
-        accumulation = 2 * trial.notes.get("accumulation", 1)
-        if trial.notes.get("share", 1.0) < 1.0:
+        """Retry with smaller micro-batches if the sweep says so and the train function heeds them.
+
+        Else the trial ends as `oom`.
+        """
+        known = {**trial.notes, **notes}
+        accumulation = known.get("accumulation", 1)
+        if known.get("share", 1.0) < 1.0:
             self.returned(
                 trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0}
             )
-        elif "accumulate" in self.sweep.on_oom and accumulation <= MOST_ACCUMULATION:
+        elif "accumulate" not in self.sweep.on_oom or 2 * accumulation > MOST_ACCUMULATION:
+            self.ended(trial, Status.OOM, reason, notes)
+        elif not known.get("accumulation_read", accumulation == 1):
+            unread = "the train function does not read run.accumulation"
+            self.ended(trial, Status.OOM, f"{reason} (not tried in micro-batches: {unread})", notes)
+        else:
             self.returned(
                 trial,
-                f"out of memory, taken up again in {accumulation} micro-batches",
-                {**notes, "accumulation": accumulation},
+                f"out of memory, taken up again in {2 * accumulation} micro-batches",
+                {**notes, "accumulation": 2 * accumulation},
             )
-        else:
-            self.ended(trial, Status.OOM, reason, notes)
 
     @contextmanager
     def failing_with(self, traceback: str) -> Iterator[None]:
@@ -319,17 +366,22 @@ class Loop:
 
     def _check_limits(self, trial: Trial) -> None:
         """End the sweep where the target is reached, or nothing has become better for too many trials."""
-        metric = self.sweep.metric
-        if metric.target is not None and trial.loss <= metric.loss(metric.target):
-            self.stop(f"{trial.id} reached {metric.name} {metric.value(trial.loss):.6g}")
-        plateau = self.sweep.plateau
-        if (
-            plateau is not None
-            and trial.status.ended
-            and all(_stale(history, plateau) for history in self.histories.values())
-        ):
-            self.stop(f"no better {metric.name} in the last {plateau} trials")
+        self._check_target(trial, trial.loss)
+        if trial.status.ended:
+            self._check_plateau()
         self._check_time()
+
+    def _check_target(self, trial: Trial, loss: float) -> None:
+        metric = self.sweep.metric
+        if metric.target is not None and loss <= metric.loss(metric.target):
+            self.stop(f"{trial.id} reached {metric.name} {metric.value(loss):.6g}")
+
+    def _check_plateau(self) -> None:
+        plateau = self.sweep.plateau
+        if plateau is not None and all(
+            _stale(history, plateau) for history in self.histories.values()
+        ):
+            self.stop(f"no better {self.sweep.metric.name} in the last {plateau} trials")
 
     def _check_time(self) -> None:
         limit = self.sweep.budget.seconds
@@ -399,6 +451,14 @@ class Loop:
         self._log.write(event)
         apply(event, self.histories)
         self._log.applied(event, self)
+
+
+def _training_began(past: list[Event]) -> float | None:
+    """After how many seconds of a sweep its first reported epoch began; None before a report."""
+    for place, event in enumerate(past):
+        if event["event"] == "reported":
+            return max(0.0, seconds_spent(past[: place + 1]) - float(event["seconds"]))
+    return None
 
 
 def _stale(history: History, trials: int) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,13 +19,16 @@ from rich.text import Text
 from results.history import Event, History, Status, Trial
 from results.table import CONFIG, trial_row
 from results.terminal import WIDE, plain, summary, trial_table
-from results.words import clean, duration, number
+from results.words import clean, duration, number, wrapped
 from search_spaces.space import flatten
 from tune.allowance import promise
-from tune.loop import Loop
+from tune.loop import DAMAGED, Loop
 
 REFRESH_SECONDS = 0.25
 MOST_ROWS = 20
+LEAST_ROWS = 4
+OTHER_LINES = 9
+"""Lines of the screen that show no trial, for a sweep of one searcher: the headline, the headers, gaps, what is hidden."""
 
 
 class Observer(Protocol):
@@ -50,6 +53,8 @@ class Screen:
         self._drawn = 0.0
 
     def event(self, event: Event, loop: Loop) -> None:
+        if line := warning(event):
+            self.say(line)
         self.tick(loop)
 
     def tick(self, loop: Loop) -> None:
@@ -57,14 +62,14 @@ class Screen:
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
-        view = render(self._name, loop, self._console.width)
+        view = render(self._name, loop, self._console.width, self._console.height)
         if self._live is None:
             self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(view, refresh=True)
 
     def say(self, line: str) -> None:
-        self._console.print(plain(line))
+        self._console.print(plain(wrapped(line, self._console.width)), soft_wrap=True)
 
     def close(self) -> None:
         if self._live is not None:
@@ -121,9 +126,14 @@ def observer(name: str, as_json: bool) -> Observer:
 
 def describe(event: Event, loop: Loop) -> str:
     """An event in one line; "" where a person would not miss it."""
+    if line := warning(event):
+        return line
     kind = event["event"]
     if kind == "proposed":
         return f"{event['arm']}-{event['number']} proposed: {settings(event['config'], loop.sweep.space.constants)}"
+    if kind == "started":
+        where = event.get("notes", {}).get("node")
+        return f"{event['trial']} started" + (f" on {where}" if where else "")
     if kind == "reported":
         metric = loop.sweep.metric
         seconds = f"{event['seconds']:.1f} s"
@@ -139,6 +149,14 @@ def describe(event: Event, loop: Loop) -> str:
     return ""
 
 
+def warning(event: Event) -> str:
+    """What a person must hear of on any screen: a checkpoint that was damaged; else ""."""
+    damage = event.get("notes", {}).get(DAMAGED)
+    if not damage or event["event"] != "noted":
+        return ""
+    return f"{event['trial']} begins again with its first epoch: {damage}"
+
+
 def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
     """A configuration in one line, without what is the same in every trial."""
     varied = ((name, value) for name, value in flatten(config).items() if name not in constants)
@@ -147,10 +165,21 @@ def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
     )
 
 
-def render(name: str, loop: Loop, width: int) -> Group:
+def render(name: str, loop: Loop, width: int, height: int = 50) -> Group:
     """The whole screen."""
     searchers = summary(loop.histories, loop.sweep.metric.name, loop.sweep.seeds)
-    return Group(_headline(name, loop), Text(), searchers, Text(), _trials(loop, width))
+    above = len(loop.histories) + OTHER_LINES
+    shown, hidden = _shown(loop, max(LEAST_ROWS, min(MOST_ROWS, height - above)))
+    parts: list[RenderableType] = [
+        _headline(name, loop),
+        Text(),
+        searchers,
+        Text(),
+        _table(shown, loop, width),
+    ]
+    if hidden:
+        parts.append(Text(hidden, style="dim"))
+    return Group(*parts)
 
 
 def _headline(name: str, loop: Loop) -> Text:
@@ -179,7 +208,8 @@ def time_left(loop: Loop) -> float | None:
         _share(history, budget.trials, budget.total_epochs) for history in loop.histories.values()
     ]
     share = _alike(loop, shares) if promise(loop.sweep) else sum(shares) / len(shares)
-    left = loop.seconds * (1 - share) / share if share > 0 else None
+    spent = loop.training_seconds  # without Ray's start, which comes once
+    left = spent * (1 - share) / share if share > 0 and spent > 0 else None
     limit = budget.seconds - loop.seconds if budget.seconds is not None else None
     known = [seconds for seconds in (left, limit) if seconds is not None]
     return max(0.0, min(known)) if known else None
@@ -204,14 +234,30 @@ def _share(history: History, trials: int | None, epochs: int | None) -> float:
     return min(1.0, max(spent, default=0.0))
 
 
-def _trials(loop: Loop, width: int) -> Table:
-    """The best trials, at most MOST_ROWS of them."""
+def _shown(loop: Loop, rows: int) -> tuple[list[Trial], str]:
+    """The running trials, then the best of the others; and what is not shown, in words.
+
+    If there is not room for all, the running ones leave half of it to the others.
+    """
+    running = [trial for trial in loop.trials if trial.status is Status.RUNNING]
+    others = [trial for trial in loop.trials if trial.status is not Status.RUNNING]
+    room = max(rows // 2, rows - len(others))
+    shown = sorted(running, key=_rank)[:room]
+    shown += heapq.nsmallest(rows - len(shown), others, key=_rank)
+    hidden = Counter(trial.status for trial in loop.trials)
+    hidden.subtract(trial.status for trial in shown)
+    counts = ", ".join(f"{hidden[status]} {status}" for status in Status if hidden[status])
+    return shown, f"not shown: {counts}" if counts else ""
+
+
+def _table(trials: list[Trial], loop: Loop, width: int) -> Table:
+    """The table of these trials, without the parameters that are the same in all."""
     metric = loop.sweep.metric.name
     constants = {CONFIG + name for name in loop.sweep.space.constants}
-    best = (
-        trial_row(trial, metric) for trial in heapq.nsmallest(MOST_ROWS, loop.trials, key=_rank)
-    )
-    rows = [{name: value for name, value in row.items() if name not in constants} for row in best]
+    rows = [
+        {name: value for name, value in trial_row(trial, metric).items() if name not in constants}
+        for trial in trials
+    ]
     return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,16 +15,20 @@ from types import FrameType
 
 from results import environment
 from results.confirm import FOLDER as CONFIRM
+from results.history import Event
 from results.ledger import Ledger
 from results.report import Refresher
 from results.segments import StoredLedger
 from results.working_copy import hold, origin, shown
+from tune import changes
 from tune.allowance import promise
+from tune.clock import now
 from tune.confirm import confirming, unconfirmed
 from tune.engine.offers import offers
-from tune.engine.plan import plan
+from tune.engine.plan import needs, plan
 from tune.engine.run import Machines, check_alive, cluster, died, end_processes, train
 from tune.engine.watchdog import watchdog
+from tune.files import without_unfinished
 from tune.folder import write_sweep
 from tune.interruption import Interruption
 from tune.job import job
@@ -36,6 +41,8 @@ from tune.sweep import Sweep
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
 """Exit codes. A sweep that was interrupted goes on with `--resume`."""
 ALIVE_SECONDS = 1.0
+SAME_SECONDS = 1.0
+WAITING_SECONDS = 10.0
 
 
 class SessionError(ValueError):
@@ -49,6 +56,8 @@ class Options:
     machines: Machines = field(default_factory=Machines)
     require_gpu: bool = False
     retry_failed: bool = False
+    resume: str = "the same command with --resume"
+    """What to type to go on with the sweep after an interruption."""
 
 
 def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int:
@@ -65,6 +74,13 @@ def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int
         return INTERRUPTED
     finally:
         ledger.close()
+
+
+def former(sweep: Sweep, past: list[Event], retry_failed: bool) -> Loop:
+    """The loop as the next session of a run would find it; nothing is written."""
+    loop = Loop(sweep, past=past)
+    loop.reopen(retry_failed)
+    return loop
 
 
 def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
@@ -86,9 +102,10 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
 
 
 def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -> int:
-    recorder.write({"event": "opened", "time": time.time(), "levels": list(sweep.levels())})
+    recorder.write({"event": "opened", "time": now(), "levels": list(sweep.levels())})
     loop = Loop(sweep, recorder, recorder.past)
     loop.reopen(options.retry_failed)
+    changes.record(loop, recorder)
     mistake = ""
     try:
         if not loop.done or unconfirmed(loop, folder):
@@ -104,7 +121,7 @@ def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -
         recorder.write(
             {
                 "event": "closed",
-                "time": time.time(),
+                "time": now(),
                 "reason": loop.stopping or "done",
                 "interrupted": loop.interrupted,
             }
@@ -117,6 +134,7 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
     with (
         _signals(loop, recorder.observer),
         contextlib.closing(page),
+        without_unfinished(folder),
         cluster(
             options.machines,
             folder / "logs",
@@ -124,16 +142,18 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
             lambda: loop.stopping if loop.interrupted else "",
         ) as ray,
         _signals(loop, recorder.observer),  # again: Ray has put its own in the place of ours
-        watchdog(died, partial(_abandon, recorder.observer), INTERRUPTED),
+        watchdog(died, partial(_abandon, recorder.observer, options.resume), INTERRUPTED),
     ):
         planned = plan(loop.sweep.resources, loop.sweep.parallel, offers(ray), options.require_gpu)
         for line in [*planned.lines, *promise(loop.sweep)]:
             recorder.observer.say(line)
         sweep, address = loop.sweep, options.machines.address
+        needed = needs(planned.resources)
         if address is not None:
             sweep = replace(sweep, trainable=preflight(ray, address, sweep, where_is(folder)))
 
         def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
+            loop.machine = socket.gethostname() if address is None else ""
             jobs = partial(
                 job,
                 sweep,
@@ -142,7 +162,8 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
                 test=test,
                 isolate=options.machines.isolate,
             )
-            return train(loop, jobs, planned, _ticker(loop, recorder, page))
+            tick = _ticker(loop, recorder, page, Waiting(needed, ray.available_resources))
+            return train(loop, jobs, planned, tick)
 
         mistake = "" if loop.done else trained(loop, recorder, folder, False)
         return mistake or _confirm(loop, folder, recorder.observer, trained)
@@ -154,10 +175,10 @@ def where_is(folder: Path) -> str:
     return bucket.url if bucket else str(folder.resolve())
 
 
-def _abandon(observer: Observer, why: str) -> None:
+def _abandon(observer: Observer, resume: str, why: str) -> None:
     """The last words of a driver that does not come back from a call into a dead Ray. All that it knew is in the ledger."""
     observer.close()
-    observer.say(f"interrupted: {why}; the same command with --resume goes on")
+    observer.say(f"interrupted: {why}; to go on:  {resume}")
     end_processes()
 
 
@@ -180,8 +201,42 @@ def _confirm(
     return mistake
 
 
-def _ticker(loop: Loop, recorder: Recorder, page: Refresher) -> Callable[[], None]:
-    """What is done about ten times a second: the screen, the page; and once a second: is Ray alive?"""
+class Waiting:
+    """Says so, once, when no trial has been able to start for a while because others use the cluster."""
+
+    def __init__(
+        self, needed: Mapping[str, float], available: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._needed = needed
+        self._available = available
+        self._since: float | None = None
+        self._said = False
+
+    def look(self, loop: Loop, time: float) -> str:
+        """The line to say now, at `time` in seconds; mostly ""."""
+        if loop.done or any(history.running for history in loop.histories.values()):
+            self._since, self._said = None, False
+            return ""
+        self._since = time if self._since is None else self._since
+        if self._said or time - self._since < WAITING_SECONDS:
+            return ""
+        free = self._available()
+        lacking = [name for name, count in self._needed.items() if free.get(name, 0.0) < count]
+        if not lacking:
+            return ""
+        self._said = True
+        wanted = ", ".join(f"{self._needed[name]:g} {name}" for name in lacking)
+        left = ", ".join(f"{free.get(name, 0.0):g} {name}" for name in lacking)
+        return f"waiting for {wanted}: others use the cluster, {left} free at present"
+
+
+def _ticker(
+    loop: Loop, recorder: Recorder, page: Refresher, waiting: Waiting
+) -> Callable[[], None]:
+    """What is done about ten times a second: the screen, the page.
+
+    Once a second: is Ray alive, and does the sweep wait for others?
+    """
     last = time.monotonic()
 
     def tick() -> None:
@@ -191,6 +246,8 @@ def _ticker(loop: Loop, recorder: Recorder, page: Refresher) -> Callable[[], Non
         if time.monotonic() - last > ALIVE_SECONDS:
             last = time.monotonic()
             check_alive()
+            if line := waiting.look(loop, last):
+                recorder.observer.say(line)
 
     return tick
 
@@ -205,13 +262,22 @@ def exit_code(loop: Loop) -> int:
 
 @contextmanager
 def _signals(loop: Loop, observer: Observer) -> Iterator[None]:
-    """Ctrl-C (and SIGTERM) once: running epochs end, nothing new starts. Twice: the session ends at once, and is resumable as well."""
+    """Handle Ctrl-C and SIGTERM: once, running epochs end, and nothing new starts.
+
+    Twice, the session ends at once, and is resumable as well. `timeout` and others send SIGTERM to a
+    process and then to its group: what comes within SAME_SECONDS of the first one is the same request.
+    """
+    asked = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if loop.interrupted:
+        nonlocal asked
+        again = number == signal.SIGTERM and time.monotonic() - asked < SAME_SECONDS
+        if loop.interrupted and not again:
             raise KeyboardInterrupt
-        loop.stop(signal.Signals(number).name, interrupted=True)
-        observer.say("stopping after the running epochs; once more to end at once")
+        if not loop.interrupted:
+            asked = time.monotonic()
+            loop.stop(signal.Signals(number).name, interrupted=True)
+            observer.say("stopping after the running epochs; once more to end at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -69,7 +69,8 @@ class Simulation:
         except StopIteration:
             raise ValueError(f"the curve of {trial.id} ends after epoch {trial.epoch}") from None
         except MemoryError as error:
-            self.loop.out_of_memory(trial, f"out of memory: {error}", {})
+            notes = {"accumulation_read": True}  # a curve stands for a train function that heeds it
+            self.loop.out_of_memory(trial, f"out of memory: {error}", notes)
             self._idle += 1
             return
         heappush(self._ends, (self.now + epoch[1], next(self._order), trial, epochs, epoch))

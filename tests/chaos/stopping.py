@@ -68,7 +68,7 @@ def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) 
             time.sleep(0.1)
         said.append(driver.communicate(timeout=PATIENCE)[0])
         assert driver.returncode == 4, said[-1]
-        assert "--resume first" in said[-1].strip().splitlines()[-1]
+        assert f"--resume {tmp_path}/runs/first" in said[-1].strip().splitlines()[-1]
     assert all(
         "stopping after the running epochs; once more to end at once" in text for text in said
     )
@@ -95,7 +95,7 @@ def test_storage_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     said = driver.communicate(timeout=PATIENCE)[0]
     assert driver.returncode == 4, said
     assert f"interrupted: {folder} cannot be written" in said
-    assert "--resume first" in said.strip().splitlines()[-1]
+    assert f"--resume {folder}" in said.strip().splitlines()[-1]
     kept = read(away)
     shutil.rmtree(folder, ignore_errors=True)
     away.rename(folder)

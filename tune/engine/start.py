@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.engine.auth_token import ensure_token
+from tune.engine.detach import own_session
 from tune.interruption import Interruption
 
 TRIES = 2
@@ -102,7 +103,12 @@ def _attempt(
     stopping: Callable[[], str],
 ) -> None:
     """Start Ray once; if that fails, no process of it is left."""
-    with _limits_raised(seconds), _loopback(), _watched(seconds, stopping) as nodes:
+    with (
+        _limits_raised(seconds),
+        _loopback(),
+        own_session(),
+        _watched(seconds, stopping) as nodes,
+    ):
         try:
             _init(ray, cpus, gpus, private)
         except BaseException as error:
