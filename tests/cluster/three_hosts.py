@@ -270,15 +270,14 @@ def test_driver_and_worker_are_killed_together_and_the_sweep_resumed(cluster: Cl
     cluster.all_nodes()
 
 
-def test_a_trial_that_falls_silent_is_taken_up_again(cluster: Cluster) -> None:
-    """Its process is stopped, not ended: no error, no end. Only who listens for its next epoch finds it."""
+def test_the_trial_of_a_silent_worker_is_taken_up_again(cluster: Cluster) -> None:
+    """The worker is stopped, not ended: no error, no end. Only its signs of life are missing."""
     process = cluster.start("silent")
     until(lambda: WORKERS[0] in busy(cluster.run("silent")), SWEEP_SECONDS, "two epochs on w1")
     before, victim = reports(cluster.run("silent")), busy(cluster.run("silent"))[WORKERS[0]]
-    pid = int(
-        next(event for event in reversed(before) if event["trial"] == victim)["metrics"]["pid"]
-    )
-    cluster.hosts.run(WORKERS[0], f"kill -STOP {pid}")
+    said = [event.get("notes", {}) for event in before if event["trial"] == victim]
+    worker = [notes["worker"] for notes in said if "worker" in notes][-1]
+    cluster.hosts.run(WORKERS[0], f"kill -STOP {worker}")
     cluster.wait("silent", process)
     assert scene.attempts(cluster.run("silent"))[victim] == 2
     holds(cluster, "silent", before, blamed=True)
