@@ -157,7 +157,7 @@ class TestOnTwoMachines:
         (trial,) = trials(f"{storage}/run")
         assert (trial.status, trial.attempts) == (Status.COMPLETED, 2)
         assert trial.notes["losses"] == [2]
-        assert "its worker was lost: process 1 of 2 died: The actor died unexpectedly" in output
+        assert "retrying: process 1 of 2 died: its process was killed by SIGKILL" in output
         assert (
             checkpoint.load(tmp_path / "store" / "run" / "trials" / "random-0" / "last.pt")["epoch"]
             == 4

@@ -28,6 +28,8 @@ from trainables.outcome import Outcome
 from trainables.run import Objective
 from trainables.trial_process import BEAT_SECONDS
 
+DEATHS = ("lost", "killed", "killed_for_memory")
+"""How a process ends that does not end by itself; `lost`: nobody knows how."""
 GRACE = 2.0
 """Seconds in which processes that fail because of another's failure may still say so."""
 
@@ -116,13 +118,17 @@ def _listen(company: Company, outcomes: dict[int, Message], count: int, grace: f
 
 
 def _first_bad(outcomes: dict[int, Message], count: int) -> Outcome:
-    """What went wrong first: the rest follows from it."""
+    """What went wrong first: the rest follows from it.
+
+    The death of a process comes before what the others say of it, which they may say earlier.
+    """
     bad = {rank: outcome for rank, outcome in outcomes.items() if outcome["status"] != "completed"}
-    lost = [rank for rank, outcome in bad.items() if outcome["status"] == "lost"]
-    if lost:
-        why = bad[lost[0]].get("reason")
-        reason = f"process {lost[0]} of {count} died" + (f": {why}" if why else "")
-        return Outcome("killed", reason)
+    for rank, outcome in bad.items():
+        if outcome["status"] in DEATHS:
+            reason = f"process {rank} of {count} died"
+            why = f": {outcome['reason']}" if outcome.get("reason") else ""
+            status = "killed" if outcome["status"] == "lost" else outcome["status"]
+            return Outcome(status, reason + why)
     return _outcome(min(bad.values(), key=lambda outcome: float(outcome["time"])))
 
 
