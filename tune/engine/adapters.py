@@ -6,6 +6,7 @@ go on, because a sweep resumes from its own ledger.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
@@ -148,6 +149,7 @@ class Conductor:
         trial, seconds = self._trials.pop(ray_id, None), self._silent.pop(ray_id, None)
         if trial is None or trial.status.ended:
             return
+        logging.getLogger("ray").warning("%s lost its worker: %s", trial.id, error)
         self._taken_away(trial, lost(error) if seconds is None else silence(seconds), {})
 
     def _taken_away(self, trial: Trial, why: Lost, notes: dict[str, Any]) -> None:
