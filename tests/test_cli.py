@@ -225,3 +225,12 @@ def test_a_missing_compiler_is_one_line(tmp_path: Path) -> None:
         "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential python3-dev"
         in done.stdout
     )
+
+
+@pytest.mark.parametrize("out", ["/", ".", "no/such/folder/page.html"])
+def test_a_page_that_cannot_be_written_is_one_line(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", [Story("random", [0.5], {"x": 0.1})])
+    said = mistake(capsys, "report", str(run), "--out", out)
+    assert said.startswith(f"raysweep: {Path(out)} cannot be written: ")

@@ -118,10 +118,11 @@ def test_the_quickstart_by_hand_and_its_model_gives_its_accuracy_back(
     printed = [float(line.split()[3]) for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 5
     assert printed[-1] > 0.85
-    content, held_out = checkpoint.load(tmp_path / checkpoint.BEST), module.Digits(slice(300))
+    content = checkpoint.load(tmp_path / checkpoint.BEST)
+    images, labels = module.digits(slice(300)).tensors
     model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
     model.load_state_dict(content["model_state_dict"])
-    right = model(held_out.images).argmax(dim=1) == held_out.labels
+    right = model(images).argmax(dim=1) == labels
     assert content["metrics"] == {"val_accuracy": right.float().mean().item()}
 
 

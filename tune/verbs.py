@@ -106,11 +106,16 @@ def names(text: str) -> tuple[str, ...]:
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
     from results import load
+    from results.folder import RunError
     from results.report import write
     from results.working_copy import is_held, push, shown
 
     run = load(options.run)
-    path = write(run, options.out, live=is_held(run.path))
+    try:
+        path = write(run, options.out, live=is_held(run.path))
+    except (OSError, ValueError) as error:  # ValueError: "/" and "." have no name
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{options.out or run.path} cannot be written: {reason}") from None
     push(run.path)
     print(shown(path))
     return 0
