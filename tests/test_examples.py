@@ -184,10 +184,8 @@ def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
         "-c",
         CALLS,
         json.dumps(calls),
-        "--optimizer.args.lr",
-        "0.01",
-        "--arch.args.width",
-        "20",
+        "--optimizer.args.lr=0.01",
+        "--arch.args.width=20",
     ]
     done = subprocess.run(
         command,

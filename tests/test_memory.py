@@ -110,11 +110,7 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
         conduct.lost("ray", RuntimeError(RAYS_WORDS))
         count += 1
     only = next(iter(loop.trials))
-    assert (count, only.status, only.notes["peak_memory"]) == (
-        kills,
-        Status.OOM,
-        int(3.16 * 1024**3),
-    )
+    assert (count, only.status) == (kills, Status.OOM)
     assert "killed by Ray's memory monitor" in only.reason
 
 

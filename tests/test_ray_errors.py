@@ -107,7 +107,7 @@ def test_a_worker_that_the_memory_monitor_killed_is_out_of_memory(
         track(self, future, on_result, on_error and as_out_of_memory(on_error))
 
     monkeypatch.setattr(event_manager.RayEventManager, "track_future", killed_for_memory)
-    said = made("dies_always", {"x": 0.9}, {"x": 0.1}, on_oom=("skip",))
+    said = made("kills_its_worker", {"x": 0.9}, {"x": 0.1}, on_oom=("skip",))
     bad, good = trials(said, tmp_path / "run")
     assert (bad.status, bad.attempts, good.status) == (Status.OOM, 2, Status.COMPLETED)
     assert bad.reason == "out of memory on the host, killed by Ray's memory monitor"

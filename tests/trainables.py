@@ -14,6 +14,7 @@ import torch
 
 from trainables import guards
 from trainables.run import Run
+from trainables.trial_process import WORKER
 
 IMPORTED_IN = os.getpid()
 
@@ -107,6 +108,20 @@ def dies_once(config: dict[str, Any], run: Run) -> None:
         run.report(loss=config["x"])
 
 
+def worker() -> int:
+    """The process that has this trial trained."""
+    return int(os.environ[WORKER])
+
+
+def kills_its_worker(config: dict[str, Any], run: Run) -> None:
+    """Kills its worker before the first report, where `x` is high."""
+    for _ in run.epochs():
+        if config["x"] > 0.5:
+            os.kill(worker(), signal.SIGKILL)
+            time.sleep(60)
+        run.report(loss=config["x"])
+
+
 def dies_always(config: dict[str, Any], run: Run) -> None:
     """Kills its own process before the first report, where `x` is high."""
     for _ in run.epochs():
@@ -167,8 +182,7 @@ def freezes_once(config: dict[str, Any], run: Run) -> None:
         once = Path(config["once"])
         if epoch == 3 and not once.exists():
             once.touch()
-            template = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
-            os.kill(int(template[1]), signal.SIGSTOP)  # the template's parent, which is the worker
+            os.kill(worker(), signal.SIGSTOP)
         run.report(loss=config["x"] / epoch)
 
 

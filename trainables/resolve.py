@@ -106,6 +106,7 @@ def _split(reference: str) -> tuple[str, str]:
 
 def _source(module: str) -> Path | None:
     """The source file of a module; None where it is not plain Python. Importing it is left to the workers."""
+    importlib.invalidate_caches()  # the file may have been written a moment ago
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, AttributeError, ValueError):

@@ -59,6 +59,7 @@ def main(control: socket.socket, paths: list[str]) -> None:
     `paths`: the worker's path for imports.
     """
     _adopt_orphans()
+    _say(control, {"template": os.getpid()})
     imports = Imports(paths)
     while (received := _receive(control)) is not None:
         request, descriptor = received

@@ -28,6 +28,7 @@ LEAVE_SECONDS = 10.0
 CHUNK = 65536
 BOOT = """\
 import atexit, os, sys
+if os.fork(): os._exit(0)
 def leave():
     for stream in (sys.stdout, sys.stderr):
         try: stream.flush()
@@ -39,8 +40,15 @@ runpy.run_path(sys.argv[2], run_name="raysweep_start")
 from trainables.template import main
 main(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[3]))
 """
-"""The program of a template. The exit handler that is registered first runs last: it ends the
-process without taking every module apart, which would take as long as a short trial."""
+"""The program of a template.
+
+It forks at once, so that it is no child of the worker: Ray kills those of a worker that ends, and
+a template that is killed cannot end what its trial left in other sessions. The exit handler that is
+registered first runs last: it ends the process without taking every module apart, which would take
+as long as a short trial.
+"""
+WORKER = "RAYSWEEP_WORKER"
+"""The variable in which a trial finds the number of its worker's process."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a pool of native threads does not survive a fork; trials set theirs
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # cuda.is_available() must not begin to use the GPU
@@ -92,8 +100,9 @@ class Lines:
 class Template:
     """The process that a worker's trials are forked from."""
 
-    process: subprocess.Popen[bytes]
     control: Lines
+    pid: int | None = None
+    """Its process, once it has told."""
     imports_module: bool = True
     """Whether it imports the train function's module."""
     learned: list[str] = field(default_factory=list)
@@ -106,15 +115,16 @@ class Template:
         """Start one, with these variables beside this process's."""
         ours, its = socket.socketpair()
         arguments = [str(its.fileno()), str(START), json.dumps(sys.path)]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT, *arguments],  # -P: not from the current folder
-            env=os.environ | ENVIRONMENT | dict(environment),
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        its.close()
-        return Template(process, Lines(ours), imports_module)
+        with its:
+            subprocess.run(
+                [sys.executable, "-P", "-c", BOOT, *arguments],  # -P: not from the current folder
+                env=os.environ | ENVIRONMENT | {WORKER: str(os.getpid())} | dict(environment),
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                check=True,
+            )
+        return Template(Lines(ours), imports_module=imports_module)
 
     def fork(self, job: Job, beat: Beat) -> TrialProcess:
         """The process of a trial. Raises ForkRefused or TemplateDied if there is none to be had.
@@ -128,14 +138,24 @@ class Template:
         try:
             with its:
                 self._send(json.dumps(request).encode() + b"\n", its.fileno())
-            while (message := self.hear(BEAT_SECONDS)) is None:
-                beat()
+            message = self._answer(beat)
             if "refused" in message:
                 raise ForkRefused(message["refused"])
         except BaseException:
             ours.close()
             raise
         return TrialProcess(message["pid"], Lines(ours), self)
+
+    def _answer(self, beat: Beat) -> Message:
+        """What it says to a request. The first thing that it says is its own number."""
+        while True:
+            message = self.hear(BEAT_SECONDS)
+            if message is None:
+                beat()
+            elif "template" in message:
+                self.pid = message["template"]
+            else:
+                return message
 
     def _send(self, request: bytes, descriptor: int) -> None:
         with contextlib.suppress(OSError):  # it has died, which is heard of next
@@ -146,17 +166,20 @@ class Template:
         """What it says next; None if it says nothing for so long. TemplateDied if it is gone."""
         message = self.control.next(timeout)
         if message is None and self.control.closed:
-            raise TemplateDied(f"the template ended with {self.process.wait()}")
+            raise TemplateDied("the process died that trials are forked from")
         return message
 
     def close(self) -> None:
         """End it, and a trial that it may have."""
+        with contextlib.suppress(OSError):  # it has died
+            self.control.end.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + LEAVE_SECONDS
+        while not self.control.closed and (left := until - time.monotonic()) > 0:
+            self.control.next(left)
+        if not self.control.closed and self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.control.end.close()
-        try:
-            self.process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class TrialProcess:
