@@ -31,7 +31,6 @@ from results.history import Event, Status, Trial
 from schedulers import SCHEDULERS
 from tests.golden.problems import CodeError, Problem
 from tests.sweeps import Keep
-from tune.loop import Loop
 from tune.simulate import Epoch, Simulation
 from tune.specify import options_of, specify
 from tune.sweep import Sweep
