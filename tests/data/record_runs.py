@@ -30,7 +30,6 @@ from typing import Any
 
 from results import ledger
 from results.folder import load
-from results.history import Status
 from tune.cli import main as raysweep
 from tune.engine.run import Machines, cluster
 
@@ -67,7 +66,7 @@ KINDS = {
 }
 INTERRUPTED_AFTER = 6
 """So many reports are in the ledger when the interrupted run is told to end: in mid-trial."""
-LEFT_OUT = ("logs", "tensorboard", "report.html", "lock", "best")
+LEFT_OUT = ("logs", "tensorboard", "report.html", "lock")
 INTERRUPTED = 4
 HARDWARE = {"cores": 2, "memory": 8_000_000_000, "processor": "a processor", "gpus": []}
 
@@ -132,12 +131,12 @@ def keep(run: Path, place: Path, words: dict[str, str]) -> None:
 
 
 def checkpoints_needed(run: Path) -> set[Path]:
-    """The last checkpoints of the trials that may continue, if the run was interrupted."""
-    if not any(event.get("interrupted") for event in ledger.read(run)):
-        return set()
-    trials = [trial for history in load(run).histories.values() for trial in history]
-    going_on = (Status.WAITING, Status.RUNNING, Status.STOPPED)
-    return {run / "trials" / t.id / "last.pt" for t in trials if t.status in going_on}
+    """The exported model, and the checkpoints of the best trial or, to resume, of all trials."""
+    loaded = load(run)
+    exported = set((run / "best").glob("*.pt"))
+    if not loaded.events[-1]["interrupted"]:
+        return exported | {run / "trials" / loaded.best.trial.id / "best.pt"}
+    return {run / "trials" / trial / "last.pt" for trial in loaded.trials["trial"]}
 
 
 def neutral_words(storage: Path) -> dict[str, str]:
