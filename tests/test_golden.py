@@ -1,4 +1,4 @@
-"""The recorded sequences: every searcher with every scheduler decides as it did when it was recorded.
+"""The recorded sequences: every searcher with every scheduler decides as it did back then.
 
 A difference that is meant is recorded anew (`python -m tests.golden.record`), and the commit says
 which behaviour changed and why.

@@ -150,7 +150,7 @@ def steps(events: Iterable[Event]) -> Iterator[str]:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A configuration as JSON: `1`, `1.0` and `true` are three things; the order of names is none."""
+    """A configuration as JSON, which tells `1`, `1.0` and `true` apart. Names are sorted."""
     return json.dumps(config, sort_keys=True)
 
 

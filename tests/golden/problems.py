@@ -1,6 +1,6 @@
 """Six small sweeps with formulas in place of trainings.
 
-Each says its part of a YAML file and how the metrics of a configuration develop, epoch by epoch. The
+Each says its part of a YAML file, and how the metrics of a configuration develop by epoch. The
 formulas use arithmetic and `log10` alone, and the noise comes from Python's own generator, so that
 they give the same numbers on every machine. Do not change them: the recorded sequences belong to
 them.
@@ -106,7 +106,7 @@ space:
 
 
 class Faults:
-    """Trainings that go wrong: by an error once or always, out of memory once or always, NaN, inf."""
+    """Trainings that fail or run out of memory, once or always, or that report NaN or inf."""
 
     def __init__(self) -> None:
         self._starts: dict[int, int] = {}
