@@ -1,0 +1,1 @@
+"""What tests read: files of other tools, and run directories of former versions."""

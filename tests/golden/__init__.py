@@ -1,0 +1,1 @@
+"""Recorded behaviour: what every searcher and scheduler did before the code was reorganised."""
