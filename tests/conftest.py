@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
+        if item.get_closest_marker("examples") and "RAYSWEEP_EXAMPLES" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="only by: make examples"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -41,7 +41,7 @@ def train(config, run):
         run.report(loss=config["x"])
 """
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.examples]
 
 
 def test_neither_a_long_epoch_nor_a_stopped_driver_costs_a_trial(tmp_path: Path) -> None:

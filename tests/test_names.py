@@ -64,7 +64,7 @@ def take_all_names(folder: Path) -> None:
     (folder / "schedulers" / "cosine.py").write_text(MINE)
 
 
-@pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.parametrize("trainable", ["train.py:train", "mine.train:train"])
 def test_names_that_nobody_imports_do_no_harm(trainable: str, tmp_path: Path) -> None:
     """On a Ray of its own: the driver, the page, workers, processes that they start, and the export's evaluation."""

@@ -206,6 +206,7 @@ def test_a_finished_run_stays_finished(
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_an_interrupted_run_continues_as_if_it_had_never_been(
     tmp_path: Path, ray_here: Any
 ) -> None:
@@ -220,6 +221,7 @@ def test_an_interrupted_run_continues_as_if_it_had_never_been(
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_a_seeded_sweep_on_ray_gives_the_recorded_table(tmp_path: Path, ray_here: Any) -> None:
     found, expected = seeded.table(seeded.run(tmp_path)), seeded.PATH.read_text(encoding="utf-8")
     assert found.splitlines() == expected.splitlines()

@@ -43,7 +43,7 @@ def train(config, run):
         run.report(loss=config["x"])
 """
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.examples, pytest.mark.timeout(900)]
 
 
 @contextmanager
