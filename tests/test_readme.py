@@ -87,7 +87,7 @@ def test_commands_that_others_run_are_in_what_they_run() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.timeout(400)
 def test_its_commands_run(tmp_path: Path) -> None:
     for name in ("run_sweep.py", "examples", "tests"):

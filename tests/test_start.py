@@ -232,6 +232,7 @@ def test_workers_that_are_never_ready_are_not_the_trials_fault() -> None:
         lost(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}")
 
 
+@pytest.mark.examples
 def test_slow_workers_interrupt_the_sweep_and_hang_nobody(place: Path) -> None:
     """No worker has registered after 0 s. Ray would not answer a driver before one has."""
     slow = {"RAY_worker_register_timeout_seconds": "0", "RAY_pop_worker_max_retries": "0"}
