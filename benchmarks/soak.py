@@ -146,9 +146,11 @@ def tell(folder: Path, seconds: float, problems: list[str]) -> None:
     counts = Counter(str(trial.status) for trial in trials)
     workers = {trial.notes.get("worker") for trial in trials}
     longest = max(trial.reports[0].seconds for trial in trials if trial.reports)
-    print(
-        f"{len(trials):,} printing trials in {seconds:,.0f} s: {len(trials) / seconds:.1f} a second"
-    )
+    others = [trial for trial in trials if trial.id != LONG_TRIAL]
+    began = min(trial.notes["started"] for trial in others)
+    spent = max(trial.notes["ended"] for trial in others) - began
+    print(f"{len(trials):,} printing trials in {seconds:,.0f} s, the long one among them")
+    print(f"the others took {spent:,.0f} s: {len(others) / spent:.1f} a second, on two workers")
     print(", ".join(f"{number:,} {status}" for status, number in sorted(counts.items())))
     killed = sum(fate_of(trial.config) == "killed" for trial in trials)
     print(f"{killed} of them were killed once and went on; {len(workers)} workers")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from results.segments import MERGED, StoredLedger, cover, held, name, read
 from results.store import Bucket
 from tests.test_engine import Watch, made, xs
 from trainables.attempt import Job
+from trainables.outcome import Outcome
 from trainables.run import Objective, StorageError
 from tune.cli import main
 from tune.engine.away import at_hand
@@ -189,11 +191,12 @@ def test_only_the_first_of_several_processes_stores(
 ) -> None:
     """The others have fetched a checkpoint too, on machines of their own; it grows old there."""
 
-    def training(job: Job, send: Any) -> None:
+    def training(job: Job, send: Any, beat: Any) -> Outcome:
         (Path(job.folder) / "last.pt").write_text("epoch 2")
         send({"epoch": 2})
+        return Outcome("completed", "")
 
-    monkeypatch.setattr("trainables.attempt.attempt", training)
+    monkeypatch.setattr("tune.engine.worker._worker", SimpleNamespace(train=training))
     (bucket / "trials/a-0").write("last.pt", b"epoch 1")
     fields: dict[str, Any] = {
         "trainable": "tests.trainables:bowl",
