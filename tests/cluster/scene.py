@@ -30,7 +30,7 @@ S3_ACCESS = {
 }
 HEAD, WORKERS, LAPTOP = "head", ("w1", "w2"), "laptop"
 NODES = (HEAD, *WORKERS)
-ROOMS = ("search_spaces", "schedulers", "tune", "trainables", "results")
+ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results")
 ADDRESSES = {"192.168.1.10": HEAD, "192.168.1.11": WORKERS[0], "192.168.1.12": WORKERS[1]}
 """The addresses that the cluster file and the documentation name."""
 CHANGES = {
