@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from trainables import cnn, data
-from trainables.board import Board
-from trainables.run import LocalRun
+from raysweep.trainables import cnn
+from raysweep.trainables.common import datasets
+from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime.run import LocalRun
 
 CONFIG = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "data": "digits"}
 IDLE_CALLS = 100_000
@@ -48,7 +49,7 @@ def trained(channels: int, epochs: int) -> tuple[float, Timed]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    data.load("digits")
+    datasets.load("digits")
     print(f"{'epoch':>8} {'training':>9} {'in the board':>13} {'pictures':>9} {'share':>7}")
     for channels, epochs in ((8, 27), (32, 27), (64, 81)):
         seconds, board = trained(channels, epochs)

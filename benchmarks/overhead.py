@@ -147,7 +147,7 @@ def swept(function: str, folder: Path, trials: int, cores: int) -> dict[str, flo
         "ours",
     ]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    from results.ledger import read
+    from raysweep.results.storage.ledger import read
 
     return split(path, began, read(folder / "ours")[-1]["time"], trials)
 

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from ruamel.yaml import YAML
 
-from results import load
-from results.history import Event
-from results.ledger import NAME, encode
-from results.report import write
+from raysweep.history import Event
+from raysweep.results import load
+from raysweep.results.storage.ledger import NAME, encode
+from raysweep.results.views.html.report import write
 
 SPACE = {
     "lr": {"float": [1e-4, 1.0], "log": True},
@@ -56,7 +56,7 @@ def large_run(folder: Path, trials: int, epochs: int) -> Path:
 
 
 def trial_events(
-    arm: str, number: int, start: float, epochs: int, rng: np.random.Generator
+    study: str, number: int, start: float, epochs: int, rng: np.random.Generator
 ) -> list[Event]:
     config: dict[str, Any] = {
         "lr": float(10 ** rng.uniform(-4, 0)),
@@ -67,11 +67,11 @@ def trial_events(
         "weight_decay": float(10 ** rng.uniform(-6, -2)),
         "optimizer": str(rng.choice(["sgd", "adam"])),
     }
-    top, name = 0.98 - 0.05 * abs(math.log10(config["lr"]) + 2), f"{arm}-{number}"
+    top, name = 0.98 - 0.05 * abs(math.log10(config["lr"]) + 2), f"{study}-{number}"
     events: list[Event] = [
         {
             "event": "proposed",
-            "arm": arm,
+            "study": study,
             "number": number,
             "config": config,
             "seed": number,

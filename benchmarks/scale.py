@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler promotion] [--workers 16]
 
-For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the loop, its scheduler and the history), the longest of
+For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its scheduler and the history), the longest of
 each, and the memory of the process. Nothing is trained; with the ledger, files and Ray, see `overhead.py`.
 """
 
@@ -21,15 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from results.history import Config, History, Trial
-from schedulers import SCHEDULERS
-from schedulers.decision import Decision
-from search_spaces.params import Choice, Float
-from search_spaces.space import Space
-from tune.loop import Loop
-from tune.searchers import SEARCHERS
-from tune.simulate import Epoch, Simulation
-from tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from raysweep.history import Config, History, Trial
+from raysweep.schedulers import SCHEDULERS
+from raysweep.schedulers.base import Decision
+from raysweep.search_spaces.language.params import Choice, Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, Simulation
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
 SPACE = Space({**{f"u{i}": Float(0.0, 1.0) for i in range(7)}, "kind": Choice(("a", "b", "c"))})
@@ -95,7 +95,7 @@ def main() -> None:
         SPACE,
     )
     simulation = Simulation(sweep, curve, options.workers)
-    timed(simulation.loop, clock)
+    timed(simulation.controller, clock)
     simulation.run()
     print(table(clock, f"{options.searcher} + {options.scheduler}", options.workers))
 
@@ -108,9 +108,9 @@ def curve(config: Config, seed: int) -> Iterable[Epoch]:
     )
 
 
-def timed(loop: Loop, clock: Clock) -> None:
-    """Time the loop's reports."""
-    reported = loop.reported
+def timed(controller: SweepController, clock: Clock) -> None:
+    """Time the controller's reports."""
+    reported = controller.reported
 
     def wrapped(trial: Trial, epoch: int, metrics: dict[str, float], seconds: float) -> Decision:
         before, asked = time.process_time(), clock.asked
@@ -118,7 +118,7 @@ def timed(loop: Loop, clock: Clock) -> None:
         clock.reports.append(1e3 * (time.process_time() - before) - (clock.asked - asked))
         return decision
 
-    loop.reported = wrapped  # type: ignore[method-assign,assignment]
+    controller.reported = wrapped  # type: ignore[method-assign,assignment]
 
 
 def table(clock: Clock, method: str, workers: int) -> str:

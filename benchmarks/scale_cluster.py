@@ -17,16 +17,16 @@ import time
 from collections import deque
 from pathlib import Path
 
-from results.history import Config, Event, Trial
-from results.ledger import Ledger
-from schedulers.asha import Asha
-from search_spaces.params import Float
-from search_spaces.space import Space
-from trainables.run import Run
-from tune.loop import Loop
-from tune.recorder import Recorder
-from tune.searchers.model_free import Random
-from tune.sweep import Budget, Metric, Sweep
+from raysweep.history import Config, Event, Trial
+from raysweep.results.storage.ledger import Ledger
+from raysweep.schedulers.asha import Asha
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime.run import Run
+from raysweep.tune.callbacks.recorder import EventRecorder
+from raysweep.tune.controller import SweepController
+from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.sweep import Budget, Metric, Sweep
 
 EPOCHS = 3
 
@@ -34,10 +34,10 @@ EPOCHS = 3
 class Silent:
     """Watches, and says nothing."""
 
-    def event(self, event: Event, loop: Loop) -> None:
+    def event(self, event: Event, controller: SweepController) -> None:
         pass
 
-    def tick(self, loop: Loop) -> None:
+    def tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:
@@ -61,11 +61,11 @@ def main() -> None:
         began = time.perf_counter()
         if options.profile:
             profile.enable()
-        loop = play(options.trials, options.nodes, Path(folder))
+        controller = play(options.trials, options.nodes, Path(folder))
         profile.disable()
         seconds = time.perf_counter() - began
         size = (Path(folder) / "ledger.jsonl").stat().st_size
-    reports = sum(len(trial.reports) for trial in loop.trials)
+    reports = sum(len(trial.reports) for trial in controller.trials)
     print(
         f"{options.trials:,} trials on {options.nodes} pretended nodes: {seconds:.1f} s, {options.trials / seconds:,.0f} trials/s"
     )
@@ -79,28 +79,28 @@ def main() -> None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(12)
 
 
-def play(trials: int, nodes: int, folder: Path) -> Loop:
+def play(trials: int, nodes: int, folder: Path) -> SweepController:
     """The whole sweep: each node trains an epoch in its turn."""
     said = sweep(trials)
     ledger = Ledger(folder)
-    recorder = Recorder(folder, said, ledger, Silent())
-    loop = Loop(said, recorder)
+    recorder = EventRecorder(folder, said, ledger, Silent())
+    controller = SweepController(said, recorder)
     busy: deque[Trial] = deque()
-    while not loop.done:
-        while len(busy) < nodes and (trial := loop.next()):
-            loop.started(trial)
+    while not controller.done:
+        while len(busy) < nodes and (trial := controller.next()):
+            controller.started(trial)
             busy.append(trial)
         trial = busy.popleft()
         epoch = trial.epoch + 1
         notes = {"node": f"node-{trial.number % nodes}", "device": "cpu"}
-        if not loop.reported(
+        if not controller.reported(
             trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes
         ).stop:
             busy.append(trial)
-        recorder.tick(loop)
-    recorder.finish(loop)
+        recorder.tick(controller)
+    recorder.finish(controller)
     ledger.close()
-    return loop
+    return controller
 
 
 def step(config: Config, run: Run) -> None:

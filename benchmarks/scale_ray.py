@@ -28,21 +28,21 @@ from pathlib import Path
 
 import numpy as np
 
-from results.history import Config, Event, History
-from schedulers.asha import Asha
-from search_spaces.params import Float
-from search_spaces.space import Space
-from tune.engine.run import Machines
-from tune.loop import Loop
-from tune.searchers import SEARCHERS
-from tune.session import Options, run
-from tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from raysweep.history import Config, Event, History
+from raysweep.schedulers.asha import Asha
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.session import Options, run
+from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
 KINDS = {
     "raylet/raylet ": "raylets",
     "gcs_server ": "Ray's store on the head",
-    "results.report": "the page",
+    "raysweep.results.views.html.report": "the page",
     "Agent": "Ray's agents",
     "onitor": "Ray's monitors",
     "ray::": "workers",
@@ -82,10 +82,10 @@ class Watch:
     moments: list[Moment] = field(default_factory=list)
     suggestions: list[float] = field(default_factory=list)
 
-    def event(self, event: Event, loop: Loop) -> None:
+    def event(self, event: Event, controller: SweepController) -> None:
         self.reports += event["event"] == "reported"
 
-    def tick(self, loop: Loop) -> None:
+    def tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:

@@ -35,11 +35,11 @@ from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa
 from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import GRID, Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
-from schedulers import Asha, Never, Promotion  # noqa: E402
-from tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
+from raysweep.schedulers import Asha, NoStopping, Promotion  # noqa: E402
+from raysweep.tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
 
 OURS = {
-    "random": ours(Random(), Never()),
+    "random": ours(Random(), NoStopping()),
     "random + asha": ours(Random(), Asha()),
     "random + promotion": ours(Random(), Promotion()),
     "random + promotion, grace 1": ours(Random(), Promotion(grace=1)),

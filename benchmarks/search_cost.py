@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_rivals import hpbandster_generator, hyperopt_search, optuna_study
-from results.history import Config, History, Report, Status, Trial
-from schedulers import Asha
-from search_spaces.params import Float
-from search_spaces.space import Space
-from tune.searchers import Auto, Bohb, Random, Tpe
-from tune.sweep import Foreseeing
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.schedulers import Asha
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers import Auto, Bohb, Random, Tpe
+from raysweep.tune.sweep import Foreseeing
 
 SIZES, EPOCHS, PENDING = (100, 1000, 5000), 27, 4
 SPACE = Space({f"u{i}": Float(0.0, 1.0) for i in range(8)})

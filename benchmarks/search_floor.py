@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 from benchmarks.search import read  # noqa: E402
-from benchmarks.search_problems import BUDGET, JUDGE, Floats, Problem, Problems  # noqa: E402
+from benchmarks.search_problems import BUDGET, JUDGE, FloatArray, Problem, Problems  # noqa: E402
 
 CONFIGS = 1000
 
@@ -67,7 +67,7 @@ def main() -> None:
     )
 
 
-def reached(problem: Problem, bar: float) -> Floats:
+def reached(problem: Problem, bar: float) -> FloatArray:
     """How long those of the random configurations that ever reach a regret train until then, in FE."""
     rng = np.random.default_rng(1)
     times = []

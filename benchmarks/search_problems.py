@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from results.history import Config
-from search_spaces.params import Float, Int
-from search_spaces.space import Space
-from tune.simulate import Epoch
+from raysweep.history import Config
+from raysweep.search_spaces.language.params import Float, Int
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.executors.simulated import Epoch
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 DEVELOP = (
     *(
@@ -56,7 +56,7 @@ class Problem:
     name: str
     space: Space
     epochs: int
-    curve: Callable[[Config], tuple[Floats, Floats]]
+    curve: Callable[[Config], tuple[FloatArray, FloatArray]]
     best: float
 
     @property
@@ -69,7 +69,7 @@ class Problem:
             yield {"loss": loss}, lasted
 
     @cached_property
-    def _random(self) -> list[tuple[Floats, Floats]]:
+    def _random(self) -> list[tuple[FloatArray, FloatArray]]:
         rng = np.random.default_rng(12345)
         return [self.curve(self.space.sample(rng)) for _ in range(RANDOM_CONFIGS)]
 
@@ -83,7 +83,7 @@ class Problem:
         """The median final loss of random configurations."""
         return float(np.median([losses[-1] for losses, _ in self._random]))
 
-    def regret(self, loss: float | Floats) -> Any:
+    def regret(self, loss: float | FloatArray) -> Any:
         """0 at the best loss known, 1 at (or above) the median final loss of random configurations."""
         return np.minimum((np.asarray(loss) - self.best) / (self.middle - self.best), 1.0)
 
@@ -137,7 +137,7 @@ class LCBench:
             best,
         )
 
-    def curve(self, task: str, config: Config) -> tuple[Floats, Floats]:
+    def curve(self, task: str, config: Config) -> tuple[FloatArray, FloatArray]:
         """Losses are negated validation accuracies, in percent.
 
         The surrogate's clock runs backwards here and there; an epoch lasts at least a tenth of the configuration's mean.
@@ -182,7 +182,7 @@ class TaskSet:
         )
 
     @cached_property
-    def _points(self) -> Floats:
+    def _points(self) -> FloatArray:
         names = self.space.names
         return self.space.to_units(
             [dict(zip(names, row, strict=True)) for row in self.data["hp"].tolist()]
@@ -192,7 +192,7 @@ class TaskSet:
         losses = np.nan_to_num(self.data["valid"][:, 1:].astype(np.float64), nan=math.inf)
         seconds = np.ones(losses.shape[1])
 
-        def curve(config: Config) -> tuple[Floats, Floats]:
+        def curve(config: Config) -> tuple[FloatArray, FloatArray]:
             nearest = np.square(self._points - self.space.to_unit(config)).sum(axis=1).argmin()
             return losses[nearest], seconds
 

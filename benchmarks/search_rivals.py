@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.search_problems import Problem
 from benchmarks.search_runs import Job, Outcome, Workers
-from results.history import Config
-from search_spaces.space import Space
+from raysweep.history import Config
+from raysweep.search_spaces.language.space import Space
 
 ETA = 3
 WORST = 1e30

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.search_problems import BUDGET, Floats, Problem
-from results.history import Config, History
-from schedulers.decision import Scheduler
-from search_spaces.space import Space
-from tune.simulate import simulate
-from tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from benchmarks.search_problems import BUDGET, FloatArray, Problem
+from raysweep.history import Config, History
+from raysweep.schedulers.base import Scheduler
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.executors.simulated import simulate
+from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
 
 GRID = np.geomspace(0.2, BUDGET, 200)
 """The times, in FE, at which runs are compared."""
@@ -30,8 +30,8 @@ GRID = np.geomspace(0.2, BUDGET, 200)
 class Outcome:
     """regret: at each time of GRID. cost: CPU milliseconds of each suggestion, in order."""
 
-    regret: Floats
-    cost: Floats
+    regret: FloatArray
+    cost: FloatArray
 
 
 class Timed:
@@ -90,19 +90,21 @@ def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, in
         sweep = Sweep(
             "", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed
         )
-        loop = simulate(sweep, problem.train, workers)
-        points = [(report.time, report.loss) for trial in loop.trials for report in trial.reports]
+        controller = simulate(sweep, problem.train, workers)
+        points = [
+            (report.time, report.loss) for trial in controller.trials for report in trial.reports
+        ]
         return Outcome(regret(problem, points), np.array(timed.cost))
 
     return run
 
 
-def regret(problem: Problem, points: list[tuple[float, float]]) -> Floats:
+def regret(problem: Problem, points: list[tuple[float, float]]) -> FloatArray:
     """The regret at each time of GRID of losses that were seen at certain seconds, shape (len(GRID),)."""
     points = sorted(points)
     times = np.array([when for when, _ in points]) / problem.full
     best = np.concatenate([[np.inf], np.minimum.accumulate([loss for _, loss in points])])
-    out: Floats = problem.regret(best[np.searchsorted(times, GRID + 1e-9, side="right")])
+    out: FloatArray = problem.regret(best[np.searchsorted(times, GRID + 1e-9, side="right")])
     return out
 
 

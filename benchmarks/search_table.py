@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from benchmarks.search_problems import BUDGET, Floats
+from benchmarks.search_problems import BUDGET, FloatArray
 from benchmarks.search_runs import GRID
 
 FAMILIES = ("lcbench", "taskset", "own")
@@ -32,7 +32,7 @@ class Run:
     count: int
 
 
-Curves = dict[str, Floats]
+Curves = dict[str, FloatArray]
 """By problem: (seeds, times)."""
 
 

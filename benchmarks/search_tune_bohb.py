@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.search_problems import Problem
 from benchmarks.search_rivals import ETA, numpys, unit
 from benchmarks.search_runs import Job
-from results.history import Config
+from raysweep.history import Config
 
 
 @dataclass(eq=False)

@@ -1,8 +1,8 @@
 """What happened: histories, tables, a comparison, a report, and the best model.
 
-`from results import load; run = load("ray_results/cnn"); run.trials, run.curves, run.best`
+`import raysweep as rs; run = rs.load("ray_results/cnn"); run.trials, run.curves, run.best`
 """
 
-from results.folder import Best, RunError, RunFolder, load
+from raysweep.results.storage.run_directory import Best, RunDirectory, RunError, load
 
-__all__ = ["Best", "RunError", "RunFolder", "load"]
+__all__ = ["Best", "RunDirectory", "RunError", "load"]

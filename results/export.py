@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysweep.names import program
-from results.folder import Best, RunError, RunFolder
-from results.tensorboard import drawn
-from results.words import number
+from raysweep.finder import program
+from raysweep.formatting import number
+from raysweep.results.storage.run_directory import Best, RunDirectory, RunError
+from raysweep.results.views.tensorboard import drawn
 
 FOLDER = "best"
 SECONDS = 1800
@@ -41,7 +41,7 @@ class Exported:
 
 
 def export(
-    run: RunFolder, out: Path | None = None, evaluate: bool = True, draw: bool = False
+    run: RunDirectory, out: Path | None = None, evaluate: bool = True, draw: bool = False
 ) -> Exported:
     """Write the best epoch of a run to `out` (`best/` in the run folder), in the place of an older export, and evaluate it again.
 
@@ -94,7 +94,9 @@ def check(
     folder: Path, metric: str, value: float, drawing: Path | None = None
 ) -> tuple[float | None, str]:
     """Load and evaluate an export in a fresh process: the difference from the recorded value (None: not evaluated), and a line about it."""
-    command = program("trainables.verify", str(folder), *([str(drawing)] if drawing else []))
+    command = program(
+        "raysweep.trainables.runtime.evaluate", str(folder), *([str(drawing)] if drawing else [])
+    )
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

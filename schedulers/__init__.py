@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from schedulers.asha import Asha
-from schedulers.median import Median
-from schedulers.none import Never
-from schedulers.promotion import Promotion
+from raysweep.schedulers.asha import Asha
+from raysweep.schedulers.median import Median
+from raysweep.schedulers.no_stopping import NoStopping
+from raysweep.schedulers.promotion import Promotion
 
 SCHEDULERS: dict[str, type[Any]] = {
     "promotion": Promotion,
     "asha": Asha,
     "median": Median,
-    "none": Never,
+    "none": NoStopping,
 }
 
-__all__ = ["SCHEDULERS", "Asha", "Median", "Never", "Promotion"]
+__all__ = ["SCHEDULERS", "Asha", "Median", "NoStopping", "Promotion"]

@@ -12,11 +12,11 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
-from results.history import History, Rung, Trial
-from schedulers.audit import Share, under_audit, verdict
-from schedulers.decision import GO_ON, Decision
-from schedulers.grace import passed_over
-from schedulers.rungs import geometric, just_reached
+from raysweep.history import History, Rung, Trial
+from raysweep.schedulers.audit import Share, under_audit, verdict
+from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.rung_reliability import is_skipped
+from raysweep.schedulers.rungs import geometric, just_reached
 
 PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 
@@ -25,7 +25,7 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 class Asha:
     """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`).
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`).
     `quorum`: at the two lowest rungs a trial also stops where fewer others got before it, instead of going on unjudged.
     `audit`: this part of the trials that stop is trained to the end all the same.
     """
@@ -43,9 +43,9 @@ class Asha:
     def decide(self, trial: Trial, history: History) -> Decision:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
-            return GO_ON
-        if self.grace == "auto" and passed_over(level, history, trial.number):
-            return GO_ON
+            return CONTINUE
+        if self.grace == "auto" and is_skipped(level, history, trial.number):
+            return CONTINUE
         rung = history.rungs[level]
         if len(rung) <= self.quorum and level in history.levels[:2]:
             return verdict(
@@ -53,14 +53,14 @@ class Asha:
             )
         bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= bar:
-            return GO_ON
+            return CONTINUE
         values = f"{history.show(trial.loss)} behind {history.show(bar)}"
         part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
         return verdict(
             trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit
         )
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         """None: who was stopped stays stopped."""
         return None
 

@@ -1,6 +1,6 @@
 """Early stopping under observation: a random part of the trials that a scheduler would stop goes on to the end.
 
-What they reach tells how often a winner is cut (`results/audit.py`). They count in no rung after the one where they failed, so that every
+What they reach tells how often a winner is cut (`results/analysis/stopping_audit.py`). They count in no rung after the one where they failed, so that every
 other trial is judged as if they had stopped.
 """
 
@@ -11,8 +11,8 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Lt
 
-from results.history import Trial
-from schedulers.decision import Decision
+from raysweep.history import Trial
+from raysweep.schedulers.base import Decision
 
 Share = Annotated[float, Ge(0), Lt(1)]
 _DRAW = 0xA0D17

@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
-from results.history import History, Trial
-from schedulers.asha import cutoff
-from schedulers.audit import Share, under_audit, verdict
-from schedulers.decision import GO_ON, Decision
-from schedulers.rungs import just_reached
+from raysweep.history import History, Trial
+from raysweep.schedulers.asha import cutoff
+from raysweep.schedulers.audit import Share, under_audit, verdict
+from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.rungs import just_reached
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Median:
     def decide(self, trial: Trial, history: History) -> Decision:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or trial.best is None or under_audit(trial):
-            return GO_ON
+            return CONTINUE
         if len(history.rungs[level]) <= self.trials:
-            return GO_ON
+            return CONTINUE
         rung = history.rungs[level]
         median = cutoff(rung, trial.loss, 0.5)
         if trial.best.loss <= median:
-            return GO_ON
+            return CONTINUE
         values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
         return verdict(trial, f"epoch {trial.epoch}: {values} of {len(rung) - 1}", self.audit)
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         """None: who was stopped stays stopped."""
         return None

@@ -4,12 +4,12 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, 
 those that reached it, and no more, however many later ones turn out better: Li et al., "Hyper-Tune", VLDB 2022, section 4.2 (D-ASHA).
 That keeps the share of each rung when a searcher learns, whose proposals are nearly all among the best third of what came before.
 
-Whose turn it is, the searcher's outlook says where it has one (`tune/searchers/auto.py`): what it expects of a trial's end, from all
+Whose turn it is, the searcher's outlook says where it has one (`tune/searchers/gp.py`): what it expects of a trial's end, from all
 that it saw. Else the losses at the rung do, which are blind where those that learn begin worse than those that never will.
 
 Nothing is decided for good at a rung: who stopped early on, when there was little to compare with, goes on later if its turn comes, and
 the first few do not train to the end for want of others. It goes on from its checkpoint, so no epoch is trained
-twice, where that was kept (`tune/files.py`).
+twice, where that was kept (`tune/callbacks/checkpoint_retention.py`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
-from results.history import History, Rung, Trial
-from schedulers.asha import PARTS
-from schedulers.audit import Share, under_audit, verdict
-from schedulers.decision import GO_ON, Decision
-from schedulers.grace import passed_over, unjudged
-from schedulers.rungs import geometric, just_reached
+from raysweep.history import History, Rung, Trial
+from raysweep.schedulers.asha import PARTS
+from raysweep.schedulers.audit import Share, under_audit, verdict
+from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.rung_reliability import is_skipped, n_probes
+from raysweep.schedulers.rungs import geometric, just_reached
 
 
 @dataclass(frozen=True)
 class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/grace.py`). A
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`). A
     searcher that learns is led astray by such a rung, and the few trials that pass it unjudged, beside the 1/eta, cost little
     (`benchmarks/search.md`).
     `audit`: this part of the trials that stop is trained to the end all the same.
@@ -50,16 +50,16 @@ class Promotion:
         """Where the trial would be promoted at once, it goes on instead, and its worker need not take it up again."""
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
-            return GO_ON
-        if self.grace == "auto" and passed_over(level, history, trial.number):
-            return GO_ON
+            return CONTINUE
+        if self.grace == "auto" and is_skipped(level, history, trial.number):
+            return CONTINUE
         rung = history.rungs[level]
         if (
             self._room(rung, history) >= 0
-            and next(history.in_turn(rung, trial.number), None) == trial.number
+            and next(history.promotion_order(rung, trial.number), None) == trial.number
             and self._next(history, level) is None
         ):
-            return GO_ON
+            return CONTINUE
         rank, part = rung.rank(trial.loss) + 1, PARTS.get(round(self.eta), f"1/{self.eta:g}")
         why = "but others go on first" if rank * self.eta <= len(rung) else f"a {part} goes on"
         return verdict(
@@ -68,16 +68,16 @@ class Promotion:
             self.audit,
         )
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         """Once no new trials come, at least one goes on from each rung, so that a small sweep trains its best trial to the end."""
-        return self._next(history, least=int(ending))
+        return self._next(history, least=int(budget_exhausted))
 
     def _next(self, history: History, above: int = 0, least: int = 0) -> int | None:
         """The trial whose turn it is at the highest rung where one may go on, of those above an epoch."""
         for level in reversed(history.levels[:-1]):
             rung = history.rungs[level]
-            if level > above and rung.resting and self._room(rung, history, least) > 0:
-                first = next(history.in_turn(rung), None)
+            if level > above and rung.paused and self._room(rung, history, least) > 0:
+                first = next(history.promotion_order(rung), None)
                 if first is not None:
                     return first
         return None
@@ -87,7 +87,7 @@ class Promotion:
 
         One that is being judged there counts as gone on; who went on unjudged is not counted.
         """
-        if self.grace == "auto" and passed_over(rung.level, history):
+        if self.grace == "auto" and is_skipped(rung.level, history):
             return len(rung)
-        apart = unjudged(rung.level, history) if self.grace == "auto" else 0
-        return max(least, int((len(rung) - apart) / self.eta)) - (rung.gone_on - apart)
+        apart = n_probes(rung.level, history) if self.grace == "auto" else 0
+        return max(least, int((len(rung) - apart) / self.eta)) - (rung.n_promoted - apart)

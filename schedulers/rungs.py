@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from results.history import History, Trial
+from raysweep.history import History, Trial
 
 
 def geometric(first: int, eta: float, epochs: int) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from results.folder import RunFolder, load
-from tune.cli import main
+from raysweep.results.storage.run_directory import RunDirectory, load
+from raysweep.tune.cli.app import main
 
 SWEEP = """\
 trainable: {trainable}
@@ -56,11 +56,11 @@ class Typed:
         """The exit code of a new run called `first`, or of what `more` says."""
         return main(self.arguments(*(more or ("--name", "first"))))
 
-    def folder(self, name: str = "first") -> RunFolder:
+    def folder(self, name: str = "first") -> RunDirectory:
         return load(self.place / "runs" / name)
 
 
-def numbers(run: RunFolder) -> list[tuple[object, ...]]:
+def numbers(run: RunDirectory) -> list[tuple[object, ...]]:
     """All that two runs must agree on."""
     return [
         (

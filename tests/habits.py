@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from trainables.run import DataError, Run
+from raysweep.trainables.runtime.run import DataError, Run
 
 logger = logging.getLogger(__name__)
 seen: list[str] = []

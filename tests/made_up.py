@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.ledger import Ledger
+from raysweep.results.storage.ledger import Ledger
 
 BEGAN = 1_700_000_000.0
 WHERE = {"node": "here", "device": "cpu", "pid": 1}
@@ -17,7 +17,7 @@ WHERE = {"node": "here", "device": "cpu", "pid": 1}
 class Story:
     """One trial: its metric by epoch, and how it ended (`running`: it has not)."""
 
-    arm: str
+    study: str
     values: list[float]
     config: dict[str, Any] = field(default_factory=dict)
     status: str = "completed"
@@ -49,12 +49,12 @@ def write_run(
     ledger, clock = Ledger(folder), BEGAN
     counts: dict[str, int] = {}
     for story in stories:
-        number = counts[story.arm] = counts.get(story.arm, -1) + 1
-        name = f"{story.arm}-{number}"
+        number = counts[story.study] = counts.get(story.study, -1) + 1
+        name = f"{story.study}-{number}"
         ledger.append(
             {
                 "event": "proposed",
-                "arm": story.arm,
+                "study": story.study,
                 "number": number,
                 "config": story.config,
                 "seed": 11,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
-from search_spaces.space import Space
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param, RangeOrValues
+from raysweep.search_spaces.language.space import Space
 
 UNIT = st.floats(0, 1)
 SCALARS = st.one_of(
@@ -43,10 +43,10 @@ def values() -> st.SearchStrategy[tuple[bool | int | float | str, ...]]:
 
 
 @st.composite
-def eithers(draw: st.DrawFn) -> Either:
+def eithers(draw: st.DrawFn) -> RangeOrValues:
     inner = draw(st.one_of(floats(), ints()))
     outside = [inner.low - 1, inner.high + 1, "auto", True]
-    return Either(
+    return RangeOrValues(
         tuple(draw(st.lists(st.sampled_from(outside), min_size=1, max_size=4, unique=True))), inner
     )
 

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from results.history import Config, Event, History, Trial
-from schedulers.decision import GO_ON, Decision
-from search_spaces.params import Float
-from search_spaces.space import Space
-from tune.loop import Loop
-from tune.sweep import Budget, Metric, Searcher, Sweep
+from raysweep.history import Config, Event, History, Trial
+from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Budget, Metric, Searcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0)})
 
@@ -49,10 +49,12 @@ class StopAt:
 
     def decide(self, trial: Trial, history: History) -> Decision:
         return (
-            Decision(True, f"epoch {trial.epoch}: enough") if trial.epoch == self.epoch else GO_ON
+            Decision(True, f"epoch {trial.epoch}: enough")
+            if trial.epoch == self.epoch
+            else CONTINUE
         )
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         return None
 
 
@@ -65,7 +67,7 @@ class Keep:
     def write(self, event: Event) -> None:
         self.events.append(dict(event))
 
-    def applied(self, event: Event, loop: Loop) -> None:
+    def applied(self, event: Event, controller: SweepController) -> None:
         """Nothing follows."""
 
 
@@ -82,16 +84,16 @@ def sweep(searchers: Mapping[str, Searcher] | None = None, **changes: Any) -> Sw
     return Sweep(**fields | changes)
 
 
-def train(loop: Loop, trial: Trial) -> None:
-    """Train a trial by hand until the loop stops it."""
-    loop.started(trial)
-    while not loop.reported(
+def train(controller: SweepController, trial: Trial) -> None:
+    """Train a trial by hand until the controller stops it."""
+    controller.started(trial)
+    while not controller.reported(
         trial, trial.epoch + 1, {"loss": trial.config["x"] / (trial.epoch + 1)}, 1.0
     ).stop:
         pass
 
 
-def train_all(loop: Loop) -> None:
-    """One trial after the other until the loop is done."""
-    while (trial := loop.next()) is not None:
-        train(loop, trial)
+def train_all(controller: SweepController) -> None:
+    """One trial after the other until the controller is done."""
+    while (trial := controller.next()) is not None:
+        train(controller, trial)

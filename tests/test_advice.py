@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
-from search_spaces.space import Space
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param, RangeOrValues
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.cli.advice import advise
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.sweep import Budget, Resources
 from tests.sweeps import StopAt, sweep
-from tune.advice import advise
-from tune.searchers import SEARCHERS
-from tune.sweep import Budget, Resources
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
         ),
         (
-            Either((0,), Float(1e-6, 1e-2)),
+            RangeOrValues((0,), Float(1e-6, 1e-2)),
             "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
         ),
         (
@@ -74,7 +74,7 @@ def test_a_grid_larger_than_the_budget() -> None:
 
 
 def test_a_grace_of_one_in_a_long_training() -> None:
-    from schedulers import SCHEDULERS
+    from raysweep.schedulers import SCHEDULERS
 
     hasty = sweep(scheduler=SCHEDULERS["asha"](grace=1), budget=Budget(27, 81))
     assert advise(hasty, 1) == [
@@ -86,7 +86,7 @@ def test_a_grace_of_one_in_a_long_training() -> None:
 
 
 def test_a_script_that_is_promoted() -> None:
-    from schedulers import SCHEDULERS
+    from raysweep.schedulers import SCHEDULERS
 
     promoted = sweep(trainable="/somewhere/train.py", scheduler=SCHEDULERS["promotion"]())
     assert [line.split(",")[0] for line in advise(promoted, 1)] == [

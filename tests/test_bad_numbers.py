@@ -13,22 +13,23 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from results import load, terminal
-from results.history import Config, Event, Status
-from results.ledger import Ledger
-from results.report import write as write_page
-from results.table import write_tables
-from results.tensorboard import Writer
-from schedulers import SCHEDULERS
-from search_spaces.params import Choice, Float
-from search_spaces.space import Space
+from raysweep.history import Config, Event, Status
+from raysweep.results import load
+from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.tables import write_tables
+from raysweep.results.views import terminal
+from raysweep.results.views.html.report import write as write_page
+from raysweep.results.views.tensorboard import Writer
+from raysweep.schedulers import SCHEDULERS
+from raysweep.search_spaces.language.params import Choice, Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.callbacks.screen import render
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import StopAt, sweep
-from tune.loop import Loop
-from tune.screen import render
-from tune.searchers import SEARCHERS
-from tune.simulate import Epoch, simulate
-from tune.sweep import Budget
 
 SPACE = Space({"x": Float(0.0, 1.0), "kind": Choice(("a", "b"))})
 BAD = [math.nan, math.inf, -math.inf]
@@ -60,9 +61,9 @@ def test_no_searcher_breaks_and_no_bad_value_wins(name: str, curve: Any) -> None
         budget=Budget(trials=26, epochs=4),
         scheduler=StopAt(),
     )
-    loop = simulate(said, curve, workers=2)
-    check(loop)
-    assert all(trial.config in SPACE for trial in loop.trials)
+    controller = simulate(said, curve, workers=2)
+    check(controller)
+    assert all(trial.config in SPACE for trial in controller.trials)
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
@@ -77,14 +78,14 @@ def test_no_scheduler_breaks_and_no_bad_value_passes_a_rung(name: str, curve: An
     check(simulate(said, curve, workers=2))
 
 
-def check(loop: Loop) -> None:
+def check(controller: SweepController) -> None:
     """Each trial that reported something bad has diverged right there; the best is finite, or there is none."""
-    for trial in loop.trials:
+    for trial in controller.trials:
         bad = [report for report in trial.reports if not math.isfinite(report.loss)]
         assert (trial.status is Status.DIVERGED) == bool(bad)
         assert bad in ([], trial.reports[-1:])
         assert "is not finite" in trial.reason or not bad
-    for history in loop.histories.values():
+    for history in controller.histories.values():
         assert history.best is None or math.isfinite(history.best[1].loss)
 
 
@@ -116,11 +117,11 @@ def test_tensorboard_and_the_screen_take_them(tmp_path: Path) -> None:
         def write(self, event: Event) -> None:
             self.ledger.append(event)
 
-        def applied(self, event: Event, loop: Loop) -> None:
+        def applied(self, event: Event, controller: SweepController) -> None:
             if event["event"] == "reported":
-                trial = loop.trial(event["trial"])
+                trial = controller.trial(event["trial"])
                 self.boards.report(trial, trial.reports[-1])
-            Console(file=io.StringIO(), width=80).print(render("run", loop, 80))
+            Console(file=io.StringIO(), width=80).print(render("run", controller, 80))
 
     keep = Keep()
     said = sweep({"random": SEARCHERS["random"]()}, space=SPACE, budget=Budget(trials=6, epochs=2))

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from results.tensorboard import show
-from trainables import board
-from trainables.board import Board
-from trainables.pictures import CAPTION, CELL, EDGE, FULL, PAPER, TILE, confusion
-from trainables.run import LocalRun
-from trainables.supervised import _answers
+from raysweep.results.views.tensorboard import show
+from raysweep.trainables.common.classification import _answers
+from raysweep.trainables.common.figures import CAPTION, CELL, EDGE, FULL, PAPER, TILE, confusion
+from raysweep.trainables.runtime import board
+from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime.run import LocalRun
 
 
 def read(folder: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tune.check_cluster import Problem, check
+from raysweep.tune.cluster.lint import Problem, check
 
 LOCAL = """\
 cluster_name: sweeps
@@ -246,7 +246,7 @@ def test_the_file_itself_is_left_alone(lint: Lint, tmp_path: Path) -> None:
 def test_the_verb_prints_lines_and_ends_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tune.cli import main
+    from raysweep.tune.cli.app import main
 
     (tmp_path / "bad.yaml").write_text("cluster_name: x\nprovider: {type: local}\n")
     assert main(["check-cluster", str(tmp_path / "bad.yaml")]) == 2

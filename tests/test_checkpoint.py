@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import checkpoint
-from tune.files import without_unfinished
+from raysweep.trainables.runtime import checkpoint
+from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 
 REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds": 1.0}]
 

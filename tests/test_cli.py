@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from results import load
+from raysweep.results import load
+from raysweep.tune.cli.app import main
+from raysweep.tune.run_folders import FolderError, begin, discard, latest, resumed
 from tests.made_up import Story, write_run
-from tune.cli import main
-from tune.folder import FolderError, begin, discard, latest, resumed
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tune.check_cluster import check
+from raysweep.tune.cluster.lint import check
 
 PROJECT = Path(__file__).parent.parent
 FILES = ("cluster.yaml", "cluster.aws.yaml", "cluster.gcp.yaml")
@@ -55,11 +55,10 @@ def test_the_whole_project_is_copied(name: str) -> None:
     import tomllib
 
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    packages = {package.partition(".")[0] for package in project["tool"]["setuptools"]["packages"]}
-    modules = {f"{module}.py" for module in project["tool"]["setuptools"]["py-modules"]}
+    links = [path for path in (PROJECT / "raysweep").iterdir() if path.is_symlink()]
     needed = (
-        packages
-        | modules
+        {"raysweep", "run_sweep.py"}
+        | {path.name for path in links}
         | {
             "pyproject.toml",
             "constraints.txt",

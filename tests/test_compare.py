@@ -1,4 +1,4 @@
-"""A comparison on made-up arms with a known truth, and its words."""
+"""A comparison on made-up studies with a known truth, and its words."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from results import RunError, load
-from results.compare import Comparison, compare
-from results.history import History, Report, Trial
-from results.ledger import Ledger
-from results.traces import Trace, trace
-from results.verdict import standings, tables, verdict
+from raysweep.history import History, Report, Trial
+from raysweep.results import RunError, load
+from raysweep.results.analysis.compare import Comparison, compare
+from raysweep.results.analysis.findings import standings, tables, verdict
+from raysweep.results.analysis.incumbents import Trace, trace
+from raysweep.results.storage.ledger import Ledger
 from tests.made_up import Story, write_run
 
 
-def arm(label: str, seed: int, losses: list[float]) -> Trace:
+def study(label: str, seed: int, losses: list[float]) -> Trace:
     return Trace(label, seed, np.arange(1.0, len(losses) + 1), np.minimum.accumulate(losses))
 
 
-def arms(
+def studies(
     seeds: int, length: int = 20, **ends: Callable[[np.random.Generator], float]
 ) -> Comparison:
-    """Arms that fall from 1 to an end drawn for each seed."""
+    """Studies that fall from 1 to an end drawn for each seed."""
     rng = np.random.default_rng(seeds)
     made = [
-        arm(label, seed, list(np.linspace(1.0, end(rng), length)))
+        study(label, seed, list(np.linspace(1.0, end(rng), length)))
         for seed in range(seeds)
         for label, end in ends.items()
     ]
@@ -64,19 +64,21 @@ def test_a_trace_is_the_best_so_far_against_what_was_spent() -> None:
 
 def test_arms_are_compared_at_what_the_shortest_has_spent() -> None:
     comparison = Comparison(
-        (arm("a", 0, [1.0, 0.5]), arm("b", 0, [0.9, 0.8, 0.7, 0.1])), "loss", False
+        (study("a", 0, [1.0, 0.5]), study("b", 0, [0.9, 0.8, 0.7, 0.1])), "loss", False
     )
     assert comparison.horizon == 2
     assert {label: finals.tolist() for label, finals in comparison.finals.items()} == {
         "a": [0.5],
         "b": [0.8],
     }
-    assert any("arms spent between 2 epochs and 4 epochs" in line for line in verdict(comparison))
+    assert any(
+        "studies spent between 2 epochs and 4 epochs" in line for line in verdict(comparison)
+    )
 
 
 def test_regret_is_the_area_above_the_best_known_loss() -> None:
     comparison = Comparison(
-        (arm("a", 0, [1.0] * 10), arm("b", 0, [1.0] * 5 + [0.0] * 5)), "loss", False
+        (study("a", 0, [1.0] * 10), study("b", 0, [1.0] * 5 + [0.0] * 5)), "loss", False
     )
     assert comparison.regrets["a"].tolist() == [1.0]
     assert comparison.regrets["b"][0] == pytest.approx(0.6, abs=0.01)
@@ -85,8 +87,8 @@ def test_regret_is_the_area_above_the_best_known_loss() -> None:
 def test_a_searcher_that_gets_there_sooner_is_said_to() -> None:
     comparison = Comparison(
         (
-            arm("random", 0, list(np.linspace(1, 0.5, 100))),
-            arm("bohb", 0, list(np.linspace(1, 0.0, 100))),
+            study("random", 0, list(np.linspace(1, 0.5, 100))),
+            study("bohb", 0, list(np.linspace(1, 0.0, 100))),
         ),
         "loss",
         False,
@@ -100,7 +102,7 @@ def test_a_searcher_that_gets_there_sooner_is_said_to() -> None:
 
 def test_infinite_losses_count_as_the_ceiling() -> None:
     broken = Trace("a", 0, np.arange(1.0, 4.0), np.full(3, math.inf))
-    comparison = Comparison((broken, arm("b", 0, [0.9, 0.8, 0.7])), "loss", False)
+    comparison = Comparison((broken, study("b", 0, [0.9, 0.8, 0.7])), "loss", False)
     assert comparison.finals["a"].tolist() == [0.9]
     assert all(np.isfinite(curves).all() for curves in comparison.curves.values())
 
@@ -123,7 +125,7 @@ def test_equal_searchers_are_told_apart_in_at_most_one_comparison_of_twenty() ->
 
 
 def test_a_real_difference_is_found_and_named() -> None:
-    comparison = arms(
+    comparison = studies(
         10, random=lambda rng: rng.normal(0.5, 0.03), bohb=lambda rng: rng.normal(0.3, 0.03)
     )
     (pair,) = comparison.pairs
@@ -135,14 +137,14 @@ def test_a_real_difference_is_found_and_named() -> None:
 
 
 def test_five_seeds_can_show_a_large_difference() -> None:
-    comparison = arms(
+    comparison = studies(
         5, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.3, 0.01)
     )
     assert comparison.pairs[0].detected
 
 
 def test_what_cannot_be_told_is_said_with_the_seeds_it_would_take() -> None:
-    comparison = arms(
+    comparison = studies(
         8, random=lambda rng: rng.normal(0.5, 0.1), bohb=lambda rng: rng.normal(0.46, 0.1)
     )
     line = verdict(comparison)[0]
@@ -151,7 +153,7 @@ def test_what_cannot_be_told_is_said_with_the_seeds_it_would_take() -> None:
 
 
 def test_three_seeds_are_too_few_to_show_anything() -> None:
-    comparison = arms(
+    comparison = studies(
         3, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.1, 0.01)
     )
     assert not comparison.pairs[0].detected
@@ -159,20 +161,20 @@ def test_three_seeds_are_too_few_to_show_anything() -> None:
 
 
 def test_one_seed_tells_nothing_about_luck() -> None:
-    comparison = arms(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
+    comparison = studies(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
     assert (
         verdict(comparison)[0]
         == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
     )
     assert comparison.best_probabilities is None
-    equal = arms(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)
+    equal = studies(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)
     assert verdict(equal)[0].startswith(
         "random and bohb found the same value with one search seed each, "
     )
 
 
 def test_a_single_searcher_is_not_compared() -> None:
-    assert verdict(arms(3, bohb=lambda rng: 0.3)) == ["bohb alone: nothing to compare with"]
+    assert verdict(studies(3, bohb=lambda rng: 0.3)) == ["bohb alone: nothing to compare with"]
 
 
 def test_the_metric_is_shown_as_the_user_has_it(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_a_grid_that_came_to_its_end_holds_nobody_back(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [Story("grid", [0.5]), Story("random", [0.1, 0.4, 0.6])])
     assert compare([load(folder)]).horizon == 1
     ledger = Ledger(folder)
-    ledger.append({"event": "exhausted", "arm": "grid", "time": 0.0})
+    ledger.append({"event": "exhausted", "study": "grid", "time": 0.0})
     ledger.close()
     comparison = compare([load(folder)])
     assert comparison.horizon == 3
@@ -239,7 +241,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
 
 def test_many_searchers_are_summed_up_around_the_leader() -> None:
     ends = {f"s{i}": partial(noisy, 0.2 + 0.1 * (i // 2)) for i in range(6)}
-    comparison = arms(12, 20, random=partial(noisy, 0.8), **ends)
+    comparison = studies(12, 20, random=partial(noisy, 0.8), **ends)
     first, second, third = verdict(comparison)
     assert first.startswith("s")
     assert " is better, with 0." in first

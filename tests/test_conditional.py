@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from results import load
-from search_spaces.reader import read
-from tune.cli import main
+from raysweep.results import load
+from raysweep.search_spaces.file.reader import read
+from raysweep.tune.cli.app import main
 
 CHANGES = [
     "budget.trials=6",

@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest
 
-from results.history import Config, History, Report, Status, Trial
-from search_spaces.build import space as build
-from search_spaces.document import parse
-from search_spaces.reader import check
-from search_spaces.space import Space, flatten
-from tune.searchers import SEARCHERS
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.search_spaces.file.build_space import space as build
+from raysweep.search_spaces.file.document import parse
+from raysweep.search_spaces.file.reader import check
+from raysweep.search_spaces.language.space import Space, flatten
+from raysweep.tune.searchers import SEARCHERS
 
 DRAWS = 10_000
 TOLD = {"bohb": 2_000}

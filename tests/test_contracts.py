@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.history import Config, History, Report, Status, Trial
-from schedulers import SCHEDULERS
-from schedulers.asha import Asha
-from schedulers.grace import EVERY
-from search_spaces.params import Choice, Float, Int, Ordinal
-from search_spaces.space import Space
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.schedulers import SCHEDULERS
+from raysweep.schedulers.asha import Asha
+from raysweep.schedulers.rung_reliability import EVERY
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.sweep import Budget, Foreseeing, Sweep
 from tests.sweeps import Keep, sweep
-from tune.loop import Loop
-from tune.searchers import SEARCHERS
-from tune.simulate import Epoch, simulate
-from tune.sweep import Budget, Foreseeing, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 MIXED = Space(
@@ -64,8 +64,8 @@ def said(name: str, space: Space = MIXED, trials: int = 40, seed: int = 0) -> Sw
     )
 
 
-def configs(loop: Loop) -> list[Config]:
-    return [trial.config for trial in loop.trials]
+def configs(controller: SweepController) -> list[Config]:
+    return [trial.config for trial in controller.trials]
 
 
 @searchers
@@ -141,15 +141,15 @@ def test_losses_that_say_nothing_are_survived(name: str, value: float) -> None:
 
 @searchers
 def test_it_proposes_while_trials_are_running_and_not_the_same_again(name: str) -> None:
-    loop = Loop(said(name, BOWL, 60))
+    controller = SweepController(said(name, BOWL, 60))
     for _ in range(6 if name == "grid" else 30):  # the grid has nine cells
-        trial = loop.next()
+        trial = controller.next()
         assert trial is not None
-        loop.started(trial)
+        controller.started(trial)
         for epoch, (metrics, seconds) in enumerate(bowl(trial.config, 0), 1):
-            if loop.reported(trial, epoch, metrics, seconds).stop:
+            if controller.reported(trial, epoch, metrics, seconds).stop:
                 break
-    running = [trial for trial in (loop.next() for _ in range(8)) if trial is not None]
+    running = [trial for trial in (controller.next() for _ in range(8)) if trial is not None]
     points = {(trial.config["x"], trial.config["y"]) for trial in running}
     assert len(points) == len(running)
     assert len(running) == (3 if name == "grid" else 8)
@@ -216,7 +216,7 @@ def promoted(scheduler: Any, history: History) -> int | None:
     """Who goes on first, once all that run have stopped."""
     for number in list(history.running):
         history.close(number, Status.STOPPED)
-    answer: int | None = scheduler.promote(history, ending=True)
+    answer: int | None = scheduler.promote(history, budget_exhausted=True)
     return answer
 
 

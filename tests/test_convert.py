@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.convert import DIALECTS, document_of
-from search_spaces.converted import convert
-from search_spaces.document import Document, SpecificationError, parse
-from search_spaces.params import Choice, Float, Int, Ordinal, Param
-from search_spaces.reader import read
-from search_spaces.spec import ScriptSpec
-from search_spaces.writer import write
+from raysweep.search_spaces.convert import DIALECTS, document_of
+from raysweep.search_spaces.convert.convert_file import convert
+from raysweep.search_spaces.file.document import Document, SpecificationError, parse
+from raysweep.search_spaces.file.reader import read
+from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.writer import write
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param
+from raysweep.tune.cli.app import main
+from raysweep.tune.load import check_components, load_sweep
 from tests.test_reader import FILE
-from tune.cli import main
-from tune.specify import check_components, specify
 
 SAMPLES = Path(__file__).parent / "data" / "dialects"
 MISSING = [
@@ -589,7 +589,7 @@ def test_a_wandb_script_is_called_as_there(
     document = translated(WANDB + text)
     assert document.data.get("script") == script
     Path("train.py").touch()
-    sweep = specify("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
+    sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None
     assert sweep.command_line.words(sweep.space.from_unit([0.0])) == words
     assert sweep.resolved["script"] == ScriptSpec(**(script or {})).model_dump()
@@ -655,7 +655,7 @@ def test_a_hydra_group_beside_its_members() -> None:
         notes_of(document)
     )
     Path("train.py").touch()
-    sweep = specify("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
+    sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None
     words = sweep.command_line.words(sweep.space.from_unit([0.0, 0.0]))
     assert words == ["optimizer=sgd", "optimizer.lr=0.1"]
@@ -1001,7 +1001,8 @@ def test_a_train_function_in_place_of_a_script_has_no_options() -> None:
 def test_convert_reads_back_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that changes a value is a bug, and is not printed."""
     monkeypatch.setattr(
-        "search_spaces.converted.write", lambda data: write({**data, "searcher": "tpe"})
+        "raysweep.search_spaces.convert.convert_file.write",
+        lambda data: write({**data, "searcher": "tpe"}),
     )
     with pytest.raises(AssertionError, match="reads back as"):
         convert(str(SAMPLES / "wandb/bayes.yaml"))
@@ -1041,8 +1042,8 @@ def converted(dialect: str, rule: dict[str, Any]) -> Param:
             "space": {"x": entry if isinstance(entry, dict) else {"choice": [entry]}},
         }
     )
-    from search_spaces.build import space
-    from search_spaces.reader import check
+    from raysweep.search_spaces.file.build_space import space
+    from raysweep.search_spaces.file.reader import check
 
     said = parse(text, "x.json")
     return space(check(said), said).params["x"]

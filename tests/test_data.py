@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import data
-from trainables.data import load, root
-from trainables.run import DataError
+from raysweep.trainables.common import datasets
+from raysweep.trainables.common.datasets import load, root
+from raysweep.trainables.runtime.run import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 
 
-def rows(split: data.Split) -> set[bytes]:
+def rows(split: datasets.Split) -> set[bytes]:
     return {image.numpy().tobytes() for image in split.images}
 
 
@@ -46,7 +46,7 @@ def write_mnist(folder: Path, count: int = 60) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data root, and a network that is not there."""
-    monkeypatch.setenv(data.ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(datasets.ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.utils.urllib.request.urlopen", no_network)
     load.cache_clear()
     return tmp_path
@@ -76,7 +76,7 @@ def test_images_are_standardized_by_the_training_part_alone() -> None:
 
 
 def test_the_split_is_the_same_in_another_process() -> None:
-    code = "from trainables.data import load; d = load('digits'); print(d.train.labels.tolist() + d.validation.labels.tolist())"
+    code = "from raysweep.trainables.common.datasets import load; d = load('digits'); print(d.train.labels.tolist() + d.validation.labels.tolist())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -146,7 +146,7 @@ def test_a_data_root_that_cannot_be_written_is_one_line(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "file").write_text("")
-    monkeypatch.setenv(data.ROOT_VARIABLE, str(place / "file"))
+    monkeypatch.setenv(datasets.ROOT_VARIABLE, str(place / "file"))
     with pytest.raises(
         DataError, match=r"the data are not under .*/file, and it cannot be written: "
     ):
@@ -165,8 +165,10 @@ def test_only_one_process_downloads(place: Path) -> None:
     """Another process holds the lock and puts the data there: ours waits for it, and does not download."""
     with open(place / ".MNIST.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        code = "from trainables.data import load; print(len(load('mnist').train))"
-        environment = os.environ | {data.ROOT_VARIABLE: str(place), "PYTHONPATH": str(ROOT)}
+        code = (
+            "from raysweep.trainables.common.datasets import load; print(len(load('mnist').train))"
+        )
+        environment = os.environ | {datasets.ROOT_VARIABLE: str(place), "PYTHONPATH": str(ROOT)}
         other = subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
         )
@@ -177,16 +179,18 @@ def test_only_one_process_downloads(place: Path) -> None:
 
 
 def test_the_data_root_is_the_variable_or_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(data.ROOT_VARIABLE, "~/somewhere")
+    monkeypatch.setenv(datasets.ROOT_VARIABLE, "~/somewhere")
     assert root() == Path.home() / "somewhere"
-    monkeypatch.delenv(data.ROOT_VARIABLE)
+    monkeypatch.delenv(datasets.ROOT_VARIABLE)
     assert root() == Path.home() / ".cache" / "raysweep"
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_the_real_files(name: str) -> None:
-    if not os.environ.get(data.ROOT_VARIABLE) or not (root() / KNOWN[name] / "raw").is_dir():
-        pytest.skip(f"{KNOWN[name]} is not here: set {data.ROOT_VARIABLE} to a folder that has it")
+    if not os.environ.get(datasets.ROOT_VARIABLE) or not (root() / KNOWN[name] / "raw").is_dir():
+        pytest.skip(
+            f"{KNOWN[name]} is not here: set {datasets.ROOT_VARIABLE} to a folder that has it"
+        )
     load.cache_clear()
     real = load(name)
     assert [len(real.train), len(real.validation), len(real.test)] == [50_000, 10_000, 10_000]

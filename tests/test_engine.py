@@ -9,29 +9,29 @@ from typing import Any
 
 import pytest
 
-from results.history import Config, Event, History, Status, Trial
-from schedulers import Promotion
-from search_spaces.space import Space
+from raysweep.history import Config, Event, History, Status, Trial
+from raysweep.schedulers import Promotion
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.session import Options, SessionError, run
+from raysweep.tune.sweep import Budget, Resources, Sweep
 from tests.sweeps import StopAt, sweep
-from tune.engine.run import Machines
-from tune.loop import Loop
-from tune.session import Options, SessionError, run
-from tune.sweep import Budget, Resources, Sweep
 
 pytestmark = pytest.mark.ray
 
 
 class Watch:
-    """Keeps the loop and what was said."""
+    """Keeps the controller and what was said."""
 
     def __init__(self) -> None:
-        self.loop: Loop | None = None
+        self.controller: SweepController | None = None
         self.lines: list[str] = []
 
-    def event(self, event: Event, loop: Loop) -> None:
-        self.loop = loop
+    def event(self, event: Event, controller: SweepController) -> None:
+        self.controller = controller
 
-    def tick(self, loop: Loop) -> None:
+    def tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:
@@ -64,8 +64,8 @@ def made(name: str, *configs: Config, **changes: Any) -> Sweep:
 def trials(said: Sweep, folder: Path, isolate: bool = False) -> list[Trial]:
     watch = Watch()
     run(said, folder, Options(Machines(isolate=isolate)), watch)
-    assert watch.loop is not None
-    return list(watch.loop.trials)
+    assert watch.controller is not None
+    return list(watch.controller.trials)
 
 
 def xs(*values: float) -> list[Config]:
@@ -82,8 +82,8 @@ def test_every_trial_reports_every_epoch_and_the_plan_is_said_before_the_start(
 ) -> None:
     watch = Watch()
     run(made("bowl", *xs(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), parallel=2), folder, Options(), watch)
-    assert watch.loop is not None
-    done = list(watch.loop.trials)
+    assert watch.controller is not None
+    done = list(watch.controller.trials)
     assert watch.lines == ["2 trials at once, each with 1 CPU"]
     assert [[report.epoch for report in trial.reports] for trial in done] == [[1, 2, 3]] * 6
     assert {trial.status for trial in done} == {Status.COMPLETED}

@@ -16,12 +16,12 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from results import load
-from trainables import checkpoint
-from trainables.backbones import bundled
-from trainables.resolve import load as resolve
-from trainables.run import LocalRun
-from tune.cli import main
+from raysweep.results import load
+from raysweep.trainables.common.backbones import bundled
+from raysweep.trainables.runtime import checkpoint
+from raysweep.trainables.runtime.import_trainable import load as resolve
+from raysweep.trainables.runtime.run import LocalRun
+from raysweep.tune.cli.app import main
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from results import RunError, RunFolder, load, terminal
-from results.export import export
+from raysweep.results import RunDirectory, RunError, load
+from raysweep.results.export import export
+from raysweep.results.views import terminal
+from raysweep.trainables.runtime import checkpoint
+from raysweep.tune.cli.app import main
 from tests.made_up import Story, write_run
-from trainables import checkpoint
-from tune.cli import main
 
 TRAIN = """
 import torch
@@ -41,10 +42,10 @@ def train(config, run):
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
+def run(tmp_path: Path) -> RunDirectory:
     """A run of one real training, whose best epoch is not the last."""
-    from trainables.resolve import load as resolve
-    from trainables.run import Objective, Run
+    from raysweep.trainables.runtime.import_trainable import load as resolve
+    from raysweep.trainables.runtime.run import Objective, Run
 
     code = tmp_path / "my_train.py"
     code.write_text(TRAIN)
@@ -69,7 +70,7 @@ def run(tmp_path: Path) -> RunFolder:
     return load(folder)
 
 
-def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunFolder) -> None:
+def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunDirectory) -> None:
     import torch
 
     done = export(run)
@@ -84,7 +85,7 @@ def test_the_best_epoch_is_exported_and_gives_its_value_again(run: RunFolder) ->
 
 
 def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(
-    run: RunFolder, tmp_path: Path
+    run: RunDirectory, tmp_path: Path
 ) -> None:
     done = export(run, draw=True)
     drawn = run.path / "tensorboard" / "random-0" / "best"
@@ -96,7 +97,7 @@ def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(
     assert again.message == done.message + "; not drawn for TensorBoard: OSError: no paper"
 
 
-def test_the_export_loads_without_this_project(run: RunFolder, tmp_path: Path) -> None:
+def test_the_export_loads_without_this_project(run: RunDirectory, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "elsewhere", evaluate=False).folder
     code = "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', weights_only=True)); print(m.bias.item())"
     done = subprocess.run(
@@ -106,7 +107,7 @@ def test_the_export_loads_without_this_project(run: RunFolder, tmp_path: Path) -
 
 
 def test_a_second_export_replaces_the_first_and_nothing_else(
-    run: RunFolder, tmp_path: Path
+    run: RunDirectory, tmp_path: Path
 ) -> None:
     first = export(run, evaluate=False)
     (first.folder / "stale").write_text("")
@@ -120,7 +121,7 @@ def test_a_second_export_replaces_the_first_and_nothing_else(
     assert not list(run.path.glob(".best*"))
 
 
-def test_a_model_that_cannot_be_evaluated_again_says_why(run: RunFolder, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_evaluated_again_says_why(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "my_train.py").write_text(
         TRAIN.replace("def evaluate", "def evaluate_it").replace("def build", "def make")
     )
@@ -130,12 +131,12 @@ def test_a_model_that_cannot_be_evaluated_again_says_why(run: RunFolder, tmp_pat
     assert "my_train.py has no build and no evaluate" in done.message
 
 
-def test_a_model_that_does_not_load_is_said_so(run: RunFolder, tmp_path: Path) -> None:
+def test_a_model_that_does_not_load_is_said_so(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "my_train.py").write_text(TRAIN.replace("Linear(config", "Linear(1 + config"))
     assert "does NOT load in a fresh process" in export(run).message
 
 
-def test_a_difference_is_found(run: RunFolder, tmp_path: Path) -> None:
+def test_a_difference_is_found(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "my_train.py").write_text(TRAIN.replace('"acc": float(', '"acc": 0.5 + float('))
     assert export(run).difference == pytest.approx(0.5)
 
@@ -158,7 +159,7 @@ def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
         export(load(folder))
 
 
-def test_a_damaged_checkpoint_is_one_line(run: RunFolder) -> None:
+def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
     (run.path / "trials" / "random-0" / "best.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(RunError, match=r"best.pt cannot be read"):
         export(run)
@@ -198,7 +199,7 @@ def lay(place: Path, kind: str) -> Path:
     ],
 )
 def test_a_place_that_cannot_be_written_is_one_line_and_left_alone(
-    run: RunFolder,
+    run: RunDirectory,
     tmp_path: Path,
     kind: str,
     line: str,
@@ -215,7 +216,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_left_alone(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_checkpoint_without_a_model_is_not_shown_as_one(run: RunFolder) -> None:
+def test_a_checkpoint_without_a_model_is_not_shown_as_one(run: RunDirectory) -> None:
     shown = printed(terminal.best(run))
     assert "checkpoint  " + str(run.best.checkpoint) in shown
     folder = run.path / "trials" / "random-0"

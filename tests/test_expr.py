@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from search_spaces.expression import (
+from raysweep.search_spaces.language.expressions import (
     Absent,
     Condition,
     Constraint,
@@ -18,8 +18,8 @@ from search_spaces.expression import (
     ExpressionError,
     Undefined,
 )
-from search_spaces.meaning import check, kinds
-from search_spaces.params import Choice, Either, Float, Int, Ordinal, Param
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param, RangeOrValues
+from raysweep.search_spaces.language.type_check import check, kinds
 
 FLAT = {"layers": 2, "lr": 0.1, "optimizer": "sgd", "bias": True, "model.width": 64, "zero": 0}
 PARAMS: dict[str, Param] = {
@@ -28,7 +28,7 @@ PARAMS: dict[str, Param] = {
     "optimizer": Choice(("sgd", "adam")),
     "bias": Choice((True, False)),
     "model.width": Ordinal((32, 64, 128)),
-    "decay": Either((0, "auto"), Float(1e-6, 1e-2)),
+    "decay": RangeOrValues((0, "auto"), Float(1e-6, 1e-2)),
 }
 KNOWN = {name: kinds(param) for name, param in PARAMS.items()}
 

@@ -18,13 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces import build, convert
-from search_spaces.converted import convert as converted
-from search_spaces.document import Document, SpecificationError, override, parse
-from search_spaces.reader import SHIPPED, check
+from raysweep.search_spaces import convert
+from raysweep.search_spaces.convert.convert_file import convert as converted
+from raysweep.search_spaces.file import build_space
+from raysweep.search_spaces.file.document import Document, SpecificationError, override, parse
+from raysweep.search_spaces.file.reader import SHIPPED, check
+from raysweep.tune.load import load_sweep
 from tests.test_convert import MISSING, SAMPLES
 from tests.test_reader import FILE
-from tune.specify import specify
 
 CONDITIONAL = (
     FILE.replace(
@@ -154,7 +155,7 @@ def understand(document: Document, folder: Path) -> None:
     if translated.dialect and len(str(document.data)) % 4:
         translated = functools.reduce(override, MISSING, translated)
     content = check(translated)
-    space = build.space(content, translated)
+    space = build_space.space(content, translated)
     config = space.sample(np.random.default_rng(0))
     assert config in space
     for corner in (0.0, 1.0):
@@ -344,7 +345,7 @@ def test_a_broken_file_is_not_converted(path: Path, tmp_path: Path) -> None:
 def test_any_setting(keys: list[str], value: str, tmp_path: Path) -> None:
     place = tmp_path / "s.yaml"
     place.write_text(FILE)
-    line = complaint(lambda: specify(str(place), [f"{'.'.join(keys)}={value}"]))
+    line = complaint(lambda: load_sweep(str(place), [f"{'.'.join(keys)}={value}"]))
     assert re.fullmatch(rf"((--set |{re.escape(str(place))}:\d+: ).*)?", line), line
 
 
@@ -354,5 +355,5 @@ def test_files_to_the_end(tmp_path: Path) -> None:
     ours = [document for document, _ in documents() if "space" in document.data]
     for number in range(700):
         place.write_text(json.dumps(mutated(ours[number % len(ours)].data, rng)))
-        good += ends_well(lambda: specify(str(place)))
+        good += ends_well(lambda: load_sweep(str(place)))
     assert 14 < good < 500

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from results import load
-from results.history import Status, Trial
+from raysweep.history import Status, Trial
+from raysweep.results import load
+from raysweep.trainables.runtime import checkpoint
+from raysweep.trainables.runtime.import_trainable import load as resolve
+from raysweep.trainables.runtime.process_group import opened
+from raysweep.trainables.runtime.run import Objective, Run
+from raysweep.tune.cli.app import main
+from raysweep.tune.executors.ray.multi_node import interface
 from tests.nodes import Nodes, two_nodes
 from tests.test_script import gone
-from trainables import checkpoint
-from trainables.resolve import load as resolve
-from trainables.run import Objective, Run
-from trainables.team import opened
-from tune.cli import main
-from tune.engine.gang import interface
 
 TRAIN = """
 import os, signal, time

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from results import load
-from trainables import gauge
-from trainables.gauge import COLUMNS, Gauge, Growth, leaking, watched
-from tune.cli import main
+from raysweep.results import load
+from raysweep.trainables.runtime import resource_monitor
+from raysweep.trainables.runtime.resource_monitor import COLUMNS, Gauge, Growth, leaking, watched
+from raysweep.tune.cli.app import main
 
 
 class NVMLError(Exception):
@@ -91,7 +91,7 @@ def test_what_a_part_of_a_device_does_not_tell_is_absent() -> None:
 def test_the_devices_are_looked_at_while_the_body_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = Nvml(tuple(range(1, 100)))
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(gauge, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(resource_monitor, "LOOK_SECONDS", 0.001)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb-1")
     with watched("cuda") as one:
         while len(nvml.asked) < 3:
@@ -188,7 +188,7 @@ def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
 
 def test_it_stays_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     held = iter([9 * MIB * one for one in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1)])
-    monkeypatch.setattr(gauge, "_held", lambda device: next(held))
+    monkeypatch.setattr(resource_monitor, "_held", lambda device: next(held))
     one = Growth("cpu")
     assert [one.look() for _ in range(10)] == [{}] * 8 + [{"memory_growth": 9 * MIB}] * 2
 

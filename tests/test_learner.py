@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.precision import Precision
-from trainables.run import LocalRun
-from trainables.supervised import Learner, optimizer_of
+from raysweep.trainables.common.classification import Learner, optimizer_of
+from raysweep.trainables.common.precision import Precision
+from raysweep.trainables.runtime.run import LocalRun
 
 CONFIG: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "batch_size": 24}
 IMAGES, LABELS = torch.linspace(-1, 1, 24 * 5).reshape(24, 5), torch.arange(24) % 3

@@ -14,13 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.ledger import NAME, Ledger, LedgerError, LedgerHeld, decode, encode, read
+from raysweep.results.storage.ledger import (
+    NAME,
+    Ledger,
+    LedgerError,
+    LedgerHeld,
+    decode,
+    encode,
+    read,
+)
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "opened", "time": 1.0},
     {
         "event": "proposed",
-        "arm": "random",
+        "study": "random",
         "number": 0,
         "config": {"x": "NaN", "läuft": True},
         "seed": 7,

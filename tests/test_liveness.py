@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from results.folder import load
-from results.history import Status
+from raysweep.history import Status
+from raysweep.results.storage.run_directory import load
 from tests.command_line import Typed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,8 +25,8 @@ LONG_EPOCH = 20.0
 PATIENCE = 240.0
 DRIVER = f"""\
 import sys
-from tune.cli import main
-from tune.engine import follow
+from raysweep.tune.cli.app import main
+from raysweep.tune.executors.ray import follow
 follow.SILENCE_SECONDS = {SILENCE}
 sys.exit(main(sys.argv[1:]))
 """

@@ -9,71 +9,77 @@ from typing import Any, ClassVar
 
 import pytest
 
-from results.history import Config, Event, History, Status, Trial, seconds_spent
-from schedulers.decision import Decision
-from search_spaces.space import Space
+from raysweep.clock import now
+from raysweep.history import Config, Event, History, Status, Trial, seconds_spent
+from raysweep.schedulers.base import Decision
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.budget import HOPELESS
+from raysweep.tune.callbacks.screen import time_left
+from raysweep.tune.controller import ALIKE, SweepController
+from raysweep.tune.sweep import Budget, Metric, Sweep
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
-from tune.allowance import HOPELESS
-from tune.clock import now
-from tune.loop import ALIKE, Loop
-from tune.screen import time_left
-from tune.sweep import Budget, Metric, Sweep
 
 
-def outline(loop: Loop) -> list[tuple[Any, ...]]:
+def outline(controller: SweepController) -> list[tuple[Any, ...]]:
     return [
         (t.id, t.config, t.seed, [r.loss for r in t.reports], t.status, t.reason)
-        for t in loop.trials
+        for t in controller.trials
     ]
 
 
 def test_arms_take_turns_and_each_gets_its_trials() -> None:
     keep = Keep()
-    loop = Loop(sweep({"a": Draw(), "b": Draw()}), keep)
-    train_all(loop)
-    assert [event["arm"] for event in keep.events if event["event"] == "proposed"] == ["a", "b"] * 4
-    assert loop.done
-    assert all(trial.status is Status.COMPLETED for trial in loop.trials)
+    controller = SweepController(sweep({"a": Draw(), "b": Draw()}), keep)
+    train_all(controller)
+    assert [event["study"] for event in keep.events if event["event"] == "proposed"] == [
+        "a",
+        "b",
+    ] * 4
+    assert controller.done
+    assert all(trial.status is Status.COMPLETED for trial in controller.trials)
 
 
 def test_an_arm_proposes_the_same_alone_and_beside_another() -> None:
-    alone, beside = Loop(sweep({"a": Draw()})), Loop(sweep({"b": Few(2), "a": Draw()}))
+    alone, beside = (
+        SweepController(sweep({"a": Draw()})),
+        SweepController(sweep({"b": Few(2), "a": Draw()})),
+    )
     train_all(alone)
     train_all(beside)
     assert outline(alone) == [row for row in outline(beside) if row[0].startswith("a-")]
 
 
 def test_a_searcher_with_nothing_left_ends_its_arm() -> None:
-    loop = Loop(sweep({"few": Few(2)}))
-    train_all(loop)
-    assert len(loop.histories["few"]) == 2
-    assert loop.done
+    controller = SweepController(sweep({"few": Few(2)}))
+    train_all(controller)
+    assert len(controller.histories["few"]) == 2
+    assert controller.done
 
 
 def test_seeds_make_arms_that_differ() -> None:
-    loop = Loop(sweep(seeds=2))
-    train_all(loop)
-    assert list(loop.histories) == ["draw.0", "draw.1"]
-    assert [t.config for t in loop.histories["draw.0"]] != [
-        t.config for t in loop.histories["draw.1"]
+    controller = SweepController(sweep(seeds=2))
+    train_all(controller)
+    assert list(controller.histories) == ["draw.0", "draw.1"]
+    assert [t.config for t in controller.histories["draw.0"]] != [
+        t.config for t in controller.histories["draw.1"]
     ]
 
 
 def test_total_epochs_are_spent_exactly_with_one_worker() -> None:
-    loop = Loop(
+    controller = SweepController(
         sweep({"a": Draw(), "b": Draw()}, budget=Budget(trials=None, epochs=3, total_epochs=7))
     )
-    train_all(loop)
-    assert [history.epochs for history in loop.histories.values()] == [7, 7]
+    train_all(controller)
+    assert [history.epochs for history in controller.histories.values()] == [7, 7]
 
 
 @pytest.mark.parametrize("kept", range(20))
 def test_half_a_ledger_goes_on_to_the_same_history(kept: int) -> None:
     said = sweep({"a": Draw(), "b": Few(3)}, scheduler=StopAt(2))
-    whole, keep = Loop(said, Keep()), Keep()
+    whole, keep = SweepController(said, Keep()), Keep()
     whole._log = keep
     train_all(whole)
-    rest = Loop(said, past=[dict(event) for event in keep.events[:kept]])
+    rest = SweepController(said, past=[dict(event) for event in keep.events[:kept]])
     train_all(rest)
     assert sorted(outline(rest)) == sorted(outline(whole))
 
@@ -100,7 +106,7 @@ class StopHigh:
     def decide(self, trial: Trial, history: History) -> Decision:
         return Decision(trial.config["x"] > 0.5, "high")
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         return None
 
 
@@ -110,44 +116,46 @@ def uneven() -> Sweep:
 
 
 def test_an_arm_that_trained_less_goes_on_until_all_have_trained_as_much() -> None:
-    loop = Loop(uneven())
-    train_all(loop)
-    assert {name: (len(history), history.epochs) for name, history in loop.histories.items()} == {
+    controller = SweepController(uneven())
+    train_all(controller)
+    assert {
+        name: (len(history), history.epochs) for name, history in controller.histories.items()
+    } == {
         "kept": (4, 12),
         "cut": (12, 12),
     }
-    assert loop.done
+    assert controller.done
 
 
 def test_the_last_of_the_further_trials_ends_with_the_allowance() -> None:
-    loop = Loop(
+    controller = SweepController(
         sweep(
             {"kept": Listed((0.2,)), "late": Listed((0.8, 0.8, 0.8, 0.2))},
             scheduler=StopHigh(),
             budget=Budget(3, 5),
         )
     )
-    train_all(loop)
-    assert [trial.epoch for trial in loop.histories["late"]] == [1, 1, 1, 5, 5, 2]
-    assert loop.histories["late"][5].reason == "epoch 2: the 15 epochs of late are spent"
+    train_all(controller)
+    assert [trial.epoch for trial in controller.histories["late"]] == [1, 1, 1, 5, 5, 2]
+    assert controller.histories["late"][5].reason == "epoch 2: the 15 epochs of late are spent"
 
 
 def test_an_arm_with_nothing_left_is_left_behind() -> None:
-    loop = Loop(sweep({"kept": Listed((0.2,)), "few": Few(2)}))
-    train_all(loop)
-    assert {name: history.epochs for name, history in loop.histories.items()} == {
+    controller = SweepController(sweep({"kept": Listed((0.2,)), "few": Few(2)}))
+    train_all(controller)
+    assert {name: history.epochs for name, history in controller.histories.items()} == {
         "kept": 12,
         "few": 6,
     }
-    assert loop.done
+    assert controller.done
 
 
 @pytest.mark.parametrize("kept", range(0, 60, 7))
 def test_an_interrupted_comparison_goes_on_to_the_same_end(kept: int) -> None:
     keep = Keep()
-    whole = Loop(uneven(), keep)
+    whole = SweepController(uneven(), keep)
     train_all(whole)
-    rest = Loop(uneven(), past=[dict(event) for event in keep.events[:kept]])
+    rest = SweepController(uneven(), past=[dict(event) for event in keep.events[:kept]])
     rest.reopen(failed=False)
     train_all(rest)
     assert sorted(map(str, outline(rest))) == sorted(map(str, outline(whole)))
@@ -155,39 +163,39 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(kept: int) -> None:
 
 def test_a_finished_comparison_stays_finished_when_resumed() -> None:
     keep = Keep()
-    train_all(Loop(uneven(), keep))
-    again = Loop(uneven(), past=keep.events)
+    train_all(SweepController(uneven(), keep))
+    again = SweepController(uneven(), past=keep.events)
     again.reopen(failed=False)
     assert again.next() is None
     assert again.done
 
 
 def test_an_arm_that_only_fails_is_not_made_to_catch_up() -> None:
-    loop = Loop(sweep({"kept": Listed((0.2,)), "cut": Listed((0.8,))}, retries=0))
-    while (trial := loop.next()) is not None:
-        if trial.arm == "kept":
-            train(loop, trial)
+    controller = SweepController(sweep({"kept": Listed((0.2,)), "cut": Listed((0.8,))}, retries=0))
+    while (trial := controller.next()) is not None:
+        if trial.study == "kept":
+            train(controller, trial)
         else:
-            loop.started(trial)
-            loop.failed(trial, f"ValueError: {trial.number}", {})
-    assert len(loop.histories["cut"]) <= 4 + HOPELESS
-    assert loop.done
+            controller.started(trial)
+            controller.failed(trial, f"ValueError: {trial.number}", {})
+    assert len(controller.histories["cut"]) <= 4 + HOPELESS
+    assert controller.done
 
 
 def test_that_a_searcher_has_nothing_left_is_kept() -> None:
     keep = Keep()
-    train_all(Loop(sweep({"few": Few(2)}), keep))
-    assert [event["arm"] for event in keep.events if event["event"] == "exhausted"] == ["few"]
-    assert Loop(sweep({"few": Few(9)}), past=keep.events).next() is None
+    train_all(SweepController(sweep({"few": Few(2)}), keep))
+    assert [event["study"] for event in keep.events if event["event"] == "exhausted"] == ["few"]
+    assert SweepController(sweep({"few": Few(9)}), past=keep.events).next() is None
 
 
 def test_an_epoch_reported_twice_counts_once() -> None:
-    loop = Loop(sweep())
-    trial = loop.next()
+    controller = SweepController(sweep())
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.reported(trial, 1, {"loss": 0.5}, 1.0)
-    assert not loop.reported(trial, 1, {"loss": 0.1}, 1.0).stop
+    controller.started(trial)
+    controller.reported(trial, 1, {"loss": 0.5}, 1.0)
+    assert not controller.reported(trial, 1, {"loss": 0.1}, 1.0).stop
     assert [report.loss for report in trial.reports] == [0.5]
 
 
@@ -195,104 +203,106 @@ def test_an_epoch_reported_twice_counts_once() -> None:
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
 def test_a_loss_that_is_not_finite_ends_the_trial_and_never_wins(value: float, goal: Any) -> None:
     value = -value if goal == "maximize" else value
-    loop = Loop(sweep(metric=Metric("loss", goal)))
-    trial = loop.next()
+    controller = SweepController(sweep(metric=Metric("loss", goal)))
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    assert loop.reported(trial, 1, {"loss": value}, 1.0).stop
+    controller.started(trial)
+    assert controller.reported(trial, 1, {"loss": value}, 1.0).stop
     assert trial.status is Status.DIVERGED
-    assert loop.histories["draw"].best is None
+    assert controller.histories["draw"].best is None
 
 
 def test_a_failure_is_retried_once_then_given_up() -> None:
-    loop = Loop(sweep())
-    trial = loop.next()
+    controller = SweepController(sweep())
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.failed(trial, "ValueError: no", {"traceback": "..."})
+    controller.started(trial)
+    controller.failed(trial, "ValueError: no", {"traceback": "..."})
     assert trial.status is Status.WAITING
-    assert loop.next() is trial
-    loop.started(trial)
-    loop.failed(trial, "ValueError: no", {"traceback": "..."})
+    assert controller.next() is trial
+    controller.started(trial)
+    controller.failed(trial, "ValueError: no", {"traceback": "..."})
     assert (trial.status, trial.reason) == (Status.FAILED, "ValueError: no")
 
 
 def test_three_trials_failing_alike_end_the_sweep() -> None:
-    loop = Loop(sweep(retries=0, budget=Budget(trials=100, epochs=3)))
-    while (trial := loop.next()) is not None:
-        loop.started(trial)
-        loop.failed(trial, "ValueError: no", {})
-    assert loop.stopping == ALIKE
-    assert len(list(loop.trials)) == 3
+    controller = SweepController(sweep(retries=0, budget=Budget(trials=100, epochs=3)))
+    while (trial := controller.next()) is not None:
+        controller.started(trial)
+        controller.failed(trial, "ValueError: no", {})
+    assert controller.stopping == ALIKE
+    assert len(list(controller.trials)) == 3
 
 
 def test_failures_that_differ_do_not_end_the_sweep() -> None:
-    loop = Loop(sweep(retries=0))
-    while (trial := loop.next()) is not None:
-        loop.started(trial)
-        loop.failed(trial, f"ValueError: {trial.number}", {})
-    assert len(list(loop.trials)) == 4
+    controller = SweepController(sweep(retries=0))
+    while (trial := controller.next()) is not None:
+        controller.started(trial)
+        controller.failed(trial, f"ValueError: {trial.number}", {})
+    assert len(list(controller.trials)) == 4
 
 
 def test_out_of_memory_halves_the_micro_batch_and_then_gives_up() -> None:
-    loop = Loop(sweep(budget=Budget(trials=1, epochs=3)))
+    controller = SweepController(sweep(budget=Budget(trials=1, epochs=3)))
     halvings = []
-    while (trial := loop.next()) is not None:
+    while (trial := controller.next()) is not None:
         halvings.append(trial.notes.get("accumulation", 1))
-        loop.started(trial)
-        loop.out_of_memory(
+        controller.started(trial)
+        controller.out_of_memory(
             trial, "CUDA out of memory", {"peak_memory": 1, "accumulation_read": True}
         )
     assert halvings == [1, 2, 4, 8, 16, 32, 64]
-    assert next(iter(loop.trials)).status is Status.OOM
+    assert next(iter(controller.trials)).status is Status.OOM
 
 
 def test_a_function_that_never_looks_at_the_micro_batches_is_not_retried_with_smaller_ones() -> (
     None
 ):
-    loop = Loop(sweep(budget=Budget(trials=1, epochs=3)))
-    trial = loop.next()
+    controller = SweepController(sweep(budget=Budget(trials=1, epochs=3)))
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.out_of_memory(trial, "CUDA out of memory", {"accumulation_read": False})
+    controller.started(trial)
+    controller.out_of_memory(trial, "CUDA out of memory", {"accumulation_read": False})
     assert (trial.status, trial.attempts) == (Status.OOM, 1)
     assert trial.reason.startswith("CUDA out of memory (not tried in micro-batches: ")
 
 
 def test_out_of_memory_is_the_end_where_the_file_says_skip() -> None:
-    loop = Loop(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
-    trial = loop.next()
+    controller = SweepController(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.out_of_memory(trial, "CUDA out of memory", {"peak_memory": 7})
+    controller.started(trial)
+    controller.out_of_memory(trial, "CUDA out of memory", {"peak_memory": 7})
     assert (trial.status, trial.notes["peak_memory"]) == (Status.OOM, 7)
 
 
 def test_the_target_ends_the_sweep() -> None:
-    loop = Loop(sweep(metric=Metric("loss", "minimize", target=0.9)))
-    train_all(loop)
-    assert "reached loss" in loop.stopping
-    assert len(list(loop.trials)) == 1
-    assert not loop.interrupted
+    controller = SweepController(sweep(metric=Metric("loss", "minimize", target=0.9)))
+    train_all(controller)
+    assert "reached loss" in controller.stopping
+    assert len(list(controller.trials)) == 1
+    assert not controller.interrupted
 
 
 def test_a_plateau_ends_the_sweep() -> None:
-    loop = Loop(sweep({"few": Few(50)}, budget=Budget(trials=50, epochs=3), plateau=5))
-    train_all(loop)
-    assert len(list(loop.trials)) == 6
-    assert "no better loss" in loop.stopping
+    controller = SweepController(
+        sweep({"few": Few(50)}, budget=Budget(trials=50, epochs=3), plateau=5)
+    )
+    train_all(controller)
+    assert len(list(controller.trials)) == 6
+    assert "no better loss" in controller.stopping
 
 
 def test_time_is_counted_over_sessions() -> None:
     past: list[Event] = [{"event": "opened", "time": 100.0}, {"event": "closed", "time": 160.0}]
     now = [1000.0]
-    loop = Loop(
+    controller = SweepController(
         sweep(budget=Budget(trials=4, epochs=3, seconds=90.0)), past=past, clock=lambda: now[0]
     )
-    assert loop.next() is not None
+    assert controller.next() is not None
     now[0] += 31.0
-    assert loop.next() is None
-    assert "90 seconds" in loop.stopping
+    assert controller.next() is None
+    assert "90 seconds" in controller.stopping
 
 
 def test_a_clock_that_was_set_back_makes_no_time_unspent() -> None:
@@ -302,8 +312,10 @@ def test_a_clock_that_was_set_back_makes_no_time_unspent() -> None:
     events: list[Event] = [{"event": kind, "time": time} for kind, time in times]
     assert seconds_spent(events) == 90.0
     assert seconds_spent([*events, {"event": "opened", "time": 10.0}]) == 90.0
-    loop = Loop(sweep(budget=Budget(4, 3, seconds=95.0)), past=events[:1] + events[3:])
-    assert loop.seconds >= 0.0
+    controller = SweepController(
+        sweep(budget=Budget(4, 3, seconds=95.0)), past=events[:1] + events[3:]
+    )
+    assert controller.seconds >= 0.0
 
 
 def test_setting_the_machines_clock_does_not_reach_a_running_session(
@@ -318,22 +330,22 @@ def test_setting_the_machines_clock_does_not_reach_a_running_session(
 
 def test_a_budget_of_more_epochs_goes_on_with_what_it_had_limited() -> None:
     keep = Keep()
-    train_all(Loop(sweep(), keep))
-    loop = Loop(sweep(budget=Budget(trials=4, epochs=5)), past=keep.events)
-    loop.reopen(failed=False)
-    train_all(loop)
-    assert [trial.epoch for trial in loop.trials] == [5] * 4
+    train_all(SweepController(sweep(), keep))
+    controller = SweepController(sweep(budget=Budget(trials=4, epochs=5)), past=keep.events)
+    controller.reopen(failed=False)
+    train_all(controller)
+    assert [trial.epoch for trial in controller.trials] == [5] * 4
 
 
 def test_retrying_takes_up_only_what_failed() -> None:
     keep = Keep()
-    loop = Loop(sweep(retries=0), keep)
-    first = loop.next()
+    controller = SweepController(sweep(retries=0), keep)
+    first = controller.next()
     assert first is not None
-    loop.started(first)
-    loop.failed(first, "ValueError: no", {})
-    train_all(loop)
-    again = Loop(sweep(retries=0), past=keep.events)
+    controller.started(first)
+    controller.failed(first, "ValueError: no", {})
+    train_all(controller)
+    again = SweepController(sweep(retries=0), past=keep.events)
     again.reopen(failed=True)
     trial = again.next()
     assert trial is not None
@@ -344,11 +356,11 @@ def test_retrying_takes_up_only_what_failed() -> None:
 
 def test_the_time_left_counts_the_further_trials_of_a_comparison() -> None:
     now = [0.0]
-    loop = Loop(uneven(), clock=lambda: now[0])
+    controller = SweepController(uneven(), clock=lambda: now[0])
     for _ in range(8):
-        trial = loop.next()
+        trial = controller.next()
         assert trial is not None
-        train(loop, trial)
+        train(controller, trial)
         now[0] += 1.0
-    assert [history.epochs for history in loop.histories.values()] == [12, 4]
-    assert time_left(loop) == pytest.approx(4.0)
+    assert [history.epochs for history in controller.histories.values()] == [12, 4]
+    assert time_left(controller) == pytest.approx(4.0)

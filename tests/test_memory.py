@@ -1,4 +1,4 @@
-"""Out of memory is a result: searchers learn from it, the loop and the engine tell it from a crash."""
+"""Out of memory is a result: searchers learn from it, the controller and the engine tell it from a crash."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from results.history import Config, Status, Trial
-from search_spaces.params import Float
-from search_spaces.space import Space
+from raysweep.history import Config, Status, Trial
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime import memory_kills
+from raysweep.trainables.runtime.memory_kills import kernel_kills
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.searchers import Bohb, Tpe
+from raysweep.tune.sweep import Budget, Searcher
 from tests.sweeps import StopAt, sweep
-from trainables import memory_kills
-from trainables.memory_kills import kernel_kills
-from tune.engine.loss import lost
-from tune.loop import Loop
-from tune.searchers import Bohb, Tpe
-from tune.simulate import Epoch, simulate
-from tune.sweep import Budget, Searcher
 
 RAYS_WORDS = """\
 1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
@@ -62,8 +62,8 @@ def test_what_does_not_fit_whole_is_halved_until_it_ends() -> None:
         space=Space({"width": Float(0.7, 1.0), "lr": Float(0.0, 1.0)}),
         budget=Budget(trials=2, epochs=3),
     )
-    loop = simulate(said, curve, workers=1)
-    assert [(trial.status, trial.notes["accumulation"]) for trial in loop.trials] == [
+    controller = simulate(said, curve, workers=1)
+    assert [(trial.status, trial.notes["accumulation"]) for trial in controller.trials] == [
         (Status.OOM, 64)
     ] * 2
 
@@ -81,10 +81,10 @@ def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
     assert kernel_kills() == 0
 
 
-def conductor(loop: Loop) -> Any:
-    from tune.engine.adapters import Conductor
+def coordinator(controller: SweepController) -> Any:
+    from raysweep.tune.executors.ray.adapters import TrialCoordinator
 
-    return Conductor(loop, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
+    return TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize(
@@ -100,32 +100,34 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
     on_oom: tuple[str, ...], notes: dict[str, bool], kills: int
 ) -> None:
     """Another trial on the same machine may have taken the memory."""
-    loop = Loop(sweep(on_oom=on_oom, budget=Budget(trials=1, epochs=3), scheduler=StopAt()))
-    conduct = conductor(loop)
+    controller = SweepController(
+        sweep(on_oom=on_oom, budget=Budget(trials=1, epochs=3), scheduler=StopAt())
+    )
+    conduct = coordinator(controller)
     count = 0
-    while (trial := loop.next()) is not None:
+    while (trial := controller.next()) is not None:
         conduct._trials["ray"] = trial
-        loop.started(trial)
-        loop.noted(trial, notes)
+        controller.started(trial)
+        controller.noted(trial, notes)
         conduct.lost("ray", RuntimeError(RAYS_WORDS))
         count += 1
-    only = next(iter(loop.trials))
+    only = next(iter(controller.trials))
     assert (count, only.status) == (kills, Status.OOM)
     assert "killed by Ray's memory monitor" in only.reason
 
 
 def test_a_share_of_a_device_that_was_too_small_becomes_the_whole() -> None:
-    loop = Loop(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
-    trial = taken(loop)
-    loop.noted(trial, {"share": 0.25})
-    loop.out_of_memory(trial, "CUDA out of memory", {})
+    controller = SweepController(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
+    trial = taken(controller)
+    controller.noted(trial, {"share": 0.25})
+    controller.out_of_memory(trial, "CUDA out of memory", {})
     assert (trial.status, trial.notes["share"]) == (Status.WAITING, 1.0)
-    loop.out_of_memory(taken(loop), "CUDA out of memory", {})
+    controller.out_of_memory(taken(controller), "CUDA out of memory", {})
     assert trial.status is Status.OOM
 
 
-def taken(loop: Loop) -> Trial:
-    trial = loop.next()
+def taken(controller: SweepController) -> Trial:
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
+    controller.started(trial)
     return trial

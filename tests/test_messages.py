@@ -17,33 +17,40 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from results import listing, terminal
-from results.folder import RunFolder, load
-from results.history import Status, Trial
-from results.ledger import Ledger, decode, encode, read
-from results.page_data import page_data
-from results.report import _embedded, page
-from results.tensorboard import Writer
-from search_spaces.params import Choice
-from search_spaces.space import Space
-from tests.made_up import Story, write_run
-from tests.sweeps import sweep
-from tests.test_text_limits import ANY_TEXT, Hostile, chain, raised
-from trainables.attempt import Job
-from trainables.run import Objective
-from trainables.text_limits import (
+from raysweep.history import Status, Trial
+from raysweep.results.storage.ledger import Ledger, decode, encode, read
+from raysweep.results.storage.run_directory import RunDirectory, load
+from raysweep.results.views import listing, terminal
+from raysweep.results.views.html.page_data import page_data
+from raysweep.results.views.html.report import _embedded, page
+from raysweep.results.views.tensorboard import Writer
+from raysweep.search_spaces.language.params import Choice
+from raysweep.search_spaces.language.space import Space
+from raysweep.text_limits import (
     MESSAGE_CHARACTERS,
     TRACEBACK_CHARACTERS,
     exception_line,
     format_exception,
 )
-from tune.engine.adapters import Conductor
-from tune.engine.messages import DRIVERS_OWN, STATUSES, MessageError, Outcome, Report, parse
-from tune.engine.worker import KEY
-from tune.loop import Loop
-from tune.recorder import Recorder
-from tune.screen import Lines
-from tune.sweep import Budget
+from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.run import Objective
+from raysweep.tune.callbacks.recorder import EventRecorder
+from raysweep.tune.callbacks.screen import Lines
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.ray.adapters import TrialCoordinator
+from raysweep.tune.executors.ray.messages import (
+    DRIVERS_OWN,
+    STATUSES,
+    MessageError,
+    Outcome,
+    Report,
+    parse,
+)
+from raysweep.tune.executors.ray.ray_worker import KEY
+from raysweep.tune.sweep import Budget
+from tests.made_up import Story, write_run
+from tests.sweeps import sweep
+from tests.test_text_limits import ANY_TEXT, Hostile, chain, raised
 
 EPOCHS = 3
 HUGE = 10**5000
@@ -60,20 +67,20 @@ class Session:
         self.sweep = sweep(budget=Budget(trials=3, epochs=EPOCHS), **fields | changes)
         self.out = io.StringIO()
         self._ledger = Ledger(folder)
-        self.recorder = Recorder(folder, self.sweep, self._ledger, Lines(self.out))
-        self.loop = Loop(self.sweep, self.recorder)
-        self.conductor = Conductor(self.loop, self._job, 3, lambda: None)
+        self.recorder = EventRecorder(folder, self.sweep, self._ledger, Lines(self.out))
+        self.controller = SweepController(self.sweep, self.recorder)
+        self.coordinator = TrialCoordinator(self.controller, self._job, 3, lambda: None)
         self.names = ["first", "second", "third"]
         for name in self.names:
-            assert isinstance(self.conductor.propose(name), dict)
-            self.conductor.started(name)
+            assert isinstance(self.coordinator.propose(name), dict)
+            self.coordinator.started(name)
 
     def _job(self, trial: Trial) -> Job:
         objective = Objective("loss", maximize=False)
         return Job(trial.id, "x:train", trial.config, trial.seed, EPOCHS, objective, "trials")
 
     def trial(self, name: str) -> Trial:
-        return list(self.loop.trials)[self.names.index(name)]
+        return list(self.controller.trials)[self.names.index(name)]
 
     def train(self, name: str, first: int = 1, last: int = EPOCHS) -> None:
         """Have a worker report as it should, until it is told to stop."""
@@ -82,10 +89,10 @@ class Session:
                 return
 
     def send(self, name: str, *content: object) -> bool:
-        return self.conductor.heard(name, {KEY: list(content)})
+        return self.coordinator.heard(name, {KEY: list(content)})
 
     def close(self) -> None:
-        self.recorder.close(self.loop)
+        self.recorder.close(self.controller)
         self._ledger.close()
 
 
@@ -241,7 +248,9 @@ def test_an_error_after_the_last_epoch_is_a_note_of_a_completed_trial(session: S
     screen = Console(file=io.StringIO(), width=100)
     screen.print(terminal.show(load(session.folder), trial.id))
     assert "after its last epoch" in screen.file.getvalue()  # type: ignore[attr-defined]
-    assert state(Loop(session.sweep, past=read(session.folder))) == state(session.loop)
+    assert state(SweepController(session.sweep, past=read(session.folder))) == state(
+        session.controller
+    )
 
 
 def test_what_cannot_be_used_after_the_last_epoch_is_a_note_too(session: Session) -> None:
@@ -260,7 +269,7 @@ def test_a_huge_message_is_kept_whole_once(session: Session) -> None:
     assert trial.reason.endswith("end")
     assert len(trial.reason) <= MESSAGE_CHARACTERS
     assert len(trial.notes["traceback"]) <= TRACEBACK_CHARACTERS
-    session.recorder.tables(session.loop)
+    session.recorder.tables(session.controller)
     sizes = {
         str(path.relative_to(session.folder)): path.stat().st_size
         for path in session.folder.rglob("*")
@@ -271,7 +280,7 @@ def test_a_huge_message_is_kept_whole_once(session: Session) -> None:
     assert len(session.out.getvalue()) < 5_000
     error_text = session.folder / "trials" / "draw-0" / "error.txt"
     assert error_text.read_text().count("begin") == 2  # in the reason, and in the traceback
-    assert session.loop.traceback == ""
+    assert session.controller.traceback == ""
 
 
 def test_a_sender_of_megabytes_more_is_cut(session: Session) -> None:
@@ -292,7 +301,7 @@ def test_text_that_no_file_takes_is_kept_in_another_form(tmp_path: Path, words: 
     check_everything(session)
     assert session.trial("first").reason == session.trial("third").reason
     again = Ledger(session.folder)
-    assert state(Loop(session.sweep, past=again.past)) == state(session.loop)
+    assert state(SweepController(session.sweep, past=again.past)) == state(session.controller)
     again.close()
 
 
@@ -317,8 +326,8 @@ def test_a_configuration_is_the_same_in_the_next_session(tmp_path: Path) -> None
         session.train(name)
     session.close()
     check_everything(session)
-    again = Loop(session.sweep, past=read(session.folder))
-    assert [one.config for one in again.trials] == [one.config for one in session.loop.trials]
+    again = SweepController(session.sweep, past=read(session.folder))
+    assert [one.config for one in again.trials] == [one.config for one in session.controller.trials]
     assert all(one.config in space for one in again.trials)
 
 
@@ -442,8 +451,8 @@ def test_nothing_that_a_worker_sends_breaks_anything(
         said = {KEY: [sent]} if packed else sent
         wrong = what_is_wrong(said)
         assert len(wrong) < MESSAGE_CHARACTERS
-        session.conductor.heard("first", said)  # type: ignore[arg-type]
-        assume(not session.loop.stopping)
+        session.coordinator.heard("first", said)  # type: ignore[arg-type]
+        assume(not session.controller.stopping)
         session.train("first", first=session.trial("first").epoch + 1)
         for name in ("second", "third"):
             session.train(name)
@@ -476,13 +485,15 @@ def check_everything(session: Session) -> None:
     assert not CONTROL.search(session.out.getvalue())
     for path in session.folder.glob("trials/*/error.txt"):
         assert not CONTROL.search(path.read_text(encoding="utf-8"))
-    assert state(Loop(session.sweep, past=read(session.folder))) == state(session.loop)
+    assert state(SweepController(session.sweep, past=read(session.folder))) == state(
+        session.controller
+    )
     check_tables(load(session.folder))
 
 
-def check_tables(run: RunFolder) -> None:
+def check_tables(run: RunDirectory) -> None:
     """The tables, the page and what the commands print of a run."""
-    from results.table import write_tables
+    from raysweep.results.storage.tables import write_tables
 
     trials = [trial for history in run.histories.values() for trial in history]
     write_tables(run.path, run.histories, run.metric)
@@ -510,9 +521,9 @@ def test_the_page_is_written_whatever_is_in_it(tmp_path: Path) -> None:
     assert text.encode()
 
 
-def state(loop: Loop) -> list[str]:
+def state(controller: SweepController) -> list[str]:
     """All that is known of the trials of a loop; as text, for a NaN is not itself."""
     return [
         repr((one.id, one.status, one.reason, one.attempts, one.reports, sorted(one.notes.items())))
-        for one in loop.trials
+        for one in controller.trials
     ]

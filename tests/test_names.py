@@ -1,28 +1,30 @@
-"""A user's own modules with the names of raysweep's packages: they do no harm, or are refused in one line before the start."""
+"""A user's own modules with names of raysweep's: neither hides the other, or it is refused in one line before the start."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from raysweep.names import NAMES, ROOT, Finder, elsewhere, file_module, pin, program
+from raysweep.finder import PACKAGE, FileFinder, file_module, program, users_raysweep
+from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.import_trainable import TrainableError, check, full_name, load
+from raysweep.trainables.runtime.run import Objective
+from raysweep.trainables.runtime.worker import Worker
+from raysweep.tune.cli.app import main
+from raysweep.tune.executors.ray.node_checks import versions
 from tests.command_line import SWEEP
-from trainables.attempt import Job
-from trainables.resolve import TrainableError, check, load
-from trainables.run import Objective
-from trainables.worker import Worker
-from tune.cli import main
-from tune.engine.probe import versions
 
 TRAIN = """\
 import multiprocessing
+import results, schedulers.cosine, trainables, tune, utils
 import torch
+
+assert results.OWN and schedulers.cosine.OWN and trainables.OWN and tune.OWN and utils.OWN
 
 def square(x):
     return x * x
@@ -40,6 +42,8 @@ def train(config, run):
     for _ in run.epochs(model=model):
         run.report(**evaluate(config, model))
 """
+ROOT = PACKAGE.parent
+OWN = "OWN = True\n"
 MINE = 'raise RuntimeError("a module of the user was imported")\n'
 
 
@@ -54,21 +58,22 @@ def imports(tmp_path: Path) -> Iterator[None]:
     sys.path[:] = places
 
 
-def take_all_names(folder: Path) -> None:
-    """Have each of raysweep's names taken in a folder: by packages, modules, and folders that are no package."""
-    for name in ("results", "trainables", "search_spaces", "raysweep", "utils"):
-        (folder / f"{name}.py").write_text(MINE)
+def take_all_names(folder: Path, text: str = MINE) -> None:
+    """Put modules and folders with the names of raysweep's folders, and a `raysweep.py`, into a folder."""
+    for name in ("results", "trainables", "search_spaces", "utils"):
+        (folder / f"{name}.py").write_text(text)
+    (folder / "raysweep.py").write_text(MINE)
     (folder / "tune").mkdir()
-    (folder / "tune" / "__init__.py").write_text(MINE)
+    (folder / "tune" / "__init__.py").write_text(text)
     (folder / "schedulers").mkdir()
-    (folder / "schedulers" / "cosine.py").write_text(MINE)
+    (folder / "schedulers" / "cosine.py").write_text(text)
 
 
 @pytest.mark.examples
 @pytest.mark.parametrize("trainable", ["train.py:train", "mine.train:train"])
-def test_names_that_nobody_imports_do_no_harm(trainable: str, tmp_path: Path) -> None:
+def test_a_users_modules_with_our_names(trainable: str, tmp_path: Path) -> None:
     """On a Ray of its own: the driver, the page, workers, processes that they start, and the export's evaluation."""
-    take_all_names(tmp_path)
+    take_all_names(tmp_path, OWN)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").touch()
     for place in (tmp_path, tmp_path / "mine"):
@@ -105,8 +110,8 @@ def test_names_that_nobody_imports_do_no_harm(trainable: str, tmp_path: Path) ->
 
 @pytest.mark.examples
 def test_several_processes_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take_all_names(tmp_path)
     (tmp_path / "sub").mkdir()
+    take_all_names(tmp_path / "sub", OWN)
     (tmp_path / "sub" / "train.py").write_text(TRAIN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -141,39 +146,25 @@ def ignore(message: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({"results.py": "", "train.py": "from results import x"}, "train.py:1 imports 'results.x'"),
-        ({"tune/__init__.py": "", "train.py": "import tune"}, "train.py:1 imports 'tune'"),
+        ({"raysweep.py": "", "train.py": "import raysweep"}, "train.py:1 imports 'raysweep'"),
         (
-            {"tune/__init__.py": "", "train.py": "def train(c, r):\n    import tune.lr"},
-            "train.py:2 imports 'tune.lr'",
-        ),
-        (
-            {"schedulers/cosine.py": "", "train.py": "from schedulers.cosine import f"},
-            "train.py:1 imports 'schedulers.cosine.f'",
-        ),
-        (
-            {"schedulers/cosine.py": "", "train.py": "from schedulers import cosine"},
-            "train.py:1 imports 'schedulers.cosine'",
-        ),
-        (
-            {"results.py": "", "model.py": "import results", "train.py": "import model"},
-            "model.py:1 imports 'results'",
+            {"raysweep.py": "", "train.py": "def train(c, r):\n    from raysweep import lr"},
+            "train.py:2 imports 'raysweep.lr'",
         ),
         (
             {
-                "trainables.py": "",
+                "raysweep/__init__.py": "",
                 "lib/__init__.py": "",
                 "lib/data.py": "from . import more",
-                "lib/more.py": "\nimport trainables",
+                "lib/more.py": "\nimport raysweep.models",
                 "train.py": "from lib.data import x",
             },
-            "lib/more.py:2 imports 'trainables'",
+            "lib/more.py:2 imports 'raysweep.models'",
         ),
-        ({"raysweep.py": "", "train.py": "import raysweep"}, "train.py:1 imports 'raysweep'"),
     ],
 )
 @pytest.mark.parametrize("how", ["file", "module", "current folder"])
-def test_a_module_that_cannot_be_imported_beside_ours_is_refused(
+def test_a_raysweep_of_a_user_that_is_imported_is_refused(
     files: dict[str, str],
     told: str,
     how: str,
@@ -201,29 +192,27 @@ def test_a_module_that_cannot_be_imported_beside_ours_is_refused(
     assert main(["run", "--space", "sweep.yaml"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"{told}, and raysweep has a package of the name" in said
-    assert f"hides {tmp_path / unused}: rename that file or folder" in said
+    assert f"{told}, and this tool's own package 'raysweep' hides {tmp_path / unused}" in said
     assert not (tmp_path / "ray_results").exists()
 
 
 @pytest.mark.parametrize(
     "files",
     [
-        {"results.py": MINE, "tune/__init__.py": MINE, "train.py": "import torch"},
-        {"results/plot.png": "", "train.py": "from results import load"},
+        {"raysweep.py": MINE, "train.py": "import torch"},
+        {"results.py": "", "tune/__init__.py": "", "train.py": "import results, tune"},
         {
-            "results.py": "",
-            "train.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import results",
+            "raysweep.py": "",
+            "train.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import raysweep",
         },
         {
-            "results.py": "",
+            "raysweep.py": "",
             "lib/__init__.py": "",
-            "lib/results.py": "",
-            "train.py": "from lib import results",
+            "lib/raysweep.py": "",
+            "train.py": "from lib import raysweep",
         },
-        {"train.py": "from trainables.run import LocalRun\nimport trainables"},
-        {"results.py": MINE, "train.py": "from ray import tune"},
-        {"results.py": "not Python", "train.py": "import broken", "broken.py": "def"},
+        {"train.py": "import raysweep"},
+        {"raysweep.py": "not Python", "train.py": "import broken", "broken.py": "def"},
     ],
 )
 def test_what_is_not_imported_is_not_refused(
@@ -238,66 +227,68 @@ def test_what_is_not_imported_is_not_refused(
     check(f"{tmp_path}/train.py:train")
 
 
-def test_a_train_file_with_a_name_of_ours(tmp_path: Path, imports: None) -> None:
-    file = tmp_path / "results.py"
-    file.write_text("from results import load\ndef train(config, run): return load\n")
+def test_a_train_file_that_is_called_raysweep(tmp_path: Path, imports: None) -> None:
+    file = tmp_path / "raysweep.py"
+    file.write_text("import raysweep\ndef train(config, run): return raysweep.load\n")
     check(f"{file}:train")
     function, module = load(f"{file}:train")
-    assert function({}, None) is sys.modules["results"].load
-    assert module is not sys.modules["results"]
+    assert function({}, None) is sys.modules["raysweep"].load
+    assert module is not sys.modules["raysweep"]
 
 
 def test_an_import_that_only_running_shows(tmp_path: Path, imports: None) -> None:
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "results.py").touch()
+    (tmp_path / "lib" / "raysweep.py").touch()
     (tmp_path / "late.py").write_text(
-        "import sys\nsys.path.insert(0, 'lib')\nfrom results import mine\n"
+        "import sys\nsys.path.insert(0, 'lib')\nfrom raysweep import mine\n"
     )
     with pytest.raises(
-        TrainableError, match=r"; 'results' is a package of raysweep's: rename yours$"
+        TrainableError, match=r"; 'raysweep' is this tool's own package: rename yours$"
     ):
         load(f"{tmp_path}/late.py:train")
 
 
-def test_a_module_that_would_lie_in_a_package_of_ours() -> None:
-    with pytest.raises(
-        TrainableError, match=r"raysweep's own package 'results' has no module 'results.train'"
-    ):
-        check("results.train:train")
+def test_a_module_that_would_lie_in_our_package() -> None:
+    with pytest.raises(TrainableError, match=r"raysweep has no module 'raysweep.train'"):
+        check("raysweep.train:train")
 
 
-def test_a_package_of_ours_that_came_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = types.ModuleType("results")
-    mine.__file__ = "/home/me/results.py"
-    monkeypatch.setitem(sys.modules, "results", mine)
-    with pytest.raises(ImportError, match=r"^'results' is /home/me/results.py in this process"):
-        pin()
+@pytest.mark.parametrize("name", ["cnn:train", "trainables.cnn:train"])
+def test_short_names_of_the_shipped_trainables(name: str) -> None:
+    assert full_name(name) == "raysweep.trainables.cnn:train"
+    assert load(name)[1].__name__ == "raysweep.trainables.cnn"
 
 
-def test_ours_are_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["models.cnn:train", "cnn.py:train", "trainables.other:train"])
+def test_names_that_are_a_users_own(name: str) -> None:
+    assert full_name(name) == name
+
+
+def test_a_users_raysweep_is_found(tmp_path: Path) -> None:
     take_all_names(tmp_path)
-    for name in NAMES:
-        spec = Finder().find_spec(name)
-        assert spec is not None
-        assert spec.origin == str(ROOT / name / "__init__.py")
-    assert elsewhere("results", [tmp_path, ROOT]) == tmp_path / "results.py"
-    assert elsewhere("results", [ROOT, tmp_path]) is None
-    assert elsewhere("results", [tmp_path], tmp_path / "results.py") is None
-    assert elsewhere("schedulers", [tmp_path]) is None
+    assert users_raysweep([tmp_path, PACKAGE.parent]) == tmp_path / "raysweep.py"
+    assert users_raysweep([PACKAGE.parent, tmp_path]) is None
+    assert users_raysweep([tmp_path], tmp_path / "raysweep.py") is None
 
 
 def test_another_copy_of_raysweep_is_not_taken_for_a_users_module(tmp_path: Path) -> None:
-    for name in ("results/__init__.py", "raysweep/start.py"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    assert elsewhere("results", [tmp_path]) is None
+    (tmp_path / "raysweep").mkdir()
+    for name in ("__init__.py", "start.py"):
+        (tmp_path / "raysweep" / name).touch()
+    assert users_raysweep([tmp_path]) is None
+
+
+def test_the_package_holds_the_five_folders() -> None:
+    """Links in a checkout, so that one installed name holds them all."""
+    for name in ("results", "schedulers", "search_spaces", "trainables", "tune"):
+        assert (PACKAGE / name).samefile(ROOT / name)
 
 
 @pytest.mark.parametrize("path", ["/a b/ü-1.x/train_it.py", "/x/_2f.py"])
 def test_the_name_of_a_file_holds_its_path(path: str) -> None:
     name = file_module(Path(path))
     assert name.removeprefix("raysweep.").isidentifier()
-    spec = Finder().find_spec(name)
+    spec = FileFinder().find_spec(name)
     assert spec is not None
     assert spec.origin == path
 
@@ -306,7 +297,7 @@ def test_a_program_finds_its_module_and_then_the_current_folder(tmp_path: Path) 
     take_all_names(tmp_path)
     (tmp_path / "json.py").write_text(MINE)
     done = subprocess.run(
-        program("raysweep.command", "--help"),
+        program("raysweep.tune.cli.app", "--help"),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -317,5 +308,5 @@ def test_a_program_finds_its_module_and_then_the_current_folder(tmp_path: Path) 
 
 def test_a_node_that_lacks_raysweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(versions()["raysweep"]) == 12
-    monkeypatch.setitem(sys.modules, "raysweep.names", None)
+    monkeypatch.setitem(sys.modules, "raysweep.finder", None)
     assert versions()["raysweep"] == "missing"

@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from results import ledger
-from results.folder import RunFolder, load
-from results.history import Config, History, Status, Trial
-from schedulers.decision import Decision
-from search_spaces.space import Space
+from raysweep.errors import ComponentError
+from raysweep.history import Config, History, Status, Trial
+from raysweep.results.storage import ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
+from raysweep.schedulers.base import Decision
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.session import Options, run
 from tests.command_line import Typed, numbers
 from tests.sweeps import Draw, sweep
 from tests.test_engine import Watch
-from tune.blame import PartError
-from tune.session import Options, run
 
 pytestmark = pytest.mark.ray
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.ray
 def brief() -> Iterator[None]:
     """Without the export and the page at the end, which other tests look at: they take longer than the sweep."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tune.finish._export", lambda run: (None, "not exported"))
-        patch.setattr("tune.finish._page", lambda run: "")
+        patch.setattr("raysweep.tune.cli.summary._export", lambda run: (None, "not exported"))
+        patch.setattr("raysweep.tune.cli.summary._page", lambda run: "")
         yield
 
 
@@ -54,7 +54,7 @@ def ended(trained: Path, tmp_path: Path) -> Typed:
     return Typed(tmp_path)
 
 
-def all_trials(run: RunFolder) -> list[Trial]:
+def all_trials(run: RunDirectory) -> list[Trial]:
     return [trial for history in run.histories.values() for trial in history]
 
 
@@ -188,7 +188,7 @@ def test_a_mistake_in_the_file_is_two_and_a_searcher_that_raises_is_named(
             return Draw().suggest(space, history, seed)
 
     with pytest.raises(
-        PartError, match="the searcher bad raised while proposing bad-1: KeyError: 'oh'"
+        ComponentError, match="the searcher bad raised while proposing bad-1: KeyError: 'oh'"
     ):
         run(sweep({"bad": Raises()}), tmp_path / "run", Options(), Watch())
     assert [
@@ -206,11 +206,11 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         def decide(self, trial: Trial, history: History) -> Decision:
             raise KeyError("oh")
 
-        def promote(self, history: History, ending: bool) -> int | None:
+        def promote(self, history: History, budget_exhausted: bool) -> int | None:
             return None
 
     with pytest.raises(
-        PartError,
+        ComponentError,
         match="the scheduler Raises raised while judging draw-0 after epoch 1: KeyError: 'oh'",
     ):
         run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())
@@ -255,7 +255,7 @@ def test_every_checkpoint_is_kept_where_nothing_is_said(trained: Path) -> None:
 def test_a_trial_trained_again_gives_the_same_numbers(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tune.cli import main
+    from raysweep.tune.cli.app import main
 
     assert main(["replay", str(trained / "runs" / "first"), "random-1"]) == 0
     assert "random-1: 2 epochs trained again, largest difference 0" in capsys.readouterr().out

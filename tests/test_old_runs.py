@@ -1,6 +1,6 @@
 """Run directories that a former version wrote are read, reported, simulated and resumed.
 
-They lie in `tests/data/runs/` and were made by `tests/data/record_runs.py`. The expected numbers
+They lie in `tests/data/runs/`; its README says how they were made. The expected numbers
 are those that the former version showed of them.
 """
 
@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from results import RunFolder, load
-from results.confirm import confirmations
-from results.report import write
+from raysweep.results import RunDirectory, load
+from raysweep.results.analysis.retraining import confirmations
+from raysweep.results.views.html.report import write
+from raysweep.tune.cli.app import main
 from tests.data import steady
-from tests.data.record_runs import RUNS
 from tests.golden import seeded
-from tune.cli import main
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Expected:
     config: dict[str, Any]
 
 
+RUNS = Path(__file__).parent / "data" / "runs"
 DATA = {"data": "none"}
 SLOW = {"seconds": 0.15, **DATA}
 DRAWN = {"x": 0.5381643514719432, "kind": "flat", "model": {"width": 8}, "size": 16, **DATA}
@@ -79,7 +79,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def outcomes(run: RunFolder) -> list[tuple[Any, ...]]:
+def outcomes(run: RunDirectory) -> list[tuple[Any, ...]]:
     """All that two runs of one sweep agree on; the reasons are words, and those may change."""
     return [
         (

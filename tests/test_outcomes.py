@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from results.history import History, Status, Trial
-from schedulers.decision import GO_ON, Decision
+from raysweep.history import History, Status, Trial
+from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.tune.sweep import Budget
 from tests.test_engine import made, trials
-from tune.sweep import Budget
 
 pytestmark = pytest.mark.ray
 
@@ -77,9 +77,9 @@ class StopsOneKind:
 
     def decide(self, trial: Trial, history: History) -> Decision:
         enough = trial.config["kind"] == "stopped" and trial.epoch == 2
-        return Decision(True, "epoch 2: enough") if enough else GO_ON
+        return Decision(True, "epoch 2: enough") if enough else CONTINUE
 
-    def promote(self, history: History, ending: bool) -> int | None:
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
         return None
 
 

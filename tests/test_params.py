@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from search_spaces.params import (
+from raysweep.search_spaces.language.params import (
     PRIOR_SHARE,
     Choice,
-    Either,
     Float,
     Int,
     Ordinal,
     Param,
+    RangeOrValues,
     has_prior,
     same,
 )
@@ -137,14 +137,14 @@ def test_reverse_is_even_over_orders_of_magnitude_of_the_distance_to_one() -> No
 @pytest.mark.parametrize(
     ("param", "value", "share"),
     [
-        (Either((0,), Float(1e-6, 1e-2, log=True)), 0, 1 / 5),
-        (Either((0,), Int(1, 2)), 0, 1 / 3),
-        (Either((0, "auto"), Int(1, 2)), "auto", 1 / 4),
-        (Either(("none",), Int(1, 100)), "none", 1 / 5),
+        (RangeOrValues((0,), Float(1e-6, 1e-2, log=True)), 0, 1 / 5),
+        (RangeOrValues((0,), Int(1, 2)), 0, 1 / 3),
+        (RangeOrValues((0, "auto"), Int(1, 2)), "auto", 1 / 4),
+        (RangeOrValues(("none",), Int(1, 100)), "none", 1 / 5),
     ],
 )
 def test_a_value_outside_of_the_range_counts_as_one_of_few(
-    param: Either, value: int | str, share: float
+    param: RangeOrValues, value: int | str, share: float
 ) -> None:
     assert sum(same(one, value) for one in values_of(param)) / 20_000 == pytest.approx(
         share, abs=1e-3
@@ -152,7 +152,7 @@ def test_a_value_outside_of_the_range_counts_as_one_of_few(
 
 
 def test_zero_lies_below_the_range_and_a_word_above() -> None:
-    param = Either(("auto", 0), Float(1e-6, 1e-2, log=True))
+    param = RangeOrValues(("auto", 0), Float(1e-6, 1e-2, log=True))
     assert param.from_unit(0.0) == 0
     assert param.from_unit(1.0) == "auto"
     assert param.to_unit(0) < param.to_unit(1e-6) < param.to_unit(1e-2) < param.to_unit("auto")
@@ -180,7 +180,7 @@ def test_weights_say_how_often_a_value_is_drawn_but_not_where_it_lies() -> None:
         (Float(1e-5, 1.0, log=True, around=1e-3), (3e-4, 3e-3), (0.1, 1.0)),
         (Int(1, 100, around=20), (15, 25), (80, 90)),
         (Ordinal((8, 16, 32, 64, 128, 256), around=16), (16, 16), (256, 256)),
-        (Either((0,), Float(1e-6, 1e-2, log=True, around=1e-5)), (3e-6, 3e-5), (1e-3, 1e-2)),
+        (RangeOrValues((0,), Float(1e-6, 1e-2, log=True, around=1e-5)), (3e-6, 3e-5), (1e-3, 1e-2)),
     ],
 )
 def test_a_prior_draws_near_its_centre_first_and_everything_in_the_end(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from results.history import Status, Trial
+from raysweep.history import Status, Trial
+from raysweep.tune.executors.gpu_sharing import Shares
+from raysweep.tune.executors.placement import PlanError, plan
+from raysweep.tune.sweep import Resources
 from tests.sweeps import BOWL
-from tune.engine.plan import PlanError, plan
-from tune.engine.shares import Shares
-from tune.sweep import Resources
 
 
 @pytest.mark.parametrize(

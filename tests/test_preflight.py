@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tune.cli import main
-from tune.engine.join import ClusterError, check_form, join
-from tune.engine.probe import MARKER, Answer, Question, bring, look, source
-from tune.jobs import JobsError, entry_point, exit_code, follow, submit
-from tune.preflight import Code, PreflightError, code_of, fetched, imported, judge
+from raysweep.tune.cli.app import main
+from raysweep.tune.cluster.preflight import Code, PreflightError, code_of, fetched, imported, judge
+from raysweep.tune.cluster.ray_jobs import JobsError, entry_point, exit_code, follow, submit
+from raysweep.tune.executors.ray.connect import ClusterError, check_form, join
+from raysweep.tune.executors.ray.node_checks import MARKER, Answer, Question, bring, look, source
 
 VERSIONS = {
     "python": "3.11",
@@ -93,7 +93,7 @@ def test_what_a_node_brings_before_the_first_trial(
     file.write_text("""
 import os, pathlib
 def train(config, run): pass
-def once_per_machine(config): pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
+def prepare_data(config): pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
 """)
     question = Question(
         f"{file}:train", "", "", "", {"data": "set"}, {"RAYSWEEP_DATA_ROOT": str(tmp_path)}

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.history import Config, History, Report, Status, Trial
-from schedulers.grace import PROBES
-from schedulers.promotion import Promotion
-from search_spaces.params import Float
-from search_spaces.space import Space
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.schedulers.promotion import Promotion
+from raysweep.schedulers.rung_reliability import PROBES
+from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Curve, Epoch, simulate
+from raysweep.tune.searchers import Auto
+from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, Keep, sweep
-from tune.loop import Loop
-from tune.searchers import Auto
-from tune.simulate import Curve, Epoch, simulate
-from tune.sweep import Budget, Sweep
 
 SPACE = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 
@@ -68,7 +68,7 @@ def test_with_one_worker_the_best_of_each_rung_go_on() -> None:
     ).histories["draw"]
     rung = history.rungs[1]
     gone = [loss for number, loss in rung.by_trial.items() if history[number].epoch > 1]
-    assert len(gone) == rung.gone_on
+    assert len(gone) == rung.n_promoted
     assert abs(len(gone) - len(rung) / 3) <= 1
     assert np.mean(gone) < np.quantile(rung.losses, 1 / 3)
 
@@ -79,7 +79,7 @@ def test_a_small_sweep_trains_its_best_trial_to_the_end(trials: int) -> None:
     assert [trial.epoch for trial in history if trial.status is Status.COMPLETED] == [27]
 
 
-def resting(losses: list[float], level: int = 1) -> History:
+def paused(losses: list[float], level: int = 1) -> History:
     """Trials that were stopped at a rung with these losses."""
     history = History((level, 27))
     for number, loss in enumerate(losses):
@@ -93,19 +93,19 @@ def resting(losses: list[float], level: int = 1) -> History:
 def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_say_the_rest() -> (
     None
 ):
-    history = resting([0.4, 0.1, 0.3, math.inf, 0.2])
+    history = paused([0.4, 0.1, 0.3, math.inf, 0.2])
     rung = history.rungs[1]
-    assert list(history.in_turn(rung)) == [1, 4, 2, 0]
+    assert list(history.promotion_order(rung)) == [1, 4, 2, 0]
     history.outlook = lambda _: {2: 0.5, 0: -0.5, 3: -9.0, 17: -9.0}
-    assert list(history.in_turn(rung)) == [0, 2, 1, 4]
-    assert Promotion(grace=1).promote(history, ending=False) == 0
+    assert list(history.promotion_order(rung)) == [0, 2, 1, 4]
+    assert Promotion(grace=1).promote(history, budget_exhausted=False) == 0
     history.close(0, Status.WAITING)
-    assert list(history.in_turn(rung)) == [2, 1, 4]
-    assert list(history.in_turn(rung, also=0)) == [0, 2, 1, 4]
+    assert list(history.promotion_order(rung)) == [2, 1, 4]
+    assert list(history.promotion_order(rung, also=0)) == [0, 2, 1, 4]
 
 
 def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
-    history = resting([0.4, 0.1, 0.3, 0.2, 0.5])
+    history = paused([0.4, 0.1, 0.3, 0.2, 0.5])
     history.outlook = lambda _: {0: -1.0}
     reasons = {}
     for number, loss in ((5, 0.05), (6, 0.9)):
@@ -171,7 +171,7 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
         history.outlook = lambda _: hopes
     for number, end in enumerate(ends):
         history.add(Trial(number, "draw", {}, number))
-        resumed = scheduler.promote(history, ending=False) if rng.random() < 0.7 else None
+        resumed = scheduler.promote(history, budget_exhausted=False) if rng.random() < 0.7 else None
         turn = history[number if resumed is None else resumed]
         history.close(turn.number, Status.WAITING)
         history.start(turn.number)
@@ -182,7 +182,9 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
             goes_on = not scheduler.decide(turn, history).stop
             if turn.epoch in history.levels[:-1]:
                 history.close(turn.number, Status.STOPPED)
-                assert goes_on == (scheduler.promote(history, ending=False) == turn.number)
+                assert goes_on == (
+                    scheduler.promote(history, budget_exhausted=False) == turn.number
+                )
                 if not goes_on or rng.random() < 0.2:
                     break
                 history.close(turn.number, Status.WAITING)
@@ -215,29 +217,29 @@ def test_a_sweep_interrupted_at_any_event_goes_on_to_the_same_end(audit: float) 
         )
 
 
-def outline(loop: Loop) -> list[tuple[Any, ...]]:
+def outline(controller: SweepController) -> list[tuple[Any, ...]]:
     return [
         (trial.id, trial.config, trial.status, [report.loss for report in trial.reports])
-        for trial in loop.trials
+        for trial in controller.trials
     ]
 
 
 def test_compared_searchers_train_equally_many_epochs() -> None:
-    arms = sweep(
+    studies = sweep(
         {"a": Draw(), "b": Draw()},
         scheduler=Promotion(grace=1),
         space=SPACE,
         budget=Budget(20, 27),
         seeds=3,
     )
-    loop = simulate(arms, crossing, 4)
-    assert len({history.epochs for history in loop.histories.values()}) == 1
-    assert loop.done
+    controller = simulate(studies, crossing, 4)
+    assert len({history.epochs for history in controller.histories.values()}) == 1
+    assert controller.done
 
 
 @pytest.mark.parametrize("part", [0.2, 0.6, 0.95])
 def test_an_interrupted_comparison_keeps_its_allowance(part: float) -> None:
-    arms, keep = (
+    studies, keep = (
         sweep(
             {"a": Draw(), "b": Draw()},
             scheduler=Promotion(grace=1),
@@ -247,8 +249,8 @@ def test_an_interrupted_comparison_keeps_its_allowance(part: float) -> None:
         ),
         Keep(),
     )
-    there = simulate(arms, crossing, 1, keep)
-    again = simulate(arms, crossing, 1, past=keep.events[: int(part * len(keep.events))])
+    there = simulate(studies, crossing, 1, keep)
+    again = simulate(studies, crossing, 1, past=keep.events[: int(part * len(keep.events))])
     assert outline(again) == outline(there)
 
 
@@ -281,14 +283,14 @@ def late(config: Config, seed: int) -> Iterable[Epoch]:
 def test_a_first_epoch_that_misleads_is_passed_over() -> None:
     history = simulate(said(60, scheduler=Promotion()), late, 2).histories["draw"]
     assert min(trial.epoch for trial in history) == 3
-    assert simulate(said(60, scheduler=Promotion()), crossing, 2).histories["draw"].rungs[1].resting
+    assert simulate(said(60, scheduler=Promotion()), crossing, 2).histories["draw"].rungs[1].paused
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(workers: int) -> None:
     history = simulate(said(61, scheduler=Promotion()), crossing, workers).histories["draw"]
     judged = 61 - PROBES
-    assert abs(history.rungs[1].gone_on - PROBES - judged / 3) <= 1
+    assert abs(history.rungs[1].n_promoted - PROBES - judged / 3) <= 1
 
 
 @pytest.mark.parametrize("curves", [crossing, late])

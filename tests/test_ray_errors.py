@@ -23,11 +23,16 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from results.history import Status
+from raysweep.history import Status
+from raysweep.tune.executors.ray.ray_errors import (
+    WorkerLost,
+    WorkerOutOfMemory,
+    actor_error,
+    handled,
+)
+from raysweep.tune.executors.ray.worker_failure import lost
 from tests.test_engine import made, trials
 from tests.test_memory import RAYS_WORDS
-from tune.engine.loss import lost
-from tune.engine.ray_errors import WorkerLost, WorkerOutOfMemory, actor_error, handled
 
 OUT_OF_MEMORY = OutOfMemoryError(RAYS_WORDS)
 OTHERS: list[Exception] = [

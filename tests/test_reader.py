@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search_spaces.document import SpecificationError, parse
-from search_spaces.params import Choice, Either, Float, Int, Ordinal
-from search_spaces.reader import SHIPPED, read
-from search_spaces.writer import write
+from raysweep.search_spaces.file.document import SpecificationError, parse
+from raysweep.search_spaces.file.reader import SHIPPED, read
+from raysweep.search_spaces.file.writer import write
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 
 FILE = """\
 # A comment.
@@ -174,7 +174,7 @@ def test_values_that_are_lists_mappings_and_null() -> None:
     Path("s.yaml").write_text(FILE + more)
     space = read("s.yaml").space
     assert space.params["sizes"] == Choice(([64, 64], [128], None))
-    assert space.params["warmup"] == Either((None,), Int(1, 9))
+    assert space.params["warmup"] == RangeOrValues((None,), Int(1, 9))
     assert space.constants["betas"] == [0.9, 0.999]
     for u in (0.0, 0.3, 0.6, 0.99):
         config = space.from_unit([u] * len(space))
@@ -754,7 +754,7 @@ def test_zero_or_log_uniform() -> None:
     Path("s.yaml").write_text(
         FILE.replace(LR, "{float: [1e-6, 1e-2], log: true, or: [0], around: 1e-4}")
     )
-    assert read("s.yaml").space.params["lr"] == Either(
+    assert read("s.yaml").space.params["lr"] == RangeOrValues(
         (0,), Float(1e-6, 1e-2, log=True, around=1e-4)
     )
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces.document import SpecificationError
-from tune.specify import specify
+from raysweep.search_spaces.file.document import SpecificationError
+from raysweep.tune.load import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -53,7 +53,7 @@ def test_the_example_is_the_file_and_at_most_30_lines() -> None:
 def test_the_file_that_is_explained_is_one(tmp_path: Path) -> None:
     shown = next(content for _, content in blocks("yaml") if "tpe" in content)
     (tmp_path / "s.yaml").write_text(shown)
-    sweep = specify(str(tmp_path / "s.yaml"), ["searcher=[random, tpe]"])
+    sweep = load_sweep(str(tmp_path / "s.yaml"), ["searcher=[random, tpe]"])
     assert list(sweep.searchers) == ["random", "tpe"]
     lines = [
         line
@@ -65,7 +65,7 @@ def test_the_file_that_is_explained_is_one(tmp_path: Path) -> None:
     ]
     (tmp_path / "cnn.yaml").write_text("\n".join(lines).replace("betta", "beta"))
     with pytest.raises(SpecificationError) as raised:
-        specify(str(tmp_path / "cnn.yaml"))
+        load_sweep(str(tmp_path / "cnn.yaml"))
     message = str(raised.value).rpartition("/")[2]
     assert re.sub(r":\d+:", ":", message) in re.sub(r":\d+:", ":", TEXT)
 
@@ -115,7 +115,7 @@ def test_its_commands_run(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             assert "Traceback" not in done.stderr
     lines = next(
-        content for _, content in blocks("python") if "from results import load" in content
+        content for _, content in blocks("python") if "from raysweep import load" in content
     )
     code = f"{lines}\nassert len(run.trials) >= 9 and len(run.curves) > 9\nassert run.best.checkpoint.exists()"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)

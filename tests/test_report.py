@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results import RunFolder, contest, load
-from results.compare import compare
-from results.confirm import FOLDER as CONFIRM
-from results.ledger import Ledger
-from results.page_data import page_data, pareto, timeline
-from results.report import Refresher, page, write
+from raysweep.results import RunDirectory, load
+from raysweep.results.analysis import simulation
+from raysweep.results.analysis.compare import compare
+from raysweep.results.analysis.retraining import FOLDER as CONFIRM
+from raysweep.results.storage.ledger import Ledger
+from raysweep.results.views.html.page_data import page_data, pareto, timeline
+from raysweep.results.views.html.report import Refresher, page, write
 from tests.browser import PLOTS, Browser
 from tests.made_up import Story, write_run
 
@@ -49,10 +50,10 @@ def stories(trials: int, epochs: int, seeds: int = 1) -> list[Story]:
             float(top * (1 - math.exp(-epoch)) + rng.normal(0, 0.002))
             for epoch in range(1, length + 1)
         ]
-        arm = f"{name}.{i // 2 % seeds}" if seeds > 1 else name
+        study = f"{name}.{i // 2 % seeds}" if seeds > 1 else name
         made.append(
             Story(
-                arm,
+                study,
                 values,
                 config,
                 *(
@@ -66,7 +67,7 @@ def stories(trials: int, epochs: int, seeds: int = 1) -> list[Story]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = write_run(
         tmp_path_factory.mktemp("runs") / "a run",
         stories(120, 9, 5),
@@ -81,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return load(folder)
 
 
-def test_the_data_says_what_happened(run: RunFolder) -> None:
+def test_the_data_says_what_happened(run: RunDirectory) -> None:
     data = page_data(run)
     assert len(data["trials"]["id"]) == len(data["curves"]) == 120
     assert data["trials"]["best"][data["best"]["trial"]] == pytest.approx(run.best.value, rel=1e-5)
@@ -102,7 +103,7 @@ def test_the_data_says_what_happened(run: RunFolder) -> None:
     assert data["ended"] == "done"
 
 
-def test_the_learning_rate_is_found_to_matter(run: RunFolder) -> None:
+def test_the_learning_rate_is_found_to_matter(run: RunDirectory) -> None:
     rows = {row["name"]: row for row in page_data(run)["importance"]["rows"]}
     assert next(iter(rows)) == "lr"
     assert rows["lr"]["low"] > 0.2
@@ -110,7 +111,7 @@ def test_the_learning_rate_is_found_to_matter(run: RunFolder) -> None:
     assert rows["width"]["mean"] < 0.15
 
 
-def test_a_band_holds_its_mean_and_grows_better(run: RunFolder) -> None:
+def test_a_band_holds_its_mean_and_grows_better(run: RunDirectory) -> None:
     band = page_data(run)["progress"]["epochs"]["searchers"]["random"]
     assert band["seeds"] == 5
     assert all(
@@ -120,7 +121,7 @@ def test_a_band_holds_its_mean_and_grows_better(run: RunFolder) -> None:
     assert band["mean"] == sorted(band["mean"])
 
 
-def test_the_front_is_what_no_other_beats(run: RunFolder) -> None:
+def test_the_front_is_what_no_other_beats(run: RunDirectory) -> None:
     trials = [trial for history in run.histories.values() for trial in history]
     front = pareto(trials)
     cost = {
@@ -166,7 +167,7 @@ def test_a_run_with_little_in_it_has_a_page(tmp_path: Path, made: list[Story]) -
     assert "it takes 15 trials" in text
 
 
-def test_no_text_of_the_users_ends_the_data_early(run: RunFolder) -> None:
+def test_no_text_of_the_users_ends_the_data_early(run: RunDirectory) -> None:
     text = page(run)
     assert text.count("</script>") == 4
     assert NASTY not in text
@@ -177,7 +178,7 @@ def test_no_text_of_the_users_ends_the_data_early(run: RunFolder) -> None:
     assert NASTY in json.loads(embedded.group(1))["parameters"][3]["name"]
 
 
-def test_the_page_refers_to_nothing_outside(run: RunFolder) -> None:
+def test_the_page_refers_to_nothing_outside(run: RunDirectory) -> None:
     head = page(run).split('<script type="application/json"')[0]
     assert not re.search(r"(src|href)=\"(?!#)", head)
     assert "default-src 'none'" in head
@@ -187,7 +188,7 @@ def test_the_refresher_writes_without_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_run(tmp_path / "run", [Story("a", [0.5], status="running")])
-    monkeypatch.setattr("results.report.SECONDS", 0.0)
+    monkeypatch.setattr("raysweep.results.views.html.report.SECONDS", 0.0)
     refresher = Refresher(folder)
     refresher.tick()
     began = time.monotonic()
@@ -201,7 +202,7 @@ def test_the_refresher_writes_without_waiting(
 
 
 @pytest.fixture(scope="module")
-def written(run: RunFolder) -> Path:
+def written(run: RunDirectory) -> Path:
     return write(run).resolve()
 
 
@@ -279,7 +280,7 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
     browser: Browser, tmp_path: Path
 ) -> None:
     made = [
-        Story(one.arm, one.values[:3], one.config, one.status, one.reason)
+        Story(one.study, one.values[:3], one.config, one.status, one.reason)
         for one in stories(60, 3, 5)
     ]
     folder = write_run(tmp_path / "run", made, seeds=5, space=SPACE)
@@ -305,7 +306,7 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
             }
         )
     ledger.close()
-    contest.save(load(folder), compare([load(folder)]), "a surrogate answers")
+    simulation.save(load(folder), compare([load(folder)]), "a surrogate answers")
     browser.open(write(load(folder)))
     trust = browser.run("return document.querySelector('#trust').textContent")
     assert "mean, test split" in trust
@@ -351,7 +352,8 @@ def test_printing_draws_everything_in_light_colours(browser: Browser, written: P
 def test_a_thousand_trials_of_27_epochs_open_at_once(browser: Browser, tmp_path: Path) -> None:
     """The size of the page is held here; the three seconds are measured by benchmarks/report.py, since tests do not assert time."""
     made = [
-        Story(one.arm, one.values, one.config, one.status, one.reason) for one in stories(1000, 27)
+        Story(one.study, one.values, one.config, one.status, one.reason)
+        for one in stories(1000, 27)
     ]
     for one in made:
         one.values += [0.9] * (27 - len(one.values))

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from results import load
-from results.audit import agreement, audit, share_interval
-from results.history import Config, History, Status, Trial
-from results.ledger import Ledger
-from schedulers.asha import Asha
-from schedulers.audit import verdict
-from schedulers.median import Median
+from raysweep.history import Config, History, Status, Trial
+from raysweep.results import load
+from raysweep.results.analysis.stopping_audit import agreement, audit, share_interval
+from raysweep.results.storage.ledger import Ledger
+from raysweep.schedulers.asha import Asha
+from raysweep.schedulers.audit import verdict
+from raysweep.schedulers.median import Median
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import Draw, sweep
-from tune.loop import Loop
-from tune.simulate import Epoch, simulate
-from tune.sweep import Budget
 
 
 def honest(config: Config, seed: int) -> Iterable[Epoch]:
@@ -35,7 +35,7 @@ def crossing(config: Config, seed: int) -> Iterable[Epoch]:
         yield {"loss": 1 + config["x"] if epoch < 9 else 1 - config["x"]}, 1.0
 
 
-def run_with(scheduler: Any, curve: Any = honest, trials: int = 120) -> Loop:
+def run_with(scheduler: Any, curve: Any = honest, trials: int = 120) -> SweepController:
     return simulate(
         sweep({"draw": Draw()}, scheduler=scheduler, budget=Budget(trials, 9)), curve, workers=1
     )
@@ -72,18 +72,18 @@ def test_an_audited_trial_counts_in_no_later_rung() -> None:
     assert not any("audited" in observed[number].notes for number in top)
 
 
-def folder_of(loop: Loop, path: Path) -> Path:
+def folder_of(controller: SweepController, path: Path) -> Path:
     """The run folder that this simulation would have left behind."""
     folder = write_run(
         path / "run", [], goal="minimize", metric={"name": "loss", "goal": "minimize"}
     )
     ledger = Ledger(folder)
     ledger.append({"event": "opened", "levels": [1, 3, 9], "time": 0.0})
-    for trial in loop.trials:
+    for trial in controller.trials:
         ledger.append(
             {
                 "event": "proposed",
-                "arm": trial.arm,
+                "study": trial.study,
                 "number": trial.number,
                 "config": trial.config,
                 "seed": trial.seed,

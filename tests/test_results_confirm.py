@@ -8,9 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results import load
-from results.confirm import FOLDER, confirmations, finalists, name_on_test, optimism, sentences
-from results.ledger import Ledger
+from raysweep.results import load
+from raysweep.results.analysis.retraining import (
+    FOLDER,
+    confirmations,
+    finalists,
+    name_on_test,
+    optimism,
+    sentences,
+)
+from raysweep.results.storage.ledger import Ledger
 from tests.made_up import Story, write_run
 
 STORIES = [
@@ -114,7 +121,7 @@ def test_when_less_is_better_optimism_turns_round(tmp_path: Path) -> None:
 
 def test_choosing_the_best_of_many_equal_trials_is_found_to_flatter() -> None:
     """The truth is 0.9 for all of 50 trials: the best score is above it by luck alone, and the retrainings say by how much."""
-    from results.confirm import Confirmation
+    from raysweep.results.analysis.retraining import Confirmation
 
     rng = np.random.default_rng(0)
     errors = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from results import environment
+from raysweep.results import environment
 
 
 def test_it_names_versions_and_hardware(tmp_path: Path) -> None:

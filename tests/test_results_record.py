@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results import RunError, RunFolder, load
-from results.history import Config, Event, History
-from results.ledger import Ledger
-from results.verdict import tables
+from raysweep.history import Config, Event, History
+from raysweep.results import RunDirectory, RunError, load
+from raysweep.results.analysis.findings import tables
+from raysweep.results.storage.ledger import Ledger
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.load import load_sweep
+from raysweep.tune.offline.recorded_curves import Recorded, overrides, recorded
+from raysweep.tune.offline.simulation_grid import Contest, play, play_arm
+from raysweep.tune.offline.surrogate import Forest, Nearest, cross_validated
 from tests.made_up import write_run
-from tune.contest import Contest, play, play_arm
-from tune.loop import Loop
-from tune.record import Recorded, overrides, recorded
-from tune.simulate import Epoch, simulate
-from tune.specify import specify
-from tune.surrogate import Forest, Nearest, cross_validated
 
 SPACE = {
     "lr": {"float": [1e-4, 1.0], "log": True},
@@ -51,13 +51,13 @@ class Writing:
     def write(self, event: Event) -> None:
         self._ledger.append(event)
 
-    def applied(self, event: Event, loop: Loop) -> None:
+    def applied(self, event: Event, controller: SweepController) -> None:
         pass
 
 
 def run_of(
     folder: Path, searcher: str = "random", scheduler: str = "none", trials: int = 60
-) -> RunFolder:
+) -> RunDirectory:
     """A run folder as a real sweep over `training` would leave it."""
     write_run(
         folder,
@@ -69,18 +69,18 @@ def run_of(
         scheduler=scheduler,
     )
     ledger = Ledger(folder)
-    simulate(specify(str(folder / "sweep.yaml")), training, 1, Writing(ledger))
+    simulate(load_sweep(str(folder / "sweep.yaml")), training, 1, Writing(ledger))
     ledger.close()
     return load(folder)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def record(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return run_of(tmp_path_factory.mktemp("runs") / "record", trials=120)
 
 
-def known(run: RunFolder, nearest: bool = False) -> Recorded:
-    return recorded(run, specify(str(run.path / "sweep.yaml")), nearest)
+def known(run: RunDirectory, nearest: bool = False) -> Recorded:
+    return recorded(run, load_sweep(str(run.path / "sweep.yaml")), nearest)
 
 
 def outcomes(history: History) -> list[Any]:
@@ -103,7 +103,7 @@ def test_a_replay_with_one_worker_is_the_run_itself(
     tmp_path: Path, searcher: str, scheduler: str
 ) -> None:
     run = run_of(tmp_path / "run", searcher, scheduler, trials=30)
-    sweep = specify(str(run.path / "sweep.yaml"))
+    sweep = load_sweep(str(run.path / "sweep.yaml"))
     again = simulate(sweep, known(run).curve, workers=1)
     assert outcomes(again.histories[searcher]) == outcomes(run.histories[searcher])
 
@@ -129,32 +129,32 @@ def test_a_replay_is_the_live_run_on_ray(
     tmp_path: Path, ray_here: Any, searcher: str, scheduler: str
 ) -> None:
     """One worker, two search seeds, and a train function whose numbers depend on the training seed as well."""
-    from tune.screen import Lines
-    from tune.session import Options, run
+    from raysweep.tune.callbacks.screen import Lines
+    from raysweep.tune.session import Options, run
 
     (tmp_path / "live.yaml").write_text(
         LIVE.replace("SEARCHER", searcher).replace("SCHEDULER", scheduler)
     )
-    sweep = specify(str(tmp_path / "live.yaml"))
+    sweep = load_sweep(str(tmp_path / "live.yaml"))
     with open(tmp_path / "lines", "w") as out:
         assert run(sweep, tmp_path / "live", Options(), Lines(out)) == 0
     live = load(tmp_path / "live")
     again = simulate(sweep, recorded(live, sweep).curve, workers=1)
     for seed in range(2):
-        arm = f"{searcher}.{seed}"
-        assert len(live.histories[arm]) == 12
-        assert {str(trial.status) for trial in live.histories[arm]} == {"completed", "stopped"}
-        assert outcomes(again.histories[arm]) == outcomes(live.histories[arm])
+        study = f"{searcher}.{seed}"
+        assert len(live.histories[study]) == 12
+        assert {str(trial.status) for trial in live.histories[study]} == {"completed", "stopped"}
+        assert outcomes(again.histories[study]) == outcomes(live.histories[study])
 
 
-def test_a_recorded_configuration_answers_with_its_own_curve(record: RunFolder) -> None:
+def test_a_recorded_configuration_answers_with_its_own_curve(record: RunDirectory) -> None:
     trial = record.histories["random"][7]
     curve = [metrics["acc"] for metrics, _ in known(record).curve(trial.config, seed=99)]
     assert curve == [report.metrics["acc"] for report in trial.reports]
 
 
 @pytest.mark.parametrize("nearest", [False, True])
-def test_others_are_answered_about_right(record: RunFolder, nearest: bool) -> None:
+def test_others_are_answered_about_right(record: RunDirectory, nearest: bool) -> None:
     recording, rng = known(record, nearest), np.random.default_rng(1)
     configs = [recording.space.sample(rng) for _ in range(40)]
     truth = [[metrics["acc"] for metrics, _ in training(config, 0)][-1] for config in configs]
@@ -166,7 +166,7 @@ def test_others_are_answered_about_right(record: RunFolder, nearest: bool) -> No
     assert recording.error.rank > 0.8
 
 
-def test_the_error_is_told_in_words(record: RunFolder) -> None:
+def test_the_error_is_told_in_words(record: RunDirectory) -> None:
     text = known(record).describe()
     assert text.startswith(
         "120 recorded curves; between them a surrogate (random forest) answers: acc off by 0.0"
@@ -238,30 +238,30 @@ def test_recording_is_random_search_that_nothing_stops(tmp_path: Path) -> None:
         seeds=5,
         searcher=["grid", "bohb"],
     )
-    sweep = specify(str(folder / "sweep.yaml"), overrides(200))
+    sweep = load_sweep(str(folder / "sweep.yaml"), overrides(200))
     assert [type(one).__name__ for one in sweep.searchers.values()] == ["Random"]
     assert (
         type(sweep.scheduler).__name__,
         sweep.seeds,
         sweep.budget.trials,
         sweep.budget.total_epochs,
-    ) == ("Never", 1, 200, None)
+    ) == ("NoStopping", 1, 200, None)
 
 
-def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunFolder) -> None:
+def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunDirectory) -> None:
     contest = Contest(("grid", "random"), ("none",), seeds=2, total_epochs=400)
-    arms = [
+    studies = [
         play_arm(record.path, contest, searcher, "none", seed)
         for searcher in contest.searchers
         for seed in range(2)
     ]
-    assert [arm.label for arm in arms] == ["grid", "grid", "random", "random"]
-    assert [arm.exhausted for arm in arms] == [True, True, False, False]
-    assert [arm.total for arm in arms[2:]] == [400, 400]
-    assert arms[2].seed != arms[3].seed
+    assert [study.label for study in studies] == ["grid", "grid", "random", "random"]
+    assert [study.exhausted for study in studies] == [True, True, False, False]
+    assert [study.total for study in studies[2:]] == [400, 400]
+    assert studies[2].seed != studies[3].seed
 
 
-def test_the_contest_finds_that_stopping_early_pays(record: RunFolder) -> None:
+def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> None:
     played = play(
         record, Contest(("random",), ("none", "asha"), seeds=10, total_epochs=120), processes=1
     )
@@ -274,19 +274,19 @@ def test_the_contest_finds_that_stopping_early_pays(record: RunFolder) -> None:
 
 
 @pytest.mark.slow
-def test_processes_play_the_same_arms(record: RunFolder) -> None:
+def test_processes_play_the_same_arms(record: RunDirectory) -> None:
     contest, seen = Contest(("random", "tpe"), ("asha",), seeds=2, total_epochs=60), []
     one, two = (
         play(record, contest, processes, lambda done, total: seen.append((done, total)))
         for processes in (1, 2)
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
-    for a, b in zip(one.comparison.arms, two.comparison.arms, strict=True):
+    for a, b in zip(one.comparison.studies, two.comparison.studies, strict=True):
         assert (a.label, a.seed, a.loss.tolist()) == (b.label, b.seed, b.loss.tolist())
 
 
-def test_an_unknown_name_is_one_line(record: RunFolder) -> None:
-    from search_spaces.document import SpecificationError
+def test_an_unknown_name_is_one_line(record: RunDirectory) -> None:
+    from raysweep.search_spaces.file.document import SpecificationError
 
     with pytest.raises(SpecificationError, match="unknown searcher 'bobh'"):
         play(record, Contest(("bobh",), ("asha",)), processes=1)

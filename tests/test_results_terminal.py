@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from results import RunError, listing, load, terminal
-from results.ledger import Ledger
-from results.words import clean, duration, number, size, wrapped
+from raysweep.formatting import clean, duration, number, size, wrapped
+from raysweep.results import RunError, load
+from raysweep.results.storage.ledger import Ledger
+from raysweep.results.views import listing, terminal
 from tests.made_up import Story, write_run
 
 STORIES = [

@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from results import ledger
-from results.history import Event
+from raysweep.history import Event
+from raysweep.results.storage import ledger
+from raysweep.tune import code_changes
+from raysweep.tune.cli import resume_command
+from raysweep.tune.cli.app import main
+from raysweep.tune.code_changes import ChangedError
+from raysweep.tune.code_digests import digests
+from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Budget, Metric
 from tests.command_line import Typed
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
-from tune import changes, command
-from tune.changes import ChangedError
-from tune.cli import main
-from tune.code import digests
-from tune.loop import Loop
-from tune.sweep import Budget, Metric
 
 TRAIN = """\
 from helpers import offset
@@ -62,7 +63,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("tune.session.cluster", fail)
+    monkeypatch.setattr("raysweep.tune.session.cluster", fail)
 
 
 def events(typed: Typed, kind: str) -> list[Event]:
@@ -75,7 +76,7 @@ def test_a_finished_run_says_so_at_once_and_how_to_extend_it(
 ) -> None:
     before = (typed.place / "runs" / "first" / "ledger.jsonl").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("tune.session.cluster", None)
+        patch.setattr("raysweep.tune.session.cluster", None)
         assert main(["run", "--resume", "runs/first"]) == 0
         assert main(["run", "--resume", "first", "--storage", "runs"]) == 0
         assert typed.run("--resume", "first") == 0
@@ -160,9 +161,11 @@ def test_what_a_sweep_trains_with_is_its_file_and_what_it_imports_beside_it(
 
 
 def test_a_module_is_known_by_its_name_and_an_installed_package_is_not_left() -> None:
-    found = digests("trainables.cnn:train")
-    assert {"trainables/cnn.py", "trainables/supervised.py"} <= set(found)
-    assert all(name.startswith("trainables/") for name in found)
+    found = digests("raysweep.trainables.cnn:train")
+    assert {"raysweep/trainables/cnn.py", "raysweep/trainables/common/classification.py"} <= set(
+        found
+    )
+    assert all(name.startswith("raysweep/") for name in found)
     installed = digests("tqdm.std:tqdm")
     assert "tqdm/std.py" in installed
     assert all(name.startswith("tqdm/") for name in installed)
@@ -171,26 +174,26 @@ def test_a_module_is_known_by_its_name_and_an_installed_package_is_not_left() ->
 
 def test_a_ledger_of_a_version_that_kept_no_code_is_no_change() -> None:
     past: list[Event] = [{"event": "opened", "time": 1.0}]
-    assert changes.changes(past, {"train.py": "1"}) == []
+    assert code_changes.changes(past, {"train.py": "1"}) == []
     past.append({"event": "code", "files": {"train.py": "1", "old.py": "2"}})
-    assert changes.changes(past, {"train.py": "1", "new.py": "3"}) == ["new.py", "old.py"]
+    assert code_changes.changes(past, {"train.py": "1", "new.py": "3"}) == ["new.py", "old.py"]
 
 
 def test_a_trial_that_has_trained_and_waits_is_under_way() -> None:
     keep = Keep()
-    loop = Loop(sweep({"draw": Draw()}), keep)
-    trial = loop.next()
+    controller = SweepController(sweep({"draw": Draw()}), keep)
+    trial = controller.next()
     assert trial is not None
-    train(loop, trial)
-    trial = loop.next()
+    train(controller, trial)
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.reported(trial, 1, {"loss": 0.5}, 1.0)
+    controller.started(trial)
+    controller.reported(trial, 1, {"loss": 0.5}, 1.0)
     past: list[Event] = [*keep.events, {"event": "code", "files": {"train.py": "other"}}]
-    again = Loop(sweep({"draw": Draw()}), past=past)
+    again = SweepController(sweep({"draw": Draw()}), past=past)
     with pytest.raises(ChangedError, match="would train draw-1 on from where"):
-        changes.check(Path("runs/first"), again, past, accepted=False)
-    changes.check(Path("runs/first"), again, past, accepted=True)
+        code_changes.check(Path("runs/first"), again, past, accepted=False)
+    code_changes.check(Path("runs/first"), again, past, accepted=True)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +208,8 @@ def test_a_run_that_ended_by_its_target_or_plateau_stays_ended(
 ) -> None:
     keep = Keep()
     said = sweep(budget=Budget(trials=50, epochs=3), scheduler=StopAt(), **change)
-    train_all(Loop(said, keep))
-    again = Loop(said, past=keep.events)
+    train_all(SweepController(said, keep))
+    again = SweepController(said, past=keep.events)
     again.reopen(failed=False)
     assert words in again.stopping
     assert again.done
@@ -222,9 +225,9 @@ def test_a_run_that_ended_by_its_target_or_plateau_stays_ended(
             ["python", "-u", "run_sweep.py"],
         ),
         (
-            ["/home/me/raysweep/tune/cli.py", "run", "--space", "a.yaml"],
-            ["python3", "-m", "tune.cli", "run", "--space", "a.yaml"],
-            ["python3", "-m", "tune.cli", "run"],
+            ["/home/me/raysweep/__main__.py", "run", "--space", "a.yaml"],
+            ["python3", "-m", "raysweep", "run", "--space", "a.yaml"],
+            ["python3", "-m", "raysweep", "run"],
         ),
         (["my_notebook.py"], ["python", "my_notebook.py"], ["raysweep", "run"]),
     ],
@@ -232,7 +235,7 @@ def test_a_run_that_ended_by_its_target_or_plateau_stays_ended(
 def test_the_program_is_named_as_it_was_started(
     argv: list[str], original: list[str], expected: list[str]
 ) -> None:
-    assert command.program(argv, original) == expected
+    assert resume_command.program(argv, original) == expected
 
 
 def test_the_installed_program_is_named_so_that_the_shell_finds_it(
@@ -242,9 +245,9 @@ def test_the_installed_program_is_named_so_that_the_shell_finds_it(
     (tmp_path / "raysweep").chmod(0o755)
     argv = [str(tmp_path / "raysweep"), "run", "--space", "a.yaml"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert command.program(argv, ["python", *argv]) == ["raysweep", "run"]
+    assert resume_command.program(argv, ["python", *argv]) == ["raysweep", "run"]
     monkeypatch.setenv("PATH", "")
-    assert command.program(argv, ["python", *argv]) == [str(tmp_path / "raysweep"), "run"]
+    assert resume_command.program(argv, ["python", *argv]) == [str(tmp_path / "raysweep"), "run"]
 
 
 def test_the_command_keeps_how_a_session_runs_and_leaves_out_what_the_folder_holds(
@@ -254,12 +257,12 @@ def test_the_command_keeps_how_a_session_runs_and_leaves_out_what_the_folder_hol
         data_root=Path("my data"), address="auto", require_gpu=True, isolate=False, json=False
     )
     monkeypatch.setattr(sys, "argv", ["pytest"])
-    line = command.resume(options, "ray_results/a")
+    line = resume_command.resume(options, "ray_results/a")
     assert shlex.split(line)[2:] == [
         *("--resume", "ray_results/a"),
         *("--data-root", "my data", "--address", "auto", "--require-gpu"),
     ]
-    monkeypatch.setenv(command.SUBMITTED, "http://127.0.0.1:8265")
-    line = command.resume(options, "/shared/runs/a")
+    monkeypatch.setenv(resume_command.SUBMITTED, "http://127.0.0.1:8265")
+    line = resume_command.resume(options, "/shared/runs/a")
     assert "--submit http://127.0.0.1:8265" in line
     assert "--address" not in line

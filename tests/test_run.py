@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.run import CheckpointError, LocalRun, Objective, ReportError, Run, StorageError
+from raysweep.trainables.runtime.run import (
+    CheckpointError,
+    LocalRun,
+    Objective,
+    ReportError,
+    Run,
+    StorageError,
+)
 
 
 def test_epochs_count_from_one_and_each_is_reported(capsys: pytest.CaptureFixture[str]) -> None:

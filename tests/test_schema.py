@@ -9,15 +9,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schedulers import SCHEDULERS
-from search_spaces.document import parse
+from raysweep.schedulers import SCHEDULERS
+from raysweep.search_spaces.file.document import parse
+from raysweep.tune import json_schema
+from raysweep.tune.load import options_of
+from raysweep.tune.searchers import SEARCHERS
 from tests.test_reader import FILE
-from tune import schema
-from tune.searchers import SEARCHERS
-from tune.specify import options_of
 
 ROOT = Path(__file__).parents[1]
-SHIPPED: dict[str, Any] = json.loads(schema.PATH.read_text(encoding="utf-8"))
+SHIPPED: dict[str, Any] = json.loads(json_schema.PATH.read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SHIPPED)
 
 
@@ -34,7 +34,7 @@ def specifications() -> list[Path]:
 
 
 def test_the_schema_is_current() -> None:
-    assert schema.PATH.read_text(encoding="utf-8") == schema.text(), (
+    assert json_schema.PATH.read_text(encoding="utf-8") == json_schema.text(), (
         "an option changed: python -m tune.schema writes the schema anew"
     )
 

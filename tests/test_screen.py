@@ -7,40 +7,40 @@ import io
 import pytest
 from rich.console import Console
 
-from results.history import Event, Status, Trial
+from raysweep.history import Event, Status, Trial
+from raysweep.tune.callbacks.screen import MOST_ROWS, Lines, describe, render, time_left
+from raysweep.tune.controller import DAMAGED, SweepController
+from raysweep.tune.session import WAITING_SECONDS, Waiting
+from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, sweep, train
-from tune.loop import DAMAGED, Loop
-from tune.screen import MOST_ROWS, Lines, describe, render, time_left
-from tune.session import WAITING_SECONDS, Waiting
-from tune.sweep import Budget, Sweep
 
 
 def many(trials: int = 60) -> Sweep:
     return sweep({"random": Draw()}, budget=Budget(trials=trials, epochs=3))
 
 
-def taken(loop: Loop) -> Trial:
-    trial = loop.next()
+def taken(controller: SweepController) -> Trial:
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
+    controller.started(trial)
     return trial
 
 
-def screen(loop: Loop, width: int, height: int = 60) -> list[str]:
+def screen(controller: SweepController, width: int, height: int = 60) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(render("first", loop, width, height))
+    console.print(render("first", controller, width, height))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_running_trials_come_first_and_the_hidden_ones_are_counted(width: int) -> None:
-    loop = Loop(many())
+    controller = SweepController(many())
     for _ in range(30):
-        trial = loop.next()
+        trial = controller.next()
         assert trial is not None
-        train(loop, trial)
-    running = [taken(loop) for _ in range(3)]
-    lines = screen(loop, width)
+        train(controller, trial)
+    running = [taken(controller) for _ in range(3)]
+    lines = screen(controller, width)
     rows = [line.split()[0] for line in lines if line.startswith("random-")]
     assert rows[:3] == [trial.id for trial in running]
     assert len(rows) == MOST_ROWS
@@ -49,42 +49,42 @@ def test_running_trials_come_first_and_the_hidden_ones_are_counted(width: int) -
 
 
 def test_many_running_trials_leave_half_of_the_screen_to_the_best() -> None:
-    loop = Loop(many())
+    controller = SweepController(many())
     for _ in range(15):
-        trial = loop.next()
+        trial = controller.next()
         assert trial is not None
-        train(loop, trial)
+        train(controller, trial)
     for _ in range(40):
-        taken(loop)
-    rows = [line for line in screen(loop, 80) if line.startswith("random-")]
+        taken(controller)
+    rows = [line for line in screen(controller, 80) if line.startswith("random-")]
     assert sum("running" in row for row in rows) == MOST_ROWS // 2
-    assert screen(loop, 80)[-1] == "not shown: 30 running, 5 completed"
+    assert screen(controller, 80)[-1] == "not shown: 30 running, 5 completed"
 
 
 def test_a_low_terminal_still_shows_what_is_hidden() -> None:
-    loop = Loop(many())
+    controller = SweepController(many())
     for _ in range(40):
-        taken(loop)
-    lines = screen(loop, 80, height=20)
+        taken(controller)
+    lines = screen(controller, 80, height=20)
     assert len(lines) <= 20
     assert lines[-1].startswith("not shown: ")
 
 
 def test_the_time_left_counts_from_the_first_epoch_and_not_from_rays_start() -> None:
     now = [0.0]
-    loop = Loop(many(4), clock=lambda: now[0])
+    controller = SweepController(many(4), clock=lambda: now[0])
     now[0] = 100.0  # so long Ray took to start
     for _ in range(2):
-        trial = taken(loop)
+        trial = taken(controller)
         for epoch in (1, 2, 3):
             now[0] += 1.0
-            loop.reported(trial, epoch, {"loss": 0.5}, float(epoch))
+            controller.reported(trial, epoch, {"loss": 0.5}, float(epoch))
     assert trial.status is Status.COMPLETED
-    assert time_left(loop) == pytest.approx(6.0)
+    assert time_left(controller) == pytest.approx(6.0)
 
 
 def test_a_resumed_sweep_knows_when_its_training_began() -> None:
-    proposed = {"arm": "random", "number": 0, "config": {"x": 0.5}, "seed": 1}
+    proposed = {"study": "random", "number": 0, "config": {"x": 0.5}, "seed": 1}
     reported = {"epoch": 1, "loss": 0.5, "metrics": {"loss": 0.5}, "seconds": 2.0}
     past: list[Event] = [
         {"event": "opened", "time": 0.0},
@@ -93,8 +93,8 @@ def test_a_resumed_sweep_knows_when_its_training_began() -> None:
         {"event": "reported", "time": 53.0, "trial": "random-0", **reported},
     ]
     now = [1000.0]
-    loop = Loop(many(4), past=past, clock=lambda: now[0])
-    assert loop.training_seconds == pytest.approx(2.0)
+    controller = SweepController(many(4), past=past, clock=lambda: now[0])
+    assert controller.training_seconds == pytest.approx(2.0)
 
 
 def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
@@ -104,12 +104,12 @@ def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
     class Told:
         def write(self, event: dict[str, object]) -> None: ...
 
-        def applied(self, event: dict[str, object], loop: Loop) -> None:
-            lines.event(event, loop)
+        def applied(self, event: dict[str, object], controller: SweepController) -> None:
+            lines.event(event, controller)
 
-    loop = Loop(many(4), Told())
-    loop.machine = "gpu-box"
-    taken(loop)
+    controller = SweepController(many(4), Told())
+    controller.machine = "gpu-box"
+    taken(controller)
     assert said.getvalue().splitlines()[1:] == ["random-0 started on gpu-box"]
 
 
@@ -119,15 +119,15 @@ def test_a_damaged_checkpoint_is_said_once() -> None:
     class Told:
         def write(self, event: dict[str, object]) -> None: ...
 
-        def applied(self, event: dict[str, object], loop: Loop) -> None:
-            said.append(describe(event, loop))
+        def applied(self, event: dict[str, object], controller: SweepController) -> None:
+            said.append(describe(event, controller))
 
-    loop = Loop(many(4), Told())
-    trial = taken(loop)
-    loop.reported(trial, 1, {"loss": 0.5}, 1.0)
+    controller = SweepController(many(4), Told())
+    trial = taken(controller)
+    controller.reported(trial, 1, {"loss": 0.5}, 1.0)
     for epoch in (1, 2):
         notes = {DAMAGED: "last.pt is damaged: cut off", "peak_memory": epoch}
-        loop.reported(trial, epoch, {"loss": 0.5}, 1.0, notes)
+        controller.reported(trial, epoch, {"loss": 0.5}, 1.0, notes)
     told = [line for line in said if "damaged" in line]
     assert told == ["random-0 begins again with its first epoch: last.pt is damaged: cut off"]
     assert [report.epoch for report in trial.reports] == [1, 2]
@@ -135,19 +135,19 @@ def test_a_damaged_checkpoint_is_said_once() -> None:
 
 
 def test_a_sweep_that_waits_for_others_says_so_once() -> None:
-    loop = Loop(many(4))
+    controller = SweepController(many(4))
     free = {"CPU": 0.0}
     waiting = Waiting({"CPU": 2.0}, lambda: free)
-    trial = loop.next()
+    trial = controller.next()
     assert trial is not None
-    assert waiting.look(loop, 0.0) == ""
-    assert waiting.look(loop, WAITING_SECONDS - 0.1) == ""
-    line = waiting.look(loop, WAITING_SECONDS)
+    assert waiting.look(controller, 0.0) == ""
+    assert waiting.look(controller, WAITING_SECONDS - 0.1) == ""
+    line = waiting.look(controller, WAITING_SECONDS)
     assert line == "waiting for 2 CPU: others use the cluster, 0 CPU free at present"
-    assert waiting.look(loop, 2 * WAITING_SECONDS) == ""
-    loop.started(trial)
-    assert waiting.look(loop, 3 * WAITING_SECONDS) == ""
+    assert waiting.look(controller, 2 * WAITING_SECONDS) == ""
+    controller.started(trial)
+    assert waiting.look(controller, 3 * WAITING_SECONDS) == ""
     free["CPU"] = 8.0  # a worker that starts slowly waits for nobody
-    loop.returned(trial, "its worker was lost")
-    assert waiting.look(loop, 100.0) == ""
-    assert waiting.look(loop, 200.0) == ""
+    controller.returned(trial, "its worker was lost")
+    assert waiting.look(controller, 100.0) == ""
+    assert waiting.look(controller, 200.0) == ""

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from results.history import Trial
-from search_spaces.writer import write
-from trainables.attempt import attempt
-from trainables.resolve import TrainableError, check, load
-from trainables.run import LocalRun, Objective, ReportError, Run
-from trainables.script import CommandLine, ScriptError
-from tune.folder import FolderError, check_unchanged
-from tune.preview import preview
-from tune.specify import specify
-from tune.sweep import Sweep
+from raysweep.history import Trial
+from raysweep.search_spaces.file.writer import write
+from raysweep.trainables.runtime.attempt import attempt
+from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
+from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
+from raysweep.trainables.runtime.script import CommandLine, ScriptError
+from raysweep.tune.cli.dry_run import preview
+from raysweep.tune.load import load_sweep
+from raysweep.tune.run_folders import FolderError, check_unchanged
+from raysweep.tune.sweep import Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = {"lr": 0.1, "optimizer": {"args": {"nesterov": True}}, "layers": [1, 2], "none": None}
@@ -131,8 +131,8 @@ print(json.dumps({"loss": 1}))
 
 def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file's `script:` section to the words that the script sees."""
-    from tune.engine.worker import pack, unpack
-    from tune.job import job
+    from raysweep.tune.executors.ray.ray_worker import pack, unpack
+    from raysweep.tune.make_job import job
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # an attempt changes it for its process
     script(tmp_path, WRITES)
@@ -141,7 +141,7 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
         "budget: {trials: 1, epochs: 1}\nspace: {lr: 0.1, net.deep: {choice: [true]}}\n"
         "script: {arguments: [fit], flags: true, names: {lr: rate}}\n"
     )
-    sweep = specify(str(tmp_path / "s.yaml"))
+    sweep = load_sweep(str(tmp_path / "s.yaml"))
     trial = Trial(0, "random", {"lr": 0.1, "net": {"deep": True}}, 0)
     made = job(sweep, tmp_path / "run", 0.0, trial)
     outcome = attempt(unpack(pack(made)), lambda message: None)
@@ -171,7 +171,7 @@ space:
 def sweep_of(folder: Path, text: str) -> Sweep:
     script(folder, PRINTS)
     (folder / "s.yaml").write_text(text)
-    return specify(str(folder / "s.yaml"))
+    return load_sweep(str(folder / "s.yaml"))
 
 
 def test_a_dry_run_shows_how_the_script_is_called(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_stopping_ends_it_and_what_it_started(tmp_path: Path) -> None:
 def test_it_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
     reference = script(tmp_path, STUBBORN)
     code = (
-        "import sys, time; from trainables.resolve import load; from trainables.run import Run\n"
+        "import sys, time; from raysweep.trainables.runtime.import_trainable import load; from raysweep.trainables.runtime.run import Run\n"
         "def send(message): print(int(message['metrics']['pid']), int(message['metrics']['child']), flush=True); time.sleep(600)\n"
         "load(sys.argv[1])[0]({}, Run(3, send))"
     )
@@ -370,8 +370,8 @@ def test_a_script_that_is_not_there_or_no_python_is_one_line(tmp_path: Path) -> 
 
 
 def test_a_cluster_gets_it_with_its_folder(tmp_path: Path) -> None:
-    from tune.engine.probe import source
-    from tune.preflight import Code, code_of
+    from raysweep.tune.cluster.preflight import Code, code_of
+    from raysweep.tune.executors.ray.node_checks import source
 
     reference = script(tmp_path, PRINTS)
     assert code_of(reference) == Code(tmp_path, "train.py")

@@ -21,19 +21,26 @@ from benchmarks.search_problems import DEVELOP, JUDGE, Problem
 from benchmarks.search_runs import GRID, Job, Workers, clairvoyant, ours
 from benchmarks.search_table import Run, table
 from benchmarks.search_tune_bohb import TuneBohb
-from results.history import Config, History, Report, Status, Trial
-from schedulers.asha import Asha
-from schedulers.decision import Scheduler
-from schedulers.grace import PROBES, tau
-from schedulers.promotion import Promotion
-from search_spaces.params import Choice, Float, Int
-from search_spaces.space import Space
-from tune.searchers import Auto, Random
-from tune.searchers.auto import _thinned, _with_wrong
-from tune.searchers.encoded import encoded, encoding
-from tune.searchers.gaussian import Scales, Seen, _unlikely, expected_improvement, fit, process
-from tune.searchers.observed import arrivals, units
-from tune.searchers.standing import standing
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.schedulers.asha import Asha
+from raysweep.schedulers.base import Scheduler
+from raysweep.schedulers.promotion import Promotion
+from raysweep.schedulers.rung_reliability import PROBES, tau
+from raysweep.search_spaces.language.params import Choice, Float, Int
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers import Auto, Random
+from raysweep.tune.searchers.gp import _thinned, _with_wrong
+from raysweep.tune.searchers.models.dataset import arrivals, units
+from raysweep.tune.searchers.models.encoding import encoded, encoding
+from raysweep.tune.searchers.models.gaussian_process import (
+    Scales,
+    Seen,
+    _unlikely,
+    expected_improvement,
+    fit,
+    process,
+)
+from raysweep.tune.searchers.models.rung_quantiles import standing
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from results.store import Bucket, StoreError
+from raysweep.results.storage.object_store import ObjectStore, StoreError
+from raysweep.tune.cluster.ray_jobs import submit
+from raysweep.tune.executors.ray import auth_token
 from tests.nodes import PROJECT, environment
-from tune.engine import auth_token
-from tune.jobs import submit
 
 PLANTED = "planted-4b1d-in-the-environment"
 SECRETS = (
@@ -53,11 +53,11 @@ def train(config, run):
 """
 MAIN = """
 import os, sys
-from tune.cli import main
-from tune.engine import run
+from raysweep.tune.cli.app import main
+from raysweep.tune.executors.ray import executor
 
 os.umask(0)
-run.remove = print  # what Ray has written is looked through
+executor.remove = print  # what Ray has written is looked through
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -201,8 +201,11 @@ def test_a_new_token_file_is_closed_whatever_the_umask(token: Path, mask: int) -
     ],
 )
 def test_a_storage_url_that_holds_a_secret_is_refused(url: str, tmp_path: Path) -> None:
-    for use in (Bucket, lambda url: submit("http://127.0.0.1:1", ["--storage", url], tmp_path)):
+    for use in (
+        ObjectStore,
+        lambda url: submit("http://127.0.0.1:1", ["--storage", url], tmp_path),
+    ):
         with pytest.raises(StoreError, match="put credentials into the environment") as refused:
             use(url)
         assert "hunter2" not in str(refused.value)
-    assert Bucket("gs://anonymous@bucket/runs?retry_limit_seconds=1").url.startswith("gs://")
+    assert ObjectStore("gs://anonymous@bucket/runs?retry_limit_seconds=1").url.startswith("gs://")

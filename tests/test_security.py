@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from results import environment, load
-from results.report import write as write_page
+from raysweep.results import environment, load
+from raysweep.results.views.html.report import write as write_page
 from tests.chaos.processes import descendants
 from tests.command_line import Typed
 from tests.made_up import Story, write_run
@@ -57,7 +57,7 @@ def test_a_parameter_called_script_stays_text(tmp_path: Path) -> None:
     assert "alert(1)" in page
     assert SCRIPT not in page
     assert "<script>alert" not in page.lower()
-    from results.terminal import show
+    from raysweep.results.views.terminal import show
 
     assert "alert(1)" in rendered(show(run, "random-0"))
 
@@ -73,7 +73,7 @@ def rendered(what: Any) -> str:
 
 
 def test_tensorboard_gets_a_harmless_tag() -> None:
-    from results.tensorboard import tag
+    from raysweep.results.views.tensorboard import tag
 
     assert tag(SCRIPT) == "_script_alert_1__/script_"
 
@@ -107,7 +107,7 @@ def test_the_name_of_a_searcher_is_no_path(tmp_path: Path, name: str) -> None:
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
     """Of what our own files say: `torch.load` with `weights_only=True`, no `eval`, no `exec`, `yaml` safe, no `pickle.load`."""
-    for room in ("search_spaces", "schedulers", "tune", "trainables", "results"):
+    for room in ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results"):
         for path in (ROOT / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             for call in re.findall(r"torch\.load\([^\n]*", text):

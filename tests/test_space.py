@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.expression import Condition, Constraint, Derived, Expression
-from search_spaces.params import Choice, Float, Int, Ordinal
-from search_spaces.space import EmptySpace, Space, flatten, nest
+from raysweep.search_spaces.language.expressions import Condition, Constraint, Derived, Expression
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
+from raysweep.search_spaces.language.space import EmptySpace, Space, flatten, nest
 from tests.spaces import spaces
 
 CONDITIONAL = Space(

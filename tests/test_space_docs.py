@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces.complaint import keys
-from search_spaces.document import SpecificationError, parse
-from search_spaces.entries import (
+from raysweep.search_spaces.file.document import SpecificationError, parse
+from raysweep.search_spaces.file.error_messages import keys
+from raysweep.search_spaces.file.param_specs import (
     ChoiceSpec,
     ExprSpec,
     FloatSpec,
@@ -18,13 +18,13 @@ from search_spaces.entries import (
     OrdinalSpec,
     ValueSpec,
 )
-from search_spaces.params import PRIOR_SHARE, PRIOR_WIDTH, Either, Float
-from search_spaces.reader import read
-from search_spaces.space import MOST_DRAWS
-from search_spaces.spec import ScriptSpec
+from raysweep.search_spaces.file.reader import read
+from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.language.params import PRIOR_SHARE, PRIOR_WIDTH, Float, RangeOrValues
+from raysweep.search_spaces.language.space import MOST_DRAWS
+from raysweep.tune.cli.app import main
+from raysweep.tune.load import load_sweep
 from tests.test_schema import VALIDATOR
-from tune.cli import main
-from tune.specify import specify
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs/space.md").read_text()
@@ -59,7 +59,7 @@ def test_every_key_of_the_script_section_is_told_and_its_example_is_called_so(
     assert set(parse(block, "s.yaml").data["script"]) == set(keys(ScriptSpec))
     (tmp_path / "s.yaml").write_text(block)
     (tmp_path / "train.py").touch()
-    sweep = specify(str(tmp_path / "s.yaml"))
+    sweep = load_sweep(str(tmp_path / "s.yaml"))
     assert sweep.command_line is not None
     words = sweep.command_line.words({"lr": 0.02, "nesterov": True, "seed": 7})
     assert f"`{shlex.join(['python', 'train.py', *words])}`" in TEXT
@@ -111,6 +111,6 @@ def test_numbers_that_are_written_are_those_of_the_code() -> None:
     assert PRIOR_SHARE == 4 / 5
     assert "4 in 5" in TEXT
     assert f"1 in {MOST_DRAWS:,}" in TEXT
-    zero = Either((0,), Float(1e-6, 1e-2, log=True))
+    zero = RangeOrValues((0,), Float(1e-6, 1e-2, log=True))
     assert [zero.from_unit(u) for u in (0.0, 0.1999)] == [0, 0]
     assert zero.from_unit(0.2001) != 0

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from raysweep.names import file_module
-from results.history import Status
+from raysweep.finder import file_module
+from raysweep.history import Status
+from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import Objective
+from raysweep.trainables.runtime.worker import Worker
 from tests.command_line import Typed
-from trainables.attempt import Job
-from trainables.outcome import Outcome
-from trainables.resolve import TrainableError, check, load
-from trainables.run import Objective
-from trainables.worker import Worker
 
 KINDS = """\
 import logging

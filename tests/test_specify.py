@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from schedulers import SCHEDULERS
-from search_spaces.document import SpecificationError
-from search_spaces.reader import SHIPPED
-from search_spaces.writer import write
-from tune.preview import cells, first, preview
-from tune.searchers import SEARCHERS
-from tune.specify import specify
-from tune.sweep import Budget, Confirm, Metric, Resources
+from raysweep.schedulers import SCHEDULERS
+from raysweep.search_spaces.file.document import SpecificationError
+from raysweep.search_spaces.file.reader import SHIPPED
+from raysweep.search_spaces.file.writer import write
+from raysweep.tune.cli.dry_run import cells, first, preview
+from raysweep.tune.load import load_sweep
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.sweep import Budget, Confirm, Metric, Resources
 
 FILE = """\
 trainable: trainables.cnn:train
@@ -48,12 +48,12 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mistake(*overrides: str) -> str:
     with pytest.raises(SpecificationError) as error:
-        specify("s.yaml", overrides)
+        load_sweep("s.yaml", overrides)
     return str(error.value)
 
 
 def test_every_key_reaches_the_sweep() -> None:
-    sweep = specify(
+    sweep = load_sweep(
         "s.yaml",
         [
             "seeds=2",
@@ -67,7 +67,7 @@ def test_every_key_reaches_the_sweep() -> None:
             "track=[wandb]",
         ],
     )
-    assert sweep.trainable == "trainables.cnn:train"
+    assert sweep.trainable == "raysweep.trainables.cnn:train"
     assert sweep.metric == Metric("val_accuracy", "maximize", 0.99)
     assert dict(sweep.searchers) == {
         "grid": SEARCHERS["grid"](),
@@ -91,7 +91,7 @@ def test_every_key_reaches_the_sweep() -> None:
         Confirm(2, 5),
         ("wandb",),
     )
-    assert [arm.name for arm in sweep.arms()] == [
+    assert [study.name for study in sweep.studies()] == [
         "grid.0",
         "random.0",
         "bohb.0",
@@ -105,7 +105,7 @@ def test_what_is_not_written() -> None:
     Path("s.yaml").write_text(
         "trainable: a:b\nmetric: {name: loss, goal: minimize}\nbudget: {epochs: 3, trials: 2}\nspace: {x: {float: [0, 1]}}\n"
     )
-    sweep = specify("s.yaml")
+    sweep = load_sweep("s.yaml")
     assert list(sweep.searchers) == ["auto" if "auto" in SEARCHERS else "tpe"]
     assert type(sweep.scheduler) is SCHEDULERS["promotion"]
     assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries) == (0, 1, None, 1)
@@ -127,18 +127,18 @@ def test_a_script_that_does_not_say_how_it_resumes_is_not_promoted() -> None:
         "budget: {epochs: 3, trials: 2}\nspace: {x: {float: [0, 1]}}\n"
     )
     Path("script.yaml").write_text(text)
-    stopping = specify("script.yaml")
+    stopping = load_sweep("script.yaml")
     assert type(stopping.scheduler) is SCHEDULERS["asha"]
     assert "a script begins again from its first epoch" in " ".join(stopping.notes)
     assert "which stops trials and promotes none" in preview(stopping).plain.replace("\n#  ", "")
     Path("script.yaml").write_text(text + "scheduler: promotion\n")
-    promoting = specify("script.yaml")
+    promoting = load_sweep("script.yaml")
     assert type(promoting.scheduler) is SCHEDULERS["promotion"]
     assert promoting.notes == ()
 
 
 def test_an_automatic_gpu_share_is_said() -> None:
-    assert specify("s.yaml", ["resources.gpu=auto"]).resources == Resources(
+    assert load_sweep("s.yaml", ["resources.gpu=auto"]).resources == Resources(
         2.0, 0.0, {"tpu": 1.0}, auto_gpu=True
     )
 
@@ -153,23 +153,23 @@ def test_an_automatic_gpu_share_is_said() -> None:
     ],
 )
 def test_the_resolved_form_reads_back_to_the_same_sweep(changes: tuple[str, ...]) -> None:
-    sweep = specify("s.yaml", changes)
+    sweep = load_sweep("s.yaml", changes)
     Path("elsewhere").mkdir()
     Path("elsewhere/sweep.yaml").write_text(write(sweep.resolved))
-    again = specify("elsewhere/sweep.yaml")
+    again = load_sweep("elsewhere/sweep.yaml")
     assert again == sweep
     assert again.resolved == sweep.resolved
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_file_is_a_sweep(path: Path) -> None:
-    sweep = specify(path.name)
+    sweep = load_sweep(path.name)
     Path("sweep.yaml").write_text(write(sweep.resolved))
-    assert specify("sweep.yaml") == sweep
+    assert load_sweep("sweep.yaml") == sweep
 
 
 def test_every_default_is_written_out() -> None:
-    resolved = specify("s.yaml").resolved
+    resolved = load_sweep("s.yaml").resolved
     assert resolved["searcher"][0] == {"name": "grid", "points": SEARCHERS["grid"]().points}
     assert resolved["budget"]["time"] == 5400.0
     assert resolved["retries"] == 1
@@ -230,7 +230,7 @@ def test_the_example_of_the_documentation() -> None:
         SpecificationError,
         match=r"^cnn.yaml:6: unknown key 'etta' in scheduler asha; did you mean 'eta'\?$",
     ):
-        specify("cnn.yaml")
+        load_sweep("cnn.yaml")
 
 
 def test_an_option_that_must_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,13 +250,13 @@ def test_an_option_that_must_be_written(monkeypatch: pytest.MonkeyPatch) -> None
         == "--set searcher: searcher picky: parts: expected one at least"
     )
     made: dict[str, object] = dict(
-        specify("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers
+        load_sweep("s.yaml", ["searcher={name: picky, file: x, parts: [1, 2]}"]).searchers
     )
     assert made == {"picky": Picky("x", (1, 2))}
 
 
 def test_one_searcher_twice_with_other_options() -> None:
-    sweep = specify("s.yaml", ["searcher=[bohb, {name: bohb, random_fraction: 0.5}]"])
+    sweep = load_sweep("s.yaml", ["searcher=[bohb, {name: bohb, random_fraction: 0.5}]"])
     assert sweep.searchers == {
         "bohb": SEARCHERS["bohb"](),
         "bohb_2": SEARCHERS["bohb"](random_fraction=0.5),
@@ -275,12 +275,12 @@ def test_a_trainable_is_looked_for_beside_the_file_then_here(tmp_path: Path) -> 
     Path("sub").mkdir()
     Path("sub/s.yaml").write_text(FILE)
     assert (
-        specify("sub/s.yaml", ["trainable=here.py:train"]).trainable
+        load_sweep("sub/s.yaml", ["trainable=here.py:train"]).trainable
         == f"{tmp_path.resolve()}/here.py:train"
     )
     Path("sub/here.py").touch()
     assert (
-        specify("sub/s.yaml", ["trainable=here.py:train"]).trainable
+        load_sweep("sub/s.yaml", ["trainable=here.py:train"]).trainable
         == f"{tmp_path.resolve()}/sub/here.py:train"
     )
 
@@ -299,14 +299,14 @@ def test_every_option_in_the_registries_has_a_default_and_a_type_that_yaml_has(
 
 
 def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> None:
-    sweep = specify("s.yaml")
+    sweep = load_sweep("s.yaml")
     text = preview(sweep).plain
     assert text.startswith(write(sweep.resolved).rstrip())
-    for arm in sweep.arms():
-        configs = first(sweep, arm)
+    for study in sweep.studies():
+        configs = first(sweep, study)
         assert len(configs) == 5
         assert all(config in sweep.space for config in configs)
-        assert f"first configurations of {arm.name}" in text
+        assert f"first configurations of {study.name}" in text
     assert f"{configs[0]['lr']:.4g}" in text
     count = sum(1 for _ in sweep.space.grid(SEARCHERS["grid"]().points))
     assert f"the grid has {count} cells" in text
@@ -319,37 +319,41 @@ def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
         .read_text()
         .replace("data: digits", "architecture: {choice: [a-very-long-name-of-a-network, true]}")
     )
-    tables = preview(specify(str(path))).plain.split("# the first")[1:]
+    tables = preview(load_sweep(str(path))).plain.split("# the first")[1:]
     assert len(tables) == 2
     assert all(len(line) <= 80 for line in "".join(tables).splitlines())
 
 
 def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
-    none = specify("cnn.yaml", ["space={data: digits}"])
+    none = load_sweep("cnn.yaml", ["space={data: digits}"])
     assert (
         "# the first configurations of grid\n# all alike, for the space has no parameter"
         in preview(none).plain
     )
     assert preview(none).plain.endswith("# the grid has 1 cell")
-    empty = preview(specify("cnn.yaml", ["constraints=[channels == 16]"])).plain
+    empty = preview(load_sweep("cnn.yaml", ["constraints=[channels == 16]"])).plain
     assert "# the first configurations of grid\n# none\n" in empty
     assert "# the grid has 0 cells" in empty
-    assert preview(specify("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 3
+    assert (
+        preview(load_sweep("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 3
+    )
 
 
 def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
-    rare = specify("cnn.yaml", ["constraints=[lr < 2e-4 and channels == 8 and batch_size == 32]"])
+    rare = load_sweep(
+        "cnn.yaml", ["constraints=[lr < 2e-4 and channels == 8 and batch_size == 32]"]
+    )
     assert re.search(r"# 1 in \d+ draws satisfy the constraints", preview(rare).plain)
 
 
 def test_the_cells_of_a_plain_space_are_a_product() -> None:
-    sweep = specify("cnn.yaml")
+    sweep = load_sweep("cnn.yaml")
     assert cells(sweep) == ("54 cells (3 x 3 x 3 x 2)", 54)
 
 
 def test_a_preview_imports_neither_ray_nor_torch() -> None:
     code = (
-        "import sys; from tune.specify import specify; from tune.preview import preview; print(preview(specify('cnn.yaml')));"
+        "import sys; from raysweep.tune.load import load_sweep; from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
         "print('HEAVY', sorted({'torch', 'ray', 'hyperopt', 'hpbandster', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

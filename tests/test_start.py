@@ -16,13 +16,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from raysweep.errors import SessionInterrupted
+from raysweep.tune.callbacks.screen import Screen
+from raysweep.tune.executors.ray import start_local as starting
+from raysweep.tune.executors.ray.start_local import (
+    CannotStartError,
+    StartError,
+    limits,
+    patience,
+    start,
+)
+from raysweep.tune.executors.ray.worker_failure import lost
 from tests.command_line import Typed
 from tests.nodes import PROJECT, environment
-from tune.engine import start as starting
-from tune.engine.loss import lost
-from tune.engine.start import CannotStartError, StartError, limits, patience, start
-from tune.interruption import Interruption
-from tune.screen import Screen
 
 TIMED_OUT = (
     "The current node timed out during startup. This could happen because some of the raylet "
@@ -40,16 +46,16 @@ ray.init = init
 """
 
 RAYLET_UNHEARD = """
-from tune.engine import start
+from raysweep.tune.executors.ray import start_local
 
-start._registered = lambda address, node: False
-start.patience = lambda: 3.0
+start_local._registered = lambda address, node: False
+start_local.patience = lambda: 3.0
 """
 
 MAIN = """
 import os, sys
 from tests.chaos.processes import descendants
-from tune.cli import main
+from raysweep.tune.cli.app import main
 
 code = main(sys.argv[1:])
 print("left:", descendants(os.getpid()))
@@ -209,7 +215,7 @@ def test_waiting_ends_where_it_is_pointless() -> None:
     alive: Any = SimpleNamespace(dead_processes=list)
     dead: Any = SimpleNamespace(dead_processes=lambda: [("raylet", None)])
     starting._go_on_waiting([alive], float("inf"), lambda: "")
-    with pytest.raises(Interruption, match="SIGINT"):
+    with pytest.raises(SessionInterrupted, match="SIGINT"):
         starting._go_on_waiting([alive], float("inf"), lambda: "SIGINT")
     with pytest.raises(ConnectionError, match="its raylet died"):
         starting._go_on_waiting([dead], float("inf"), lambda: "")
@@ -228,7 +234,7 @@ def test_workers_that_are_never_ready_are_not_the_trials_fault() -> None:
         "The actor is not schedulable: Could not create the actor because worker startup "
         "repeatedly failed.\nFailed to startup worker after retrying 5 times."
     )
-    with pytest.raises(Interruption, match="none was ready in time"):
+    with pytest.raises(SessionInterrupted, match="none was ready in time"):
         lost(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}")
 
 

@@ -18,22 +18,22 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from results.history import Config, History, Report, Status, Trial
-from schedulers import SCHEDULERS, Asha
-from schedulers.rungs import geometric
-from search_spaces.params import Choice, Float, Int, Ordinal
-from search_spaces.space import Space
+from raysweep.history import Config, History, Report, Status, Trial
+from raysweep.schedulers import SCHEDULERS, Asha
+from raysweep.schedulers.rungs import geometric
+from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
+from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import Objective, ReportError, clean_metrics
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.load import load_sweep
+from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.searchers.models.dataset import observe
+from raysweep.tune.searchers.models.kde import fit
+from raysweep.tune.sweep import Budget, Searcher, Sweep
 from tests.sweeps import Keep, sweep
-from trainables.attempt import Job, attempt
-from trainables.outcome import Outcome
-from trainables.run import Objective, ReportError, clean_metrics
-from tune.loop import Loop
-from tune.searchers import SEARCHERS
-from tune.searchers.density import fit
-from tune.searchers.observed import observe
-from tune.simulate import Epoch, simulate
-from tune.specify import specify
-from tune.sweep import Budget, Searcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 BEST = (0.3, 0.7)
@@ -95,14 +95,14 @@ def test_a1_a_seldom_reporting_trial_is_not_filled_back_into_rungs_it_passed() -
 
 
 def test_a2_nan_stops_at_once_and_lifts_no_bar() -> None:
-    loop = simulate(
+    controller = simulate(
         bohb_sweep(20),
         lambda config, seed: (
             [({"loss": math.nan}, 1.0)] if config["x"] < 0.5 else curve(config, seed)
         ),
         1,
     )
-    history = loop.histories["bohb"]
+    history = controller.histories["bohb"]
     assert {trial.status for trial in history if trial.config["x"] < 0.5} == {Status.DIVERGED}
     assert all(trial.epoch <= 1 for trial in history if trial.config["x"] < 0.5)
     _, stopped = judged(
@@ -267,7 +267,7 @@ def test_b7_an_inactive_parameter_is_absent(tmp_path: Path) -> None:
         "space:\n  width: 3\n  optimizer: {choice: [sgd, adam]}\n  momentum: {float: [0.5, 0.99], when: {optimizer: sgd}}\n"
     )
     (tmp_path / "s.yaml").write_text(text)
-    said = specify(str(tmp_path / "s.yaml"))
+    said = load_sweep(str(tmp_path / "s.yaml"))
     trials = list(
         simulate(
             said,
@@ -308,20 +308,20 @@ def test_b10_models_are_fitted_when_asked_not_at_every_report(
         fits.append(1)
         return fit(*arguments)
 
-    monkeypatch.setattr("tune.searchers.bohb.fit", counted)
+    monkeypatch.setattr("raysweep.tune.searchers.bohb.fit", counted)
     history = simulate(bohb_sweep(60), curve, 1).histories["bohb"]
     assert 0 < len(fits) <= len(history)
     assert len(fits) < sum(len(trial.reports) for trial in history) / 2
 
 
 def test_b11_a_lost_worker_is_no_bad_configuration() -> None:
-    loop = Loop(bohb_sweep(3))
-    trial = loop.next()
+    controller = SweepController(bohb_sweep(3))
+    trial = controller.next()
     assert trial is not None
-    loop.started(trial)
-    loop.returned(trial, "its worker was lost: the node died")
-    seen = observe(BOWL, loop.histories["bohb"])
-    assert not seen.wrong.any()
+    controller.started(trial)
+    controller.returned(trial, "its worker was lost: the node died")
+    seen = observe(BOWL, controller.histories["bohb"])
+    assert not seen.failed.any()
     assert seen.pending.all()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from results import ledger
-from results.history import Status
+from raysweep.history import Status
+from raysweep.results.storage import ledger
 from tests.command_line import Typed, numbers
 
 pytestmark = pytest.mark.ray
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture
 def typed(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    monkeypatch.setattr("tune.finish._export", lambda run: (None, "not exported"))
+    monkeypatch.setattr("raysweep.tune.cli.summary._export", lambda run: (None, "not exported"))
     return Typed(tmp_path)
 
 

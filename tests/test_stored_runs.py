@@ -17,21 +17,28 @@ from typing import Any
 
 import pytest
 
-from results import load, working_copy
-from results.folder import RunError
-from results.ledger import Event, LedgerError, LedgerHeld
-from results.segments import MERGED, StoredLedger, cover, held, name, read
-from results.store import Bucket
+from raysweep.results import load
+from raysweep.results.storage import mirror
+from raysweep.results.storage.ledger import Event, LedgerError, LedgerHeld
+from raysweep.results.storage.object_ledger import MERGED, StoredLedger, cover, held, name, read
+from raysweep.results.storage.object_store import ObjectStore
+from raysweep.results.storage.run_directory import RunError
+from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import Objective, StorageError
+from raysweep.tune.cli.app import main
+from raysweep.tune.executors.ray.checkpoint_sync import at_hand
+from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.executors.ray.ray_worker import train_here
+from raysweep.tune.run_folders import (
+    FolderError,
+    begin_anywhere,
+    check_unchanged,
+    resumed_anywhere,
+    write_sweep,
+)
+from raysweep.tune.session import Options, run
 from tests.test_engine import Watch, made, xs
-from trainables.attempt import Job
-from trainables.outcome import Outcome
-from trainables.run import Objective, StorageError
-from tune.cli import main
-from tune.engine.away import at_hand
-from tune.engine.run import Machines
-from tune.engine.worker import train_here
-from tune.folder import FolderError, begin_anywhere, check_unchanged, resumed_anywhere, write_sweep
-from tune.session import Options, run
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +58,11 @@ def google() -> Iterator[str]:
 @pytest.fixture(params=["file", "gs"])
 def bucket(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Bucket:
+) -> ObjectStore:
     if request.param == "file":
-        return Bucket(f"file://{tmp_path}/store/run")
+        return ObjectStore(f"file://{tmp_path}/store/run")
     monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", request.getfixturevalue("google"))
-    return Bucket(f"gs://anonymous@sweeps/{tmp_path.name}/store/run")
+    return ObjectStore(f"gs://anonymous@sweeps/{tmp_path.name}/store/run")
 
 
 def at_once(call: Callable[[], None]) -> None:
@@ -63,7 +70,7 @@ def at_once(call: Callable[[], None]) -> None:
     call()
 
 
-def test_objects_are_written_copied_listed_and_deleted(bucket: Bucket) -> None:
+def test_objects_are_written_copied_listed_and_deleted(bucket: ObjectStore) -> None:
     assert (bucket.read("a/x"), bucket.sizes(), bucket.folders()) == (None, {}, [])
     for content in (b"first", b"other", os.urandom(3_000_000)):
         bucket.write("a/x", content)
@@ -83,31 +90,31 @@ def event(i: int) -> Event:
 
 
 def test_a_ledger_reads_back_however_its_objects_were_merged(
-    tmp_path: Path, bucket: Bucket
+    tmp_path: Path, bucket: ObjectStore
 ) -> None:
     many = 2 * MERGED + 7
-    book = StoredLedger(working_copy.begin(bucket), bucket)
+    book = StoredLedger(mirror.begin(bucket), bucket)
     for i in range(many):
         book.append(event(i))
     assert read(bucket).count(b"\n") == many
     book.close()
     assert len(bucket.sizes("ledger")) == 3
-    again = StoredLedger(working_copy.begin(bucket), bucket)
+    again = StoredLedger(mirror.begin(bucket), bucket)
     assert again.past == [event(i) for i in range(many)]
     again.close()
 
 
 def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list had passed the large object's place before it was there, and comes to the small ones when the first is gone."""
     for i in range(3):
         bucket.write(name(i, i), b"%d\n" % i)
     torn = {name(2, 2): 2}
     lists = iter([torn, None])
-    listed = Bucket.sizes
+    listed = ObjectStore.sizes
     monkeypatch.setattr(
-        Bucket, "sizes", lambda self, under="": next(lists, torn) or listed(self, under)
+        ObjectStore, "sizes", lambda self, under="": next(lists, torn) or listed(self, under)
     )
     assert read(bucket) == b"0\n1\n2\n"
     with pytest.raises(LedgerError, match="event 0 is missing"):
@@ -121,19 +128,19 @@ def test_a_reader_takes_the_large_object_while_the_small_ones_are_there() -> Non
         cover([(0, 0), (2, 2)])
 
 
-def test_only_one_session_holds_a_run(bucket: Bucket) -> None:
-    book = StoredLedger(working_copy.begin(bucket), bucket)
+def test_only_one_session_holds_a_run(bucket: ObjectStore) -> None:
+    book = StoredLedger(mirror.begin(bucket), bucket)
     assert held(bucket)
     with pytest.raises(LedgerHeld, match=f"process {os.getpid()} on "):
-        StoredLedger(working_copy.begin(bucket), bucket)
+        StoredLedger(mirror.begin(bucket), bucket)
     book.close()
     assert not held(bucket)
 
 
 @pytest.mark.parametrize("changes", [{"process": 2**22 + 1}, {"host": "elsewhere", "time": 0.0}])
-def test_the_hold_of_a_killed_session_ends(bucket: Bucket, changes: dict[str, Any]) -> None:
+def test_the_hold_of_a_killed_session_ends(bucket: ObjectStore, changes: dict[str, Any]) -> None:
     """At once where it ran on this machine, a minute after it was last heard where it ran elsewhere."""
-    book = StoredLedger(working_copy.begin(bucket), bucket)
+    book = StoredLedger(mirror.begin(bucket), bucket)
     said = json.loads(bucket.read("lock") or b"")
     bucket.write("lock", json.dumps(said | changes).encode())
     assert not held(bucket)
@@ -141,10 +148,10 @@ def test_the_hold_of_a_killed_session_ends(bucket: Bucket, changes: dict[str, An
 
 
 def test_a_session_whose_run_was_taken_stops(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("results.segments.BEAT_SECONDS", 0.01)
-    book = StoredLedger(working_copy.begin(bucket), bucket)
+    monkeypatch.setattr("raysweep.results.storage.object_ledger.BEAT_SECONDS", 0.01)
+    book = StoredLedger(mirror.begin(bucket), bucket)
     other = json.loads(bucket.read("lock") or b"") | {"key": "other", "host": "elsewhere"}
     while not book._lock._taken:  # the heartbeat may write between the two
         bucket.write("lock", json.dumps(other).encode())
@@ -157,7 +164,7 @@ def test_a_session_whose_run_was_taken_stops(
     assert bucket.read("lock") is not None
 
 
-def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: ObjectStore, tmp_path: Path) -> None:
     fields: dict[str, Any] = {
         "trainable": "tests.trainables:bowl",
         "config": {"x": 0.1},
@@ -187,7 +194,7 @@ def test_a_trial_goes_on_from_its_stored_checkpoint(bucket: Bucket, tmp_path: Pa
 
 @pytest.mark.parametrize(("rank", "stored"), [(0, b"epoch 2"), (1, b"epoch 1")])
 def test_only_the_first_of_several_processes_stores(
-    rank: int, stored: bytes, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rank: int, stored: bytes, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others have fetched a checkpoint too, on machines of their own; it grows old there."""
 
@@ -196,7 +203,9 @@ def test_only_the_first_of_several_processes_stores(
         send({"epoch": 2})
         return Outcome("completed", "")
 
-    monkeypatch.setattr("tune.engine.worker._worker", SimpleNamespace(train=training))
+    monkeypatch.setattr(
+        "raysweep.tune.executors.ray.ray_worker._worker", SimpleNamespace(train=training)
+    )
     (bucket / "trials/a-0").write("last.pt", b"epoch 1")
     fields: dict[str, Any] = {
         "trainable": "tests.trainables:bowl",
@@ -229,7 +238,7 @@ def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_a_sweep_on_object_storage_is_resumed_and_read(
-    bucket: Bucket, ray_here: Any, capsys: pytest.CaptureFixture[str]
+    bucket: ObjectStore, ray_here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its folder on this machine is gone between the sessions, as if the second one ran elsewhere."""
     storage = bucket.url.removesuffix("/run")
@@ -262,7 +271,7 @@ def test_a_sweep_on_object_storage_is_resumed_and_read(
     assert {"report.html", "best/model.pt"} <= set(bucket.sizes())
 
 
-def test_what_is_no_run_is_one_line(bucket: Bucket) -> None:
+def test_what_is_no_run_is_one_line(bucket: ObjectStore) -> None:
     bucket.write("ledger/000000000-000000000", b"")
     storage = bucket.url.removesuffix("/run")
     with pytest.raises(RunError, match=rf"is not a run; there are: {storage}/run"):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from results import RunError, load
-from results.history import History
-from results.table import frame, split_arm, trial_rows, write_csv, write_tables
+from raysweep.history import History
+from raysweep.results import RunError, load
+from raysweep.results.storage.tables import frame, split_study, trial_rows, write_csv, write_tables
 from tests.made_up import BEGAN, Story, write_run
 
 MIXED = [
@@ -97,7 +97,7 @@ def test_search_seeds_are_told_apart(tmp_path: Path) -> None:
         ("bohb", 8),
         ("v1.5", 8),
     ]
-    assert split_arm("bohb.1", 1) == ("bohb.1", 0)
+    assert split_study("bohb.1", 1) == ("bohb.1", 0)
 
 
 def test_a_run_without_a_report(tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_a_csv_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_metric_called_as_a_column_is_kept_apart(tmp_path: Path) -> None:
-    from results.history import Report, Trial
-    from results.table import curve_rows
+    from raysweep.history import Report, Trial
+    from raysweep.results.storage.tables import curve_rows
 
     history = History()
     history.add(Trial(0, "grid", {}, 0))
@@ -169,7 +169,7 @@ def test_a_broken_specification_is_one_line(tmp_path: Path) -> None:
 def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", MIXED)
     code = (
-        f"import sys; from results import load; load({str(folder)!r}).rows; "
+        f"import sys; from raysweep import load; load({str(folder)!r}).rows; "
         "print({'pandas', 'torch', 'numpy', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
+from raysweep.trainables.runtime import checkpoint
+from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import Objective, Run
 from tests.test_script import gone
-from trainables import checkpoint
-from trainables.attempt import Job, attempt
-from trainables.outcome import Outcome
-from trainables.resolve import load
-from trainables.run import Objective, Run
 
 pytestmark = pytest.mark.slow
 CONFIG: dict[str, Any] = {
@@ -169,7 +169,7 @@ def test_they_end_when_their_worker_is_killed(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
     code = (
-        "import json, sys, time; from trainables.attempt import Job, attempt; from trainables.run import Objective\n"
+        "import json, sys, time; from raysweep.trainables.runtime.attempt import Job, attempt; from raysweep.trainables.runtime.run import Objective\n"
         "fields = json.loads(sys.argv[1])\n"
         "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
         "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from results.history import History, Report, Status, Trial
-from results.tensorboard import MOST_OPEN, Writer, tag
+from raysweep.history import History, Report, Status, Trial
+from raysweep.results.views.tensorboard import MOST_OPEN, Writer, tag
 
 
 def trial_of(history: History, config: dict[str, Any], values: list[float]) -> Trial:
@@ -87,7 +87,7 @@ def test_hyperparameters_keep_their_types_and_names_are_harmless(tmp_path: Path)
         name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
     }
     assert values == {
-        "arm": "bohb",
+        "study": "bohb",
         "lr": 0.1,
         "width": 8.0,
         "nesterov": True,

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from results.ledger import Ledger
+from raysweep.results.storage.ledger import Ledger
+from raysweep.tune.callbacks.screen import Lines, Observer, Screen, render
+from raysweep.tune.cli import summary
+from raysweep.tune.cli.app import main
+from raysweep.tune.cli.dry_run import preview
+from raysweep.tune.controller import SweepController
+from raysweep.tune.session import NONE_SUCCEEDED
+from raysweep.tune.sweep import Metric
 from tests.made_up import Story, write_run
 from tests.sweeps import sweep
-from tune import finish
-from tune.cli import main
-from tune.loop import Loop
-from tune.preview import preview
-from tune.screen import Lines, Observer, Screen, render
-from tune.session import NONE_SUCCEEDED
-from tune.sweep import Metric
 
 BAD = "bad \x1b[31m \x07 \x9b \udcff :smile: [bold]"
 UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -50,10 +50,10 @@ def test_what_is_said_is_safe(index: int) -> None:
 
 
 def test_the_screen_is_safe() -> None:
-    loop = Loop(sweep(metric=Metric(BAD, "minimize")))
-    loop.stop(BAD)
+    controller = SweepController(sweep(metric=Metric(BAD, "minimize")))
+    controller.stop(BAD)
     console = Console(file=io.StringIO(), width=200)
-    console.print(render(BAD, loop, 200))
+    console.print(render(BAD, controller, 200))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert not UNSAFE.search(text)
     assert "stopping: bad" in text
@@ -68,8 +68,8 @@ def test_a_preview_is_safe() -> None:
 def test_the_end_of_a_run_is_safe(
     failed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish, "_page", lambda run: BAD)
-    finish.finish(failed, NONE_SUCCEEDED, False, "raysweep run --resume run")
+    monkeypatch.setattr(summary, "_page", lambda run: BAD)
+    summary.finish(failed, NONE_SUCCEEDED, False, "raysweep run --resume run")
     said = capsys.readouterr().out
     assert not UNSAFE.search(said)
     assert "  bad ?[31m ? ? ? :smile: [bold]" in said

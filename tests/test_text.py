@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.corpus import corpus, words
-from trainables.run import DataError, LocalRun
-from trainables.text import Buckets, build, padded
+from raysweep.trainables.common.text_corpus import corpus, words
+from raysweep.trainables.runtime.run import DataError, LocalRun
+from raysweep.trainables.text import Buckets, build, padded
 
 
 def test_lines_in_three_parts_that_do_not_overlap() -> None:

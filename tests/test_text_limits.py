@@ -8,8 +8,8 @@ from typing import TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.words import clean
-from trainables.text_limits import (
+from raysweep.formatting import clean
+from raysweep.text_limits import (
     ERROR_FILE_CHARACTERS,
     MESSAGE_CHARACTERS,
     TRACEBACK_CHARACTERS,

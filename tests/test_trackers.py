@@ -12,14 +12,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from results.history import Report, Status, Trial
-from tune import trackers
-from tune.trackers import TrackerError, Trackers, check
+from raysweep.history import Report, Status, Trial
+from raysweep.tune.callbacks import trackers
+from raysweep.tune.callbacks.trackers import TrackerError, Trackers, check
 
 
 def trial(number: int) -> Trial:
     return Trial(
-        number=number, arm="random", config={"lr": 0.1, "optimizer": {"name": "sgd"}}, seed=1
+        number=number, study="random", config={"lr": 0.1, "optimizer": {"name": "sgd"}}, seed=1
     )
 
 

@@ -17,14 +17,14 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from raysweep.trainables.common.backbones import bundled
+from raysweep.trainables.runtime import board, checkpoint
+from raysweep.trainables.runtime.evaluate import verify
+from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.run import Objective, Run
+from raysweep.tune.load import load_sweep
+from raysweep.tune.sweep import Sweep
 from tests.test_board import read
-from trainables import board, checkpoint
-from trainables.backbones import bundled
-from trainables.resolve import load
-from trainables.run import Objective, Run
-from trainables.verify import verify
-from tune.specify import specify
-from tune.sweep import Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("*.yaml"))
@@ -48,7 +48,7 @@ class Stopped(Exception):
 
 @pytest.fixture(params=SPACES)
 def said(request: pytest.FixtureRequest) -> Sweep:
-    return specify(request.param, ("space.train_size=240", *SMALL.get(request.param, ())))
+    return load_sweep(request.param, ("space.train_size=240", *SMALL.get(request.param, ())))
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -57,7 +57,7 @@ def example(request: pytest.FixtureRequest) -> Sweep:
         pytest.importorskip(
             "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
         )
-    return specify(str(ROOT / "examples" / request.param / "sweep.yaml"))
+    return load_sweep(str(ROOT / "examples" / request.param / "sweep.yaml"))
 
 
 @pytest.fixture(autouse=True)

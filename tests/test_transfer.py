@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import backbones, features, transfer
-from trainables.backbones import WeightsError, bundled, stages
-from trainables.data import load
-from trainables.run import LocalRun
+from raysweep.trainables import transfer
+from raysweep.trainables.common import backbones, feature_cache
+from raysweep.trainables.common.backbones import WeightsError, bundled, stages
+from raysweep.trainables.common.datasets import load
+from raysweep.trainables.runtime.run import LocalRun
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG: dict[str, Any] = {
@@ -98,7 +99,7 @@ def test_random_features_are_not_kept(tmp_path: Path) -> None:
 
 def test_two_processes_compute_a_feature_once(tmp_path: Path) -> None:
     code = (
-        "import sys, time, torch; from trainables.features import shared\n"
+        "import sys, time, torch; from raysweep.trainables.common.feature_cache import shared\n"
         "def compute():\n    print('computed'); time.sleep(1); return torch.ones(3)\n"
         "print(shared('name', compute).sum().item())"
     )
@@ -114,9 +115,9 @@ def test_two_processes_compute_a_feature_once(tmp_path: Path) -> None:
 def test_the_cache_forgets_what_was_used_longest_ago(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "MOST_BYTES", 12_000)
+    monkeypatch.setattr(feature_cache, "MOST_BYTES", 12_000)
     for name in "abc":
-        features.shared(name, lambda: torch.zeros(1000))
+        feature_cache.shared(name, lambda: torch.zeros(1000))
         sleep(0.01)
     assert [path.name for path in computed(tmp_path)] == ["b.pt", "c.pt"]
 
@@ -124,10 +125,10 @@ def test_the_cache_forgets_what_was_used_longest_ago(
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(
-        features.FeaturesError,
+        feature_cache.FeaturesError,
         match=r"features cannot be kept in .*raysweep/features: Not a directory",
     ):
-        features.shared("name", lambda: torch.zeros(1))
+        feature_cache.shared("name", lambda: torch.zeros(1))
 
 
 def test_the_frozen_stages_stay_as_they_are_and_the_others_learn() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from results import load
-from results.history import Status
+from raysweep.history import Status
+from raysweep.results import load
 from tests.nodes import Nodes, two_nodes
 
 SWEEP = """\

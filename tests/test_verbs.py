@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from results import RunFolder, load
-from results.audit import audit
-from results.confirm import confirmations
-from results.history import Status
-from results.ledger import Ledger
+from raysweep.history import Status
+from raysweep.results import RunDirectory, load
+from raysweep.results.analysis.retraining import confirmations
+from raysweep.results.analysis.stopping_audit import audit
+from raysweep.results.storage.ledger import Ledger
+from raysweep.tune.cli.app import main
 from tests.browser import Browser
 from tests.made_up import Story, write_run
-from tune.cli import main
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -83,7 +83,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def compared(storage: Path, ray_here: Any) -> RunFolder:
+def compared(storage: Path, ray_here: Any) -> RunDirectory:
     """Two searchers, two seeds, confirmed: interrupted while the best is trained again, then resumed."""
     words = [
         "--seeds",
@@ -104,7 +104,7 @@ def compared(storage: Path, ray_here: Any) -> RunFolder:
 
 
 @pytest.fixture(scope="module")
-def record(storage: Path, ray_here: Any) -> RunFolder:
+def record(storage: Path, ray_here: Any) -> RunDirectory:
     """Twelve curves, interrupted in the middle and resumed."""
     words = ["--record", "12", "--set", "budget.epochs=2", *CPU]
     with watching(lambda: reports(storage / "record" / "ledger.jsonl") > 8, interrupt):
@@ -117,7 +117,7 @@ def record(storage: Path, ray_here: Any) -> RunFolder:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_arms_of_a_comparison_train_as_many_epochs(compared: RunFolder) -> None:
+def test_arms_of_a_comparison_train_as_many_epochs(compared: RunDirectory) -> None:
     assert list(compared.histories) == ["random.0", "tpe.0", "random.1", "tpe.1"]
     epochs = [history.epochs for history in compared.histories.values()]
     assert len(set(epochs)) == 1
@@ -127,7 +127,7 @@ def test_arms_of_a_comparison_train_as_many_epochs(compared: RunFolder) -> None:
 
 
 @pytest.mark.ray
-def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunFolder) -> None:
+def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunDirectory) -> None:
     (found,) = confirmations(compared)
     assert (found.trial, found.selected, len(found.validation), len(found.test)) == (
         compared.best.trial.id,
@@ -144,10 +144,10 @@ def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunFold
 
 
 @pytest.mark.ray
-def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunFolder) -> None:
+def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunDirectory) -> None:
     import torch
 
-    from trainables.cnn import build, evaluate
+    from raysweep.trainables.cnn import build, evaluate
 
     trial = load(compared.path / "confirm").trial(f"{compared.best.trial.id}-0")
     model = build(trial.config)
@@ -160,22 +160,22 @@ def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunFolder) -> N
 
 @pytest.mark.ray
 def test_compare_prints_the_tables_and_what_the_finalists_gave(
-    compared: RunFolder, capsys: pytest.CaptureFixture[str]
+    compared: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(TABLES) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("searcher seeds ")
-    assert "for each arm" in text
+    assert "for each study" in text
     assert "with 2 seeds no difference at all could be shown" in text
     assert f"· {compared.best.trial.id}: val_accuracy " in text
     assert "on the test split over 3 fresh seeds (range " in text
     assert run(TABLES, "--by", "seconds") == 0
-    assert "of training for each arm" in capsys.readouterr().out
+    assert "of training for each study" in capsys.readouterr().out
 
 
 @pytest.mark.ray
 def test_several_runs_are_compared_by_name(
-    compared: RunFolder, record: RunFolder, capsys: pytest.CaptureFixture[str]
+    compared: RunDirectory, record: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(compared.path), str(record.path)]) == 0
     text = capsys.readouterr().out
@@ -185,7 +185,7 @@ def test_several_runs_are_compared_by_name(
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_recording_is_whole_after_an_interruption(record: RunFolder) -> None:
+def test_a_recording_is_whole_after_an_interruption(record: RunDirectory) -> None:
     trials = list(record.histories["random"])
     assert [trial.number for trial in trials] == list(range(12))
     assert all(
@@ -198,7 +198,7 @@ def test_a_recording_is_whole_after_an_interruption(record: RunFolder) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_simulate_plays_every_pair_on_the_recorded_curves(
-    record: RunFolder, capsys: pytest.CaptureFixture[str]
+    record: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--seeds", "2", "--epochs", "12", "--processes", "1"]
     assert run(REPLAY, *words) == 0
@@ -208,7 +208,7 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(
         for searcher in ("grid", "random", "tpe", "bohb")
         for scheduler in ("none", "median", "asha")
     )
-    assert "at 12 epochs for each arm" in text
+    assert "at 12 epochs for each study" in text
     assert (
         "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0."
         in text
@@ -222,7 +222,7 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(
 
 @pytest.mark.ray
 def test_report_writes_the_page_and_says_where(
-    compared: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    compared: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert '"live":false' in (compared.path / "report.html").read_text()
     assert run(PAGE) == 0
@@ -255,12 +255,12 @@ space: {x: {float: [0.0, 1.0]}, seconds: 0.05}
 
 
 @pytest.fixture(scope="module")
-def live(storage: Path, ray_here: Any) -> RunFolder:
+def live(storage: Path, ray_here: Any) -> RunDirectory:
     """A sweep under audit. `during.html` in its folder is the page as it was while the sweep ran."""
     Path("live.yaml").write_text(LIVE)
     page, copy = storage / "live" / "report.html", storage / "live" / "during.html"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("results.report.SECONDS", 0.5)
+        patch.setattr("raysweep.results.views.html.report.SECONDS", 0.5)
         with watching(page.exists, lambda: copy.write_bytes(page.read_bytes())):
             assert main(["run", "--space", "live.yaml", "--name", "live"]) == 0
     return load(storage / "live")
@@ -268,7 +268,7 @@ def live(storage: Path, ray_here: Any) -> RunFolder:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunFolder) -> None:
+def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) -> None:
     found = audit(live)
     assert found is not None
     assert found["audited"] == found["finished"] > 0
@@ -284,7 +284,7 @@ def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunFolder) -> 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
-    live: RunFolder, browser: Browser
+    live: RunDirectory, browser: Browser
 ) -> None:
     during, after = ((live.path / name).resolve() for name in ("during.html", "report.html"))
     browser.open(during)

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tune.engine import watchdog as module
-from tune.engine.adapters import MOST_REMEMBERED, forget
+from raysweep.tune.executors.ray import driver_watchdog as module
+from raysweep.tune.executors.ray.adapters import MOST_REMEMBERED, forget
 
 
 def hang(path: str) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from results.history import Status
-from results.ledger import read
+from raysweep.history import Status
+from raysweep.results.storage.ledger import read
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.ray.adapters import TrialCoordinator
+from raysweep.tune.executors.ray.cluster_resources import to_come
+from raysweep.tune.executors.ray.elastic import Follow, Watchdog
+from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.sweep import Budget, Metric
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
-from tune.engine.adapters import Conductor
-from tune.engine.follow import Follow, Watchdog
-from tune.engine.loss import lost
-from tune.engine.offers import to_come
-from tune.loop import Loop
-from tune.sweep import Budget, Metric
 
 SCALED = """\
 max_workers: 3
@@ -38,7 +38,7 @@ class NodeDied(Exception):
 def test_the_trial_of_a_frozen_worker_is_taken_up_again_from_its_checkpoint(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune.engine.follow.SILENCE_SECONDS", 12.0)
+    monkeypatch.setattr("raysweep.tune.executors.ray.elastic.SILENCE_SECONDS", 12.0)
     frozen = tmp_path / "frozen"
     (trial,) = trials(
         made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run"
@@ -57,7 +57,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr("tune.engine.follow.time", clock)
+        monkeypatch.setattr("raysweep.tune.executors.ray.elastic.time", clock)
 
 
 @pytest.fixture
@@ -119,9 +119,10 @@ def test_room_that_comes_late_is_used_however_short_the_trials_are(
 ) -> None:
     """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
     first = tmp_path / "first"
-    monkeypatch.setattr("tune.session.offers", lambda ray: [{"CPU": 1.0}])
+    monkeypatch.setattr("raysweep.tune.session.offers", lambda ray: [{"CPU": 1.0}])
     monkeypatch.setattr(
-        "tune.engine.follow.offers", lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}]
+        "raysweep.tune.executors.ray.elastic.offers",
+        lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}],
     )
     configs = [{"x": 0.001 * i, "first": str(first)} for i in range(1000)]
     budget, metric = Budget(1000, 3, seconds=120.0), Metric("loss", "minimize", target=0.0)
@@ -137,16 +138,16 @@ def test_machines_that_an_autoscaler_would_start_count(tmp_path: Path) -> None:
 
 def test_the_loss_of_a_machine_uses_up_nothing() -> None:
     """However often: a spot instance may go each time."""
-    loop = Loop(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
-    conductor = Conductor(loop, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type, return-value]
+    controller = SweepController(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
+    coordinator = TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type, return-value]
     for _ in range(10):
-        trial = loop.next()
+        trial = controller.next()
         assert trial is not None
-        conductor._trials["ray"] = trial
-        loop.started(trial)
-        conductor.lost("ray", NodeDied(DIED))
+        coordinator._trials["ray"] = trial
+        controller.started(trial)
+        coordinator.lost("ray", NodeDied(DIED))
         assert trial.status is Status.WAITING
-    assert next(iter(loop.trials)).reason == "its machine was lost"
+    assert next(iter(controller.trials)).reason == "its machine was lost"
 
 
 def test_why_a_worker_was_lost() -> None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
+from raysweep.trainables.runtime import trial_process, worker
+from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.failure import outcome_of, outcome_of_exit
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.progress import Progress, Usage
+from raysweep.trainables.runtime.run import Objective
+from raysweep.trainables.runtime.worker import Worker
 from tests.test_script import gone
-from trainables import trial_process, worker
-from trainables.attempt import Job
-from trainables.failure import outcome_of, outcome_of_exit
-from trainables.outcome import Outcome
-from trainables.progress import Progress, Usage
-from trainables.run import Objective
-from trainables.worker import Worker
 
 PREFACE = "import os, signal, subprocess, sys, threading, time\n"
 
@@ -197,8 +197,8 @@ def test_a_trial_ends_with_its_worker(tmp_path: Path) -> None:
             time.sleep(600)
     """
     program = (
-        "import json, sys; from trainables.attempt import read_job; "
-        "from trainables.worker import Worker\n"
+        "import json, sys; from raysweep.trainables.runtime.attempt import read_job; "
+        "from raysweep.trainables.runtime.worker import Worker\n"
         "def send(report):\n"
         "    print(report['notes']['pid'], int(report['metrics']['child']), flush=True)\n"
         "Worker().train(read_job(json.loads(sys.argv[1])), send, lambda: None)"
@@ -358,7 +358,7 @@ def test_one_that_is_not_wanted_any_more_ends_in_mid_epoch(
 def test_a_hang_is_ended_with_its_stack(
     shared: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.progress.SPAN_SECONDS", 0.2)
+    monkeypatch.setattr("raysweep.trainables.runtime.progress.SPAN_SECONDS", 0.2)
     monkeypatch.setattr(worker, "BEAT_SECONDS", 0.1)
     code = """
     def train(config, run):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from results import load
-from tune.cli import main
+from raysweep.results import load
+from raysweep.tune.cli.app import main
 
 pytestmark = [
     pytest.mark.ray,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables import guards
-from trainables.run import Run
-from trainables.trial_process import WORKER
+from raysweep.trainables.runtime import process_setup
+from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.trial_process import WORKER
 
 IMPORTED_IN = os.getpid()
 
@@ -65,7 +65,7 @@ def devices(config: dict[str, Any], run: Run) -> None:
 
 def hungry(config: dict[str, Any], run: Run) -> None:
     """Says that it holds `need` of a device's 80 GB. In its second epoch it waits for `mates` trials to be there at once."""
-    guards.gpu_memory = lambda: (int(config["need"] * 80e9), int(80e9))
+    process_setup.gpu_memory = lambda: (int(config["need"] * 80e9), int(80e9))
     folder = Path(config["folder"])
     for epoch in run.epochs():
         began = time.time()

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from trainables.board import Board
-from trainables.data import fetch, load
-from trainables.run import Run
-from trainables.supervised import Learner, drawn_images, metrics_of
+from raysweep.trainables.common.classification import Learner, drawn_images, metrics_of
+from raysweep.trainables.common.datasets import fetch, load
+from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime.run import Run
 
 
 def build(config: dict[str, Any]) -> nn.Module:
@@ -33,7 +33,7 @@ def build(config: dict[str, Any]) -> nn.Module:
     )
 
 
-def once_per_machine(config: dict[str, Any]) -> None:
+def prepare_data(config: dict[str, Any]) -> None:
     """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
     fetch(config)
 

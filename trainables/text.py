@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from torch.utils.data import DataLoader
 
-from trainables.board import Board
-from trainables.corpus import LONGEST, MODULES, WORDS, Lines, corpus
-from trainables.data import Split
-from trainables.run import Run
-from trainables.supervised import Learner, drawn, guesses, metrics_of
+from raysweep.trainables.common.classification import Learner, drawn, guesses, metrics_of
+from raysweep.trainables.common.datasets import Split
+from raysweep.trainables.common.text_corpus import LONGEST, MODULES, WORDS, Lines, corpus
+from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime.run import Run
 
 HEADS = 4
 POOL = 20

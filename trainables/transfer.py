@@ -20,12 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate
 
-from trainables import backbones, features
-from trainables.board import Board
-from trainables.data import Data, Split, fetch, load
-from trainables.precision import Precision
-from trainables.run import Run
-from trainables.supervised import Learner, drawn_images, metrics_of, optimizer_of
+from raysweep.trainables.common import backbones, feature_cache
+from raysweep.trainables.common.classification import (
+    Learner,
+    drawn_images,
+    metrics_of,
+    optimizer_of,
+)
+from raysweep.trainables.common.datasets import Data, Split, fetch, load
+from raysweep.trainables.common.precision import Precision
+from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime.run import Run
 
 BATCH = 128
 """Images at once where nothing is trained."""
@@ -110,7 +115,7 @@ def _data(config: dict[str, Any]) -> Data:
     return load(config["data"], config.get("train_size"))
 
 
-def once_per_machine(config: dict[str, Any]) -> None:
+def prepare_data(config: dict[str, Any]) -> None:
     """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
     fetch(config)
 
@@ -187,8 +192,8 @@ class Prepared:
         if self._weights == "none":
             return self._compute(images)
         frozen = self._network.stages[: self._network.frozen]
-        name = features.key(frozen, images, self._network.size, self._precision.name, BATCH)
-        return features.shared(name, lambda: self._compute(images))
+        name = feature_cache.key(frozen, images, self._network.size, self._precision.name, BATCH)
+        return feature_cache.shared(name, lambda: self._compute(images))
 
     @torch.inference_mode()
     def _compute(self, images: Tensor) -> Tensor:

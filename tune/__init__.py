@@ -1,3 +1,1 @@
-"""The service: what decides, trains and tells. It needs all of raysweep's other packages."""
-
-import raysweep  # noqa: F401  # from now on they are found in this folder
+"""The service: what decides, trains and records. It may use all of raysweep's other packages."""

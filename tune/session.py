@@ -13,30 +13,37 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from results import environment
-from results.confirm import FOLDER as CONFIRM
-from results.history import Event
-from results.ledger import Ledger
-from results.report import Refresher
-from results.segments import StoredLedger
-from results.working_copy import hold, origin, shown
-from tune import changes
-from tune.allowance import promise
-from tune.clock import now
-from tune.confirm import confirming, unconfirmed
-from tune.engine.offers import offers
-from tune.engine.plan import needs, plan
-from tune.engine.run import Machines, check_alive, cluster, died, end_processes, train
-from tune.engine.watchdog import watchdog
-from tune.files import without_unfinished
-from tune.folder import write_sweep
-from tune.interruption import Interruption
-from tune.job import job
-from tune.loop import ALIKE, Loop
-from tune.preflight import preflight
-from tune.recorder import Recorder
-from tune.screen import Observer
-from tune.sweep import Sweep
+from raysweep.clock import now
+from raysweep.errors import SessionInterrupted, UserError
+from raysweep.history import Event
+from raysweep.results import environment
+from raysweep.results.analysis.retraining import FOLDER as CONFIRM
+from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.mirror import hold, origin, shown
+from raysweep.results.storage.object_ledger import StoredLedger
+from raysweep.results.views.html.report import Refresher
+from raysweep.tune import code_changes
+from raysweep.tune.budget import describe_budget
+from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
+from raysweep.tune.callbacks.recorder import EventRecorder
+from raysweep.tune.callbacks.screen import Observer
+from raysweep.tune.cluster.preflight import preflight
+from raysweep.tune.controller import ALIKE, SweepController
+from raysweep.tune.executors.placement import needs, plan
+from raysweep.tune.executors.ray.cluster_resources import offers
+from raysweep.tune.executors.ray.driver_watchdog import watchdog
+from raysweep.tune.executors.ray.executor import (
+    Machines,
+    check_alive,
+    cluster,
+    died,
+    end_processes,
+    train,
+)
+from raysweep.tune.make_job import job
+from raysweep.tune.retrain import confirming, unconfirmed
+from raysweep.tune.run_folders import write_sweep
+from raysweep.tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
 """Exit codes. A sweep that was interrupted goes on with `--resume`."""
@@ -45,7 +52,7 @@ SAME_SECONDS = 1.0
 WAITING_SECONDS = 10.0
 
 
-class SessionError(ValueError):
+class SessionError(UserError):
     """What a user got wrong, found at the first trial; in one line."""
 
 
@@ -68,19 +75,19 @@ def run(sweep: Sweep, folder: Path, options: Options, observer: Observer) -> int
             observer.say(
                 "the last line of the ledger was torn off by whatever ended the last session; that event is trained again"
             )
-        return _session(sweep, folder, options, Recorder(folder, sweep, ledger, observer))
-    except Interruption as error:
+        return _session(sweep, folder, options, EventRecorder(folder, sweep, ledger, observer))
+    except SessionInterrupted as error:
         observer.say(f"interrupted: {error}")
         return INTERRUPTED
     finally:
         ledger.close()
 
 
-def former(sweep: Sweep, past: list[Event], retry_failed: bool) -> Loop:
+def former(sweep: Sweep, past: list[Event], retry_failed: bool) -> SweepController:
     """The loop as the next session of a run would find it; nothing is written."""
-    loop = Loop(sweep, past=past)
-    loop.reopen(retry_failed)
-    return loop
+    controller = SweepController(sweep, past=past)
+    controller.reopen(retry_failed)
+    return controller
 
 
 def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
@@ -101,59 +108,65 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
     return ledger
 
 
-def _session(sweep: Sweep, folder: Path, options: Options, recorder: Recorder) -> int:
+def _session(sweep: Sweep, folder: Path, options: Options, recorder: EventRecorder) -> int:
     recorder.write({"event": "opened", "time": now(), "levels": list(sweep.levels())})
-    loop = Loop(sweep, recorder, recorder.past)
-    loop.reopen(options.retry_failed)
-    changes.record(loop, recorder)
+    controller = SweepController(sweep, recorder, recorder.past)
+    controller.reopen(options.retry_failed)
+    code_changes.record(controller, recorder)
     mistake = ""
     try:
-        if not loop.done or unconfirmed(loop, folder):
-            mistake = _train(loop, folder, options, recorder)
-    except Interruption as error:
-        loop.stop(str(error), interrupted=True)
+        if not controller.done or unconfirmed(controller, folder):
+            mistake = _train(controller, folder, options, recorder)
+    except SessionInterrupted as error:
+        controller.stop(str(error), interrupted=True)
         recorder.observer.say(f"interrupted: {error}")
     finally:
-        recorder.close(loop)
+        recorder.close(controller)
     if mistake:
         raise SessionError(mistake)
-    with contextlib.suppress(Interruption):  # the next session does without it
+    with contextlib.suppress(SessionInterrupted):  # the next session does without it
         recorder.write(
             {
                 "event": "closed",
                 "time": now(),
-                "reason": loop.stopping or "done",
-                "interrupted": loop.interrupted,
+                "reason": controller.stopping or "done",
+                "interrupted": controller.interrupted,
             }
         )
-    return exit_code(loop)
+    return exit_code(controller)
 
 
-def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> str:
+def _train(
+    controller: SweepController, folder: Path, options: Options, recorder: EventRecorder
+) -> str:
     page = Refresher(folder)
     with (
-        _signals(loop, recorder.observer),
+        _signals(controller, recorder.observer),
         contextlib.closing(page),
         without_unfinished(folder),
         cluster(
             options.machines,
             folder / "logs",
             recorder.observer.say,
-            lambda: loop.stopping if loop.interrupted else "",
+            lambda: controller.stopping if controller.interrupted else "",
         ) as ray,
-        _signals(loop, recorder.observer),  # again: Ray has put its own in the place of ours
+        _signals(controller, recorder.observer),  # again: Ray has put its own in the place of ours
         watchdog(died, partial(_abandon, recorder.observer, options.resume), INTERRUPTED),
     ):
-        planned = plan(loop.sweep.resources, loop.sweep.parallel, offers(ray), options.require_gpu)
-        for line in [*planned.lines, *promise(loop.sweep)]:
+        planned = plan(
+            controller.sweep.resources, controller.sweep.parallel, offers(ray), options.require_gpu
+        )
+        for line in [*planned.lines, *describe_budget(controller.sweep)]:
             recorder.observer.say(line)
-        sweep, address = loop.sweep, options.machines.address
+        sweep, address = controller.sweep, options.machines.address
         needed = needs(planned.resources)
         if address is not None:
             sweep = replace(sweep, trainable=preflight(ray, address, sweep, where_is(folder)))
 
-        def trained(loop: Loop, recorder: Recorder, where: Path, test: bool) -> str:
-            loop.machine = socket.gethostname() if address is None else ""
+        def trained(
+            controller: SweepController, recorder: EventRecorder, where: Path, test: bool
+        ) -> str:
+            controller.machine = socket.gethostname() if address is None else ""
             jobs = partial(
                 job,
                 sweep,
@@ -162,11 +175,11 @@ def _train(loop: Loop, folder: Path, options: Options, recorder: Recorder) -> st
                 test=test,
                 isolate=options.machines.isolate,
             )
-            tick = _ticker(loop, recorder, page, Waiting(needed, ray.available_resources))
-            return train(loop, jobs, planned, tick)
+            tick = _ticker(controller, recorder, page, Waiting(needed, ray.available_resources))
+            return train(controller, jobs, planned, tick)
 
-        mistake = "" if loop.done else trained(loop, recorder, folder, False)
-        return mistake or _confirm(loop, folder, recorder.observer, trained)
+        mistake = "" if controller.done else trained(controller, recorder, folder, False)
+        return mistake or _confirm(controller, folder, recorder.observer, trained)
 
 
 def where_is(folder: Path) -> str:
@@ -183,10 +196,10 @@ def _abandon(observer: Observer, resume: str, why: str) -> None:
 
 
 def _confirm(
-    search: Loop,
+    search: SweepController,
     folder: Path,
     observer: Observer,
-    trained: Callable[[Loop, Recorder, Path, bool], str],
+    trained: Callable[[SweepController, EventRecorder, Path, bool], str],
 ) -> str:
     """Train the finalists again, where that is asked for and the search came to its end."""
     if search.interrupted or not unconfirmed(search, folder):
@@ -194,10 +207,13 @@ def _confirm(
     observer.say(
         f"training the best again with fresh seeds, for the test split: {folder / CONFIRM}"
     )
-    with confirming(search, folder, observer) as (loop, recorder), _signals(loop, observer):
-        mistake = trained(loop, recorder, folder / CONFIRM, True)
-    if loop.interrupted:
-        search.stop(loop.stopping, interrupted=True)
+    with (
+        confirming(search, folder, observer) as (controller, recorder),
+        _signals(controller, observer),
+    ):
+        mistake = trained(controller, recorder, folder / CONFIRM, True)
+    if controller.interrupted:
+        search.stop(controller.stopping, interrupted=True)
     return mistake
 
 
@@ -212,9 +228,9 @@ class Waiting:
         self._since: float | None = None
         self._said = False
 
-    def look(self, loop: Loop, time: float) -> str:
+    def look(self, controller: SweepController, time: float) -> str:
         """The line to say now, at `time` in seconds; mostly ""."""
-        if loop.done or any(history.running for history in loop.histories.values()):
+        if controller.done or any(history.running for history in controller.histories.values()):
             self._since, self._said = None, False
             return ""
         self._since = time if self._since is None else self._since
@@ -231,7 +247,7 @@ class Waiting:
 
 
 def _ticker(
-    loop: Loop, recorder: Recorder, page: Refresher, waiting: Waiting
+    controller: SweepController, recorder: EventRecorder, page: Refresher, waiting: Waiting
 ) -> Callable[[], None]:
     """What is done about ten times a second: the screen, the page.
 
@@ -241,27 +257,29 @@ def _ticker(
 
     def tick() -> None:
         nonlocal last
-        recorder.tick(loop)
+        recorder.tick(controller)
         page.tick()
         if time.monotonic() - last > ALIVE_SECONDS:
             last = time.monotonic()
             check_alive()
-            if line := waiting.look(loop, last):
+            if line := waiting.look(controller, last):
                 recorder.observer.say(line)
 
     return tick
 
 
-def exit_code(loop: Loop) -> int:
+def exit_code(controller: SweepController) -> int:
     """How the session ended, for the shell."""
-    if loop.interrupted:
+    if controller.interrupted:
         return INTERRUPTED
-    succeeded = any(trial.best is not None and trial.status.succeeded for trial in loop.trials)
-    return GOOD if succeeded and loop.stopping != ALIKE else NONE_SUCCEEDED
+    succeeded = any(
+        trial.best is not None and trial.status.succeeded for trial in controller.trials
+    )
+    return GOOD if succeeded and controller.stopping != ALIKE else NONE_SUCCEEDED
 
 
 @contextmanager
-def _signals(loop: Loop, observer: Observer) -> Iterator[None]:
+def _signals(controller: SweepController, observer: Observer) -> Iterator[None]:
     """Handle Ctrl-C and SIGTERM: once, running epochs end, and nothing new starts.
 
     Twice, the session ends at once, and is resumable as well. `timeout` and others send SIGTERM to a
@@ -272,11 +290,11 @@ def _signals(loop: Loop, observer: Observer) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         again = number == signal.SIGTERM and time.monotonic() - asked < SAME_SECONDS
-        if loop.interrupted and not again:
+        if controller.interrupted and not again:
             raise KeyboardInterrupt
-        if not loop.interrupted:
+        if not controller.interrupted:
             asked = time.monotonic()
-            loop.stop(signal.Signals(number).name, interrupted=True)
+            controller.stop(signal.Signals(number).name, interrupted=True)
             observer.say("stopping after the running epochs; once more to end at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

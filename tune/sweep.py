@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from results.history import Config, History
-from schedulers.decision import Scheduler
-from search_spaces.space import Space
-from trainables.script import CommandLine
+from raysweep.history import Config, History
+from raysweep.schedulers.base import Scheduler
+from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime.script import CommandLine
 
 
 class Searcher(Protocol):
@@ -21,7 +21,7 @@ class Searcher(Protocol):
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         """The configuration of trial number `len(history)`; None when there is nothing more to try.
 
-        `seed` is the arm's: randomness comes from `np.random.default_rng([seed, len(history)])`, the same on a resume.
+        `seed` is the study's: randomness comes from `np.random.default_rng([seed, len(history)])`, the same on a resume.
         """
 
 
@@ -54,7 +54,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Budget:
-    """Ends the sweep. `trials` and `epochs` (of one trial) are for each arm; `total_epochs` too; `seconds` is for the whole sweep."""
+    """Ends the sweep. `trials` and `epochs` (of one trial) are for each study; `total_epochs` too; `seconds` is for the whole sweep."""
 
     trials: int | None
     epochs: int
@@ -87,7 +87,7 @@ class Confirm:
 
 
 @dataclass(frozen=True)
-class Arm:
+class Study:
     """One searcher with one search seed; it has a history of its own."""
 
     name: str
@@ -101,7 +101,7 @@ class Sweep:
 
     `hang_after`: seconds without any progress after which a trial's process is ended; None for never.
     `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
-    the sweep after so many trials of each arm without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
+    the sweep after so many trials of each study without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
     ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
     how the file of another tool was read. `command_line`: how a script is told its configuration;
     None for a train function.
@@ -129,11 +129,11 @@ class Sweep:
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
-    def arms(self) -> tuple[Arm, ...]:
-        """One for each searcher and search seed, in turn-taking order. With one seed an arm is called as its searcher is."""
+    def studies(self) -> tuple[Study, ...]:
+        """One for each searcher and search seed, in turn-taking order. With one seed a study is called as its searcher is."""
         many = self.seeds > 1
         return tuple(
-            Arm(f"{name}.{i}" if many else name, searcher, self.seed + i)
+            Study(f"{name}.{i}" if many else name, searcher, self.seed + i)
             for i in range(self.seeds)
             for name, searcher in self.searchers.items()
         )
@@ -143,5 +143,5 @@ class Sweep:
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """The training seed of trial `number` of an arm with search seed `seed`, in 0 .. 2**32 - 1."""
+    """The training seed of trial `number` of a study with search seed `seed`, in 0 .. 2**32 - 1."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from trainables.data import load
-from trainables.run import Run
+from raysweep.trainables.common.datasets import load
+from raysweep.trainables.runtime.run import Run
 
 
 class Report(lightning.Callback):

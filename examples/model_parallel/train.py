@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.data import load
-from trainables.run import Run
+from raysweep.trainables.common.datasets import load
+from raysweep.trainables.runtime.run import Run
 
 
 class TwoStages(nn.Module):

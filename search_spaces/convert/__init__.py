@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.convert import determined, katib, nni, nni_space, template, wandb
-from search_spaces.convert.draft import Draft
-from search_spaces.document import Document, Version, parse
+from raysweep.search_spaces.convert import (
+    determined,
+    katib,
+    nni,
+    nni_space,
+    pytorch_template,
+    wandb,
+)
+from raysweep.search_spaces.convert.draft import Draft
+from raysweep.search_spaces.file.document import Document, Version, parse
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ DIALECTS = (
     Dialect(wandb.NAME, wandb.recognize, wandb.read, "1.1"),  # PyYAML
     Dialect(nni.NAME, nni.recognize, nni.read, "1.1"),  # PyYAML
     Dialect(nni_space.NAME, nni_space.recognize, nni_space.read, "1.1"),
-    Dialect(template.NAME, template.recognize, template.read, "1.2"),
+    Dialect(pytorch_template.NAME, pytorch_template.recognize, pytorch_template.read, "1.2"),
 )
 
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
-from search_spaces.convert.draft import Draft
-from search_spaces.document import Path
+from raysweep.search_spaces.convert.draft import Draft
+from raysweep.search_spaces.file.document import Path
 
 _PYTHON = re.compile(r"python[\d.]*")
 _OPTION = re.compile(r"(?:--)?([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)

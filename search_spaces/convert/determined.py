@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
-from search_spaces.document import Path, SpecificationError
+from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
+from raysweep.search_spaces.file.document import Path, SpecificationError
 
 NAME = "a Determined experiment"
 KINDS = ("const", "int", "double", "log", "categorical")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from search_spaces.complaint import shown
-from search_spaces.document import Document, Path, SpecificationError, nearest
+from raysweep.errors import did_you_mean
+from raysweep.search_spaces.file.document import Document, Path, SpecificationError
+from raysweep.search_spaces.file.error_messages import shown
 
 Handler = Callable[["Draft", Path, Any], None]
 """Takes the value at a path of the foreign file into the draft."""
@@ -89,7 +90,9 @@ class Draft:
         """Take every key of the mapping at `path`; one that has no handler is an error, for nothing is dropped."""
         for key, inner in self.mapping(path, value).items():
             if key not in handlers:
-                raise self.error((*path, key), f"'{key}' has no equal here{nearest(key, handlers)}")
+                raise self.error(
+                    (*path, key), f"'{key}' has no equal here{did_you_mean(key, handlers)}"
+                )
             if inner is not None:
                 handlers[key](self, (*path, key), inner)
 
@@ -129,7 +132,7 @@ class Draft:
         if known and value not in known:
             raise self.error(
                 path,
-                f"'{value}' has no equal here; expected one of {', '.join(known)}{nearest(value, known)}",
+                f"'{value}' has no equal here; expected one of {', '.join(known)}{did_you_mean(value, known)}",
             )
         return value
 

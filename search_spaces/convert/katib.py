@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
-from search_spaces.document import Path
+from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
+from raysweep.search_spaces.file.document import Path
 
 NAME = "a Katib Experiment"
 ALGORITHMS = {

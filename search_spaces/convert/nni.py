@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from search_spaces.convert import command, nni_space, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
-from search_spaces.document import Document, Path
+from raysweep.search_spaces.convert import command, nni_space, ranges
+from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
+from raysweep.search_spaces.file.document import Document, Path
 
 NAME = "an NNI experiment"
 TUNERS = {

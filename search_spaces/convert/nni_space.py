@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_spaces.convert import ranges
-from search_spaces.convert.draft import Draft, taken
-from search_spaces.document import Path
+from raysweep.search_spaces.convert import ranges
+from raysweep.search_spaces.convert.draft import Draft, taken
+from raysweep.search_spaces.file.document import Path
 
 NAME = "an NNI search space"
 

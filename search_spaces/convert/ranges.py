@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from search_spaces.convert.draft import Draft
-from search_spaces.document import Path, SpecificationError
-from search_spaces.params import same
+from raysweep.search_spaces.convert.draft import Draft
+from raysweep.search_spaces.file.document import Path, SpecificationError
+from raysweep.search_spaces.language.params import same
 
 MOST_LISTED = 64
 """How many values are written out where the bounds are no multiples of the step."""

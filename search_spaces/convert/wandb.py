@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from search_spaces.convert import command, ranges
-from search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
-from search_spaces.document import Path
+from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
+from raysweep.search_spaces.file.document import Path
 
 NAME = "a W&B sweep"
 METHODS = {"grid": "grid", "random": "random", "bayes": "auto"}

@@ -2,7 +2,7 @@
 
     python -m tests.chaos.chaos --kills 32 --seed 0        (which is `make chaos`)
 
-One sweep with four searchers as arms and one worker is trained without trouble first. Then the same sweep is run in a fresh folder while
+One sweep with four searchers as studies and one worker is trained without trouble first. Then the same sweep is run in a fresh folder while
 a seeded SIGKILL hits its driver, a worker, the raylet or the head's store (GCS) once a few more reports have come; whenever that ends the
 driver, the same command with `--resume` goes on. At the end both must tell the same story, number by number.
 """
@@ -19,9 +19,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results.folder import load
+from raysweep.results.storage.run_directory import load
 from tests.chaos.processes import TARGETS, kill, sweep_up
-from tests.chaos.verdict import arms, differences, lines_of, reports, trained_twice
+from tests.chaos.verdict import differences, lines_of, reports, studies, trained_twice
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = """\
@@ -211,7 +211,7 @@ def tell(place: Path, storm: Storm, calm: float, seconds: float) -> int:
     print(
         "\n| searcher | trials | epochs | best, as in the undisturbed run |\n| --- | ---: | ---: | --- |"
     )
-    for name, trials, spent, best in arms(folder):
+    for name, trials, spent, best in studies(folder):
         print(f"| {name} | {trials} | {spent} | {best} |")
     return 0
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from results.history import Status
+from raysweep.history import Status
+from raysweep.trainables.runtime.memory_kills import kernel_kills
 from tests.test_engine import made, trials
-from trainables.memory_kills import kernel_kills
 
 LIMIT = 256 * 1024**2
 

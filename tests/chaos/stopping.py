@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from results.ledger import read
+from raysweep.results.storage.ledger import read
 from tests.command_line import Typed, numbers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.run import Run
+from raysweep.trainables.runtime.run import Run
 
 
 def noisy_and_written(config: dict[str, Any], run: Run) -> None:

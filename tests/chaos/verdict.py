@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from results.folder import RunFolder, load
-from results.ledger import LedgerError, read
+from raysweep.results.storage.ledger import LedgerError, read
+from raysweep.results.storage.run_directory import RunDirectory, load
 
 Story = dict[str, tuple[Any, ...]]
 
@@ -24,7 +24,7 @@ def reports(folder: Path) -> set[tuple[str, int, float]]:
         raise SystemExit(f"the ledger is damaged: {error}") from None
 
 
-def story(run: RunFolder, arm: str) -> Story:
+def story(run: RunDirectory, study: str) -> Story:
     """All that must be the same in both: configurations, seeds, every number of every epoch, ends and their reasons."""
     return {
         trial.id: (
@@ -34,19 +34,19 @@ def story(run: RunFolder, arm: str) -> Story:
             str(trial.status),
             trial.reason,
         )
-        for trial in run.histories[arm]
+        for trial in run.histories[study]
     }
 
 
-def differences(calm: RunFolder, storm: RunFolder) -> list[str]:
+def differences(calm: RunDirectory, storm: RunDirectory) -> list[str]:
     """Where the two tell different stories; [] where they agree to the last digit."""
     wrong = (
         [f"the best differs: {calm.best.trial.id}, {storm.best.trial.id}"]
         if calm.best.trial.id != storm.best.trial.id
         else []
     )
-    for arm in calm.histories:
-        one, other = story(calm, arm), story(storm, arm)
+    for study in calm.histories:
+        one, other = story(calm, study), story(storm, study)
         wrong += [
             f"{name} differs:\n  calm  {one.get(name)}\n  storm {other.get(name)}"
             for name in sorted({*one, *other})
@@ -79,7 +79,7 @@ def lines_of(written: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in written.iterdir())
 
 
-def arms(place: Path) -> list[tuple[str, int, int, str]]:
+def studies(place: Path) -> list[tuple[str, int, int, str]]:
     """By searcher: its trials, its epochs, and where its best value is, of the disturbed run."""
     run = load(place)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -16,8 +17,8 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from results import ledger
-from results.history import Event
+from raysweep.history import Event
+from raysweep.results.storage import ledger
 from tests.cluster.hosts import GATEWAY, PROJECT, Hosts
 
 S3_PORT = 5000
@@ -53,7 +54,7 @@ def equip_laptop(hosts: Hosts, shared: Path) -> None:
     files = subprocess.run(
         listed, cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    there = [name for name in files if name and (PROJECT / name).is_file()]
+    there = [name for name in files if name and os.path.lexists(PROJECT / name)]
     subprocess.run(
         ["tar", "cf", str(shared / "project.tar"), "-C", str(PROJECT), *there], check=True
     )
@@ -119,7 +120,7 @@ def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
 
     Without `seconds`, the pace, which a twin need not share.
     """
-    from results import load
+    from raysweep.results import load
 
     trials = [trial for history in load(run).histories.values() for trial in history]
     return {

@@ -13,10 +13,10 @@ from subprocess import CompletedProcess, Popen
 
 import pytest
 
-from results import segments
-from results.history import Event
-from results.ledger import decode
-from results.store import Bucket
+from raysweep.history import Event
+from raysweep.results.storage import object_ledger
+from raysweep.results.storage.ledger import decode
+from raysweep.results.storage.object_store import ObjectStore
 from tests.cluster import scene
 from tests.cluster.hosts import BRIDGE, PREFIX, PROJECT, Hosts, missing
 from tests.cluster.scene import (
@@ -295,7 +295,7 @@ def test_the_same_sweep_with_nothing_shared_but_object_storage(
         process = cluster.hosts.start(
             HEAD, f"{command} --name stored", cluster.shared / "stored.log"
         )
-        bucket = Bucket(f"{url}/stored")
+        bucket = ObjectStore(f"{url}/stored")
         until(lambda: len(stored_reports(bucket)) >= 20, SWEEP_SECONDS, "20 reports in the store")
         cluster.hosts.run(HEAD, "pkill -KILL -f '[r]aysweep run'; rm -rf /tmp/raysweep-*")
         process.wait(30)
@@ -317,8 +317,8 @@ def test_the_same_sweep_with_nothing_shared_but_object_storage(
         assert "stored" in cluster.hosts.run(WORKERS[0], f"raysweep ls {url}").stdout
 
 
-def stored_reports(bucket: Bucket) -> list[Event]:
-    lines = segments.read(bucket).splitlines()
+def stored_reports(bucket: ObjectStore) -> list[Event]:
+    lines = object_ledger.read(bucket).splitlines()
     return [
         event for i, line in enumerate(lines) if (event := decode(line, i))["event"] == "reported"
     ]

@@ -6,10 +6,10 @@ import os
 import time
 from typing import Any
 
-from trainables.run import Run
+from raysweep.trainables.runtime.run import Run
 
 
-def once_per_machine(config: dict[str, Any]) -> None:
+def prepare_data(config: dict[str, Any]) -> None:
     """Leaves a line in the file `fetched`, where the space names one."""
     if "fetched" in config:
         with open(config["fetched"], "a") as file:

@@ -27,13 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.history import Event, Status, Trial
-from schedulers import SCHEDULERS
+from raysweep.history import Event, Status, Trial
+from raysweep.schedulers import SCHEDULERS
+from raysweep.tune.executors.simulated import Epoch, Simulation
+from raysweep.tune.load import load_sweep, options_of
+from raysweep.tune.sweep import Sweep
 from tests.golden.problems import CodeError, Problem
 from tests.sweeps import Keep
-from tune.simulate import Epoch, Simulation
-from tune.specify import options_of, specify
-from tune.sweep import Sweep
 
 SEARCHER_NAMES = {name: name for name in ("grid", "random", "tpe", "bohb", "auto")}
 SCHEDULER_NAMES = {name: name for name in ("promotion", "asha", "median", "none")}
@@ -76,14 +76,14 @@ def play(problem: Problem, searcher: str, scheduler: str) -> Played:
     keep = Keep()
     sweep = sweep_of(problem, searcher, scheduler)
     simulation = FailingSimulation(sweep, problem.curves(), problem.workers, keep)
-    loop = simulation.run()
-    found = [history.best for history in loop.histories.values() if history.best]
+    controller = simulation.run()
+    found = [history.best for history in controller.histories.values() if history.best]
     best = min(found, key=lambda pair: pair[1].loss) if found else None
     return Played(
         list(steps(keep.events)),
         (short(best[0].id), best[1].epoch, best[1].loss) if best else None,
         simulation.now,
-        {short(trial.id): trial.seed for trial in loop.trials},
+        {short(trial.id): trial.seed for trial in controller.trials},
     )
 
 
@@ -99,7 +99,9 @@ def sweep_of(problem: Problem, searcher: str, scheduler: str) -> Sweep:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.yaml"
         path.write_text(f"trainable: tests.golden.problems:train\n{problem.yaml}")
-        return specify(str(path), [*searchers, f"scheduler={json.dumps({'name': name} | options)}"])
+        return load_sweep(
+            str(path), [*searchers, f"scheduler={json.dumps({'name': name} | options)}"]
+        )
 
 
 class FailingSimulation(Simulation):
@@ -109,7 +111,7 @@ class FailingSimulation(Simulation):
         try:
             super()._train(trial, epochs)
         except CodeError as error:
-            self.loop.failed(trial, str(error), {})
+            self.controller.failed(trial, str(error), {})
             self._idle += 1
 
 
@@ -124,7 +126,7 @@ def steps(events: Iterable[Event]) -> Iterator[str]:
             yield reported
         reported = ""
         if kind == "proposed":
-            trial = f"{event['arm']}-{event['number']}"
+            trial = f"{event['study']}-{event['number']}"
             yield f"propose {short(trial)} {config_text(event['config'])}"
         elif kind == "started":
             yield f"start {short(trial)}"

@@ -12,10 +12,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from results.folder import RunFolder, load
+from raysweep.results.storage.run_directory import RunDirectory, load
+from raysweep.tune.cli.app import main as raysweep
+from raysweep.tune.executors.ray.executor import Machines, cluster
 from tests.golden.play import STATUS_WORDS
-from tune.cli import main as raysweep
-from tune.engine.run import Machines, cluster
 
 PATH = Path(__file__).parent / "seeded_run.csv"
 HEADER = ("trial", "config", "status", "losses")
@@ -36,7 +36,7 @@ space:
 """
 
 
-def run(folder: Path) -> RunFolder:
+def run(folder: Path) -> RunDirectory:
     """Run the sweep through the command line."""
     (folder / "sweep.yaml").write_text(SWEEP)
     words = ["--space", str(folder / "sweep.yaml"), "--storage", str(folder), "--name", "seeded"]
@@ -46,7 +46,7 @@ def run(folder: Path) -> RunFolder:
     return load(folder / "seeded")
 
 
-def table(run: RunFolder) -> str:
+def table(run: RunDirectory) -> str:
     """A line for each trial, as CSV. The losses are those of the epochs, in full precision."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

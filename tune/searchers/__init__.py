@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tune.searchers.auto import Auto
-from tune.searchers.bohb import Bohb
-from tune.searchers.model_free import Grid, Random
-from tune.searchers.tpe import Tpe
+from raysweep.tune.searchers.bohb import Bohb
+from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.searchers.random_grid import Grid, Random
+from raysweep.tune.searchers.tpe import Tpe
 
 SEARCHERS: dict[str, type[Any]] = {
     "auto": Auto,

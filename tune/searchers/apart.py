@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from results.history import Config, History
-from search_spaces.space import Space
-from tune.searchers.encoded import encoded, encoding
-from tune.searchers.gaussian import squares
-from tune.searchers.observed import Floats
+from raysweep.history import Config, History
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers.models.dataset import FloatArray
+from raysweep.tune.searchers.models.encoding import encoded, encoding
+from raysweep.tune.searchers.models.gaussian_process import squares
 
 TOGETHER = 8
 """So many candidates are looked at in one array operation; the first few mostly do."""
 
 
-def first_apart(space: Space, candidates: Floats, history: History) -> Config | None:
+def first_apart(space: Space, candidates: FloatArray, history: History) -> Config | None:
     """The first candidate that the constraints allow and that keeps the spacing of a grid of as many points from all earlier trials.
 
     Running ones are among those. Where none does: the first one that is new; None where all were tried. candidates: (n, dimensions) points
@@ -45,7 +45,7 @@ def first_apart(space: Space, candidates: Floats, history: History) -> Config | 
     return None
 
 
-def _far(points: Floats, earlier: Floats, gap: float) -> Iterator[int]:
+def _far(points: FloatArray, earlier: FloatArray, gap: float) -> Iterator[int]:
     """The indices of the points whose squared distance from all earlier ones is larger than `gap`."""
     for start in range(0, len(points), TOGETHER):
         nearest = squares(points[start : start + TOGETHER], earlier).min(axis=1)

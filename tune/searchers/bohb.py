@@ -15,12 +15,12 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from results.history import Config, History
-from search_spaces.space import Space
-from tune.searchers.apart import first_apart
-from tune.searchers.density import Densities, fit
-from tune.searchers.gaussian import one_thread
-from tune.searchers.observed import Floats, Ints, arrivals, units
+from raysweep.history import Config, History
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers.apart import first_apart
+from raysweep.tune.searchers.models.dataset import FloatArray, IntArray, arrivals, units
+from raysweep.tune.searchers.models.gaussian_process import one_thread
+from raysweep.tune.searchers.models.kde import Densities, fit
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Bohb:
         return good if count - good > dimensions else None
 
 
-def _told(history: History, level: int) -> tuple[Ints, Floats]:
+def _told(history: History, level: int) -> tuple[IntArray, FloatArray]:
     """The trials that the model of a rung is told, and their losses: those that reached it; at the lowest one those too that went wrong
     before any."""
     numbers, losses = arrivals(history.rungs[level])
     early = (
-        sorted(history.wrong.difference(*(rung.by_trial for rung in history.rungs.values())))
+        sorted(history.failed.difference(*(rung.by_trial for rung in history.rungs.values())))
         if level == history.levels[0]
         else []
     )

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from results.history import Config, History
-from search_spaces.params import Choice
-from search_spaces.space import Space
-from tune.searchers.feasible import goes_wrong
-from tune.searchers.observed import Floats, Observed, observe
+from raysweep.history import Config, History
+from raysweep.search_spaces.language.params import Choice
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers.feasible import goes_wrong
+from raysweep.tune.searchers.models.dataset import FloatArray, Observed, observe
 
 MOST_ATTEMPTS = 20
 """Proposals against the constraints, or amid trials that went wrong, are asked for again this often, then drawn."""
@@ -106,7 +106,7 @@ class _Told:
     A rank, because trials stand at different levels: who reached a higher one comes before who did not; within one, the loss counts.
     """
 
-    def __init__(self, points: list[dict[str, Any]], ranks: Floats) -> None:
+    def __init__(self, points: list[dict[str, Any]], ranks: FloatArray) -> None:
         self.trials = [
             {"tid": point["tid"], "result": {"loss": rank}, "misc": point}
             for point, rank in zip(points, ranks.tolist(), strict=True)
@@ -121,7 +121,7 @@ class _Told:
         return [{"misc": misc} for misc in miscs]
 
 
-def ranks(seen: Observed) -> Floats:
+def ranks(seen: Observed) -> FloatArray:
     """0 for the best trial, 1 for the next, ...; inf for those that went wrong or have not reached a level. Shape (trials,)."""
     order = np.lexsort((seen.loss, -seen.place))
     score = np.empty(len(order))

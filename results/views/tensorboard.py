@@ -1,0 +1,185 @@
+"""TensorBoard event files: for every trial its metrics by epoch, the best value so far, and its hyperparameters (HParams tab).
+
+Written through TensorBoard's own record writer and messages, which need neither torch nor TensorFlow nor a thread. No summary of the whole
+experiment is written: without one TensorBoard derives the columns from all trials, so parameters that only some have show up as well.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysweep.history import Report, Trial
+from raysweep.results.storage.tables import flatten
+from raysweep.text_limits import visible
+
+FOLDER = "tensorboard"
+MOST_OPEN = 128
+_START, _END = "_hparams_/session_start_info", "_hparams_/session_end_info"
+
+
+@dataclass
+class _File:
+    """An open event file, and when it was written last."""
+
+    records: Any
+    handle: Any
+
+
+class Writer:
+    """Writes `tensorboard/<trial>/events...` of a run folder. A trial that another session takes up again gets a new file.
+
+    At most `MOST_OPEN` files are open: with more trials at once the one that has waited longest is closed, and opened again to go on.
+    """
+
+    def __init__(self, folder: Path, metric: str) -> None:
+        self._folder = folder / FOLDER
+        self._metric = metric
+        self._open: OrderedDict[str, _File] = OrderedDict()
+        self._closed: dict[str, Path] = {}
+        self._made = 0
+
+    def report(self, trial: Trial, report: Report) -> None:
+        """Write one epoch; called after the trial's history has it."""
+        values = dict(report.metrics)
+        if trial.best is not None and math.isfinite(trial.best.loss):
+            values[f"best/{self._metric}"] = trial.best.metrics[self._metric]
+        self._write(trial, _scalars(values), report.time, report.epoch)
+
+    def close(self, trial: Trial) -> None:
+        """Write how the trial ended, and close its file. A trial that never reported gets its hyperparameters all the same."""
+        self._write(
+            trial, _session_end(trial), float(trial.notes.get("ended") or time.time()), trial.epoch
+        )
+        self._drop(trial.id)
+        self._closed.pop(trial.id, None)
+
+    def finish(self) -> None:
+        """Close all files."""
+        for name in list(self._open):
+            self._drop(name)
+
+    def _write(self, trial: Trial, summary: Any, when: float, epoch: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        file = self._file(trial)
+        file.records.write(Event(wall_time=when, step=epoch, summary=summary).SerializeToString())
+        file.handle.flush()
+
+    def _file(self, trial: Trial) -> _File:
+        if trial.id not in self._open:
+            while len(self._open) >= MOST_OPEN:
+                self._drop(next(iter(self._open)))
+            self._open[trial.id] = self._again(trial.id) or self._new_file(trial)
+        self._open.move_to_end(trial.id)
+        return self._open[trial.id]
+
+    def _again(self, name: str) -> _File | None:
+        """The file of a trial that had to make room for others."""
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        if name not in self._closed:
+            return None
+        handle = open(self._closed[name], "ab")  # noqa: SIM115
+        return _File(RecordWriter(handle), handle)
+
+    def _new_file(self, trial: Trial) -> _File:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder = self._folder / trial.id
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        self._made += 1
+        handle = open(folder / f"events.out.tfevents.{now:017.6f}.{self._made:06d}", "wb")  # noqa: SIM115
+        records = RecordWriter(handle)
+        started = float(trial.notes.get("started") or now)
+        records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        records.write(
+            Event(wall_time=started, summary=_session_start(trial, started)).SerializeToString()
+        )
+        return _File(records, handle)
+
+    def _drop(self, name: str) -> None:
+        file = self._open.pop(name, None)
+        if file is not None:
+            self._closed[name] = Path(file.handle.name)
+            file.handle.close()
+
+
+def show(run: Path, trial: str) -> None:
+    """Show what a trial drew beside its metrics (histograms, images) with the sweep's scalars."""
+    drawn = run / "trials" / trial / "board"
+    if drawn.is_dir():
+        shutil.copytree(drawn, run / FOLDER / trial / "board", dirs_exist_ok=True)
+
+
+def drawn(run: Path, trial: str) -> Path:
+    """Where the best model is drawn after a sweep: an empty folder, of its own because its epoch is not the last one of the others."""
+    place = run / FOLDER / trial / "best"
+    shutil.rmtree(place, ignore_errors=True)
+    return place
+
+
+def tag(name: str) -> str:
+    """A name as a tag: letters, digits and `-/_. ` stay, anything else becomes `_`."""
+    return re.sub(r"[^-/\w. ]", "_", name) or "_"
+
+
+def _scalars(values: Mapping[str, float]) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary(
+        value=[Summary.Value(tag=tag(name), simple_value=value) for name, value in values.items()]
+    )
+
+
+def _session_start(trial: Trial, started: float) -> Any:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
+
+    start = SessionStartInfo(group_name=trial.id, start_time_secs=started)
+    for name, value in {"study": trial.study, **flatten(trial.config)}.items():
+        field = start.hparams[tag(name)]
+        if isinstance(value, bool):
+            field.bool_value = value
+        elif isinstance(value, float) or (isinstance(value, int) and _fits(value)):
+            field.number_value = value
+        else:
+            field.string_value = visible(str(value))
+    return _hparams(_START, session_start_info=start)
+
+
+def _fits(value: int) -> bool:
+    """Whether a whole number is in the range of floats."""
+    return abs(value) <= sys.float_info.max
+
+
+def _session_end(trial: Trial) -> Any:
+    from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+
+    status = STATUS_SUCCESS if trial.status.succeeded else STATUS_FAILURE
+    return _hparams(
+        _END,
+        session_end_info=SessionEndInfo(
+            status=status, end_time_secs=float(trial.notes.get("ended") or time.time())
+        ),
+    )
+
+
+def _hparams(name: str, **content: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    data = SummaryMetadata.PluginData(
+        plugin_name="hparams", content=HParamsPluginData(version=0, **content).SerializeToString()
+    )
+    return Summary(value=[Summary.Value(tag=name, metadata=SummaryMetadata(plugin_data=data))])

@@ -1,0 +1,26 @@
+"""No early stopping: every trial is trained to the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from raysweep.history import History, Trial
+from raysweep.schedulers.base import CONTINUE, Decision
+
+
+@dataclass(frozen=True)
+class NoStopping:
+    """Stops nothing."""
+
+    promotes: ClassVar[bool] = False
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        return (epochs,)
+
+    def decide(self, trial: Trial, history: History) -> Decision:
+        return CONTINUE
+
+    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+        """None: who was stopped stays stopped."""
+        return None

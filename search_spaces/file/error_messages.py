@@ -1,0 +1,217 @@
+"""What pydantic found wrong, in the words of the file: one line that names the place, what came, what was expected and the nearest name."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from raysweep.errors import did_you_mean
+from raysweep.search_spaces.file.document import Document, Path, SpecificationError
+from raysweep.search_spaces.file.param_specs import KINDS
+from raysweep.search_spaces.file.sweep_spec import NamedSpec, SweepSpec
+
+_TAGGED: dict[str, type[BaseModel]] = {
+    "<options>": NamedSpec,
+    **{f"<{kind}>": model for kind, model in KINDS.items()},
+}
+_PAIR = "a list [low, high]"
+_EXPECTED = {
+    "string_type": "a word",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": _PAIR,
+    "finite_number": "a finite number",
+}
+_LIMITS = {
+    "greater_than_equal": "{ge:g} or more",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "{le:g} or less",
+    "less_than": "less than {lt:g}",
+}
+_SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
+
+
+def complaint(document: Document, errors: list[Any]) -> SpecificationError:
+    """The most telling of pydantic's errors: an unknown key first, for it is often why another is missing."""
+    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+    path = _path(first["loc"], document.data)
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        if path[0] == "space" and key in KINDS:
+            return document.error(
+                path,
+                f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many",
+            )
+        return document.error(
+            path,
+            unknown_key(key, where(path[:-1], document.data), keys(model_at(first["loc"][:-1]))),
+        )
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return document.error(
+            path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}"
+        )
+    if first["type"] == "missing":
+        return document.error(
+            path,
+            f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}",
+        )
+    alike = [one for one in errors if _path(one["loc"], document.data) == path]
+    label = f"{where(path, document.data)}: "
+    return document.error(
+        path,
+        message(alike, path)
+        if document.place(path) == f"--set {label[:-2]}"
+        else label + message(alike, path),
+    )
+
+
+def _elsewhere(document: Document, path: Path, error: Any) -> str:
+    """How to add what a file of another tool does not say."""
+    if not document.dialect:
+        return ""
+    wanted: Path = (*path, error["loc"][-1])
+    for known, why in document.missing.items():
+        if known[: len(wanted)] == wanted:
+            return f", for {why}; add it with --set {'.'.join(str(part) for part in known)}=..."
+    key = ".".join(str(part) for part in wanted)
+    return f", which {document.dialect} need not say; add it with --set {key}=..."
+
+
+def _path(loc: tuple[str | int, ...], data: Any) -> Path:
+    """Of a pydantic location, which names the branches of unions too, the part that leads into the data."""
+    path: Path = ()
+    part: Any
+    for part in loc:
+        if (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
+            path, data = (*path, part), data[part]
+    return path
+
+
+def unknown_key(key: str, place: str, known: Iterable[str]) -> str:
+    return f"unknown key '{key}' in {place}{did_you_mean(key, known)}"
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model as they are written in a file."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def model_at(loc: tuple[str | int, ...]) -> type[BaseModel]:
+    """The model that describes the part of a specification that a pydantic location leads to."""
+    model: type[BaseModel] = SweepSpec
+    for part in loc:
+        if part in _TAGGED:
+            model = _TAGGED[str(part)]
+        elif part in model.model_fields:
+            model = _inner(model.model_fields[str(part)].annotation) or model
+    return model
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation names, itself or in `X | None`."""
+    for one in (annotation, *typing.get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None
+
+
+def where(path: Path, data: Any) -> str:
+    """How a message calls a part: `the sweep`, `budget`, `space.lr`, `searcher bohb`."""
+    if not path:
+        return "the sweep"
+    named = _named(path, data)
+    return f"{path[0]} {named}" if named else ".".join(str(part) for part in path)
+
+
+def _named(path: Path, data: Any) -> str | None:
+    if path[0] not in ("searcher", "scheduler"):
+        return None
+    for part in path:
+        data = data[part]
+    return data.get("name") if isinstance(data, Mapping) else None
+
+
+def message(errors: list[Any], path: Path) -> str:
+    """What is wrong with one value, from the errors of all the forms that it might have had."""
+    first = errors[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _shapeless(first["input"], path)
+    if path[-1:] == ("when",):
+        return f"expected an expression, or names with the values (or lists of values) that they must have, got {shown(first['input'])}"
+    infinite = [one for one in errors if one["type"] == "finite_number"]
+    expected = " or ".join(dict.fromkeys(_expected(one) for one in infinite or errors))
+    hints = (
+        did_you_mean(first["input"], one["ctx"]["expected"].split("'")[1::2])
+        for one in errors
+        if one["type"] == "literal_error"
+    )
+    return (
+        f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{next(hints, '')}"
+    )
+
+
+def _expected(error: Any) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind in _LIMITS:
+        return _LIMITS[kind].format(**context)
+    if kind == "too_long":
+        return _PAIR
+    if kind == "too_short":
+        return "at least one value"
+    return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix(
+        "a valid "
+    )
+
+
+def _shapeless(value: Any, path: Path) -> str:
+    """What is wrong with a value that has none of the forms that its place allows."""
+    if path[0] != "space":
+        forms = (
+            "a name, a mapping with a name, or a list of these"
+            if path == ("searcher",)
+            else "a name or a mapping with a name"
+        )
+        return f"expected {forms}, got {shown(value)}"
+    if isinstance(value, Mapping):
+        near = next((hint for key in value if (hint := did_you_mean(key, KINDS))), "")
+        return f"no kind of parameter is written; expected one of {', '.join(KINDS)}{near}"
+    if isinstance(value, list):
+        text = shown(value)
+        ranges = f"{{choice: {text}}}, {{ordinal: {text}}} or {{float: [low, high]}}"
+        return f"a list; write {ranges}; {{value: {text}}} is a constant"
+    return f"expected a parameter such as {{float: [0, 1]}} or a plain value, got {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value as YAML would write it, cut to one short line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        text = (
+            "["
+            + ", ".join(shown(item) for item in value[:6])
+            + (", ...]" if len(value) > 6 else "]")
+        )
+    elif isinstance(value, Mapping):
+        text = (
+            "{" + ", ".join(f"{key}: {shown(item)}" for key, item in list(value.items())[:4]) + "}"
+        )
+    else:
+        text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

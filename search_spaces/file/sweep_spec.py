@@ -1,0 +1,227 @@
+"""What a specification file may say: the schema, as pydantic models that forbid unknown keys.
+
+The models say which keys there are and of which type; the JSON Schema for editors is generated from them. What a searcher or a scheduler
+may be told besides its name stands in its own class and is checked where those are known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
+
+
+def seconds(value: int | float | str) -> float:
+    """A duration in seconds: a number of them, or `30m`, `2h30m`, `1d`."""
+    if isinstance(value, str):
+        if not _DURATION.fullmatch(value):
+            raise ValueError(
+                f"expected seconds, or a duration such as 30m, 2h30m or 1d, got '{value}'"
+            )
+        value = sum(
+            float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhd]", value)
+        )
+    if value <= 0:
+        raise ValueError(f"expected a duration above zero, got {value}")
+    return float(value)
+
+
+def option_name(text: str) -> str:
+    """Raise ValueError if an option cannot be called so."""
+    if not re.fullmatch(r"[^\s=-][^\s=]*", text):
+        raise ValueError(
+            f"expected the name of an option without dashes before it, spaces or '=', got '{text}'"
+        )
+    return text
+
+
+OptionName = Annotated[str, AfterValidator(option_name)]
+Duration = Annotated[int | float | str, AfterValidator(seconds)]
+
+
+class MetricSpec(BaseModel):
+    """What is optimized; `target` ends the sweep when it is reached."""
+
+    model_config = STRICT
+    name: str
+    goal: Literal["minimize", "maximize"]
+    target: float | None = None
+
+
+class BudgetSpec(BaseModel):
+    """`trials`, `epochs` of one trial and `total_epochs` are for each searcher; `time` is for the whole sweep."""
+
+    model_config = STRICT
+    epochs: Positive
+    trials: Positive | None = None
+    total_epochs: Positive | None = None
+    time: Duration | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> BudgetSpec:
+        if self.trials is None and self.total_epochs is None and self.time is None:
+            raise ValueError("nothing ends the sweep; expected trials, total_epochs or time")
+        return self
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.time is None else seconds(self.time)
+
+
+class ResourcesSpec(BaseModel):
+    """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own.
+
+    `workers`: how many processes train it; with `spread` they may lie on several machines, each with its part of all that the trial holds.
+    """
+
+    model_config = STRICT
+    cpu: Annotated[float, Field(ge=0)] = 1.0
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
+    workers: Positive = 1
+    spread: bool = False
+    custom: dict[str, Annotated[float, Field(ge=0)]] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> ResourcesSpec:
+        if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
+            raise ValueError(f"gpu: a share above 1 must be whole, got {self.gpu:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> ResourcesSpec:
+        if not self.spread:
+            return self
+        if self.workers < 2:
+            raise ValueError("spread: expected workers: 2 or more; one process lies on one machine")
+        if self.gpu == "auto":
+            raise ValueError(
+                "spread: expected gpu as a number; the share of a process on another machine is not measured"
+            )
+        if self.gpu > self.workers and self.gpu % self.workers:
+            raise ValueError(
+                f"spread: {self.gpu:g} GPUs are not shared out evenly between {self.workers} processes"
+            )
+        return self
+
+
+class ScriptSpec(BaseModel):
+    """How a script gets its parameters, all of which `RAYSWEEP_CONFIG` has as JSON, too."""
+
+    model_config = STRICT
+    arguments: Annotated[
+        list[str], Field(description="words of the command line before the options, as they are")
+    ] = []
+    options: Annotated[
+        Literal["--name=value", "--name value", "name=value", "none"],
+        Field(description="how a parameter is written on the command line; none: it is not"),
+    ] = "--name=value"
+    values: Annotated[
+        Literal["json", "python"],
+        Field(description="json: true, null, [1, 2]; python: True, None, [1, 2]"),
+    ] = "json"
+    flags: Annotated[
+        bool, Field(description="true is written as --name alone, and false is left out")
+    ] = False
+    names: Annotated[
+        dict[str, OptionName | None],
+        Field(description="options called otherwise than their parameters; null: no option"),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScriptSpec:
+        if self.flags and not self.options.startswith("--"):
+            raise ValueError(
+                f"flags: expected options --name=value or --name value, got {self.options}"
+            )
+        if self.names and self.options == "none":
+            raise ValueError("names: with options: none, no parameter has an option to name")
+        return self
+
+
+class CheckpointsSpec(BaseModel):
+    """How many trials keep their checkpoints after they ended, best first. Those that the best model is made of always stay."""
+
+    model_config = STRICT
+    keep: Positive | Literal["all"] = "all"
+
+
+class PlateauSpec(BaseModel):
+    """Ends the sweep after so many trials of each searcher without a better one."""
+
+    model_config = STRICT
+    trials: Positive
+
+
+class ConfirmSpec(BaseModel):
+    """Trains the `top` configurations again with `seeds` fresh seeds."""
+
+    model_config = STRICT
+    top: Positive = 3
+    seeds: Positive = 5
+
+
+class NamedSpec(BaseModel):
+    """A searcher or a scheduler with its options."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str
+
+
+def _form(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<name>"
+    if isinstance(value, Mapping | NamedSpec):
+        return "<options>"
+    return "<list>" if isinstance(value, list) else None
+
+
+One = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[NamedSpec, Tag("<options>")], Discriminator(_form)
+]
+Several = Annotated[
+    Annotated[str, Tag("<name>")]
+    | Annotated[NamedSpec, Tag("<options>")]
+    | Annotated[list[One], Field(min_length=1), Tag("<list>")],
+    Discriminator(_form),
+]
+
+
+class SweepSpec(BaseModel):
+    """A sweep: what is trained, what is tried, who searches, when trials are stopped, and what it may cost."""
+
+    model_config = STRICT
+    trainable: str
+    metric: MetricSpec
+    searcher: Several | None = None
+    scheduler: One | None = None
+    budget: BudgetSpec
+    script: ScriptSpec | None = None
+    name: str | None = None
+    parallel: Positive | Literal["auto"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Positive = 1
+    resources: ResourcesSpec = ResourcesSpec()
+    retries: Annotated[int, Field(ge=0)] = 1
+    hang_after: Duration | None = None
+    on_oom: list[Literal["accumulate", "skip"]] = ["accumulate", "skip"]
+    plateau: PlateauSpec | None = None
+    checkpoints: CheckpointsSpec = CheckpointsSpec()
+    confirm: ConfirmSpec | None = None
+    track: list[Literal["wandb", "mlflow"]] = []
+    space: dict[str, Entry]
+    constraints: list[str] = []

@@ -1,0 +1,255 @@
+"""A space: what may be tried. Searchers see points of the unit cube, train functions see configurations; this is the map between.
+
+`Space` treats dotted names as nesting: the parameter `model.width` is `config["model"]["width"]`. A parameter whose condition does not hold
+is absent from the configuration, and NaN in the unit cube.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raysweep.errors import UserError
+from raysweep.search_spaces.language.expressions import Absent, Undefined
+from raysweep.search_spaces.language.params import Choice, Ordinal, Param, RangeOrValues, has_prior
+
+Config = dict[str, Any]
+Flat = Mapping[str, Any]
+"""A configuration without nesting: `{"model.width": 8}`."""
+Test = Callable[[Flat], bool]
+"""Asked of the flat values known so far: a condition under which a parameter is active, or a constraint."""
+Units = np.ndarray[Any, np.dtype[np.float64]]
+
+MOST_DRAWS = 10_000
+"""A file of which so many draws all break the constraints is refused."""
+PATIENCE = 10
+"""How many times as many are drawn later, so that a space that was read has a configuration whenever one is asked for."""
+
+
+class EmptySpace(UserError):
+    """Fewer than one draw in `MOST_DRAWS` satisfies the constraints."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be tried. `params` are the dimensions of the unit cube, in the order in which they are decided.
+
+    A condition or a derived value looks only at constants and at names that come before its own in `order`: parameters and derived
+    values in the order of their decision, by default the parameters first. A derived value raises Absent where it has none.
+    """
+
+    params: Mapping[str, Param]
+    constants: Flat = field(default_factory=dict)
+    conditions: Mapping[str, Test] = field(default_factory=dict)
+    derived: Mapping[str, Callable[[Flat], Any]] = field(default_factory=dict)
+    constraints: tuple[Test, ...] = ()
+    order: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.params)
+
+    def __len__(self) -> int:
+        """The number of dimensions of the unit cube."""
+        return len(self.params)
+
+    def sample(
+        self, rng: np.random.Generator, prior: bool = True, patience: int = PATIENCE
+    ) -> Config:
+        """A configuration that satisfies the constraints, drawn from the prior (or fairly); EmptySpace where none is found."""
+        for _ in range(MOST_DRAWS * patience):
+            config = self.from_unit(self.draw(rng, prior))
+            if self.allows(config):
+                return config
+        raise EmptySpace(f"fewer than 1 in {MOST_DRAWS:,} configurations satisfy the constraints")
+
+    def draw(self, rng: np.random.Generator, prior: bool = True) -> Units:
+        """A point of the unit cube, shape (len(self),), drawn from the prior (or fairly), whatever the constraints say."""
+        u = rng.random(len(self.params))
+        for i, param in self._priors if prior else ():
+            u[i] = param.draw(float(u[i]))
+        return u
+
+    def passing(self, rng: np.random.Generator, draws: int = 1000) -> float:
+        """The share of draws that satisfy the constraints, in [0, 1]."""
+        return sum(self.allows(self.from_unit(self.draw(rng))) for _ in range(draws)) / draws
+
+    def holding(self, rng: np.random.Generator, draws: int = 1000) -> list[float]:
+        """The share of draws that satisfy each constraint, whatever the others say."""
+        flat = [self.flat(self.from_unit(self.draw(rng))) for _ in range(draws)]
+        return [sum(constraint(one) for one in flat) / draws for constraint in self.constraints]
+
+    def from_unit(self, u: Iterable[float]) -> Config:
+        """The configuration at a point of the unit cube, shape (len(self),). Coordinates of inactive parameters are ignored."""
+        values = u.tolist() if isinstance(u, np.ndarray) else list(u)
+        if len(values) != len(self.params):
+            raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
+        return self._nest(
+            self._decide(lambda name: self.params[name].from_unit(values[self._places[name]]))
+        )
+
+    def to_unit(self, config: Config) -> Units:
+        """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
+        flat = self.flat(config)
+        return np.array(
+            [
+                param.to_unit(flat[name]) if name in flat else np.nan
+                for name, param in self.params.items()
+            ]
+        )
+
+    def to_units(self, configs: Iterable[Config]) -> Units:
+        """As `to_unit`, for several configurations: float64 of shape (number of them, len(self))."""
+        rows = [self.to_unit(config) for config in configs]
+        return np.array(rows) if rows else np.empty((0, len(self.params)))
+
+    def grid(self, points: int) -> Iterator[Config]:
+        """Each distinct configuration of the grid once, the last parameter moving fastest; an inactive one does not multiply it."""
+        values = {name: param.grid(points) for name, param in self.params.items()}
+        if self.conditions or self.derived:
+            cells = self._branches(dict(self.constants), 0, values)
+        else:
+            cells = (
+                {**self.constants, **dict(zip(values, cell, strict=True))}
+                for cell in itertools.product(*values.values())
+            )
+        yield from (config for config in map(self._nest, cells) if self.allows(config))
+
+    def allows(self, config: Config) -> bool:
+        """Whether the constraints hold, and every derived value has one."""
+        if not self.constraints and not self.derived:
+            return True
+        flat = self.flat(config)
+        return all(constraint(flat) for constraint in self.constraints) and all(
+            self._sound(name, flat) for name in self.derived
+        )
+
+    def __contains__(self, config: object) -> bool:
+        if not isinstance(config, dict):
+            return False
+        flat = self.flat(config)
+        if any(name in flat and flat[name] not in param for name, param in self.params.items()):
+            return False
+        try:
+            decided = self._decide(flat.__getitem__)
+        except KeyError:
+            return False
+        return decided == flat and self.allows(config)
+
+    def flat(self, config: Flat) -> dict[str, Any]:
+        """A configuration by the names of the space; a value that is a mapping stays whole."""
+        return flatten(config, whole=self._names)
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """The parameters and derived values, in the order of their decision."""
+        return self._order
+
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
+        return self.order or (*self.params, *self.derived)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.params)}
+
+    @cached_property
+    def _priors(self) -> tuple[tuple[int, Param], ...]:
+        """The dimensions that are not drawn evenly."""
+        return tuple((i, param) for i, param in enumerate(self.params.values()) if has_prior(param))
+
+    @cached_property
+    def _nested(self) -> bool:
+        return any("." in name for name in (*self.constants, *self._order))
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset((*self.constants, *self._order))
+
+    @cached_property
+    def _compound(self) -> bool:
+        """Whether a value is a list or a mapping, which a train function might change."""
+        listed = [
+            value
+            for param in self.params.values()
+            if isinstance(param, Choice | Ordinal | RangeOrValues)
+            for value in param.values
+        ]
+        return any(isinstance(value, list | dict) for value in (*self.constants.values(), *listed))
+
+    def _nest(self, flat: dict[str, Any]) -> Config:
+        config = nest(flat) if self._nested else flat
+        return copy.deepcopy(config) if self._compound else config
+
+    def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
+        """Constants, what `pick` gives for each active parameter, and what is derived from them."""
+        flat = dict(self.constants)
+        for name in self._order:
+            if name in self.derived:
+                _derive(flat, name, self.derived[name])
+            elif name not in self.conditions or self.conditions[name](flat):
+                flat[name] = pick(name)
+        return flat
+
+    def _branches(
+        self, flat: dict[str, Any], at: int, values: Mapping[str, list[Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """The ways in which the names from `at` on can be decided, given those before."""
+        if at == len(self._order):
+            yield flat
+            return
+        name = self._order[at]
+        if name in self.derived:
+            _derive(flat, name, self.derived[name])
+            yield from self._branches(flat, at + 1, values)
+        elif name in self.conditions and not self.conditions[name](flat):
+            yield from self._branches(flat, at + 1, values)
+        else:
+            for value in values[name]:
+                yield from self._branches(flat | {name: value}, at + 1, values)
+
+    def _sound(self, name: str, flat: Flat) -> bool:
+        """Whether a derived value is there, or rightly absent."""
+        try:
+            self.derived[name](flat)
+        except Absent:
+            return True
+        except Undefined:
+            return False
+        return True
+
+
+def _derive(flat: dict[str, Any], name: str, derive: Callable[[Flat], Any]) -> None:
+    try:
+        flat[name] = derive(flat)
+    except (Absent, Undefined):
+        return
+
+
+def flatten(config: Flat, prefix: str = "", whole: Container[str] = ()) -> dict[str, Any]:
+    """`{"model": {"width": 8}}` as `{"model.width": 8}`; what is in `whole` is not taken apart."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and prefix + name not in whole:
+            flat.update(flatten(value, f"{prefix}{name}.", whole))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def nest(flat: Flat) -> Config:
+    """`{"model.width": 8}` as `{"model": {"width": 8}}`."""
+    config: Config = {}
+    for name, value in flat.items():
+        *parents, last = name.split(".")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return config

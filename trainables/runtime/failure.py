@@ -1,0 +1,109 @@
+"""From what a train function raised, or how its process ended, to the outcome of the attempt."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+from typing import Any
+
+from raysweep.text_limits import exception_line, format_exception, message
+from raysweep.trainables.runtime.import_trainable import TrainableError
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import DataError, ReportError, StorageError
+
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
+"""A disk that is full, over quota, read-only or gone: no fault of the configuration."""
+FROM_ANOTHER_PROCESS = re.compile(
+    r"Caught \w+ in DataLoader worker process|-- Process \d+ terminated with"
+)
+"""How torch begins the message of an exception that it carried over from another process. That
+one's own traceback and message follow."""
+OOM_TEXTS = ("out of memory", "DefaultCPUAllocator: can't allocate memory")
+
+
+def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> Outcome:
+    """What an exception means that left the train function. `notes` are kept with it.
+
+    `SystemExit`, `KeyboardInterrupt` and `GeneratorExit` are the function's own failures: nothing
+    outside of it raises them in a trial's process.
+    """
+    trace = _trace(error)
+    match error:
+        case TrainableError() | DataError():
+            return Outcome("mistake", message(str(error)), trace)
+        case ReportError():
+            return Outcome("misreport", message(f"{trainable}: {error}"), trace, notes)
+        case StorageError():
+            return Outcome("storage", str(error), trace)
+        case OSError() if error.errno in STORAGE_ERRORS:
+            return Outcome("storage", _reason(error), trace)
+        case MemoryError():
+            return Outcome("oom", "out of memory on the host", trace, notes)
+        case SystemExit():
+            code = "" if error.code is None else repr(error.code)
+            reason = message(f"the train function called sys.exit({code})")
+            return Outcome("failed", reason, trace, notes)
+        case KeyboardInterrupt() | GeneratorExit():
+            raised = type(error).__name__
+            return Outcome("failed", f"the train function raised {raised}", trace, notes)
+    return Outcome("oom" if _is_oom(error) else "failed", _reason(error), trace, notes)
+
+
+def outcome_of_exit(status: int | None, log: str, kernel_killed: bool) -> Outcome:
+    """What it means that a trial's process ended without a word.
+
+    `status`: its exit code, or minus the number of the signal that ended it. `log`: the end of
+    what it printed. `kernel_killed`: the kernel killed a process of this machine for its memory
+    while this one ran.
+    """
+    if status is None:
+        raise ValueError("the process has not ended")
+    if status == -signal.SIGKILL and kernel_killed:
+        return Outcome("killed_for_memory", "out of memory on the host, killed by the kernel")
+    if status == -signal.SIGKILL:
+        return Outcome("killed", "its process was killed by SIGKILL", log)
+    if status < 0:
+        return Outcome("failed", f"its process was ended by {_signal(-status)}", log)
+    return Outcome("failed", f"its process ended with exit code {status} and without a word", log)
+
+
+def _signal(number: int) -> str:
+    """`SIGSEGV (Segmentation fault)`."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+    return f"{name} ({signal.strsignal(number)})"
+
+
+def _is_oom(error: BaseException) -> bool:
+    text = _text(error)
+    return type(error).__name__ == "OutOfMemoryError" or any(words in text for words in OOM_TEXTS)
+
+
+def _reason(error: BaseException) -> str:
+    """The exception in one line; of one that torch carried over from another process, its own."""
+    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    if len(lines) > 1 and FROM_ANOTHER_PROCESS.search(lines[0]):
+        return message(lines[-1])
+    return exception_line(error)
+
+
+def _text(error: BaseException) -> str:
+    """The message of an exception; "" if it raises in turn."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _trace(error: BaseException) -> str:
+    """The user's own traceback, without the frames of this package's runtime."""
+    frames = error.__traceback__
+    while (
+        frames is not None
+        and frames.tb_frame.f_globals.get("__name__") == "raysweep.trainables.runtime.attempt"
+    ):
+        frames = frames.tb_next
+    return format_exception(error, frames)

@@ -1,0 +1,334 @@
+"""The process that a worker's trials are forked from: it has imported what they need, and trains
+nothing itself.
+
+A trial in a process of its own leaves nothing behind: no global state, no thread, no signal
+handler, no GPU memory; it may crash, and it runs in a main thread, as by hand. Forked from a
+process that has imported torch and the train function's module, it starts within milliseconds.
+
+The worker that starts a template talks to it over a socket: it sends a job together with the
+trial's own socket, and hears the process id, then how that process ended. One trial at a time.
+When the worker dies in whatever way, its template ends the trial and itself.
+
+Forking is safe only while the template has a single thread and no CUDA context. Imports are
+watched: if a module started a thread or used the GPU when it was imported, the worker begins
+again with a template that leaves that module to the trials.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import sysconfig
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from raysweep.finder import START
+from raysweep.trainables.runtime.attempt import Job, attempt, read_job
+from raysweep.trainables.runtime.import_trainable import load
+
+TORCH = ("torch", "torch.utils.data", "torch._dynamo")
+"""What every training needs: optimizers import the last one at their first use, which takes as
+long as torch itself."""
+SET_CHILD_SUBREAPER, SET_PARENT_DEATH_SIGNAL = 36, 1
+"""Options of Linux's prctl."""
+CHUNK = 65536
+POLL_SECONDS = 0.05
+"""How often is looked for the end of a trial, where the system does not tell of it."""
+CONTINUE = "go on"
+
+
+def main(control: socket.socket, paths: list[str]) -> None:
+    """Fork a process for each job that comes, until the worker is gone.
+
+    `paths`: the worker's path for imports.
+    """
+    _adopt_orphans()
+    _say(control, {"template": os.getpid()})
+    imports = Imports(paths)
+    while (received := _receive(control)) is not None:
+        request, descriptor = received
+        job = read_job(request["job"])
+        with _printing_to(job.log):
+            refused = imports.bring(job, request["module"], request["learned"])
+        if refused:
+            os.close(descriptor)
+            _say(control, {"refused": refused})
+            return
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _be_trial(job, socket.socket(fileno=descriptor), imports)
+        os.close(descriptor)
+        _say(control, {"pid": child})
+        _say(control, {"exit": _wait(child, control)})
+
+
+def _receive(control: socket.socket) -> tuple[dict[str, Any], int] | None:
+    """The next request and the descriptor that came with it; None if the worker is gone."""
+    text, descriptors, _, _ = socket.recv_fds(control, CHUNK, 1)
+    while text and not text.endswith(b"\n"):
+        more = control.recv(CHUNK)
+        text = text + more if more else b""
+    return (json.loads(text), descriptors[0]) if text else None
+
+
+def _say(control: socket.socket, message: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next receive tells
+        control.sendall(json.dumps(message).encode() + b"\n")
+
+
+class Imports:
+    """What the template has imported for its trials."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.known: frozenset[str] = frozenset()
+        self._paths = paths
+        self._module: types.ModuleType | None = None
+        self._tried = False
+
+    def bring(self, job: Job, module: bool, learned: list[str]) -> str:
+        """Import what trials need: torch, the train function's module if `module` says so, and
+        what trials before this one turned out to need.
+
+        Returns why forking is not safe after that, or "". An import that fails is left to the
+        trial, which tells why.
+        """
+        if job.isolate:
+            return ""
+        before = len(sys.modules)
+        if not self._tried:
+            self._tried = True
+            self.begin(TORCH[:1] if job.trainable.endswith(".py") else TORCH)
+            if module:
+                random.seed(0)
+                with contextlib.suppress(BaseException):
+                    self._module = load(job.trainable)[1]
+        _import(learned)
+        self._share(job)
+        if len(sys.modules) > before:
+            self.known = frozenset(sys.modules)
+            gc.collect()
+            gc.freeze()  # what is here is no garbage: no trial need look through it, or copy it
+        return _unsafe()
+
+    def begin(self, names: tuple[str, ...]) -> None:
+        """Import these; from then on imports find what the worker finds.
+
+        In this order, because a user's own `random.py` or `queue.py` in the current folder must
+        not come before the modules of Python that torch imports.
+        """
+        _import(names)
+        sys.path[:] = self._paths
+
+    def _share(self, job: Job) -> None:
+        """Have the train function's module load what its trials share, if it says how."""
+        preload = getattr(self._module, "preload", None)
+        if callable(preload):
+            with contextlib.suppress(BaseException):  # the trial meets it as well, and tells
+                preload(job.config)
+
+
+def _import(names: list[str] | tuple[str, ...]) -> None:
+    for name in names:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+
+
+def _threads() -> int:
+    """How many threads this process has, native ones among them; 1 if that cannot be told."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
+def _unsafe() -> str:
+    """Why this process should not be forked; "" if it may be."""
+    if _threads() > 1:
+        return f"it has {_threads()} threads"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "it uses the GPU"
+    return f"it has {len(_children())} child processes" if _children() else ""
+
+
+def _wait(child: int, control: socket.socket) -> int:
+    """Wait for the trial's process and end all that it started.
+
+    Returns its exit code, or minus the number of the signal that ended it. If the worker goes
+    away meanwhile, the trial is ended, and this process too.
+    """
+    status = _waited(child, control)
+    _kill_group(child)
+    if status is None:
+        os.waitpid(child, 0)
+    _kill_orphans()
+    if status is None:
+        os._exit(0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _waited(child: int, control: socket.socket) -> int | None:
+    """The status with which the child ended; None if the worker went away before."""
+    ends: list[int] = [os.pidfd_open(child)] if hasattr(os, "pidfd_open") else []
+    seconds = None if ends else POLL_SECONDS
+    try:
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status
+            if control.fileno() in select.select([control.fileno(), *ends], [], [], seconds)[0]:
+                return None
+    finally:
+        for descriptor in ends:
+            os.close(descriptor)
+
+
+def _kill_group(child: int) -> None:
+    """Kill the trial's process, if it is still there, and what it started in its own session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+
+
+def _adopt_orphans() -> None:
+    """Have what a trial leaves behind become a child of this process, in whatever session."""
+    if sys.platform == "linux":
+        _prctl(SET_CHILD_SUBREAPER, 1)
+
+
+def _kill_orphans() -> None:
+    """Kill what the trial left behind, and what that leaves behind in turn."""
+    while orphans := _children():
+        for orphan in orphans:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(orphan, signal.SIGKILL)
+        for orphan in orphans:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(orphan, 0)
+
+
+def _children() -> list[int]:
+    """The children of this process, which has a single thread; [] if that cannot be told."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+class TrainingStopped(BaseException):
+    """The worker wants no more of this training. No Exception: train functions catch those."""
+
+
+class Channel:
+    """What a trial's process says to its worker, and the worker's answers."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._answers = end.makefile("r")
+
+    def say(self, message: dict[str, Any]) -> None:
+        self._end.sendall(json.dumps(message).encode() + b"\n")
+
+    def report(self, message: dict[str, Any]) -> None:
+        """Send the report of an epoch. Raises TrainingStopped if it was the last one wanted."""
+        self.say({"report": message})
+        if self._answers.readline().strip() != CONTINUE:
+            raise TrainingStopped
+
+
+def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
+    """Train the job in this process, which was just forked, and leave."""
+    os.setsid()
+    if sys.platform == "linux":
+        _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    sys.modules["__main__"] = _main_module()
+    channel = Channel(end)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    _print_to(job.log)
+    faulthandler.enable()
+    if job.isolate:
+        imports.begin(TORCH[:1])
+    message = _trained(job, channel.report)
+    if not job.isolate:
+        message["imported"] = _imported(imports.known)
+    channel.say(message)
+    sys.exit()  # threads that are no daemons are waited for, exit handlers run: as by hand
+
+
+def _main_module() -> types.ModuleType:
+    """What processes that a trial starts by spawn or forkserver import as their main module."""
+    module = types.ModuleType("__main__")
+    module.__file__ = str(START)
+    return module
+
+
+def _trained(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The last message of a trial's process: its outcome, `stopped`, or a bug of this project."""
+    try:
+        return {"outcome": asdict(attempt(job, report))}
+    except TrainingStopped:
+        return {"stopped": True}
+    except BaseException:
+        return {"bug": traceback.format_exc()}
+
+
+def _imported(known: frozenset[str]) -> list[str]:
+    """The installed modules that this process has imported and its template had not."""
+    folders = tuple(
+        {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    )
+    new = (name for name in list(sys.modules) if name not in known)
+    return [name for name in new if _origin(name).startswith(folders)]
+
+
+def _origin(name: str) -> str:
+    """The file of a module; "" if it has none."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return (spec.origin or "") if spec is not None and spec.name == name else ""
+
+
+def _print_to(log: str) -> None:
+    """Have all that this process and its children print appended to a file, native code too."""
+    path = Path(log)
+    with contextlib.suppress(OSError):  # storage that is gone: the checkpoint tells
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+@contextmanager
+def _printing_to(log: str) -> Iterator[None]:
+    """The same for as long as the body runs."""
+    before = [os.dup(1), os.dup(2)]
+    _print_to(log)
+    try:
+        yield
+    finally:
+        for stream, number, kept in zip((sys.stdout, sys.stderr), (1, 2), before, strict=True):
+            with contextlib.suppress(Exception):
+                stream.flush()
+            os.dup2(kept, number)
+            os.close(kept)

@@ -1,0 +1,134 @@
+"""What `--dry-run` shows: the resolved file, the first configurations of each study, the grid, the constraints, advice. Starts nothing."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raysweep.history import Config, History, Trial
+from raysweep.search_spaces.file.writer import write
+from raysweep.search_spaces.language.space import Space
+from raysweep.text_limits import visible
+from raysweep.tune.cli.advice import advise
+from raysweep.tune.load import MOST_CELLS
+from raysweep.tune.sweep import Study, Sweep, trial_seed
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+FIRST = 5
+GRID_POINTS = 3
+DRAWS = 2000
+"""Enough to tell the share of draws that pass to within two percent."""
+WIDTH = 80
+
+
+def preview(sweep: Sweep) -> Text:
+    """Everything that can be known of a sweep before it starts."""
+    from rich.text import Text
+
+    shape, count = cells(sweep)
+    parts = [write(dict(sweep.resolved)).rstrip()]
+    studies = sweep.studies()[: len(sweep.searchers)]
+    parts += [
+        f"# the first configurations of {study.name}\n{_table(first(sweep, study), sweep.space)}"
+        for study in studies
+    ]
+    parts += _command(sweep)
+    facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
+    facts += [f"advice: {line}" for line in advise(sweep, count)]
+    text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
+    return Text(visible(text))
+
+
+def _command(sweep: Sweep) -> list[str]:
+    """How the script is called for the first configuration; nothing for a train function."""
+    if sweep.command_line is None:
+        return []
+    config = next(iter(first(sweep, sweep.studies()[0], 1)), {})
+    words = ["python", Path(sweep.trainable).name, *sweep.command_line.words(config)]
+    return [f"# the first command\n# {shlex.join(words)}"]
+
+
+def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
+    """The first `count` configurations of a study, as it proposes them while nothing has been reported yet."""
+    history = History(sweep.levels(), sweep.metric.goal == "maximize")
+    for number in range(count):
+        config = study.searcher.suggest(sweep.space, history, study.seed)
+        if config is None:
+            break
+        history.add(Trial(number, study.name, config, trial_seed(study.seed, number)))
+        history.start(number)
+    return [trial.config for trial in history]
+
+
+def cells(sweep: Sweep) -> tuple[str, int]:
+    """The number of distinct configurations in the grid, in words with the points of each parameter, and as a number."""
+    points = int(getattr(sweep.searchers.get("grid"), "points", GRID_POINTS))
+    sizes = [len(param.grid(points)) for param in sweep.space.params.values()]
+    product = math.prod(sizes)
+    shape = " x ".join(str(size) for size in sizes)
+    if not (sweep.space.conditions or sweep.space.constraints or sweep.space.derived):
+        return (f"{product:,} cells ({shape})" if sizes else "1 cell"), product
+    if product > MOST_CELLS // 10:
+        return f"at most {product:,} cells ({shape})", product
+    count = sum(1 for _ in sweep.space.grid(points))
+    return f"{count:,} cells ({shape}, less what conditions and constraints rule out)", count
+
+
+def _passing(sweep: Sweep) -> list[str]:
+    """What share of draws the constraints let through."""
+    if not sweep.space.constraints:
+        return []
+    share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
+    few = f"fewer than 1 in {DRAWS // 2:,}" if share == 0 else f"1 in {1 / share:,.0f}"
+    return [f"{f'{share:.1%} of' if share > 0.01 else few} draws satisfy the constraints"]
+
+
+def _comment(text: str) -> str:
+    """A comment of lines that a terminal shows whole."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _table(configs: list[Config], space: Space) -> str:
+    """A row for each parameter in the order of the file, a column for each configuration; an inactive parameter leaves its place empty.
+
+    As many columns as a terminal shows.
+    """
+    if not configs:
+        return "# none"
+    flat = [space.flat(config) for config in configs]
+    rows = [
+        [name, *(_shown(one[name]) if name in one else "" for one in flat)]
+        for name in space.decided
+        if any(name in one for one in flat)
+    ]
+    if not rows:
+        return "# all alike, for the space has no parameter"
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    while len(widths) > 2 and sum(widths) - 2 > WIDTH:
+        widths.pop()
+    return "\n".join(
+        "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

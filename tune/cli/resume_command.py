@@ -1,0 +1,65 @@
+"""The command that goes on with a run, as the user can type it: by the program that was started, from the same folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SUBMITTED = "RAYSWEEP_SUBMITTED_TO"
+"""Set in a job of a cluster: the address that `--submit` was given."""
+
+
+def resume(options: argparse.Namespace, run: str, *more: str) -> str:
+    """The command that resumes `run`, a path or a URL, with the options that say how this session runs."""
+    words = [*program(sys.argv, sys.orig_argv), "--resume", run, *_how(options), *more]
+    return shlex.join(words)
+
+
+def program(argv: Sequence[str], original: Sequence[str]) -> list[str]:
+    """How `raysweep run` was started: the words before its options, as they were typed.
+
+    `argv` and `original` are `sys.argv` and `sys.orig_argv`. `raysweep run` if it was called from
+    another program.
+    """
+    words = list(original[: len(original) - len(argv) + 1])
+    place = Path(argv[0])
+    if place.name == "run_sweep.py":
+        return words
+    if place.parts[-2:] == ("raysweep", "__main__.py"):  # python -m raysweep
+        return [*words, "run"]
+    found = shutil.which("raysweep")
+    if place.name == "raysweep" and (found is None or not place.samefile(found)):
+        return [str(place), "run"]  # not on the PATH
+    return ["raysweep", "run"]
+
+
+def _how(options: argparse.Namespace) -> list[str]:
+    """The options that are not part of what a run folder holds."""
+    words: list[str] = []
+    if options.data_root is not None:
+        words += ["--data-root", str(options.data_root)]
+    if (submitted := os.environ.get(SUBMITTED)) is not None:
+        words += ["--submit", submitted]
+    elif options.address is not None:
+        words += ["--address", options.address]
+    switches = {
+        "--require-gpu": options.require_gpu,
+        "--isolate": options.isolate,
+        "--json": options.json,
+    }
+    return words + [name for name, on in switches.items() if on]
+
+
+def place_of(folder: Path) -> str:
+    """A run folder as the printed command names it: a job of a cluster runs in another folder than where it was sent from."""
+    from raysweep.results.storage.mirror import origin
+
+    bucket = origin(folder)
+    if bucket is not None:
+        return bucket.url
+    return str(folder.resolve() if SUBMITTED in os.environ else folder)

@@ -1,0 +1,248 @@
+"""The end of a session: what each searcher found, the best configuration, the exported model, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from raysweep.finder import users_raysweep
+from raysweep.formatting import clean, plural, wrapped
+from raysweep.results.analysis.compare import compare
+from raysweep.results.analysis.findings import trust, verdict
+from raysweep.results.export import FOLDER as EXPORT
+from raysweep.results.export import Exported, export
+from raysweep.results.storage import ledger
+from raysweep.results.storage.mirror import is_held, push, shown
+from raysweep.results.storage.run_directory import RunDirectory, RunError, load
+from raysweep.results.views.html.report import NAME as PAGE
+from raysweep.results.views.html.report import write
+from raysweep.results.views.tensorboard import show
+from raysweep.results.views.terminal import best, ended_badly, plain, summary
+from raysweep.tune.controller import SweepController
+from raysweep.tune.retrain import unconfirmed
+from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
+
+LABELS = ("report  ", "model  ")
+INDENT = 13
+"""Where the text after a label begins."""
+UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to go on:", "to extend it:", "  ")
+
+
+def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
+    """Print the end of a run, exporting its best model where the sweep has ended."""
+    try:
+        run = load(folder)
+    except RunError:
+        if code != INTERRUPTED:
+            raise
+        print(
+            clean(f"interrupted; to go on when {folder} is there again:  {resume}")
+        )  # the storage went away
+        return
+    exported, complaint = _export(run) if code == GOOD else (None, "")
+    if exported:
+        show(folder, exported.trial)
+    page = _page(run)
+    push(folder)
+    if as_json:
+        print(json.dumps(_facts(run, code, exported, complaint) | {"report": page}), flush=True)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    console.print(summary(run.histories, run.metric, run.seeds))
+    if bad := ended_badly(run.histories):
+        _print(console, f"{bad}; raysweep ls {shown(run.path)} --all shows all of them")
+    if any(history.best for history in run.histories.values()):
+        console.print()
+        console.print(best(run))
+    for line in _verdict(run, code):
+        _print(console, line)
+    console.print()
+    _print(console, f"report       {page}")
+    for line in _lines(run, code, exported, complaint, resume):
+        _print(console, line)
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line; on a terminal, prose is broken between words. A command or an indented line stays whole, to be copied."""
+    text = clean(line)
+    if console.is_terminal and not line.startswith(UNBROKEN):
+        text = wrapped(text, console.width, INDENT if line.startswith(LABELS) else 2)
+    console.print(plain(text))
+
+
+def finished(folder: Path, controller: SweepController) -> bool:
+    """Whether a run has nothing left to do, its export and its page included."""
+    if is_held(folder) or not controller.done or unconfirmed(controller, folder):
+        return False
+    run = load(folder)
+    last = run.events[-1]
+    closed = last["event"] == "closed" and not last["interrupted"]
+    return closed and (_is_exported(run) or _has_last_page(run))
+
+
+def _is_exported(run: RunDirectory) -> bool:
+    """Whether the folder's export is the best epoch of the run."""
+    try:
+        about = json.loads((run.path / EXPORT / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any(history.best for history in run.histories.values()) and (
+        (about.get("trial"), about.get("epoch")) == (run.best.trial.id, run.best.epoch)
+    )
+
+
+def _has_last_page(run: RunDirectory) -> bool:
+    """Whether the page was written after the last event: it comes last, where no model could be exported too."""
+    try:
+        page = (run.path / PAGE).stat().st_mtime
+    except OSError:
+        return False
+    return page >= (run.path / ledger.NAME).stat().st_mtime
+
+
+def show_finished(
+    folder: Path, controller: SweepController, code: int, as_json: bool, command: Callable[..., str]
+) -> None:
+    """Say that a run is finished, and how to extend it. `command` makes the command that does, with further words."""
+    run = load(folder)
+    more = _extension(controller)
+    extend = command(*more) if more else ""
+    if as_json:
+        facts = _facts(run, code, None, "") | {"finished": True, "extend": extend or None}
+        print(json.dumps(facts), flush=True)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    reason = str(run.events[-1]["reason"])
+    why = f" ({reason})" if reason != "done" else ""
+    epochs = plural(sum(history.epochs for history in run.histories.values()), "epoch")
+    trials = plural(len(run.rows), "trial")
+    console.print(f"{folder.name} is finished: {trials}, {epochs}{why}", markup=False)
+    if any(history.best for history in run.histories.values()):
+        console.print(best(run))
+    if extend:
+        _print(console, f"to extend it:  {extend}")
+    elif not controller.stopping:
+        console.print("its searchers have nothing left to try")
+
+
+def _extension(controller: SweepController) -> list[str]:
+    """The settings that give a finished sweep twice its budget; [] if no budget ended it."""
+    budget = controller.sweep.budget
+    out_of_time = budget.seconds is not None and controller.seconds >= budget.seconds
+    if (controller.stopping and not out_of_time) or controller.exhausted:
+        return []
+    if budget.seconds is not None and out_of_time:
+        return ["--set", f"budget.time={2 * budget.seconds:g}"]
+    words = []
+    if budget.trials is not None:
+        words += ["--set", f"budget.trials={2 * budget.trials}"]
+    if budget.total_epochs is not None:
+        words += ["--set", f"budget.total_epochs={2 * budget.total_epochs}"]
+    return words
+
+
+def _export(run: RunDirectory) -> tuple[Exported | None, str]:
+    try:
+        return export(run, draw=True), ""
+    except RunError as error:
+        return None, str(error)
+
+
+def _page(run: RunDirectory) -> str:
+    """Where the page about the run is; or, beginning with `not written`, why it is not."""
+    try:
+        return shown(write(run))
+    except OSError as error:
+        return f"not written: {error.strerror or error}"
+
+
+def _verdict(run: RunDirectory, code: int) -> list[str]:
+    """What the comparison of several searchers shows, and what the finalists gave when they were trained again."""
+    if code != GOOD:
+        return []
+    lines = [f"· {line}" for line in verdict(compare([run]))] if len(run.searchers) > 1 else []
+    lines += trust(run)
+    return ["", *lines] if lines else []
+
+
+def _lines(
+    run: RunDirectory, code: int, exported: Exported | None, complaint: str, resume: str
+) -> list[str]:
+    if code == INTERRUPTED:
+        return [f"interrupted; to go on:  {resume}"]
+    if code == NONE_SUCCEEDED:
+        return ["no trial succeeded", *_last_failure(run)]
+    model = (
+        f"model        {shown(exported.folder)}: {exported.message}"
+        if exported
+        else f"no model was exported: {complaint}"
+    )
+    return [
+        model,
+        f"TensorBoard  tensorboard --logdir {shown(run.path / 'tensorboard')}",
+        f'data frame   {_python()} -c "import raysweep; print(raysweep.load({shown(run.path)!r}).trials)"',
+    ]
+
+
+def _python() -> str:
+    """The command that starts Python so that it finds our `results`, though the current folder may hold another module of the name."""
+    return "python" if users_raysweep([Path.cwd()]) is None else "python -P"
+
+
+def _last_failure(run: RunDirectory) -> list[str]:
+    """The traceback of the last trial that failed, and its name."""
+    failed = [
+        trial
+        for history in run.histories.values()
+        for trial in history
+        if trial.notes.get("traceback")
+    ]
+    if not failed:
+        return []
+    trial = failed[-1]
+    return [
+        f"{trial.id} {trial.status}: {trial.reason}",
+        *(f"  {line}" for line in str(trial.notes["traceback"]).splitlines()),
+    ]
+
+
+def _facts(
+    run: RunDirectory, code: int, exported: Exported | None, complaint: str
+) -> dict[str, Any]:
+    """The same for another program."""
+    found = run.best if any(history.best for history in run.histories.values()) else None
+    return {
+        "event": "summary",
+        "run": shown(run.path),
+        "exit_code": code,
+        "metric": run.metric,
+        "best": found
+        and {
+            "trial": found.trial.id,
+            "value": found.value,
+            "epoch": found.epoch,
+            "config": found.config,
+        },
+        "exported": exported
+        and {
+            "folder": shown(exported.folder),
+            "difference": exported.difference,
+            "message": exported.message,
+        },
+        "complaint": complaint,
+        "searchers": {
+            name: {
+                "best": history.best and history.best[1].metrics[run.metric],
+                "trials": len(history),
+                "epochs": history.epochs,
+                "statuses": dict(Counter(str(trial.status) for trial in history)),
+            }
+            for name, history in run.histories.items()
+        },
+    }

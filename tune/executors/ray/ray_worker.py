@@ -1,0 +1,95 @@
+"""What runs inside a Ray worker: one attempt of one trial after the other, told to the driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from raysweep.trainables.runtime.attempt import read_job
+from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.run import StorageError
+from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
+from raysweep.trainables.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from raysweep.trainables.runtime.attempt import Job
+
+KEY = "raysweep"
+"""Messages travel as `{KEY: [message]}`: Ray flattens dictionaries, and leaves lists alone."""
+
+T = TypeVar("T")
+_worker = Worker()
+"""Of this process: its trials are forked from one template."""
+
+
+def pack(job: Any) -> dict[str, str]:
+    """A job as the configuration of a Ray trial: one string, which Ray copies and prints without
+    looking into it."""
+    return {"job": json.dumps(asdict(job))}
+
+
+def unpack(config: dict[str, Any]) -> Job:
+    """The job again."""
+    return read_job(json.loads(config["job"]))
+
+
+def share_of(config: dict[str, Any]) -> float:
+    """The share of a GPU that a packed job asks for; 1 if there is no job."""
+    return float(json.loads(config["job"])["gpu"]) if "job" in config else 1.0
+
+
+def train_trial(config: dict[str, Any]) -> None:
+    """A Ray Tune function trainable. The last message says how the attempt ended by itself."""
+    from ray import tune
+
+    from raysweep.tune.executors.ray.multi_node import train_across
+
+    def send(message: dict[str, Any]) -> None:
+        tune.report({KEY: [message]})
+
+    def beat() -> None:
+        send({"alive": True})
+
+    beat()
+    job = unpack(config)
+    train = train_across if job.spread else train_here
+    try:
+        outcome = train(job, send, beat)
+    except StorageError as error:
+        outcome = Outcome("storage", str(error))
+    send({"outcome": asdict(outcome)})
+
+
+def train_here(
+    job: Job, send: Callable[[dict[str, Any]], None], beat: Callable[[], None]
+) -> Outcome:
+    """Train on this machine, the checkpoints stored wherever the run lies before `send` is told.
+
+    `beat` is called every few seconds while there is nothing else to say.
+    """
+    from raysweep.tune.executors.ray.checkpoint_sync import at_hand
+
+    with at_hand(job, lambda call: beating(call, beat)) as (job, store):
+
+        def stored(message: dict[str, Any]) -> None:
+            if job.rank == 0:  # the others have fetched the checkpoint, and write none
+                store()
+            send(message)
+
+        return _worker.train(job, stored, beat)
+
+
+def beating(call: Callable[[], T], beat: Callable[[], None]) -> T:
+    """What a call returns that may take minutes, as an upload does; `beat` is called meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(call)
+        while True:
+            try:
+                return future.result(BEAT_SECONDS)
+            except TimeoutError:
+                if future.done():
+                    raise
+                beat()

@@ -1,0 +1,141 @@
+"""Record and replay: learning curves trained once, to the end, on which any searcher and scheduler can be tried without training again.
+
+`--record 200` makes a run of 200 random configurations that nothing stops. `Recorded` answers for any configuration: one that was recorded
+with its own curve, any other with a surrogate's (or the nearest one's), whose error is known from configurations left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raysweep.formatting import number, plural
+from raysweep.history import Config, Status, Trial
+from raysweep.results.storage.run_directory import RunDirectory, RunError
+from raysweep.search_spaces.language.space import Space, flatten
+from raysweep.tune.executors.simulated import Epoch
+from raysweep.tune.offline.surrogate import Answer, Error, answering, cross_validated
+from raysweep.tune.sweep import Metric, Sweep
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+FEWEST = 10
+
+
+def overrides(count: int) -> list[str]:
+    """What turns a sweep into the recording of `count` configurations: keys to set, as after `--set`."""
+    ends = [
+        f"{key}=null"
+        for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")
+    ]
+    return ["searcher=random", "scheduler=none", "seeds=1", f"budget.trials={count}", *ends]
+
+
+@dataclass
+class Recorded:
+    """The curves of a run, and answers for configurations between them. `nearest`: by the nearest recorded curve, else by a surrogate."""
+
+    trials: list[Trial]
+    space: Space
+    metric: Metric
+    epochs: int
+    nearest: bool = False
+    _answers: dict[str, Array] = field(default_factory=dict)
+
+    def curve(self, config: Config, seed: int) -> Iterator[Epoch]:
+        """The training of a configuration, epoch by epoch: as it was recorded (with this training seed, if it was), then as answered."""
+        trial = self._same.get((_key(config), seed)) or self._same.get((_key(config), None))
+        done, before = 0, 0.0
+        for report in trial.reports if trial else ():
+            yield dict(report.metrics), report.seconds - before
+            done, before = report.epoch, report.seconds
+        if done < self.epochs:
+            answer = self._answer(config)
+            for loss in answer[done : self.epochs]:
+                yield {self.metric.name: self.metric.value(float(loss))}, float(answer[-1])
+
+    @cached_property
+    def complete(self) -> list[Trial]:
+        """The trials that were trained to their end, which for some was to diverge."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.status is Status.DIVERGED or trial.epoch >= self.epochs
+        ]
+
+    @cached_property
+    def points(self) -> Array:
+        return np.array([self.space.to_unit(trial.config) for trial in self.complete])
+
+    @cached_property
+    def curves(self) -> Array:
+        """Losses by epoch and the seconds of an epoch, shape (trials, epochs + 1); inf after a divergence."""
+        return np.array([_losses(trial, self.epochs) for trial in self.complete])
+
+    @cached_property
+    def error(self) -> Error:
+        self._enough()
+        return cross_validated(self.points, self.curves, self.nearest)
+
+    def describe(self) -> str:
+        """What answers, and how far off it is."""
+        what = (
+            "the nearest recorded configuration" if self.nearest else "a surrogate (random forest)"
+        )
+        error = f"{self.metric.name} off by {number(self.error.mean, 2)} on average, ranks agree to {number(self.error.rank, 2)}"
+        return f"{plural(len(self.complete), 'recorded curve')}; between them {what} answers: {error} (cross-validated, last epoch)"
+
+    @cached_property
+    def _same(self) -> dict[tuple[str, int | None], Trial]:
+        """Trials by configuration and training seed, and the first of each configuration whatever its seed."""
+        found: dict[tuple[str, int | None], Trial] = {}
+        for trial in self.trials:
+            if trial.reports:
+                key = _key(trial.config)
+                found.setdefault((key, trial.seed), trial)
+                found.setdefault((key, None), trial)
+        return found
+
+    @cached_property
+    def _model(self) -> Answer:
+        self._enough()
+        return answering(self.points, self.curves, self.nearest)
+
+    def _enough(self) -> None:
+        if len(self.complete) < FEWEST:
+            raise RunError(
+                f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to answer for others (--record 200)"
+            )
+
+    def _answer(self, config: Config) -> Array:
+        key = _key(config)
+        if key not in self._answers:
+            self._answers[key] = self._model.curve(self.space.to_unit(config))
+        return self._answers[key]
+
+
+def recorded(run: RunDirectory, sweep: Sweep, nearest: bool = False) -> Recorded:
+    """What a run recorded, for replays in its own space. RunError where nothing was reported."""
+    trials = [trial for history in run.histories.values() for trial in history]
+    if not any(trial.reports for trial in trials):
+        raise RunError(f"{run.path}: nothing was recorded yet")
+    return Recorded(trials, sweep.space, sweep.metric, sweep.budget.epochs, nearest)
+
+
+def _losses(trial: Trial, epochs: int) -> list[float]:
+    """The loss at each epoch (that of the next report where one was left out), and the seconds that an epoch took on average."""
+    losses, at = [], iter(trial.reports)
+    report = next(at, None)
+    for epoch in range(1, epochs + 1):
+        while report is not None and report.epoch < epoch:
+            report = next(at, None)
+        losses.append(report.loss if report is not None else math.inf)
+    return [*losses, trial.reports[-1].seconds / trial.epoch]
+
+
+def _key(config: Config) -> str:
+    return repr(sorted(flatten(config).items()))

@@ -1,0 +1,123 @@
+"""Every searcher under every scheduler, over many search seeds, on recorded curves: `raysweep simulate`.
+
+Each study (a searcher, a scheduler, a seed) is a sweep of its own on a simulated clock, run by the searchers and schedulers of live sweeps
+through the same loop. Studies are shared out over processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from raysweep.results.analysis.compare import Comparison
+from raysweep.results.analysis.incumbents import Trace, trace
+from raysweep.results.storage.run_directory import RunDirectory
+from raysweep.tune.executors.simulated import simulate
+from raysweep.tune.load import load_sweep
+from raysweep.tune.offline.recorded_curves import Recorded, recorded
+from raysweep.tune.run_folders import SWEEP
+from raysweep.tune.sweep import Budget, Sweep
+
+TRAININGS = 27
+"""So many full trainings are a study's budget where none is named."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is played: `total_epochs` is what each study may train, `nearest` as in `Recorded`."""
+
+    searchers: tuple[str, ...]
+    schedulers: tuple[str, ...]
+    seeds: int = 30
+    workers: int = 4
+    total_epochs: int | None = None
+    nearest: bool = False
+
+
+@dataclass(frozen=True)
+class Played:
+    """A comparison of all pairs, and what the answers between recorded curves are worth."""
+
+    comparison: Comparison
+    answers: str
+
+
+def play(
+    run: RunDirectory,
+    contest: Contest,
+    processes: int | None = None,
+    tick: Callable[[int, int], None] = lambda done, all_: None,
+) -> Played:
+    """Play all studies. `tick` hears how many of them are done. SpecificationError for a name that is unknown, RunError for a poor record."""
+    said = [
+        (searcher, scheduler, seed)
+        for seed in range(contest.seeds)
+        for searcher in contest.searchers
+        for scheduler in contest.schedulers
+    ]
+    for searcher in contest.searchers:
+        for scheduler in contest.schedulers:
+            _sweep(run.path, searcher, scheduler)
+    known = _recorded(run.path, contest.nearest)
+    answers = known.describe()
+    studies: list[Trace] = []
+    count = processes or min(len(os.sched_getaffinity(0)), len(said))
+    for study in _results(run.path, contest, said, count):
+        studies.append(study)
+        tick(len(studies), len(said))
+    baseline = label("random", contest.schedulers[0], contest)
+    return Played(Comparison(tuple(studies), run.metric, run.maximize, baseline=baseline), answers)
+
+
+def _results(
+    path: Path, contest: Contest, said: Sequence[tuple[str, str, int]], processes: int
+) -> Iterator[Trace]:
+    work = [(path, contest, *one) for one in said]
+    if processes == 1:
+        yield from (play_arm(*one) for one in work)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield from pool.map(play_arm, *zip(*work, strict=True))
+
+
+def play_arm(path: Path, contest: Contest, searcher: str, scheduler: str, seed: int) -> Trace:
+    """One study: its best value so far against the epochs that it trained."""
+    known = _recorded(path, contest.nearest)
+    said = _sweep(path, searcher, scheduler)
+    total = contest.total_epochs or TRAININGS * said.budget.epochs
+    name = label(searcher, scheduler, contest)
+    budget = Budget(None, said.budget.epochs, total)
+    study = replace(
+        said,
+        searchers={name: said.searchers[searcher]},
+        seed=said.seed + seed,
+        seeds=1,
+        budget=budget,
+    )
+    controller = simulate(
+        replace(study, metric=replace(said.metric, target=None), plateau=None),
+        known.curve,
+        contest.workers,
+    )
+    history = controller.histories[name]
+    return replace(trace(name, study.seed, history), exhausted=history.epochs < total)
+
+
+def label(searcher: str, scheduler: str, contest: Contest) -> str:
+    """What a study is called: by its searcher alone where there is one scheduler."""
+    return searcher if len(contest.schedulers) == 1 else f"{searcher} + {scheduler}"
+
+
+@lru_cache(maxsize=2)
+def _recorded(path: Path, nearest: bool) -> Recorded:
+    return recorded(RunDirectory(path), load_sweep(str(path / SWEEP)), nearest)
+
+
+@lru_cache(maxsize=32)
+def _sweep(path: Path, searcher: str, scheduler: str) -> Sweep:
+    return load_sweep(str(path / SWEEP), [f"searcher={searcher}", f"scheduler={scheduler}"])
