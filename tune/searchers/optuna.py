@@ -25,21 +25,21 @@ from __future__ import annotations
 
 import inspect
 import math
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from raysweep.errors import first_line
 from raysweep.history import Config, History, Status, Trial
-from raysweep.search_spaces.language.params import Choice
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.models.gaussian_process import one_thread
 from raysweep.tune.searchers.per_history import PerHistory
+
+if TYPE_CHECKING:
+    from raysweep.tune.searchers.models.optuna_study import Cube
 
 MAX_ATTEMPTS = 20
 """So many proposals may break the constraints before a configuration is drawn."""
@@ -98,8 +98,10 @@ class Optuna:
                 raise ValueError(
                     f"{self.sampler} has no option '{name}'; expected one of {', '.join(known)}"
                 )
+        from raysweep.tune.searchers.models.optuna_study import quiet
+
         try:
-            with _quiet():
+            with quiet():
                 self._sampler(0)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.sampler}: {first_line(error)}") from None
@@ -110,11 +112,13 @@ class Optuna:
             raise ValueError("CmaEsSampler needs two parameters or more; the space has one")
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
+        from raysweep.tune.searchers.models.optuna_study import Cube, quiet
+
         rng = np.random.default_rng([seed, len(history)])
         if not len(space):
             return space.sample(rng)
         cube = Cube(space, self.sampler)
-        with _quiet(), one_thread():
+        with quiet(), one_thread():
             study = self._study(cube, history, seed)
             for _ in range(1 if self.sampler == "QMCSampler" else MAX_ATTEMPTS):
                 study.sampler = self._seeded(seed, rng)
@@ -143,6 +147,8 @@ class Optuna:
         """Add a trial to the study, as the sampler is to see it."""
         from optuna.trial import TrialState, create_trial
 
+        from raysweep.tune.searchers.models.optuna_study import Replay
+
         state = self._state(trial)
         values = {report.epoch: report.loss for report in trial.reports if report.loss < math.inf}
         params = cube.params(trial.config)
@@ -157,8 +163,8 @@ class Optuna:
                 )
             )
             return
-        study.sampler = self._seeded(seed, np.random.default_rng([seed, trial.number]))
-        study.enqueue_trial(params)
+        asked_again = self._seeded(seed, np.random.default_rng([seed, trial.number]))
+        study.sampler = Replay(asked_again, params)
         asked = study.ask(cube.distributions)
         if state is TrialState.COMPLETE:
             study.tell(asked, trial.loss)
@@ -188,45 +194,6 @@ class Optuna:
         return getattr(optuna.samplers, self.sampler)(seed=seed, **self.options)
 
 
-class Cube:
-    """The unit cube of a space, in Optuna's terms.
-
-    A choice is the index of its value, and every other parameter is a number in [0, 1].
-    """
-
-    def __init__(self, space: Space, sampler: str) -> None:
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-        self.space = space
-        self.distributions: dict[str, Any] = {}
-        self._counts: dict[str, int] = {}
-        self._leaves_out = sampler == "TPESampler"
-        for name, param in space.params.items():
-            if isinstance(param, Choice) and sampler != "CmaEsSampler":
-                self._counts[name] = param.count
-                self.distributions[name] = CategoricalDistribution(range(param.count))
-            else:
-                self.distributions[name] = FloatDistribution(0.0, 1.0)
-
-    def params(self, config: Config) -> dict[str, int | float]:
-        """The parameters of a configuration."""
-        params: dict[str, int | float] = {}
-        for name, unit in zip(self.space.params, self.space.to_unit(config).tolist(), strict=True):
-            if math.isnan(unit) and self._leaves_out:
-                continue
-            value = 0.5 if math.isnan(unit) else unit
-            count = self._counts.get(name)
-            params[name] = value if count is None else min(int(value * count), count - 1)
-        return params
-
-    def config(self, params: Mapping[str, int | float]) -> Config:
-        """The configuration that parameters of Optuna's stand for."""
-        return self.space.from_unit(
-            (params[name] + 0.5) / self._counts[name] if name in self._counts else params[name]
-            for name in self.space.params
-        )
-
-
 def _signature(trial: Trial) -> Signature:
     return trial.status, trial.epoch
 
@@ -237,19 +204,3 @@ def _unchanged(known: Known, history: History) -> int:
         if signature != _signature(history[number]):
             return number
     return len(known)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's log of new studies and its warnings that an option is experimental."""
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="optuna")
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
