@@ -28,18 +28,18 @@ from raysweep.schedulers.promotion import Promotion
 from raysweep.schedulers.rung_reliability import PROBES, tau
 from raysweep.search_spaces.language.params import Choice, Float, Int
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers.gp import Auto, _thinned, _with_wrong
-from raysweep.tune.searchers.models.dataset import arrivals, units
-from raysweep.tune.searchers.models.encoding import encoded, encoding
+from raysweep.tune.searchers.gp import Auto, thinned, with_failed
+from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
+from raysweep.tune.searchers.models.encoding import Encoding
 from raysweep.tune.searchers.models.gaussian_process import (
-    Scales,
-    Seen,
-    _unlikely,
+    GaussianProcess,
+    Hyperparameters,
+    Observations,
+    _negative_log_likelihood,
     expected_improvement,
     fit,
-    process,
 )
-from raysweep.tune.searchers.models.rung_quantiles import standing
+from raysweep.tune.searchers.models.rung_quantiles import Quantiles, rung_quantiles
 from raysweep.tune.searchers.random_grid import Random
 
 ROOT = Path(__file__).parents[1]
@@ -56,30 +56,37 @@ def told(curves: list[list[float]], levels: tuple[int, ...] = (1, 2, 3)) -> Hist
     return history
 
 
-# Standing
+# Quantiles
+
+
+def quantiles_of(history: History, counts: tuple[int, ...] | None = None) -> Quantiles:
+    return rung_quantiles(Dataset.of(Space({"x": Float(0.0, 1.0)}), history), counts)
 
 
 def test_a_stopped_trial_keeps_its_rank_and_those_above_exchange_theirs() -> None:
-    stand = standing(told([[0.1, 0.9], [0.2, 0.3], [0.3], [0.4]]))
-    assert stand.share.tolist() == [0.375, 0.125, 0.625, 0.875]
-    assert stand.place.tolist() == [1, 1, 0, 0]
+    stand = quantiles_of(told([[0.1, 0.9], [0.2, 0.3], [0.3], [0.4]]))
+    assert stand.quantile.tolist() == [0.375, 0.125, 0.625, 0.875]
+    assert stand.rung_index.tolist() == [1, 1, 0, 0]
 
 
 def test_equal_losses_share_a_rank_and_the_infinite_are_last() -> None:
-    stand = standing(told([[0.1], [0.1], [math.inf], [0.0]]))
-    assert stand.share.tolist() == [0.5, 0.5, 0.875, 0.125]
+    stand = quantiles_of(told([[0.1], [0.1], [math.inf], [0.0]]))
+    assert stand.quantile.tolist() == [0.5, 0.5, 0.875, 0.125]
 
 
 def test_the_first_arrivals_are_the_same_however_much_followed() -> None:
     curves = [[value, value] for value in (0.5, 0.1, 0.3, 0.2)]
     early, late = told(curves[:3]), told(curves)
-    assert standing(early, (3, 2, 0)).share.tolist() == standing(late, (3, 2, 0)).share.tolist()
+    assert (
+        quantiles_of(early, (3, 2, 0)).quantile.tolist()
+        == quantiles_of(late, (3, 2, 0)).quantile.tolist()
+    )
 
 
 def test_what_is_read_as_it_comes_is_what_is_there() -> None:
     """Asked for at uneven steps, beyond the sizes at which the arrays grow: the rung's arrivals, the points and their encoding."""
     space, history = Space({"x": Float(0.0, 1.0), "kind": Choice(("a", "b", "c"))}), History((1, 3))
-    rng = np.random.default_rng(0)
+    rng, cache = np.random.default_rng(0), DatasetCache(space)
     for number in range(300):
         history.add(Trial(number, "a", space.sample(rng), number))
         history.start(number)
@@ -87,40 +94,43 @@ def test_what_is_read_as_it_comes_is_what_is_there() -> None:
             history.record(number, Report(1, float(rng.random()), {}))
         if number % 11 == 0 or number == 299:
             points = np.array(space.to_units([trial.config for trial in history]))
-            np.testing.assert_array_equal(units(space, history), points)
-            np.testing.assert_array_equal(encoded(space, history), encoding(space)(points))
-            numbers, losses = arrivals(history.rungs[1])
+            dataset = Dataset(space, history, cache)
+            np.testing.assert_array_equal(dataset.units, points)
+            np.testing.assert_array_equal(dataset.encoded, Encoding.of(space)(points))
+            numbers, losses = dataset.arrivals(1)
             assert (
                 dict(zip(numbers.tolist(), losses.tolist(), strict=True))
                 == history.rungs[1].by_trial
             )
             assert numbers.tolist() == list(history.rungs[1].by_trial)
     with pytest.raises(ValueError, match="read-only"):
-        units(space, history)[0] = 0.0
-    other = Space({"kind": Choice(("a", "b", "c")), "x": Float(0.0, 2.0)})
-    np.testing.assert_array_equal(units(other, history)[:, 1], units(space, history)[:, 0] / 2)
+        dataset.units[0] = 0.0
 
 
 def test_where_trials_stood_on_their_way_is_kept() -> None:
-    steps = standing(told([[0.1, 0.9], [0.2, 0.3], [0.3], [0.4]])).steps
-    assert steps.trial.tolist() == [0, 1, 2, 3, 0, 1]
-    assert steps.place.tolist() == [0, 0, 0, 0, 1, 1]
-    assert steps.share.tolist() == [0.125, 0.375, 0.625, 0.875, 0.375, 0.125]
+    steps = quantiles_of(told([[0.1, 0.9], [0.2, 0.3], [0.3], [0.4]])).path
+    assert steps.trial_index.tolist() == [0, 1, 2, 3, 0, 1]
+    assert steps.rung_index.tolist() == [0, 0, 0, 0, 1, 1]
+    assert steps.quantile.tolist() == [0.125, 0.375, 0.625, 0.875, 0.375, 0.125]
 
 
 def test_a_trial_that_went_wrong_is_the_worst_wherever_it_had_been() -> None:
     history = told([[0.1, 0.2], [0.2], [0.3], []])
     history.close(0, Status.DIVERGED)
     history.close(3, Status.FAILED)
-    stand = _with_wrong(standing(history), history)
-    assert dict(zip(stand.numbers.tolist(), stand.share.tolist(), strict=True)) == {
+    stand = with_failed(quantiles_of(history), history)
+    assert dict(zip(stand.numbers.tolist(), stand.quantile.tolist(), strict=True)) == {
         0: 1.0,
         1: 0.5,
         2: pytest.approx(5 / 6),
         3: 1.0,
     }
     assert sorted(
-        zip(stand.numbers[stand.steps.trial].tolist(), stand.steps.place.tolist(), strict=True)
+        zip(
+            stand.numbers[stand.path.trial_index].tolist(),
+            stand.path.rung_index.tolist(),
+            strict=True,
+        )
     ) == [
         (0, 0),
         (0, 1),
@@ -128,45 +138,47 @@ def test_a_trial_that_went_wrong_is_the_worst_wherever_it_had_been() -> None:
         (2, 0),
         (3, 0),
     ]
-    assert set(stand.steps.share[np.isin(stand.numbers[stand.steps.trial], [0, 3])]) == {1.0}
+    assert set(stand.path.quantile[np.isin(stand.numbers[stand.path.trial_index], [0, 3])]) == {1.0}
 
 
 def test_what_is_looked_at_are_whole_trials_the_best_and_some_of_all_others() -> None:
-    stand = standing(
+    stand = quantiles_of(
         told([[value, value] if value < 0.1 else [value] for value in np.arange(100) / 100])
     )
-    picked = _thinned(stand, 40)
-    trials = set(stand.steps.trial[picked].tolist())
+    picked = thinned(stand, 40)
+    trials = set(stand.path.trial_index[picked].tolist())
     assert len(picked) == sum(2 if trial < 10 else 1 for trial in trials)
     assert abs(len(picked) - 40) <= 2
     assert set(range(10)) <= trials
     assert 99 in trials
     assert max(np.diff(sorted(trials))) <= 6
-    assert _thinned(stand, 110).tolist() == list(range(110))
+    assert thinned(stand, 110).tolist() == list(range(110))
 
 
-# The process
+# The Gaussian process
 
 
-def once(points: Any) -> Seen:
+def once(points: Any) -> Observations:
     """Each point seen once, at one rung."""
-    return Seen(points, np.arange(len(points)), np.zeros(len(points), np.int64))
+    return Observations(points, np.arange(len(points)), np.zeros(len(points), np.int64))
 
 
-def rungs(agreement: float, count: int = 40) -> tuple[Seen, Any]:
+def rungs(agreement: float, count: int = 40) -> tuple[Observations, Any]:
     """Trials seen at two rungs, the values at the second of which agree that much with those at the first."""
     rng = np.random.default_rng(0)
     points = rng.random((count, 2))
     first, other = np.sin(5 * points[:, 0]), np.sin(5 * points[:, 1])
     values = np.concatenate([first, agreement * first + (1 - agreement**2) ** 0.5 * other])
     trial, place = np.tile(np.arange(count), 2), np.repeat([0, 1], count)
-    return Seen(points, trial, place), (values - values.mean()) / values.std()
+    return Observations(points, trial, place), (values - values.mean()) / values.std()
 
 
 def test_the_process_passes_through_what_it_saw_and_is_unsure_elsewhere() -> None:
     points, values = np.array([[0.1], [0.5], [0.9]]), np.array([1.0, -1.0, 0.5])
-    model = process(Scales(np.array([0.2]), 0.0, alone=1e-6), once(points), values)
-    means, deviations = model.at(np.array([[0.5], [0.3]]))
+    model = GaussianProcess.condition(
+        Hyperparameters(np.array([0.2]), 0.0, observation_noise=1e-6), once(points), values
+    )
+    means, deviations = model.predict(np.array([[0.5], [0.3]]))
     assert means[0] == pytest.approx(-1.0, abs=1e-3)
     assert deviations[0] < 0.01 < deviations[1]
 
@@ -174,12 +186,14 @@ def test_the_process_passes_through_what_it_saw_and_is_unsure_elsewhere() -> Non
 def test_a_pending_point_changes_no_mean_and_is_not_proposed_again() -> None:
     rng = np.random.default_rng(0)
     points = rng.random((20, 2))
-    model = process(Scales(np.array([0.4, 0.4]), 0.01), once(points), np.sin(6 * points[:, 0]))
+    model = GaussianProcess.condition(
+        Hyperparameters(np.array([0.4, 0.4]), 0.01), once(points), np.sin(6 * points[:, 0])
+    )
     asked, pending = rng.random((50, 2)), np.array([[0.7, 0.2]])
-    believing = model.believing(pending)
-    assert believing.at(asked)[0] == pytest.approx(model.at(asked)[0], abs=1e-6)
+    fantasy = model.fantasize(pending)
+    assert fantasy.predict(asked)[0] == pytest.approx(model.predict(asked)[0], abs=1e-6)
     before, after = (
-        float(expected_improvement(one, pending, -0.8, 1)[0]) for one in (model, believing)
+        float(expected_improvement(one, pending, -0.8, 1)[0]) for one in (model, fantasy)
     )
     assert after < before
 
@@ -187,22 +201,22 @@ def test_a_pending_point_changes_no_mean_and_is_not_proposed_again() -> None:
 def test_scales_find_the_dimension_that_matters() -> None:
     points = np.random.default_rng(0).random((60, 3))
     values = np.sin(5 * points[:, 1])
-    scales = fit(once(points), (values - values.mean()) / values.std())
-    assert scales.lengths.argmin() == 1
-    assert scales.lengths[1] < 0.5 * min(scales.lengths[0], scales.lengths[2])
+    fitted = fit(once(points), (values - values.mean()) / values.std())
+    assert fitted.lengthscales.argmin() == 1
+    assert fitted.lengthscales[1] < 0.5 * min(fitted.lengthscales[0], fitted.lengthscales[2])
 
 
 def test_rungs_that_agree_are_told_from_those_that_do_not() -> None:
-    assert fit(*rungs(0.98)).agreement > 0.8 > 0.5 > fit(*rungs(0.1)).agreement
+    assert fit(*rungs(0.98)).rung_correlation > 0.8 > 0.5 > fit(*rungs(0.1)).rung_correlation
 
 
 def test_what_is_seen_at_a_low_rung_counts_as_much_as_rungs_agree() -> None:
     points = np.array([[0.2], [0.8]])
-    seen = Seen(points, np.arange(2), np.array([0, 1]))
+    seen = Observations(points, np.arange(2), np.array([0, 1]))
     means = [
-        process(Scales(np.array([0.1]), 0.0, agreement, 1e-6), seen, np.array([-1.0, 1.0])).at(
-            points
-        )[0]
+        GaussianProcess.condition(
+            Hyperparameters(np.array([0.1]), 0.0, agreement, 1e-6), seen, np.array([-1.0, 1.0])
+        ).predict(points)[0]
         for agreement in (1.0, 0.5, 0.0)
     ]
     assert [mean[0] for mean in means] == pytest.approx([-1.0, -0.5, 0.0], abs=0.01)
@@ -211,21 +225,23 @@ def test_what_is_seen_at_a_low_rung_counts_as_much_as_rungs_agree() -> None:
 
 def test_a_trial_seen_at_three_rungs_does_not_count_as_three() -> None:
     points, values = np.array([[0.5]] * 3), np.array([-1.0] * 3)
-    scales = Scales(np.array([0.2]), 1.0, 1.0, 1e-3)
-    one = process(scales, Seen(points, np.zeros(3, np.int64), np.arange(3)), values).at(points[:1])[
-        0
-    ]
-    three = process(scales, Seen(points, np.arange(3), np.arange(3)), values).at(points[:1])[0]
+    scales = Hyperparameters(np.array([0.2]), 1.0, 1.0, 1e-3)
+    one = GaussianProcess.condition(
+        scales, Observations(points, np.zeros(3, np.int64), np.arange(3)), values
+    ).predict(points[:1])[0]
+    three = GaussianProcess.condition(
+        scales, Observations(points, np.arange(3), np.arange(3)), values
+    ).predict(points[:1])[0]
     assert one == pytest.approx(-0.5, abs=0.01)
     assert three == pytest.approx(-0.75, abs=0.01)
 
 
 def test_where_a_trial_ends_is_known_at_the_top_and_guessed_from_below_and_from_others() -> None:
     points = np.array([[0.2], [0.21], [0.8]])
-    seen = Seen(points, np.array([0, 0, 1, 2]), np.array([0, 1, 0, 0]))
-    means, deviations = process(
-        Scales(np.array([0.1]), 0.01, 0.5, 1e-6), seen, np.array([1.0, -1.0, 1.0, 1.0])
-    ).ends()
+    seen = Observations(points, np.array([0, 0, 1, 2]), np.array([0, 1, 0, 0]))
+    means, deviations = GaussianProcess.condition(
+        Hyperparameters(np.array([0.1]), 0.01, 0.5, 1e-6), seen, np.array([1.0, -1.0, 1.0, 1.0])
+    ).predict_final()
     assert means[0] == pytest.approx(-1.0, abs=1e-3)  # seen there
     assert means[1] < -0.5  # beside it, though its first rung was bad
     assert means[2] == pytest.approx(
@@ -239,19 +255,21 @@ def test_the_slope_of_the_likelihood_is_its_slope() -> None:
     theta, step = np.array([-0.5, 0.2, -2.0, -1.0]), 1e-5
 
     def value(theta: Any) -> float:
-        return _unlikely(theta, seen, seen.between(), seen.same(), values)[0]
+        return _negative_log_likelihood(
+            theta, seen, seen.rung_distance(), seen.same_trial(), values
+        )[0]
 
     numeric = [
         (value(theta + step * one) - value(theta - step * one)) / (2 * step) for one in np.eye(4)
     ]
-    assert _unlikely(theta, seen, seen.between(), seen.same(), values)[1] == pytest.approx(
-        numeric, rel=1e-4
-    )
+    assert _negative_log_likelihood(theta, seen, seen.rung_distance(), seen.same_trial(), values)[
+        1
+    ] == pytest.approx(numeric, rel=1e-4)
 
 
 def test_a_choice_is_as_far_from_each_other_value_and_absent_ones_are_nowhere() -> None:
     space = Space({"kind": Choice(("a", "b", "c")), "x": Float(0.0, 1.0)})
-    rows = encoding(space)(np.array([[1 / 6, 0.2], [5 / 6, 0.2], [np.nan, np.nan]]))
+    rows = Encoding.of(space)(np.array([[1 / 6, 0.2], [5 / 6, 0.2], [np.nan, np.nan]]))
     assert rows.tolist() == [[0.2, 1, 0, 0], [0.2, 0, 0, 1], [0.5, 0, 0, 0]]
 
 

@@ -30,7 +30,7 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.searchers import SEARCHERS
-from raysweep.tune.searchers.models.dataset import observe
+from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.kde import fit
 from raysweep.tune.sweep import Budget, Searcher, Sweep
 from tests.sweeps import Keep, sweep
@@ -221,7 +221,7 @@ def test_b3_nobody_waits_for_a_straggler() -> None:
 
 def test_b4_b13_b14_what_stops_and_what_finishes_both_reach_the_model() -> None:
     history = simulate(bohb_sweep(30), curve, 1).histories["bohb"]
-    seen = observe(BOWL, history)
+    seen = Dataset.of(BOWL, history)
     assert {trial.status for trial in history} == {Status.STOPPED, Status.COMPLETED}
     assert np.isfinite(seen.loss).all()
     for trial in history:
@@ -320,7 +320,7 @@ def test_b11_a_lost_worker_is_no_bad_configuration() -> None:
     assert trial is not None
     controller.started(trial)
     controller.returned(trial, "its worker was lost: the node died")
-    seen = observe(BOWL, controller.histories["bohb"])
+    seen = Dataset.of(BOWL, controller.histories["bohb"])
     assert not seen.failed.any()
     assert seen.pending.all()
 
@@ -328,7 +328,7 @@ def test_b11_a_lost_worker_is_no_bad_configuration() -> None:
 def test_b12_no_warning_of_a_library_reaches_the_user() -> None:
     """Warnings are errors in these tests: the models are fitted, or this fails."""
     history = simulate(bohb_sweep(60), curve, 1).histories["bohb"]
-    model = SEARCHERS["bohb"]().model(BOWL, history, np.random.default_rng(0))
+    model = SEARCHERS["bohb"]().densities(Dataset.of(BOWL, history), np.random.default_rng(0))
     assert model is not None
 
 

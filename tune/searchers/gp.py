@@ -1,199 +1,254 @@
-"""The default: a Gaussian process over where trials stand, asked for the candidate that improves most.
+"""The default searcher: a Gaussian process over the quantiles of the trials.
 
-What it does and why is measured in `benchmarks/search.md`. Every trial counts, however early it was stopped, with each rung that it reached
-(`standing.py`). Those still running count as if they came out as expected. A proposal keeps its distance from all earlier ones
-(`apart.py`).
+It proposes the candidate of largest expected improvement. What it does and why is measured in
+`benchmarks/search.md`. Every trial counts, however early it was stopped, with its quantile at each
+rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if it came out as
+expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
-from weakref import WeakKeyDictionary
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
 
+from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.params import has_prior
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers.apart import first_apart
-from raysweep.tune.searchers.models.dataset import FloatArray, IntArray
-from raysweep.tune.searchers.models.encoding import encoded, encoding
+from raysweep.tune.searchers.candidate_filters import first_distant
+from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
-    Process,
-    Scales,
-    Seen,
+    GaussianProcess,
+    Hyperparameters,
+    Observations,
     expected_improvement,
     fit,
-    one_thread,
-    process,
 )
-from raysweep.tune.searchers.models.rung_quantiles import Standing, Steps, compared, standing
+from raysweep.tune.searchers.models.rung_quantiles import (
+    QuantilePath,
+    Quantiles,
+    compared_rungs,
+    rung_quantiles,
+)
+from raysweep.tune.searchers.models.threads import single_thread
+from raysweep.tune.searchers.per_history import PerHistory
 
-SEEN, FITTED = 200, 140
-"""How many observations the process looks at, one for each rung that a trial reached, and how many decide its scales."""
-CANDIDATES, CLOSER, CHOSEN = 800, 128, 48
-"""How many points are drawn; how many of them, by their means, are looked at closely; how many of these may be proposed."""
+MAX_OBSERVATIONS, MAX_FITTED = 200, 140
+"""The process conditions on about so many observations; so many decide its hyperparameters.
+
+An observation is a trial at a rung. The time for a proposal grows with the cube of these numbers.
+"""
+CANDIDATES, SHORTLIST, CHOSEN = 800, 128, 48
+"""So many points are drawn; the expected improvement is computed for the SHORTLIST of lowest mean;
+the best CHOSEN may be proposed."""
+INCUMBENTS = 6
+"""The incumbent's value is the lowest posterior mean at so many of the best trials."""
 REFIT = 1.25
-"""The scales are chosen anew when a rung has grown by this factor."""
+"""The hyperparameters are fitted again when a rung has grown by this factor."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """Where trials stand, the process that has seen some of them, and their numbers."""
+class Posterior:
+    """The quantiles of all trials, and the process that was conditioned on some of them."""
 
-    stand: Standing
-    model: Process
-    seen: IntArray
+    quantiles: Quantiles
+    model: GaussianProcess
+    numbers: IntArray
+    """(m,): the numbers of the trials that the process observed."""
 
     @cached_property
-    def outlook(self) -> dict[int, float]:
-        mean, deviation = self.model.ends()
-        return dict(zip(self.seen.tolist(), (mean - deviation).tolist(), strict=True))
+    def optimistic_final(self) -> dict[int, float]:
+        """The value expected of each observed trial at the highest rung, less its deviation."""
+        mean, deviation = self.model.predict_final()
+        return dict(zip(self.numbers.tolist(), (mean - deviation).tolist(), strict=True))
 
 
-@dataclass(frozen=True)
+class AutoCache:
+    """What is kept for a history: its arrays, and the last fit, each with what it depends on."""
+
+    def __init__(self, space: Space) -> None:
+        self.arrays = DatasetCache(space)
+        self.posterior_key: tuple[object, ...] | None = None
+        self.posterior: Posterior | None = None
+        self.fitted_counts: tuple[int, ...] | None = None
+        self.hyperparameters: Hyperparameters | None = None
+
+
+@dataclass
 class Auto:
     """Proposes what a Gaussian process expects to improve most.
 
-    `startup`: how many trials must have reached a level before it is asked. `random_fraction`: how many proposals are drawn from the space
-    all the same.
+    `startup`: the number of trials that must have reached a rung before the process is asked.
+    `random_fraction`: the part of the proposals that are drawn from the space all the same.
     """
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
-    _known: WeakKeyDictionary[History, tuple[tuple[Any, ...], Known | None]] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-    _scales: WeakKeyDictionary[History, dict[tuple[int, ...], Scales | None]] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    _caches: PerHistory[AutoCache] = field(
+        default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
             return space.sample(rng)
-        with one_thread():
-            return self._asked(space, history, rng) or space.sample(rng)
+        with single_thread():
+            return self._best_candidate(space, history, rng) or space.sample(rng)
 
     def outlook(self, space: Space, history: History) -> dict[int, float]:
-        """Where the trials that the process looks at would stand at the top, a deviation better than expected: what is unsure may be good.
+        """The final value expected of each trial that the process observes, less its deviation.
 
-        So a trial that begins badly where others came out well goes on before one that begins well where none did.
+        Uncertain trials may be good. So a trial that begins badly where others came out well goes
+        before one that begins well where none did.
         """
         if not len(space) or len(history) < self.startup:
             return {}
-        with one_thread():
-            known = self._known_of(space, history)
-            return {} if known is None else known.outlook
+        with single_thread():
+            posterior = self._posterior(self._dataset(space, history))
+            return {} if posterior is None else posterior.optimistic_final
 
-    def _asked(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
-        """What the process proposes; None while it knows too little, or where it finds nothing new."""
-        now = self._known_of(space, history)
-        if now is None:
+    def _dataset(self, space: Space, history: History) -> Dataset:
+        return Dataset(space, history, self._caches.of(space, history).arrays)
+
+    def _best_candidate(
+        self, space: Space, history: History, rng: np.random.Generator
+    ) -> Config | None:
+        """The candidate of largest expected improvement.
+
+        None while the process has observed too little, or if no candidate is new.
+        """
+        dataset = self._dataset(space, history)
+        posterior = self._posterior(dataset)
+        if posterior is None:
             return None
-        points = encoded(space, history)
-        pending = np.ones(len(points), np.bool_)
-        pending[now.stand.numbers] = False
-        model = now.model.believing(points[pending])
-        best = now.stand.numbers[np.argsort(now.stand.share, kind="stable")[:6]]
-        bar = float(model.at(points[best])[0].min())
+        x, quantiles = dataset.encoded, posterior.quantiles
+        pending = np.ones(len(x), np.bool_)
+        pending[quantiles.numbers] = False
+        model = posterior.model.fantasize(x[pending])
+        best = quantiles.numbers[np.argsort(quantiles.quantile, kind="stable")[:INCUMBENTS]]
+        incumbent = float(model.predict(x[best])[0].min())
         candidates = _candidates(space, rng)
-        merit = expected_improvement(model, encoding(space)(candidates), bar, CLOSER)
-        chosen = candidates[np.argsort(-merit, kind="stable")[:CHOSEN]]
-        return first_apart(space, chosen, history)
+        encoded = dataset.cache.encoding(candidates)
+        improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
+        chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
+        return first_distant(dataset, chosen)
 
-    def _known_of(self, space: Space, history: History) -> Known | None:
-        """What is known once trials have come to these rungs or gone wrong; None where that is too little."""
-        key = (*(len(rung) for rung in compared(history)), frozenset(history.failed))
-        memo = self._known.get(history)
-        if memo is None or memo[0] != key:
-            stand = _with_wrong(standing(history), history)
-            scales = self._scales_of(space, history) if len(stand) >= self.startup else None
-            memo = self._known[history] = (
-                key,
-                None if scales is None else _known(scales, encoded(space, history), stand),
-            )
-        return memo[1]
+    def _posterior(self, dataset: Dataset) -> Posterior | None:
+        """The posterior; None while too few trials have reached a rung or failed."""
+        cache = self._caches.of(dataset.space, dataset.history)
+        counts = (len(rung) for rung in compared_rungs(dataset.history))
+        key = (*counts, frozenset(dataset.history.failed))
+        if cache.posterior_key != key:
+            cache.posterior_key = key
+            cache.posterior = self._condition(dataset, cache)
+        return cache.posterior
 
-    def _scales_of(self, space: Space, history: History) -> Scales | None:
-        """The scales that the first arrivals at each rung decide. Rungs only grow, so that a resumed sweep finds the same."""
-        counts = tuple(_rounded(len(rung)) for rung in compared(history))
-        memo = self._scales.setdefault(history, {})
-        if counts not in memo:
-            memo.clear()
-            memo[counts] = _fitted(space, history, counts)
-        return memo[counts]
+    def _condition(self, dataset: Dataset, cache: AutoCache) -> Posterior | None:
+        quantiles = with_failed(rung_quantiles(dataset), dataset.history)
+        if len(quantiles) < self.startup:
+            return None
+        hyperparameters = _hyperparameters(dataset, cache)
+        if hyperparameters is None:
+            return None
+        observations, y, trials = _observations(dataset, quantiles, MAX_OBSERVATIONS)
+        model = GaussianProcess.condition(hyperparameters, observations, y)
+        return Posterior(quantiles, model, quantiles.numbers[trials])
 
 
-def _fitted(space: Space, history: History, counts: tuple[int, ...]) -> Scales | None:
-    """None where the trials do not differ."""
-    stand = standing(history, counts)
-    if len(np.unique(stand.share)) < 3:
+def _hyperparameters(dataset: Dataset, cache: AutoCache) -> Hyperparameters | None:
+    """The hyperparameters, which the first arrivals at each rung decide.
+
+    How many arrivals count grows in steps. Rungs only grow, so a resumed sweep finds the same.
+    """
+    counts = tuple(_rounded(len(rung)) for rung in compared_rungs(dataset.history))
+    if cache.fitted_counts != counts:
+        cache.fitted_counts = counts
+        cache.hyperparameters = _fit(dataset, counts)
+    return cache.hyperparameters
+
+
+def _fit(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | None:
+    """Fit the hyperparameters to the first arrivals; None if these hardly differ."""
+    quantiles = rung_quantiles(dataset, counts)
+    if len(np.unique(quantiles.quantile)) < 3:
         return None
-    seen, values, _ = _seen(encoded(space, history), stand, FITTED)
-    return fit(seen, values)
+    observations, y, _ = _observations(dataset, quantiles, MAX_FITTED)
+    return fit(observations, y)
 
 
-def _known(scales: Scales, points: FloatArray, stand: Standing) -> Known:
-    seen, values, trials = _seen(points, stand, SEEN)
-    return Known(stand, process(scales, seen, values), stand.numbers[trials])
+def _observations(
+    dataset: Dataset, quantiles: Quantiles, limit: int
+) -> tuple[Observations, FloatArray, IntArray]:
+    """About `limit` observations, their standardised values, and the indices of their trials.
+
+    The value of an observation is the logarithm of its quantile, which spreads the best ones.
+    """
+    path = quantiles.path
+    picked = thinned(quantiles, limit)
+    trials, trial_index = np.unique(path.trial_index[picked], return_inverse=True)
+    y = _standardised(np.log(path.quantile[picked]))
+    x = dataset.encoded[quantiles.numbers[trials]]
+    return Observations(x, trial_index, path.rung_index[picked]), y, trials
 
 
-def _seen(points: FloatArray, stand: Standing, most: int) -> tuple[Seen, FloatArray, IntArray]:
-    """About `most` observations, their standardized values, and whose they are, as indices of the standing."""
-    picked = _thinned(stand, most)
-    trials, trial = np.unique(stand.steps.trial[picked], return_inverse=True)
-    values = _standard(np.log(stand.steps.share[picked]))
-    return Seen(points[stand.numbers[trials]], trial, stand.steps.place[picked]), values, trials
-
-
-def _with_wrong(stand: Standing, history: History) -> Standing:
-    """With the trials that went wrong as the worst of all, whether or not they had reached a level."""
-    wrong = np.zeros(len(history), np.bool_)
-    wrong[list(history.failed)] = True
-    failed = wrong[stand.numbers]
-    share = np.where(failed, 1.0, stand.share)
-    wrong[stand.numbers] = False
-    lost = np.flatnonzero(wrong)
-    first, worst = np.zeros_like(lost), np.ones(len(lost))
-    steps = Steps(
-        np.concatenate([stand.steps.trial, len(stand) + np.arange(len(lost))]),
-        np.concatenate([stand.steps.place, first]),
-        np.concatenate([np.where(failed[stand.steps.trial], 1.0, stand.steps.share), worst]),
+def with_failed(quantiles: Quantiles, history: History) -> Quantiles:
+    """The quantiles with the failed trials as the worst of all, whatever rungs they reached."""
+    is_failed = np.zeros(len(history), np.bool_)
+    is_failed[list(history.failed)] = True
+    reached = is_failed[quantiles.numbers]
+    quantile = np.where(reached, 1.0, quantiles.quantile)
+    is_failed[quantiles.numbers] = False
+    early = np.flatnonzero(is_failed)
+    first_rung, worst = np.zeros_like(early), np.ones(len(early))
+    path = quantiles.path
+    on_path = np.where(reached[path.trial_index], 1.0, path.quantile)
+    return Quantiles(
+        np.concatenate([quantiles.numbers, early]),
+        np.concatenate([quantiles.rung_index, first_rung]),
+        np.concatenate([quantile, worst]),
+        QuantilePath(
+            np.concatenate([path.trial_index, len(quantiles) + np.arange(len(early))]),
+            np.concatenate([path.rung_index, first_rung]),
+            np.concatenate([on_path, worst]),
+        ),
     )
-    return Standing(
-        np.concatenate([stand.numbers, lost]),
-        np.concatenate([stand.place, first]),
-        np.concatenate([share, worst]),
-        steps,
-    )
 
 
-def _thinned(stand: Standing, most: int) -> IntArray:
-    """The indices of about `most` steps: half are those of the best trials, half those of others, spread evenly over their ranks."""
-    taken = np.bincount(stand.steps.trial, minlength=len(stand))
-    order = np.argsort(stand.share, kind="stable")
-    total = np.cumsum(taken[order])
-    if total[-1] <= most:
-        return np.arange(len(stand.steps.trial))
-    head = int(np.searchsorted(total, most // 2, side="right"))
-    best, rest = order[:head], order[head:]
-    count = max(1, int((most - taken[best].sum()) / taken[rest].mean()))
-    chosen = np.zeros(len(stand), np.bool_)
-    chosen[best] = chosen[rest[np.linspace(0, len(rest) - 1, count).astype(np.int64)]] = True
-    return np.flatnonzero(chosen[stand.steps.trial])
+def thinned(quantiles: Quantiles, limit: int) -> IntArray:
+    """The indices of about `limit` steps of the path, of whole trials.
+
+    Half of them are of the best trials. The other half are of trials that are spread evenly over
+    the ranks of all others.
+    """
+    trial_index = quantiles.path.trial_index
+    n_steps = np.bincount(trial_index, minlength=len(quantiles))
+    order = np.argsort(quantiles.quantile, kind="stable")
+    total = np.cumsum(n_steps[order])
+    if total[-1] <= limit:
+        return np.arange(len(trial_index))
+    head = int(np.searchsorted(total, limit // 2, side="right"))
+    best, others = order[:head], order[head:]
+    count = max(1, int((limit - n_steps[best].sum()) / n_steps[others].mean()))
+    spread = np.linspace(0, len(others) - 1, count).astype(np.int64)
+    chosen = np.zeros(len(quantiles), np.bool_)
+    chosen[best] = True
+    chosen[others[spread]] = True
+    return np.flatnonzero(chosen[trial_index])
 
 
-def _standard(values: FloatArray) -> FloatArray:
-    spread = float(values.std())
-    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0), dtype=np.float64)
+def _standardised(values: FloatArray) -> FloatArray:
+    deviation = float(values.std())
+    if deviation == 0:
+        deviation = 1.0
+    return np.asarray((values - values.mean()) / deviation, dtype=np.float64)
 
 
 def _candidates(space: Space, rng: np.random.Generator) -> FloatArray:
-    """Points of the unit cube, (CANDIDATES, dimensions), drawn as a sweep's first trials are."""
+    """Points of the unit cube, (CANDIDATES, dimensions), drawn as the first trials are."""
     points = rng.random((CANDIDATES, len(space)))
     for i, param in enumerate(space.params.values()):
         if has_prior(param):
@@ -202,8 +257,13 @@ def _candidates(space: Space, rng: np.random.Generator) -> FloatArray:
 
 
 def _rounded(count: int) -> int:
-    """The largest of 0, 4, 6, 8, 10, 12.5, ... (each by `REFIT` above the last) that is not above `count`."""
+    """The largest of 0, 4, 5, 6.25, ... that is not above `count`, rounded down.
+
+    Each is REFIT times the one before.
+    """
+    if count < 4:
+        return 0
     size = 4.0
     while size * REFIT <= count:
         size *= REFIT
-    return int(size) if count >= size else 0
+    return int(size)

@@ -35,7 +35,7 @@ import numpy as np
 from raysweep.errors import first_line
 from raysweep.history import Config, History, Status, Trial
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers.models.gaussian_process import one_thread
+from raysweep.tune.searchers.models.threads import single_thread
 from raysweep.tune.searchers.per_history import PerHistory
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Optuna:
         if not len(space):
             return space.sample(rng)
         cube = Cube(space, self.sampler)
-        with quiet(), one_thread():
+        with quiet(), single_thread():
             study = self._study(cube, history, seed)
             for _ in range(1 if self.sampler == "QMCSampler" else MAX_ATTEMPTS):
                 study.sampler = self._seeded(seed, rng)

@@ -24,7 +24,29 @@ class Random:
         return space.sample(np.random.default_rng([seed, len(history)]))
 
 
-@dataclass(frozen=True)
+class GridCache:
+    """The cells of the space that was asked about last, and the order of each seed."""
+
+    def __init__(self) -> None:
+        self._space: Space | None = None
+        self._cells: list[Config] = []
+        self._orders: dict[int, list[int]] = {}
+
+    def cells(self, space: Space, points: int) -> list[Config]:
+        if self._space is not space:
+            self._space, self._cells, self._orders = space, list(space.grid(points)), {}
+        return self._cells
+
+    def order(self, seed: int) -> list[int]:
+        """The indices of the cells, shuffled by a seed."""
+        if seed not in self._orders:
+            count = len(self._cells)
+            shuffled = np.random.default_rng([seed, count]).permutation(count)
+            self._orders[seed] = shuffled.tolist()
+        return self._orders[seed]
+
+
+@dataclass
 class Grid:
     """Tries each cell of the grid once, in an order that is shuffled by the seed.
 
@@ -33,12 +55,7 @@ class Grid:
     """
 
     points: Annotated[int, Ge(1), Le(MAX_CELLS)] = 3
-    _listed: dict[int, tuple[Space, list[Config]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _orders: dict[tuple[int, int], list[int]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _cache: GridCache = field(default_factory=GridCache, init=False, repr=False, compare=False)
 
     def check_space(self, space: Space) -> None:
         """Raise ValueError if the grid has more than MAX_CELLS cells."""
@@ -50,20 +67,7 @@ class Grid:
             )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        cells = self._cells(space)
-        if len(history) == len(cells):
+        cells = self._cache.cells(space, self.points)
+        if len(history) >= len(cells):
             return None
-        return cells[self._order(len(cells), seed)[len(history)]]
-
-    def _cells(self, space: Space) -> list[Config]:
-        """The grid. The space is kept beside it, so that its id stays its own."""
-        if id(space) not in self._listed:
-            self._listed[id(space)] = (space, list(space.grid(self.points)))
-        return self._listed[id(space)][1]
-
-    def _order(self, count: int, seed: int) -> list[int]:
-        if (count, seed) not in self._orders:
-            self._orders[count, seed] = (
-                np.random.default_rng([seed, count]).permutation(count).tolist()
-            )
-        return self._orders[count, seed]
+        return cells[self._cache.order(seed)[len(history)]]

@@ -1,79 +1,88 @@
-"""TPE: hyperopt's `tpe.suggest`, asked anew for each trial with what the history says, over points of the unit cube.
+"""TPE: hyperopt's `tpe.suggest`, asked anew for each trial, over points of the unit cube.
 
-Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011.
+Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, section 4.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from raysweep.arrays import FloatArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.params import Choice
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers.feasible import goes_wrong
-from raysweep.tune.searchers.models.dataset import FloatArray, Observed, observe
+from raysweep.tune.searchers.candidate_filters import is_likely_to_fail
+from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
+from raysweep.tune.searchers.per_history import PerHistory
 
-MOST_ATTEMPTS = 20
-"""Proposals against the constraints, or amid trials that went wrong, are asked for again this often, then drawn."""
+MAX_ATTEMPTS = 20
+"""So many proposals may break the constraints, or lie amid failed trials, before one is drawn."""
 
 
-@dataclass(frozen=True)
+class TpeCache:
+    """What is kept for a history: its arrays, and hyperopt's forms of the space and the trials."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.arrays = DatasetCache(space)
+        self.documents: list[dict[str, Any]] = []
+
+    @cached_property
+    def domain(self) -> Any:
+        """The unit cube in hyperopt's form."""
+        from hyperopt import hp
+        from hyperopt.base import Domain
+
+        params = self.space.params.items()
+        return Domain(None, {name: _hyperopt_param(hp, name, param) for name, param in params})
+
+
+@dataclass
 class Tpe:
-    """Splits what was observed into good and bad and proposes where good is dense and bad is not.
+    """Splits the trials into good and bad ones and proposes where good are dense and bad are not.
 
-    `startup`: random trials before the first proposal. `candidates`: how many draws from the good compete. `gamma`: the good part is
-    `gamma * sqrt(n)` of n trials.
+    `startup`: random trials before the first proposal. `candidates`: the number of draws from the
+    good that compete. `gamma`: of n trials, `gamma * sqrt(n)` are the good ones.
     """
 
     startup: Annotated[int, Ge(1)] = 20
     candidates: Annotated[int, Ge(1)] = 24
     gamma: Annotated[float, Gt(0), Le(1)] = 0.25
-    _domains: dict[int, tuple[Space, Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _made: WeakKeyDictionary[History, tuple[Space, list[dict[str, Any]]]] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    _caches: PerHistory[TpeCache] = field(
+        default_factory=lambda: PerHistory(TpeCache), init=False, repr=False, compare=False
     )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
-        seen = observe(space, history)
-        if int(seen.known.sum()) < self.startup or not len(space):
+        cache = self._caches.of(space, history)
+        dataset = Dataset(space, history, cache.arrays)
+        if int(dataset.observed.sum()) < self.startup or not len(space):
             return space.sample(rng)
-        trials = _Told(self._points(space, history, seen), ranks(seen))
-        for _ in range(MOST_ATTEMPTS):
-            config = space.from_unit(self._ask(space, trials, int(rng.integers(2**31))))
-            if space.allows(config) and not goes_wrong(seen, np.asarray(space.to_unit(config))):
+        trials = HyperoptTrials(_documents(dataset, cache), ranks(dataset))
+        for _ in range(MAX_ATTEMPTS):
+            point = self._ask(space, cache.domain, trials, int(rng.integers(2**31)))
+            config = space.from_unit(point)
+            if space.allows(config) and not _is_likely_to_fail(dataset, config):
                 return config
-        draws = (space.sample(rng) for _ in range(MOST_ATTEMPTS))
-        return next(
-            (one for one in draws if not goes_wrong(seen, np.asarray(space.to_unit(one)))),
-            space.sample(rng),
-        )
+        fallback = space.sample(rng)
+        for _ in range(MAX_ATTEMPTS):
+            config = space.sample(rng)
+            if not _is_likely_to_fail(dataset, config):
+                return config
+        return fallback
 
-    def _points(self, space: Space, history: History, seen: Observed) -> list[dict[str, Any]]:
-        """What hyperopt calls the misc of each trial, made once."""
-        of, made = self._made.get(history, (None, []))
-        if of is not space:
-            made = []
-            self._made[history] = space, made
-        made.extend(
-            _misc(space, number, row)
-            for number, row in enumerate(seen.units[len(made) :].tolist(), len(made))
-        )
-        return made
-
-    def _ask(self, space: Space, trials: _Told, seed: int) -> list[float]:
+    def _ask(self, space: Space, domain: Any, trials: HyperoptTrials, seed: int) -> list[float]:
+        """A point of the unit cube from hyperopt."""
         from hyperopt import tpe
 
         documents = tpe.suggest(
             [len(trials)],
-            self._domain(space),
+            domain,
             trials,
             seed,
             n_startup_jobs=0,
@@ -84,32 +93,18 @@ class Tpe:
         values = documents[0]["misc"]["vals"]
         return [_coordinate(param, values[name][0]) for name, param in space.params.items()]
 
-    def _domain(self, space: Space) -> Any:
-        """hyperopt's form of the unit cube, made once for each space."""
-        if id(space) not in self._domains:
-            from hyperopt import hp
-            from hyperopt.base import Domain
 
-            cube = {
-                name: hp.randint(name, param.count)
-                if isinstance(param, Choice)
-                else hp.uniform(name, 0.0, 1.0)
-                for name, param in space.params.items()
-            }
-            self._domains[id(space)] = (space, Domain(None, cube))
-        return self._domains[id(space)][1]
+class HyperoptTrials:
+    """What `tpe.suggest` reads of hyperopt's Trials: a document for each trial.
 
-
-class _Told:
-    """What `tpe.suggest` reads of hyperopt's Trials: a document a trial, its loss the rank among all, none for those still pending.
-
-    A rank, because trials stand at different levels: who reached a higher one comes before who did not; within one, the loss counts.
+    The loss of a trial is its rank, because trials were compared at different rungs. Pending trials
+    have the loss inf.
     """
 
-    def __init__(self, points: list[dict[str, Any]], ranks: FloatArray) -> None:
+    def __init__(self, documents: list[dict[str, Any]], ranks: FloatArray) -> None:
         self.trials = [
-            {"tid": point["tid"], "result": {"loss": rank}, "misc": point}
-            for point, rank in zip(points, ranks.tolist(), strict=True)
+            {"tid": document["tid"], "result": {"loss": rank}, "misc": document}
+            for document, rank in zip(documents, ranks.tolist(), strict=True)
         ]
 
     def __len__(self) -> int:
@@ -121,17 +116,35 @@ class _Told:
         return [{"misc": misc} for misc in miscs]
 
 
-def ranks(seen: Observed) -> FloatArray:
-    """0 for the best trial, 1 for the next, ...; inf for those that went wrong or have not reached a level. Shape (trials,)."""
-    order = np.lexsort((seen.loss, -seen.place))
-    score = np.empty(len(order))
-    score[order] = np.arange(len(order))
-    score[~np.isfinite(seen.loss)] = np.inf
-    return score
+def ranks(dataset: Dataset) -> FloatArray:
+    """The rank of each trial, (trials,): 0 for the best, 1 for the next, ...
+
+    A trial that reached a higher rung is better than one that did not; at the same rung the loss
+    counts. The rank is inf for trials that failed or have not reached a rung.
+    """
+    order = np.lexsort((dataset.loss, -dataset.rung_index))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order))
+    rank[~np.isfinite(dataset.loss)] = np.inf
+    return rank
 
 
-def _misc(space: Space, number: int, row: list[float]) -> dict[str, Any]:
-    """A point of the unit cube as hyperopt writes it down; what is NaN is left out."""
+def _is_likely_to_fail(dataset: Dataset, config: Config) -> bool:
+    return is_likely_to_fail(dataset, np.asarray(dataset.space.to_unit(config)))
+
+
+def _documents(dataset: Dataset, cache: TpeCache) -> list[dict[str, Any]]:
+    """hyperopt's document of each trial, which is made once."""
+    known = cache.documents
+    rows = dataset.units[len(known) :].tolist()
+    known.extend(
+        _document(dataset.space, number, row) for number, row in enumerate(rows, len(known))
+    )
+    return known
+
+
+def _document(space: Space, number: int, row: list[float]) -> dict[str, Any]:
+    """A point of the unit cube in hyperopt's form; an inactive parameter (NaN) has no value."""
     vals: dict[str, list[Any]] = {name: [] for name in space.params}
     idxs: dict[str, list[int]] = {name: [] for name in space.params}
     for (name, param), u in zip(space.params.items(), row, strict=True):
@@ -140,9 +153,21 @@ def _misc(space: Space, number: int, row: list[float]) -> dict[str, Any]:
     return {"tid": number, "vals": vals, "idxs": idxs}
 
 
+def _hyperopt_param(hp: Any, name: str, param: Any) -> Any:
+    if isinstance(param, Choice):
+        return hp.randint(name, param.count)
+    return hp.uniform(name, 0.0, 1.0)
+
+
 def _hyperopt_value(param: Any, u: float) -> float | int:
-    return min(int(u * param.count), param.count - 1) if isinstance(param, Choice) else u
+    """A coordinate as hyperopt's value: the index of a choice's value, else the coordinate."""
+    if isinstance(param, Choice):
+        return min(int(u * param.count), param.count - 1)
+    return u
 
 
 def _coordinate(param: Any, value: float) -> float:
-    return (int(value) + 0.5) / param.count if isinstance(param, Choice) else float(value)
+    """The reverse of `_hyperopt_value`: the middle of a choice's part of the axis."""
+    if isinstance(param, Choice):
+        return (int(value) + 0.5) / param.count
+    return float(value)

@@ -1,27 +1,22 @@
-"""What a model learns from: the history as arrays, with each trial's loss at the highest level that it reached."""
+"""What a model learns from: the trials of a history as arrays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from raysweep.history import History, Rung, Status
+from raysweep.arrays import BoolArray, FloatArray, IntArray
+from raysweep.history import History
 from raysweep.search_spaces.language.space import Space
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
-
-WRONG = (Status.FAILED, Status.OOM, Status.DIVERGED)
-"""What ended without a loss that counts: a bad configuration. A trial that only lost its worker waits, and is none of these."""
+from raysweep.tune.searchers.models.encoding import Encoding
 
 
-class Growing:
-    """Rows of an array that are added as they come, and made once."""
+class GrowingArray:
+    """An array to which rows are appended. `rows` shows all of them, and is read-only."""
 
     def __init__(self, *shape: int, dtype: type = np.float64) -> None:
         self._buffer: np.ndarray[Any, np.dtype[Any]] = np.empty((64, *shape), dtype)
@@ -30,86 +25,115 @@ class Growing:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, rows: Any) -> None:
+    def append(self, rows: Any) -> None:
         start, self._count = self._count, self._count + len(rows)
         if self._count > len(self._buffer):
-            before, self._buffer = (
-                self._buffer,
-                np.empty((2 * self._count, *self._buffer.shape[1:]), self._buffer.dtype),
-            )
-            self._buffer[:start] = before[:start]
+            old, shape = self._buffer, self._buffer.shape[1:]
+            self._buffer = np.empty((2 * self._count, *shape), old.dtype)
+            self._buffer[:start] = old[:start]
         self._buffer[start : self._count] = rows
 
     @property
     def rows(self) -> Any:
-        """All of them, to read."""
         view = self._buffer[: self._count]
         view.flags.writeable = False
         return view
 
 
-@dataclass(frozen=True)
-class Observed:
-    """One row a trial, in the order of their numbers.
+class DatasetCache:
+    """The arrays of one history. Each trial, and each arrival at a rung, is translated once.
 
-    units: (trials, dimensions), NaN where inactive. place: the index of the highest level reached, -1 below the first. loss: the one
-    recorded at that level, inf where the trial went wrong or reached none. pending: trials without an end, at whatever level.
+    A searcher keeps one for each history (`per_history.py`).
     """
 
-    units: FloatArray
-    place: IntArray
-    loss: FloatArray
-    pending: Flags
-    failed: Flags
+    def __init__(self, space: Space) -> None:
+        self.encoding = Encoding.of(space)
+        self.units = GrowingArray(len(space))
+        self.encoded = GrowingArray(self.encoding.width)
+        self.arrivals: dict[int, tuple[GrowingArray, GrowingArray]] = {}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A history as arrays. The arrays about trials have a row for each, in order of their numbers.
+
+    It describes the history as it is when it is made; make another one after the next event.
+    """
+
+    space: Space
+    history: History
+    cache: DatasetCache
+
+    @classmethod
+    def of(cls, space: Space, history: History) -> Dataset:
+        """A dataset that is used once."""
+        return cls(space, history, DatasetCache(space))
+
+    @cached_property
+    def units(self) -> FloatArray:
+        """The configurations as points of the unit cube, (trials, dimensions), NaN if inactive."""
+        known, space, history = self.cache.units, self.space, self.history
+        new = range(len(known), len(history))
+        if new:
+            known.append([space.to_unit(history[number].config) for number in new])
+        return cast("FloatArray", known.rows)
+
+    @cached_property
+    def encoded(self) -> FloatArray:
+        """The configurations as coordinates, (trials, coordinates); see `encoding.py`."""
+        known = self.cache.encoded
+        if len(known) < len(self.history):
+            known.append(self.cache.encoding(self.units[len(known) :]))
+        return cast("FloatArray", known.rows)
+
+    def arrivals(self, level: int) -> tuple[IntArray, FloatArray]:
+        """The numbers of the trials that reached a rung, in order of arrival, and their losses."""
+        rung = self.history.rungs[level]
+        if level not in self.cache.arrivals:
+            self.cache.arrivals[level] = GrowingArray(dtype=np.int64), GrowingArray()
+        numbers, losses = self.cache.arrivals[level]
+        if len(numbers) < len(rung):
+            new = list(islice(reversed(rung.by_trial.items()), len(rung) - len(numbers)))[::-1]
+            numbers.append([number for number, _ in new])
+            losses.append([loss for _, loss in new])
+        return numbers.rows, losses.rows
 
     @property
-    def known(self) -> Flags:
-        """The trials that tell something: that reached a level, or went wrong."""
-        return (self.place >= 0) | self.failed
+    def rung_index(self) -> IntArray:
+        """The index of the highest rung that each trial reached, -1 if it reached none."""
+        return self._at_highest_rung[0]
 
+    @property
+    def loss(self) -> FloatArray:
+        """The loss of each trial at its highest rung; inf if it failed or reached none."""
+        return self._at_highest_rung[1]
 
-Remembered = WeakKeyDictionary[History, tuple[Space, Growing]]
-_units: Remembered = WeakKeyDictionary()
-_arrivals: WeakKeyDictionary[Rung, tuple[Growing, Growing]] = WeakKeyDictionary()
+    @cached_property
+    def _at_highest_rung(self) -> tuple[IntArray, FloatArray]:
+        rung_index = np.full(len(self.history), -1)
+        loss = np.full(len(self.history), np.inf)
+        for index, level in enumerate(self.history.levels):
+            numbers, losses = self.arrivals(level)
+            rung_index[numbers], loss[numbers] = index, losses
+        loss[self.failed] = np.inf
+        return rung_index, loss
 
+    @cached_property
+    def failed(self) -> BoolArray:
+        """The trials that failed, diverged or ran out of memory.
 
-def units(space: Space, history: History) -> FloatArray:
-    """The history's configurations as points of the unit cube, (trials, dimensions). Each is translated once, then remembered."""
-    known = remembered(_units, space, history, len(space))
-    if len(known) < len(history):
-        known.add(
-            [space.to_unit(history[number].config) for number in range(len(known), len(history))]
-        )
-    return cast("FloatArray", known.rows)
+        A trial whose worker failed is waiting for another one, and is not among them.
+        """
+        ended_badly = (trial.status.ended and not trial.status.succeeded for trial in self.history)
+        return np.fromiter(ended_badly, np.bool_, len(self.history))
 
+    @cached_property
+    def pending(self) -> BoolArray:
+        """The trials that have not ended, whatever rung they have reached."""
+        not_ended = (not trial.status.ended for trial in self.history)
+        return np.fromiter(not_ended, np.bool_, len(self.history))
 
-def remembered(memo: Remembered, space: Space, history: History, width: int) -> Growing:
-    """The rows of a history's trials, one each, that were made before."""
-    of, known = memo.get(history, (None, None))
-    if of is not space or known is None:
-        memo[history] = space, known = space, Growing(width)
-    return known
-
-
-def arrivals(rung: Rung) -> tuple[IntArray, FloatArray]:
-    """The numbers of the trials that reached a rung, in order of arrival, and their losses there."""
-    numbers, losses = _arrivals.setdefault(rung, (Growing(dtype=np.int64), Growing()))
-    if len(numbers) < len(rung):
-        new = list(islice(reversed(rung.by_trial.items()), len(rung) - len(numbers)))[::-1]
-        numbers.add([number for number, _ in new])
-        losses.add([loss for _, loss in new])
-    return numbers.rows, losses.rows
-
-
-def observe(space: Space, history: History) -> Observed:
-    """The history as arrays."""
-    place = np.full(len(history), -1)
-    loss = np.full(len(history), np.inf)
-    for index, level in enumerate(history.levels):
-        numbers, losses = arrivals(history.rungs[level])
-        place[numbers], loss[numbers] = index, losses
-    statuses = [trial.status for trial in history]
-    wrong = np.fromiter((status in WRONG for status in statuses), np.bool_, len(history))
-    pending = np.fromiter((not status.ended for status in statuses), np.bool_, len(history))
-    loss[wrong] = np.inf
-    return Observed(units(space, history), place, loss, pending, wrong)
+    @property
+    def observed(self) -> BoolArray:
+        """The trials with an outcome: they reached a rung, or failed."""
+        return (self.rung_index >= 0) | self.failed

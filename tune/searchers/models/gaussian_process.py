@@ -1,277 +1,324 @@
-"""A Gaussian process over configurations and the rungs where they were seen, in plain numpy.
+"""A Gaussian process over configurations and the rungs at which they were observed, in numpy.
 
-Between configurations: Matern 5/2, with a length scale for each dimension, and a rest that a trial keeps. Between rungs: `agreement` to the
-power of how far apart they are (autoregressive of order one, as Kennedy and O'Hagan, Biometrika 2000, in its stationary form). So what a
-trial was at its first rung says something of its last, and less the less rungs agree; and what is peculiar to a trial at one rung
-mostly is at the next, so that a trial seen at three rungs does not count as three.
+Notation:
+
+    m                   trials, in d dimensions
+    n                   observations of these trials, each at one rung
+    x (m, d)            the encoded configurations (`encoding.py`)
+    t(i), r(i)          the trial and the rung of observation i
+    y (n,)              the observed values, standardised
+    k(x, x')            the Matern 5/2 kernel, with a lengthscale for each dimension
+    rho                 `rung_correlation`, between neighbouring rungs, in (0, 1]
+    s^2                 `signal_variance`; all other variances are given as parts of it
+    K (n, n)            the covariance of the observations, divided by s^2
+    L (n, n)            the lower Cholesky factor of K
+    w (n,)              L^-1 y, the whitened targets
+
+The covariance of the observations i and j is s^2 times
+
+    (k(x_t(i), x_t(j)) + trial_noise [t(i) = t(j)]) rho^|r(i) - r(j)| + observation_noise [i = j]
+
+Along the rungs this is an autoregressive process of order one, the stationary form of Kennedy and
+O'Hagan (Biometrika 2000, section 2.1). So the value of a trial at its first rung tells something of
+its value at the last, and the less so the less the rungs correlate. What is peculiar to a trial at
+one rung is mostly so at the next (`trial_noise`), so a trial that was observed at three rungs does
+not count as three.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from raysweep.tune.searchers.models.dataset import FloatArray, IntArray
+from raysweep.arrays import FloatArray, IntArray
 
-ROOT5, SQRT2PI = 5**0.5, (2 * np.pi) ** 0.5
-NUGGET = 1e-6
-ALONE = 0.1
-"""What an observation has of its own, beside what its trial has, where there are several rungs: not fitted."""
-STEPS = 20
-"""How many steps the search for the scales may take."""
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Within it linear algebra runs on one thread: matrices this small take 25 times the processor time on many, on a busy machine."""
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1)
-    return limited
-
-
-@cache
-def _controller() -> Any:
-    import scipy.linalg  # noqa: F401  its library must be there to be found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
+SQRT5, SQRT2PI = 5**0.5, (2 * np.pi) ** 0.5
+JITTER = 1e-6
+"""Added to the diagonal of K so that it has a Cholesky factor. A part of the signal variance."""
+OBSERVATION_NOISE = 0.1
+"""The variance of an observation apart from its trial's, if there are several rungs. Not fitted."""
+MAX_ITERATIONS = 20
+"""Of L-BFGS-B, which fits the hyperparameters. More change the proposals little."""
 
 
 @dataclass(frozen=True)
-class Scales:
-    """What the marginal likelihood chooses. Variances are parts of the signal's.
+class Hyperparameters:
+    """What the marginal likelihood chooses. Variances are parts of the signal variance."""
 
-    lengths: (dimensions,). noise: the variance of what a trial has of its own. agreement: 0 .. 1, the correlation between neighbouring
-    rungs. alone: the variance of what each observation has of its own.
-    """
-
-    lengths: FloatArray
-    noise: float
-    agreement: float = 1.0
-    alone: float = 0.0
+    lengthscales: FloatArray
+    """(d,)"""
+    trial_noise: float
+    """The variance of a trial apart from its neighbours'."""
+    rung_correlation: float = 1.0
+    """Between the values of a trial at neighbouring rungs, 0 to 1."""
+    observation_noise: float = 0.0
+    """The variance of an observation apart from its trial's."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """n observations of some trials.
+class Observations:
+    """n observations of m trials."""
 
-    points: (trials, dimensions). trial: (n,), whose each observation is. place: (n,), the index of the rung where it was made.
-    """
+    x: FloatArray
+    """(m, d): the trials."""
+    trial_index: IntArray
+    """(n,): the trial of each observation, an index of `x`."""
+    rung_index: IntArray
+    """(n,): the rung of each observation."""
 
-    points: FloatArray
-    trial: IntArray
-    place: IntArray
+    def rung_distance(self) -> FloatArray:
+        """(n, n): the number of rungs between two observations."""
+        distance = np.abs(self.rung_index[:, None] - self.rung_index)
+        return np.asarray(distance, dtype=np.float64)
 
-    def between(self) -> FloatArray:
-        """(n, n): how many rungs apart two observations are."""
-        return np.asarray(np.abs(self.place[:, None] - self.place), dtype=np.float64)
-
-    def same(self) -> FloatArray:
-        """(n, n): 1 where two observations are one trial's."""
-        return np.asarray(self.trial[:, None] == self.trial, dtype=np.float64)
+    def same_trial(self) -> FloatArray:
+        """(n, n): 1 if two observations are of one trial, else 0."""
+        return np.asarray(self.trial_index[:, None] == self.trial_index, dtype=np.float64)
 
     @property
-    def alone(self) -> float:
-        """The variance of what each observation has of its own. At a single rung the trial's own is all there is."""
-        return ALONE if self.place.any() else 0.0
+    def observation_noise(self) -> float:
+        """At a single rung it could not be told from the trials' noise, so there it is 0."""
+        return OBSERVATION_NOISE if self.rung_index.any() else 0.0
 
 
 @dataclass(frozen=True)
-class Process:
-    """A process that has seen trials at `points`, (trials, dimensions) in units of the length scales: n observations, as in `Seen`.
+class GaussianProcess:
+    """The posterior given the observations.
 
-    It speaks of the highest rung that it has seen, `top`. Means and deviations are of standardized values.
+    Predictions are of the highest observed rung. Means and standard deviations are of standardised
+    values.
     """
 
-    scales: Scales
-    points: FloatArray
-    trial: IntArray
-    place: IntArray
-    top: int
-    lower: FloatArray
-    """(n, n): the Cholesky factor of the kernel matrix with noise."""
-    white: FloatArray
-    """(n,): the factor's solution for the values."""
-    amplitude: float
+    hyperparameters: Hyperparameters
+    observations: Observations
+    cholesky: FloatArray
+    """L, (n, n)"""
+    whitened_targets: FloatArray
+    """w, (n,)"""
+    signal_variance: float
+
+    @classmethod
+    def condition(
+        cls, hyperparameters: Hyperparameters, observations: Observations, y: FloatArray
+    ) -> GaussianProcess:
+        """The posterior given the values y, (n,), of the observations."""
+        from scipy.linalg import solve_triangular
+
+        scaled = observations.x / hyperparameters.lengthscales
+        trial_index = observations.trial_index
+        smooth = matern52(scaled, scaled)[trial_index[:, None], trial_index]
+        noise = hyperparameters.trial_noise * observations.same_trial()
+        correlation = hyperparameters.rung_correlation ** observations.rung_distance()
+        covariance = (smooth + noise) * correlation
+        covariance[np.diag_indices_from(covariance)] += hyperparameters.observation_noise + JITTER
+        cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+        whitened = solve_triangular(cholesky, y, lower=True, check_finite=False)
+        signal_variance = float(whitened @ whitened) / len(y)
+        return cls(hyperparameters, observations, cholesky, whitened, signal_variance)
+
+    def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and standard deviation of the latent function at x (k, d); both (k,)."""
+        solved = self._whitened_covariance(self._scale(x), self._top_rung)
+        variance = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
+        return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
+
+    def predict_mean(self, x: FloatArray) -> FloatArray:
+        """The posterior mean at x (k, d), as (k,); cheaper than `predict`."""
+        return matern52(self._scale(x), self._scaled_x) @ self._mean_weights
+
+    def predict_final(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation of each trial's value at the highest rung; both (m,).
+
+        This is the value of the trial itself, its noise included.
+        """
+        from scipy.linalg import solve_triangular
+
+        trials = np.arange(len(self.observations.x))
+        trial_index, noise = self.observations.trial_index, self.hyperparameters.trial_noise
+        smooth = matern52(self._scaled_x, self._scaled_x)[trial_index]
+        shared = smooth + noise * (trial_index[:, None] == trials)
+        covariance = shared * self._correlation_with(self._top_rung)[:, None]
+        solved = np.asarray(
+            solve_triangular(self.cholesky, covariance, lower=True, check_finite=False)
+        )
+        variance = np.maximum(1.0 + noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
+        return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
+
+    def fantasize(self, x: FloatArray) -> GaussianProcess:
+        """Condition on the posterior mean at the pending points x (k, d), at the lowest rung.
+
+        Kriging believer (Ginsbourger, Le Riche and Carraro 2010, section 3.2.1). The means stay as
+        they are, and the standard deviation is smaller near these points.
+        """
+        count = len(x)
+        if not count:
+            return self
+        scaled = self._scale(x)
+        covariance = self._whitened_covariance(scaled, 0)
+        noise = self.hyperparameters.trial_noise + self.hyperparameters.observation_noise
+        own = matern52(scaled, scaled) + noise * np.eye(count)
+        corner = np.linalg.cholesky(own - covariance.T @ covariance + JITTER * np.eye(count))
+        cholesky = np.block([[self.cholesky, np.zeros(covariance.shape)], [covariance.T, corner]])
+        seen = self.observations
+        return replace(
+            self,
+            observations=Observations(
+                np.concatenate([seen.x, x]),
+                np.concatenate([seen.trial_index, len(seen.x) + np.arange(count)]),
+                np.concatenate([seen.rung_index, np.zeros(count, np.int64)]),
+            ),
+            cholesky=cholesky,
+            whitened_targets=np.concatenate([self.whitened_targets, np.zeros(count)]),
+        )
 
     @cached_property
-    def weights(self) -> FloatArray:
-        """(trials,): the weights of the points in the mean."""
+    def _mean_weights(self) -> FloatArray:
+        """(m,): the weights of the trials' kernels in the posterior mean."""
         from scipy.linalg import solve_triangular
 
         weights = solve_triangular(
-            self.lower, self.white, lower=True, trans=1, check_finite=False
-        ) * self._agreeing(self.top)
-        return np.asarray(np.bincount(self.trial, weights, len(self.points)), dtype=np.float64)
+            self.cholesky, self.whitened_targets, lower=True, trans=1, check_finite=False
+        ) * self._correlation_with(self._top_rung)
+        summed = np.bincount(self.observations.trial_index, weights, len(self.observations.x))
+        return np.asarray(summed, dtype=np.float64)
 
-    def at(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation of the noiseless function at the top, both (candidates,)."""
-        solved = self._solved(points / self.scales.lengths, self.top)
-        left = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        return solved.T @ self.white, np.sqrt(self.amplitude * left)
+    @cached_property
+    def _scaled_x(self) -> FloatArray:
+        return self._scale(self.observations.x)
 
-    def ends(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation of where each trial that was seen stands at the top, with what it has of its own; both (trials,)."""
+    @cached_property
+    def _top_rung(self) -> int:
+        return int(self.observations.rung_index.max())
+
+    def _scale(self, x: FloatArray) -> FloatArray:
+        scaled: FloatArray = x / self.hyperparameters.lengthscales
+        return scaled
+
+    def _whitened_covariance(self, scaled: FloatArray, rung: int) -> FloatArray:
+        """(n, k): L^-1 times the covariance of the observations with k scaled points at a rung."""
         from scipy.linalg import solve_triangular
 
-        every = np.arange(len(self.points))
-        shared = kernel(self.points, self.points)[self.trial] + self.scales.noise * (
-            self.trial[:, None] == every
-        )
-        across = shared * self._agreeing(self.top)[:, None]
-        solved = np.asarray(solve_triangular(self.lower, across, lower=True, check_finite=False))
-        left = np.maximum(1.0 + self.scales.noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        return solved.T @ self.white, np.sqrt(self.amplitude * left)
-
-    def believing(self, points: FloatArray) -> Process:
-        """The process as if its own means had been seen at `points`, at the first rung (the kriging believer).
-
-        It is less unsure there, and unchanged in its means.
-        """
-        if not len(points):
-            return self
-        scaled = points / self.scales.lengths
-        across = self._solved(scaled, 0)
-        own = kernel(scaled, scaled) + (self.scales.noise + self.scales.alone) * np.eye(len(points))
-        corner = np.linalg.cholesky(own - across.T @ across + NUGGET * np.eye(len(points)))
-        lower = np.block([[self.lower, np.zeros(across.shape)], [across.T, corner]])
-        white = np.concatenate([self.white, np.zeros(len(points))])
-        trial = np.concatenate([self.trial, len(self.points) + np.arange(len(points))])
-        place = np.concatenate([self.place, np.zeros(len(points), np.int64)])
-        return Process(
-            self.scales,
-            np.concatenate([self.points, scaled]),
-            trial,
-            place,
-            self.top,
-            lower,
-            white,
-            self.amplitude,
+        smooth = matern52(self._scaled_x, scaled)[self.observations.trial_index]
+        covariance = smooth * self._correlation_with(rung)[:, None]
+        return np.asarray(
+            solve_triangular(self.cholesky, covariance, lower=True, check_finite=False)
         )
 
-    def _solved(self, scaled: FloatArray, place: int) -> FloatArray:
-        """(n, candidates): the factor's solution for the correlations with points at a rung."""
-        from scipy.linalg import solve_triangular
-
-        across = kernel(self.points, scaled)[self.trial] * self._agreeing(place)[:, None]
-        return np.asarray(solve_triangular(self.lower, across, lower=True, check_finite=False))
-
-    def _agreeing(self, place: int) -> FloatArray:
-        """(n,): the correlations of the observations' rungs with another one."""
-        return np.asarray(self.scales.agreement ** np.abs(self.place - place), dtype=np.float64)
+    def _correlation_with(self, rung: int) -> FloatArray:
+        """(n,): the correlation of the rung of each observation with another rung."""
+        distance = np.abs(self.observations.rung_index - rung)
+        return np.asarray(self.hyperparameters.rung_correlation**distance, dtype=np.float64)
 
 
-def kernel(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Matern 5/2 between rows of `a` and of `b`, both in units of the length scales."""
-    apart, near = _parts(a, b)
-    out: FloatArray = (1.0 + apart + apart * apart / 3.0) * near
+def matern52(a: FloatArray, b: FloatArray) -> FloatArray:
+    """The kernel between the rows of a (p, d) and b (q, d), divided by the lengthscales; (p, q)."""
+    distance, decay = _distance_and_decay(a, b)
+    out: FloatArray = (1.0 + distance + distance * distance / 3.0) * decay
     return out
 
 
-def squares(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Squared distances between rows of `a` and of `b`, to rounding."""
+def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
+    """The squared distances between the rows of a (p, d) and b (q, d), up to rounding; (p, q)."""
     out: FloatArray = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2.0 * (a @ b.T)
     return out
 
 
-def _parts(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """sqrt(5) times the distances, and exp(- that)."""
-    apart = ROOT5 * np.sqrt(np.maximum(squares(a, b), 0.0))
-    return apart, np.exp(-apart)
+def _distance_and_decay(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """sqrt(5) times the distances, and exp(-that)."""
+    distance = SQRT5 * np.sqrt(np.maximum(squared_distances(a, b), 0.0))
+    return distance, np.exp(-distance)
 
 
-def expected_improvement(model: Process, points: FloatArray, bar: float, closer: int) -> FloatArray:
-    """How far below `bar` the function is expected to lie at each point; -inf for all but the `closer` points of least mean."""
+def expected_improvement(
+    model: GaussianProcess, x: FloatArray, incumbent: float, shortlist: int
+) -> FloatArray:
+    """The expected improvement over the incumbent's value at x (k, d); (k,).
+
+    It is computed for the `shortlist` points of lowest mean, and -inf for the others. Where it
+    vanishes, points of lower mean come first.
+    """
     from scipy.special import ndtr
 
-    means = kernel(points / model.scales.lengths, model.points) @ model.weights
-    some = np.argsort(means, kind="stable")[:closer]
-    mean, deviation = model.at(points[some])
-    z = (bar - mean) / deviation
-    merit = np.full(len(points), -np.inf)
-    merit[some] = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / SQRT2PI) - 1e-9 * mean
-    return merit
+    lowest = np.argsort(model.predict_mean(x), kind="stable")[:shortlist]
+    mean, deviation = model.predict(x[lowest])
+    z = (incumbent - mean) / deviation
+    improvement = np.full(len(x), -np.inf)
+    improvement[lowest] = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / SQRT2PI) - 1e-9 * mean
+    return improvement
 
 
-def process(scales: Scales, seen: Seen, values: FloatArray) -> Process:
-    """The process that has seen `values`, (n,)."""
-    from scipy.linalg import solve_triangular
+def fit(observations: Observations, y: FloatArray) -> Hyperparameters:
+    """The hyperparameters of largest posterior density.
 
-    scaled = seen.points / scales.lengths
-    smooth = kernel(scaled, scaled)[seen.trial[:, None], seen.trial]
-    matrix = (smooth + scales.noise * seen.same()) * scales.agreement ** seen.between()
-    matrix[np.diag_indices_from(matrix)] += scales.alone + NUGGET
-    lower: FloatArray = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
-    white = solve_triangular(lower, values, lower=True, check_finite=False)
-    return Process(
-        scales,
-        scaled,
-        seen.trial,
-        seen.place,
-        int(seen.place.max()),
-        lower,
-        white,
-        float(white @ white) / len(values),
-    )
-
-
-def fit(seen: Seen, values: FloatArray) -> Scales:
-    """The scales that make the values likeliest, under a prior that keeps what the data do not decide where it usually is."""
+    The prior is normal, with variance 1, in the logarithms of the lengthscales, of the trials' noise
+    and of -log(rho). Its means are usual values, and decide what the data do not.
+    """
     from scipy.optimize import minimize
 
-    count, between, same = seen.points.shape[1], seen.between(), seen.same()
-    usual = np.concatenate(
-        [np.full(count, np.log(0.5) + 0.5 * np.log(count)), [np.log(0.1), np.log(-np.log(0.85))]]
+    d = observations.x.shape[1]
+    rung_distance, same_trial = observations.rung_distance(), observations.same_trial()
+    # A lengthscale of half the diagonal of the cube, a noise of 0.1 and a correlation of 0.85.
+    prior = np.concatenate(
+        [np.full(d, np.log(0.5) + 0.5 * np.log(d)), [np.log(0.1), np.log(-np.log(0.85))]]
     )
 
-    def target(theta: FloatArray) -> tuple[float, FloatArray]:
-        value, slope = _unlikely(theta, seen, between, same, values)
-        off = theta - usual
-        return value + 0.5 * float(off @ off), slope + off
+    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = _negative_log_likelihood(
+            theta, observations, rung_distance, same_trial, y
+        )
+        offset = theta - prior
+        return value + 0.5 * float(offset @ offset), gradient + offset
 
-    bounds = [(np.log(0.03), np.log(50.0))] * count + [
-        (np.log(1e-4), np.log(10.0)),
-        (np.log(1e-4), np.log(3.0)),
-    ]
+    bounds = [(np.log(0.03), np.log(50.0))] * d
+    bounds += [(np.log(1e-4), np.log(10.0)), (np.log(1e-4), np.log(3.0))]
     found = minimize(
-        target,
-        usual,
+        objective,
+        prior,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": STEPS, "maxfun": STEPS + 5},
+        options={"maxiter": MAX_ITERATIONS, "maxfun": MAX_ITERATIONS + 5},
     )
-    *lengths, noise, falls = np.exp(found.x)
-    return Scales(np.array(lengths), float(noise), float(np.exp(-falls)), seen.alone)
+    *lengthscales, noise, decay = np.exp(found.x)
+    return Hyperparameters(
+        np.array(lengthscales), float(noise), float(np.exp(-decay)), observations.observation_noise
+    )
 
 
-def _unlikely(
-    theta: FloatArray, seen: Seen, between: FloatArray, same: FloatArray, values: FloatArray
+def _negative_log_likelihood(
+    theta: FloatArray,
+    observations: Observations,
+    rung_distance: FloatArray,
+    same_trial: FloatArray,
+    y: FloatArray,
 ) -> tuple[float, FloatArray]:
-    """The negative logarithm of the marginal likelihood, the amplitude at its best, and its slope.
+    """The negative log marginal likelihood, and its gradient (d + 2,).
 
-    theta: the logarithms of the lengths, of the noise, and of how fast the agreement falls from rung to rung.
+    theta (d + 2,): the logarithms of the lengthscales, of the trials' noise and of -log(rho). The
+    signal variance is the likeliest one, in closed form.
     """
-    n = len(values)
-    *lengths, noise, falls = np.exp(theta)
-    scaled = seen.points[seen.trial] / lengths
-    apart, near = _parts(scaled, scaled)
-    smooth, agreeing = (1.0 + apart + apart * apart / 3.0) * near, np.exp(-falls * between)
-    matrix = (smooth + noise * same) * agreeing
-    rungs = matrix * between
-    matrix[np.diag_indices_from(matrix)] += seen.alone + NUGGET
-    lower = np.linalg.cholesky(matrix)
-    inverse = np.linalg.inv(matrix)
-    weights = inverse @ values
-    amplitude = max(float(values @ weights) / n, 1e-12)
-    slack = inverse - np.outer(weights, weights) / amplitude
-    share = slack * ((5.0 / 3.0) * (1.0 + apart) * near) * agreeing
-    by_length = share.sum(axis=1) @ (scaled * scaled) - np.einsum(
-        "aj,ab,bj->j", scaled, share, scaled, optimize=True
+    n = len(y)
+    *lengthscales, noise, decay = np.exp(theta)
+    scaled = observations.x[observations.trial_index] / lengthscales
+    distance, kernel_decay = _distance_and_decay(scaled, scaled)
+    smooth = (1.0 + distance + distance * distance / 3.0) * kernel_decay
+    correlation = np.exp(-decay * rung_distance)
+    covariance = (smooth + noise * same_trial) * correlation
+    by_rung = covariance * rung_distance
+    covariance[np.diag_indices_from(covariance)] += observations.observation_noise + JITTER
+    cholesky = np.linalg.cholesky(covariance)
+    inverse = np.linalg.inv(covariance)
+    alpha = inverse @ y
+    signal_variance = max(float(y @ alpha) / n, 1e-12)
+    # The derivative by theta is half the trace of this matrix times that of the covariance.
+    residual = inverse - np.outer(alpha, alpha) / signal_variance
+    weighted = residual * ((5.0 / 3.0) * (1.0 + distance) * kernel_decay) * correlation
+    by_lengthscales = weighted.sum(axis=1) @ (scaled * scaled) - np.einsum(
+        "aj,ab,bj->j", scaled, weighted, scaled, optimize=True
     )
-    by_noise = 0.5 * noise * float((slack * same * agreeing).sum())
-    by_falls = -0.5 * falls * float((slack * rungs).sum())
-    value = 0.5 * n * np.log(amplitude) + float(np.log(np.diag(lower)).sum())
-    return value, np.concatenate([by_length, [by_noise, by_falls]])
+    by_noise = 0.5 * noise * float((residual * same_trial * correlation).sum())
+    by_decay = -0.5 * decay * float((residual * by_rung).sum())
+    value = 0.5 * n * np.log(signal_variance) + float(np.log(np.diag(cholesky)).sum())
+    return value, np.concatenate([by_lengthscales, [by_noise, by_decay]])
