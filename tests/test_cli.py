@@ -136,7 +136,7 @@ def test_a_listing_in_a_pipe_is_not_cut(
 
 
 def test_a_new_nested_name_of_the_space_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/space.md shows, for a name that the file has and for one that it does not have."""
+    """What docs/reference/file-format.md shows, for a name that the file has and for one that it does not have."""
     for setting in ("space.model.width=64", "space.model.depth={int: [1, 4]}"):
         assert main(["run", "--space", "cnn.yaml", "--set", setting, "--dry-run"]) == 0
         name, _, value = setting.removeprefix("space.").partition("=")
