@@ -103,7 +103,9 @@ def test_every_message_is_what_the_mistake_gives(
 def test_the_line_for_editors_leads_to_the_schema() -> None:
     place = re.search(r"\$schema=(\S+)", blocks("yaml")[-1])
     assert place is not None
-    assert (ROOT / "docs/reference" / place.group(1)).resolve() == ROOT / "search_spaces/file/schema.json"
+    assert (
+        ROOT / "docs/reference" / place.group(1)
+    ).resolve() == ROOT / "search_spaces/file/schema.json"
 
 
 def test_numbers_that_are_written_are_those_of_the_code() -> None:

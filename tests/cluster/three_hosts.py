@@ -135,9 +135,9 @@ def busy(run: Path) -> dict[str, str]:
 
 def test_the_documented_lines_bring_up_three_nodes(cluster: Cluster) -> None:
     """The first seven of the ten lines; the others are run by the scenes below."""
-    keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/tutorials/cluster.md").read_text())[
-        :7
-    ]
+    keys, copies, token, edit, check, up, status = lines(
+        (PROJECT / "docs/tutorials/cluster.md").read_text()
+    )[:7]
     for line in (keys, copies, token):
         on_laptop(cluster, line)
     assert edit.startswith("nano cluster.yaml")
