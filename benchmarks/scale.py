@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler promotion] [--workers 16]
 
-For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its scheduler and the history), the longest of
+For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its
+scheduler and the history), the longest of
 each, and the memory of the process. Nothing is trained; with the ledger, files and Ray, see `overhead.py`.
 """
 

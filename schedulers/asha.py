@@ -25,7 +25,8 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 class Asha:
     """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`).
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of
+    the next one's (`schedulers/rung_reliability.py`).
     `quorum`: at the two lowest rungs a trial also stops where fewer others got before it, instead of going on unjudged.
     `audit`: this part of the trials that stop is trained to the end all the same.
     """

@@ -31,7 +31,8 @@ from raysweep.schedulers.rungs import geometric, just_reached
 class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`). A
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of
+    the next one's (`schedulers/rung_reliability.py`). A
     searcher that learns is led astray by such a rung, and the few trials that pass it unjudged, beside the 1/eta, cost little
     (`benchmarks/search.md`).
     `audit`: this part of the trials that stop is trained to the end all the same.

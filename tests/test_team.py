@@ -169,7 +169,8 @@ def test_they_end_when_their_worker_is_killed(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
     code = (
-        "import json, sys, time; from raysweep.trainables.runtime.attempt import Job, attempt; from raysweep.trainables.runtime.run import Objective\n"
+        "import json, sys, time; from raysweep.trainables.runtime.attempt import Job, attempt; "
+        "from raysweep.trainables.runtime.run import Objective\n"
         "fields = json.loads(sys.argv[1])\n"
         "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
         "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"

@@ -139,7 +139,7 @@ class SweepController:
         return self.histories[study][number]
 
     def next(self) -> Trial | None:
-        """The trial to start now: one that waits, else one that is promoted or new, of the study whose turn it is. None: none at present."""
+        """The trial to start now: one that waits, else one promoted or new, of the study whose turn it is; None if there is none."""
         self._check_time()
         trial = None if self.stopping else self._waiting.popleft() if self._waiting else self._new()
         if trial is not None:

@@ -1,6 +1,7 @@
 """What a trained model is worth on the test split, which no selection has seen. Called after a training whose job says so.
 
-Needs of the train module what an export needs (`trainables/runtime/evaluate.py`): `build(config)` and `evaluate(config, model, split="test")`.
+Needs of the train module what an export needs (`trainables/runtime/evaluate.py`): `build(config)`
+and `evaluate(config, model, split="test")`.
 """
 
 from __future__ import annotations

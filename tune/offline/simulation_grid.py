@@ -53,7 +53,7 @@ def play(
     processes: int | None = None,
     tick: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Played:
-    """Play all studies. `tick` hears how many of them are done. SpecificationError for a name that is unknown, RunError for a poor record."""
+    """Play all studies; `tick` hears how many are done. SpecificationError for an unknown name, RunError for a poor record."""
     said = [
         (searcher, scheduler, seed)
         for seed in range(contest.seeds)
