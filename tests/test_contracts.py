@@ -20,7 +20,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers import SEARCHERS
-from raysweep.tune.sweep import Budget, Foreseeing, Sweep
+from raysweep.tune.sweep import Budget, RankingSearcher, Sweep
 from tests.sweeps import Keep, sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
@@ -114,19 +114,19 @@ def test_half_a_history_goes_on_as_if_never_interrupted(name: str, part: float) 
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name, kind in SEARCHERS.items() if isinstance(kind(), Foreseeing))
+    "name", sorted(name for name, kind in SEARCHERS.items() if isinstance(kind(), RankingSearcher))
 )
 def test_what_it_foresees_are_numbers_of_trials_that_are_there_and_the_same_when_asked_again(
     name: str,
 ) -> None:
     searcher = SEARCHERS[name]()
-    assert searcher.outlook(MIXED, History()) == {}
+    assert searcher.rank(MIXED, History()) == {}
     history = simulate(said(name), mixed, 2).histories[name]
-    expected = searcher.outlook(MIXED, history)
+    expected = searcher.rank(MIXED, history)
     assert set(expected) <= set(range(len(history)))
     assert len(expected) > 20
     assert np.isfinite(list(expected.values())).all()
-    assert SEARCHERS[name]().outlook(MIXED, history) == expected
+    assert SEARCHERS[name]().rank(MIXED, history) == expected
 
 
 @searchers

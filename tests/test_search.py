@@ -303,7 +303,7 @@ def stops(history: History, number: int, scheduler: Scheduler) -> bool:
     history.add(Trial(number, "a", {}, 0))
     history.start(number)
     history.record(number, Report(1, 99.0, {}))
-    return scheduler.decide(history[number], history).stop
+    return scheduler.decide(history[number], history, None).stop
 
 
 @pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
