@@ -18,7 +18,10 @@ from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers import Asha
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers import Auto, Bohb, Random, Tpe
+from raysweep.tune.searchers.bohb import Bohb
+from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.sweep import RankingSearcher
 
 SIZES, EPOCHS, PENDING = (100, 1000, 5000), 27, 4

@@ -15,6 +15,7 @@ ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "resul
 KERNEL = {"raysweep"} | {f"raysweep.{path.stem}" for path in (ROOT / "raysweep").glob("*.py")}
 ALLOWED = {
     "raysweep": {"raysweep.results", "raysweep.tune.cli.app"},
+    "raysweep.testing": {"raysweep"},
     "search_spaces": set(),
     "search_spaces.language": {"raysweep.search_spaces.language"},
     "search_spaces.file": {"raysweep.search_spaces"},
@@ -44,6 +45,7 @@ HEAVY = (
     "pandas",
     "plotly",
     "scipy",
+    "optuna",
 )
 
 

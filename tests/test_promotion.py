@@ -21,7 +21,7 @@ from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
-from raysweep.tune.searchers import Auto
+from raysweep.tune.searchers.gp import Auto
 from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, Keep, sweep
 

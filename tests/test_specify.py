@@ -293,9 +293,9 @@ def test_every_option_in_the_registries_has_a_default_and_a_type_that_yaml_has(
         for field in fields(kind):
             if field.init:
                 value = getattr(kind(), field.name)
-                assert isinstance(value, bool | int | float | str | tuple) or value is None, (
-                    f"{name}.{field.name}"
-                )
+                assert (
+                    isinstance(value, bool | int | float | str | tuple | dict) or value is None
+                ), f"{name}.{field.name}"
 
 
 def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> None:
