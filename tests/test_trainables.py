@@ -18,8 +18,8 @@ import torch
 from ruamel.yaml import YAML
 
 from raysweep.trainables.common.backbones import bundled
-from raysweep.trainables.runtime import board, checkpoint
-from raysweep.trainables.runtime.evaluate import verify
+from raysweep.trainables.runtime import checkpoint, tensorboard
+from raysweep.trainables.runtime.evaluate import evaluate_export
 from raysweep.trainables.runtime.import_trainable import load
 from raysweep.trainables.runtime.run import Objective, Run
 from raysweep.tune.load import load_sweep
@@ -124,7 +124,7 @@ def given_back(said: Sweep, chosen: dict[str, Any], tmp_path: Path) -> None:
     torch.save(content["model_state_dict"], tmp_path / "model.pt")
     YAML(typ="safe", pure=True).dump(chosen, tmp_path / "config.yaml")
     (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable}))
-    again = verify(tmp_path)["metrics"]
+    again = evaluate_export(tmp_path)["metrics"]
     assert again == {name: content["metrics"][name] for name in again}
     assert said.metric.name in again
 
@@ -146,13 +146,13 @@ def test_drawing_changes_no_number(
     said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is time for all of it, in each epoch; and where there is none."""
-    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 0.0)
     plain = train(said, config(said), tmp_path / "plain")
-    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 1e9)
     assert train(said, config(said), tmp_path / "drawn") == plain
-    tags = read(tmp_path / "drawn" / board.FOLDER).Tags()
+    tags = read(tmp_path / "drawn" / tensorboard.FOLDER).Tags()
     assert "confusion" in tags["images"]
-    assert not (tmp_path / "plain" / board.FOLDER).exists()
+    assert not (tmp_path / "plain" / tensorboard.FOLDER).exists()
 
 
 def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "model.pt")
     YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
     (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable, "epoch": 5}))
-    assert "undrawn" not in verify(tmp_path, tmp_path / "drawn")
+    assert "undrawn" not in evaluate_export(tmp_path, tmp_path / "drawn")
     found = read(tmp_path / "drawn")
     assert {tag.partition("/")[0] for tag in found.Tags()["histograms"]} == {"weights"}
     assert found.Tags()["images"] == ["confusion"] + (

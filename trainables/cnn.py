@@ -12,8 +12,8 @@ from torch import nn
 
 from raysweep.trainables.common.classification import Learner, drawn_images, metrics_of
 from raysweep.trainables.common.datasets import fetch, load
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
 
 def build(config: dict[str, Any]) -> nn.Module:

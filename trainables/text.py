@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from raysweep.trainables.common.classification import Learner, drawn, guesses, metrics_of
 from raysweep.trainables.common.datasets import Split
 from raysweep.trainables.common.text_corpus import LONGEST, MODULES, WORDS, Lines, corpus
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
 HEADS = 4
 POOL = 20
@@ -104,13 +104,15 @@ def train(config: dict[str, Any], run: Run) -> None:
         learner.model.train()
         total = torch.zeros((), device=run.device)
         for words, labels in batches:
-            mine = run.team.share(torch.arange(len(labels)))
+            mine = run.process_group.shard(torch.arange(len(labels)))
             total += learner.step(
                 words[mine].to(run.device), labels[mine].to(run.device), len(labels)
             )
         run.board.histograms(learner.model)
         draw(config, learner.model, run.board)
-        run.report(train_loss=run.team.total(total) / len(lines), **evaluate(config, learner.model))
+        run.report(
+            train_loss=run.process_group.mean(total) / len(lines), **evaluate(config, learner.model)
+        )
 
 
 class Buckets:

@@ -29,8 +29,8 @@ from raysweep.trainables.common.classification import (
 )
 from raysweep.trainables.common.datasets import Data, Split, fetch, load
 from raysweep.trainables.common.precision import Precision
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
 BATCH = 128
 """Images at once where nothing is trained."""

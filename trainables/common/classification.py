@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from raysweep.trainables.common import figures
 from raysweep.trainables.common.datasets import Data, Split
 from raysweep.trainables.common.precision import Precision
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
 EVALUATION_BATCH = 1024
 SAMPLE = 512
@@ -62,21 +62,21 @@ class Learner:
     @cached_property
     def spread(self) -> nn.Module:
         """The model, its gradients averaged over the processes of the trial."""
-        return self.run.team.spread(self.model)
+        return self.run.process_group.wrap(self.model)
 
     def epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
         """One pass over the split in a random order; returns the mean loss."""
         self.model.train()
         total = torch.zeros((), device=self.run.device)
         for chosen in self.run.shuffled(len(split)).split(self.batch_size):
-            mine = self.run.team.share(chosen)
+            mine = self.run.process_group.shard(chosen)
             images, labels = (
                 split.images[mine].to(self.run.device),
                 split.labels[mine].to(self.run.device),
             )
             total += self.step(augment(images) if augment else images, labels, len(chosen))
         self.run.board.histograms(self.model)
-        return self.run.team.total(total) / len(split)
+        return self.run.process_group.mean(total) / len(split)
 
     def step(self, images: Tensor, labels: Tensor, size: int) -> Tensor:
         """One step of the optimizer on this process's share of a batch of `size`, in micro-batches where it does not fit into memory whole.
@@ -84,7 +84,10 @@ class Learner:
         Returns the sum of the losses, weighted so that its mean over the processes is the batch's.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total, weight = torch.zeros((), device=self.run.device), self.run.team.weight(size)
+        total, weight = (
+            torch.zeros((), device=self.run.device),
+            self.run.process_group.loss_weight(size),
+        )
         for part_images, part_labels in zip(
             self._pieces(images), self._pieces(labels), strict=True
         ):
@@ -103,7 +106,11 @@ class Learner:
     def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
         """As many in each process, or they would wait for each other."""
         pieces = self.run.accumulation
-        return batch.tensor_split(pieces) if self.run.team.workers > 1 else batch.chunk(pieces)
+        return (
+            batch.tensor_split(pieces)
+            if self.run.process_group.world_size > 1
+            else batch.chunk(pieces)
+        )
 
 
 @torch.inference_mode()
