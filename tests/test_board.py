@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from raysweep.results.views.tensorboard import show
-from raysweep.trainables.common.classification import _answers
+from raysweep.trainables.common.classification import _draw_images
 from raysweep.trainables.common.figures import CAPTION, CELL, EDGE, FULL, PAPER, TILE, confusion
 from raysweep.trainables.runtime import tensorboard
 from raysweep.trainables.runtime.run import LocalRun
@@ -125,7 +125,7 @@ def test_wrong_answers_come_first_and_in_red() -> None:
     labels = torch.zeros(30, dtype=torch.long)
     taken = labels.clone()
     taken[17] = 1
-    (picture,) = _answers(images, labels, taken, ["good", "bad"])
+    (picture,) = _draw_images(images, labels, taken, ["good", "bad"])
     row = picture[:, EDGE + TILE + 1 : EDGE + TILE + CAPTION]
     redder = [(row[0] - row[1])[:, x : x + TILE] for x in (EDGE, 2 * EDGE + TILE)]
     assert redder[0].max() > 0.3
