@@ -13,11 +13,18 @@ from pathlib import Path
 
 
 def prepare(seed: int, threads: int) -> None:
-    """Seed every random-number generator with `seed` (0 .. 2**32 - 1), and compute on `threads`."""
-    import numpy as np
+    """Seed every random-number generator, and have torch compute on so many threads."""
     import torch
 
     torch.set_num_threads(threads)
+    seed_generators(seed)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch with `seed`, 0 .. 2**32 - 1."""
+    import numpy as np
+    import torch
+
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
