@@ -18,7 +18,7 @@ from typing import Any
 
 LAST, BEST = "last.pt", "best.pt"
 DAMAGED = "damaged.pt"
-"""What a damaged `last.pt` is renamed to. It is kept for whoever wants to know what happened."""
+"""What a damaged `last.pt` is renamed to. It is kept as evidence of what happened."""
 UNFINISHED = (".unfinished-*", ".best-*")
 """Patterns of files that are being written. The name ends with the writing process's id."""
 

@@ -153,7 +153,9 @@ def _source(module: str) -> Path | None:
         raise TrainableError(
             f"trainable: there is no module '{module}'; is its project on the Python path?"
         )
-    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    if not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
 
 
 def _names(tree: ast.Module) -> set[str]:
@@ -198,7 +200,9 @@ def _module_name(path: Path) -> str:
         sys.path.append(folder)
     else:
         sys.path.insert(0, folder)
-    return name if "." not in name and _found(name) == path else file_module(path)
+    if "." in name or _found(name) != path:
+        return file_module(path)
+    return name
 
 
 def _found(name: str) -> Path | None:

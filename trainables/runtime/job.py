@@ -1,4 +1,4 @@
-"""What a worker must know to train one trial, or the rest of it."""
+"""What a worker must know to train one trial, or the epochs of it that are left."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Job:
 
     `threads`: how many torch computes on. Sums come out the same only with the same number.
     `gpu`: a fraction of a GPU, or a whole number of GPUs.
-    `workers`: how many processes train the trial. `spread`: they may lie on several machines; who
-    starts them looks at it. `rank` and `rendezvous` are set in the jobs of these processes.
+    `workers`: how many processes train the trial. `spread`: they may lie on several
+    machines. `rank` and `rendezvous` are set in the jobs of these processes.
     `isolate`: the trial's process imports everything itself, and is not forked from a template.
     `hang_after`: seconds without any progress after which the process is ended; 0 for never.
     `test`: the best epoch is evaluated on the test split after the last one.

@@ -88,7 +88,9 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any], int] | None:
     while text and not text.endswith(b"\n"):
         more = control.recv(CHUNK)
         text = text + more if more else b""
-    return (json.loads(text), descriptors[0]) if text else None
+    if not text:
+        return None
+    return json.loads(text), descriptors[0]
 
 
 def _say(control: socket.socket, message: dict[str, Any]) -> None:
@@ -155,7 +157,9 @@ def _import(names: list[str] | tuple[str, ...]) -> None:
 def _threads() -> int:
     """How many threads this process has, native ones included; 1 if that is not known."""
     tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.exists() else 1
+    if not tasks.exists():
+        return 1
+    return len(list(tasks.iterdir()))
 
 
 def _unsafe() -> str:
@@ -166,7 +170,9 @@ def _unsafe() -> str:
     if torch is not None and torch.cuda.is_initialized():
         return "it uses the GPU"
     children = _children()
-    return f"it has {len(children)} child processes" if children else ""
+    if children:
+        return f"it has {len(children)} child processes"
+    return ""
 
 
 def _wait(child: int, control: socket.socket) -> int:
@@ -227,7 +233,9 @@ def _kill_orphans() -> None:
 def _children() -> list[int]:
     """The children of this process, which has a single thread; [] if they are not known."""
     path = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
+    if not path.exists():
+        return []
+    return [int(word) for word in path.read_text().split()]
 
 
 def _prctl(option: int, value: int) -> None:
@@ -304,7 +312,9 @@ def _imported(known: frozenset[str]) -> list[str]:
 def _origin(name: str) -> str:
     """The file of a module; "" if it has none."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
-    return (spec.origin or "") if spec is not None and spec.name == name else ""
+    if spec is None or spec.name != name:
+        return ""
+    return spec.origin or ""
 
 
 def _print_to(log: str) -> None:
