@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results")
 KERNEL = {"raysweep"} | {f"raysweep.{path.stem}" for path in (ROOT / "raysweep").glob("*.py")}
+RUN = {"raysweep.trainables.runtime.run", "raysweep.trainables.runtime.tensorboard"}
+"""What a train function may know of the runtime: its `run`, and the board of that."""
 ALLOWED = {
     "raysweep": {"raysweep.results", "raysweep.tune.cli.app"},
     "raysweep.testing": {"raysweep"},
@@ -25,8 +27,8 @@ ALLOWED = {
     "results.storage": {"raysweep.results.storage"},
     "results.analysis": {"raysweep.results.storage", "raysweep.results.analysis"},
     "results.views": {"raysweep.results"},
-    "trainables": {"raysweep.trainables"},
-    "trainables.common": {"raysweep.trainables.common", "raysweep.trainables.runtime"},
+    "trainables": {"raysweep.trainables.common", *RUN},
+    "trainables.common": {"raysweep.trainables.common", *RUN},
     "trainables.runtime": {"raysweep.trainables.runtime"},
     "tune": {f"raysweep.{room}" for room in ROOMS[1:]},
 }

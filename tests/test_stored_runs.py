@@ -23,7 +23,7 @@ from raysweep.results.storage.ledger import Event, LedgerError, LedgerHeld
 from raysweep.results.storage.object_ledger import MERGED, StoredLedger, cover, held, name, read
 from raysweep.results.storage.object_store import ObjectStore
 from raysweep.results.storage.run_directory import RunError
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, StorageError
 from raysweep.tune.cli.app import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raysweep.history import Trial
 from raysweep.results.storage.mirror import origin
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.tune.sweep import Sweep
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from raysweep.results.storage.object_store import ObjectStore, is_url
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import StorageError
 
 Patience = Callable[[Callable[[], None]], None]

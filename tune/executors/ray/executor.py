@@ -17,7 +17,7 @@ from typing import Any
 
 from raysweep.errors import SessionInterrupted
 from raysweep.history import Trial
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.placement import Plan, needs, piece, pieces
 from raysweep.tune.executors.ray.connect import join
