@@ -3,6 +3,6 @@
 `import raysweep as rs; run = rs.load("ray_results/cnn"); run.trials, run.curves, run.best`
 """
 
-from raysweep.results.storage.run_directory import Best, RunDirectory, RunError, load
+from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError, load
 
-__all__ = ["Best", "RunDirectory", "RunError", "load"]
+__all__ = ["BestEpoch", "RunDirectory", "RunError", "load"]

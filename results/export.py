@@ -16,7 +16,7 @@ from typing import Any
 
 from raysweep.finder import program
 from raysweep.formatting import number
-from raysweep.results.storage.run_directory import Best, RunDirectory, RunError
+from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
 from raysweep.results.views.tensorboard import drawn
 
 FOLDER = "best"
@@ -128,7 +128,7 @@ def _compared(answer: dict[str, Any], metric: str, value: float) -> tuple[float 
     )
 
 
-def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
+def _checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:
     import torch
 
     if best.checkpoint is None:
@@ -148,7 +148,7 @@ def _checkpoint(best: Best, trainable: str) -> dict[str, Any]:
     return content
 
 
-def _write(folder: Path, best: Best, content: dict[str, Any], about: dict[str, Any]) -> None:
+def _write(folder: Path, best: BestEpoch, content: dict[str, Any], about: dict[str, Any]) -> None:
     """Write the export beside its place, then put it there."""
     unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -160,7 +160,9 @@ def _write(folder: Path, best: Best, content: dict[str, Any], about: dict[str, A
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _fill(unfinished: Path, best: Best, content: dict[str, Any], about: dict[str, Any]) -> None:
+def _fill(
+    unfinished: Path, best: BestEpoch, content: dict[str, Any], about: dict[str, Any]
+) -> None:
     import torch
     from ruamel.yaml import YAML
 

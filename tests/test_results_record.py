@@ -267,8 +267,8 @@ def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> Non
     )
     assert played.comparison.labels == ("random + none", "random + asha")
     (pair,) = played.comparison.pairs
-    assert (pair.better, pair.detected) == ("random + asha", True)
-    assert played.comparison.reached("random + asha", "random + none") is not None
+    assert (pair.better, pair.is_significant) == ("random + asha", True)
+    assert played.comparison.budget_fraction_to_match("random + asha", "random + none") is not None
     assert "acc off by" in played.answers
     assert tables(played.comparison) is not None
 

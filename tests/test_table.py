@@ -152,9 +152,9 @@ def test_an_unknown_trial_or_run_is_named(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "run", MIXED))
     with pytest.raises(RunError, match="has no trial 'bohb-11'; did you mean bohb-1"):
         run.trial("bohb-11")
-    with pytest.raises(RunError, match=r"is not a run folder; there are: .*run"):
+    with pytest.raises(RunError, match=r"is not a run directory; there are: .*run"):
         load(tmp_path)
-    with pytest.raises(RunError, match="nowhere is not a run folder"):
+    with pytest.raises(RunError, match="nowhere is not a run directory"):
         load(tmp_path / "nowhere")
 
 

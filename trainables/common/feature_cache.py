@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raysweep.files import atomic_file
+
 MOST_BYTES = 4 * 1024**3
 """How much is kept; what was used longest ago goes first."""
 
@@ -69,9 +71,8 @@ def _read(path: Path) -> Tensor:
 
 
 def _write(path: Path, tensor: Tensor) -> None:
-    unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
-    torch.save(tensor, unfinished)
-    os.replace(unfinished, path)
+    with atomic_file(path) as file:
+        torch.save(tensor, file)
 
 
 def _trim(place: Path) -> None:

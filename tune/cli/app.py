@@ -412,12 +412,12 @@ def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
     from raysweep.results import load
     from raysweep.results.export import export
-    from raysweep.results.storage.mirror import push, shown
+    from raysweep.results.storage.mirror import display_path, upload
 
     run = load(options.run)
     exported = export(run, options.out)
-    push(run.path)
-    print(f"{shown(exported.folder)}: {exported.message}")
+    upload(run.path)
+    print(f"{display_path(exported.folder)}: {exported.message}")
     return 0
 
 
