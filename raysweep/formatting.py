@@ -89,13 +89,14 @@ def wrapped(text: str, width: int, indent: int = 0) -> str:
 def html_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as an HTML table, with all text escaped; columns that hold only dashes are left out."""
     names = [name for name in rows[0] if any(row[name] != DASH for row in rows)]
-    head = "".join(f"<th>{_escape(name)}</th>" for name in names)
+    head = "".join(f"<th>{html_text(name)}</th>" for name in names)
     lines = []
     for row in rows:
-        cells = "".join(f"<td>{_escape(row[name])}</td>" for name in names)
+        cells = "".join(f"<td>{html_text(row[name])}</td>" for name in names)
         lines.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def _escape(text: str) -> str:
+def html_text(text: str) -> str:
+    """Text as HTML, escaped and without control characters."""
     return html.escape(clean(text))

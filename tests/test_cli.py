@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.tune.cli.app import main
 from raysweep.tune.run_folders import FolderError, begin, discard, latest, resumed
 from tests.made_up import Story, write_run

@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from raysweep.history import History, Report, Trial
-from raysweep.results import RunError, load
 from raysweep.results.analysis.compare import Comparison, compare
 from raysweep.results.analysis.findings import findings, ranking, tables
 from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunError, load
 from tests.made_up import Story, write_run
 
 

@@ -34,7 +34,7 @@ def test_a_failure_leaves_the_old_content_and_no_other_file(tmp_path: Path) -> N
     path = tmp_path / "page.html"
     atomic_write(path, "old")
     with pytest.raises(TypeError), atomic_file(path) as file:
-        file.write("text")  # type: ignore[arg-type]
+        file.write("text")  # type: ignore[call-overload]
     with pytest.raises(UnicodeEncodeError):
         atomic_write(path, "\udcff")
     assert path.read_text() == "old"

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from raysweep.results import RunDirectory, load
 from raysweep.results.analysis.retraining import retraining_results
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.report import write
 from raysweep.tune.cli.app import main
 from tests.data import steady

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.results import RunDirectory, load
 from raysweep.results.analysis import simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.page_data import page_data, pareto, timeline
 from raysweep.results.views.html.report import Refresher, page, write
 from tests.browser import PLOTS, Browser

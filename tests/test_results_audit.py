@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from raysweep.history import Config, History, Status, Trial
-from raysweep.results import load
 from raysweep.results.analysis.stopping_audit import audit, proportion_interval, rank_correlation
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import load
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.audit import verdict
 from raysweep.schedulers.median import Median

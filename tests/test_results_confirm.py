@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.results import load
 from raysweep.results.analysis.retraining import (
     FOLDER,
     finalists,
@@ -18,6 +17,7 @@ from raysweep.results.analysis.retraining import (
     retraining_rows,
 )
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import load
 from tests.made_up import Story, write_run
 
 STORIES = [

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from raysweep.history import Config, Event, History
-from raysweep.results import RunDirectory, RunError, load
 from raysweep.results.analysis.findings import tables
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
 from raysweep.results.storage import mirror
 from raysweep.results.storage.ledger import Event, LedgerError, LedgerLockedError
 from raysweep.results.storage.object_ledger import (
@@ -29,7 +28,7 @@ from raysweep.results.storage.object_ledger import (
     read,
 )
 from raysweep.results.storage.object_store import ObjectStore
-from raysweep.results.storage.run_directory import RunError
+from raysweep.results.storage.run_directory import RunError, load
 from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, StorageError

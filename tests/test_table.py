@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.history import History
-from raysweep.results import RunError, load
+from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.storage.tables import frame, split_study, trial_rows, write_csv, write_tables
 from tests.made_up import BEGAN, Story, write_run
 
@@ -169,7 +169,7 @@ def test_a_broken_specification_is_one_line(tmp_path: Path) -> None:
 def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", MIXED)
     code = (
-        f"import sys; from raysweep import load; load({str(folder)!r}).rows; "
+        f"import sys; from raysweep import load; load({str(folder)!r})._repr_html_(); "
         "print({'pandas', 'torch', 'numpy', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from raysweep.history import Status
-from raysweep.results import RunDirectory, load
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.tune.cli.app import main
 from tests.browser import Browser
 from tests.made_up import Story, write_run

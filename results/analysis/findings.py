@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysweep.arrays import FloatArray
-from raysweep.formatting import DASH, clean, duration, html_table, number, plural
+from raysweep.formatting import DASH, clean, duration, html_table, html_text, number, plural
 from raysweep.results.analysis import statistics
 from raysweep.results.analysis.compare import ALPHA, Comparison, Pair
 from raysweep.results.storage.run_directory import RunDirectory
@@ -200,7 +199,7 @@ def html_tables(comparison: Comparison) -> str:
     parts = [html_table(ranking(comparison)), _paragraph(_caption(comparison))]
     if tests := significance_rows(comparison):
         parts += [html_table(tests), _paragraph(_test_caption(comparison))]
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in findings(comparison))
+    items = "".join(f"<li>{html_text(line)}</li>" for line in findings(comparison))
     return "".join([*parts, f"<ul>{items}</ul>"])
 
 
@@ -240,7 +239,7 @@ def _dim(text: str) -> Text:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{html_text(text)}</p>"
 
 
 def _grid(rows: Sequence[dict[str, str]], labels: tuple[str, ...]) -> Table:

@@ -105,9 +105,8 @@ def names(text: str) -> tuple[str, ...]:
 
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
-    from raysweep.results import load
     from raysweep.results.storage.mirror import display_path, is_locked, upload
-    from raysweep.results.storage.run_directory import RunError
+    from raysweep.results.storage.run_directory import RunError, load
     from raysweep.results.views.html.report import write
 
     run = load(options.run)
@@ -125,9 +124,9 @@ def compare_runs(options: argparse.Namespace) -> int:
     """`raysweep compare`."""
     from rich.console import Group
 
-    from raysweep.results import load
     from raysweep.results.analysis.compare import compare
     from raysweep.results.analysis.findings import reliability, tables
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
@@ -139,10 +138,10 @@ def compare_runs(options: argparse.Namespace) -> int:
 
 def simulate_run(options: argparse.Namespace) -> int:
     """`raysweep simulate`."""
-    from raysweep.results import load
     from raysweep.results.analysis import simulation as kept
     from raysweep.results.analysis.findings import tables
     from raysweep.results.storage.mirror import display_path, is_locked, upload
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.html.report import write
     from raysweep.tune.offline.simulation_grid import Contest, play
 

@@ -15,7 +15,7 @@ from raysweep.formatting import clean, plural, wrapped
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.export import FOLDER as EXPORT
-from raysweep.results.export import Exported, export
+from raysweep.results.export import ExportResult, export
 from raysweep.results.storage import ledger
 from raysweep.results.storage.mirror import display_path, is_locked, upload
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
@@ -147,7 +147,7 @@ def _extension(controller: SweepController) -> list[str]:
     return words
 
 
-def _export(run: RunDirectory) -> tuple[Exported | None, str]:
+def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
     try:
         return export(run, draw=True), ""
     except RunError as error:
@@ -172,7 +172,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
 
 
 def _lines(
-    run: RunDirectory, code: int, exported: Exported | None, complaint: str, resume: str
+    run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
         return [f"interrupted; to go on:  {resume}"]
@@ -213,7 +213,7 @@ def _last_failure(run: RunDirectory) -> list[str]:
 
 
 def _facts(
-    run: RunDirectory, code: int, exported: Exported | None, complaint: str
+    run: RunDirectory, code: int, exported: ExportResult | None, complaint: str
 ) -> dict[str, Any]:
     """The same for another program."""
     found = run.best if any(history.best for history in run.histories.values()) else None
