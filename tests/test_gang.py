@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from raysweep.history import Status, Trial
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.trainables.runtime import checkpoint
 from raysweep.trainables.runtime.import_trainable import load as resolve
 from raysweep.trainables.runtime.process_group import open_rendezvous

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.trainables.runtime import resource_monitor
 from raysweep.trainables.runtime.resource_monitor import (
     COLUMNS,

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raysweep.files import atomic_file
+
 MOST_BYTES = 4 * 1024**3
 """The size of the cache. The files that were used longest ago are deleted first."""
 
@@ -70,9 +72,8 @@ def _read(path: Path) -> Tensor:
 
 
 def _write(path: Path, tensor: Tensor) -> None:
-    unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
-    torch.save(tensor, unfinished)
-    os.replace(unfinished, path)
+    with atomic_file(path) as file:
+        torch.save(tensor, file)
 
 
 def _trim(cache: Path) -> None:

@@ -65,7 +65,7 @@ class Checkpoints:
         for trial in ended[self._keep :]:
             if trial.id not in self._gone and trial.id not in resting:
                 self._gone.add(trial.id)
-                mirror.forget(self._folder, trial.id)
+                mirror.delete_checkpoints(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):
                     path.unlink(missing_ok=True)
 
