@@ -59,7 +59,7 @@ def export(
         "value": value,
         "metrics": dict(content["metrics"]),
     }
-    about |= {"trainable": str(run.sweep["trainable"]), "training_seed": best.trial.seed}
+    about |= {"trainable": _trainable(run), "training_seed": best.trial.seed}
     try:
         _write(folder, best, content, about)
     except OSError as error:
@@ -69,6 +69,14 @@ def export(
         check(folder, run.metric, value, drawing) if evaluate else (None, "not evaluated again")
     )
     return Exported(folder, best.trial.id, content["epoch"], value, difference, message)
+
+
+def _trainable(run: RunDirectory) -> str:
+    """The reference of the train function for any folder: a pickled one lies in the run's own."""
+    reference = str(run.sweep["trainable"])
+    if (run.path / reference.rpartition(":")[0]).suffix == ".pkl":
+        return str(run.path.resolve() / reference)
+    return reference
 
 
 def _place(out: Path) -> Path:

@@ -14,7 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results")
 KERNEL = {"raysweep"} | {f"raysweep.{path.stem}" for path in (ROOT / "raysweep").glob("*.py")}
 ALLOWED = {
-    "raysweep": {"raysweep.results", "raysweep.tune.cli.app"},
+    "raysweep": {"raysweep.tune.cli.app"},
+    "raysweep.__init__": {
+        "raysweep.results",
+        "raysweep.search_spaces.file.python_form",
+        "raysweep.trainables.runtime.run",
+        "raysweep.tune.api",
+        "raysweep.tune.study",
+    },
     "search_spaces": set(),
     "search_spaces.language": {"raysweep.search_spaces.language"},
     "search_spaces.file": {"raysweep.search_spaces"},

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import split_reference
 
 INSTALLED = ("site-packages", "dist-packages")
@@ -46,6 +47,8 @@ def digests(trainable: str) -> dict[str, str]:
 
 def _source(trainable: str) -> Source | None:
     place = split_reference(trainable)[0]
+    if place.endswith(pickled_function.SUFFIX):
+        place = str(Path(place).with_name(pickled_function.SOURCE))
     if place.endswith(".py"):
         file = Path(place).resolve()
         return Source(file, file.parent, file.parent) if file.is_file() else None

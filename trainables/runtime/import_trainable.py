@@ -9,7 +9,9 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.finder import NAME, file_module
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.imported_files import hidden_import, parsed
 
 SHIPPED = ("cnn", "mlp", "text", "transfer")
@@ -26,13 +29,41 @@ A user's own module of such a name is called by its file, `cnn.py:train`, or in 
 """
 
 
+_imported: ContextVar[str] = ContextVar("imported", default="")
+"""The reference of the train function that is being imported, if one is."""
+
+
 class TrainableError(UserError):
     """A trainable that is not there, in one line."""
+
+
+def check_not_importing() -> None:
+    """Raise TrainableError if a train function's file is being imported: it would start a sweep.
+
+    A trial's process imports the file of its train function. A sweep that starts there would start
+    trials that import the file again, and so on.
+    """
+    if reference := _imported.get():
+        raise TrainableError(
+            f"{reference.rpartition(':')[0]} starts a sweep when a trial imports it: put that "
+            'under `if __name__ == "__main__":`'
+        )
+
+
+@contextmanager
+def _importing(reference: str) -> Iterator[None]:
+    token = _imported.set(reference)
+    try:
+        yield
+    finally:
+        _imported.reset(token)
 
 
 def check(reference: str) -> None:
     """Raise TrainableError where the module or the function is missing. Reads the source only: nothing is imported, no torch waited for."""
     place, name = split_reference(reference)
+    if place.endswith(pickled_function.SUFFIX):
+        return
     path = Path(place) if place.endswith(".py") else _source(place)
     if path is None:
         return
@@ -67,9 +98,8 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     if not name:
         return _script(Path(place))
     try:
-        module = (
-            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        )
+        with _importing(reference):
+            module = _module(place)
     except TrainableError:
         raise
     except Exception as error:
@@ -83,6 +113,15 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
             f"trainable '{reference}': {place} has no function '{name}'{_suggestion(name, vars(module))}"
         )
     return function, module
+
+
+def _module(place: str) -> ModuleType:
+    """The module of that name, in that file, or with the functions that were pickled there."""
+    if place.endswith(".py"):
+        return _from_file(Path(place))
+    if place.endswith(pickled_function.SUFFIX):
+        return pickled_function.load(Path(place))
+    return importlib.import_module(place)
 
 
 def _taken(error: Exception) -> str:
