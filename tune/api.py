@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from raysweep.trainables.runtime.import_trainable import check_not_importing
 from raysweep.tune import notebook, run_folders
 from raysweep.tune.load import sweep_of
 from raysweep.tune.specification import Keys, Metric, Trainable, specified
-from raysweep.tune.train_function import TrainFunction, train_function
+from raysweep.tune.train_function import TrainFunction, main_name, train_function
 
 if TYPE_CHECKING:
     from raysweep.results.storage.run_directory import RunDirectory
@@ -74,7 +73,7 @@ class Sweep:
     ) -> None:
         function = train_function(trainable)
         said = specified(function.reference, space, metric, budget, keys)
-        self._set(said, function, Path(sys.argv[0]).stem or "sweep")
+        self._set(said, function, main_name())
 
     def _set(self, said: Specification, function: TrainFunction, stem: str) -> None:
         self._sweep = sweep_of(said)
@@ -208,7 +207,7 @@ class Sweep:
         from raysweep.tune.cli.summary import finish
         from raysweep.tune.executors.ray.executor import Machines
 
-        resume = f"run(resume={shown(folder)!r})"
+        resume = f"sweep.run(resume={shown(folder)!r})"
         options = session.Options(Machines(address), retry_failed=retry_failed, resume=resume)
         observer = _observer(folder.name, quiet)
         try:
@@ -217,6 +216,7 @@ class Sweep:
             code = session.INTERRUPTED
         if quiet or notebook.is_notebook():
             write_results(load(folder), code == session.GOOD)
+            observer.say(_last_line(folder, code, resume))
         else:
             finish(folder, code, False, resume)
 
@@ -234,6 +234,19 @@ def write_results(run: RunDirectory, succeeded: bool) -> None:
             show(run.path, export(run, draw=True).trial)
     write_page(run)
     push(run.path)
+
+
+def _last_line(folder: Path, code: int, resume: str) -> str:
+    """What a notebook shows below the table at the end."""
+    from raysweep.results.storage.mirror import shown
+    from raysweep.results.views.html.report import NAME
+    from raysweep.tune.session import INTERRUPTED, NONE_SUCCEEDED
+
+    if code == INTERRUPTED:
+        return f"interrupted; to continue it: {resume}"
+    if code == NONE_SUCCEEDED:
+        return "no trial succeeded: the reasons are in run.trials"
+    return f"report: {shown(folder / NAME)}"
 
 
 def _observer(name: str, quiet: bool) -> Observer:

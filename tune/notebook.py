@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
@@ -49,6 +50,8 @@ class NotebookView:
     def __init__(self, name: str) -> None:
         from IPython.display import HTML, display
 
+        # Ray recommends widgets on the error stream of every notebook that it is used in.
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
         self._html = HTML
         self._name = name
         self._line = ""

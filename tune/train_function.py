@@ -68,8 +68,20 @@ def train_function(trainable: Callable[..., Any] | str) -> TrainFunction:
 
 def main_folder() -> Path:
     """The folder of the running script; in a notebook or a shell, the current folder."""
+    file = _main_file()
+    return file.parent if file is not None else Path.cwd()
+
+
+def main_name() -> str:
+    """The name of the running script without its ending; in a notebook or a shell, `sweep`."""
+    file = _main_file()
+    return file.stem if file is not None else "sweep"
+
+
+def _main_file() -> Path | None:
+    """The running script; None in a notebook or a shell."""
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return Path(file).resolve().parent if file and file.endswith(".py") else Path.cwd()
+    return Path(file).resolve() if file and file.endswith(".py") else None
 
 
 def reference_of(thing: Any) -> str | None:
