@@ -62,7 +62,7 @@ def export(
     """
     folder = _target(out or run.path / FOLDER)
     best = run.best
-    trainable = str(run.sweep["trainable"])
+    trainable = _trainable(run)
     content = load_checkpoint(best, trainable)
     value = float(content["metrics"][run.metric])
     about: dict[str, Any] = {
@@ -83,6 +83,14 @@ def export(
     if evaluate:
         difference, message = check(folder, run.metric, value, drawing)
     return ExportResult(folder, best.trial.id, content["epoch"], value, difference, message)
+
+
+def _trainable(run: RunDirectory) -> str:
+    """The reference of the train function for any folder: a pickled one lies in the run's own."""
+    reference = str(run.sweep["trainable"])
+    if (run.path / reference.rpartition(":")[0]).suffix == ".pkl":
+        return str(run.path.resolve() / reference)
+    return reference
 
 
 def load_checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:

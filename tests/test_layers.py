@@ -16,7 +16,14 @@ KERNEL = {"raysweep"} | {f"raysweep.{path.stem}" for path in (ROOT / "raysweep")
 RUN = {"raysweep.trainables.runtime.run", "raysweep.trainables.runtime.tensorboard"}
 """What a train function may know of the runtime: its `run`, and the board of that."""
 ALLOWED = {
-    "raysweep": {"raysweep.results", "raysweep.tune.cli.app"},
+    "raysweep": {"raysweep.tune.cli.app"},
+    "raysweep.__init__": {
+        "raysweep.results",
+        "raysweep.search_spaces.file.python_form",
+        "raysweep.trainables.runtime.run",
+        "raysweep.tune.api",
+        "raysweep.tune.study",
+    },
     "raysweep.testing": {"raysweep"},
     "search_spaces": set(),
     "search_spaces.language": {"raysweep.search_spaces.language"},

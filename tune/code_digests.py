@@ -7,6 +7,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import split_reference
 from raysweep.trainables.runtime.imported_files import follow_imports
 
@@ -44,6 +45,8 @@ def digests(trainable: str) -> dict[str, str]:
 
 def _source(trainable: str) -> Source | None:
     place = split_reference(trainable)[0]
+    if place.endswith(pickled_function.SUFFIX):
+        place = str(Path(place).with_name(pickled_function.SOURCE))
     if place.endswith(".py"):
         file = Path(place).resolve()
         if not file.is_file():

@@ -12,7 +12,9 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,7 @@ from typing import Any
 
 from raysweep.errors import UserError, did_you_mean
 from raysweep.finder import NAME, file_module
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.imported_files import hidden_import, parse
 
 SHIPPED = ("cnn", "mlp", "text", "transfer")
@@ -29,8 +32,34 @@ A user's own module of such a name is called by its file, `cnn.py:train`, or in 
 """
 
 
+_imported: ContextVar[str] = ContextVar("imported", default="")
+"""The reference of the train function that is being imported, if one is."""
+
+
 class TrainableError(UserError):
     """A trainable that does not exist or does not import, in one line."""
+
+
+def check_not_importing() -> None:
+    """Raise TrainableError if a train function's file is being imported: it would start a sweep.
+
+    A trial's process imports the file of its train function. A sweep that starts there would start
+    trials that import the file again, and so on.
+    """
+    if reference := _imported.get():
+        raise TrainableError(
+            f"{reference.rpartition(':')[0]} starts a sweep when a trial imports it: put that "
+            'under `if __name__ == "__main__":`'
+        )
+
+
+@contextmanager
+def _importing(reference: str) -> Iterator[None]:
+    token = _imported.set(reference)
+    try:
+        yield
+    finally:
+        _imported.reset(token)
 
 
 def check(reference: str) -> None:
@@ -40,6 +69,8 @@ def check(reference: str) -> None:
     torch.
     """
     place, name = split_reference(reference)
+    if place.endswith(pickled_function.SUFFIX):
+        return
     path = Path(place) if place.endswith(".py") else _source(place)
     if path is None:
         return
@@ -78,8 +109,8 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
     if not name:
         return _script(Path(place))
     try:
-        import_module = _from_file if place.endswith(".py") else importlib.import_module
-        module = import_module(place)
+        with _importing(reference):
+            module = _module(place)
     except TrainableError:
         raise
     except Exception as error:
@@ -94,6 +125,15 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
             f"{_suggestion(name, vars(module))}"
         )
     return function, module
+
+
+def _module(place: str) -> ModuleType:
+    """The module of that name, in that file, or with the functions that were pickled there."""
+    if place.endswith(".py"):
+        return _from_file(Path(place))
+    if place.endswith(pickled_function.SUFFIX):
+        return pickled_function.load(Path(place))
+    return importlib.import_module(place)
 
 
 def _rename_advice(error: Exception) -> str:
