@@ -22,7 +22,7 @@ from raysweep.trainables.runtime.import_trainable import TrainableError, load
 from raysweep.trainables.runtime.run import LocalRun
 from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import for_workers
-from raysweep.tune.searchers import Tpe
+from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.specification import Keys
 from raysweep.tune.train_function import TrainFunction, train_function
 from tests import trainables

@@ -13,7 +13,6 @@ import pytest
 
 import raysweep as rs
 from raysweep.history import Config
-from raysweep.results.views.html.report import write
 from raysweep.schedulers import SCHEDULERS
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -176,7 +175,7 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     run = rs.load(folder)
     assert len(run.trials) == 4
     assert run.best.config == asked.best.config
-    assert write(run).exists()
+    assert run.report().exists()
     assert (folder / "trials.csv").read_text().count("\n") == 5
     assert main(["ls", str(folder)]) == 0
     assert main(["run", "--resume", str(folder)]) == 2

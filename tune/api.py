@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from raysweep.errors import UserError
+from raysweep.results.run import Run, load
 from raysweep.results.storage.object_store import is_url
-from raysweep.results.storage.run_directory import load
+from raysweep.results.storage.run_directory import load as load_directory
 from raysweep.search_spaces.file.reader import Specification, read
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime import pickled_function
@@ -123,7 +124,7 @@ class Sweep:
         retry_failed: bool = False,
         accept_changes: bool = False,
         quiet: bool = False,
-    ) -> RunDirectory:
+    ) -> Run:
         """Run the sweep and return its run directory, as `raysweep.load` does.
 
         `name` names the run directory (by default the script's name and the time) and `storage` the
@@ -155,14 +156,14 @@ class Sweep:
 
     def _placed(self, folder: Path) -> ResolvedSweep:
         """The sweep for a run directory, into which a function that travels by value is written."""
-        from raysweep.results.storage.mirror import is_held, push
+        from raysweep.results.storage.mirror import is_locked, upload
 
         if not self._function.content:
             return self._sweep
-        if is_held(folder):
+        if is_locked(folder):
             return self._sweep  # the session refuses to begin, and says who holds the run
         sweep = replace(self._sweep, trainable=self._function.written(folder))
-        push(folder)  # workers fetch the function from object storage
+        upload(folder)  # workers fetch the function from object storage
         return sweep
 
     def _resume(
@@ -202,12 +203,12 @@ class Sweep:
         quiet: bool,
     ) -> None:
         """Run a session, show it, and write what follows from it: the best model and the page."""
-        from raysweep.results.storage.mirror import shown
+        from raysweep.results.storage.mirror import display_path
         from raysweep.tune import session
         from raysweep.tune.cli.summary import finish
         from raysweep.tune.executors.ray.executor import Machines
 
-        resume = f"sweep.run(resume={shown(folder)!r})"
+        resume = f"sweep.run(resume={display_path(folder)!r})"
         options = session.Options(Machines(address), retry_failed=retry_failed, resume=resume)
         observer = _observer(folder.name, quiet)
         try:
@@ -215,7 +216,7 @@ class Sweep:
         except KeyboardInterrupt:
             code = session.INTERRUPTED
         if quiet or notebook.is_notebook():
-            write_results(load(folder), code == session.GOOD)
+            write_results(load_directory(folder), code == session.GOOD)
             observer.say(_last_line(folder, code, resume))
         else:
             finish(folder, code, False, resume)
@@ -224,7 +225,7 @@ class Sweep:
 def write_results(run: RunDirectory, succeeded: bool) -> None:
     """Export the best model of a sweep that succeeded, and write the page about the run."""
     from raysweep.results.export import export
-    from raysweep.results.storage.mirror import push
+    from raysweep.results.storage.mirror import upload
     from raysweep.results.storage.run_directory import RunError
     from raysweep.results.views.html.report import write as write_page
     from raysweep.results.views.tensorboard import show
@@ -233,12 +234,12 @@ def write_results(run: RunDirectory, succeeded: bool) -> None:
         with contextlib.suppress(RunError):  # the train function named no model to export
             show(run.path, export(run, draw=True).trial)
     write_page(run)
-    push(run.path)
+    upload(run.path)
 
 
 def _last_line(folder: Path, code: int, resume: str) -> str:
     """What a notebook shows below the table at the end."""
-    from raysweep.results.storage.mirror import shown
+    from raysweep.results.storage.mirror import display_path
     from raysweep.results.views.html.report import NAME
     from raysweep.tune.session import INTERRUPTED, NONE_SUCCEEDED
 
@@ -246,7 +247,7 @@ def _last_line(folder: Path, code: int, resume: str) -> str:
         return f"interrupted; to continue it: {resume}"
     if code == NONE_SUCCEEDED:
         return "no trial succeeded: the reasons are in run.trials"
-    return f"report: {shown(folder / NAME)}"
+    return f"report: {display_path(folder / NAME)}"
 
 
 def _observer(name: str, quiet: bool) -> Observer:

@@ -299,12 +299,12 @@ def _endless(sweep: Sweep) -> Sweep:
 def _open(folder: Path, sweep: Sweep) -> Ledger:
     """The ledger of a study's folder, which is made or continued. Raises UserError if it cannot be."""
     from raysweep.results import environment
-    from raysweep.results.storage.ledger import Ledger, LedgerHeld
+    from raysweep.results.storage.ledger import Ledger, LedgerLockedError
     from raysweep.tune import run_folders
 
     try:
         ledger = Ledger(folder)
-    except LedgerHeld as error:
+    except LedgerLockedError as error:
         raise StudyError(f"{error}; close() releases a study's folder") from None
     except OSError as error:
         raise StudyError(f"{folder} cannot be used: {error.strerror or error}") from None

@@ -27,7 +27,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.random_grid import Random
-from raysweep.tune.sweep import Budget, RankingSearcher, Metric, Sweep
+from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 MIXED = Space(

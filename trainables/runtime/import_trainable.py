@@ -130,7 +130,7 @@ def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
 def _module(place: str) -> ModuleType:
     """The module of that name, in that file, or with the functions that were pickled there."""
     if place.endswith(".py"):
-        return _from_file(Path(place))
+        return _from_file(place)
     if place.endswith(pickled_function.SUFFIX):
         return pickled_function.load(Path(place))
     return importlib.import_module(place)

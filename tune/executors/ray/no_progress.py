@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune import ProgressReporter
 
 
-class NoProgress(ProgressReporter):
+class NoProgress(ProgressReporter):  # type: ignore[misc,unused-ignore]
     """Takes the place of Ray Tune's own reporter.
 
     In a notebook that one clears the cell's output when it starts, `verbose=0` or not, and with it
