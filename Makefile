@@ -18,9 +18,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# In two processes: what is about Ray, and what is not.
+# In four processes, because most tests wait for others: two about Ray, and two for the rest.
 unit: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 4 --dist loadgroup
 
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
 # registry has them; trials of several processes, on two nodes too; signals, long epochs, names.

@@ -36,7 +36,10 @@ from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
 from raysweep.schedulers import Asha, NoStopping, Promotion  # noqa: E402
-from raysweep.tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
+from raysweep.tune.searchers.bohb import Bohb  # noqa: E402
+from raysweep.tune.searchers.gp import Auto  # noqa: E402
+from raysweep.tune.searchers.random_grid import Random  # noqa: E402
+from raysweep.tune.searchers.tpe import Tpe  # noqa: E402
 
 OURS = {
     "random": ours(Random(), NoStopping()),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from raysweep.finder import PACKAGE, FileFinder, file_module, program, users_raysweep
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, full_name, load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main

@@ -28,8 +28,7 @@ from raysweep.schedulers.promotion import Promotion
 from raysweep.schedulers.rung_reliability import PROBES, tau
 from raysweep.search_spaces.language.params import Choice, Float, Int
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers import Auto, Random
-from raysweep.tune.searchers.gp import _thinned, _with_wrong
+from raysweep.tune.searchers.gp import Auto, _thinned, _with_wrong
 from raysweep.tune.searchers.models.dataset import arrivals, units
 from raysweep.tune.searchers.models.encoding import encoded, encoding
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -41,6 +40,7 @@ from raysweep.tune.searchers.models.gaussian_process import (
     process,
 )
 from raysweep.tune.searchers.models.rung_quantiles import standing
+from raysweep.tune.searchers.random_grid import Random
 
 ROOT = Path(__file__).parents[1]
 
@@ -303,7 +303,7 @@ def stops(history: History, number: int, scheduler: Scheduler) -> bool:
     history.add(Trial(number, "a", {}, 0))
     history.start(number)
     history.record(number, Report(1, 99.0, {}))
-    return scheduler.decide(history[number], history).stop
+    return scheduler.decide(history[number], history, None).stop
 
 
 @pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import environment, load
+from raysweep.results import environment
+from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.report import write as write_page
 from tests.chaos.processes import descendants
 from tests.command_line import Typed

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from raysweep.history import Status
-from raysweep.results import RunDirectory, load
-from raysweep.results.analysis.retraining import confirmations
+from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.tune.cli.app import main
 from tests.browser import Browser
 from tests.made_up import Story, write_run
@@ -128,7 +128,7 @@ def test_arms_of_a_comparison_train_as_many_epochs(compared: RunDirectory) -> No
 
 @pytest.mark.ray
 def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunDirectory) -> None:
-    (found,) = confirmations(compared)
+    (found,) = retraining_results(compared)
     assert (found.trial, found.selected, len(found.validation), len(found.test)) == (
         compared.best.trial.id,
         compared.best.value,
@@ -296,7 +296,7 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
         browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
     )
     assert "went on to be audited" in browser.run(
-        "return document.querySelector('#trust').textContent"
+        "return document.querySelector('#reliability').textContent"
     )
     assert browser.complaints() == []
     assert browser.requests() == {after.as_uri()}
@@ -305,9 +305,9 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["compare", "nowhere"], "nowhere is not a run folder"),
-        (["report", "nowhere"], "nowhere is not a run folder"),
-        (["simulate", "nowhere"], "nowhere is not a run folder"),
+        (["compare", "nowhere"], "nowhere is not a run directory"),
+        (["report", "nowhere"], "nowhere is not a run directory"),
+        (["simulate", "nowhere"], "nowhere is not a run directory"),
         (["compare", "RUN", "--by", "GPU-seconds"], "used no GPU; compare by epochs or seconds"),
         (["compare", "EMPTY"], "nothing to compare, no trial has reported a finite acc"),
         (["simulate", "RUN", "--searchers", "bohp"], "unknown searcher 'bohp'"),
