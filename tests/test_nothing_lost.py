@@ -221,7 +221,7 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("budget.time=2", "the 2 seconds of the budget are spent"),
+        ("budget.time=6", "the 6 seconds of the budget are spent"),
         ("metric.target=10", "random-0 reached loss"),
         ("plateau={trials: 2}", "no better loss in the last 2 trials"),
     ],
