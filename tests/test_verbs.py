@@ -272,7 +272,7 @@ def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) 
     found = audit(live)
     assert found is not None
     assert found["n_audited"] == found["n_finished"] > 0
-    assert [rung["epoch"] for rung in found["rungs"]] == [1, 2]
+    assert [rung["level"] for rung in found["rungs"]] == [1, 2]
     stopped = [trial for trial in live.histories["random"] if trial.status is Status.STOPPED]
     assert found["n_stopped"] == len(stopped) + found["n_audited"]
     assert all(
