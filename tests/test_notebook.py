@@ -104,7 +104,7 @@ def train(config, run):
 sweep = rs.Sweep(train, {"x": rs.Float(0, 1)}, "loss", {"trials": 50, "epochs": 20})
 run = sweep.run(name="stopped")
 """
-AFTER = "print(len(run.trials) < 50, run.best.epoch > 0, run.events[-1]['interrupted'])"
+AFTER = "print(len(run.trials) < 50, run.best.epoch > 0, run.state)"
 RESUMED = """
 more = rs.Sweep.from_yaml("ray_results/stopped/sweep.yaml", {"budget.trials": 50})
 print(more._sweep.trainable.endswith("ray_results/stopped/train_function.pkl:train"))
@@ -121,7 +121,7 @@ def test_the_stop_button_ends_the_sweep_and_the_run_is_there(tmp_path: Path) -> 
         cells = [client.execute_cell(cell, index) for index, cell in enumerate(client.nb["cells"])]
         pressed.join()
     assert "to continue it" in str(outputs(cells[0])[0]["data"]["text/html"])
-    assert printed(cells[1]) == "True True True\n"
+    assert printed(cells[1]) == "True True interrupted\n"
     assert printed(cells[2]) == "True\n"
 
 
