@@ -17,7 +17,7 @@ import pytest
 from raysweep.errors import ComponentError
 from raysweep.finder import file_module
 from raysweep.history import Config
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.search_spaces.file.document import SpecificationError
 from raysweep.testing import check_scheduler, check_searcher
 from raysweep.tune.controller import SweepController

@@ -353,7 +353,8 @@ def test_the_cells_of_a_plain_space_are_a_product() -> None:
 
 def test_a_preview_imports_neither_ray_nor_torch() -> None:
     code = (
-        "import sys; from raysweep.tune.load import load_sweep; from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
+        "import sys; from raysweep.tune.load import load_sweep; "
+        "from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
         "print('HEAVY', sorted({'torch', 'ray', 'hyperopt', 'hpbandster', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

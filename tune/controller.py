@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from raysweep.clock import now
 from raysweep.errors import naming_component
 from raysweep.history import Event, History, Status, Trial, apply, seconds_spent, split_id
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.tune.budget import allowed, is_behind, matched_epoch_budget
-from raysweep.tune.sweep import Foreseeing, Study, Sweep, trial_seed
+from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
 ALIKE = "the first trials failed alike"
 ALIKE_TRIALS = 3
@@ -59,9 +59,11 @@ class SweepController:
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
         }
-        for study in self.studies.values():
-            if isinstance(study.searcher, Foreseeing):
-                self.histories[study.name].outlook = partial(study.searcher.outlook, sweep.space)
+        self.rankings: dict[str, Ranking] = {
+            study.name: partial(study.searcher.rank, sweep.space, self.histories[study.name])
+            for study in self.studies.values()
+            if isinstance(study.searcher, RankingSearcher)
+        }
         self.stopping = ""
         self.interrupted = False
         self.traceback = ""
@@ -139,7 +141,7 @@ class SweepController:
         return self.histories[study][number]
 
     def next(self) -> Trial | None:
-        """The trial to start now: one that waits, else one that is promoted or new, of the study whose turn it is. None: none at present."""
+        """The trial to start now: one that waits, else one promoted or new, of the study whose turn it is; None if there is none."""
         self._check_time()
         trial = None if self.stopping else self._waiting.popleft() if self._waiting else self._new()
         if trial is not None:
@@ -183,7 +185,9 @@ class SweepController:
             f"promoting a trial of {study.name}",
         ):
             number = self.sweep.scheduler.promote(
-                history, budget_exhausted=study not in self._first()
+                history,
+                self.rankings.get(study.name),
+                budget_exhausted=study not in self._first(),
             )
         room = self._limit is None or self._promised(study.name) < self._limit
         return history[number] if number is not None and room else None
@@ -275,7 +279,7 @@ class SweepController:
             f"the scheduler {type(self.sweep.scheduler).__name__}",
             f"judging {trial.id} after epoch {trial.epoch}",
         ):
-            decision = self.sweep.scheduler.decide(trial, history)
+            decision = self.sweep.scheduler.decide(trial, history, self.rankings.get(trial.study))
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:

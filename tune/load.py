@@ -20,11 +20,14 @@ from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification, read
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script import CommandLine
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
+ASK_AND_TELL = "ask and tell"
+"""The trainable of a run that has none: a loop of the user's asks for its trials (`tune/study.py`)."""
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -51,11 +54,18 @@ class Chosen:
 
 
 def load_sweep(name: str, overrides: Sequence[str] = ()) -> Sweep:
-    """The sweep that a file describes, with `key=value` overrides. Raises SpecificationError, one line, for any mistake in it."""
+    """The sweep that a file describes, with `key=value` overrides.
+
+    Raises SpecificationError, whose message is one line, for any mistake in the file.
+    """
+    return sweep_of(read(name, overrides))
+
+
+def sweep_of(said: Specification) -> Sweep:
+    """The sweep that a specification describes. Raises SpecificationError for any mistake in it."""
     from raysweep.schedulers import SCHEDULERS
     from raysweep.tune.searchers import SEARCHERS
 
-    said = read(name, overrides)
     content, budget = said.content, said.content.budget
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
@@ -102,7 +112,12 @@ def _wanted_scheduler(said: Specification) -> str | NamedSpec:
     """
     if said.content.scheduler is not None:
         return said.content.scheduler
-    return "asha" if said.content.trainable.endswith(".py") else "promotion"
+    return "asha" if _restarts(said.content.trainable) else "promotion"
+
+
+def _restarts(trainable: str) -> bool:
+    """True if a promoted trial might begin again: a script, or a loop that asks and tells."""
+    return trainable.endswith(".py") or trainable == ASK_AND_TELL
 
 
 def _scheduler_note(said: Specification) -> list[str]:
@@ -245,13 +260,17 @@ def _trainable(said: Specification) -> str:
     A file without a function is a script that is run as it is.
     """
     reference = said.content.trainable
+    if reference == ASK_AND_TELL:
+        return reference
     place, colon, function = (
         (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
     )
     if not place or not (function.isidentifier() or not colon):
         text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
         raise said.document.error(("trainable",), text)
-    if not place.endswith(".py"):
+    if place == pickled_function.NAME and not (said.path.parent / place).is_file():
+        return reference  # it is written when the run begins
+    if not place.endswith((".py", pickled_function.SUFFIX)):
         return full_name(reference)
     for folder in (said.path.resolve().parent, FilePath.cwd()):
         if (folder / place).is_file():
@@ -268,7 +287,7 @@ def _resolved(
     """The whole specification as plain data, every default written out, so that it reads back to the same sweep later and elsewhere."""
     content = said.content
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
-        "trainable": trainable
+        "trainable": _kept_reference(trainable)
     }
     if content.trainable.endswith(".py"):
         data["script"] = (content.script or ScriptSpec()).model_dump(mode="json")
@@ -281,3 +300,11 @@ def _resolved(
         for name, entry in content.space.items()
     }
     return {key: data[key] for key in type(content).model_fields if key in data}
+
+
+def _kept_reference(trainable: str) -> str:
+    """The reference as the run directory keeps it: a pickled function lies in that very folder."""
+    place, _, name = trainable.rpartition(":")
+    if place.endswith(pickled_function.SUFFIX):
+        return f"{FilePath(place).name}:{name}"
+    return trainable

@@ -15,7 +15,7 @@ from raysweep.clock import now
 from raysweep.history import Config, Event, History, Status, Trial
 from raysweep.results.analysis.retraining import FOLDER, finalists
 from raysweep.results.storage import ledger
-from raysweep.results.storage.mirror import hold
+from raysweep.results.storage.mirror import open_ledger
 from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.callbacks.recorder import EventRecorder
@@ -82,7 +82,7 @@ def confirming(
 ) -> Iterator[tuple[SweepController, EventRecorder]]:
     """The loop of the retrainings, and what writes their ledger and tables."""
     place = folder / FOLDER
-    book = hold(place)
+    book = open_ledger(place)
     try:
         sweep = retrainings(search.sweep, search.histories, book.past)
         assert sweep is not None

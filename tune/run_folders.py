@@ -6,13 +6,15 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
+from raysweep.files import atomic_write
 from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.object_store import ObjectStore, is_url
-from raysweep.results.storage.run_directory import fetched
+from raysweep.results.storage.run_directory import fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
@@ -39,20 +41,20 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
         raise FolderError(
             f"{bucket.url} exists already; resume it with --resume, or choose another --name"
         )
-    return mirror.begin(bucket)
+    return mirror.create(bucket)
 
 
 def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
     """The run that `--resume` means, by its name, path or URL; a working copy of it if it lies in object storage."""
     if is_url(run):
-        return fetched(run)
+        return fetch_run(run)
     if not isinstance(storage, str):
         return resumed(storage, stem, run)
     bucket = ObjectStore(storage)
     try:
         found = [
             one
-            for one in mirror.runs(bucket)
+            for one in mirror.list_runs(bucket)
             if _name(one) == run or (not run and _named(stem).fullmatch(_name(one)))
         ]
         copies = [mirror.fetch(one) for one in found]
@@ -106,7 +108,7 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
 def discard(folder: Path) -> None:
     """Remove a run that ended by a mistake before its first trial was proposed; any other is kept."""
     if not any(event["event"] == "proposed" for event in ledger.read(folder)):
-        mirror.remove(folder)
+        mirror.delete_run(folder)
 
 
 def resumed(storage: Path, stem: str, run: str) -> Path:
@@ -116,7 +118,7 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
     for place in (storage / run, Path(run)):
         if (place / ledger.NAME).is_file() and (place / SWEEP).is_file():
             return place
-    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run folder")
+    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run directory")
 
 
 def latest(storage: Path, stem: str) -> Path:
@@ -141,10 +143,9 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    unfinished = folder / f".{SWEEP}"
-    with open(unfinished, "w", encoding="utf-8") as file:
-        writer.dump(json.loads(json.dumps(sweep.resolved)), file)
-    unfinished.replace(folder / SWEEP)
+    text = StringIO()
+    writer.dump(json.loads(json.dumps(sweep.resolved)), text)
+    atomic_write(folder / SWEEP, text.getvalue())
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:

@@ -19,7 +19,7 @@ from raysweep.history import Event
 from raysweep.results import environment
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage.ledger import Ledger
-from raysweep.results.storage.mirror import hold, origin, shown
+from raysweep.results.storage.mirror import display_path, open_ledger, origin
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.views.html.report import Refresher
 from raysweep.tune import code_changes
@@ -94,7 +94,7 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
     """The ledger of a run folder in which the rest can be written as well. SessionError where it cannot."""
     ledger = None
     try:
-        ledger = hold(folder)
+        ledger = open_ledger(folder)
         if not ledger.past:
             environment.write(folder)
         write_sweep(folder, sweep)
@@ -103,7 +103,7 @@ def _open(sweep: Sweep, folder: Path) -> Ledger | StoredLedger:
         if ledger is not None:
             ledger.close()
         raise SessionError(
-            f"{shown(folder)} cannot be written: {error.strerror or error}"
+            f"{display_path(folder)} cannot be written: {error.strerror or error}"
         ) from None
     return ledger
 

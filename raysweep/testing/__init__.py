@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raysweep.testing.components import check_scheduler, check_searcher
-    from raysweep.testing.trainable import (  # type: ignore[import-untyped,unused-ignore]
-        check_trainable,
-    )
+    from raysweep.testing.trainable import check_trainable
 
 __all__ = ["check_scheduler", "check_searcher", "check_trainable"]
 

@@ -27,7 +27,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.random_grid import Random
-from raysweep.tune.sweep import Budget, Foreseeing, Metric, Sweep
+from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 MIXED = Space(
@@ -305,11 +305,11 @@ def proposes_with_trials_pending(subject: Subject) -> None:
 def ranks_the_same_when_asked_again(subject: Subject) -> None:
     """A searcher that expects something of trials says so of trials that are there."""
     searcher = subject.make()
-    if not isinstance(searcher, Foreseeing):
+    if not isinstance(searcher, RankingSearcher):
         return
-    _require(searcher.outlook(MIXED, History()) == {}, f"{subject.name} ranks trials of no history")
+    _require(searcher.rank(MIXED, History()) == {}, f"{subject.name} ranks trials of no history")
     (history,) = simulate(subject.sweep(MIXED), mixed, 2).histories.values()
-    expected = searcher.outlook(MIXED, history)
+    expected = searcher.rank(MIXED, history)
     _require(bool(expected), f"{subject.name} ranks no trial of a history of {len(history)}")
     _require(
         set(expected) <= set(range(len(history))), f"{subject.name} ranks trials that are not there"
@@ -319,7 +319,7 @@ def ranks_the_same_when_asked_again(subject: Subject) -> None:
         f"{subject.name} expects a loss that is not finite",
     )
     _require(
-        subject.make().outlook(MIXED, history) == expected,
+        subject.make().rank(MIXED, history) == expected,
         f"{subject.name} ranked trials otherwise when asked again",
     )
 
@@ -361,7 +361,7 @@ SEARCHER_CHECKS: dict[str, Check] = {
 
 
 def _decide(scheduler: Any, trial: Trial, history: History) -> Decision:
-    decision: Decision = scheduler.decide(trial, history)
+    decision: Decision = scheduler.decide(trial, history, None)
     return decision
 
 
@@ -369,7 +369,7 @@ def _first_promoted(scheduler: Any, history: History) -> int | None:
     """The trial that is promoted first, once all that run have stopped."""
     for number in list(history.running):
         history.close(number, Status.STOPPED)
-    number_promoted: int | None = scheduler.promote(history, budget_exhausted=True)
+    number_promoted: int | None = scheduler.promote(history, None, budget_exhausted=True)
     return number_promoted
 
 

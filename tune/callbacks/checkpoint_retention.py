@@ -12,6 +12,7 @@ from pathlib import Path
 from raysweep.history import Trial
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage import mirror
+from raysweep.schedulers.rungs import promotion_order
 from raysweep.text_limits import visible
 from raysweep.trainables.runtime.checkpoint import remove_unfinished
 from raysweep.tune.controller import SweepController
@@ -64,7 +65,7 @@ class Checkpoints:
         for trial in ended[self._keep :]:
             if trial.id not in self._gone and trial.id not in resting:
                 self._gone.add(trial.id)
-                mirror.forget(self._folder, trial.id)
+                mirror.delete_checkpoints(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):
                     path.unlink(missing_ok=True)
 
@@ -77,13 +78,9 @@ def _next_to_go_on(controller: SweepController, count: int) -> set[str]:
     """The first `count` at each rung, of those that rest there and may be taken up again."""
     if not controller.sweep.scheduler.promotes or controller.done:
         return set()
-    rungs = (
-        (history, rung)
-        for history in controller.histories.values()
-        for rung in history.rungs.values()
-    )
     return {
         history[number].id
-        for history, rung in rungs
-        for number in islice(history.promotion_order(rung), count)
+        for study, history in controller.histories.items()
+        for rung in history.rungs.values()
+        for number in islice(promotion_order(rung, controller.rankings.get(study)), count)
     }

@@ -11,7 +11,7 @@ from raysweep.errors import SessionInterrupted
 from raysweep.formatting import size
 from raysweep.history import Event, Trial
 from raysweep.results.storage.ledger import Ledger
-from raysweep.results.storage.mirror import Pusher, shown
+from raysweep.results.storage.mirror import Uploader, display_path
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.tables import write_tables
 from raysweep.results.views.tensorboard import Writer
@@ -39,7 +39,7 @@ class EventRecorder:
         self._ledger = ledger
         self._boards = Writer(folder, sweep.metric.name)
         self._checkpoints = Checkpoints(folder, sweep.keep)
-        self._pusher = Pusher(folder)
+        self._uploader = Uploader(folder)
         trackers.check(sweep.track)
         self._trackers = trackers.Trackers(sweep.track, folder, observer.say)
         self._leaking = {
@@ -47,7 +47,7 @@ class EventRecorder:
         }
         self._written = time.monotonic()
         with self._writing():
-            self._pusher.push()
+            self._uploader.upload()
 
     @property
     def past(self) -> list[Event]:
@@ -80,7 +80,7 @@ class EventRecorder:
 
     def tick(self, controller: SweepController) -> None:
         self.observer.tick(controller)
-        self._pusher.tick()
+        self._uploader.tick()
         if time.monotonic() - self._written > TABLES_SECONDS:
             with self._writing():
                 self.tables(controller)
@@ -106,7 +106,7 @@ class EventRecorder:
         try:
             self._boards.finish()
             self.tables(controller)
-            self._pusher.close()
+            self._uploader.close()
         except OSError as error:
             self.observer.say(f"the tables cannot be written: {error.strerror or error}")
 
@@ -127,5 +127,5 @@ class EventRecorder:
             yield
         except OSError as error:
             raise SessionInterrupted(
-                f"{shown(self._folder)} cannot be written: {error.strerror or error}"
+                f"{display_path(self._folder)} cannot be written: {error.strerror or error}"
             ) from error

@@ -105,19 +105,18 @@ def names(text: str) -> tuple[str, ...]:
 
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
-    from raysweep.results import load
-    from raysweep.results.storage.mirror import is_held, push, shown
-    from raysweep.results.storage.run_directory import RunError
+    from raysweep.results.storage.mirror import display_path, is_locked, upload
+    from raysweep.results.storage.run_directory import RunError, load
     from raysweep.results.views.html.report import write
 
     run = load(options.run)
     try:
-        path = write(run, options.out, live=is_held(run.path))
+        path = write(run, options.out, live=is_locked(run.path))
     except (OSError, ValueError) as error:  # ValueError: "/" and "." have no name
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{options.out or run.path} cannot be written: {reason}") from None
-    push(run.path)
-    print(shown(path))
+    upload(run.path)
+    print(display_path(path))
     return 0
 
 
@@ -125,24 +124,24 @@ def compare_runs(options: argparse.Namespace) -> int:
     """`raysweep compare`."""
     from rich.console import Group
 
-    from raysweep.results import load
     from raysweep.results.analysis.compare import compare
-    from raysweep.results.analysis.findings import tables, trust
+    from raysweep.results.analysis.findings import reliability, tables
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
     _print(tables(compare(runs, options.by)))
     for run in runs:
-        _print(Group(*map(plain, trust(run))))
+        _print(Group(*map(plain, reliability(run))))
     return 0
 
 
 def simulate_run(options: argparse.Namespace) -> int:
     """`raysweep simulate`."""
-    from raysweep.results import load
     from raysweep.results.analysis import simulation as kept
     from raysweep.results.analysis.findings import tables
-    from raysweep.results.storage.mirror import is_held, push, shown
+    from raysweep.results.storage.mirror import display_path, is_locked, upload
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.html.report import write
     from raysweep.tune.offline.simulation_grid import Contest, play
 
@@ -158,9 +157,9 @@ def simulate_run(options: argparse.Namespace) -> int:
     played = play(run, contest, options.processes, _tick)
     kept.save(run, played.comparison, played.answers)
     _print(tables(played.comparison))
-    path = write(run, live=is_held(run.path))
-    push(run.path)
-    print(f"\n{played.answers}\n\nreport  {shown(path)}")
+    path = write(run, live=is_locked(run.path))
+    upload(run.path)
+    print(f"\n{played.answers}\n\nreport  {display_path(path)}")
     return 0
 
 

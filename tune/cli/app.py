@@ -377,8 +377,7 @@ def convert_file(options: argparse.Namespace) -> int:
 
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
-    from raysweep.results import load
-    from raysweep.results.storage.run_directory import runs_below
+    from raysweep.results.storage.run_directory import load, runs_below
     from raysweep.results.views.listing import runs, trials
 
     width = get_terminal_size((UNCUT, 0)).columns  # COLUMNS counts anywhere
@@ -392,7 +391,7 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def show_trial(options: argparse.Namespace) -> int:
     """`raysweep show`."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import show
 
     _print(show(load(options.run), options.trial))
@@ -401,7 +400,7 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import best
 
     _print(best(load(options.run)))
@@ -410,14 +409,14 @@ def show_best(options: argparse.Namespace) -> int:
 
 def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
-    from raysweep.results import load
     from raysweep.results.export import export
-    from raysweep.results.storage.mirror import push, shown
+    from raysweep.results.storage.mirror import display_path, upload
+    from raysweep.results.storage.run_directory import load
 
     run = load(options.run)
     exported = export(run, options.out)
-    push(run.path)
-    print(f"{shown(exported.folder)}: {exported.message}")
+    upload(run.path)
+    print(f"{display_path(exported.folder)}: {exported.message}")
     return 0
 
 
@@ -439,7 +438,7 @@ def check_cluster(options: argparse.Namespace) -> int:
 
 def replay_trial(options: argparse.Namespace) -> int:
     """`raysweep replay`. Exit code 1 where a number differs."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
 
     run = load(options.run)
     os.environ.setdefault(

@@ -99,7 +99,7 @@ class Auto:
         with single_thread():
             return self._best_candidate(space, history, rng) or space.sample(rng)
 
-    def outlook(self, space: Space, history: History) -> dict[int, float]:
+    def rank(self, space: Space, history: History) -> dict[int, float]:
         """The final value expected of each trial that the process observes, less its deviation.
 
         Uncertain trials may be good. So a trial that begins badly where others came out well goes

@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raysweep.history import Status, Trial
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import ALIKE, SweepController
 from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.ray.messages import MessageError, Outcome, Report, parse

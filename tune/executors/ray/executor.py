@@ -17,7 +17,7 @@ from typing import Any
 
 from raysweep.errors import SessionInterrupted
 from raysweep.history import Trial
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.placement import Plan, needs, piece, pieces
 from raysweep.tune.executors.ray.connect import join
@@ -212,6 +212,7 @@ def train(
     )
     from raysweep.tune.executors.ray.by_value import train_function
     from raysweep.tune.executors.ray.elastic import watching
+    from raysweep.tune.executors.ray.no_progress import NoProgress
     from raysweep.tune.executors.ray.ray_errors import handled
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
@@ -242,6 +243,7 @@ def train(
             storage_path=scratch,
             callbacks=[ControllerCallback(coordinator), *cluster_watch],
             verbose=0,
+            progress_reporter=NoProgress(),
         ),
     )
     try:
