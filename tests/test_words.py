@@ -67,16 +67,6 @@ STILL: tuple[str, ...] = (
     "tune/executors/ray/multi_node.py: go_on",
     "tune/offline/simulation_grid.py: Contest",
     "tune/offline/simulation_grid.py: play_arm",
-    "tune/searchers/apart.py: TOGETHER",
-    "tune/searchers/feasible.py: goes_wrong",
-    "tune/searchers/gp.py: outlook",
-    "tune/searchers/models/dataset.py: WRONG",
-    "tune/searchers/models/gaussian_process.py: Process",
-    "tune/searchers/models/gaussian_process.py: Scales",
-    "tune/searchers/models/gaussian_process.py: Seen",
-    "tune/searchers/models/gaussian_process.py: believing",
-    "tune/searchers/models/rung_quantiles.py: Standing",
-    "tune/searchers/models/rung_quantiles.py: standing",
 )
 """What the other rooms have yet to rename. This must become empty."""
 
