@@ -77,7 +77,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["best", "nowhere"], "raysweep: nowhere is not a run folder"),
         (["show", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
         (["export", "nowhere"], "raysweep: nowhere is not a run folder"),
-        (["replay", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
+        (["reproduce", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,33 +1,35 @@
-"""The verbs that read finished runs: report, compare, simulate. Added to the others by `tune/cli/app.py`."""
+"""The verbs that analyse finished runs: report, compare, simulate."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-Verbs = Any
-"""What argparse calls the object that takes sub-commands; it has no public name."""
+from raysweep.tune.cli.arguments import Verbs, count, names, show
 
 
 def add(verbs: Verbs) -> None:
-    """Everything that these verbs can be told."""
     _add_report(
         verbs.add_parser(
             "report",
             help="write report.html",
-            description="Write the page about a run, or write it anew.",
+            description="Write the page about a run, replacing an older one.",
         )
     )
-    text = "Compare the searchers of one run, or of several."
     _add_compare(
-        verbs.add_parser("compare", help="searchers side by side, and a verdict", description=text)
+        verbs.add_parser(
+            "compare",
+            help="searchers side by side, and a verdict",
+            description="Compare the searchers of one run, or of several.",
+        )
     )
-    text = "Try searchers and schedulers on the curves that a run recorded (raysweep run --record N), without training."
     _add_simulate(
         verbs.add_parser(
-            "simulate", help="searchers and schedulers on recorded curves", description=text
+            "simulate",
+            help="searchers and schedulers on recorded curves",
+            description="Try searchers and schedulers on the curves that a run recorded "
+            "(raysweep run --record N), without training.",
         )
     )
 
@@ -88,21 +90,6 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.set_defaults(verb=simulate_run)
 
 
-def count(text: str) -> int:
-    """A whole number above zero, for argparse."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above zero, got '{text}'")
-    return int(text)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names between commas, each once, for argparse."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not found:
-        raise argparse.ArgumentTypeError("expected names between commas")
-    return found
-
-
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
     from raysweep.results import load
@@ -131,9 +118,9 @@ def compare_runs(options: argparse.Namespace) -> int:
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
-    _print(tables(compare(runs, options.by)))
+    show(tables(compare(runs, options.by)))
     for run in runs:
-        _print(Group(*map(plain, trust(run))))
+        show(Group(*map(plain, trust(run))))
     return 0
 
 
@@ -157,7 +144,7 @@ def simulate_run(options: argparse.Namespace) -> int:
     run = load(options.run)
     played = play(run, contest, options.processes, _tick)
     kept.save(run, played.comparison, played.answers)
-    _print(tables(played.comparison))
+    show(tables(played.comparison))
     path = write(run, live=is_held(run.path))
     push(run.path)
     print(f"\n{played.answers}\n\nreport  {shown(path)}")
@@ -173,9 +160,3 @@ def _tick(done: int, total: int) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _print(content: object) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(content)
