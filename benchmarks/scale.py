@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler promotion] [--workers 16]
 
-For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its scheduler and the history), the longest of
+For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its
+scheduler and the history), the longest of
 each, and the memory of the process. Nothing is trained; with the ledger, files and Ray, see `overhead.py`.
 """
 
@@ -29,7 +30,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, SimulatedExecutor
 from raysweep.tune.searchers import SEARCHERS
-from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
 SPACE = Space({**{f"u{i}": Float(0.0, 1.0) for i in range(7)}, "kind": Choice(("a", "b", "c"))})
@@ -64,11 +65,11 @@ class Timed:
         )
         return config
 
-    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
-        if not isinstance(self.searcher, Foreseeing):
+    def rank(self, space: Space, history: History) -> Mapping[int, float]:
+        if not isinstance(self.searcher, RankingSearcher):
             return {}
         before = time.process_time()
-        expected = self.searcher.outlook(space, history)
+        expected = self.searcher.rank(space, history)
         lasted = 1e3 * (time.process_time() - before)
         self.clock.suggestions[-1] += lasted
         self.clock.asked += lasted

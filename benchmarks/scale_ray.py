@@ -36,7 +36,7 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.searchers import SEARCHERS
 from raysweep.tune.session import Options, run
-from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
 KINDS = {
@@ -114,12 +114,12 @@ class Timed:
         self.watch.suggestions.append(1e3 * (time.thread_time() - before))
         return config
 
-    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+    def rank(self, space: Space, history: History) -> Mapping[int, float]:
         """Counts as part of the last suggestion's time."""
-        if not isinstance(self.searcher, Foreseeing):
+        if not isinstance(self.searcher, RankingSearcher):
             return {}
         before = time.thread_time()
-        expected = self.searcher.outlook(space, history)
+        expected = self.searcher.rank(space, history)
         self.watch.suggestions[-1] += 1e3 * (time.thread_time() - before)
         return expected
 

@@ -14,7 +14,6 @@ says how many seeds each method has. The methods of 0.05 s a suggestion (`--only
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -31,22 +30,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 from benchmarks.search_cost import costs  # noqa: E402
+from benchmarks.search_files import read_runs, write_runs  # noqa: E402
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa: E402
 from benchmarks.search_rivals import RIVALS  # noqa: E402
-from benchmarks.search_runs import GRID, Outcome, clairvoyant, ours  # noqa: E402
+from benchmarks.search_runs import Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
 from raysweep.schedulers import Asha, NoStopping, Promotion  # noqa: E402
-from raysweep.tune.searchers import Auto, Bohb, Random, Tpe  # noqa: E402
+from raysweep.tune.searchers.bohb import Bohb  # noqa: E402
+from raysweep.tune.searchers.gp import Auto  # noqa: E402
+from raysweep.tune.searchers.random_grid import Random  # noqa: E402
+from raysweep.tune.searchers.tpe import Tpe  # noqa: E402
 
 OURS = {
     "random": ours(Random(), NoStopping()),
-    "random + asha": ours(Random(), Asha()),
+    "random + stopping": ours(Random(), Asha()),
     "random + promotion": ours(Random(), Promotion()),
     "random + promotion, grace 1": ours(Random(), Promotion(grace=1)),
     "auto + promotion": ours(Auto(), Promotion()),
     "auto + promotion, grace 1": ours(Auto(), Promotion(grace=1)),
     "auto + promotion, ends known": clairvoyant(Auto(), Promotion()),
-    "auto + asha": ours(Auto(), Asha()),
+    "auto + stopping": ours(Auto(), Asha()),
     "bohb + promotion": ours(Bohb(), Promotion()),
     "bohb + promotion, grace 1": ours(Bohb(), Promotion(grace=1)),
     "tpe + promotion": ours(Tpe(), Promotion()),
@@ -60,7 +63,7 @@ NEEDED = {
 """What a method needs that the project does not."""
 QUICK = (
     "random",
-    "random + asha",
+    "random + stopping",
     "random + promotion",
     "auto + promotion",
     "bohb + promotion",
@@ -96,7 +99,8 @@ def main() -> None:
         if (name, task, workers, seed) not in runs:
             run = perform(load(problems, task), name, workers, seed)
             runs[name, task, workers, seed] = run
-            keep(options.resume, run)
+            if options.resume:
+                write_runs(options.resume, list(runs.values()))
     print(table(list(runs.values()), costs(options.quick) if options.costs else {}, missing()))
 
 
@@ -165,8 +169,7 @@ def perform(problem: Problem, name: str, workers: int, seed: int) -> Run:
         workers,
         seed,
         [round(float(r), 5) for r in outcome.regret],
-        float(np.mean(outcome.cost)),
-        len(outcome.cost),
+        round(float(np.mean(outcome.cost)), 3),
     )
 
 
@@ -182,35 +185,10 @@ def missing() -> tuple[str, ...]:
 
 
 def read(path: Path | None) -> dict[tuple[str, str, int, int], Run]:
+    """The finished runs of a file, or none if there is no such file yet."""
     if path is None or not path.exists():
         return {}
-    runs = [
-        Run(**said | {"regret": grown(said["regret"])})
-        for said in map(json.loads, path.read_text().splitlines())
-    ]
-    return {(run.method, run.problem, run.workers, run.seed): run for run in runs}
-
-
-def keep(path: Path | None, run: Run) -> None:
-    if path is not None:
-        with path.open("a") as file:
-            file.write(
-                json.dumps(run.__dict__ | {"regret": shrunk(run.regret)}, separators=(",", ":"))
-                + "\n"
-            )
-
-
-def shrunk(regret: list[float]) -> list[tuple[int, float]]:
-    """The places in the list where a new value begins, with the value."""
-    return [(i, value) for i, value in enumerate(regret) if i == 0 or value != regret[i - 1]]
-
-
-def grown(steps: list[tuple[int, float]]) -> list[float]:
-    """The list of `len(GRID)` values that `shrunk` made these steps of."""
-    ends = [i for i, _ in steps[1:]] + [len(GRID)]
-    return [
-        value for (start, value), end in zip(steps, ends, strict=True) for _ in range(start, end)
-    ]
+    return {(run.method, run.problem, run.workers, run.seed): run for run in read_runs(path)}
 
 
 if __name__ == "__main__":

@@ -18,8 +18,11 @@ from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers import Asha
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers import Auto, Bohb, Random, Tpe
-from raysweep.tune.sweep import Foreseeing
+from raysweep.tune.searchers.bohb import Bohb
+from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.searchers.tpe import Tpe
+from raysweep.tune.sweep import RankingSearcher
 
 SIZES, EPOCHS, PENDING = (100, 1000, 5000), 27, 4
 SPACE = Space({f"u{i}": Float(0.0, 1.0) for i in range(8)})
@@ -66,8 +69,8 @@ def _mine(searcher: Any) -> Callable[[int], Callable[[], Any]]:
             config = searcher.suggest(SPACE, history, 0)
             _add(history, config)
             history.record(len(history) - 1, Report(1, loss(config) + 1, {}))
-            if isinstance(searcher, Foreseeing):
-                searcher.outlook(SPACE, history)
+            if isinstance(searcher, RankingSearcher):
+                searcher.rank(SPACE, history)
 
         return ask
 

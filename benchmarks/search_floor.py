@@ -1,6 +1,6 @@
 """How long a training alone takes to come to what random search has in the end: the time that no searcher can save.
 
-    python benchmarks/search_floor.py --data FOLDER --resume benchmarks/results/search_runs.jsonl
+    python benchmarks/search_floor.py --data FOLDER --resume benchmarks/results/search_runs.npz
 
 For each judging problem, of 1,000 random configurations: how many ever reach the mean final regret of `random` (4 workers, the runs of the
 file), and how long the fastest and the median of these train until then, in FE. Who proposed such a median one at the first instant,

@@ -20,7 +20,7 @@ from raysweep.history import Config, History
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.executors.simulated import simulate
-from raysweep.tune.sweep import Budget, Foreseeing, Metric, Searcher, Sweep
+from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
 GRID = np.geomspace(0.2, BUDGET, 200)
 """The times, in FE, at which runs are compared."""
@@ -47,12 +47,12 @@ class Timed:
         self.cost.append(1e3 * (time.process_time() - before))
         return config
 
-    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+    def rank(self, space: Space, history: History) -> Mapping[int, float]:
         """Counts as part of the last suggestion's cost."""
-        if not isinstance(self.searcher, Foreseeing):
+        if not isinstance(self.searcher, RankingSearcher):
             return {}
         before = time.process_time()
-        expected = self.searcher.outlook(space, history)
+        expected = self.searcher.rank(space, history)
         self.cost[-1] += 1e3 * (time.process_time() - before)
         return expected
 
@@ -68,7 +68,7 @@ class Clairvoyant:
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         return self.searcher.suggest(space, history, seed)
 
-    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
+    def rank(self, space: Space, history: History) -> Mapping[int, float]:
         for number in range(len(self._ends), len(history)):
             self._ends[number] = float(self.problem.curve(history[number].config)[0].min())
         return self._ends

@@ -15,13 +15,13 @@ from benchmarks.search_runs import GRID
 FAMILIES = ("lcbench", "taskset", "own")
 RESAMPLES = 100
 PACKAGES = ("numpy", "scipy", "ray", "hyperopt", "hpbandster", "optuna", "dehb", "onnxruntime")
-HEAD = """| method | seeds | AURC | final regret | lcbench / taskset | over random | lcbench / taskset | over random + asha | ms |
+HEAD = """| method | seeds | AURC | final regret | lcbench / taskset | over random | lcbench / taskset | over random + stopping | ms |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: the regret at each time of GRID, CPU milliseconds of a mean suggestion, and how many suggestions there were."""
+    """One run of a method: the regret at each time of `GRID`, and CPU milliseconds per suggestion."""
 
     method: str
     problem: str
@@ -29,7 +29,6 @@ class Run:
     seed: int
     regret: list[float]
     cost: float
-    count: int
 
 
 Curves = dict[str, FloatArray]
@@ -95,7 +94,7 @@ def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
     seeds = len(next(iter(own.values())))
     final = " / ".join(f"{_mean(one, final=True):.3f}" for one in split)
     cells = [name, str(seeds), _with_error(own, final=False), _with_error(own, final=True), final]
-    for rival in ("random", "random + asha"):
+    for rival in ("random", "random + stopping"):
         if rival not in curves:
             cells += ["", ""] if rival == "random" else [""]
             continue

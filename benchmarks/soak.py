@@ -115,7 +115,7 @@ def main() -> int:
 
 def judge(folder: Path, count: int) -> Iterator[str]:
     """What is wrong with the run, a line each."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
 
     run = load(folder)
     trials = [trial for history in run.histories.values() for trial in history]
@@ -139,7 +139,7 @@ def judge(folder: Path, count: int) -> Iterator[str]:
 
 def tell(folder: Path, seconds: float, problems: list[str]) -> None:
     """Print what was found."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
 
     run = load(folder)
     trials = [trial for history in run.histories.values() for trial in history]

@@ -1,18 +1,47 @@
-"""Hyperparameter tuning for PyTorch on Ray."""
+"""Hyperparameter tuning for PyTorch on Ray.
+
+    import raysweep as rs
+
+    sweep = rs.Sweep(
+        trainable="train.py:train",
+        space={"lr": rs.Float(1e-4, 1.0, log=True), "width": rs.Int(16, 256, log=True)},
+        metric="val_accuracy",
+        budget={"trials": 20, "epochs": 9},
+    )
+    run = sweep.run()
+    run.best.config
+
+`Study` is for a training loop of one's own, and `load` reads a run directory. Importing this package
+loads neither Ray nor torch nor pandas.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from raysweep.errors import UserError
 from raysweep.finder import install
 
 if TYPE_CHECKING:
     from raysweep.results import load
+    from raysweep.search_spaces.file.python_form import Choice, Float, Int, Ordinal
+    from raysweep.trainables.runtime.run import Run
+    from raysweep.tune.api import Sweep
+    from raysweep.tune.study import Study
 
-__all__ = ["load"]
+__all__ = ["Choice", "Float", "Int", "Ordinal", "Run", "Study", "Sweep", "UserError", "load"]
 
-_HOMES = {"load": "raysweep.results"}
+_HOMES = {
+    "Choice": "raysweep.search_spaces.file.python_form",
+    "Float": "raysweep.search_spaces.file.python_form",
+    "Int": "raysweep.search_spaces.file.python_form",
+    "Ordinal": "raysweep.search_spaces.file.python_form",
+    "Run": "raysweep.trainables.runtime.run",
+    "Study": "raysweep.tune.study",
+    "Sweep": "raysweep.tune.api",
+    "load": "raysweep.results",
+}
 """The module of each public name. It is imported when the name is first used."""
 
 install()

@@ -1,4 +1,4 @@
-"""Where Python finds `raysweep`, and how a process finds a train function's file.
+"""How a process finds `raysweep` and a train function's file.
 
 All of raysweep is one package, so that a user's own `tune.py` or `results/` never gets in its way.
 What is left is a user's own `raysweep.py`: `start.py` lets a process find ours all the same.

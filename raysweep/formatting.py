@@ -1,49 +1,57 @@
-"""Numbers, durations and times as people read them: the same on the screen, in the report and in `raysweep ls`."""
+"""Numbers, durations and tables as people read them.
+
+They look the same on the screen, in the page, in a notebook and in `raysweep ls`.
+"""
 
 from __future__ import annotations
 
+import html
 import math
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+DASH = "–"
+"""Stands in a table for a value that does not exist."""
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number with so many significant digits; `–` where there is none."""
+    """A number with so many significant digits; a dash for None."""
     if value is None:
-        return "–"
+        return DASH
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(str(value))
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
-    return (
-        f"{value:.{digits}g}"
-        if 1e-4 <= abs(value) < 10**digits or value == 0
-        else f"{value:.{digits - 1}g}"
-    )
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if 1e-4 <= abs(value) < 10**digits or value == 0:
+        return f"{value:.{digits}g}"
+    return f"{value:.{digits - 1}g}"  # one digit less makes room for the exponent
 
 
 def duration(seconds: float | None) -> str:
-    """`0.42 s`, `12 s`, `3 min 05 s`, `2 h 04 min`."""
+    """A duration, as `0.42 s`, `12 s`, `3 min 05 s` or `2 h 04 min`; a dash for None."""
     if seconds is None or not math.isfinite(seconds):
-        return "–"
+        return DASH
+    if 0 < seconds < 0.01:
+        return "<0.01 s"
     if seconds < 10:
-        return f"{seconds:.2g} s" if seconds >= 0.01 or seconds == 0 else "<0.01 s"
+        return f"{seconds:.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02d} s"
-        if minutes < 60
-        else f"{minutes // 60:,} h {minutes % 60:02d} min"
-    )
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 def size(count: float | None) -> str:
-    """Bytes as `312 MiB`."""
+    """A number of bytes, as `312 MiB`; a dash for None."""
     if count is None:
-        return "–"
+        return DASH
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"
@@ -52,6 +60,7 @@ def size(count: float | None) -> str:
 
 
 def plural(count: int, word: str) -> str:
+    """A count with its noun, as `1 trial` or `1,000 trials`."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
@@ -75,3 +84,19 @@ def wrapped(text: str, width: int, indent: int = 0) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def html_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as an HTML table, with all text escaped; columns that hold only dashes are left out."""
+    names = [name for name in rows[0] if any(row[name] != DASH for row in rows)]
+    head = "".join(f"<th>{html_text(name)}</th>" for name in names)
+    lines = []
+    for row in rows:
+        cells = "".join(f"<td>{html_text(row[name])}</td>" for name in names)
+        lines.append(f"<tr>{cells}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def html_text(text: str) -> str:
+    """Text as HTML, escaped and without control characters."""
+    return html.escape(clean(text))

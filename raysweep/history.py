@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from heapq import merge
 from typing import Any
 
 Config = dict[str, Any]
 """A configuration: plain bool, int, float and str, nested where the YAML file nests. Never a numpy scalar."""
-
-Outlook = Callable[["History"], Mapping[int, float]]
-"""What a searcher expects of trials, by their numbers: where they would come out if they trained to the end, the less the better."""
 
 Event = dict[str, Any]
 """One line of a ledger: `event` says what happened, `time` when (Unix seconds)."""
@@ -144,12 +140,10 @@ class History:
 
     A trial's value at a level is its first report at or after that level and before the next one, so that a trial that reports
     seldom is never back-filled into a rung that it has long passed. `wrong`: the trials that diverged, failed or ran out of memory.
-    `outlook`: where the study's searcher has one, what it expects.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
         self.levels = levels
-        self.outlook: Outlook | None = None
         self._sign = -1.0 if maximize else 1.0
         self.rungs = {level: Rung(level) for level in levels}
         self.running: set[int] = set()
@@ -170,25 +164,6 @@ class History:
     def show(self, loss: float) -> str:
         """A loss as the user's metric, in four digits."""
         return f"{self._sign * loss:.4g}"
-
-    def promotion_order(self, rung: Rung, also: int | None = None) -> Iterator[int]:
-        """The trials that rest at a rung, the first to go on first: by what the searcher expects of them, then the others by their losses.
-
-        One whose loss is not finite goes on never. also: the number of one more, that is being judged there.
-        """
-        expected = self.outlook(self) if self.outlook else {}
-        resting = rung.paused if also is None else merge(rung.paused, [(rung.by_trial[also], also)])
-        foreseen = [
-            (value, number)
-            for number, value in expected.items()
-            if number == also or rung.is_paused(number)
-        ]
-        yield from (
-            number for _, number in sorted(foreseen) if math.isfinite(rung.by_trial[number])
-        )
-        yield from (
-            number for loss, number in resting if number not in expected and math.isfinite(loss)
-        )
 
     def level_of(self, epoch: int) -> int | None:
         """The highest level that `epoch` has reached; None below the first."""

@@ -1,8 +1,9 @@
-"""What a process of raysweep's begins with: it finds raysweep's packages beside this file, whatever lies in the current folder.
+"""The first file that a process of raysweep's runs. It imports the `raysweep` that it lies in.
 
-As a program, `python .../raysweep/start.py trainables.verify FOLDER`, it runs a module's `main` as `python -m` would. It is the
-main module of a trial's process too, because processes that multiprocessing starts by spawn or forkserver import their parent's main
-module first, and so find raysweep's packages.
+So nothing in the current folder is taken for raysweep. As a program, `python .../raysweep/start.py
+raysweep.trainables.runtime.evaluate FOLDER`, it runs a module's `main` as `python -m` would. It is
+also the main module of a trial's process: processes that multiprocessing starts by spawn or
+forkserver import their parent's main module first, and so find raysweep too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main() -> None:
     name = sys.argv.pop(1)
     sys.path[:] = [place for place in sys.path if place != str(HERE)]
     module = importlib.import_module(name)
-    sys.path.insert(0, os.getcwd())  # after what the module needs itself
+    sys.path.insert(0, os.getcwd())  # not before the module's own imports are done
     module.main()
 
 

@@ -1,6 +1,6 @@
-"""Where a run was made: versions, the commit and whether it was dirty, the hardware.
+"""Where a run was made: versions, the commit and whether it was changed since, the hardware.
 
-Nothing is read from the environment variables, so no secret can get in.
+Environment variables are not read, so no secret can get in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from raysweep.files import atomic_write
 
 NAME = "environment.json"
 PACKAGES = (
@@ -29,10 +31,16 @@ PACKAGES = (
     "scikit-learn",
     "scipy",
 )
+"""The packages that numbers depend on."""
+COMMAND_SECONDS = 10
+"""How long git or nvidia-smi may take, in seconds. On a broken driver nvidia-smi may hang."""
 
 
 def describe(code: Path | None = None) -> dict[str, Any]:
-    """The environment as plain data; imports none of the packages. `code`: the folder whose commit counts, else the working directory."""
+    """Describe the environment as plain data, without importing any of the packages.
+
+    code: the folder whose commit is recorded, by default the current one.
+    """
     return {
         "python": platform.python_version(),
         "packages": versions(),
@@ -44,16 +52,14 @@ def describe(code: Path | None = None) -> dict[str, Any]:
 
 
 def write(folder: Path, code: Path | None = None) -> dict[str, Any]:
-    """Write `environment.json` of a run, whole or not at all; its content."""
+    """Write the `environment.json` of a run, whole or not at all, and return its content."""
     content = describe(code)
-    unfinished = folder / f".{NAME}-{os.getpid()}"
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / NAME)
+    atomic_write(folder / NAME, json.dumps(content, indent=2) + "\n")
     return content
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that decide the numbers, those that are installed."""
+    """The versions of those of the PACKAGES that are installed."""
     found = {}
     for name in PACKAGES:
         try:
@@ -64,7 +70,10 @@ def versions() -> dict[str, str]:
 
 
 def commit(folder: Path) -> dict[str, Any]:
-    """The commit that a folder is at, and whether tracked files differ from it; {} outside of a repository or without git."""
+    """The commit of a folder, and whether tracked files differ from it.
+
+    {} if the folder is in no repository, or git is not installed.
+    """
     head = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if not head:
         return {}
@@ -73,7 +82,7 @@ def commit(folder: Path) -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """Cores this process may use, memory in bytes, processor, and the GPUs as the driver names them."""
+    """The cores that this process may use, memory in bytes, the processor, and the GPUs."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "memory": _memory(),
@@ -91,27 +100,27 @@ def _memory() -> int | None:
 
 def _processor() -> str:
     try:
-        found = re.search(
-            r"model name\s*:\s*(.+)",
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"),
-        )
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        found = None
+        return platform.processor()
+    found = re.search(r"model name\s*:\s*(.+)", text)
     return found.group(1).strip() if found else platform.processor()
 
 
 def _gpus() -> list[str]:
+    """The GPUs with their memory, as the driver names them."""
     if shutil.which("nvidia-smi") is None:
         return []
-    return (
-        _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]) or ""
-    ).splitlines()
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    return (_output(command) or "").splitlines()
 
 
 def _output(command: list[str]) -> str | None:
-    """What a command prints; None where it fails, is missing, or takes more than ten seconds."""
+    """What a command prints; None if it fails, is not installed or takes too long."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

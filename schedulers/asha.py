@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt
 
 from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.audit import Share, under_audit, verdict
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.schedulers.rung_reliability import is_skipped
 from raysweep.schedulers.rungs import geometric, just_reached
 
@@ -25,7 +25,8 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 class Asha:
     """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`).
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of
+    the next one's (`schedulers/rung_reliability.py`).
     `quorum`: at the two lowest rungs a trial also stops where fewer others got before it, instead of going on unjudged.
     `audit`: this part of the trials that stop is trained to the end all the same.
     """
@@ -40,7 +41,7 @@ class Asha:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
             return CONTINUE
@@ -60,7 +61,9 @@ class Asha:
             trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit
         )
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
+    ) -> int | None:
         """None: who was stopped stays stopped."""
         return None
 

@@ -1,6 +1,7 @@
 """Early stopping under observation: a random part of the trials that a scheduler would stop goes on to the end.
 
-What they reach tells how often a winner is cut (`results/analysis/stopping_audit.py`). They count in no rung after the one where they failed, so that every
+What they reach tells how often a winner is cut (`results/analysis/stopping_audit.py`). They count
+in no rung after the one where they failed, so that every
 other trial is judged as if they had stopped.
 """
 

@@ -1,16 +1,27 @@
-"""What a scheduler is asked: whether a trial goes on, and which stopped one does."""
+"""What a scheduler is asked: whether a trial continues, and which paused trial is promoted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from raysweep.history import History, Trial
 
+Ranking = Callable[[], Mapping[int, float]]
+"""Returns the final loss that the searcher expects of each trial, by number; less is better.
+
+It is a function because the prediction takes time: a scheduler calls it only if the answer can
+change a decision. Trials may be missing from the result.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a trial stops, and why, in words that a table can show. `audited`: it would stop, but goes on to be observed."""
+    """Whether a trial stops, and the reason as tables show it.
+
+    `audited`: the trial would have been stopped, but continues under observation.
+    """
 
     stop: bool = False
     reason: str = ""
@@ -21,21 +32,25 @@ CONTINUE = Decision()
 
 
 class Scheduler(Protocol):
-    """Reads the history after a report was recorded, and says whether the trial goes on. Its methods are pure functions of the history.
+    """Decides from the history whether a trial continues. Every method is a pure function.
 
-    `promotes`: stopped trials may go on later, when `promote` says so.
+    `promotes`: stopped trials are only paused, and continue later if `promote` names them.
+    `ranking` is None if the searcher predicts nothing.
     """
 
     promotes: ClassVar[bool]
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        """The epochs at which trials are compared in trainings of `epochs`, ascending, the last one `epochs`."""
+        """The epochs at which trials are compared, ascending; `epochs`, the last epoch of a full
+        training, comes last."""
 
-    def decide(self, trial: Trial, history: History) -> Decision:
-        """Asked once after each report of a trial that is still running."""
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None) -> Decision:
+        """Whether a running trial continues. Asked once after each of its reports is recorded."""
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
-        """The number of a stopped trial that goes on from its checkpoint now; None for none. Asked whenever a worker is free.
+    def promote(
+        self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
+    ) -> int | None:
+        """The number of the paused trial to continue from its checkpoint now; None if there is none.
 
-        `budget_exhausted`: the budget has no new trials any more.
+        Asked whenever a worker is free. `budget_exhausted`: no new trials will be started.
         """

@@ -13,7 +13,7 @@ from annotated_types import Ge
 from raysweep.history import History, Trial
 from raysweep.schedulers.asha import cutoff
 from raysweep.schedulers.audit import Share, under_audit, verdict
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.schedulers.rungs import just_reached
 
 
@@ -30,7 +30,7 @@ class Median:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (*range(self.grace, epochs), epochs)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or trial.best is None or under_audit(trial):
             return CONTINUE
@@ -43,6 +43,8 @@ class Median:
         values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
         return verdict(trial, f"epoch {trial.epoch}: {values} of {len(rung) - 1}", self.audit)
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
+    ) -> int | None:
         """None: who was stopped stays stopped."""
         return None

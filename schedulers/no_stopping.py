@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from raysweep.history import History, Trial
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,11 @@ class NoStopping:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         return CONTINUE
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
+    ) -> int | None:
         """None: who was stopped stays stopped."""
         return None

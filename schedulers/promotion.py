@@ -22,16 +22,17 @@ from annotated_types import Ge, Gt
 from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.asha import PARTS
 from raysweep.schedulers.audit import Share, under_audit, verdict
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.schedulers.rung_reliability import is_skipped, n_probes
-from raysweep.schedulers.rungs import geometric, just_reached
+from raysweep.schedulers.rungs import geometric, just_reached, promotion_order
 
 
 @dataclass(frozen=True)
 class Promotion:
     """At epochs `grace`, `grace * eta`, ... a trial waits until it is its turn to go on; 1/eta of a rung's trials do, the best first.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of the next one's (`schedulers/rung_reliability.py`). A
+    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of
+    the next one's (`schedulers/rung_reliability.py`). A
     searcher that learns is led astray by such a rung, and the few trials that pass it unjudged, beside the 1/eta, cost little
     (`benchmarks/search.md`).
     `audit`: this part of the trials that stop is trained to the end all the same.
@@ -46,7 +47,7 @@ class Promotion:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         """Where the trial would be promoted at once, it goes on instead, and its worker need not take it up again."""
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or under_audit(trial):
@@ -56,8 +57,8 @@ class Promotion:
         rung = history.rungs[level]
         if (
             self._room(rung, history) >= 0
-            and next(history.promotion_order(rung, trial.number), None) == trial.number
-            and self._next(history, level) is None
+            and next(promotion_order(rung, ranking, trial.number), None) == trial.number
+            and self._next(history, ranking, level) is None
         ):
             return CONTINUE
         rank, part = rung.rank(trial.loss) + 1, PARTS.get(round(self.eta), f"1/{self.eta:g}")
@@ -68,16 +69,20 @@ class Promotion:
             self.audit,
         )
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
+    ) -> int | None:
         """Once no new trials come, at least one goes on from each rung, so that a small sweep trains its best trial to the end."""
-        return self._next(history, least=int(budget_exhausted))
+        return self._next(history, ranking, least=int(budget_exhausted))
 
-    def _next(self, history: History, above: int = 0, least: int = 0) -> int | None:
+    def _next(
+        self, history: History, ranking: Ranking | None, above: int = 0, least: int = 0
+    ) -> int | None:
         """The trial whose turn it is at the highest rung where one may go on, of those above an epoch."""
         for level in reversed(history.levels[:-1]):
             rung = history.rungs[level]
             if level > above and rung.paused and self._room(rung, history, least) > 0:
-                first = next(history.promotion_order(rung), None)
+                first = next(promotion_order(rung, ranking), None)
                 if first is not None:
                     return first
         return None

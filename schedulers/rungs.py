@@ -1,21 +1,57 @@
-"""What schedulers share: the levels at which they compare, and whether a trial has just reached one."""
+"""What schedulers share about rungs: at which epochs they lie, who has reached one, who is promoted."""
 
 from __future__ import annotations
 
-from raysweep.history import History, Trial
+import math
+from collections.abc import Iterator
+from heapq import merge
+
+from raysweep.history import History, Rung, Trial
+from raysweep.schedulers.base import Ranking
 
 
 def geometric(first: int, eta: float, epochs: int) -> tuple[int, ...]:
-    """`first`, `first * eta`, ... below `epochs`, then `epochs`. Counted, not computed by logarithms, which miss the top of 243."""
-    levels, level = [], float(first)
-    while level < epochs:
+    """The epochs `first`, `first * eta`, `first * eta**2`, ... below `epochs`, then `epochs`.
+
+    They are multiplied up rather than computed from a logarithm: `log(243, 3)` is just below 5, so
+    that the highest rung of 243 epochs would be missing.
+    """
+    levels: list[int] = []
+    level = float(first)
+    while round(level) < epochs:
         levels.append(round(level))
         level *= eta
-    return (*dict.fromkeys(level for level in levels if level < epochs), epochs)
+    return (*dict.fromkeys(levels), epochs)
 
 
 def just_reached(trial: Trial, history: History) -> int | None:
-    """The level that the trial's last report is the first to reach; None where it was there before, or below all."""
+    """The rung that the trial's last report is the first to reach; None if there is no such rung."""
     level = history.level_of(trial.epoch)
-    before = trial.reports[-2].epoch if len(trial.reports) > 1 else 0
-    return level if level is not None and level > before else None
+    previous_epoch = trial.reports[-2].epoch if len(trial.reports) > 1 else 0
+    if level is None or level <= previous_epoch:
+        return None
+    return level
+
+
+def promotion_order(
+    rung: Rung, ranking: Ranking | None = None, joining: int | None = None
+) -> Iterator[int]:
+    """The trials paused at a rung, by number, in the order in which they are promoted.
+
+    Trials with an expected final loss (`ranking`) come first, sorted by it; the others follow by
+    their losses at the rung. A trial whose loss at the rung is not finite is never promoted.
+    `joining`: a trial that is being judged at the rung, ordered as if it were paused there.
+    """
+    expected = ranking() if ranking else {}
+    ranked = sorted(
+        (expected_loss, number)
+        for number, expected_loss in expected.items()
+        if number == joining or rung.is_paused(number)
+    )
+    for _, number in ranked:
+        if math.isfinite(rung.by_trial[number]):
+            yield number
+    joined = [] if joining is None else [(rung.by_trial[joining], joining)]
+    for loss, number in merge(rung.paused, joined):
+        if number not in expected and math.isfinite(loss):
+            yield number

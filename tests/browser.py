@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-PLOTS = ("progress", "curves", "parallel", "importance", "slices", "pareto", "workers")
+PLOTS = ("incumbents", "curves", "parallel", "importance", "slices", "pareto", "workers")
 
 
 class Browser:

@@ -15,16 +15,23 @@ from tests.browser import Browser, chromium
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # as in a worker; models this small wait for each other's threads longer than they compute
+SECOND_RAY = ("test_outcomes", "test_spawned", "test_stored_runs", "test_watching")
+"""Test modules that take about as long as all others that are about Ray."""
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup` one process runs what is about Ray, one test after the other, while the other runs the rest."""
+    """Run the tests about Ray in two processes, each with one Ray, while others run the rest.
+
+    Tests of one group run one after the other in one process (`--dist loadgroup`).
+    """
     for item in items:
         if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            group = 2 if item.path.stem in SECOND_RAY else 1
+            item.add_marker(pytest.mark.xdist_group(f"ray{group}"))
         if item.get_closest_marker("examples") and "RAYSWEEP_EXAMPLES" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="only by: make examples"))
 

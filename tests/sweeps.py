@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raysweep.history import Config, Event, History, Trial
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
@@ -47,14 +47,16 @@ class StopAt:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None) -> Decision:
         return (
             Decision(True, f"epoch {trial.epoch}: enough")
             if trial.epoch == self.epoch
             else CONTINUE
         )
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
+    ) -> int | None:
         return None
 
 

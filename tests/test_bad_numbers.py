@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from raysweep.history import Config, Event, Status
-from raysweep.results import load
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import load
 from raysweep.results.storage.tables import write_tables
 from raysweep.results.views import terminal
 from raysweep.results.views.html.report import write as write_page

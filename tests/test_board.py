@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from raysweep.results.views.tensorboard import show
-from raysweep.trainables.common.classification import _answers
+from raysweep.trainables.common.classification import _draw_images
 from raysweep.trainables.common.figures import CAPTION, CELL, EDGE, FULL, PAPER, TILE, confusion
-from raysweep.trainables.runtime import board
-from raysweep.trainables.runtime.board import Board
+from raysweep.trainables.runtime import tensorboard
 from raysweep.trainables.runtime.run import LocalRun
+from raysweep.trainables.runtime.tensorboard import Board
 
 
 def read(folder: Path) -> Any:
@@ -40,7 +40,7 @@ def trained(folder: Path) -> None:
 
 @pytest.fixture
 def generous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 1e9)
 
 
 def test_what_is_drawn_reads_back(tmp_path: Path, generous: None) -> None:
@@ -62,9 +62,9 @@ def test_what_is_drawn_reads_back(tmp_path: Path, generous: None) -> None:
 def test_what_would_take_too_long_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 0.0)
     trained(tmp_path)
-    assert not (tmp_path / board.FOLDER).exists()
+    assert not (tmp_path / tensorboard.FOLDER).exists()
 
 
 def test_what_took_long_waits_until_there_is_time_for_it(
@@ -100,7 +100,7 @@ def test_a_model_that_diverged_is_drawn_as_far_as_it_is_finite(
     one.begin(1)
     one.histograms(model)
     one.close()
-    assert read(tmp_path / board.FOLDER).Tags()["histograms"] == ["weights/bias"]
+    assert read(tmp_path / tensorboard.FOLDER).Tags()["histograms"] == ["weights/bias"]
 
 
 def test_a_picture_that_nobody_has_time_for_is_not_made(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_wrong_answers_come_first_and_in_red() -> None:
     labels = torch.zeros(30, dtype=torch.long)
     taken = labels.clone()
     taken[17] = 1
-    (picture,) = _answers(images, labels, taken, ["good", "bad"])
+    (picture,) = _draw_images(images, labels, taken, ["good", "bad"])
     row = picture[:, EDGE + TILE + 1 : EDGE + TILE + CAPTION]
     redder = [(row[0] - row[1])[:, x : x + TILE] for x in (EDGE, 2 * EDGE + TILE)]
     assert redder[0].max() > 0.3

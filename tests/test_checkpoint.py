@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint_is_noticed_before_anything_is_loaded(
     assert path.read_bytes() != content
     other = torch.nn.Linear(100, 100)
     before = other.weight.clone()
-    with pytest.raises(checkpoint.Damaged, match=f"{path} is damaged: "):
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=f"{path} is damaged: "):
         checkpoint.restore(tmp_path, {"model": other})
     assert torch.equal(other.weight, before)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.tune.cli.app import main
 from raysweep.tune.run_folders import FolderError, begin, discard, latest, resumed
 from tests.made_up import Story, write_run
@@ -62,7 +62,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["run", "--space", "cnn.yaml", "--resume", "x"],
-            "nothing to resume: neither ray_results/x nor x is a run folder",
+            "nothing to resume: neither ray_results/x nor x is a run directory",
         ),
         (
             ["run", "--space", "cnn.yaml", "--require-gpu", "--set", "resources.gpu=0"],
@@ -71,13 +71,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "--resume"], "raysweep run: --space FILE is needed, or --resume RUN"),
         (
             ["run", "--resume", "x"],
-            "nothing to resume: neither ray_results/x nor x is a run folder",
+            "nothing to resume: neither ray_results/x nor x is a run directory",
         ),
-        (["ls"], "raysweep: ray_results is not a run folder"),
-        (["best", "nowhere"], "raysweep: nowhere is not a run folder"),
-        (["show", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
-        (["export", "nowhere"], "raysweep: nowhere is not a run folder"),
-        (["reproduce", "nowhere", "a-0"], "raysweep: nowhere is not a run folder"),
+        (["ls"], "raysweep: ray_results is not a run directory"),
+        (["best", "nowhere"], "raysweep: nowhere is not a run directory"),
+        (["show", "nowhere", "a-0"], "raysweep: nowhere is not a run directory"),
+        (["export", "nowhere"], "raysweep: nowhere is not a run directory"),
+        (["reproduce", "nowhere", "a-0"], "raysweep: nowhere is not a run directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -136,7 +136,7 @@ def test_a_listing_in_a_pipe_is_not_cut(
 
 
 def test_a_new_nested_name_of_the_space_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/space.md shows, for a name that the file has and for one that it does not have."""
+    """What docs/reference/file-format.md shows, for a name that the file has and for one that it does not have."""
     for setting in ("space.model.width=64", "space.model.depth={int: [1, 4]}"):
         assert main(["run", "--space", "cnn.yaml", "--set", setting, "--dry-run"]) == 0
         name, _, value = setting.removeprefix("space.").partition("=")

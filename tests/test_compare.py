@@ -13,16 +13,18 @@ import pytest
 from rich.console import Console
 
 from raysweep.history import History, Report, Trial
-from raysweep.results import RunError, load
 from raysweep.results.analysis.compare import Comparison, compare
-from raysweep.results.analysis.findings import standings, tables, verdict
-from raysweep.results.analysis.incumbents import Trace, trace
+from raysweep.results.analysis.findings import findings, ranking, tables
+from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunError, load
 from tests.made_up import Story, write_run
 
 
-def study(label: str, seed: int, losses: list[float]) -> Trace:
-    return Trace(label, seed, np.arange(1.0, len(losses) + 1), np.minimum.accumulate(losses))
+def study(label: str, seed: int, losses: list[float]) -> IncumbentCurve:
+    return IncumbentCurve(
+        label, seed, np.arange(1.0, len(losses) + 1), np.minimum.accumulate(losses)
+    )
 
 
 def studies(
@@ -48,31 +50,31 @@ def test_a_trace_is_the_best_so_far_against_what_was_spent() -> None:
         history.add(Trial(number, "bohb", {}, 0))
         for epoch, loss in enumerate(losses, 1):
             history.record(number, Report(epoch, loss, {}, epoch * 2.0, epoch * 10.0 + number))
-    found = trace("bohb", 0, history)
+    found = incumbent_curve("bohb", 0, history)
     assert found.spent.tolist() == [1, 2, 3, 4, 5]
     assert found.loss.tolist() == [0.9, 0.7, 0.5, 0.5, 0.4]
-    assert trace("bohb", 0, history, "seconds").spent.tolist() == [2, 4, 6, 8, 10]
-    assert trace("bohb", 0, history, "GPU-seconds", 0.25).spent.tolist() == [
+    assert incumbent_curve("bohb", 0, history, "seconds").spent.tolist() == [2, 4, 6, 8, 10]
+    assert incumbent_curve("bohb", 0, history, "GPU-seconds", 0.25).spent.tolist() == [
         0.5,
         1.0,
         1.5,
         2.0,
         2.5,
     ]
-    assert found.at(np.array([0.5, 1.0, 2.9, 99.0])).tolist() == [math.inf, 0.9, 0.7, 0.4]
+    assert found.loss_at(np.array([0.5, 1.0, 2.9, 99.0])).tolist() == [math.inf, 0.9, 0.7, 0.4]
 
 
 def test_arms_are_compared_at_what_the_shortest_has_spent() -> None:
     comparison = Comparison(
         (study("a", 0, [1.0, 0.5]), study("b", 0, [0.9, 0.8, 0.7, 0.1])), "loss", False
     )
-    assert comparison.horizon == 2
+    assert comparison.budget == 2
     assert {label: finals.tolist() for label, finals in comparison.finals.items()} == {
         "a": [0.5],
         "b": [0.8],
     }
     assert any(
-        "studies spent between 2 epochs and 4 epochs" in line for line in verdict(comparison)
+        "studies spent between 2 epochs and 4 epochs" in line for line in findings(comparison)
     )
 
 
@@ -80,8 +82,8 @@ def test_regret_is_the_area_above_the_best_known_loss() -> None:
     comparison = Comparison(
         (study("a", 0, [1.0] * 10), study("b", 0, [1.0] * 5 + [0.0] * 5)), "loss", False
     )
-    assert comparison.regrets["a"].tolist() == [1.0]
-    assert comparison.regrets["b"][0] == pytest.approx(0.6, abs=0.01)
+    assert comparison.mean_regrets["a"].tolist() == [1.0]
+    assert comparison.mean_regrets["b"][0] == pytest.approx(0.6, abs=0.01)
 
 
 def test_a_searcher_that_gets_there_sooner_is_said_to() -> None:
@@ -93,15 +95,16 @@ def test_a_searcher_that_gets_there_sooner_is_said_to() -> None:
         "loss",
         False,
     )
-    assert comparison.reached("bohb", "random") == pytest.approx(0.5, abs=0.02)
-    assert comparison.reached("random", "bohb") is None
+    assert comparison.budget_fraction_to_match("bohb", "random") == pytest.approx(0.5, abs=0.02)
+    assert comparison.budget_fraction_to_match("random", "bohb") is None
     assert any(
-        line.startswith("bohb reached random's final value after 5") for line in verdict(comparison)
+        line.startswith("bohb reached random's final value after 5")
+        for line in findings(comparison)
     )
 
 
 def test_infinite_losses_count_as_the_ceiling() -> None:
-    broken = Trace("a", 0, np.arange(1.0, 4.0), np.full(3, math.inf))
+    broken = IncumbentCurve("a", 0, np.arange(1.0, 4.0), np.full(3, math.inf))
     comparison = Comparison((broken, study("b", 0, [0.9, 0.8, 0.7])), "loss", False)
     assert comparison.finals["a"].tolist() == [0.9]
     assert all(np.isfinite(curves).all() for curves in comparison.curves.values())
@@ -114,13 +117,13 @@ def test_equal_searchers_are_told_apart_in_at_most_one_comparison_of_twenty() ->
     alarms = 0
     for values in finals:
         made = tuple(
-            Trace("abcd"[i], seed, np.array([1.0]), values[i, seed : seed + 1])
+            IncumbentCurve("abcd"[i], seed, np.array([1.0]), values[i, seed : seed + 1])
             for i in range(4)
             for seed in range(10)
         )
         comparison = Comparison(made, "loss", False)
         comparison.__dict__["ceiling"] = math.inf
-        alarms += any(pair.detected for pair in comparison.pairs)
+        alarms += any(pair.is_significant for pair in comparison.pairs)
     assert 0.01 <= alarms / 1000 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
 
 
@@ -129,9 +132,14 @@ def test_a_real_difference_is_found_and_named() -> None:
         10, random=lambda rng: rng.normal(0.5, 0.03), bohb=lambda rng: rng.normal(0.3, 0.03)
     )
     (pair,) = comparison.pairs
-    assert (pair.better, pair.worse, pair.detected, pair.seeds) == ("bohb", "random", True, 10)
-    assert verdict(comparison)[0].startswith("bohb is better than random: 0.")
-    assert "paired permutation over 10 seeds" in verdict(comparison)[0]
+    assert (pair.better, pair.worse, pair.is_significant, pair.seeds) == (
+        "bohb",
+        "random",
+        True,
+        10,
+    )
+    assert findings(comparison)[0].startswith("bohb is better than random: 0.")
+    assert "paired permutation over 10 seeds" in findings(comparison)[0]
     assert comparison.best_probabilities is not None
     assert comparison.best_probabilities["bohb"] > 0.99
 
@@ -140,14 +148,14 @@ def test_five_seeds_can_show_a_large_difference() -> None:
     comparison = studies(
         5, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.3, 0.01)
     )
-    assert comparison.pairs[0].detected
+    assert comparison.pairs[0].is_significant
 
 
 def test_what_cannot_be_told_is_said_with_the_seeds_it_would_take() -> None:
     comparison = studies(
         8, random=lambda rng: rng.normal(0.5, 0.1), bohb=lambda rng: rng.normal(0.46, 0.1)
     )
-    line = verdict(comparison)[0]
+    line = findings(comparison)[0]
     assert line.startswith("no detectable difference between ")
     assert "more seeds would be needed" in line
 
@@ -156,25 +164,25 @@ def test_three_seeds_are_too_few_to_show_anything() -> None:
     comparison = studies(
         3, random=lambda rng: rng.normal(0.5, 0.01), bohb=lambda rng: rng.normal(0.1, 0.01)
     )
-    assert not comparison.pairs[0].detected
-    assert "with 3 seeds no difference at all could be shown; about" in verdict(comparison)[0]
+    assert not comparison.pairs[0].is_significant
+    assert "with 3 seeds no difference at all could be shown; about" in findings(comparison)[0]
 
 
 def test_one_seed_tells_nothing_about_luck() -> None:
     comparison = studies(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
     assert (
-        verdict(comparison)[0]
+        findings(comparison)[0]
         == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
     )
     assert comparison.best_probabilities is None
     equal = studies(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)
-    assert verdict(equal)[0].startswith(
+    assert findings(equal)[0].startswith(
         "random and bohb found the same value with one search seed each, "
     )
 
 
 def test_a_single_searcher_is_not_compared() -> None:
-    assert verdict(studies(3, bohb=lambda rng: 0.3)) == ["bohb alone: nothing to compare with"]
+    assert findings(studies(3, bohb=lambda rng: 0.3)) == ["bohb alone: nothing to compare with"]
 
 
 def test_the_metric_is_shown_as_the_user_has_it(tmp_path: Path) -> None:
@@ -184,12 +192,12 @@ def test_the_metric_is_shown_as_the_user_has_it(tmp_path: Path) -> None:
         for name, end in [("random", 0.7), ("bohb", 0.9)]
     ]
     comparison = compare([load(write_run(tmp_path / "run", stories, seeds=5))])
-    rows = standings(comparison)
+    rows = ranking(comparison)
     assert [row["searcher"] for row in rows] == ["bohb", "random"]
     assert [row["mean acc"] for row in rows] == ["0.92", "0.72"]
     low, high = (float(end) for end in rows[0]["95 % interval"].split(" … "))
     assert low < 0.92 < high
-    assert comparison.pairs[0].detected
+    assert comparison.pairs[0].is_significant
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -209,14 +217,14 @@ def test_the_tables_fit(tmp_path: Path, width: int) -> None:
 
 def test_a_grid_that_came_to_its_end_holds_nobody_back(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [Story("grid", [0.5]), Story("random", [0.1, 0.4, 0.6])])
-    assert compare([load(folder)]).horizon == 1
+    assert compare([load(folder)]).budget == 1
     ledger = Ledger(folder)
     ledger.append({"event": "exhausted", "study": "grid", "time": 0.0})
     ledger.close()
     comparison = compare([load(folder)])
-    assert comparison.horizon == 3
+    assert comparison.budget == 3
     assert comparison.finals["grid"].tolist() == [-0.5]
-    assert "grid had nothing more to try after 1 epoch" in verdict(comparison)
+    assert "grid had nothing more to try after 1 epoch" in findings(comparison)
 
 
 def test_runs_are_compared_under_their_names(tmp_path: Path) -> None:
@@ -242,7 +250,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
 def test_many_searchers_are_summed_up_around_the_leader() -> None:
     ends = {f"s{i}": partial(noisy, 0.2 + 0.1 * (i // 2)) for i in range(6)}
     comparison = studies(12, 20, random=partial(noisy, 0.8), **ends)
-    first, second, third = verdict(comparison)
+    first, second, third = findings(comparison)
     assert first.startswith("s")
     assert " is better, with 0." in first
     assert all(name in first for name in ("s2 (", "s3 (", "s4 (", "s5 (", "random ("))

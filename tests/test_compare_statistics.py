@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from raysweep.arrays import FloatArray
 from raysweep.results.analysis import statistics
 from raysweep.results.analysis.statistics import (
     best_probabilities,
@@ -25,8 +26,8 @@ NOISE = 3 * math.sqrt(0.05 * 0.95 / MANY)
 
 def pairs_of_arms(
     count: int, effect: float = 0.0, skewed: bool = False
-) -> tuple[statistics.Array, statistics.Array]:
-    """MANY comparisons of two studies over `count` seeds, which share some of their luck; `effect` in standard deviations of a difference."""
+) -> tuple[FloatArray, FloatArray]:
+    """MANY comparisons of two studies over `count` seeds, which share some luck; `effect` in standard deviations of a difference."""
     rng = np.random.default_rng([count, skewed])
     shared, a, b = rng.normal(size=(3, MANY, count))
     a, b = 0.5 * shared + a, 0.5 * shared + b
@@ -105,7 +106,7 @@ def test_p_values_are_those_of_scipy(count: int) -> None:
     rng = np.random.default_rng(count)
     a, b = rng.normal(size=count), rng.normal(0.7, size=count)
 
-    def difference(x: statistics.Array, y: statistics.Array, axis: int = -1) -> statistics.Array:
+    def difference(x: FloatArray, y: FloatArray, axis: int = -1) -> FloatArray:
         return np.asarray(x.mean(axis=axis) - y.mean(axis=axis))
 
     paired = permutation_test((a, b), difference, permutation_type="samples", vectorized=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.search_spaces.file.reader import read
 from raysweep.tune.cli.app import main
 

@@ -76,7 +76,10 @@ def test_images_are_standardized_by_the_training_part_alone() -> None:
 
 
 def test_the_split_is_the_same_in_another_process() -> None:
-    code = "from raysweep.trainables.common.datasets import load; d = load('digits'); print(d.train.labels.tolist() + d.validation.labels.tolist())"
+    code = (
+        "from raysweep.trainables.common.datasets import load; d = load('digits'); "
+        "print(d.train.labels.tolist() + d.validation.labels.tolist())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

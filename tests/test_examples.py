@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.trainables.common.backbones import bundled
 from raysweep.trainables.runtime import checkpoint
 from raysweep.trainables.runtime.import_trainable import load as resolve

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from raysweep.results import RunDirectory, RunError, load
 from raysweep.results.export import export
+from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views import terminal
 from raysweep.trainables.runtime import checkpoint
 from raysweep.tune.cli.app import main
@@ -142,7 +142,7 @@ def test_a_difference_is_found(run: RunDirectory, tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the best trial, grid-0, has no checkpoint to export"):
+    with pytest.raises(RunError, match="the best trial, grid-0, has no checkpoint"):
         export(load(write_run(tmp_path / "run", [Story("grid", [0.5])])))
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from raysweep.history import Status, Trial
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.trainables.runtime import checkpoint
 from raysweep.trainables.runtime.import_trainable import load as resolve
-from raysweep.trainables.runtime.process_group import opened
+from raysweep.trainables.runtime.process_group import open_rendezvous
 from raysweep.trainables.runtime.run import Objective, Run
 from raysweep.tune.cli.app import main
 from raysweep.tune.executors.ray.multi_node import interface
@@ -33,22 +33,22 @@ def train(config, run):
     data = TensorDataset(x, 3 * x + 1)
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"])
-    spread = run.team.spread(model)
-    batches = DataLoader(data, batch_size=8 // run.team.workers, sampler=run.team.sampler(data, run.seed))
+    spread = run.process_group.wrap(model)
+    batches = DataLoader(data, batch_size=8 // run.process_group.world_size, sampler=run.process_group.sampler(data, run.seed))
     for epoch in run.epochs(model=model, optimizer=optimizer):
         if config.get("folder"):
-            mark = Path(config["folder"], f"{run.trial}.{run.team.rank}.{epoch}")
+            mark = Path(config["folder"], f"{run.trial}.{run.process_group.rank}.{epoch}")
             again = mark.exists()
             mark.write_text(f"{os.getpid()} {os.environ['RAY_RAYLET_PID']}")
-            if (run.team.rank, epoch) == (1, config.get("dies")) and not again:
+            if (run.process_group.rank, epoch) == (1, config.get("dies")) and not again:
                 os.kill(os.getpid(), signal.SIGKILL)
-            while (run.team.rank, epoch) == (0, config.get("waits")) and not Path(config["folder"], "go on").exists():
+            while (run.process_group.rank, epoch) == (0, config.get("waits")) and not Path(config["folder"], "go on").exists():
                 time.sleep(0.1)
         for inputs, wanted in batches:
             optimizer.zero_grad()
             torch.nn.functional.mse_loss(spread(inputs), wanted).backward()
             optimizer.step()
-        if run.team.rank == 0:
+        if run.process_group.rank == 0:
             with torch.inference_mode():
                 run.report(val_loss=torch.nn.functional.mse_loss(model(x), 3 * x + 1))
         else:
@@ -220,11 +220,11 @@ class TestOnOneMachine:
         assert (tmp_path / "run" / "trials" / "random-0" / "best.pt").exists()
 
 
-def test_a_meeting_listens_on_one_address() -> None:
+def test_a_rendezvous_listens_on_one_address() -> None:
     from tests.test_security import listening
 
     before = set(listening(os.getpid()))
-    name, store = opened("127.0.0.1")
+    name, store = open_rendezvous("127.0.0.1")
     assert name.startswith("tcp://127.0.0.1:")
     assert set(listening(os.getpid())) - before <= {"127.0.0.1"}
     assert store is not None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from raysweep.trainables.common.classification import Learner, optimizer_of
+from raysweep.trainables.common.classification import Learner, make_optimizer
 from raysweep.trainables.common.precision import Precision
 from raysweep.trainables.runtime.run import LocalRun
 
@@ -20,7 +20,7 @@ IMAGES, LABELS = torch.linspace(-1, 1, 24 * 5).reshape(24, 5), torch.arange(24) 
 def learner(model: nn.Module, pieces: int = 1, **changes: Any) -> Learner:
     run = LocalRun(1, quiet=True)
     run.accumulation = pieces
-    return Learner.of(CONFIG | changes, copy.deepcopy(model), run)
+    return Learner.from_config(CONFIG | changes, copy.deepcopy(model), run)
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 5, 24])
@@ -53,10 +53,12 @@ def test_only_fp16_has_a_scale_to_carry() -> None:
 
 def test_weight_decay_and_momentum_reach_the_optimizer() -> None:
     parameters = list(nn.Linear(1, 1).parameters())
-    sgd = optimizer_of(
+    sgd = make_optimizer(
         {"optimizer": "sgd", "lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}, parameters
     )
     assert (sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (0.5, 0.01)
-    assert optimizer_of({"optimizer": "adam", "lr": 0.1}, parameters).defaults["weight_decay"] == 0
+    assert (
+        make_optimizer({"optimizer": "adam", "lr": 0.1}, parameters).defaults["weight_decay"] == 0
+    )
     with pytest.raises(ValueError, match="optimizer 'rms': expected sgd or adam"):
-        optimizer_of({"optimizer": "rms", "lr": 0.1}, parameters)
+        make_optimizer({"optimizer": "rms", "lr": 0.1}, parameters)

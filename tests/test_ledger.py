@@ -18,7 +18,7 @@ from raysweep.results.storage.ledger import (
     NAME,
     Ledger,
     LedgerError,
-    LedgerHeld,
+    LedgerLockedError,
     decode,
     encode,
     read,
@@ -184,7 +184,7 @@ def test_a_second_process_hears_who_holds_it(tmp_path: Path) -> None:
     holder.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(LedgerHeld, match=f"is held by process {holder.pid} on "):
+        with pytest.raises(LedgerLockedError, match=f"is held by process {holder.pid} on "):
             Ledger(tmp_path)
     finally:
         done.set()

@@ -11,7 +11,7 @@ import pytest
 
 from raysweep.clock import now
 from raysweep.history import Config, Event, History, Status, Trial, seconds_spent
-from raysweep.schedulers.base import Decision
+from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
 from raysweep.tune.callbacks.screen import time_left
@@ -103,10 +103,12 @@ class StopHigh:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None) -> Decision:
         return Decision(trial.config["x"] > 0.5, "high")
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
+    ) -> int | None:
         return None
 
 

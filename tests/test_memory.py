@@ -16,7 +16,8 @@ from raysweep.trainables.runtime.memory_kills import kernel_kills
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.ray.worker_failure import explain
 from raysweep.tune.executors.simulated import Epoch, simulate
-from raysweep.tune.searchers import Bohb, Tpe
+from raysweep.tune.searchers.bohb import Bohb
+from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.sweep import Budget, Searcher
 from tests.sweeps import StopAt, sweep
 

@@ -32,7 +32,7 @@ from raysweep.text_limits import (
     exception_line,
     format_exception,
 )
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.screen import Lines

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from raysweep.finder import PACKAGE, FileFinder, file_module, program, users_raysweep
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, full_name, load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
@@ -69,6 +69,13 @@ def take_all_names(folder: Path, text: str = MINE) -> None:
     (folder / "schedulers" / "cosine.py").write_text(text)
 
 
+def raysweep_alone(folder: Path) -> Path:
+    """A folder in which raysweep is found and nothing else of its checkout, as if installed."""
+    folder.mkdir()
+    (folder / "raysweep").symlink_to(PACKAGE)
+    return folder
+
+
 @pytest.mark.examples
 @pytest.mark.parametrize("trainable", ["train.py:train", "mine.train:train"])
 def test_a_users_modules_with_our_names(trainable: str, tmp_path: Path) -> None:
@@ -81,11 +88,12 @@ def test_a_users_modules_with_our_names(trainable: str, tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(
         SWEEP.format(trainable=trainable, searcher="random", trials=2, epochs=1, more="")
     )
+    installed = str(raysweep_alone(tmp_path / "installed"))
     paths = [str(tmp_path)] if trainable.startswith("mine") else []
     done = subprocess.run(
         [sys.executable, str(ROOT / "run_sweep.py"), "--space", "sweep.yaml", "--name", "a"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([*paths, str(ROOT)])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*paths, installed])},
         capture_output=True,
         text=True,
         timeout=280,
@@ -100,7 +108,7 @@ def test_a_users_modules_with_our_names(trainable: str, tmp_path: Path) -> None:
         command.replace("python", sys.executable, 1),
         shell=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": installed},
         capture_output=True,
         text=True,
         check=True,
@@ -114,6 +122,8 @@ def test_several_processes_of_a_trial(tmp_path: Path, monkeypatch: pytest.Monkey
     take_all_names(tmp_path / "sub", OWN)
     (tmp_path / "sub" / "train.py").write_text(TRAIN)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(ROOT))])
+    monkeypatch.syspath_prepend(raysweep_alone(tmp_path / "installed"))
     monkeypatch.syspath_prepend(tmp_path)
     worker = Worker()
     try:

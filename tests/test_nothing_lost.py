@@ -14,7 +14,7 @@ from raysweep.errors import ComponentError
 from raysweep.history import Config, History, Status, Trial
 from raysweep.results.storage import ledger
 from raysweep.results.storage.run_directory import RunDirectory, load
-from raysweep.schedulers.base import Decision
+from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.session import Options, run
 from tests.command_line import Typed, numbers
@@ -203,10 +203,12 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         def levels(self, epochs: int) -> tuple[int, ...]:
             return (epochs,)
 
-        def decide(self, trial: Trial, history: History) -> Decision:
+        def decide(self, trial: Trial, history: History, ranking: Ranking | None) -> Decision:
             raise KeyError("oh")
 
-        def promote(self, history: History, budget_exhausted: bool) -> int | None:
+        def promote(
+            self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
+        ) -> int | None:
             return None
 
     with pytest.raises(
@@ -219,7 +221,7 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("budget.time=2", "the 2 seconds of the budget are spent"),
+        ("budget.time=6", "the 6 seconds of the budget are spent"),
         ("metric.target=10", "random-0 reached loss"),
         ("plateau={trials: 2}", "no better loss in the last 2 trials"),
     ],

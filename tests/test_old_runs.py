@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from raysweep.results import RunDirectory, load
-from raysweep.results.analysis.retraining import confirmations
+from raysweep.results.analysis.retraining import retraining_results
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.report import write
 from raysweep.tune.cli.app import main
 from tests.data import steady
@@ -171,7 +171,7 @@ def test_searchers_and_schedulers_play_on_the_recorded_curves(
 
 
 def test_the_retrainings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = confirmations(load(RUNS / "confirmed"))
+    first, second = retraining_results(load(RUNS / "confirmed"))
     assert (first.trial, first.selected) == ("random-0", 0.10359946368390799)
     assert first.validation == (0.08683204380923987, 0.28256893633062125)
     assert first.test == (0.09683204380923986, 0.29256893633062125)

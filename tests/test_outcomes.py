@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from raysweep.history import History, Status, Trial
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.tune.sweep import Budget
 from tests.test_engine import made, trials
 
@@ -75,11 +75,13 @@ class StopsOneKind:
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)
 
-    def decide(self, trial: Trial, history: History) -> Decision:
+    def decide(self, trial: Trial, history: History, ranking: Ranking | None) -> Decision:
         enough = trial.config["kind"] == "stopped" and trial.epoch == 2
         return Decision(True, "epoch 2: enough") if enough else CONTINUE
 
-    def promote(self, history: History, budget_exhausted: bool) -> int | None:
+    def promote(
+        self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
+    ) -> int | None:
         return None
 
 

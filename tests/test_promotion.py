@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.promotion import Promotion
 from raysweep.schedulers.rung_reliability import PROBES
+from raysweep.schedulers.rungs import promotion_order
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
-from raysweep.tune.searchers import Auto
+from raysweep.tune.searchers.gp import Auto
 from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, Keep, sweep
 
@@ -95,24 +96,27 @@ def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_s
 ):
     history = paused([0.4, 0.1, 0.3, math.inf, 0.2])
     rung = history.rungs[1]
-    assert list(history.promotion_order(rung)) == [1, 4, 2, 0]
-    history.outlook = lambda _: {2: 0.5, 0: -0.5, 3: -9.0, 17: -9.0}
-    assert list(history.promotion_order(rung)) == [0, 2, 1, 4]
-    assert Promotion(grace=1).promote(history, budget_exhausted=False) == 0
+    assert list(promotion_order(rung)) == [1, 4, 2, 0]
+
+    def ranking() -> dict[int, float]:
+        return {2: 0.5, 0: -0.5, 3: -9.0, 17: -9.0}
+
+    assert list(promotion_order(rung, ranking)) == [0, 2, 1, 4]
+    assert Promotion(grace=1).promote(history, ranking, budget_exhausted=False) == 0
     history.close(0, Status.WAITING)
-    assert list(history.promotion_order(rung)) == [2, 1, 4]
-    assert list(history.promotion_order(rung, also=0)) == [0, 2, 1, 4]
+    assert list(promotion_order(rung, ranking)) == [2, 1, 4]
+    assert list(promotion_order(rung, ranking, joining=0)) == [0, 2, 1, 4]
 
 
 def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
     history = paused([0.4, 0.1, 0.3, 0.2, 0.5])
-    history.outlook = lambda _: {0: -1.0}
     reasons = {}
     for number, loss in ((5, 0.05), (6, 0.9)):
         history.add(Trial(number, "draw", {}, number))
         history.start(number)
         history.record(number, Report(1, loss, {}))
-        reasons[number] = Promotion(grace=1).decide(history[number], history).reason
+        decision = Promotion(grace=1).decide(history[number], history, lambda: {0: -1.0})
+        reasons[number] = decision.reason
     assert reasons == {
         5: "epoch 1: 0.05 is number 1 of 6, but others go on first",
         6: "epoch 1: 0.9 is number 7 of 7, a third goes on",
@@ -134,7 +138,7 @@ def slow(config: Config, seed: int) -> Iterable[Epoch]:
 
 
 def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
-    """Without the searcher's outlook they wait behind all who begin well."""
+    """Without the searcher's ranking they wait behind all who begin well."""
 
     def found(foreseen: bool, seed: int) -> float:
         auto = Auto(startup=6)
@@ -157,21 +161,24 @@ losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 @settings(max_examples=150, deadline=None)
 @given(losses, st.integers(0, 2**31), st.booleans())
 def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
-    ends: list[float], seed: int, foreseen: bool
+    ends: list[float], seed: int, ranked: bool
 ) -> None:
     """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
     scheduler, rng = Promotion(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
-    if foreseen:
-        hopes = {
-            number: float(hope)
-            for number, hope in enumerate(rng.random(len(ends)))
-            if rng.random() < 0.7
-        }
-        history.outlook = lambda _: hopes
+    expected = {
+        number: float(loss)
+        for number, loss in enumerate(rng.random(len(ends)))
+        if rng.random() < 0.7
+    }
+    ranking = (lambda: expected) if ranked else None
+
+    def promoted() -> int | None:
+        return scheduler.promote(history, ranking, budget_exhausted=False)
+
     for number, end in enumerate(ends):
         history.add(Trial(number, "draw", {}, number))
-        resumed = scheduler.promote(history, budget_exhausted=False) if rng.random() < 0.7 else None
+        resumed = promoted() if rng.random() < 0.7 else None
         turn = history[number if resumed is None else resumed]
         history.close(turn.number, Status.WAITING)
         history.start(turn.number)
@@ -179,12 +186,10 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
             history.record(
                 turn.number, Report(turn.epoch + 1, end + rng.random() / (turn.epoch + 1), {})
             )
-            goes_on = not scheduler.decide(turn, history).stop
+            goes_on = not scheduler.decide(turn, history, ranking).stop
             if turn.epoch in history.levels[:-1]:
                 history.close(turn.number, Status.STOPPED)
-                assert goes_on == (
-                    scheduler.promote(history, budget_exhausted=False) == turn.number
-                )
+                assert goes_on == (promoted() == turn.number)
                 if not goes_on or rng.random() < 0.2:
                     break
                 history.close(turn.number, Status.WAITING)

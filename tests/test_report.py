@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.results import RunDirectory, load
 from raysweep.results.analysis import simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.page_data import page_data, pareto, timeline
 from raysweep.results.views.html.report import Refresher, page, write
 from tests.browser import PLOTS, Browser
@@ -95,10 +95,10 @@ def test_the_data_says_what_happened(run: RunDirectory) -> None:
         "momentum",
     ]
     assert [one["log"] for one in data["parameters"]] == [True, False, False, False, False]
-    assert data["parameters"][2]["levels"] == ["sgd", "adam"]
-    assert set(data["progress"]) == {"epochs", "seconds"}
+    assert data["parameters"][2]["categories"] == ["sgd", "adam"]
+    assert set(data["incumbents"]) == {"epochs", "seconds"}
     assert any(
-        "bohb" in line and "random" in line and "5 seeds" in line for line in data["verdict"]
+        "bohb" in line and "random" in line and "5 seeds" in line for line in data["findings"]
     )
     assert data["ended"] == "done"
 
@@ -112,7 +112,7 @@ def test_the_learning_rate_is_found_to_matter(run: RunDirectory) -> None:
 
 
 def test_a_band_holds_its_mean_and_grows_better(run: RunDirectory) -> None:
-    band = page_data(run)["progress"]["epochs"]["searchers"]["random"]
+    band = page_data(run)["incumbents"]["epochs"]["searchers"]["random"]
     assert band["seeds"] == 5
     assert all(
         low <= mean <= high
@@ -308,16 +308,16 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
     ledger.close()
     simulation.save(load(folder), compare([load(folder)]), "a surrogate answers")
     browser.open(write(load(folder)))
-    trust = browser.run("return document.querySelector('#trust').textContent")
+    trust = browser.run("return document.querySelector('#reliability').textContent")
     assert "mean, test split" in trust
     assert "acc 0.81 on the test split over 3 fresh seeds" in trust
-    assert "went on to be audited" in trust
+    assert "stopping audit: 1 of" in trust
     browser.run(
-        "document.querySelector('[data-plot=contest]').scrollIntoView({behavior: 'instant'})"
+        "document.querySelector('[data-plot=simulation]').scrollIntoView({behavior: 'instant'})"
     )
-    browser.until("return document.querySelector('[data-plot=contest] .main-svg') !== null")
+    browser.until("return document.querySelector('[data-plot=simulation] .main-svg') !== null")
     assert "a surrogate answers" in browser.run(
-        "return document.querySelector('#contest').textContent"
+        "return document.querySelector('#simulation').textContent"
     )
     assert browser.complaints() == []
 
@@ -325,7 +325,7 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
 def test_sections_with_nothing_in_them_are_hidden(browser: Browser, written: Path) -> None:
     browser.open(written)
     hidden = "return [...document.querySelectorAll('section')].filter(one => one.offsetParent === null).map(one => one.id)"
-    assert browser.run(hidden) == ["contest", "trust"]
+    assert browser.run(hidden) == ["simulation", "reliability"]
 
 
 def test_a_run_without_trials_opens(browser: Browser, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_run_without_trials_opens(browser: Browser, tmp_path: Path) -> None:
 
 def test_printing_draws_everything_in_light_colours(browser: Browser, written: Path) -> None:
     browser.open(written, dark=True)
-    browser.until("return drawn.has('progress')")
+    browser.until("return drawn.has('incumbents')")
     printed = browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert len(printed["data"]) > 50_000
     assert set(browser.run("return [...drawn]")) == set(PLOTS)

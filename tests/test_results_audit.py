@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from raysweep.history import Config, History, Status, Trial
-from raysweep.results import load
-from raysweep.results.analysis.stopping_audit import agreement, audit, share_interval
+from raysweep.results.analysis.stopping_audit import audit, proportion_interval, rank_correlation
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import load
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.audit import verdict
 from raysweep.schedulers.median import Median
@@ -124,19 +124,19 @@ def folder_of(controller: SweepController, path: Path) -> Path:
 def test_honest_curves_are_found_to_be_honest(tmp_path: Path) -> None:
     found = audit(load(folder_of(run_with(Asha(audit=0.2)), tmp_path)))
     assert found is not None
-    assert found["won"] == 0
+    assert found["n_winners"] == 0
     assert found["high"] < 0.4
-    assert [level["level"] for level in found["levels"]] == [1, 3]
-    assert all(level["tau"] == pytest.approx(1.0) for level in found["levels"])
-    assert "that came to their end, none would have won" in found["sentence"]
+    assert [level["level"] for level in found["rungs"]] == [1, 3]
+    assert all(level["tau"] == pytest.approx(1.0) for level in found["rungs"])
+    assert "that finished, none would have won" in found["finding"]
 
 
 def test_curves_that_cross_are_found_to_cut_winners(tmp_path: Path) -> None:
     found = audit(load(folder_of(run_with(Asha(audit=0.2), crossing), tmp_path)))
     assert found is not None
-    assert found["won"] > 0
+    assert found["n_winners"] > 0
     assert found["low"] > 0.02
-    assert found["levels"][0]["tau"] < -0.5
+    assert found["rungs"][0]["tau"] < -0.5
 
 
 def test_no_audit_says_nothing(tmp_path: Path) -> None:
@@ -148,12 +148,12 @@ def test_intervals_of_shares_are_those_of_clopper_and_pearson() -> None:
 
     for count, total in [(0, 7), (3, 10), (5, 5)]:
         expected = binomtest(count, total).proportion_ci(method="exact")
-        assert share_interval(count, total) == pytest.approx((expected.low, expected.high))
-    assert share_interval(0, 0) == (0.0, 1.0)
+        assert proportion_interval(count, total) == pytest.approx((expected.low, expected.high))
+    assert proportion_interval(0, 0) == (0.0, 1.0)
 
 
 def test_too_few_trials_to_agree() -> None:
     history = History()
     history.add(Trial(0, "a", {}, 0))
-    assert agreement(list(history), 1) == {"level": 1, "trials": 0, "tau": None}
+    assert rank_correlation(list(history), 1) == {"level": 1, "trials": 0, "tau": None}
     assert math.isinf(history[0].loss)

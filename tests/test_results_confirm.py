@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.results import load
 from raysweep.results.analysis.retraining import (
     FOLDER,
-    confirmations,
     finalists,
-    name_on_test,
-    optimism,
-    sentences,
+    metric_on_test,
+    retraining_findings,
+    retraining_results,
+    retraining_rows,
 )
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import load
 from tests.made_up import Story, write_run
 
 STORIES = [
@@ -72,7 +72,7 @@ def confirmed(path: Path, goal: str = "maximize") -> Path:
 
 
 def test_the_selected_score_is_held_against_the_retrainings(tmp_path: Path) -> None:
-    first, second = optimism(confirmations(load(confirmed(tmp_path))), maximize=True)
+    first, second = retraining_rows(retraining_results(load(confirmed(tmp_path))), maximize=True)
     assert (first["trial"], first["selected"], first["split"], first["seeds"]) == (
         "random-0",
         0.9,
@@ -87,7 +87,7 @@ def test_the_selected_score_is_held_against_the_retrainings(tmp_path: Path) -> N
 
 def test_the_words(tmp_path: Path) -> None:
     run = load(confirmed(tmp_path))
-    first, second = sentences(confirmations(run), run.maximize, run.metric)
+    first, second = retraining_findings(retraining_results(run), run.maximize, run.metric)
     assert first.startswith(
         "random-0: acc 0.8 on the test split over 5 fresh seeds (95 % interval "
     )
@@ -95,7 +95,7 @@ def test_the_words(tmp_path: Path) -> None:
         "the score it was selected for, 0.9, was optimistic by 0.05; 1 retraining diverged or failed"
     )
     assert second.endswith(
-        "was not optimistic (0.02 below what it gives again); no test: a has no evaluate"
+        "was not optimistic (worse by 0.02 than its retrainings); no test: a has no evaluate"
     )
 
 
@@ -111,27 +111,29 @@ def test_the_words(tmp_path: Path) -> None:
 def test_the_metric_is_found_on_the_test_split(
     metric: str, there: dict[str, float], name: str | None
 ) -> None:
-    assert name_on_test(metric, there) == name
+    assert metric_on_test(metric, there) == name
 
 
 def test_when_less_is_better_optimism_turns_round(tmp_path: Path) -> None:
     run = load(confirmed(tmp_path, "minimize"))
-    assert optimism(confirmations(run), run.maximize)[0]["optimism"] == pytest.approx(0.15)
+    assert retraining_rows(retraining_results(run), run.maximize)[0]["optimism"] == pytest.approx(
+        0.15
+    )
 
 
 def test_choosing_the_best_of_many_equal_trials_is_found_to_flatter() -> None:
     """The truth is 0.9 for all of 50 trials: the best score is above it by luck alone, and the retrainings say by how much."""
-    from raysweep.results.analysis.retraining import Confirmation
+    from raysweep.results.analysis.retraining import RetrainingResult
 
     rng = np.random.default_rng(0)
     errors = []
     for _ in range(200):
         selected = float(rng.normal(0.9, 0.01, 50).max())
         again = tuple(rng.normal(0.9, 0.01, 5).tolist())
-        (row,) = optimism([Confirmation("a-0", selected, again, again)], maximize=True)
+        (row,) = retraining_rows([RetrainingResult("a-0", selected, again, again)], maximize=True)
         errors.append(row["optimism"] - (selected - 0.9))
     assert np.mean(errors) == pytest.approx(0.0, abs=0.002)
 
 
 def test_a_run_without_retrainings(tmp_path: Path) -> None:
-    assert confirmations(load(write_run(tmp_path / "run", STORIES))) == []
+    assert retraining_results(load(write_run(tmp_path / "run", STORIES))) == []

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from raysweep.history import Config, Event, History
-from raysweep.results import RunDirectory, RunError, load
 from raysweep.results.analysis.findings import tables
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.tune.controller import NoLog
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
@@ -264,8 +264,8 @@ def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> Non
     )
     assert played.comparison.labels == ("random + none", "random + asha")
     (pair,) = played.comparison.pairs
-    assert (pair.better, pair.detected) == ("random + asha", True)
-    assert played.comparison.reached("random + asha", "random + none") is not None
+    assert (pair.better, pair.is_significant) == ("random + asha", True)
+    assert played.comparison.budget_fraction_to_match("random + asha", "random + none") is not None
     assert "acc off by" in played.answers
     assert tables(played.comparison) is not None
 

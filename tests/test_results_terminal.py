@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from raysweep.formatting import clean, duration, number, size, wrapped
-from raysweep.results import RunError, load
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.views import listing, terminal
 from tests.made_up import Story, write_run
 

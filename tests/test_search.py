@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks import search
-from benchmarks.search import keep, read
 from benchmarks.search_cost import SPACE, loss, seen
+from benchmarks.search_files import read_runs, write_runs
 from benchmarks.search_floor import reached
 from benchmarks.search_problems import DEVELOP, JUDGE, Problem
 from benchmarks.search_runs import GRID, Job, Workers, clairvoyant, ours
@@ -28,8 +28,7 @@ from raysweep.schedulers.promotion import Promotion
 from raysweep.schedulers.rung_reliability import PROBES, tau
 from raysweep.search_spaces.language.params import Choice, Float, Int
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers import Auto, Random
-from raysweep.tune.searchers.gp import _thinned, _with_wrong
+from raysweep.tune.searchers.gp import Auto, _thinned, _with_wrong
 from raysweep.tune.searchers.models.dataset import arrivals, units
 from raysweep.tune.searchers.models.encoding import encoded, encoding
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -41,6 +40,7 @@ from raysweep.tune.searchers.models.gaussian_process import (
     process,
 )
 from raysweep.tune.searchers.models.rung_quantiles import standing
+from raysweep.tune.searchers.random_grid import Random
 
 ROOT = Path(__file__).parents[1]
 
@@ -303,7 +303,7 @@ def stops(history: History, number: int, scheduler: Scheduler) -> bool:
     history.add(Trial(number, "a", {}, 0))
     history.start(number)
     history.record(number, Report(1, 99.0, {}))
-    return scheduler.decide(history[number], history).stop
+    return scheduler.decide(history[number], history, None).stop
 
 
 @pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
@@ -489,12 +489,10 @@ def test_the_time_that_no_searcher_saves_is_that_of_those_who_get_there() -> Non
 
 def test_the_table_has_speeds_and_errors() -> None:
     problem, runs = bowl(), []
-    for name, scheduler in (("random", Asha(grace=9)), ("random + asha", Asha())):
+    for name, scheduler in (("random", Asha(grace=9)), ("random + stopping", Asha())):
         for seed in range(2):
             outcome = ours(Random(), scheduler)(problem, 2, seed)
-            runs.append(
-                Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1, len(outcome.cost))
-            )
+            runs.append(Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1))
     text = table(runs, {"random": ["0.1", "", ""]}, ["DEHB"])
     assert len(runs[0].regret) == len(GRID)
     assert "| random | 2 | 0." in text
@@ -502,11 +500,24 @@ def test_the_table_has_speeds_and_errors() -> None:
     assert "Not installed here: DEHB." in text
 
 
-def test_a_kept_run_is_read_back_as_it_was(tmp_path: Path) -> None:
-    regret = sorted(
-        (round(value, 2) for value in np.random.default_rng(0).random(len(GRID)).tolist()),
-        reverse=True,
-    )
-    run = Run("random", "lcbench/3945", 4, 0, regret, 0.1, 3)
-    keep(tmp_path / "runs", run)
-    assert read(tmp_path / "runs") == {("random", "lcbench/3945", 4, 0): run}
+def test_runs_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    runs = [
+        Run(method, "lcbench/3945", 4, seed, _falling(rng), 0.1)
+        for seed in range(2)
+        for method in ("random", "random + stopping")
+    ]
+    write_runs(tmp_path / "runs.npz", runs)
+    assert read_runs(tmp_path / "runs.npz") == runs
+
+
+def _falling(rng: np.random.Generator) -> list[float]:
+    return sorted((round(value, 2) for value in rng.random(len(GRID)).tolist()), reverse=True)
+
+
+def test_the_published_table_is_made_of_the_published_runs() -> None:
+    made = table(read_runs(ROOT / "benchmarks/results/search_runs.npz"), {}, ())
+    rows = [line for line in made.splitlines() if line.startswith("| ")]
+    published = (ROOT / "benchmarks/results/search.md").read_text().splitlines()
+    assert len(rows) == 2 * 2 + 16 + 13
+    assert [row for row in rows if row not in published] == []

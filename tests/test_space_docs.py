@@ -1,4 +1,4 @@
-"""docs/space.md: every example is read, every command runs, every message is the one that the mistake gives."""
+"""docs/reference/file-format.md: every example is read, every command runs, every message is the one that the mistake gives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from raysweep.tune.load import load_sweep
 from tests.test_schema import VALIDATOR
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "docs/space.md").read_text()
+TEXT = (ROOT / "docs/reference/file-format.md").read_text()
 HEAD = "trainable: a:b\nmetric: {name: loss, goal: minimize}\nbudget: {epochs: 9, trials: 9}\n"
 MISTAKES = """\
 space:
@@ -103,7 +103,9 @@ def test_every_message_is_what_the_mistake_gives(
 def test_the_line_for_editors_leads_to_the_schema() -> None:
     place = re.search(r"\$schema=(\S+)", blocks("yaml")[-1])
     assert place is not None
-    assert (ROOT / "docs" / place.group(1)).resolve() == ROOT / "search_spaces/schema.json"
+    assert (
+        ROOT / "docs/reference" / place.group(1)
+    ).resolve() == ROOT / "search_spaces/file/schema.json"
 
 
 def test_numbers_that_are_written_are_those_of_the_code() -> None:

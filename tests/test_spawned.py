@@ -12,8 +12,8 @@ import pytest
 
 from raysweep.finder import file_module
 from raysweep.history import Status
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective
 from raysweep.trainables.runtime.worker import Worker

@@ -293,9 +293,9 @@ def test_every_option_in_the_registries_has_a_default_and_a_type_that_yaml_has(
         for field in fields(kind):
             if field.init:
                 value = getattr(kind(), field.name)
-                assert isinstance(value, bool | int | float | str | tuple) or value is None, (
-                    f"{name}.{field.name}"
-                )
+                assert (
+                    isinstance(value, bool | int | float | str | tuple | dict) or value is None
+                ), f"{name}.{field.name}"
 
 
 def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> None:
@@ -353,7 +353,8 @@ def test_the_cells_of_a_plain_space_are_a_product() -> None:
 
 def test_a_preview_imports_neither_ray_nor_torch() -> None:
     code = (
-        "import sys; from raysweep.tune.load import load_sweep; from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
+        "import sys; from raysweep.tune.load import load_sweep; "
+        "from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
         "print('HEAVY', sorted({'torch', 'ray', 'hyperopt', 'hpbandster', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

@@ -23,7 +23,8 @@ from raysweep.schedulers import SCHEDULERS, Asha
 from raysweep.schedulers.rungs import geometric
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
 from raysweep.search_spaces.language.space import Space
-from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.attempt import attempt
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, ReportError, clean_metrics
 from raysweep.tune.controller import SweepController

@@ -17,13 +17,19 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
 from raysweep.results.storage import mirror
-from raysweep.results.storage.ledger import Event, LedgerError, LedgerHeld
-from raysweep.results.storage.object_ledger import MERGED, StoredLedger, cover, held, name, read
+from raysweep.results.storage.ledger import Event, LedgerError, LedgerLockedError
+from raysweep.results.storage.object_ledger import (
+    MERGE_LINES,
+    StoredLedger,
+    cover,
+    is_locked,
+    object_name,
+    read,
+)
 from raysweep.results.storage.object_store import ObjectStore
-from raysweep.results.storage.run_directory import RunError
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.results.storage.run_directory import RunError, load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, StorageError
 from raysweep.tune.cli.app import main
@@ -92,14 +98,14 @@ def event(i: int) -> Event:
 def test_a_ledger_reads_back_however_its_objects_were_merged(
     tmp_path: Path, bucket: ObjectStore
 ) -> None:
-    many = 2 * MERGED + 7
-    book = StoredLedger(mirror.begin(bucket), bucket)
+    many = 2 * MERGE_LINES + 7
+    book = StoredLedger(mirror.create(bucket), bucket)
     for i in range(many):
         book.append(event(i))
     assert read(bucket).count(b"\n") == many
     book.close()
     assert len(bucket.sizes("ledger")) == 3
-    again = StoredLedger(mirror.begin(bucket), bucket)
+    again = StoredLedger(mirror.create(bucket), bucket)
     assert again.past == [event(i) for i in range(many)]
     again.close()
 
@@ -109,8 +115,8 @@ def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(
 ) -> None:
     """The list had passed the large object's place before it was there, and comes to the small ones when the first is gone."""
     for i in range(3):
-        bucket.write(name(i, i), b"%d\n" % i)
-    torn = {name(2, 2): 2}
+        bucket.write(object_name(i, i), b"%d\n" % i)
+    torn = {object_name(2, 2): 2}
     lists = iter([torn, None])
     listed = ObjectStore.sizes
     monkeypatch.setattr(
@@ -129,31 +135,31 @@ def test_a_reader_takes_the_large_object_while_the_small_ones_are_there() -> Non
 
 
 def test_only_one_session_holds_a_run(bucket: ObjectStore) -> None:
-    book = StoredLedger(mirror.begin(bucket), bucket)
-    assert held(bucket)
-    with pytest.raises(LedgerHeld, match=f"process {os.getpid()} on "):
-        StoredLedger(mirror.begin(bucket), bucket)
+    book = StoredLedger(mirror.create(bucket), bucket)
+    assert is_locked(bucket)
+    with pytest.raises(LedgerLockedError, match=f"process {os.getpid()} on "):
+        StoredLedger(mirror.create(bucket), bucket)
     book.close()
-    assert not held(bucket)
+    assert not is_locked(bucket)
 
 
 @pytest.mark.parametrize("changes", [{"process": 2**22 + 1}, {"host": "elsewhere", "time": 0.0}])
 def test_the_hold_of_a_killed_session_ends(bucket: ObjectStore, changes: dict[str, Any]) -> None:
     """At once where it ran on this machine, a minute after it was last heard where it ran elsewhere."""
-    book = StoredLedger(mirror.begin(bucket), bucket)
+    book = StoredLedger(mirror.create(bucket), bucket)
     said = json.loads(bucket.read("lock") or b"")
     bucket.write("lock", json.dumps(said | changes).encode())
-    assert not held(bucket)
+    assert not is_locked(bucket)
     book.close()
 
 
 def test_a_session_whose_run_was_taken_stops(
     bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raysweep.results.storage.object_ledger.BEAT_SECONDS", 0.01)
-    book = StoredLedger(mirror.begin(bucket), bucket)
+    monkeypatch.setattr("raysweep.results.storage.object_ledger.HEARTBEAT_SECONDS", 0.01)
+    book = StoredLedger(mirror.create(bucket), bucket)
     other = json.loads(bucket.read("lock") or b"") | {"key": "other", "host": "elsewhere"}
-    while not book._lock._taken:  # the heartbeat may write between the two
+    while not book._lock._taken_by:  # the heartbeat may write between the two
         bucket.write("lock", json.dumps(other).encode())
         time.sleep(0.02)
     with pytest.raises(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.history import History
-from raysweep.results import RunError, load
+from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.storage.tables import frame, split_study, trial_rows, write_csv, write_tables
 from tests.made_up import BEGAN, Story, write_run
 
@@ -152,9 +152,9 @@ def test_an_unknown_trial_or_run_is_named(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "run", MIXED))
     with pytest.raises(RunError, match="has no trial 'bohb-11'; did you mean bohb-1"):
         run.trial("bohb-11")
-    with pytest.raises(RunError, match=r"is not a run folder; there are: .*run"):
+    with pytest.raises(RunError, match=r"is not a run directory; there are: .*run"):
         load(tmp_path)
-    with pytest.raises(RunError, match="nowhere is not a run folder"):
+    with pytest.raises(RunError, match="nowhere is not a run directory"):
         load(tmp_path / "nowhere")
 
 
@@ -169,7 +169,7 @@ def test_a_broken_specification_is_one_line(tmp_path: Path) -> None:
 def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", MIXED)
     code = (
-        f"import sys; from raysweep import load; load({str(folder)!r}).rows; "
+        f"import sys; from raysweep import load; load({str(folder)!r})._repr_html_(); "
         "print({'pandas', 'torch', 'numpy', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

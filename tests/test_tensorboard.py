@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raysweep.history import History, Report, Status, Trial
-from raysweep.results.views.tensorboard import MOST_OPEN, Writer, tag
+from raysweep.results.views.tensorboard import MAX_OPEN, Writer, tag
 
 
 def trial_of(history: History, config: dict[str, Any], values: list[float]) -> Trial:
@@ -121,11 +121,11 @@ def test_a_trial_taken_up_by_a_second_writer_goes_on(tmp_path: Path) -> None:
 
 def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
     history, writer = History(), Writer(tmp_path, "acc")
-    trials = [trial_of(history, {}, [0.5, 0.6]) for _ in range(3 * MOST_OPEN)]
+    trials = [trial_of(history, {}, [0.5, 0.6]) for _ in range(3 * MAX_OPEN)]
     for trial in trials:
         writer.report(trial, trial.reports[0])
     open_now = sum("tfevents" in str(one.resolve()) for one in Path("/proc/self/fd").iterdir())
-    assert 0 < open_now <= MOST_OPEN
+    assert 0 < open_now <= MAX_OPEN
     writer.report(trials[0], trials[0].reports[1])
     writer.finish()
     assert scalars(tmp_path / "tensorboard" / "bohb-0", "acc") == [(1, 0.5), (2, 0.6)]

@@ -10,7 +10,7 @@ import torch
 
 from raysweep.trainables.common.text_corpus import corpus, words
 from raysweep.trainables.runtime.run import DataError, LocalRun
-from raysweep.trainables.text import Buckets, build, padded
+from raysweep.trainables.text import BucketSampler, build, collate
 
 
 def test_lines_in_three_parts_that_do_not_overlap() -> None:
@@ -45,7 +45,7 @@ def test_batches_hold_every_line_once_and_little_padding() -> None:
     lengths = [len(line) for line, _ in corpus().train]
     run = LocalRun(2, quiet=True)
     run.epoch = 1
-    buckets = Buckets(lengths, 32, run)
+    buckets = BucketSampler(lengths, 32, run)
     batches = list(buckets)
     assert len(batches) == len(buckets)
     assert sorted(itertools.chain.from_iterable(batches)) == list(range(len(lengths)))
@@ -61,7 +61,7 @@ def test_padding_changes_nothing(kind: str) -> None:
     model = build(config).eval()
     long, short = corpus().train[0], ([5, 6, 7, 8], 1)
     with torch.inference_mode():
-        together, alone = model(padded([short, long])[0]), model(padded([short])[0])
+        together, alone = model(collate([short, long])[0]), model(collate([short])[0])
     assert torch.allclose(together[0], alone[0], atol=1e-6)
 
 

@@ -1,13 +1,13 @@
-"""The contract of every shipped trainable, by the files of `search_spaces/` and the examples: what a sweep, a resume and an export rely on.
+"""The contract of the shipped trainables and of the examples, and what else they must do.
 
-The scripts among the examples are held to it in `tests/test_examples.py`, the quickstart's model too, which has no `build`.
+The scripts among the examples, and the quickstart's model, which has no `build`, are tested in
+`tests/test_examples.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from raysweep.testing import check_trainable
 from raysweep.trainables.common.backbones import bundled
-from raysweep.trainables.runtime import board, checkpoint
-from raysweep.trainables.runtime.evaluate import verify
+from raysweep.trainables.runtime import tensorboard
+from raysweep.trainables.runtime.evaluate import evaluate_export, missing_functions
 from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.process_setup import seed_generators
 from raysweep.trainables.runtime.run import Objective, Run
 from raysweep.tune.load import load_sweep
 from raysweep.tune.sweep import Sweep
@@ -82,9 +84,7 @@ def train(
     said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0
 ) -> list[dict[str, float]]:
     """Train as a worker would; the metrics of each epoch that this call trained or heard of again."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_generators(seed)
     heard: list[dict[str, float]] = []
 
     def hear(message: dict[str, Any]) -> None:
@@ -99,60 +99,41 @@ def train(
     return heard
 
 
-def test_it_reports_the_metric_each_epoch_and_the_same_numbers_for_a_seed(
-    said: Sweep, tmp_path: Path
-) -> None:
-    first = train(said, config(said), tmp_path / "first")
-    assert len(first) == EPOCHS
-    assert all(said.metric.name in metrics for metrics in first)
-    assert first == train(said, config(said), tmp_path / "second")
-    assert first != train(said, config(said), tmp_path / "third", seed=8)
+def check(sweep: Sweep, chosen: dict[str, Any]) -> None:
+    metric = sweep.metric
+    check_trainable(
+        sweep.trainable, chosen, metric.name, goal=metric.goal, epochs=EPOCHS, seed=7, tolerance=0.0
+    )
 
 
-def test_resumed_equals_uninterrupted_and_the_exported_model_gives_its_metric_back(
-    said: Sweep, precision: str, tmp_path: Path
-) -> None:
-    chosen = config(said, precision=precision)
-    whole = train(said, chosen, tmp_path / "whole")
-    assert train(said, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
-    assert train(said, chosen, tmp_path / "parts") == whole
-    given_back(said, chosen, tmp_path / "parts")
+def test_it_keeps_the_contract_in_every_precision(said: Sweep, precision: str) -> None:
+    check(said, config(said, precision=precision))
+    assert missing_functions(load(said.trainable)[1]) == ""
 
 
-def given_back(said: Sweep, chosen: dict[str, Any], tmp_path: Path) -> None:
-    content = checkpoint.load(tmp_path / checkpoint.BEST)
-    torch.save(content["model_state_dict"], tmp_path / "model.pt")
-    YAML(typ="safe", pure=True).dump(chosen, tmp_path / "config.yaml")
-    (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable}))
-    again = verify(tmp_path)["metrics"]
-    assert again == {name: content["metrics"][name] for name in again}
-    assert said.metric.name in again
+def test_another_seed_gives_other_numbers(said: Sweep, tmp_path: Path) -> None:
+    first = train(said, config(said), tmp_path / "first", stop_at=1)
+    assert first != train(said, config(said), tmp_path / "second", seed=8, stop_at=1)
 
 
 def test_an_example_keeps_the_contract(example: Sweep, tmp_path: Path) -> None:
     chosen = example.space.sample(np.random.default_rng([0]))
-    whole = train(example, chosen, tmp_path / "whole")
-    assert len(whole) == EPOCHS
-    assert all(example.metric.name in metrics for metrics in whole)
-    assert train(example, chosen, tmp_path / "again") == whole
-    assert train(example, chosen, tmp_path / "another", seed=8) != whole
-    assert train(example, chosen, tmp_path / "parts", stop_at=2) == whole[:2]
-    assert train(example, chosen, tmp_path / "parts") == whole
-    if hasattr(load(example.trainable)[1], "build"):
-        given_back(example, chosen, tmp_path / "whole")
+    check(example, chosen)
+    first = train(example, chosen, tmp_path / "first")
+    assert first != train(example, chosen, tmp_path / "second", seed=8)
 
 
 def test_drawing_changes_no_number(
     said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is time for all of it, in each epoch; and where there is none."""
-    monkeypatch.setattr(board, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 0.0)
     plain = train(said, config(said), tmp_path / "plain")
-    monkeypatch.setattr(board, "ALLOWANCE", 1e9)
+    monkeypatch.setattr(tensorboard, "ALLOWANCE", 1e9)
     assert train(said, config(said), tmp_path / "drawn") == plain
-    tags = read(tmp_path / "drawn" / board.FOLDER).Tags()
+    tags = read(tmp_path / "drawn" / tensorboard.FOLDER).Tags()
     assert "confusion" in tags["images"]
-    assert not (tmp_path / "plain" / board.FOLDER).exists()
+    assert not (tmp_path / "plain" / tensorboard.FOLDER).exists()
 
 
 def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
@@ -160,7 +141,7 @@ def test_the_exported_model_is_drawn(said: Sweep, tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "model.pt")
     YAML(typ="safe", pure=True).dump(config(said), tmp_path / "config.yaml")
     (tmp_path / "metrics.json").write_text(json.dumps({"trainable": said.trainable, "epoch": 5}))
-    assert "undrawn" not in verify(tmp_path, tmp_path / "drawn")
+    assert "undrawn" not in evaluate_export(tmp_path, tmp_path / "drawn")
     found = read(tmp_path / "drawn")
     assert {tag.partition("/")[0] for tag in found.Tags()["histograms"]} == {"weights"}
     assert found.Tags()["images"] == ["confusion"] + (

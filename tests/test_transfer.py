@@ -71,7 +71,7 @@ def test_features_of_a_frozen_backbone_are_computed_once(
 ) -> None:
     first = trained(2, weights="imagenet")
     assert len(computed(tmp_path)) == 2  # training and validation
-    monkeypatch.setattr(transfer.Prepared, "_compute", None)
+    monkeypatch.setattr(transfer.Inputs, "_compute_features", None)
     torch.manual_seed(1)
     again = trained(2, weights="imagenet", head_lr=1e-2)
     assert again != first
@@ -99,9 +99,9 @@ def test_random_features_are_not_kept(tmp_path: Path) -> None:
 
 def test_two_processes_compute_a_feature_once(tmp_path: Path) -> None:
     code = (
-        "import sys, time, torch; from raysweep.trainables.common.feature_cache import shared\n"
+        "import sys, time, torch; from raysweep.trainables.common.feature_cache import load_or_compute\n"
         "def compute():\n    print('computed'); time.sleep(1); return torch.ones(3)\n"
-        "print(shared('name', compute).sum().item())"
+        "print(load_or_compute('name', compute).sum().item())"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -117,7 +117,7 @@ def test_the_cache_forgets_what_was_used_longest_ago(
 ) -> None:
     monkeypatch.setattr(feature_cache, "MOST_BYTES", 12_000)
     for name in "abc":
-        feature_cache.shared(name, lambda: torch.zeros(1000))
+        feature_cache.load_or_compute(name, lambda: torch.zeros(1000))
         sleep(0.01)
     assert [path.name for path in computed(tmp_path)] == ["b.pt", "c.pt"]
 
@@ -128,7 +128,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         feature_cache.FeaturesError,
         match=r"features cannot be kept in .*raysweep/features: Not a directory",
     ):
-        feature_cache.shared("name", lambda: torch.zeros(1))
+        feature_cache.load_or_compute("name", lambda: torch.zeros(1))
 
 
 def test_the_frozen_stages_stay_as_they_are_and_the_others_learn() -> None:
@@ -170,9 +170,9 @@ def test_the_frozen_stages_stay_as_they_are_and_the_others_learn() -> None:
 
 def test_augmented_images_differ_from_each_other_and_keep_their_shape() -> None:
     image = load("digits").train.images[:1].expand(4, -1, -1, -1)
-    assert torch.equal(transfer.AUGMENTS["none"](image), image)
+    assert torch.equal(transfer.AUGMENTATIONS["none"](image), image)
     for name in ("shift", "affine"):
-        moved = transfer.AUGMENTS[name](image)
+        moved = transfer.AUGMENTATIONS[name](image)
         assert moved.shape == image.shape
         assert all(not torch.equal(moved[0], moved[i]) for i in range(1, 4))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.history import Status
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from tests.nodes import Nodes, two_nodes
 
 SWEEP = """\

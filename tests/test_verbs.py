@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from raysweep.history import Status
-from raysweep.results import RunDirectory, load
-from raysweep.results.analysis.retraining import confirmations
+from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.tune.cli.app import main
 from tests.browser import Browser
 from tests.made_up import Story, write_run
@@ -128,7 +128,7 @@ def test_arms_of_a_comparison_train_as_many_epochs(compared: RunDirectory) -> No
 
 @pytest.mark.ray
 def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunDirectory) -> None:
-    (found,) = confirmations(compared)
+    (found,) = retraining_results(compared)
     assert (found.trial, found.selected, len(found.validation), len(found.test)) == (
         compared.best.trial.id,
         compared.best.value,
@@ -271,10 +271,10 @@ def live(storage: Path, ray_here: Any) -> RunDirectory:
 def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) -> None:
     found = audit(live)
     assert found is not None
-    assert found["audited"] == found["finished"] > 0
-    assert [level["level"] for level in found["levels"]] == [1, 2]
+    assert found["n_audited"] == found["n_finished"] > 0
+    assert [rung["level"] for rung in found["rungs"]] == [1, 2]
     stopped = [trial for trial in live.histories["random"] if trial.status is Status.STOPPED]
-    assert found["stopped"] == len(stopped) + found["audited"]
+    assert found["n_stopped"] == len(stopped) + found["n_audited"]
     assert all(
         re.fullmatch(r"epoch [12]: [\d.]+ behind [\d.]+ \(best half of \d+\)", trial.reason)
         for trial in stopped
@@ -295,8 +295,8 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
     assert (
         browser.run("return document.querySelector('#filters output').textContent") == "40 trials"
     )
-    assert "went on to be audited" in browser.run(
-        "return document.querySelector('#trust').textContent"
+    assert "trials that were to be stopped trained on" in browser.run(
+        "return document.querySelector('#reliability').textContent"
     )
     assert browser.complaints() == []
     assert browser.requests() == {after.as_uri()}
@@ -305,9 +305,9 @@ def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["compare", "nowhere"], "nowhere is not a run folder"),
-        (["report", "nowhere"], "nowhere is not a run folder"),
-        (["simulate", "nowhere"], "nowhere is not a run folder"),
+        (["compare", "nowhere"], "nowhere is not a run directory"),
+        (["report", "nowhere"], "nowhere is not a run directory"),
+        (["simulate", "nowhere"], "nowhere is not a run directory"),
         (["compare", "RUN", "--by", "GPU-seconds"], "used no GPU; compare by epochs or seconds"),
         (["compare", "EMPTY"], "nothing to compare, no trial has reported a finite acc"),
         (["simulate", "RUN", "--searchers", "bohp"], "unknown searcher 'bohp'"),

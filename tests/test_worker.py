@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from raysweep.trainables.runtime import trial_process, worker
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.failure import outcome_of, outcome_of_exit
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.progress import Progress, Usage
 from raysweep.trainables.runtime.run import Objective
@@ -197,7 +197,7 @@ def test_a_trial_ends_with_its_worker(tmp_path: Path) -> None:
             time.sleep(600)
     """
     program = (
-        "import json, sys; from raysweep.trainables.runtime.attempt import read_job; "
+        "import json, sys; from raysweep.trainables.runtime.job import read_job; "
         "from raysweep.trainables.runtime.worker import Worker\n"
         "def send(report):\n"
         "    print(report['notes']['pid'], int(report['metrics']['child']), flush=True)\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.tune.cli.app import main
 
 pytestmark = [

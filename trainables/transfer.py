@@ -1,12 +1,14 @@
-"""A pretrained backbone of torchvision and a new head: how much of the backbone is trained, when, and how fast.
+"""A pretrained backbone of torchvision and a new head: how much of the backbone to train, and how.
 
-Tuned: `freeze_until` (so many of the backbone's stages stay as they are: 19 is the whole of mobilenet_v2, 5 of resnet18), `head_lr`,
-`backbone_lr` (only where something is unfrozen), `head_epochs` (epochs before the unfreezing), `augment` (none, shift, affine; only where
-something is unfrozen), `dropout`, `batch_size`, `optimizer`, `weight_decay`, `precision`. Constants: `backbone` (mobilenet_v2, resnet18),
-`weights` (none, imagenet, one of torchvision's names, a file), `image_size`, `data`, `train_size`.
+Tuned: `freeze_until` (how many of the backbone's stages stay frozen: 19 are all of mobilenet_v2, 5
+all of resnet18), `head_lr`, `head_epochs` (epochs in which only the head is trained), `dropout`,
+`batch_size`, `optimizer`, `weight_decay`, `precision`; and if any stage is trained, `backbone_lr`
+and `augment` (none, shift, affine). Constants: `backbone` (mobilenet_v2, resnet18), `weights`
+(none, imagenet, one of torchvision's names, a file), `image_size`, `data`, `train_size`.
 
-What the frozen stages make of the images is computed once and shared by all trials of a machine. With one thread on 1,498 digits at 64 x 64
-that takes 6 s; 30 epochs of a head on them then take 0.4 s, an epoch with the last five stages unfrozen 1.5 s.
+What the frozen stages make of the images is computed once, and shared by all trials of a machine.
+On one thread, with 1,498 digits at 64 x 64 pixels, that takes 6 s. 30 epochs of a head on these
+features then take 0.4 s, and an epoch that trains the last five stages too takes 1.5 s.
 """
 
 from __future__ import annotations
@@ -23,29 +25,30 @@ from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, i
 from raysweep.trainables.common import backbones, feature_cache
 from raysweep.trainables.common.classification import (
     Learner,
-    drawn_images,
-    metrics_of,
-    optimizer_of,
+    compute_metrics,
+    draw_image_predictions,
+    make_optimizer,
 )
 from raysweep.trainables.common.datasets import Data, Split, fetch, load
 from raysweep.trainables.common.precision import Precision
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
-BATCH = 128
-"""Images at once where nothing is trained."""
-MOST_FEATURES = 256 * 1024**2
-"""Numbers per split that are kept of the frozen stages; where there are more, they are computed batch by batch."""
+EVALUATION_BATCH = 128
+"""Images per batch where no gradients are needed."""
+MOST_KEPT_NUMBERS = 256 * 1024**2
+"""The most numbers per split that are kept as features: 1 GiB in float32. If a frozen stage makes
+more of them, they are computed batch by batch instead."""
 
 
 class Network(nn.Module):
-    """Stages of a backbone, and a head. The first `frozen` stages neither learn nor adapt their statistics."""
+    """Stages of a backbone, and a head. The first `frozen` stages are constant."""
 
-    def __init__(self, stages: list[nn.Module], head: nn.Module, size: int) -> None:
+    def __init__(self, stages: list[nn.Module], head: nn.Module, image_size: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.head = head
-        self.size = size
+        self.image_size = image_size
         self.frozen = 0
 
     def freeze(self, count: int) -> None:
@@ -55,193 +58,220 @@ class Network(nn.Module):
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)
+        # In training mode, batch normalization would adapt the statistics of frozen stages.
         for stage in self.stages[: self.frozen]:
             stage.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.after(self.before(images))
+        return self.forward_trained(self.forward_frozen(images))
 
-    def before(self, images: Tensor) -> Tensor:
-        """What the frozen stages make of the images."""
+    def forward_frozen(self, images: Tensor) -> Tensor:
+        """The features that the frozen stages make of images (n, 1 or 3, height, width)."""
+        size = (self.image_size, self.image_size)
         with torch.no_grad():
-            x = interpolate(
-                images, size=(self.size, self.size), mode="bilinear", align_corners=False
-            ).expand(-1, 3, -1, -1)
+            x = interpolate(images, size=size, mode="bilinear", align_corners=False)
+            x = x.expand(-1, 3, -1, -1)  # backbones take colour images
             for stage in self.stages[: self.frozen]:
                 x = stage(x)
-        return self._pooled(x) if self.frozen == len(self.stages) else x
+        if self.frozen == len(self.stages):
+            return self._pool(x)
+        return x
 
-    def after(self, x: Tensor) -> Tensor:
-        """The rest: the stages that learn, and the head."""
+    def forward_trained(self, x: Tensor) -> Tensor:
+        """The logits, given the features of the frozen stages."""
         for stage in self.stages[self.frozen :]:
             x = stage(x)
-        result: Tensor = self.head(self._pooled(x))
-        return result
+        logits: Tensor = self.head(self._pool(x))
+        return logits
 
-    def _pooled(self, x: Tensor) -> Tensor:
-        return adaptive_avg_pool2d(x, 1).flatten(1) if x.dim() == 4 else x
+    def _pool(self, x: Tensor) -> Tensor:
+        """The mean over height and width, unless it was taken already."""
+        if x.dim() == 4:
+            return adaptive_avg_pool2d(x, 1).flatten(1)
+        return x
 
 
-class Rest(nn.Module):
-    """What of a network follows its frozen stages, as a model of its own over their features."""
+class TrainedPart(nn.Module):
+    """The part of a network after its frozen stages, as a model of their features."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network.after(x)
+    def forward(self, features: Tensor) -> Tensor:
+        return self.network.forward_trained(features)
+
+
+def load_data(config: dict[str, Any]) -> Data:
+    """The data set that a configuration names. It is read once per process."""
+    return load(config["data"], config.get("train_size"))
 
 
 def build(config: dict[str, Any]) -> Network:
-    """The untrained network, its backbone random."""
-    return _network(config, "none")
+    """The untrained network, with a random backbone: its weights come from a checkpoint."""
+    return build_with_weights(config, "none")
 
 
-def _network(config: dict[str, Any], weights: str) -> Network:
+def build_with_weights(config: dict[str, Any], weights: str) -> Network:
+    """The network with a backbone of these weights, and a new head."""
     name = config.get("backbone", "mobilenet_v2")
     stages = backbones.stages(name, weights)
     if not 0 <= config["freeze_until"] <= len(stages):
         raise ValueError(f"freeze_until {config['freeze_until']}: {name} has {len(stages)} stages")
     head = nn.Sequential(
         nn.Dropout(config.get("dropout", 0.0)),
-        nn.Linear(backbones.known(name).width, _data(config).classes),
+        nn.Linear(backbones.find_backbone(name).width, load_data(config).classes),
     )
     return Network(stages, head, config["image_size"])
 
 
-def _data(config: dict[str, Any]) -> Data:
-    return load(config["data"], config.get("train_size"))
-
-
-def prepare_data(config: dict[str, Any]) -> None:
-    """Called on each machine of a cluster before the first trial, with the space's constants: the data set is fetched."""
-    fetch(config)
-
-
-def preload(config: dict[str, Any]) -> None:
-    """Load what the trials of a worker share: called before the process of each is forked."""
-    _data(config)
-
-
 def train(config: dict[str, Any], run: Run) -> None:
-    """Train the head, then what is unfrozen with it; report after each epoch."""
-    network = _network(config, config["weights"])
-    learner = replace(
-        Learner.of(config | {"lr": config["head_lr"]}, network, run),
-        optimizer=_optimizer(config, network),
-    )
-    prepared: Prepared | None = None
+    """Train the head alone for `head_epochs`, then with what is not frozen."""
+    network = build_with_weights(config, config["weights"])
+    learner = Learner.from_config(config | {"lr": config["head_lr"]}, network, run)
+    learner = replace(learner, optimizer=make_optimizer_of_parts(config, network))
+    head_epochs = config.get("head_epochs", 0)
+    inputs: Inputs | None = None
+    # What is named here is in the checkpoint, from which an interrupted trial continues.
     for epoch in run.epochs(**learner.state):
-        alone = epoch <= config.get("head_epochs", 0)
-        if prepared is None or epoch == config.get("head_epochs", 0) + 1:
-            network.freeze(len(network.stages) if alone else config["freeze_until"])
-            prepared = Prepared(
-                config, network, learner.precision, alone or config.get("augment", "none") == "none"
-            )
-        loss = replace(learner, model=prepared.model).epoch(
-            prepared.split("train"), prepared.augment
+        head_only = epoch <= head_epochs
+        if inputs is None or epoch == head_epochs + 1:
+            network.freeze(len(network.stages) if head_only else config["freeze_until"])
+            augment = "none" if head_only else config.get("augment", "none")
+            inputs = Inputs(config, network, learner.precision, augment)
+        # A learner of its own, because the model and its gradients may be those of a part.
+        part_learner = replace(learner, model=inputs.model)
+        train_loss = part_learner.train_epoch(inputs.split("train"), inputs.augment)
+        validation = inputs.split("validation")
+        draw_image_predictions(
+            config, inputs.model, run.board, load_data(config), validation, EVALUATION_BATCH
         )
-        drawn_images(
-            config, prepared.model, run.board, _data(config), prepared.split("validation"), BATCH
-        )
-        run.report(
-            train_loss=loss,
-            **metrics_of(config, prepared.model, prepared.split("validation"), "validation", BATCH),
-        )
+        metrics = compute_metrics(config, inputs.model, validation, "validation", EVALUATION_BATCH)
+        run.report(train_loss=train_loss, **metrics)
 
 
-def _optimizer(config: dict[str, Any], network: Network) -> torch.optim.Optimizer:
-    """Head and backbone learn at rates of their own; a stage that is frozen has no gradient, and is left alone."""
+def make_optimizer_of_parts(config: dict[str, Any], network: Network) -> torch.optim.Optimizer:
+    """An optimizer with a learning rate for the head and another one for the backbone.
+
+    Stages that are frozen at first have no gradients then, so the optimizer leaves them alone.
+    """
     groups: list[dict[str, Any]] = [{"params": network.head.parameters()}]
     if config["freeze_until"] < len(network.stages):
-        groups.append(
-            {
-                "params": network.stages[config["freeze_until"] :].parameters(),
-                "lr": config["backbone_lr"],
-            }
-        )
-    return optimizer_of(config | {"lr": config["head_lr"]}, groups)
+        trained_stages = network.stages[config["freeze_until"] :]
+        groups.append({"params": trained_stages.parameters(), "lr": config["backbone_lr"]})
+    return make_optimizer(config | {"lr": config["head_lr"]}, groups)
 
 
-class Prepared:
-    """What to train on as the network is frozen now: the features of its frozen stages where they can be kept, else the images."""
+class Inputs:
+    """What to train on while certain stages are frozen.
+
+    These are the features of the frozen stages and the part of the network behind them, if the
+    features are always the same and few enough to keep. Else they are the images and the network.
+    """
 
     def __init__(
-        self, config: dict[str, Any], network: Network, precision: Precision, same: bool
+        self, config: dict[str, Any], network: Network, precision: Precision, augment: str
     ) -> None:
-        self._data, self._network, self._precision = _data(config), network, precision
+        self._data = load_data(config)
+        self._network, self._precision = network, precision
         self._weights = config["weights"]
         self._splits: dict[str, Split] = {}
-        self._kept = same and network.frozen > 0 and self._numbers() <= MOST_FEATURES
-        self.model: nn.Module = Rest(network) if self._kept else network
-        self.augment: Callable[[Tensor], Tensor] | None = (
-            None if same else partial(AUGMENTS[config["augment"]])
+        self.augment: Callable[[Tensor], Tensor] | None = None
+        if augment != "none":
+            self.augment = AUGMENTATIONS[augment]
+        self._keeps_features = (
+            self.augment is None
+            and network.frozen > 0
+            and self._count_numbers() <= MOST_KEPT_NUMBERS
         )
+        self.model: nn.Module = network
+        if self._keeps_features:
+            self.model = TrainedPart(network)
 
     def split(self, name: str) -> Split:
+        """`train` or `validation`, as `model` takes it."""
         if name not in self._splits:
             split = self._data.split(name)
-            self._splits[name] = (
-                Split(self._features(split.images), split.labels) if self._kept else split
-            )
+            if self._keeps_features:
+                split = Split(self._features(split.images), split.labels)
+            self._splits[name] = split
         return self._splits[name]
 
     def _features(self, images: Tensor) -> Tensor:
         if self._weights == "none":
-            return self._compute(images)
-        frozen = self._network.stages[: self._network.frozen]
-        name = feature_cache.key(frozen, images, self._network.size, self._precision.name, BATCH)
-        return feature_cache.shared(name, lambda: self._compute(images))
+            return self._compute_features(images)  # no other trial has the same random weights
+        key = feature_cache.key(
+            self._network.stages[: self._network.frozen],
+            images,
+            self._network.image_size,
+            self._precision.name,
+            EVALUATION_BATCH,
+        )
+        return feature_cache.load_or_compute(key, lambda: self._compute_features(images))
 
     @torch.inference_mode()
-    def _compute(self, images: Tensor) -> Tensor:
+    def _compute_features(self, images: Tensor) -> Tensor:
         self._network.eval()
         device = next(self._network.parameters()).device
         with self._precision.autocast():
-            return torch.cat(
-                [self._network.before(part.to(device)).cpu() for part in images.split(BATCH)]
-            ).clone()
+            features = [
+                self._network.forward_frozen(batch.to(device)).cpu()
+                for batch in images.split(EVALUATION_BATCH)
+            ]
+        return torch.cat(features).clone()
 
-    def _numbers(self) -> int:
-        """How many there would be for the training images."""
-        with torch.inference_mode():
-            self._network.eval()
-            device = next(self._network.parameters()).device
-            return self._network.before(self._data.train.images[:1].to(device)).numel() * len(
-                self._data.train
-            )
+    @torch.inference_mode()
+    def _count_numbers(self) -> int:
+        """How many numbers the features of all training images have."""
+        self._network.eval()
+        device = next(self._network.parameters()).device
+        features_of_first = self._network.forward_frozen(self._data.train.images[:1].to(device))
+        return features_of_first.numel() * len(self._data.train)
 
 
 def evaluate(
     config: dict[str, Any], model: nn.Module, split: str = "validation"
 ) -> dict[str, float]:
-    """`val_loss` and `val_accuracy` of a trained network, or with split `test`, `test_loss` and `test_accuracy`."""
-    return metrics_of(config, model, _data(config).split(split), split, BATCH)
+    """`val_loss` and `val_accuracy` of a model, or with split `test`, `test_loss` and so on."""
+    return compute_metrics(config, model, load_data(config).split(split), split, EVALUATION_BATCH)
 
 
 def draw(config: dict[str, Any], model: nn.Module, board: Board) -> None:
-    """Show what the network takes the validation images for."""
-    drawn_images(config, model, board, _data(config), _data(config).validation, BATCH)
+    """Show the model's predictions for the validation images in TensorBoard."""
+    data = load_data(config)
+    draw_image_predictions(config, model, board, data, data.validation, EVALUATION_BATCH)
 
 
-def _moved(images: Tensor, turn: float, zoom: float, shift: float) -> Tensor:
-    """Each image turned (radians), zoomed and shifted (of its width) by a draw of its own, up to these in either direction."""
-    draws = torch.rand(4, len(images), device="cpu") * 2 - 1
-    angle, scale = draws[0] * turn, 1 + draws[1] * zoom
+def prepare_data(config: dict[str, Any]) -> None:
+    """Download the data set. Called on each machine before its first trial, with the constants."""
+    fetch(config)
+
+
+def preload(config: dict[str, Any]) -> None:
+    """Load what the trials of a worker share. Called before the process of each is forked."""
+    load_data(config)
+
+
+def move_randomly(images: Tensor, turn: float, zoom: float, shift: float) -> Tensor:
+    """Turn, zoom and shift each image (n, channels, height, width) by random amounts of its own.
+
+    `turn` (in radians), `zoom` (of its size) and `shift` (of its width and height) are the largest
+    amounts in either direction.
+    """
+    # Drawn on the CPU, whose generator is seeded and in the checkpoint whatever the device is.
+    amounts = torch.rand(4, len(images), device="cpu") * 2 - 1
+    angle, scale = amounts[0] * turn, 1 + amounts[1] * zoom
+    # affine_grid's coordinates are -1 .. 1, so that the width of an image is 2.
+    shift_x, shift_y = amounts[2] * shift * 2, amounts[3] * shift * 2
     cosine, sine = scale * angle.cos(), scale * angle.sin()
-    rows = torch.stack(
-        [cosine, -sine, draws[2] * shift * 2, sine, cosine, draws[3] * shift * 2], dim=1
-    )
-    grid = affine_grid(
-        rows.reshape(-1, 2, 3).to(images.device), list(images.shape), align_corners=False
-    )
+    matrices = torch.stack([cosine, -sine, shift_x, sine, cosine, shift_y], dim=1).reshape(-1, 2, 3)
+    grid = affine_grid(matrices.to(images.device), list(images.shape), align_corners=False)
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-AUGMENTS: dict[str, Callable[[Tensor], Tensor]] = {
+AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda images: images,
-    "shift": partial(_moved, turn=0.0, zoom=0.0, shift=0.1),
-    "affine": partial(_moved, turn=0.2, zoom=0.1, shift=0.1),
+    "shift": partial(move_randomly, turn=0.0, zoom=0.0, shift=0.1),
+    "affine": partial(move_randomly, turn=0.2, zoom=0.1, shift=0.1),
 }

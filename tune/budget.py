@@ -1,6 +1,7 @@
 """How much a study of a comparison may spend. Searchers with equally many trials train unequally many epochs where a scheduler stops some.
 
-With `trials` alone, the studies that trained fewer epochs than the one that trained most get further trials, until all have trained as many.
+With `trials` alone, the studies that trained fewer epochs than the one that trained most get
+further trials, until all have trained as many.
 """
 
 from __future__ import annotations

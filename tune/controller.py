@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from raysweep.clock import now
 from raysweep.errors import naming_component
 from raysweep.history import Event, History, Status, Trial, apply, seconds_spent, split_id
-from raysweep.schedulers.base import CONTINUE, Decision
+from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.tune import retries
 from raysweep.tune.budget import allowed, is_behind, matched_epoch_budget
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
-from raysweep.tune.sweep import Foreseeing, Study, Sweep, trial_seed
+from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
 if TYPE_CHECKING:
-    from raysweep.trainables.runtime.attempt import Job
+    from raysweep.trainables.runtime.job import Job
 
 SAME_FAILURE = "the first trials all failed in the same way"
 SAME_FAILURE_TRIALS = 3
@@ -78,9 +78,11 @@ class SweepController:
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
         }
-        for study in self.studies.values():
-            if isinstance(study.searcher, Foreseeing):
-                self.histories[study.name].outlook = partial(study.searcher.outlook, sweep.space)
+        self.rankings: dict[str, Ranking] = {
+            study.name: partial(study.searcher.rank, sweep.space, self.histories[study.name])
+            for study in self.studies.values()
+            if isinstance(study.searcher, RankingSearcher)
+        }
         self.stopping = ""
         self.interrupted = False
         self.mistake = ""
@@ -222,7 +224,9 @@ class SweepController:
             f"promoting a trial of {study.name}",
         ):
             number = self.sweep.scheduler.promote(
-                history, budget_exhausted=study not in self._within_budget()
+                history,
+                self.rankings.get(study.name),
+                budget_exhausted=study not in self._within_budget(),
             )
         within_limit = self._limit is None or self._committed_epochs(study.name) < self._limit
         return history[number] if number is not None and within_limit else None
@@ -309,7 +313,9 @@ class SweepController:
             f"the scheduler {type(self.sweep.scheduler).__name__}",
             f"judging {trial.id} after epoch {trial.epoch}",
         ):
-            decision = self.sweep.scheduler.decide(trial, self.histories[trial.study])
+            decision = self.sweep.scheduler.decide(
+                trial, self.histories[trial.study], self.rankings.get(trial.study)
+            )
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:

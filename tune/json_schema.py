@@ -1,6 +1,7 @@
 """The JSON Schema of specification files, for editors: the models, with the options of every searcher and scheduler.
 
-`python -m raysweep.tune.json_schema` writes `search_spaces/file/schema.json` anew. Completion and checks while typing are turned on by one comment in a file:
+`python -m raysweep.tune.json_schema` writes `search_spaces/file/schema.json` anew. Completion and
+checks while typing are turned on by one comment in a file:
 `# yaml-language-server: $schema=PATH/TO/search_spaces/file/schema.json`.
 """
 

@@ -1,47 +1,80 @@
-"""From a YAML file to a `Sweep`: names are looked up in the registries, options checked against the classes they belong to."""
+"""From a YAML file to a `Sweep`.
+
+Searchers and schedulers are found by name (`raysweep/plugins.py`), and their options are checked
+against the fields of their classes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from raysweep.errors import did_you_mean
+from raysweep.plugins import SCHEDULER, SEARCHER, PluginError, Seam, find_component
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification, read
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
+from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script import CommandLine
-from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Searcher, Sweep
-
-MOST_CELLS = 100_000
-"""How large a grid may be."""
+from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
+ASK_AND_TELL = "ask and tell"
+"""The trainable of a run that has none: a loop of the user's asks for its trials (`tune/study.py`)."""
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A searcher or a scheduler that a file names.
+
+    `label` is its name in the names of studies; `reference` is the name that finds its class again
+    from any folder.
+    """
+
+    label: str
+    reference: str
+    component: Any
+
+    def plain(self) -> dict[str, Any]:
+        """Its name and all its options, as they are written to a file."""
+        options = {key: getattr(self.component, key) for key in options_of(type(self.component))}
+        return {"name": self.reference} | {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in options.items()
+            if value is not None
+        }
+
+
 def load_sweep(name: str, overrides: Sequence[str] = ()) -> Sweep:
-    """The sweep that a file describes, with `key=value` overrides. Raises SpecificationError, one line, for any mistake in it."""
+    """The sweep that a file describes, with `key=value` overrides.
+
+    Raises SpecificationError, whose message is one line, for any mistake in the file.
+    """
+    return sweep_of(read(name, overrides))
+
+
+def sweep_of(said: Specification) -> Sweep:
+    """The sweep that a specification describes. Raises SpecificationError for any mistake in it."""
     from raysweep.schedulers import SCHEDULERS
     from raysweep.tune.searchers import SEARCHERS
 
-    said = read(name, overrides)
     content, budget = said.content, said.content.budget
     searchers = _searchers(said, SEARCHERS)
-    scheduler = _scheduler(said, SCHEDULERS)
+    scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     trainable = _trainable(said)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
-        searchers=searchers,
-        scheduler=scheduler,
+        searchers={name: chosen.component for name, chosen in searchers.items()},
+        scheduler=scheduler.component,
         budget=Budget(budget.trials, budget.epochs, budget.total_epochs, budget.seconds),
         space=said.space,
         seed=content.seed,
@@ -68,7 +101,7 @@ def check_components(said: Specification) -> None:
     from raysweep.tune.searchers import SEARCHERS
 
     _searchers(said, SEARCHERS)
-    _scheduler(said, SCHEDULERS)
+    _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
 
 
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
@@ -79,7 +112,12 @@ def _wanted_scheduler(said: Specification) -> str | NamedSpec:
     """
     if said.content.scheduler is not None:
         return said.content.scheduler
-    return "asha" if said.content.trainable.endswith(".py") else "promotion"
+    return "asha" if _restarts(said.content.trainable) else "promotion"
+
+
+def _restarts(trainable: str) -> bool:
+    """True if a promoted trial might begin again: a script, or a loop that asks and tells."""
+    return trainable.endswith(".py") or trainable == ASK_AND_TELL
 
 
 def _scheduler_note(said: Specification) -> list[str]:
@@ -90,10 +128,6 @@ def _scheduler_note(said: Specification) -> list[str]:
         "scheduler: asha, which stops trials and promotes none, for a script begins again from its "
         "first epoch; if yours goes on from files in RAYSWEEP_FOLDER, name scheduler: promotion"
     ]
-
-
-def _scheduler(said: Specification, registry: Registry) -> Any:
-    return _choose(said, _wanted_scheduler(said), ("scheduler",), registry)
 
 
 def _command_line(said: Specification) -> CommandLine | None:
@@ -119,80 +153,84 @@ def _resources(said: Specification) -> Resources:
     )
 
 
-def _searchers(said: Specification, registry: Registry) -> dict[str, Searcher]:
-    """The searchers by the names of their studies; one that stands twice (with other options) is called `bohb_2` the second time."""
-    searchers: dict[str, Searcher] = {}
-    for one, path in _wanted(said, registry):
-        name = taken = _name(one)
+def _searchers(said: Specification, registry: Registry) -> dict[str, Chosen]:
+    """The searchers by the names of their studies.
+
+    A searcher that is named twice, with other options, is called `bohb_2` the second time.
+    """
+    searchers: dict[str, Chosen] = {}
+    for named, path in _wanted(said):
+        chosen = _choose(said, named, path, SEARCHER, registry)
+        _check_space(said, chosen, path)
+        name = chosen.label
         count = 1
-        while taken in searchers:
+        while name in searchers:
             count += 1
-            taken = f"{name}_{count}"
-        searchers[taken] = _choose(said, one, path, registry)
-        _check_grid(said, name, searchers[taken], path)
+            name = f"{chosen.label}_{count}"
+        searchers[name] = chosen
     return searchers
 
 
-def _check_grid(said: Specification, name: str, searcher: Any, path: Path) -> None:
-    """Refuse a grid that would not fit into memory, for it is shuffled as a whole."""
-    if name != "grid":
+def _check_space(said: Specification, chosen: Chosen, path: Path) -> None:
+    """Refuse a space that the searcher says it cannot search."""
+    check = getattr(chosen.component, "check_space", None)
+    if check is None:
         return
-    count = math.prod(len(param.grid(searcher.points)) for param in said.space.params.values())
-    if count > MOST_CELLS:
-        text = (
-            f"the grid has up to {count:,} cells; at most {MOST_CELLS:,} are tried: "
-            "write `points: 2` on some parameters, or leave grid out"
-        )
-        raise said.document.error(path, f"searcher grid: {text}")
+    try:
+        check(said.space)
+    except ValueError as error:
+        raise said.document.error(path, f"searcher {chosen.label}: {error}") from None
 
 
-def _wanted(said: Specification, known: Container[str]) -> list[tuple[str | NamedSpec, Path]]:
+def _wanted(said: Specification) -> list[tuple[str | NamedSpec, Path]]:
     """The searchers that the file names, and where."""
     wanted = said.content.searcher
     if wanted is None:
-        return [("auto" if "auto" in known else "tpe", ("searcher",))]
-    return (
-        [(one, ("searcher", i)) for i, one in enumerate(wanted)]
-        if isinstance(wanted, list)
-        else [(wanted, ("searcher",))]
-    )
+        return [("auto", ("searcher",))]
+    if isinstance(wanted, list):
+        return [(named, ("searcher", i)) for i, named in enumerate(wanted)]
+    return [(wanted, ("searcher",))]
 
 
 def _name(wanted: str | NamedSpec) -> str:
     return wanted if isinstance(wanted, str) else wanted.name
 
 
-def _choose(said: Specification, wanted: str | NamedSpec, path: Path, registry: Registry) -> Any:
+def _choose(
+    said: Specification, wanted: str | NamedSpec, path: Path, seam: Seam, registry: Registry
+) -> Chosen:
     """The searcher or scheduler of that name with those options."""
     name = _name(wanted)
-    what = f"{path[0]} {name}"
-    if name not in registry:
-        known = ", ".join(sorted(registry))
-        raise said.document.error(
-            (*path, "name"),
-            f"unknown {path[0]} '{name}'; expected one of {known}{did_you_mean(name, registry)}",
-        )
-    kind = registry[name]
+    folders = (said.path.resolve().parent, FilePath.cwd())
+    try:
+        found = find_component(seam, name, registry, folders)
+    except PluginError as error:
+        raise said.document.error((*path, "name"), str(error)) from error.__cause__
+    what = f"{seam.name} {name}"
     given = {} if isinstance(wanted, str) else dict(wanted.model_extra or {})
+    options = _options(said, path, what, found.kind, given)
+    try:
+        return Chosen(found.label, found.reference, found.kind(**options))
+    except ValueError as error:
+        raise said.document.error(path, f"{what}: {error}") from None
+
+
+def _options(
+    said: Specification, path: Path, what: str, kind: type[Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options that a file gives to a class, checked against the class's fields."""
     hints, fields = typing.get_type_hints(kind, include_extras=True), options_of(kind)
     for key in given:
         if key not in fields:
             raise said.document.error((*path, key), unknown_key(key, what, fields))
     for key, field in fields.items():
-        if (
-            key not in given
-            and field.default is dataclasses.MISSING
-            and field.default_factory is dataclasses.MISSING
-        ):
+        has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
+        if key not in given and not has_default:
             raise said.document.error(path, f"missing key '{key}' in {what}")
-    options = {
+    return {
         key: _option(said, (*path, key), f"{what}: {key}", hints[key], value)
         for key, value in given.items()
     }
-    try:
-        return kind(**options)
-    except ValueError as error:
-        raise said.document.error(path, f"{what}: {error}") from None
 
 
 def options_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
@@ -222,13 +260,17 @@ def _trainable(said: Specification) -> str:
     A file without a function is a script that is run as it is.
     """
     reference = said.content.trainable
+    if reference == ASK_AND_TELL:
+        return reference
     place, colon, function = (
         (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
     )
     if not place or not (function.isidentifier() or not colon):
         text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
         raise said.document.error(("trainable",), text)
-    if not place.endswith(".py"):
+    if place == pickled_function.NAME and not (said.path.parent / place).is_file():
+        return reference  # it is written when the run begins
+    if not place.endswith((".py", pickled_function.SUFFIX)):
         return full_name(reference)
     for folder in (said.path.resolve().parent, FilePath.cwd()):
         if (folder / place).is_file():
@@ -240,20 +282,17 @@ def _trainable(said: Specification) -> str:
 
 
 def _resolved(
-    said: Specification, trainable: str, searchers: Mapping[str, Searcher], scheduler: Any
+    said: Specification, trainable: str, searchers: Mapping[str, Chosen], scheduler: Chosen
 ) -> dict[str, Any]:
     """The whole specification as plain data, every default written out, so that it reads back to the same sweep later and elsewhere."""
     content = said.content
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
-        "trainable": trainable
+        "trainable": _kept_reference(trainable)
     }
     if content.trainable.endswith(".py"):
         data["script"] = (content.script or ScriptSpec()).model_dump(mode="json")
-    wanted = [_name(one) for one, _ in _wanted(said, searchers)]
-    data["searcher"] = [
-        _plain(name, one) for name, one in zip(wanted, searchers.values(), strict=True)
-    ]
-    data["scheduler"] = _plain(_name(_wanted_scheduler(said)), scheduler)
+    data["searcher"] = [chosen.plain() for chosen in searchers.values()]
+    data["scheduler"] = scheduler.plain()
     data["space"] = {
         name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         if isinstance(entry, BaseModel)
@@ -263,10 +302,9 @@ def _resolved(
     return {key: data[key] for key in type(content).model_fields if key in data}
 
 
-def _plain(name: str, thing: Any) -> dict[str, Any]:
-    options = {key: getattr(thing, key) for key in options_of(type(thing))}
-    return {"name": name} | {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in options.items()
-        if value is not None
-    }
+def _kept_reference(trainable: str) -> str:
+    """The reference as the run directory keeps it: a pickled function lies in that very folder."""
+    place, _, name = trainable.rpartition(":")
+    if place.endswith(pickled_function.SUFFIX):
+        return f"{FilePath(place).name}:{name}"
+    return trainable

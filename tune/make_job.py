@@ -8,7 +8,8 @@ from pathlib import Path
 
 from raysweep.history import Trial
 from raysweep.results.storage.mirror import origin
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime import pickled_function
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.tune.sweep import Sweep
 
@@ -36,7 +37,7 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         trial_folder, log = (bucket / "trials" / trial.id).url, (bucket / "logs").url
     return Job(
         trial=trial.id,
-        trainable=sweep.trainable,
+        trainable=for_workers(sweep.trainable),
         config=trial.config,
         seed=trial.seed,
         epochs=sweep.budget.epochs,
@@ -54,6 +55,18 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         environment=forwarded(),
         script=asdict(sweep.command_line) if sweep.command_line else None,
     )
+
+
+def for_workers(trainable: str) -> str:
+    """The reference of a train function as every machine finds it.
+
+    A pickled function lies in the run directory; if that is in object storage, so is the function.
+    """
+    place, _, name = trainable.rpartition(":")
+    if not place.endswith(pickled_function.SUFFIX):
+        return trainable
+    bucket = origin(Path(place).parent)
+    return f"{(bucket / Path(place).name).url}:{name}" if bucket else trainable
 
 
 def forwarded() -> dict[str, str]:

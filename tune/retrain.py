@@ -19,7 +19,7 @@ from pathlib import Path
 from raysweep.history import Config, Event, History, Status, Trial
 from raysweep.results.analysis.retraining import FOLDER, finalists
 from raysweep.results.storage import ledger
-from raysweep.results.storage.mirror import hold
+from raysweep.results.storage.mirror import open_ledger
 from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.callbacks.base import Callback, Observer
@@ -100,7 +100,7 @@ def retraining(
 
     The best epoch of each is evaluated on the test split.
     """
-    run = RunFolder(folder / FOLDER, hold(folder / FOLDER))
+    run = RunFolder(folder / FOLDER, open_ledger(folder / FOLDER))
     observer.say(f"training the best again with fresh seeds, for the test split: {run.path}")
     try:
         sweep = retraining_sweep(search.sweep, search.histories, run.ledger.past)

@@ -8,18 +8,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from raysweep.clock import now
 from raysweep.errors import SessionInterrupted, UserError, first_line
+from raysweep.files import atomic_write
 from raysweep.history import Event
 from raysweep.results import environment
 from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
-from raysweep.results.storage.run_directory import fetched
+from raysweep.results.storage.run_directory import fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
@@ -49,7 +51,7 @@ class RunFolder:
         """
         held = None
         try:
-            held = cls(path, mirror.hold(path))
+            held = cls(path, mirror.open_ledger(path))
             if not held.ledger.past:
                 environment.write(path)
             write_sweep(path, sweep)
@@ -58,7 +60,7 @@ class RunFolder:
             if held is not None:
                 held.close()
             reason = error.strerror or error
-            raise FolderError(f"{mirror.shown(path)} cannot be written: {reason}") from None
+            raise FolderError(f"{mirror.display_path(path)} cannot be written: {reason}") from None
         return held
 
     @property
@@ -80,7 +82,7 @@ class RunFolder:
         except OSError as error:
             reason = error.strerror or error
             raise SessionInterrupted(
-                f"{mirror.shown(self.path)} cannot be written: {reason}"
+                f"{mirror.display_path(self.path)} cannot be written: {reason}"
             ) from error
 
     def opened(self, sweep: Sweep) -> None:
@@ -119,7 +121,7 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
         raise FolderError(
             f"{bucket.url} exists already; resume it with --resume, or choose another --name"
         )
-    return mirror.begin(bucket)
+    return mirror.create(bucket)
 
 
 def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
@@ -128,14 +130,14 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
     If it is in object storage, a copy of it on this machine.
     """
     if is_url(run):
-        return fetched(run)
+        return fetch_run(run)
     if not isinstance(storage, str):
         return resumed(storage, stem, run)
     bucket = ObjectStore(storage)
     try:
         found = [
             place
-            for place in mirror.runs(bucket)
+            for place in mirror.list_runs(bucket)
             if _name(place) == run or (not run and _pattern(stem).fullmatch(_name(place)))
         ]
         copies = [mirror.fetch(place) for place in found]
@@ -190,7 +192,7 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
 def discard(folder: Path) -> None:
     """Remove a run that ended by a mistake before its first trial; keep any other."""
     if not any(event["event"] == "proposed" for event in ledger.read(folder)):
-        mirror.remove(folder)
+        mirror.delete_run(folder)
 
 
 def resumed(storage: Path, stem: str, run: str) -> Path:
@@ -203,7 +205,7 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
     for place in (storage / run, Path(run)):
         if (place / ledger.NAME).is_file() and (place / SWEEP).is_file():
             return place
-    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run folder")
+    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run directory")
 
 
 def latest(storage: Path, stem: str) -> Path:
@@ -229,10 +231,9 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    unfinished = folder / f".{SWEEP}"
-    with open(unfinished, "w", encoding="utf-8") as file:
-        writer.dump(json.loads(json.dumps(sweep.resolved)), file)
-    unfinished.replace(folder / SWEEP)
+    text = StringIO()
+    writer.dump(json.loads(json.dumps(sweep.resolved)), text)
+    atomic_write(folder / SWEEP, text.getvalue())
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:

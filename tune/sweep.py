@@ -26,11 +26,15 @@ class Searcher(Protocol):
 
 
 @runtime_checkable
-class Foreseeing(Searcher, Protocol):
-    """A searcher that also says where trials are expected to come out."""
+class RankingSearcher(Searcher, Protocol):
+    """A searcher that also predicts how well trials would end."""
 
-    def outlook(self, space: Space, history: History) -> Mapping[int, float]:
-        """What it expects of trials at their ends, by number, the less the better; not of all, and of none while it knows too little."""
+    def rank(self, space: Space, history: History) -> Mapping[int, float]:
+        """The final loss expected of each trial, by number; less is better.
+
+        Trials may be missing, and all are while the searcher has too few observations. Only the
+        order of the values is used.
+        """
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""A PyTorch Lightning module as a sweep, through a callback of ten lines. Needs: pip install lightning"""
+"""A PyTorch Lightning module in a sweep, by means of a short callback.
+
+Needs: pip install lightning
+"""
 
 from typing import Any
 
@@ -12,7 +15,10 @@ from raysweep.trainables.runtime.run import Run
 
 
 class Report(lightning.Callback):
-    """Reports what was logged after each validation; weights and optimizer come back where a trial is taken up again."""
+    """Reports what was logged after each validation.
+
+    `run.epochs(...)` restores the module and the optimizer if the trial is resumed.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -24,13 +30,8 @@ class Report(lightning.Callback):
     def on_validation_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
-        self.run.report(
-            **{
-                name: value
-                for name, value in trainer.callback_metrics.items()
-                if name.startswith("val_")
-            }
-        )
+        logged = trainer.callback_metrics.items()
+        self.run.report(**{name: value for name, value in logged if name.startswith("val_")})
         trainer.should_stop = next(self.epochs, None) is None
 
 
@@ -43,12 +44,14 @@ class Classifier(lightning.LightningModule):
         )
 
     def training_step(self, batch: list[Tensor], i: int) -> Tensor:
-        return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
+        images, labels = batch
+        return nn.functional.cross_entropy(self.layers(images), labels)
 
     def validation_step(self, batch: list[Tensor], i: int) -> None:
-        answers = self.layers(batch[0])
-        self.log("val_loss", nn.functional.cross_entropy(answers, batch[1]))
-        self.log("val_accuracy", (answers.argmax(dim=1) == batch[1]).float().mean())
+        images, labels = batch
+        logits = self.layers(images)
+        self.log("val_loss", nn.functional.cross_entropy(logits, labels))
+        self.log("val_accuracy", (logits.argmax(dim=1) == labels).float().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.lr)
@@ -61,26 +64,23 @@ def build(config: dict[str, Any]) -> Classifier:
 def evaluate(
     config: dict[str, Any], model: Classifier, split: str = "validation"
 ) -> dict[str, float]:
-    held = load("digits").split(split)
+    data = load("digits").split(split)
     with torch.inference_mode():
-        right = model.layers(held.images).argmax(dim=1) == held.labels
-    return {
-        "val_accuracy" if split == "validation" else f"{split}_accuracy": right.float()
-        .mean()
-        .item()
-    }
+        correct = model.layers(data.images).argmax(dim=1) == data.labels
+    prefix = "val" if split == "validation" else split
+    return {f"{prefix}_accuracy": correct.float().mean().item()}
 
 
 def train(config: dict[str, Any], run: Run) -> None:
-    """Loaders with generators of their own: Lightning begins the first one before a trial that goes on has its random numbers back."""
-    digits, module = load("digits"), build(config)
-    data, held = (
-        TensorDataset(split.images, split.labels) for split in (digits.train, digits.validation)
+    digits = load("digits")
+    training = TensorDataset(digits.train.images, digits.train.labels)
+    validation = TensorDataset(digits.validation.images, digits.validation.labels)
+    # The loaders have generators of their own, because Lightning starts the first epoch's loader
+    # before a resumed trial has the states of the global generators back.
+    training_batches = DataLoader(
+        training, config["batch_size"], sampler=RandomSampler(training), generator=torch.Generator()
     )
-    batches = DataLoader(
-        data, config["batch_size"], sampler=RandomSampler(data), generator=torch.Generator()
-    )
-    held_out = DataLoader(held, 1024, generator=torch.Generator())
+    validation_batches = DataLoader(validation, 1024, generator=torch.Generator())
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -90,4 +90,4 @@ def train(config: dict[str, Any], run: Run) -> None:
     trainer = lightning.Trainer(
         max_epochs=-1, num_sanity_val_steps=0, accelerator="auto", callbacks=[Report(run)], **quiet
     )
-    trainer.fit(module, batches, held_out)
+    trainer.fit(build(config), training_batches, validation_batches)

@@ -1,4 +1,4 @@
-"""`config.json` with what the command line says instead: `--optimizer.args.lr=0.01`."""
+"""Reads `config.json` and the options that replace its values: `--optimizer.args.lr=0.01`."""
 
 import argparse
 import json
@@ -16,11 +16,11 @@ def parse(words: list[str] | None = None) -> dict[str, Any]:
     for word in rest:
         name, _, value = word.partition("=")
         put(config, name.removeprefix("--").split("."), value)
-    return fixed(config)
+    return first_values(config)
 
 
 def put(config: dict[str, Any], path: list[str], value: str) -> None:
-    """Numbers and true or false are read as JSON; anything else is a word."""
+    """Set a nested value. It is read as JSON if it is valid JSON, and is a string otherwise."""
     for key in path[:-1]:
         config = config[key]
     try:
@@ -29,9 +29,11 @@ def put(config: dict[str, Any], path: list[str], value: str) -> None:
         config[path[-1]] = value
 
 
-def fixed(value: Any) -> Any:
-    """A range that nobody chose from is its first value: by hand the project runs without a sweep."""
+def first_values(value: Any) -> Any:
+    """Replace each range by its first value, so that the project runs by hand, without a sweep."""
     if not isinstance(value, dict):
         return value
-    chosen = next((value[kind][0] for kind in RANGES if kind in value), None)
-    return {key: fixed(inner) for key, inner in value.items()} if chosen is None else chosen
+    for kind in RANGES:
+        if kind in value:
+            return value[kind][0]
+    return {key: first_values(inner) for key, inner in value.items()}

@@ -1,4 +1,7 @@
-"""A script as people have it: its own argument parser, and no word of raysweep or of PyTorch. It prints a line of JSON after each epoch."""
+"""An ordinary script with an argument parser. It uses neither raysweep nor PyTorch.
+
+It prints a line of JSON after each epoch.
+"""
 
 import argparse
 import json

@@ -1,6 +1,8 @@
-"""Searchers side by side: who is ahead, by how much, how sure that is, and how many seeds it would take where it is not.
+"""Compare searchers: which one is ahead, by how much, and how certain that is.
 
-A searcher is judged by the best loss that its studies have found when each has spent as much as the one that spent least (`horizon`).
+Searchers are compared by the best loss that their studies have found when each study has spent as
+much as the study that spent least (the common budget). For a difference that is not significant,
+the comparison says how many search seeds it would take.
 """
 
 from __future__ import annotations
@@ -9,23 +11,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
+from raysweep.arrays import FloatArray
 from raysweep.results.analysis import statistics
-from raysweep.results.analysis.incumbents import Trace, Unit, ceiling, horizon, places, traces
+from raysweep.results.analysis.incumbents import (
+    IncumbentCurve,
+    Unit,
+    budget_grid,
+    common_budget,
+    incumbent_curves,
+    loss_ceiling,
+)
 from raysweep.results.analysis.statistics import PValue
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-LEVEL = 0.05
+ALPHA = 0.05
+"""The significance level, over all pairs of searchers together."""
 BASELINE = "random"
+"""The searcher that the others are measured against, if it took part."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two searchers, the one with the less mean loss first. `p` is corrected (Holm) for all pairs; `more_seeds`: see `statistics`."""
+    """Two searchers, the one with the smaller mean loss first.
+
+    difference: of the mean losses. seeds: how many both have. test: None with fewer than two such
+    seeds. p: corrected for the number of pairs (Holm). more_seeds: about how many more seeds would
+    show the difference, or None if that is not known.
+    """
 
     better: str
     worse: str
@@ -36,134 +51,180 @@ class Pair:
     more_seeds: int | None
 
     @property
-    def detected(self) -> bool:
-        return self.p is not None and self.p <= LEVEL
+    def is_significant(self) -> bool:
+        return self.p is not None and self.p <= ALPHA
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Studies of one metric, cut at a common horizon. Losses in the order of `labels`; rows are seeds."""
+    """A comparison of searchers on one metric, at a common budget.
 
-    studies: tuple[Trace, ...]
+    studies: the incumbent curves, several with the same label if a searcher has several seeds.
+    unit: what the budget is counted in. Losses are as minimised: negative metrics if the metric is
+    maximised. Arrays have one row for each seed of a searcher, in the order of `studies`.
+    """
+
+    studies: tuple[IncumbentCurve, ...]
     metric: str
     maximize: bool
     unit: Unit = "epochs"
     baseline: str = BASELINE
 
+    def __str__(self) -> str:
+        """The tables and findings as plain text, as `raysweep compare` prints them."""
+        from rich.console import Console
+
+        from raysweep.results.analysis.findings import tables
+
+        console = Console(width=100, no_color=True, highlight=False)
+        with console.capture() as capture:
+            console.print(tables(self))
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+    def _repr_html_(self) -> str:
+        """The tables and findings as HTML, for a notebook."""
+        from raysweep.results.analysis.findings import html_tables
+
+        return html_tables(self)
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
+        """The names of the searchers."""
         return tuple(dict.fromkeys(study.label for study in self.studies))
 
     @cached_property
-    def horizon(self) -> float:
-        return horizon(list(self.studies))
+    def budget(self) -> float:
+        """The common budget."""
+        return common_budget(list(self.studies))
 
     @cached_property
     def spent(self) -> tuple[float, float]:
-        """The least and the most that a study has spent, but for exhausted ones."""
-        return self.horizon, max(
-            (study.total for study in self.studies if not study.exhausted), default=self.horizon
-        )
+        """The least and the most that a study has spent, without exhausted studies."""
+        totals = [study.total for study in self.studies if not study.exhausted]
+        return self.budget, max(totals, default=self.budget)
 
     @cached_property
-    def places(self) -> Array:
-        return places(self.horizon)
+    def budgets(self) -> FloatArray:
+        """The budgets at which curves are read, (budgets,); the last is the common budget."""
+        return budget_grid(self.budget)
 
     @cached_property
     def ceiling(self) -> float:
-        return ceiling(list(self.studies))
+        """The loss above which every loss counts as equally bad."""
+        return loss_ceiling(list(self.studies))
 
     @cached_property
     def floor(self) -> float:
-        """The best loss that any study has found within the horizon."""
+        """The best loss that any study has found within the common budget."""
         return min(float(curves[:, -1].min()) for curves in self.curves.values())
 
     @cached_property
-    def curves(self) -> dict[str, Array]:
-        """Best loss so far at `places`, shape (seeds, places), nothing above the ceiling."""
-        read = {
-            label: [study.at(self.places) for study in self.studies if study.label == label]
+    def curves(self) -> dict[str, FloatArray]:
+        """The incumbent's loss at `budgets`, (seeds, budgets), at most the ceiling."""
+        losses = {
+            label: [study.loss_at(self.budgets) for study in self.studies if study.label == label]
             for label in self.labels
         }
-        return {label: np.minimum(np.array(rows), self.ceiling) for label, rows in read.items()}
+        return {label: np.minimum(np.array(rows), self.ceiling) for label, rows in losses.items()}
 
     @cached_property
-    def finals(self) -> dict[str, Array]:
-        """The best loss of each seed at the horizon."""
+    def finals(self) -> dict[str, FloatArray]:
+        """The incumbent's loss at the common budget, (seeds,)."""
         return {label: curves[:, -1] for label, curves in self.curves.items()}
 
     @cached_property
-    def regrets(self) -> dict[str, Array]:
-        """The area under the regret curve of each seed: 0 for the best known loss all the time, 1 for never passing the ceiling."""
+    def mean_regrets(self) -> dict[str, FloatArray]:
+        """The normalised regret averaged over the budget, (seeds,).
+
+        0: the incumbent had the best known loss all the time; 1: it never passed the ceiling.
+        """
         span = self.ceiling - self.floor
-        return {
-            label: (curves - self.floor).mean(axis=1) / span if span > 0 else 0 * curves[:, 0]
-            for label, curves in self.curves.items()
-        }
+        regrets = {}
+        for label, curves in self.curves.items():
+            if span > 0:
+                regrets[label] = (curves - self.floor).mean(axis=1) / span
+            else:
+                regrets[label] = np.zeros(len(curves))
+        return regrets
 
     @cached_property
     def best_probabilities(self) -> dict[str, float] | None:
-        """How often each searcher would have the best mean if seeds were drawn again; None with fewer than FEWEST seeds."""
-        count = min(len(values) for values in self.finals.values())
-        if count < statistics.FEWEST:
+        """How often each searcher would have the best mean if the seeds were resampled.
+
+        None with fewer than `statistics.MIN_SEEDS` seeds.
+        """
+        n = min(len(values) for values in self.finals.values())
+        if n < statistics.MIN_SEEDS:
             return None
-        values = np.array([self.finals[label][:count] for label in self.labels])
+        values = np.array([self.finals[label][:n] for label in self.labels])
         return dict(zip(self.labels, statistics.best_probabilities(values).tolist(), strict=True))
-
-    def seeds_of(self, label: str) -> list[int]:
-        return [study.seed for study in self.studies if study.label == label]
-
-    def reached(self, label: str, other: str) -> float | None:
-        """The part of the horizon after which the mean curve of `label` was as good as the final mean of `other`; None if never."""
-        there = self.curves[label].mean(axis=0) <= self.finals[other].mean()
-        return float(self.places[int(there.argmax())] / self.horizon) if there.any() else None
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """All pairs of searchers, the surest difference first."""
-        chosen = list(combinations(self.labels, 2))
-        level = LEVEL / max(len(chosen), 1)
-        tested = [self._test(a, b, level) for a, b in chosen]
-        corrected = iter(statistics.holm([one.p for one in tested if one]))
+        """All pairs of searchers, the most certain difference first."""
+        labels = list(combinations(self.labels, 2))
+        tests = [self._test(a, b) for a, b in labels]
+        corrected = iter(statistics.holm([test.p for test in tests if test]))
         pairs = [
-            self._pair(a, b, one, next(corrected) if one else None)
-            for (a, b), one in zip(chosen, tested, strict=True)
+            self._pair(a, b, test, next(corrected) if test else None)
+            for (a, b), test in zip(labels, tests, strict=True)
         ]
         return sorted(pairs, key=lambda pair: (pair.p is None, pair.p, -pair.difference))
 
-    def _shared(self, a: str, b: str) -> tuple[Array, Array]:
+    def seeds_of(self, label: str) -> list[int]:
+        """The search seeds of a searcher."""
+        return [study.seed for study in self.studies if study.label == label]
+
+    def budget_fraction_to_match(self, label: str, other: str) -> float | None:
+        """When the mean curve of `label` was as good as the mean of `other` at the end.
+
+        A fraction of the common budget, or None if it never was.
+        """
+        is_as_good = self.curves[label].mean(axis=0) <= self.finals[other].mean()
+        if not is_as_good.any():
+            return None
+        return float(self.budgets[int(is_as_good.argmax())] / self.budget)
+
+    @property
+    def _pair_alpha(self) -> float:
+        """The significance level of the smallest of the p-values (Bonferroni)."""
+        n_pairs = len(self.labels) * (len(self.labels) - 1) // 2
+        return ALPHA / max(n_pairs, 1)
+
+    def _shared(self, a: str, b: str) -> tuple[FloatArray, FloatArray]:
         """Final losses of two searchers over the seeds that both have."""
         of_a = dict(zip(self.seeds_of(a), self.finals[a], strict=True))
         of_b = dict(zip(self.seeds_of(b), self.finals[b], strict=True))
         both = [seed for seed in of_a if seed in of_b]
         return np.array([of_a[seed] for seed in both]), np.array([of_b[seed] for seed in both])
 
-    def _test(self, a: str, b: str, level: float) -> PValue | None:
+    def _test(self, a: str, b: str) -> PValue | None:
         values = self._shared(a, b)
-        return statistics.p_value(*values, level) if len(values[0]) > 1 else None
+        return statistics.p_value(*values, self._pair_alpha) if len(values[0]) > 1 else None
 
     def _pair(self, a: str, b: str, test: PValue | None, p: float | None) -> Pair:
         means = {label: float(self.finals[label].mean()) for label in (a, b)}
         better, worse = sorted((a, b), key=lambda label: means[label])
         shared = self._shared(a, b)
-        level = LEVEL / max(len(self.labels) * (len(self.labels) - 1) // 2, 1)
-        needed = statistics.seeds_needed(*shared, level) if test else None
-        more = max(1, needed - len(shared[0])) if needed is not None else None
+        needed = statistics.seeds_needed(*shared, self._pair_alpha)
+        more = None if needed is None else max(1, needed - len(shared[0]))
         return Pair(better, worse, means[worse] - means[better], len(shared[0]), test, p, more)
 
 
 def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
-    """The searchers of one run, or of several. RunError where they optimize different metrics or nothing was reported."""
+    """Compare the searchers of one run, or of several.
+
+    Raises RunError if the runs optimize different metrics, if nothing was reported, or if the unit
+    is GPU-seconds and no GPU was used.
+    """
     metrics = {(run.metric, run.maximize) for run in runs}
     if len(metrics) != 1:
-        raise RunError(
-            f"runs of different metrics cannot be compared: {', '.join(sorted(name for name, _ in metrics))}"
-        )
-    studies = [
-        study
-        for run in runs
-        for study in _studies(run, unit, f"{run.path.name}: " if len(runs) > 1 else "")
-    ]
+        names = ", ".join(sorted(name for name, _ in metrics))
+        raise RunError(f"runs of different metrics cannot be compared: {names}")
+    studies: list[IncumbentCurve] = []
+    for run in runs:
+        prefix = f"{run.path.name}: " if len(runs) > 1 else ""
+        studies += _studies(run, unit, prefix)
     if not any(np.isfinite(study.loss).any() for study in studies):
         raise RunError(
             f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}"
@@ -172,25 +233,22 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
     return Comparison(tuple(study for study in studies if study.total > 0), metric, maximize, unit)
 
 
-def _studies(run: RunDirectory, unit: Unit, prefix: str) -> list[Trace]:
-    gpu = run.sweep.get("resources", {}).get("gpu", 0)
-    if unit == "GPU-seconds" and not isinstance(gpu, int | float):
-        raise RunError(f"{run.path}: GPU-seconds are not known, the sweep asked for gpu: {gpu}")
-    if unit == "GPU-seconds" and (gpu == 0 or not _used_gpu(run)):
-        raise RunError(f"{run.path} used no GPU; compare by epochs or seconds")
-    studies = traces(
-        run.histories, run.seeds, run.seed, unit, float(gpu) if unit == "GPU-seconds" else 0.0
-    )
+def _studies(run: RunDirectory, unit: Unit, prefix: str) -> list[IncumbentCurve]:
+    gpus = _gpus_per_trial(run) if unit == "GPU-seconds" else 0.0
+    curves = incumbent_curves(run.histories, run.seeds, run.seed, unit, gpus)
     return [
-        replace(study, label=prefix + study.label, exhausted=name in run.exhausted)
-        for name, study in zip(run.histories, studies, strict=True)
+        replace(curve, label=prefix + curve.label, exhausted=name in run.exhausted)
+        for name, curve in zip(run.histories, curves, strict=True)
     ]
 
 
-def _used_gpu(run: RunDirectory) -> bool:
-    """Whether any trial was on a GPU: where there is none, a sweep that asks for one runs on the CPU."""
-    return any(
-        str(trial.notes.get("device", "")).startswith("cuda")
-        for history in run.histories.values()
-        for trial in history
-    )
+def _gpus_per_trial(run: RunDirectory) -> float:
+    """The GPUs of each trial. Raises RunError if that is not known or no GPU was used."""
+    gpus = run.sweep.get("resources", {}).get("gpu", 0)
+    if not isinstance(gpus, int | float):
+        raise RunError(f"{run.path}: GPU-seconds are not known, the sweep asked for gpu: {gpus}")
+    # A sweep that asks for a GPU trains on the CPU if there is no GPU.
+    used = any(str(trial.notes.get("device", "")).startswith("cuda") for trial in run.all_trials())
+    if gpus == 0 or not used:
+        raise RunError(f"{run.path} used no GPU; compare by epochs or seconds")
+    return float(gpus)

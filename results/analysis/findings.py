@@ -1,283 +1,326 @@
-"""A comparison in words and tables: what can be said, and what the data cannot tell."""
+"""A comparison in sentences and tables: what can be said, and what the data cannot tell."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.formatting import clean, duration, number, plural
+from raysweep.arrays import FloatArray
+from raysweep.formatting import DASH, clean, duration, html_table, html_text, number, plural
 from raysweep.results.analysis import statistics
-from raysweep.results.analysis.compare import LEVEL, Comparison, Pair
+from raysweep.results.analysis.compare import ALPHA, Comparison, Pair
 from raysweep.results.storage.run_directory import RunDirectory
 
-HOPELESS = 1000
-FEW = 3
-"""Up to so many searchers, each pair gets its sentence."""
-UNEVEN = 1.05
+MAX_MORE_SEEDS = 1000
+"""If more seeds than this would be needed, two searchers are called as good as equal."""
+MAX_PAIRWISE = 3
+"""Up to this many searchers, each pair gets a sentence; above it, only the leader's pairs do."""
+UNEVEN_RATIO = 1.05
+"""If a study spent more than this times what another one did, the findings say so."""
 
 
-def verdict(comparison: Comparison) -> list[str]:
-    """Sentences, the most important first."""
-    lines = [_spending(comparison)] if comparison.spent[1] > UNEVEN * comparison.spent[0] else []
+def findings(comparison: Comparison) -> list[str]:
+    """The findings as sentences, the most important first."""
+    spending = _uneven_spending(comparison)
     if len(comparison.labels) < 2:
-        return [f"{comparison.labels[0]} alone: nothing to compare with", *lines]
+        return [f"{comparison.labels[0]} alone: nothing to compare with", *spending]
     if all(pair.test is None for pair in comparison.pairs):
-        said = [
-            f"{_ahead(comparison)} with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
+        first = [
+            f"{_leaders_by_mean(comparison)} with one search seed each, "
+            "which cannot tell luck from skill; --seeds 5 or more can"
         ]
+    elif len(comparison.labels) <= MAX_PAIRWISE:
+        first = [pair_finding(pair, comparison) for pair in comparison.pairs]
     else:
-        said = (
-            [sentence(pair, comparison) for pair in comparison.pairs]
-            if len(comparison.labels) <= FEW
-            else about_leader(comparison)
-        )
-    return [*said, *equivalents(comparison), *_ended(comparison), *lines]
+        first = leader_findings(comparison)
+    return [*first, *speedups(comparison), *_exhausted(comparison), *spending]
 
 
-def _ahead(comparison: Comparison) -> str:
-    means = {label: float(finals.mean()) for label, finals in comparison.finals.items()}
-    first = [label for label, mean in means.items() if mean == min(means.values())]
-    return (
-        f"{first[0]} is ahead"
-        if len(first) == 1
-        else f"{', '.join(first[:-1])} and {first[-1]} found the same value"
-    )
-
-
-def sentence(pair: Pair, comparison: Comparison) -> str:
-    """What a pair of searchers shows."""
-    values = [
-        number(value(float(comparison.finals[label].mean()), comparison))
-        for label in (pair.better, pair.worse)
-    ]
+def pair_finding(pair: Pair, comparison: Comparison) -> str:
+    """What the comparison of two searchers shows."""
     if pair.test is None or pair.p is None:
         return f"{pair.better} and {pair.worse} share fewer than two search seeds: not tested"
-    how = f"p = {number(pair.p, 2)}, {pair.test.kind} over {plural(pair.seeds, 'seed')}{_holm(comparison)}"
-    if pair.detected:
-        return f"{pair.better} is better than {pair.worse}: {values[0]} against {values[1]} ({how})"
-    return f"no detectable difference between {pair.better} and {pair.worse}: {values[0]} against {values[1]} ({how}); {_needed(pair)}"
-
-
-def about_leader(comparison: Comparison) -> list[str]:
-    """Many searchers: whom the one with the best mean is better than, and from whom it cannot be told apart."""
-    name, pairs = leader(comparison), leaders(comparison)
-    surely, perhaps = (
-        [pair for pair in pairs if pair.detected],
-        [pair for pair in pairs if not pair.detected],
+    values = f"{_mean(pair.better, comparison)} against {_mean(pair.worse, comparison)}"
+    seeds = f"{plural(pair.seeds, 'seed')}{_correction(comparison)}"
+    test = f"p = {number(pair.p, 2)}, {pair.test.kind} over {seeds}"
+    if pair.is_significant:
+        return f"{pair.better} is better than {pair.worse}: {values} ({test})"
+    return (
+        f"no detectable difference between {pair.better} and {pair.worse}: {values} ({test}); "
+        f"{_needed(pair)}"
     )
-    mean = number(value(float(comparison.finals[name].mean()), comparison))
-    how = f"{plural(max((pair.seeds for pair in pairs), default=0), 'seed')}{_holm(comparison)}"
+
+
+def leader_findings(comparison: Comparison) -> list[str]:
+    """Which searchers the leader is significantly better than, and which not."""
+    name, pairs = leader(comparison), leader_pairs(comparison)
+    significant = [pair for pair in pairs if pair.is_significant]
+    others = [pair for pair in pairs if not pair.is_significant]
+    mean = _mean(name, comparison)
+    seeds = plural(max((pair.seeds for pair in pairs), default=0), "seed")
+    test = f"{seeds}{_correction(comparison)}"
     lines = []
-    if surely:
-        least = number(max(pair.p for pair in surely if pair.p is not None), 2)
-        lines.append(
-            f"{name} is better, with {mean}, than {_named(surely, comparison)} (p ≤ {least}, {how})"
-        )
-    if perhaps:
-        lines.append(
-            f"{name} ({mean}) cannot be told from {_named(perhaps, comparison, needed=True)} ({how})"
-        )
+    if significant:
+        highest_p = number(max(pair.p for pair in significant if pair.p is not None), 2)
+        beaten = ", ".join(_other(pair, comparison) for pair in significant)
+        lines.append(f"{name} is better, with {mean}, than {beaten} (p ≤ {highest_p}, {test})")
+    if others:
+        equal = ", ".join(_other(pair, comparison, with_seeds=True) for pair in others)
+        lines.append(f"{name} ({mean}) cannot be told from {equal} ({test})")
     return lines
 
 
 def leader(comparison: Comparison) -> str:
     """The searcher with the best mean."""
-    return min(comparison.labels, key=lambda label: float(comparison.finals[label].mean()))
+    return by_mean(comparison)[0]
 
 
-def leaders(comparison: Comparison) -> list[Pair]:
-    """The pairs of the leader, the best of the others first."""
-    mine = [pair for pair in comparison.pairs if leader(comparison) in (pair.better, pair.worse)]
-    return sorted(mine, key=lambda pair: pair.difference)
+def leader_pairs(comparison: Comparison) -> list[Pair]:
+    """The pairs with the leader, the best of the other searchers first."""
+    name = leader(comparison)
+    pairs = [pair for pair in comparison.pairs if name in (pair.better, pair.worse)]
+    return sorted(pairs, key=lambda pair: pair.difference)
 
 
-def equivalents(comparison: Comparison) -> list[str]:
-    """How much sooner each searcher was where the baseline ended."""
+def by_mean(comparison: Comparison) -> list[str]:
+    """The searchers, the best mean first."""
+    return sorted(comparison.labels, key=lambda label: float(comparison.finals[label].mean()))
+
+
+def speedups(comparison: Comparison) -> list[str]:
+    """How much of the budget each searcher needed to match the baseline's end."""
     baseline = comparison.baseline
     if baseline not in comparison.labels:
         return []
-    parts = {
-        label: comparison.reached(label, baseline)
+    fractions = {
+        label: comparison.budget_fraction_to_match(label, baseline)
         for label in comparison.labels
         if label != baseline
     }
-    sooner = sorted((part, label) for label, part in parts.items() if part is not None and part < 1)
-    if len(sooner) > FEW:
-        said = ", ".join(f"{part:.0%} by {label}" for part, label in sooner)
-        return [f"{baseline}'s final value was reached after {said} of the {comparison.unit}"]
+    sooner = sorted(
+        (fraction, label)
+        for label, fraction in fractions.items()
+        if fraction is not None and fraction < 1
+    )
+    if len(sooner) > MAX_PAIRWISE:
+        parts = ", ".join(f"{fraction:.0%} by {label}" for fraction, label in sooner)
+        return [f"{baseline}'s final value was reached after {parts} of the {comparison.unit}"]
     return [
-        f"{label} reached {baseline}'s final value after {part:.0%} of the {comparison.unit}"
-        for part, label in sooner
+        f"{label} reached {baseline}'s final value after {fraction:.0%} of the {comparison.unit}"
+        for fraction, label in sooner
     ]
 
 
-def value(loss: float, comparison: Comparison) -> float:
+def as_metric(loss: float, comparison: Comparison) -> float:
     """A loss as the user's metric."""
     return -loss if comparison.maximize else loss
 
 
-def amount(spent: float, comparison: Comparison) -> str:
-    """So much of what studies spend, in words."""
+def describe_budget(spent: float, comparison: Comparison) -> str:
+    """An amount of what studies spend, in words."""
     if comparison.unit == "epochs":
         return plural(round(spent), "epoch")
-    return duration(spent) + (" of GPU" if comparison.unit == "GPU-seconds" else " of training")
+    suffix = " of GPU" if comparison.unit == "GPU-seconds" else " of training"
+    return duration(spent) + suffix
 
 
-def standings(comparison: Comparison) -> list[dict[str, str]]:
-    """A row a searcher, best mean first: mean and 95 % interval, regret, chance of being best, budget to where the baseline ended."""
-    chances = comparison.best_probabilities or {}
+def ranking(comparison: Comparison) -> list[dict[str, str]]:
+    """The table of searchers, the best mean first; a cell with a dash has no value.
+
+    The columns are the seeds, the mean metric at the common budget and its interval, the mean
+    regret, the probability of being the best, and when the baseline's end was matched.
+    """
+    probabilities = comparison.best_probabilities or {}
     rows = []
-    for label in sorted(comparison.labels, key=lambda one: float(comparison.finals[one].mean())):
-        finals, part = comparison.finals[label], None
+    for label in by_mean(comparison):
+        finals = comparison.finals[label]
+        fraction = None
         if comparison.baseline in comparison.labels and label != comparison.baseline:
-            part = comparison.reached(label, comparison.baseline)
+            fraction = comparison.budget_fraction_to_match(label, comparison.baseline)
         rows.append(
             {
                 "searcher": label,
                 "seeds": str(len(finals)),
-                f"mean {comparison.metric}": number(value(float(finals.mean()), comparison)),
-                _spread_name(comparison): spread(finals, comparison),
-                "regret": number(float(comparison.regrets[label].mean()), 3),
-                "P(best)": f"{chances[label]:.0%}" if label in chances else "–",
-                f"{comparison.baseline}'s end at": "–" if part is None else f"{part:.0%}",
+                f"mean {comparison.metric}": _mean(label, comparison),
+                _interval_name(comparison): interval_text(finals, comparison),
+                "mean regret": number(float(comparison.mean_regrets[label].mean()), 3),
+                "P(best)": _percent(probabilities.get(label)),
+                f"{comparison.baseline}'s end at": _percent(fraction),
             }
         )
     return rows
 
 
-def spread(finals: statistics.Array, comparison: Comparison) -> str:
-    """The interval of the mean over seeds (their range with few seeds), in the user's metric."""
+def interval_text(finals: FloatArray, comparison: Comparison) -> str:
+    """The interval of the mean over seeds (with few seeds their range), as the user's metric."""
     if len(finals) < 2:
-        return "–"
-    ends = sorted(value(float(end), comparison) for end in statistics.interval(finals))
+        return DASH
+    ends = sorted(as_metric(float(end), comparison) for end in statistics.interval(finals))
     return f"{number(ends[0])} … {number(ends[1])}"
 
 
-def tables(comparison: Comparison) -> RenderableType:
-    """`raysweep compare`: the standings, the tests, and the verdict."""
-    horizon = amount(comparison.horizon, comparison)
-    head = Text(clean(f"{comparison.metric} at {horizon} for each study"), style="dim")
-    rows = [
-        {name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()}
-        for row in standings(comparison)
-    ]
-    parts: list[RenderableType] = [_grid(rows, comparison.labels), head]
-    tested = [
-        pair
-        for pair in (comparison.pairs if len(comparison.labels) <= FEW else leaders(comparison))
+def significance_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """The table of tests: all pairs of few searchers, of many the leader's pairs."""
+    few = len(comparison.labels) <= MAX_PAIRWISE
+    pairs = comparison.pairs if few else leader_pairs(comparison)
+    return [
+        {
+            "better": pair.better,
+            "worse": pair.worse,
+            "difference": number(pair.difference, 3),
+            "p": number(pair.test.p, 2),
+            "Holm": number(pair.p, 2),
+            "test": "paired" if pair.test.kind.startswith("paired") else "unpaired",
+            "significant": "yes" if pair.is_significant else "no",
+        }
+        for pair in pairs
         if pair.test
     ]
-    if tested:
-        parts += [
-            Text(),
-            _grid([_pair_row(pair, comparison) for pair in tested], comparison.labels),
-        ]
-        corrected = (
-            f"; Holm: corrected for {plural(len(comparison.pairs), 'pair')}"
-            if len(comparison.pairs) > 1
-            else ""
-        )
-        parts.append(Text(f"p: permutation test of the means over seeds{corrected}", style="dim"))
-    return Group(*parts, Text(), *(Text(f"· {clean(line)}") for line in verdict(comparison)))
 
 
-def trust(run: RunDirectory) -> list[str]:
-    """What retrained finalists and audited stops say of a run; [] where it has neither."""
-    from raysweep.results.analysis.retraining import confirmations, sentences
+def tables(comparison: Comparison) -> RenderableType:
+    """The output of `raysweep compare`: the ranking, the tests and the findings."""
+    rows = [
+        {name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()}
+        for row in ranking(comparison)
+    ]
+    parts: list[RenderableType] = [_grid(rows, comparison.labels), _dim(_caption(comparison))]
+    if tests := significance_rows(comparison):
+        parts += [Text(), _grid(tests, comparison.labels), _dim(_test_caption(comparison))]
+    lines = [Text(f"· {clean(line)}") for line in findings(comparison)]
+    return Group(*parts, Text(), *lines)
+
+
+def html_tables(comparison: Comparison) -> str:
+    """The same as HTML, for a notebook. All text is escaped."""
+    parts = [html_table(ranking(comparison)), _paragraph(_caption(comparison))]
+    if tests := significance_rows(comparison):
+        parts += [html_table(tests), _paragraph(_test_caption(comparison))]
+    items = "".join(f"<li>{html_text(line)}</li>" for line in findings(comparison))
+    return "".join([*parts, f"<ul>{items}</ul>"])
+
+
+def reliability(run: RunDirectory) -> list[str]:
+    """What retrained finalists and audited stops show of a run; [] if it has neither."""
+    from raysweep.results.analysis.retraining import retraining_findings, retraining_results
     from raysweep.results.analysis.stopping_audit import audit
 
-    audited = audit(run)
-    lines = sentences(confirmations(run), run.maximize, run.metric) + (
-        [audited["sentence"]] if audited else []
-    )
+    lines = retraining_findings(retraining_results(run), run.maximize, run.metric)
+    if found := audit(run):
+        lines.append(found["finding"])
     return [f"· {clean(line)}" for line in lines]
 
 
-def _pair_row(pair: Pair, comparison: Comparison) -> dict[str, str]:
-    assert pair.test is not None
-    return {
-        "better": pair.better,
-        "worse": pair.worse,
-        "difference": number(pair.difference, 3),
-        "p": number(pair.test.p, 2),
-        "Holm": number(pair.p, 2),
-        "test": "paired" if pair.test.kind.startswith("paired") else "unpaired",
-        "detected": "yes" if pair.detected else "no",
-    }
+def _mean(label: str, comparison: Comparison) -> str:
+    return number(as_metric(float(comparison.finals[label].mean()), comparison))
 
 
-def _grid(rows: list[dict[str, str]], labels: tuple[str, ...]) -> Table:
-    """A table of what is there; names of searchers and intervals are never broken."""
+def _percent(fraction: float | None) -> str:
+    return DASH if fraction is None else f"{fraction:.0%}"
+
+
+def _caption(comparison: Comparison) -> str:
+    budget = describe_budget(comparison.budget, comparison)
+    return f"{comparison.metric} at {budget} for each study"
+
+
+def _test_caption(comparison: Comparison) -> str:
+    caption = "p: permutation test of the means over seeds"
+    if len(comparison.pairs) > 1:
+        caption += f"; Holm: corrected for {plural(len(comparison.pairs), 'pair')}"
+    return caption
+
+
+def _dim(text: str) -> Text:
+    return Text(clean(text), style="dim")
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{html_text(text)}</p>"
+
+
+def _grid(rows: Sequence[dict[str, str]], labels: tuple[str, ...]) -> Table:
+    """A table without empty columns. Names of searchers and intervals are never wrapped."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    names = [name for name in rows[0] if any(row[name] != "–" for row in rows)]
+    names = [name for name in rows[0] if any(row[name] != DASH for row in rows)]
     for index, name in enumerate(names):
-        label = all(row[name] in labels or " … " in row[name] for row in rows)
-        table.add_column(
-            Text(clean(name)), justify="left" if index == 0 else "right", no_wrap=label
-        )
+        is_whole = all(row[name] in labels or " … " in row[name] for row in rows)
+        justify = "right" if index else "left"
+        table.add_column(Text(clean(name)), justify=justify, no_wrap=is_whole)  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(Text(clean(row[name])) for name in names))
     return table
 
 
-def _spread_name(comparison: Comparison) -> str:
+def _interval_name(comparison: Comparison) -> str:
     fewest = min(len(values) for values in comparison.finals.values())
-    return "95 % interval" if fewest >= statistics.FEWEST else "range"
+    return "95 % interval" if fewest >= statistics.MIN_SEEDS else "range"
 
 
-def _named(pairs: list[Pair], comparison: Comparison, needed: bool = False) -> str:
-    """The others of the leader's pairs with their means, and the seeds it would take to tell them apart."""
-    name, words = leader(comparison), []
-    for pair in pairs:
-        other = pair.worse if pair.better == name else pair.better
-        mean = number(value(float(comparison.finals[other].mean()), comparison))
-        seeds = (
-            f", about {pair.more_seeds:,} more seeds"
-            if needed and pair.more_seeds and pair.more_seeds <= HOPELESS
-            else ""
-        )
-        words.append(f"{other} ({mean}{seeds})")
-    return ", ".join(words)
+def _leaders_by_mean(comparison: Comparison) -> str:
+    means = {label: float(finals.mean()) for label, finals in comparison.finals.items()}
+    first = [label for label, mean in means.items() if mean == min(means.values())]
+    if len(first) == 1:
+        return f"{first[0]} is ahead"
+    return f"{', '.join(first[:-1])} and {first[-1]} found the same value"
 
 
-def _holm(comparison: Comparison) -> str:
+def _other(pair: Pair, comparison: Comparison, with_seeds: bool = False) -> str:
+    """The leader's opponent with its mean, and the seeds it would take to tell them apart."""
+    other = pair.worse if pair.better == leader(comparison) else pair.better
+    facts = _mean(other, comparison)
+    if with_seeds and pair.more_seeds and pair.more_seeds <= MAX_MORE_SEEDS:
+        facts += f", about {pair.more_seeds:,} more seeds"
+    return f"{other} ({facts})"
+
+
+def _correction(comparison: Comparison) -> str:
     count = len(comparison.pairs)
     return f", corrected for {plural(count, 'pair')}" if count > 1 else ""
 
 
 def _needed(pair: Pair) -> str:
+    """What it would take to show the difference between a pair that is not significant."""
     assert pair.test is not None
-    if pair.test.least > LEVEL:
+    if pair.test.least > ALPHA:
         least = f"with {plural(pair.seeds, 'seed')} no difference at all could be shown"
-        return (
-            least
-            if pair.more_seeds is None
-            else f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
-        )
+        if pair.more_seeds is None:
+            return least
+        return f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
     if pair.more_seeds is None:
-        return (
-            "every seed gave both the same value"
-            if pair.difference == 0
-            else "the seeds differ too little to say more"
-        )
-    if pair.more_seeds > HOPELESS:
+        if pair.difference == 0:
+            return "every seed gave both the same value"
+        return "the seeds differ too little to say more"
+    if pair.more_seeds > MAX_MORE_SEEDS:
         return "they are as good as equal: more than a thousand seeds would be needed"
-    return f"about {plural(pair.more_seeds, 'more seed')} would be needed to show one of this size"
+    return (
+        f"about {plural(pair.more_seeds, 'more seed')} would be needed "
+        "to show a difference of this size"
+    )
 
 
-def _ended(comparison: Comparison) -> list[str]:
-    """Which searchers came to their end before the others, and stayed where they were."""
+def _exhausted(comparison: Comparison) -> list[str]:
+    """Which searchers had no further configuration before the common budget was spent."""
     ends: dict[str, float] = {}
     for study in comparison.studies:
-        if study.exhausted and study.total < comparison.horizon:
+        if study.exhausted and study.total < comparison.budget:
             ends[study.label] = max(study.total, ends.get(study.label, 0.0))
     return [
-        f"{label} had nothing more to try after {amount(end, comparison)}"
+        f"{label} had nothing more to try after {describe_budget(end, comparison)}"
         for label, end in ends.items()
     ]
 
 
-def _spending(comparison: Comparison) -> str:
-    least, most = (amount(spent, comparison) for spent in comparison.spent)
-    return f"studies spent between {least} and {most}; all are compared at the least. Give budget.total_epochs to make them spend alike"
+def _uneven_spending(comparison: Comparison) -> list[str]:
+    """A sentence if the studies spent different amounts, else nothing."""
+    least, most = comparison.spent
+    if most <= UNEVEN_RATIO * least:
+        return []
+    between = f"{describe_budget(least, comparison)} and {describe_budget(most, comparison)}"
+    return [
+        f"studies spent between {between}; all are compared at the least. "
+        "Give budget.total_epochs to make them spend alike"
+    ]

@@ -1,97 +1,113 @@
-"""How far each study had come when: its best loss so far against what it had spent, as arrays that can be compared."""
+"""The incumbent of each study over the budget: its best loss so far against what it had spent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from raysweep.arrays import FloatArray
 from raysweep.history import History
 from raysweep.results.storage.tables import split_study
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Unit = Literal["epochs", "seconds", "GPU-seconds"]
-POINTS = 200
+"""In what the budget of a study is counted."""
+N_BUDGETS = 200
+"""Points of a budget grid: about one for every two pixels of a plot on a small screen."""
+ROUNDING = 1e-12
+"""Relative error of a sum of costs, within which a budget counts as spent."""
 
 
 @dataclass(frozen=True)
-class Trace:
-    """One study. `spent` (ascending) and `loss` (best so far, inf before the first finite one) have a value for each report.
+class IncumbentCurve:
+    """The incumbent's loss of one study, with a value for each of its n reports.
 
-    `exhausted`: it had nothing more to try (a grid at its end), and would have stayed where it is.
+    spent: (n,), ascending, the budget spent up to each report. loss: (n,), the best loss so far,
+    inf before the first finite one. exhausted: the study's searcher had no further configuration
+    to propose (a grid at its end), so a larger budget would not have changed the curve.
     """
 
     label: str
     seed: int
-    spent: Array
-    loss: Array
+    spent: FloatArray
+    loss: FloatArray
     exhausted: bool = False
 
     @property
     def total(self) -> float:
+        """The budget that the study has spent."""
         return float(self.spent[-1]) if len(self.spent) else 0.0
 
-    def at(self, places: Array) -> Array:
-        """The best loss when so much had been spent; inf before the first report."""
-        index = np.searchsorted(self.spent, places * (1 + 1e-12), side="right")
+    def loss_at(self, budgets: FloatArray) -> FloatArray:
+        """The incumbent's loss when each budget was spent; inf before the first report."""
+        index = np.searchsorted(self.spent, budgets * (1 + ROUNDING), side="right")
         return np.concatenate([[math.inf], self.loss])[index]
 
 
-def trace(
-    label: str, seed: int, history: History, unit: Unit = "epochs", gpu: float = 0.0
-) -> Trace:
-    """The trace of one study, its reports in the order of their times. Seconds are those of training, added over the trials."""
+def incumbent_curve(
+    label: str, seed: int, history: History, unit: Unit = "epochs", gpus: float = 0.0
+) -> IncumbentCurve:
+    """Make the curve of one study, with its reports in the order of their times.
+
+    Seconds are those of training, added over the trials; GPU-seconds are these times `gpus`, the
+    GPUs of each trial.
+    """
     steps = []
     for trial in history:
         epoch, seconds = 0, 0.0
         for report in trial.reports:
-            cost = (
-                report.epoch - epoch
-                if unit == "epochs"
-                else (report.seconds - seconds) * (gpu if unit == "GPU-seconds" else 1.0)
-            )
+            cost: float = report.epoch - epoch
+            if unit != "epochs":
+                cost = report.seconds - seconds
+            if unit == "GPU-seconds":
+                cost *= gpus
             steps.append((report.time, trial.number, report.epoch, max(cost, 0.0), report.loss))
             epoch, seconds = report.epoch, report.seconds
     steps.sort(key=lambda step: step[:3])
-    spent = np.cumsum([step[3] for step in steps]) if steps else np.empty(0)
-    loss = np.minimum.accumulate([step[4] for step in steps]) if steps else np.empty(0)
-    return Trace(
-        label, seed, np.asarray(spent, dtype=np.float64), np.asarray(loss, dtype=np.float64)
-    )
+    spent = np.cumsum(np.array([step[3] for step in steps], dtype=np.float64))
+    loss = np.minimum.accumulate(np.array([step[4] for step in steps], dtype=np.float64))
+    return IncumbentCurve(label, seed, spent, loss)
 
 
-def traces(
+def incumbent_curves(
     histories: Mapping[str, History],
     seeds: int,
     seed: int = 0,
     unit: Unit = "epochs",
-    gpu: float = 0.0,
-) -> list[Trace]:
-    """One for each study, labelled by its searcher."""
-    made = []
+    gpus: float = 0.0,
+) -> list[IncumbentCurve]:
+    """Make the curve of each study, labelled with its searcher."""
+    curves = []
     for name, history in histories.items():
         label, index = split_study(name, seeds)
-        made.append(trace(label, seed + index, history, unit, gpu))
-    return made
+        curves.append(incumbent_curve(label, seed + index, history, unit, gpus))
+    return curves
 
 
-def horizon(studies: list[Trace]) -> float:
-    """How far all studies can be compared: what the one that spent least has spent, but for those that were exhausted."""
-    totals = [study.total for study in studies if not study.exhausted]
-    return min(totals) if totals else max((study.total for study in studies), default=0.0)
+def common_budget(curves: list[IncumbentCurve]) -> float:
+    """The budget up to which all studies can be compared.
+
+    It is what the study that spent least has spent. An exhausted study does not count.
+    """
+    totals = [curve.total for curve in curves if not curve.exhausted]
+    return min(totals) if totals else max((curve.total for curve in curves), default=0.0)
 
 
-def ceiling(studies: list[Trace]) -> float:
-    """The loss above which nothing counts as worse: the median over the studies of their first finite report. 0 where there is none."""
+def loss_ceiling(curves: list[IncumbentCurve]) -> float:
+    """The loss above which every loss counts as equally bad; 0 if no loss is finite.
+
+    It is the median, over the studies, of the first finite loss, so that a few very bad first
+    guesses do not decide a comparison.
+    """
     first = [
-        study.loss[np.isfinite(study.loss)][0] for study in studies if np.isfinite(study.loss).any()
+        curve.loss[np.isfinite(curve.loss)][0] for curve in curves if np.isfinite(curve.loss).any()
     ]
     return float(np.median(first)) if first else 0.0
 
 
-def places(end: float, points: int = POINTS) -> Array:
-    """Where curves are read, from the first hundredth (or epoch) to the end."""
+def budget_grid(end: float, points: int = N_BUDGETS) -> FloatArray:
+    """Evenly spaced budgets, (points,), from `end / points` to `end`."""
     return np.linspace(end / points, end, points)

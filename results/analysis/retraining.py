@@ -1,13 +1,16 @@
-"""Noise of training apart from luck of search: the finalists trained again with fresh seeds, and how optimistic the selected scores were.
+"""How good the finalists are: trained again with fresh seeds, and how optimistic the search was.
 
-The retrainings lie in `confirm/` of the run folder, a run folder of its own (`tune/retrain.py`): a study is called as the finalist is, and
-its trials hold in their notes what the best epoch gave on the test split (`test`), or why nothing is known of it (`untested`).
+The score by which a trial was selected is too good on average, because the search keeps the
+luckiest of many trainings. The retrainings lie in `confirm/` of the run directory, which is a run
+directory itself (`tune/retrain.py`). A study there has the name of its finalist. The notes of its
+trials hold the metrics of the best epoch on the test split (`test`), or why there are none
+(`untested`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,117 +20,151 @@ from raysweep.formatting import number, plural
 from raysweep.history import History, Status, Trial
 from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
+from raysweep.results.storage.mirror import RETRAININGS as FOLDER
 from raysweep.results.storage.run_directory import RunDirectory
 
-FOLDER = "confirm"
+__all__ = [
+    "FOLDER",
+    "RetrainingResult",
+    "finalists",
+    "metric_on_test",
+    "retraining_findings",
+    "retraining_results",
+    "retraining_rows",
+]
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """A finalist: the validation value it was selected for, and what its retrainings gave, a value a seed.
+class RetrainingResult:
+    """A finalist, with the metric it was selected for and those of its retrainings.
 
-    `lost`: retrainings that diverged or failed. `untested`: why there is nothing of the test split.
+    trial: the finalist's name. validation, test: a value for each seed. n_failed: retrainings that
+    diverged or failed. why_untested: why there are no values of the test split, or "".
     """
 
     trial: str
     selected: float
     validation: tuple[float, ...]
     test: tuple[float, ...]
-    lost: int = 0
-    untested: str = ""
+    n_failed: int = 0
+    why_untested: str = ""
 
 
 def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
-    """The best `top` trials of all studies, each configuration once, best first."""
-    trials = [
-        trial
-        for history in histories.values()
-        for trial in history
-        if trial.best and math.isfinite(trial.best.loss)
-    ]
+    """The best `top` trials of all studies, best first; equal configurations count once."""
+    trials = [trial for history in histories.values() for trial in history]
     chosen: dict[str, Trial] = {}
-    for trial in sorted(trials, key=lambda one: one.best.loss if one.best else math.inf):
-        chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)
+    for trial in sorted(trials, key=_best_loss):
+        if math.isfinite(_best_loss(trial)):
+            chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)
     return list(chosen.values())[:top]
 
 
-def confirmations(run: RunDirectory) -> list[Confirmation]:
-    """The finalists that were trained again, best selected score first."""
+def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
+    """The finalists that were retrained, the best selected score first."""
     if not (run.path / FOLDER / ledger.NAME).is_file():
         return []
     found = []
     for name, history in RunDirectory(run.path / FOLDER).histories.items():
         best = run.trial(name).best
-        one = _confirmation(name, history, run.metric, best.metrics[run.metric]) if best else None
-        if best and one and one.validation:
-            found.append((best.loss, one))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+        if best is None:
+            continue
+        result = _result(name, history, run.metric, best.metrics[run.metric])
+        if result.validation:
+            found.append((best.loss, result))
+    return [result for _, result in sorted(found, key=lambda pair: pair[0])]
 
 
-def _confirmation(name: str, history: History, metric: str, selected: float) -> Confirmation:
-    done = [trial for trial in history if trial.status is Status.COMPLETED and trial.best]
-    validation = tuple(trial.best.metrics[metric] for trial in done if trial.best)
-    tests = [trial.notes["test"] for trial in done if "test" in trial.notes]
-    there = name_on_test(metric, tests[0]) if tests else None
-    test = tuple(float(metrics[there]) for metrics in tests) if there else ()
-    lost = sum(trial.status.ended and trial.status is not Status.COMPLETED for trial in history)
-    return Confirmation(name, selected, validation, test, lost, _untested(done, metric, there))
+def metric_on_test(metric: str, metrics: Mapping[str, float]) -> str | None:
+    """The name of the metric among the metrics of the test split; None if it is not there.
 
-
-def name_on_test(metric: str, metrics: Mapping[str, float]) -> str | None:
-    """What the metric is called on the test split: as it is, or `test_accuracy` where it is `val_accuracy` (or `accuracy`)."""
+    It may be the same name; `val_accuracy` may also be called `test_accuracy` or `accuracy`.
+    """
     bare = metric.removeprefix("validation_").removeprefix("valid_").removeprefix("val_")
-    return next((name for name in (metric, f"test_{bare}", bare) if name in metrics), None)
+    for name in (metric, f"test_{bare}", bare):
+        if name in metrics:
+            return name
+    return None
 
 
-def _untested(done: list[Trial], metric: str, there: str | None) -> str:
-    """Why there is no value of the test split; "" where there is one."""
-    if there or not done:
-        return ""
-    tests = [trial.notes["test"] for trial in done if "test" in trial.notes]
+def retraining_rows(results: Sequence[RetrainingResult], maximize: bool) -> list[dict[str, Any]]:
+    """The table of finalists.
+
+    selected: the score by which the finalist was selected. validation: its mean over the
+    retrainings. mean, low, high: mean and interval on `split`. optimism: by how much the selected
+    score is better than `validation`.
+    """
+    return [_row(result, maximize) for result in results]
+
+
+def retraining_findings(
+    results: Sequence[RetrainingResult], maximize: bool, metric: str
+) -> list[str]:
+    """What the retrainings show, a sentence for each finalist."""
+    return [_finding(result, _row(result, maximize), metric) for result in results]
+
+
+def _best_loss(trial: Trial) -> float:
+    return trial.best.loss if trial.best else math.inf
+
+
+def _result(name: str, history: History, metric: str, selected: float) -> RetrainingResult:
+    completed = [trial for trial in history if trial.status is Status.COMPLETED and trial.best]
+    validation = tuple(trial.best.metrics[metric] for trial in completed if trial.best)
+    tests = [trial.notes["test"] for trial in completed if "test" in trial.notes]
+    test_name = metric_on_test(metric, tests[0]) if tests else None
+    n_failed = sum(trial.status.ended and trial.status is not Status.COMPLETED for trial in history)
+    if test_name is None:
+        why_untested = _why_untested(completed, tests, metric)
+        return RetrainingResult(name, selected, validation, (), n_failed, why_untested)
+    test = tuple(float(metrics[test_name]) for metrics in tests)
+    return RetrainingResult(name, selected, validation, test, n_failed)
+
+
+def _why_untested(completed: list[Trial], tests: list[dict[str, float]], metric: str) -> str:
+    """Why there is no value of the test split; "" if no trial says so."""
     if tests:
         return f"evaluate(..., split='test') gives {', '.join(tests[0])}, which is not {metric}"
-    return next((str(trial.notes["untested"]) for trial in done if "untested" in trial.notes), "")
+    for trial in completed:
+        if "untested" in trial.notes:
+            return str(trial.notes["untested"])
+    return ""
 
 
-def optimism(found: list[Confirmation], maximize: bool) -> list[dict[str, Any]]:
-    """A row a finalist: selected score, means over seeds, the interval of the test mean, and by how much the selected score flattered."""
-    return [_row(one, maximize) for one in found]
-
-
-def sentences(found: list[Confirmation], maximize: bool, metric: str) -> list[str]:
-    """What the retrainings say."""
-    lines = []
-    for one, row in zip(found, optimism(found, maximize), strict=True):
-        split, ends = row["split"], f"{number(row['low'])} … {number(row['high'])}"
-        kind = "95 % interval" if row["seeds"] >= statistics.FEWEST else "range"
-        lines.append(
-            f"{one.trial}: {metric} {number(row['mean'])} on the {split} split over {plural(row['seeds'], 'fresh seed')} ({kind} {ends}); "
-            f"the score it was selected for, {number(one.selected)}, was {_flattery(row['optimism'])}"
-            + (f"; {plural(one.lost, 'retraining')} diverged or failed" if one.lost else "")
-            + (f"; no test: {one.untested}" if one.untested else "")
-        )
-    return lines
-
-
-def _row(one: Confirmation, maximize: bool) -> dict[str, Any]:
-    values = np.array(one.test or one.validation)
+def _row(result: RetrainingResult, maximize: bool) -> dict[str, Any]:
+    values = np.array(result.test or result.validation)
     low, high = statistics.interval(values)
-    again = float(np.mean(one.validation))
+    validation = float(np.mean(result.validation))
+    sign = 1 if maximize else -1
     return {
-        "trial": one.trial,
-        "selected": one.selected,
-        "validation": again,
-        "split": "test" if one.test else "validation",
+        "trial": result.trial,
+        "selected": result.selected,
+        "validation": validation,
+        "split": "test" if result.test else "validation",
         "mean": float(values.mean()),
         "low": float(low),
         "high": float(high),
         "seeds": len(values),
-        "optimism": (one.selected - again) * (1 if maximize else -1),
+        "optimism": (result.selected - validation) * sign,
     }
 
 
-def _flattery(optimism: float) -> str:
+def _finding(result: RetrainingResult, row: dict[str, Any], metric: str) -> str:
+    kind = "95 % interval" if row["seeds"] >= statistics.MIN_SEEDS else "range"
+    ends = f"{number(row['low'])} … {number(row['high'])}"
+    sentence = (
+        f"{result.trial}: {metric} {number(row['mean'])} on the {row['split']} split over "
+        f"{plural(row['seeds'], 'fresh seed')} ({kind} {ends}); the score it was selected for, "
+        f"{number(result.selected)}, was {_describe_optimism(row['optimism'])}"
+    )
+    if result.n_failed:
+        sentence += f"; {plural(result.n_failed, 'retraining')} diverged or failed"
+    if result.why_untested:
+        sentence += f"; no test: {result.why_untested}"
+    return sentence
+
+
+def _describe_optimism(optimism: float) -> str:
     if optimism <= 0:
-        return f"not optimistic ({number(-optimism, 2)} below what it gives again)"
+        return f"not optimistic (worse by {number(-optimism, 2)} than its retrainings)"
     return f"optimistic by {number(optimism, 2)}"

@@ -1,35 +1,38 @@
-"""What `raysweep simulate` found on a run's recorded curves, kept beside them for the page in `contest.json`."""
+"""The last result of `raysweep simulate` on a run, kept in its `simulation.json` for the page."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
+from raysweep.files import atomic_write
 from raysweep.results.analysis.compare import Comparison
-from raysweep.results.analysis.findings import standings, verdict
-from raysweep.results.analysis.incumbent_bands import bands
+from raysweep.results.analysis.findings import findings, ranking
+from raysweep.results.analysis.incumbent_bands import incumbent_bands
+from raysweep.results.storage.old_versions import find_file, translate_simulation
 from raysweep.results.storage.run_directory import RunDirectory
 
-NAME = "contest.json"
+NAME = "simulation.json"
 
 
-def save(run: RunDirectory, comparison: Comparison, answers: str) -> None:
-    """Keep the last contest of a run. `answers`: what stood in for configurations between the recorded ones, and its error."""
-    said = {
-        "verdict": [*verdict(comparison), answers],
-        "standings": standings(comparison),
-        "progress": bands(comparison),
+def save(run: RunDirectory, comparison: Comparison, surrogate: str) -> None:
+    """Write the result of a simulation, in place of an earlier one.
+
+    surrogate: a sentence on what stood in for configurations that were not recorded, and its error.
+    """
+    content = {
+        "findings": [*findings(comparison), surrogate],
+        "ranking": ranking(comparison),
+        "incumbents": incumbent_bands(comparison),
     }
-    unfinished = run.path / f".{NAME}-{os.getpid()}"
-    unfinished.write_text(json.dumps(said, allow_nan=False), encoding="utf-8")
-    os.replace(unfinished, run.path / NAME)
+    atomic_write(run.path / NAME, json.dumps(content, allow_nan=False))
 
 
 def read(run: RunDirectory) -> dict[str, Any] | None:
-    """The last contest; None where there was none."""
+    """The last result; None if there is none."""
+    path = find_file(run.path, NAME)
     try:
-        content: dict[str, Any] = json.loads((run.path / NAME).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content
+    return translate_simulation(content)

@@ -1,7 +1,9 @@
-"""The statistics of a comparison: intervals, tests and how many seeds a difference would take. Arrays in, numbers out; no global state.
+"""The statistics of a comparison: confidence intervals, tests, and the seeds a difference needs.
 
-Values are one number for each search seed. With the five or ten seeds one can afford, the usual percentile bootstrap is far too narrow
-and a paired test may be unable to reach any level; both are answered here rather than ignored (see `interval` and `p_value`).
+Functions take arrays, return numbers and keep no global state. Values are one number per search
+seed. A sweep can rarely afford more than five or ten seeds. With so few, the usual percentile
+bootstrap is far too narrow, and a paired permutation test may be unable to reach any significance
+level; `interval` and `p_value` deal with both.
 """
 
 from __future__ import annotations
@@ -10,140 +12,170 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from raysweep.arrays import FloatArray
 
 RESAMPLES = 4000
-MOST_EXACT = 12
-"""Up to so many pairs all sign flips are tried, beyond it RESAMPLES random ones."""
-MOST_SPLITS = 5000
+"""Resamples of a bootstrap or a random permutation test. The standard error of a probability near
+0.05 is then 0.003."""
+MAX_EXACT_PAIRS = 12
+"""Up to this many pairs all 2**n sign flips are enumerated, above it RESAMPLES random flips."""
+MAX_EXACT_SPLITS = 5000
+"""Up to this many ways to split two samples all are enumerated: with up to 7 seeds each."""
+TIE_TOLERANCE = 1e-12
+"""Relative difference, from rounding, up to which two test statistics count as equal."""
 POWER = 0.8
-WIDEST = 2.0
-FEWEST = 5
-"""With fewer seeds an interval says nothing; the range is shown instead."""
+"""The probability with which `seeds_needed` seeds would show a difference of the observed size."""
+MAX_T_RATIO = 2.0
+"""The largest t of a resample, as a multiple of Student's quantile. See `interval`."""
+MIN_SEEDS = 5
+"""With fewer seeds a confidence interval says nothing, and the range is given instead."""
 
 
-def interval(values: Array, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
-    """Bootstrap interval of the mean over the first axis, shape values.shape[1:]; with fewer than FEWEST rows their range.
+def interval(
+    values: FloatArray, level: float = 0.95, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """Confidence interval of the mean over the first axis: low and high, (values.shape[1:],).
 
-    The bootstrap-t interval (B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 12.5). Where nearly all seeds agree
-    a resample may have no spread at all: its t counts as at most WIDEST times as far out as Student's.
+    With fewer than MIN_SEEDS rows it is their range. Otherwise it is the bootstrap-t interval
+    (B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, section 12.5). If nearly
+    all seeds agree, a resample may have no spread at all and an infinite t; t is therefore limited
+    to MAX_T_RATIO times Student's quantile.
     """
-    count = len(values)
-    if count < FEWEST:
+    n = len(values)
+    if n < MIN_SEEDS:
         return values.min(axis=0), values.max(axis=0)
-    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(count)
-    low, high = np.quantile(
-        _resampled_t(values, mean, level, seed), [0.5 - level / 2, 0.5 + level / 2], axis=0
-    )
+    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(n)
+    quantiles = [0.5 - level / 2, 0.5 + level / 2]
+    low, high = np.quantile(_resampled_t(values, mean, level, seed), quantiles, axis=0)
     return mean - high * error, mean - low * error
 
 
-def _resampled_t(values: Array, mean: Array, level: float, seed: int) -> Array:
-    """(mean of a resample - mean) / standard error of the resample, shape (RESAMPLES, *values.shape[1:])."""
-    count, centred = len(values), values - mean
-    shares = _shares(count, seed, RESAMPLES)
-    shift = np.tensordot(shares, centred, axes=1)
-    spread = np.tensordot(shares, centred**2, axes=1) - shift**2
-    error = np.sqrt(np.maximum(spread, 0.0) / (count - 1))
-    most = WIDEST * _student(count, level)
-    near = np.abs(shift) < most * error
-    return np.asarray(
-        np.where(near, shift / np.where(near, error, 1.0), most * np.sign(shift)), dtype=np.float64
-    )
+def _resampled_t(values: FloatArray, mean: FloatArray, level: float, seed: int) -> FloatArray:
+    """t of each resample, (RESAMPLES, *values.shape[1:]): its shift over its standard error."""
+    n, centred = len(values), values - mean
+    weights = _resample_weights(n, seed, RESAMPLES)
+    shift = np.tensordot(weights, centred, axes=1)
+    variance = np.tensordot(weights, centred**2, axes=1) - shift**2
+    error = np.sqrt(np.maximum(variance, 0.0) / (n - 1))
+    limit = MAX_T_RATIO * _student_quantile(n, level)
+    is_within = np.abs(shift) < limit * error
+    t = np.where(is_within, shift / np.where(is_within, error, 1.0), limit * np.sign(shift))
+    return np.asarray(t, dtype=np.float64)
 
 
-def resampled_means(values: Array, seed: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Means of rows drawn with replacement, shape (resamples, *values.shape[1:]). The same seed draws the same rows."""
-    return np.tensordot(_shares(len(values), seed, resamples), values, axes=1)
+def resampled_means(values: FloatArray, seed: int = 0, resamples: int = RESAMPLES) -> FloatArray:
+    """Means of rows drawn with replacement, (resamples, *values.shape[1:]).
+
+    The same seed draws the same rows.
+    """
+    return np.tensordot(_resample_weights(len(values), seed, resamples), values, axes=1)
 
 
-def _shares(count: int, seed: int, resamples: int) -> Array:
-    """How much of each resample is which row."""
-    return (
-        np.random.default_rng([seed, count]).multinomial(count, [1 / count] * count, size=resamples)
-        / count
-    )
+def _resample_weights(n: int, seed: int, resamples: int) -> FloatArray:
+    """The weight of each row in each resample, (resamples, n); each resample sums to 1."""
+    rng = np.random.default_rng([seed, n])
+    return rng.multinomial(n, [1 / n] * n, size=resamples) / n
 
 
 @lru_cache
-def _student(count: int, level: float) -> float:
+def _student_quantile(n: int, level: float) -> float:
     from scipy.stats import t
 
-    return float(t.ppf(0.5 + level / 2, count - 1))
+    return float(t.ppf(0.5 + level / 2, n - 1))
 
 
-def paired_p(differences: Array) -> Array:
-    """Two-sided p-values of the sign-flip test that differences, shape (..., n), are as often below zero as above, by their mean."""
-    signs = _signs(differences.shape[-1])
+# The two tests below are those of `scipy.stats.permutation_test`, and a test holds them to its
+# exact p-values. They are written out because that function takes one pair of samples at a time,
+# and because its random permutations differ: the p-values of runs that exist would change.
+
+
+def paired_p(differences: FloatArray) -> FloatArray:
+    """Two-sided p-values of the sign-flip permutation test on the mean, (...,).
+
+    differences: (..., n). The null hypothesis is that they are symmetric about 0.
+    """
+    signs = _sign_flips(differences.shape[-1])
     observed = np.abs(differences.sum(axis=-1))
     flipped = np.abs(differences @ signs.T)
-    hits = (flipped >= observed[..., None] * (1 - 1e-12)).sum(axis=-1)
-    return np.asarray(hits / len(signs), dtype=np.float64)
+    as_extreme = flipped >= observed[..., None] * (1 - TIE_TOLERANCE)
+    return np.asarray(as_extreme.sum(axis=-1) / len(signs), dtype=np.float64)
 
 
-def unpaired_p(a: Array, b: Array) -> Array:
-    """Two-sided p-values of the permutation test that a and b, both of shape (..., n), come from one distribution, by their means."""
-    count = a.shape[-1]
-    both = np.concatenate([a, b], axis=-1)
-    splits = _splits(count)
+def unpaired_p(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Two-sided p-values of the permutation test on the difference of means, (...,).
+
+    a, b: (..., n). The null hypothesis is that both come from one distribution.
+    """
+    n = a.shape[-1]
+    pooled = np.concatenate([a, b], axis=-1)
+    splits = _splits(n)
     observed = np.abs(a.sum(axis=-1) - b.sum(axis=-1))
-    moved = np.abs(both @ splits.T)
-    hits = (moved >= observed[..., None] * (1 - 1e-12)).sum(axis=-1)
-    return np.asarray(hits / len(splits), dtype=np.float64)
+    permuted = np.abs(pooled @ splits.T)
+    as_extreme = permuted >= observed[..., None] * (1 - TIE_TOLERANCE)
+    return np.asarray(as_extreme.sum(axis=-1) / len(splits), dtype=np.float64)
 
 
 @lru_cache(maxsize=8)
-def _signs(count: int) -> Array:
-    """Rows of +-1: all 2**count, or that of the data and random ones, so that the test stays valid."""
-    if count <= MOST_EXACT:
-        bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+def _sign_flips(n: int) -> FloatArray:
+    """Rows of +-1, (flips, n): all 2**n, or random rows and, to keep the test valid, all ones."""
+    if n <= MAX_EXACT_PAIRS:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
-    drawn = np.random.default_rng(count).integers(0, 2, size=(RESAMPLES - 1, count))
-    return 1.0 - 2.0 * np.vstack([np.zeros((1, count)), drawn])
+    bits = np.random.default_rng(n).integers(0, 2, size=(RESAMPLES - 1, n))
+    return 1.0 - 2.0 * np.vstack([np.zeros((1, n)), bits])
 
 
 @lru_cache(maxsize=8)
-def _splits(count: int) -> Array:
-    """Rows of +-1 with as many of each: all ways to split 2 * count values, or that of the data and random ones."""
+def _splits(n: int) -> FloatArray:
+    """Rows with n times +1 and n times -1, (splits, 2 n).
+
+    They are all ways to split 2 n values in two halves, or random ones and the observed one.
+    """
     from itertools import combinations
 
-    first = np.concatenate([np.ones(count), -np.ones(count)])
-    if math.comb(2 * count, count) > MOST_SPLITS:
-        rng = np.random.default_rng(count)
-        return np.vstack([first, rng.permuted(np.tile(first, (RESAMPLES - 1, 1)), axis=1)])
-    rows = -np.ones((math.comb(2 * count, count), 2 * count))
-    for row, chosen in enumerate(combinations(range(2 * count), count)):
+    observed = np.concatenate([np.ones(n), -np.ones(n)])
+    if math.comb(2 * n, n) > MAX_EXACT_SPLITS:
+        rng = np.random.default_rng(n)
+        return np.vstack([observed, rng.permuted(np.tile(observed, (RESAMPLES - 1, 1)), axis=1)])
+    rows = -np.ones((math.comb(2 * n, n), 2 * n))
+    for row, chosen in enumerate(combinations(range(2 * n), n)):
         rows[row, list(chosen)] = 1.0
     return rows
 
 
 @dataclass(frozen=True)
 class PValue:
-    """A p-value, how it was found, and the least that so few seeds could have given."""
+    """A p-value, the kind of its test, and the least p-value possible with this many seeds."""
 
     p: float
     kind: str
     least: float
 
 
-def p_value(a: Array, b: Array, level: float) -> PValue:
-    """Compare two searchers over the same n seeds: paired where pairs can reach `level` at all, else unpaired.
+def p_value(a: FloatArray, b: FloatArray, alpha: float) -> PValue:
+    """Test whether two searchers differ, over the same n seeds; a, b: (n,).
 
-    Which of the two is used depends on n and `level` alone, never on the values. Pairs share training seeds, not luck of search: treating
-    them as unpaired loses little, while five pairs could never fall below p = 2/32.
+    The test is paired if n pairs can reach the significance level `alpha` at all, else unpaired:
+    five pairs never give less than 2/32. The choice depends on n and `alpha` alone, never on the
+    values. What pairs share is the training seeds, not the luck of the search, so treating them as
+    unpaired loses little.
     """
-    count = len(a)
-    if 2.0 ** (1 - count) <= level:
-        return PValue(float(paired_p(a - b)), "paired permutation", 2.0 ** (1 - count))
-    return PValue(float(unpaired_p(a, b)), "permutation", 2 / math.comb(2 * count, count))
+    n = len(a)
+    least_paired = 2.0 ** (1 - n)
+    if least_paired <= alpha:
+        return PValue(float(paired_p(a - b)), "paired permutation", least_paired)
+    return PValue(float(unpaired_p(a, b)), "permutation", 2 / math.comb(2 * n, n))
 
 
 def holm(p: list[float]) -> list[float]:
-    """P-values corrected for their number: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979)."""
+    """Correct p-values for multiple testing.
+
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979). The tests compare it
+    with statsmodels, which is too heavy a dependency for these six lines.
+    """
     order = sorted(range(len(p)), key=lambda i: p[i])
     corrected, highest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
@@ -152,26 +184,32 @@ def holm(p: list[float]) -> list[float]:
     return corrected
 
 
-def best_probabilities(values: Array, seed: int = 0) -> Array:
-    """For values (searcher, seed), less is better: how often each searcher's mean is the least when seeds are drawn again. Sums to 1."""
-    means = resampled_means(values.T, seed)
-    least = means <= means.min(axis=1, keepdims=True) + 1e-12 * np.abs(means).max(initial=1e-300)
-    return np.asarray((least / least.sum(axis=1, keepdims=True)).mean(axis=0), dtype=np.float64)
+def best_probabilities(values: FloatArray, seed: int = 0) -> FloatArray:
+    """How often each searcher has the least mean if the seeds are resampled, (searchers,).
 
-
-def seeds_needed(a: Array, b: Array, level: float) -> int | None:
-    """About how many seeds would show the difference that a and b have, four times out of five; None where there is none to show.
-
-    Normal approximation with Guenther's correction (W. C. Guenther, "Sample Size Formulas for Normal Theory T Tests", 1981).
+    values: (searchers, seeds), less is better. Ties are divided; the result sums to 1.
     """
+    means = resampled_means(values.T, seed)
+    tolerance = TIE_TOLERANCE * np.abs(means).max(initial=1e-300)
+    is_least = means <= means.min(axis=1, keepdims=True) + tolerance
+    probabilities = (is_least / is_least.sum(axis=1, keepdims=True)).mean(axis=0)
+    return np.asarray(probabilities, dtype=np.float64)
+
+
+def seeds_needed(a: FloatArray, b: FloatArray, alpha: float) -> int | None:
+    """The seeds with which a difference as between a and b is shown with probability POWER.
+
+    None if there is no difference or no spread. Normal approximation with Guenther's correction
+    (W. C. Guenther, "Sample Size Formulas for Normal Theory T Tests", 1981).
+    """
+    if len(a) < 2:
+        return None
     differences = a - b
-    effect, spread = (
-        abs(float(differences.mean())),
-        float(differences.std(ddof=1)) if len(a) > 1 else 0.0,
-    )
+    effect, spread = abs(float(differences.mean())), float(differences.std(ddof=1))
     if effect == 0.0 or spread == 0.0:
         return None
     normal = NormalDist()
-    reach = normal.inv_cdf(1 - level / 2)
-    needed = ((reach + normal.inv_cdf(POWER)) * spread / effect) ** 2 + reach**2 / 2
-    return max(math.ceil(needed), math.ceil(1 - math.log2(level)))
+    z = normal.inv_cdf(1 - alpha / 2)
+    needed = ((z + normal.inv_cdf(POWER)) * spread / effect) ** 2 + z**2 / 2
+    least = math.ceil(1 - math.log2(alpha))  # with fewer pairs the paired test cannot reach alpha
+    return max(math.ceil(needed), least)

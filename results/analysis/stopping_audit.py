@@ -1,66 +1,87 @@
-"""Can early stopping be trusted here? Stopped trials that were trained on to the end all the same, against those that were kept.
+"""The stopping audit: would trials that early stopping ended have won?
 
-A scheduler with `audit: 0.1` lets a random tenth of the trials that it would stop go on. The trial's notes then
-hold `audited`: the epoch at which it was to stop, and the reason; it counts in no rung after that.
+A scheduler with `audit: 0.1` lets a random tenth of the trials that it would stop train on to the
+end. The notes of such a trial hold `audited`: the epoch at which it would have been stopped, and
+the reason. It counts in no rung after that.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from raysweep.formatting import plural
-from raysweep.history import Status, Trial
+from raysweep.history import Report, Status, Trial
 from raysweep.results.storage.run_directory import RunDirectory
+
+MIN_TRIALS = 3
+"""Fewer pairs than this have no rank correlation worth a number."""
 
 
 def audit(run: RunDirectory) -> dict[str, Any] | None:
-    """What the audited trials show; None where there are none.
+    """What the audited trials show; None if there are none.
 
-    `won`: how many would have been the best of their study, of `finished` that came to their end; `low`, `high`: the 95 % interval of that
-    share; `levels`: how well the ranks at each level agree with the final ones (Kendall's tau over the trials trained to the end).
+    n_audited: trials that were audited, of `n_stopped` that were to be stopped. n_winners: how many
+    would have been the best of their study, of `n_finished` that trained to the end. low, high: the
+    95 % interval of that proportion. rungs: how well each rung's ranks predict the final ranks.
     """
-    trials = [trial for history in run.histories.values() for trial in history]
+    trials = list(run.all_trials())
     audited = [trial for trial in trials if "audited" in trial.notes]
     if not audited:
         return None
     finished = [trial for trial in audited if trial.status == Status.COMPLETED]
-    won = sum(_would_have_won(trial, trials) for trial in finished)
-    low, high = share_interval(won, len(finished))
-    stopped = sum(
+    n_winners = sum(_would_have_won(trial, trials) for trial in finished)
+    low, high = proportion_interval(n_winners, len(finished))
+    n_stopped = sum(
         trial.status == Status.STOPPED and not trial.notes.get("limited") for trial in trials
-    ) + len(audited)
-    found = {
-        "audited": len(audited),
-        "finished": len(finished),
-        "stopped": stopped,
-        "won": won,
+    )
+    found: dict[str, Any] = {
+        "n_audited": len(audited),
+        "n_finished": len(finished),
+        "n_stopped": n_stopped + len(audited),
+        "n_winners": n_winners,
         "low": low,
         "high": high,
     }
     complete = [trial for trial in trials if trial.status == Status.COMPLETED]
-    levels = list(run.levels[:-1])
-    return found | {
-        "levels": [agreement(complete, level) for level in levels],
-        "sentence": sentence(found),
-    }
+    found["rungs"] = [rank_correlation(complete, level) for level in run.levels[:-1]]
+    found["finding"] = _finding(found)
+    return found
 
 
-def agreement(trials: list[Trial], level: int) -> dict[str, Any]:
-    """Kendall's tau between the losses at a level and the best losses at the end; None with fewer than three trials."""
+def rank_correlation(trials: Sequence[Trial], level: int) -> dict[str, Any]:
+    """Kendall's tau between the losses at a rung and the best losses of the whole training.
+
+    level: the rung's epoch. `tau` is None with fewer than MIN_TRIALS trials.
+    """
     from scipy.stats import kendalltau
 
     pairs = []
     for trial in trials:
-        there = next((report.loss for report in trial.reports if report.epoch >= level), None)
-        if there is not None and trial.best is not None:
-            pairs.append((there, trial.best.loss))
-    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 2 else math.nan
-    return {"level": level, "trials": len(pairs), "tau": None if math.isnan(tau) else round(tau, 3)}
+        report = first_report_from(trial, level)
+        if report is not None and trial.best is not None:
+            pairs.append((report.loss, trial.best.loss))
+    tau = math.nan
+    if len(pairs) >= MIN_TRIALS:
+        tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+    rounded = None if math.isnan(tau) else round(tau, 3)
+    return {"level": level, "trials": len(pairs), "tau": rounded}
 
 
-def share_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share: C. Clopper, E. Pearson, "The Use of Confidence or Fiducial Limits", Biometrika 26 (1934)."""
+def first_report_from(trial: Trial, level: int) -> Report | None:
+    """A trial's first report at or after an epoch; None if it never came so far."""
+    for report in trial.reports:
+        if report.epoch >= level:
+            return report
+    return None
+
+
+def proportion_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact confidence interval of a proportion.
+
+    C. Clopper, E. Pearson, "The Use of Confidence or Fiducial Limits", Biometrika 26 (1934).
+    """
     from scipy.stats import beta
 
     tail = (1 - level) / 2
@@ -69,22 +90,27 @@ def share_interval(count: int, total: int, level: float = 0.95) -> tuple[float, 
     return low, high
 
 
-def sentence(found: dict[str, Any]) -> str:
-    """The audit in words."""
-    share = f"{plural(found['audited'], 'trial')} of {found['stopped']} that were to be stopped went on to be audited"
-    if found["finished"] == 0:
-        return f"{share}; none has come to its end yet"
-    won = "none" if found["won"] == 0 else str(found["won"])
+def _finding(found: dict[str, Any]) -> str:
+    """The audit as a sentence."""
+    audited = (
+        f"stopping audit: {found['n_audited']} of {plural(found['n_stopped'], 'trial')} "
+        "that were to be stopped trained on"
+    )
+    if found["n_finished"] == 0:
+        return f"{audited}; none of them has finished yet"
+    n_winners = found["n_winners"] or "none"
     return (
-        f"{share}; of the {found['finished']} that came to their end, {won} would have won. The chance that a stopped trial was a winner "
-        f"lies between {found['low']:.0%} and {found['high']:.0%} (95 %)"
+        f"{audited}; of the {found['n_finished']} that finished, {n_winners} would have won. The "
+        f"probability that a stopped trial would have won lies between {found['low']:.0%} and "
+        f"{found['high']:.0%} (95 % interval)"
     )
 
 
-def _would_have_won(trial: Trial, trials: list[Trial]) -> bool:
-    kept = [
-        one.best.loss
-        for one in trials
-        if one.study == trial.study and "audited" not in one.notes and one.best
+def _would_have_won(trial: Trial, trials: Sequence[Trial]) -> bool:
+    """True if an audited trial is better than all trials of its study that were not audited."""
+    others = [
+        other.best.loss
+        for other in trials
+        if other.study == trial.study and "audited" not in other.notes and other.best
     ]
-    return trial.best is not None and trial.best.loss < min(kept, default=math.inf)
+    return trial.best is not None and trial.best.loss < min(others, default=math.inf)

@@ -1,12 +1,11 @@
-"""The ledger: an append-only file of events, one JSON object a line, from which everything else can
-be rebuilt.
+"""The ledger: an append-only file of events, one JSON object per line.
 
-Each line carries its number and a checksum, so that a line that was lost, swapped, repeated or
-changed is found and named. A last line without its end is what a killed process leaves behind: it
-is dropped, and `Ledger.torn` says so. Numbers that JSON lacks are written as the strings "NaN",
-"Infinity" and "-Infinity", and surrogates, which UTF-8 lacks, as JSON's escapes of them. Lines reach the
-operating system before `append` returns (a killed process loses nothing) and the disk at most a
-second later.
+Everything else about a run can be rebuilt from it. Each line carries its number and a checksum, so
+that a line that was lost, swapped, repeated or changed is found and named. A killed process may
+leave a last line without a line end: it is dropped, and `Ledger.torn` is true. Numbers that JSON
+lacks are written as the strings "NaN", "Infinity" and "-Infinity"; surrogates, which UTF-8 cannot
+encode, are written as JSON escapes. A line has reached the operating system when `append` returns,
+so that a killed process loses nothing, and the disk at most a second later.
 """
 
 from __future__ import annotations
@@ -30,23 +29,29 @@ Event = dict[str, Any]
 
 NAME = "ledger.jsonl"
 SYNC_SECONDS = 1.0
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""The longest that an appended line waits for an fsync, in seconds, while events keep coming. An
+fsync after each event would take longer than the event itself on most disks."""
+_SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class LedgerError(UserError):
-    """A ledger that cannot be read, in one line that names the place."""
+    """The ledger cannot be read. The message names the line."""
 
 
-class LedgerHeld(UserError):
-    """Another process is writing to this run folder."""
+class LedgerLockedError(UserError):
+    """Another process is writing to this run directory."""
 
 
 class Ledger:
-    """The ledger of a run folder, open for appending. Only one process may hold it."""
+    """The ledger of a run directory, open for appending. Only one process may hold it.
+
+    past: the events that it held when it was opened. torn: true if an incomplete last line was
+    dropped. Raises LedgerLockedError or LedgerError.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _hold(folder / "lock")
+        self._lock = _lock(folder / "lock")
         try:
             path = self._path = folder / NAME
             self.past, self.torn, self._length = _read(path)
@@ -60,14 +65,14 @@ class Ledger:
         self._synced = time.monotonic()
 
     def append(self, event: Event) -> None:
-        """Write one event. Raises OSError where it cannot be stored; the ledger then ends with the event before."""
+        """Write one event. If it cannot be stored, raise OSError and leave the ledger unchanged."""
         line = encode(event, self._count)
-        self._check_place()
+        self._check_inode()
         try:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
-            self._cut()
+            self._drop_partial_line()
             raise
         self._length += len(line)
         self._count += 1
@@ -75,35 +80,42 @@ class Ledger:
             self.sync()
 
     def sync(self) -> None:
-        """Have what was written on the disk."""
+        """Wait until everything that was appended is on the disk."""
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
     def close(self) -> None:
+        """Sync, close the file and release the lock. May be called more than once."""
         if not self._file.closed:
-            with contextlib.suppress(OSError):  # whoever appended was told
+            with contextlib.suppress(OSError):  # a failing disk already failed an `append`
                 self.sync()
             self._file.close()
         self._lock.close()
 
-    def _check_place(self) -> None:
-        """Raise where the file was moved, deleted or unmounted: what is open still takes lines that nobody would find again."""
+    def _check_inode(self) -> None:
+        """Raise OSError if the file was moved, deleted or unmounted.
+
+        The open file would still accept lines, but nobody could find them again.
+        """
         if os.stat(self._path).st_ino != self._inode:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
-    def _cut(self) -> None:
-        """Drop the half of a line that a full disk took; where even that fails, the next reader drops it."""
-        with contextlib.suppress(OSError):
+    def _drop_partial_line(self) -> None:
+        """Drop the part of a line that fitted on a full disk."""
+        with contextlib.suppress(OSError):  # if this fails too, the next reader drops the part
             self._file.truncate(self._length)
 
 
 def read(folder: Path) -> list[Event]:
-    """The events of a run folder, without holding it: a run that goes on may be read. LedgerError where a line is damaged."""
+    """Read the events of a run directory without locking it, so a running sweep can be read.
+
+    Raises LedgerError if a line is damaged.
+    """
     return _read(folder / NAME)[0]
 
 
-def held(folder: Path) -> bool:
-    """Whether a process is writing to this run folder."""
+def is_locked(folder: Path) -> bool:
+    """True if a process is writing to this run directory."""
     try:
         with open(folder / "lock", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -115,16 +127,16 @@ def held(folder: Path) -> bool:
 
 
 def encode(event: Event, number: int) -> bytes:
-    """An event as line `number` of a ledger, with its end."""
-    text = json.dumps(
-        {"n": number, **_plain(event)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # `\udcff` is JSON's escape too
+    """Encode an event as line `number` of a ledger, with its line end."""
+    content = {"n": number, **_with_special_floats_as_text(event)}
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # "backslashreplace" writes a surrogate as `\udcff`, which is its escape in JSON too.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return f'{text[:-1]},"crc":"{_checksum(text)}"}}\n'.encode()
 
 
 def decode(line: bytes, number: int) -> Event:
-    """The event in line `number`. ValueError, with the reason, where it is not that."""
+    """Decode line `number`. Raises ValueError, with the reason, if it is damaged or misplaced."""
     text = line.decode("utf-8")
     body, separator, rest = text.rpartition(',"crc":"')
     if not separator or rest != f'{_checksum(body + "}")}"}}':
@@ -132,15 +144,16 @@ def decode(line: bytes, number: int) -> Event:
     event: Event = json.loads(body + "}")
     if event.pop("n") != number:
         raise ValueError(f"a line is missing, repeated or out of order: expected number {number}")
-    return _special(translate_event(event))
+    return _with_special_floats(translate_event(event))
 
 
 def _checksum(text: str) -> str:
+    """The CRC-32 of a line's JSON, as eight hexadecimal digits."""
     return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _read(path: Path) -> tuple[list[Event], bool, int]:
-    """Events, whether the last line was torn, and the length in bytes of what is whole."""
+    """The events, whether the last line is incomplete, and the bytes before such a line."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -157,21 +170,29 @@ def _read(path: Path) -> tuple[list[Event], bool, int]:
 
 
 def _reason(error: ValueError) -> str:
-    return "the line is damaged: not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "the line is damaged: not UTF-8"
+    return str(error)
 
 
-def _plain(value: Any) -> Any:
+def _with_special_floats_as_text(value: Any) -> Any:
+    """A copy of plain data in which NaN and infinities are strings."""
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        if math.isnan(value):
+            return "NaN"
+        return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _with_special_floats_as_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_with_special_floats_as_text(item) for item in value]
     return value
 
 
-def _special(event: Event) -> Event:
-    """Turn the special numbers of a report back; a configuration that holds the string "NaN" keeps it."""
+def _with_special_floats(event: Event) -> Event:
+    """Turn the strings for NaN and infinities in a report into floats again.
+
+    Other events are left alone: a configuration may hold the string "NaN" as a value.
+    """
     if event.get("event") == "reported":
         event["loss"] = _number(event["loss"])
         event["metrics"] = {name: _number(value) for name, value in event["metrics"].items()}
@@ -179,11 +200,14 @@ def _special(event: Event) -> Event:
 
 
 def _number(value: Any) -> Any:
-    return _SPECIAL.get(value, value) if isinstance(value, str) else value
+    return _SPECIAL_FLOATS.get(value, value) if isinstance(value, str) else value
 
 
-def _hold(path: Path) -> BinaryIO:
-    """Lock a run folder for this process. LedgerHeld, naming the holder, where another has it."""
+def _lock(path: Path) -> BinaryIO:
+    """Lock a run directory for this process, or raise LedgerLockedError with the holder's name.
+
+    The lock lasts until the returned file is closed or the process ends.
+    """
     file = open(path, "a+b")  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,10 +215,9 @@ def _hold(path: Path) -> BinaryIO:
         file.seek(0)
         holder = file.read().decode(errors="replace").strip() or "another process"
         file.close()
-        raise LedgerHeld(f"{path.parent} is held by {holder}") from None
+        raise LedgerLockedError(f"{path.parent} is held by {holder}") from None
     file.truncate(0)
-    file.write(
-        f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode()
-    )
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}".encode())
     file.flush()
     return file

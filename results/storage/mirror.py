@@ -1,6 +1,10 @@
-"""A run in object storage, worked on through a folder of this machine: a copy of all but the checkpoints, which names its origin.
+"""The local mirror of a run in object storage.
 
-Everything that reads or writes run folders works on such a copy as on any folder. Here is what must reach the store, or come from it.
+A run whose storage is a URL is worked on through a folder of this machine: a copy of everything
+but the checkpoints and logs, with a file that names its origin. Code that reads or writes run
+directories treats a mirror like any other folder. The functions here bring what is in the store to
+the mirror, and what changed in the mirror to the store. On a plain folder they do nothing, or act
+on the folder alone.
 """
 
 from __future__ import annotations
@@ -19,171 +23,176 @@ from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore
 
 ORIGIN = ".origin"
-AT_ONCE = 16
-PUSH_SECONDS = 20.0
-NOT_COPIED = ("logs/", "trials/")
+"""The file in a mirror that holds the URL of the run."""
+RETRAININGS = "confirm"
+"""The run directory of the retrainings, within that of the search."""
+TRANSFER_THREADS = 16
+"""Objects that are transferred at once. A small object takes some 50 ms, nearly all waiting."""
+UPLOAD_SECONDS = 20.0
+"""How often, in seconds, changed files are uploaded. The ledger does not wait for this."""
+NOT_MIRRORED = ("logs/", "trials/")
+"""Folders of a run that stay in the store: they hold checkpoints and whatever trials wrote."""
+_OWN_UPLOAD = (ledger.NAME, "lock")
+"""Files that the ledger itself keeps in the store."""
 
 
 def origin(path: Path) -> ObjectStore | None:
-    """Where a folder's content belongs, if it is a working copy or lies in one."""
+    """Where a file or folder lies in the store; None if it is in no mirror."""
     path = path.absolute()
     for above in (path, *path.parents):
         if (above / ORIGIN).is_file():
-            bucket = ObjectStore((above / ORIGIN).read_text())
-            return bucket if above == path else bucket / path.relative_to(above).as_posix()
+            store = ObjectStore((above / ORIGIN).read_text())
+            return store if above == path else store / path.relative_to(above).as_posix()
     return None
 
 
-def shown(path: Path | str) -> str:
-    """A file or folder as a person finds it again: by the place where it belongs."""
-    bucket = origin(Path(path))
-    return bucket.url if bucket else str(path)
+def display_path(path: Path | str) -> str:
+    """A path as a user can find it again: of a mirror, the URL in the store."""
+    store = origin(Path(path))
+    return store.url if store else str(path)
 
 
-def begin(bucket: ObjectStore) -> Path:
-    """An empty working copy of what will be a run. It lasts as long as this process."""
-    folder = Path(tempfile.mkdtemp(prefix="raysweep-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    place = folder / bucket.url.partition("?")[0].rpartition("/")[2]
-    place.mkdir()
-    (place / ORIGIN).write_text(bucket.url)
-    return place
-
-
-def fetch(bucket: ObjectStore) -> Path:
-    """A working copy of a run. OSError where the store cannot be reached."""
-    folder = begin(bucket)
-    names = [name for name in bucket.sizes() if _copied(name)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda name: _get(bucket, name, folder), names))
-    for place, part in ((folder, bucket), (folder / "confirm", bucket / "confirm")):
-        if content := object_ledger.read(part):
-            place.mkdir(exist_ok=True)
-            (place / ledger.NAME).write_bytes(content)
+def create(store: ObjectStore) -> Path:
+    """Make the empty mirror of a run. It is deleted when this process ends."""
+    parent = Path(tempfile.mkdtemp(prefix="raysweep-"))
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = parent / store.url.partition("?")[0].rpartition("/")[2]
+    folder.mkdir()
+    (folder / ORIGIN).write_text(store.url)
     return folder
 
 
-def _copied(name: str) -> bool:
-    inside = name.removeprefix("confirm/")
-    return not inside.startswith((*NOT_COPIED, f"{object_ledger.FOLDER}/")) and inside not in (
-        object_ledger.LOCK,
-        ledger.NAME,
-    )
+def fetch(store: ObjectStore) -> Path:
+    """Make the mirror of a run that exists. Raises OSError if the store cannot be reached."""
+    folder = create(store)
+    names = [name for name in store.sizes() if _is_mirrored(name)]
+    with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+        list(pool.map(lambda name: _download(store, name, folder), names))
+    for part, target in ((store, folder), (store / RETRAININGS, folder / RETRAININGS)):
+        if content := object_ledger.read(part):
+            target.mkdir(exist_ok=True)
+            (target / ledger.NAME).write_bytes(content)
+    return folder
 
 
-def is_run(bucket: ObjectStore) -> bool:
-    """Whether a run was begun there."""
-    return bool(bucket.sizes(object_ledger.FOLDER))
+def is_run(store: ObjectStore) -> bool:
+    """True if a run was begun at this URL."""
+    return bool(store.sizes(object_ledger.FOLDER))
 
 
-def runs(bucket: ObjectStore) -> list[ObjectStore]:
-    """The runs directly below."""
-    return [bucket / name for name in bucket.folders() if is_run(bucket / name)]
+def list_runs(store: ObjectStore) -> list[ObjectStore]:
+    """The runs directly below a URL."""
+    return [store / name for name in store.folders() if is_run(store / name)]
 
 
-class Pusher:
-    """Copies what changed in a working copy to where it belongs, in the background; the ledger is there already. A plain folder stays."""
+def fetch_checkpoint(folder: Path, trial_id: str, name: str) -> Path:
+    """The path of a trial's checkpoint, downloaded first if it is in the store only.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._bucket = origin(folder)
-        self._there: dict[Path, tuple[int, int]] = {}
-        self._pool = ThreadPoolExecutor(1)
-        self._going: Future[None] | None = None
-        self._last = time.monotonic()
-
-    def tick(self) -> None:
-        """Called often; does something every PUSH_SECONDS."""
-        if (
-            self._bucket is None
-            or time.monotonic() - self._last < PUSH_SECONDS
-            or not (self._going is None or self._going.done())
-        ):
-            return
-        self._last = time.monotonic()
-        self._going = self._pool.submit(self._try)
-
-    def _try(self) -> None:
-        with contextlib.suppress(OSError):  # the next time, or the last one, which tells
-            self.push()
-
-    def push(self) -> None:
-        """Copy now. OSError where the store refuses."""
-        if self._bucket is None:
-            return
-        bucket, marks = (
-            self._bucket,
-            {path: _mark(path) for path in self._folder.rglob("*") if _pushed(path)},
-        )
-        changed = [path for path, mark in marks.items() if self._there.get(path) != mark]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(
-                pool.map(
-                    lambda path: bucket.write(
-                        path.relative_to(self._folder).as_posix(), path.read_bytes()
-                    ),
-                    changed,
-                )
-            )
-        self._there = marks
-
-    def close(self) -> None:
-        """Copy what is left. OSError where the store refuses."""
-        self._pool.shutdown()
-        self.push()
-
-
-def push(folder: Path) -> None:
-    """Copy all that a working copy holds to where it belongs."""
-    Pusher(folder).push()
-
-
-def _pushed(path: Path) -> bool:
-    return (
-        path.is_file() and path.name not in (ledger.NAME, "lock") and not path.name.startswith(".")
-    )
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    return path.stat().st_mtime_ns, path.stat().st_size
-
-
-def checkpoint(folder: Path, trial_id: str, name: str) -> Path:
-    """Where a trial's checkpoint lies on this machine, if there is one: it is fetched where it is not here yet."""
+    The file does not exist if there is no such checkpoint.
+    """
     path = folder / "trials" / trial_id / name
-    if not path.exists() and (bucket := origin(folder)):
-        _get(bucket, f"trials/{trial_id}/{name}", folder)
+    if not path.exists() and (store := origin(folder)):
+        _download(store, f"trials/{trial_id}/{name}", folder)
     return path
 
 
-def forget(folder: Path, trial_id: str) -> None:
-    """Delete a trial's checkpoints in the store."""
-    if bucket := origin(folder):
+def delete_checkpoints(folder: Path, trial_id: str) -> None:
+    """Delete a trial's checkpoints from the store."""
+    if store := origin(folder):
         for name in ("last.pt", "best.pt"):
-            bucket.delete(f"trials/{trial_id}/{name}")
+            store.delete(f"trials/{trial_id}/{name}")
 
 
-def remove(folder: Path) -> None:
-    """Delete a run from the store; of a plain folder, the folder."""
-    if bucket := origin(folder):
-        for name in bucket.sizes():
-            bucket.delete(name)
+def delete_run(folder: Path) -> None:
+    """Delete a run directory, and the run that it mirrors."""
+    if store := origin(folder):
+        for name in store.sizes():
+            store.delete(name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def hold(folder: Path) -> Ledger | StoredLedger:
-    """The ledger of a run folder or of a working copy, open for appending."""
-    bucket = origin(folder)
-    return StoredLedger(folder, bucket) if bucket else Ledger(folder)
+def open_ledger(folder: Path) -> Ledger | StoredLedger:
+    """Open the ledger of a run directory or of a mirror for appending."""
+    store = origin(folder)
+    return StoredLedger(folder, store) if store else Ledger(folder)
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process is writing to this run."""
-    bucket = origin(folder)
-    return object_ledger.held(bucket) if bucket else ledger.held(folder)
+def is_locked(folder: Path) -> bool:
+    """True if a process is writing to this run."""
+    store = origin(folder)
+    return object_ledger.is_locked(store) if store else ledger.is_locked(folder)
 
 
-def _get(bucket: ObjectStore, name: str, folder: Path) -> None:
-    if (content := bucket.read(name)) is not None:
+class Uploader:
+    """Uploads what changed in a mirror, in the background. On a plain folder it does nothing.
+
+    The ledger is not uploaded here: each of its events is in the store already.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store = origin(folder)
+        self._uploaded: dict[Path, tuple[int, int]] = {}
+        self._pool = ThreadPoolExecutor(1)
+        self._upload: Future[None] | None = None
+        self._started = time.monotonic()
+
+    def tick(self) -> None:
+        """Start an upload if the last one is over and began UPLOAD_SECONDS ago. Call it often."""
+        if self._store is None or time.monotonic() - self._started < UPLOAD_SECONDS:
+            return
+        if self._upload is None or self._upload.done():
+            self._started = time.monotonic()
+            self._upload = self._pool.submit(self._try_upload)
+
+    def upload(self) -> None:
+        """Upload now, and wait. Raises OSError if the store refuses."""
+        if self._store is None:
+            return
+        store = self._store
+        versions = {path: _version(path) for path in self._folder.rglob("*") if _is_uploaded(path)}
+        changed = [path for path, mark in versions.items() if self._uploaded.get(path) != mark]
+
+        def upload(path: Path) -> None:
+            store.write(path.relative_to(self._folder).as_posix(), path.read_bytes())
+
+        with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+            list(pool.map(upload, changed))
+        self._uploaded = versions
+
+    def close(self) -> None:
+        """Upload what is left. Raises OSError if the store refuses."""
+        self._pool.shutdown()
+        self.upload()
+
+    def _try_upload(self) -> None:
+        with contextlib.suppress(OSError):  # `close` tries once more, and raises
+            self.upload()
+
+
+def upload(folder: Path) -> None:
+    """Upload all files of a mirror."""
+    Uploader(folder).upload()
+
+
+def _is_mirrored(name: str) -> bool:
+    """True if `fetch` downloads an object as it is: neither a checkpoint nor part of a ledger."""
+    inside = name.removeprefix(f"{RETRAININGS}/")
+    if inside in (object_ledger.LOCK, ledger.NAME):
+        return False
+    return not inside.startswith((*NOT_MIRRORED, f"{object_ledger.FOLDER}/"))
+
+
+def _is_uploaded(path: Path) -> bool:
+    return path.is_file() and path.name not in _OWN_UPLOAD and not path.name.startswith(".")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """The time of modification and the size: a file with the same pair counts as unchanged."""
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+def _download(store: ObjectStore, name: str, folder: Path) -> None:
+    if (content := store.read(name)) is not None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

@@ -1,7 +1,9 @@
-"""A ledger in object storage: `ledger/<first>-<last>`, objects of one line or more. One after the other they are a `ledger.jsonl`.
+"""A ledger in object storage: objects named `ledger/<first>-<last>`, each of one line or more.
 
-An event is one object, written before `append` returns. Many small objects become one large one from time to time; until the small ones
-are deleted both are there, and a reader takes the large one. A copy is kept in the folder that the session works in.
+In the order of their names they are the lines of a `ledger.jsonl`. An event is written as an object
+of its own before `append` returns. From time to time many small objects are merged into one large
+object; until the small objects are deleted both exist, and a reader takes the large one. A copy of
+the ledger is kept in the mirror that the session works in.
 """
 
 from __future__ import annotations
@@ -18,88 +20,112 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from raysweep.results.storage.ledger import NAME, Event, Ledger, LedgerError, LedgerHeld, encode
+from raysweep.results.storage.ledger import (
+    NAME,
+    Event,
+    Ledger,
+    LedgerError,
+    LedgerLockedError,
+    encode,
+)
 from raysweep.results.storage.object_store import ObjectStore
 
 FOLDER, LOCK = "ledger", "lock"
-MERGED = 200
-BEAT_SECONDS = 10.0
-DEAD_SECONDS = 60.0
-READERS = 16
-RETRIES = 5
+MERGE_LINES = 200
+"""Lines in a merged object. A reader then needs about one request for each hundred events."""
+HEARTBEAT_SECONDS = 10.0
+"""How often, in seconds, a session renews its lock."""
+LOCK_TIMEOUT_SECONDS = 60.0
+"""A lock that was not renewed for this many seconds (six heartbeats) is free."""
+READ_THREADS = 16
+"""Objects that are read at once. A request takes some 50 ms, nearly all of it waiting."""
+READ_ATTEMPTS = 5
+"""How often a reader that met a merge lists the objects before it gives up."""
 
 
 class StoredLedger:
-    """The ledger of a run in object storage, open for appending, with a copy in `folder`. Only one process may hold it."""
+    """The ledger of a run in object storage, open for appending, with a copy in `folder`.
 
-    def __init__(self, folder: Path, bucket: ObjectStore) -> None:
+    Only one process may hold it: raises LedgerLockedError if another one does.
+    """
+
+    def __init__(self, folder: Path, store: ObjectStore) -> None:
         self.torn = False
-        self._bucket = bucket
-        self._lock = Lock(bucket)
+        self._store = store
+        self._lock = Lock(store)
         try:
-            (folder / NAME).write_bytes(read(bucket))
+            (folder / NAME).write_bytes(read(store))
             self._copy = Ledger(folder)
         except BaseException:
             self._lock.release()
             raise
         self.past = self._copy.past
         self._count = len(self.past)
-        self._loose: list[bytes] = []
+        self._unmerged: list[bytes] = []
         self._pool = ThreadPoolExecutor(1)
 
     def append(self, event: Event) -> None:
-        """Write one event. Raises OSError where it cannot be stored."""
+        """Write one event. Raises OSError if it cannot be stored."""
         self._lock.check()
         line = encode(event, self._count)
-        self._bucket.write(name(self._count, self._count), line)
+        self._store.write(object_name(self._count, self._count), line)
         self._copy.append(event)
         self._count += 1
-        self._loose.append(line)
-        if len(self._loose) == MERGED:
-            self._pool.submit(self._merge, self._count - MERGED, self._loose)
-            self._loose = []
-
-    def _merge(self, first: int, lines: list[bytes]) -> None:
-        with contextlib.suppress(OSError):  # the small ones stay: nothing is lost
-            self._bucket.write(name(first, first + len(lines) - 1), b"".join(lines))
-            for number in range(first, first + len(lines)):
-                self._bucket.delete(name(number, number))
+        self._unmerged.append(line)
+        if len(self._unmerged) == MERGE_LINES:
+            self._start_merge()
 
     def sync(self) -> None:
-        """Nothing: an object that was written is stored."""
+        """Do nothing: an object is durable as soon as it is written."""
 
     def close(self) -> None:
-        if len(self._loose) > 1:
-            self._pool.submit(self._merge, self._count - len(self._loose), self._loose)
-            self._loose = []
+        """Merge what is left, close the copy and release the lock."""
+        if len(self._unmerged) > 1:
+            self._start_merge()
         self._pool.shutdown()
         self._copy.close()
         self._lock.release()
 
+    def _start_merge(self) -> None:
+        first = self._count - len(self._unmerged)
+        self._pool.submit(self._merge, first, self._unmerged)
+        self._unmerged = []
 
-def name(first: int, last: int) -> str:
-    """The object of these lines."""
+    def _merge(self, first: int, lines: list[bytes]) -> None:
+        with contextlib.suppress(OSError):  # the small objects stay, so nothing is lost
+            self._store.write(object_name(first, first + len(lines) - 1), b"".join(lines))
+            for number in range(first, first + len(lines)):
+                self._store.delete(object_name(number, number))
+
+
+def object_name(first: int, last: int) -> str:
+    """The name of the object that holds the events `first` to `last`."""
     return f"{FOLDER}/{first:09d}-{last:09d}"
 
 
-def read(bucket: ObjectStore) -> bytes:
-    """All lines, as a `ledger.jsonl` holds them. LedgerError where some are missing."""
-    for more in reversed(range(RETRIES)):  # a reader may meet a merge
+def read(store: ObjectStore) -> bytes:
+    """All lines, as a `ledger.jsonl` would hold them. Raises LedgerError if some are missing."""
+    for attempts_left in reversed(range(READ_ATTEMPTS)):
         try:
-            chosen = cover([span for one in bucket.sizes(FOLDER) if (span := _span(one))])
-        except LedgerError:  # no list of many objects is of one moment: the small ones may be gone, and the large one not there yet
-            if more:
+            chosen = cover([span for name in store.sizes(FOLDER) if (span := _span(name))])
+        except LedgerError:
+            # A listing is not atomic. During a merge it may miss the small objects, which are
+            # deleted already, and the large object, which was not yet there at its beginning.
+            if attempts_left:
                 continue
             raise
-        with ThreadPoolExecutor(READERS) as pool:
-            parts = list(pool.map(lambda span: bucket.read(name(*span)), chosen))
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            parts = list(pool.map(lambda span: store.read(object_name(*span)), chosen))
         if all(part is not None for part in parts):
             return b"".join(part for part in parts if part is not None)
-    raise LedgerError(f"{bucket.url}/{FOLDER}: its objects vanish while they are read")
+    raise LedgerError(f"{store.url}/{FOLDER}: its objects vanish while they are read")
 
 
 def cover(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The largest spans that tell everything once. LedgerError where a number is in none."""
+    """Choose the largest objects that hold every event once, in order.
+
+    spans: first and last event of each object. Raises LedgerError if an event is in none of them.
+    """
     chosen: list[tuple[int, int]] = []
     following = 0
     for first, last in sorted(spans, key=lambda span: (span[0], -span[1])):
@@ -112,79 +138,91 @@ def cover(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chosen
 
 
-def _span(path: str) -> tuple[int, int] | None:
-    found = re.fullmatch(rf"{FOLDER}/(\d+)-(\d+)", path)
-    return (int(found[1]), int(found[2])) if found else None
+def is_locked(store: ObjectStore) -> bool:
+    """True if a process is writing to this run."""
+    return bool(_holder(store.read(LOCK)))
 
 
 class Lock:
-    """Says in the store that this process writes to a run. LedgerHeld where another one does, and was heard of in the last minute.
+    """An object in the store that says which process writes to a run.
 
-    Object stores know no locks: two sessions that begin within the same second could both hold it. Whoever finds the other's name there
-    at the next heartbeat stops.
+    Raises LedgerLockedError if another process renewed it within the last minute. Object stores
+    have no locks: two sessions that begin within the same second could both hold it. The session
+    that finds the other's key at its next heartbeat stops.
     """
 
-    def __init__(self, bucket: ObjectStore) -> None:
-        self._bucket = bucket
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
         self._mine = {
             "host": socket.gethostname(),
-            "boot": _boot(),
+            "boot": _boot_id(),
             "process": os.getpid(),
             "key": uuid.uuid4().hex,
         }
-        self._taken = ""
-        self._end = threading.Event()
-        if holder := _living(bucket.read(LOCK)):
-            raise LedgerHeld(f"{bucket.url} is held by {holder}")
+        self._taken_by = ""
+        self._released = threading.Event()
+        if holder := _holder(store.read(LOCK)):
+            raise LedgerLockedError(f"{store.url} is held by {holder}")
         self._write()
-        threading.Thread(target=self._beat, daemon=True).start()
+        threading.Thread(target=self._renew, daemon=True).start()
 
     def check(self) -> None:
-        """Raise OSError where another session has taken the run."""
-        if self._taken:
-            raise OSError(errno.EBUSY, f"another session has taken the run: {self._taken}")
+        """Raise OSError if another session has taken the run."""
+        if self._taken_by:
+            raise OSError(errno.EBUSY, f"another session has taken the run: {self._taken_by}")
 
     def release(self) -> None:
-        self._end.set()
-        if not self._taken:
-            with contextlib.suppress(OSError):
-                self._bucket.delete(LOCK)
+        """Stop renewing the lock, and delete it if it is still ours."""
+        self._released.set()
+        if not self._taken_by:
+            with contextlib.suppress(OSError):  # it times out by itself
+                self._store.delete(LOCK)
 
     def _write(self) -> None:
-        self._bucket.write(LOCK, json.dumps(self._mine | {"time": time.time()}).encode())
+        self._store.write(LOCK, json.dumps(self._mine | {"time": time.time()}).encode())
 
-    def _beat(self) -> None:
-        while not self._end.wait(BEAT_SECONDS):
-            with contextlib.suppress(OSError, ValueError):  # the next time
-                content = self._bucket.read(LOCK)
+    def _renew(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError, ValueError):  # the next heartbeat tries again
+                content = self._store.read(LOCK)
                 if content is not None and json.loads(content)["key"] != self._mine["key"]:
-                    self._taken = _named(json.loads(content))
+                    self._taken_by = _describe(json.loads(content))
                     return
-                if not self._end.is_set():
+                if not self._released.is_set():
                     self._write()
 
 
-def held(bucket: ObjectStore) -> bool:
-    """Whether a process is writing to this run."""
-    return bool(_living(bucket.read(LOCK)))
+def _span(name: str) -> tuple[int, int] | None:
+    """The first and last event of an object; None if it is not a part of a ledger."""
+    found = re.fullmatch(rf"{FOLDER}/(\d+)-(\d+)", name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
-def _living(content: bytes | None) -> str:
-    """Who holds a lock, in words; "" for nobody: a process of this machine that has ended, or one that has long been silent."""
+def _holder(content: bytes | None) -> str:
+    """The living process that a lock names, in words; "" if there is no such process.
+
+    A process of this machine that has ended does not count, nor does a lock that timed out.
+    """
     if content is None:
         return ""
-    said = json.loads(content)
-    silent = time.time() - said["time"]
-    here = (said["host"], said["boot"]) == (socket.gethostname(), _boot())
-    if silent > DEAD_SECONDS or (here and not Path(f"/proc/{said['process']}").exists()):
+    lock = json.loads(content)
+    silent = time.time() - lock["time"]
+    is_local = (lock["host"], lock["boot"]) == (socket.gethostname(), _boot_id())
+    if silent > LOCK_TIMEOUT_SECONDS:
         return ""
-    return f"{_named(said)}, heard of {silent:.0f} s ago; if it was killed, its hold ends {DEAD_SECONDS:.0f} s after that"
+    if is_local and not Path(f"/proc/{lock['process']}").exists():
+        return ""
+    return (
+        f"{_describe(lock)}, last heard of {silent:.0f} s ago; if it was killed, "
+        f"the lock expires {LOCK_TIMEOUT_SECONDS:.0f} s after that"
+    )
 
 
-def _named(said: dict[str, object]) -> str:
-    return f"process {said['process']} on {said['host']}"
+def _describe(lock: dict[str, object]) -> str:
+    return f"process {lock['process']} on {lock['host']}"
 
 
-def _boot() -> str:
-    place = Path("/proc/sys/kernel/random/boot_id")
-    return place.read_text().strip() if place.exists() else ""
+def _boot_id() -> str:
+    """A text that differs between boots, so that a process number is not taken for an old one."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""

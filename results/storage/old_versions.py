@@ -1,4 +1,4 @@
-"""What earlier versions of raysweep wrote, in the words of this one.
+"""Read what earlier versions of raysweep wrote.
 
 This is the only module that knows of earlier versions. What it cannot translate is refused where
 it is read.
@@ -6,14 +6,35 @@ it is read.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 Event = dict[str, Any]
 
 EVENT_KEYS = {"arm": "study"}
 """Keys of a ledger's events that have another name now."""
+FILE_NAMES = {"simulation.json": "contest.json"}
+"""Files of a run directory that had another name."""
+SIMULATION_KEYS = {"verdict": "findings", "standings": "ranking", "progress": "incumbents"}
+"""Keys of `simulation.json` that have another name now."""
 
 
 def translate_event(event: Event) -> Event:
     """An event with the keys that this version gives it."""
     return {EVENT_KEYS.get(key, key): value for key, value in event.items()}
+
+
+def translate_simulation(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `simulation.json` with the keys that this version gives it."""
+    content = {SIMULATION_KEYS.get(key, key): value for key, value in content.items()}
+    bands = content["incumbents"]
+    if "horizon" in bands:
+        content["incumbents"] = {"budget": bands["horizon"], "searchers": bands["searchers"]}
+    return content
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """The path of a file in a run directory, under its old name if only that exists."""
+    path = folder / name
+    old_path = folder / FILE_NAMES.get(name, name)
+    return old_path if old_path.exists() and not path.exists() else path

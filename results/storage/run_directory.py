@@ -1,18 +1,19 @@
-"""A run folder, read back: `run = load("ray_results/cnn")`, then `run.trials`, `run.curves`, `run.best`.
+"""A run directory, read back: its sweep, its ledger, and the histories and tables made of them.
 
-Everything comes from the ledger and `sweep.yaml`; the other files of the folder are written for other programs. A run that goes on may be
-loaded as well: what is there is what had happened by then.
+Everything comes from `ledger.jsonl` and `sweep.yaml`; the other files are written for other
+programs. The directory of a running sweep may be read as well: it shows what had happened by then.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
 from raysweep.history import Config, Event, History, Report, Trial, apply
@@ -22,20 +23,26 @@ from raysweep.results.storage.object_store import ObjectStore, is_url
 if TYPE_CHECKING:
     import pandas as pd
 
+State = Literal["running", "finished", "interrupted"]
 
-STATE = b"_state_dict"
-"""In the names of what a checkpoint holds of a model, an optimizer and the like."""
-KINDS = frozenset({"float", "int", "ordinal", "choice", "expr"})
-"""What declares a parameter in a file's `space`, as opposed to a constant."""
+MAX_NAMED_RUNS = 8
+"""How many runs an error message lists."""
+PARAM_KINDS = frozenset({"float", "int", "ordinal", "choice", "expr"})
+"""Keys that declare a parameter in a file's `space`. An entry without them is a constant."""
+STATE_DICT = b"_state_dict"
+"""Part of the name of each state dict in a checkpoint: of the model, the optimizer and so on."""
 
 
 class RunError(UserError):
-    """A run folder that cannot be read, or that lacks what was asked for, in one line."""
+    """A run directory that cannot be read, or that lacks what was asked for."""
 
 
 @dataclass(frozen=True)
-class Best:
-    """The best epoch of a trial: the objective there, and the checkpoint of that epoch (None where none was kept)."""
+class BestEpoch:
+    """The epoch in which a trial had its best metric.
+
+    value: the metric there. checkpoint: the file of that epoch, or None if none was kept.
+    """
 
     trial: Trial
     report: Report
@@ -47,30 +54,39 @@ class Best:
         return self.trial.config
 
     @property
+    def epoch(self) -> int:
+        return self.report.epoch
+
+    @property
     def has_state(self) -> bool:
-        """Whether the checkpoint holds the state of anything that the train function named in `run.epochs(...)`."""
+        """True if the checkpoint holds the state of a model, an optimizer or the like.
+
+        It does if the train function named them in `run.epochs(...)`. A file that is damaged
+        counts as well: whatever loads it reports the damage.
+        """
         if self.checkpoint is None:
             return False
         try:
             with zipfile.ZipFile(self.checkpoint) as file:
                 pickles = [name for name in file.namelist() if name.endswith("/data.pkl")]
-                return any(STATE in file.read(name) for name in pickles)
+                return any(STATE_DICT in file.read(name) for name in pickles)
         except (OSError, zipfile.BadZipFile):
-            return True  # whoever loads it says what is wrong
-
-    @property
-    def epoch(self) -> int:
-        return self.report.epoch
+            return True
 
 
 class RunDirectory:
-    """What a run folder tells. Read when first asked for, then kept: load again to see what has happened since."""
+    """What a run directory holds. Each part is read when it is first used, and then kept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __repr__(self) -> str:
-        return f"load({str(self.path)!r})"
+        return f"RunDirectory({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The name of the directory, which is the name of the run."""
+        return self.path.resolve().name
 
     @cached_property
     def sweep(self) -> dict[str, Any]:
@@ -78,37 +94,48 @@ class RunDirectory:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
+        path = self.path / "sweep.yaml"
         try:
-            content = YAML(typ="safe", pure=True).load(self.path / "sweep.yaml")
+            content = YAML(typ="safe", pure=True).load(path)
         except (OSError, YAMLError) as error:
-            raise RunError(
-                f"{self.path / 'sweep.yaml'} cannot be read: {str(error).splitlines()[0]}"
-            ) from None
+            raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         if not isinstance(content, dict) or not isinstance(content.get("metric"), dict):
-            raise RunError(
-                f"{self.path / 'sweep.yaml'} is not a resolved sweep: it names no metric"
-            )
+            raise RunError(f"{path} is not a resolved sweep: it names no metric")
         return content
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Versions, commit and hardware; {} where they were not recorded."""
+        """Versions, commit and hardware; {} if they were not recorded."""
+        path = self.path / "environment.json"
         try:
-            content: dict[str, Any] = json.loads(
-                (self.path / "environment.json").read_text(encoding="utf-8")
-            )
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return content
 
     @cached_property
     def events(self) -> list[Event]:
-        """The ledger, in the order of what happened."""
+        """The events of the ledger, in the order in which they happened."""
         return ledger.read(self.path)
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the sweep ended (`done` or a limit); None if it has not ended."""
+        sessions = [event for event in self.events if event["event"] in ("opened", "closed")]
+        if not sessions or sessions[-1]["event"] == "opened" or sessions[-1].get("interrupted"):
+            return None
+        return str(sessions[-1].get("reason"))
+
+    @property
+    def state(self) -> State:
+        """`running` while a process writes to the ledger, else `finished` or `interrupted`."""
+        if mirror.is_locked(self.path):
+            return "running"
+        return "interrupted" if self.end_reason is None else "finished"
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
-        """The epochs at which the scheduler compared trials, as the session that opened the ledger wrote them; else ()."""
+        """The epochs of the scheduler's rungs; () if no session has recorded them."""
         opened = [
             event["levels"]
             for event in self.events
@@ -118,7 +145,7 @@ class RunDirectory:
 
     @cached_property
     def histories(self) -> dict[str, History]:
-        """The history of each study, in the order in which studies first proposed."""
+        """The history of each study, in the order in which the studies first proposed a trial."""
         names = dict.fromkeys(
             event["study"] for event in self.events if event["event"] == "proposed"
         )
@@ -127,124 +154,140 @@ class RunDirectory:
             apply(event, histories)
         return histories
 
+    def all_trials(self) -> Iterator[Trial]:
+        """The trials of all studies: study by study, in the order in which they were proposed."""
+        for history in self.histories.values():
+            yield from history
+
     @cached_property
     def exhausted(self) -> set[str]:
-        """The studies whose searcher had nothing more to try."""
+        """The studies whose searcher had no further configuration to propose."""
         return {event["study"] for event in self.events if event["event"] == "exhausted"}
 
     @property
     def constants(self) -> tuple[str, ...]:
-        """The names in `space` that have the same value in every trial, because no parameter is declared there."""
+        """The names in `space` that are no parameters: every trial has the same value there."""
         return tuple(
             name
-            for name, said in self.sweep.get("space", {}).items()
-            if not (isinstance(said, Mapping) and KINDS & said.keys())
+            for name, entry in self.sweep.get("space", {}).items()
+            if not (isinstance(entry, Mapping) and PARAM_KINDS & entry.keys())
         )
 
     @property
     def metric(self) -> str:
+        """The name of the metric that the sweep optimizes."""
         return str(self.sweep["metric"]["name"])
 
     @property
     def maximize(self) -> bool:
+        """True if larger values of the metric are better."""
         return bool(self.sweep["metric"].get("goal") == "maximize")
 
     @property
     def seed(self) -> int:
+        """The first search seed."""
         return int(self.sweep.get("seed") or 0)
 
     @property
     def seeds(self) -> int:
-        """How many search seeds each searcher has."""
+        """The number of search seeds of each searcher."""
         return int(self.sweep.get("seeds") or 1)
 
     @property
     def searchers(self) -> list[str]:
-        """The searchers that have proposed something."""
-        return list(
-            dict.fromkeys(tables.split_study(study, self.seeds)[0] for study in self.histories)
-        )
+        """The searchers that have proposed a trial."""
+        names = (tables.split_study(study, self.seeds)[0] for study in self.histories)
+        return list(dict.fromkeys(names))
 
     @cached_property
     def rows(self) -> list[tables.Row]:
-        """The table of trials as plain dicts."""
+        """The table of trials as plain dictionaries."""
         return tables.trial_rows(self.histories, self.metric, self.seed, self.seeds)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row a trial: trial, searcher, seed, status, reason, best_<metric>, best_epoch, last_<metric>, ..., config/<name>."""
+        """The table of trials as a data frame."""
         return tables.frame(self.rows)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The long form, a row a report: trial, searcher, epoch, seconds, time, and every metric."""
+        """The reports of all trials as a data frame in long form."""
         return tables.frame(tables.curve_rows(self.histories, self.seeds))
 
     @cached_property
-    def best(self) -> Best:
-        """The best epoch of all studies (the earlier trial where two are equal). RunError where no trial has a finite value."""
+    def best(self) -> BestEpoch:
+        """The best epoch of all studies; of two equal ones, that of the earlier trial.
+
+        Raises RunError if no trial has reported a finite value.
+        """
         found = best_of(self.histories)
         if found is None:
             raise RunError(f"{self.path}: no trial has reported a finite {self.metric} yet")
         return self.best_epoch(*found)
 
     def trial(self, trial_id: str) -> Trial:
-        """A trial by its name, as `bohb-7`. RunError, naming near ones, where there is none."""
-        trials = {trial.id: trial for history in self.histories.values() for trial in history}
+        """The trial of this name, as `bohb-7`. Raises RunError, with similar names, if none is."""
+        trials = {trial.id: trial for trial in self.all_trials()}
         if trial_id in trials:
             return trials[trial_id]
-        import difflib
+        similar = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
+        hint = f"; did you mean {' or '.join(similar)}?" if similar else ": it has no trials yet"
+        raise RunError(f"{self.path} has no trial '{trial_id}'{hint}")
 
-        near = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
-        raise RunError(
-            f"{self.path} has no trial '{trial_id}'"
-            + (f"; did you mean {' or '.join(near)}?" if near else ": it has none yet")
-        )
-
-    def best_epoch(self, trial: Trial, report: Report) -> Best:
-        checkpoint = mirror.checkpoint(self.path, trial.id, "best.pt")
-        return Best(
-            trial, report, report.metrics[self.metric], checkpoint if checkpoint.exists() else None
-        )
+    def best_epoch(self, trial: Trial, report: Report) -> BestEpoch:
+        """A trial's best epoch, with its checkpoint, which may be downloaded for this."""
+        path = mirror.fetch_checkpoint(self.path, trial.id, "best.pt")
+        checkpoint = path if path.exists() else None
+        return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
 
 
 def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:
-    """The trial and the report with the least loss over all studies; None before the first finite one."""
+    """The trial and the report with the least loss; None before the first finite loss."""
     found = [history.best for history in histories.values() if history.best]
-    return min(found, key=lambda one: (one[1].loss, one[0].number)) if found else None
+    return min(found, key=lambda best: (best[1].loss, best[0].number), default=None)
 
 
 def runs_below(place: Path | str) -> list[str | Path]:
-    """The runs directly in a folder or under a URL; [] where it is itself a run. RunError where the store cannot be read."""
+    """The runs directly in a folder or under a URL; [] if it is a run itself.
+
+    Raises RunError if the store cannot be read.
+    """
     if isinstance(place, Path):
-        inside = sorted(path.parent for path in place.glob(f"*/{ledger.NAME}"))
-        return [] if (place / ledger.NAME).exists() else [*inside]
-    bucket = ObjectStore(place)
+        if (place / ledger.NAME).exists():
+            return []
+        return sorted(path.parent for path in place.glob(f"*/{ledger.NAME}"))
+    store = ObjectStore(place)
     try:
-        return [] if mirror.is_run(bucket) else [one.url for one in mirror.runs(bucket)]
+        return [] if mirror.is_run(store) else [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def fetched(url: str) -> Path:
-    """A working copy of a run in object storage. RunError where there is none."""
-    bucket = ObjectStore(url)
+def fetch_run(url: str) -> Path:
+    """Make a mirror of a run in object storage. Raises RunError if there is no such run."""
+    store = ObjectStore(url)
     try:
-        if mirror.is_run(bucket):
-            return mirror.fetch(bucket)
-        there = ", ".join(one.url for one in mirror.runs(bucket)[:8])
+        if mirror.is_run(store):
+            return mirror.fetch(store)
+        others = [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
-    raise RunError(f"{url} is not a run" + (f"; there are: {there}" if there else ""))
+    raise RunError(f"{url} is not a run{_naming(others)}")
 
 
 def load(path: str | Path) -> RunDirectory:
-    """A run folder by its path. RunError where there is none, naming the runs beside it."""
-    folder = fetched(str(path)) if is_url(path) else Path(path)
+    """Open a run directory by its path or URL.
+
+    Raises RunError, with the runs near it, if there is none.
+    """
+    folder = fetch_run(str(path)) if is_url(path) else Path(path)
     if (folder / ledger.NAME).is_file() and (folder / "sweep.yaml").is_file():
         return RunDirectory(folder)
     around = folder if folder.is_dir() else folder.parent
-    runs = sorted(str(one.parent) for one in around.glob(f"*/{ledger.NAME}"))
-    raise RunError(
-        f"{folder} is not a run folder" + (f"; there are: {', '.join(runs[:8])}" if runs else "")
-    )
+    others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))
+    raise RunError(f"{folder} is not a run directory{_naming(others)}")
+
+
+def _naming(runs: list[str]) -> str:
+    """The end of a message that names the runs that exist."""
+    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}" if runs else ""

@@ -1,18 +1,20 @@
-"""Tables: a row a trial, and in the long form a row a report. Plain dicts first, so that a screen or `raysweep ls` never waits for pandas.
+"""Tables of trials and of reports: rows as plain dictionaries, CSV files and data frames.
 
-Columns keep the order in which they first appear. A cell is absent (a missing key, an empty cell, NaN) where a trial has no such value: a
-parameter that is inactive, or a report that never came.
+The rows come first, so that the screen or `raysweep ls` never waits for pandas. Columns keep the
+order in which they first appear. A cell is absent (a missing key, an empty cell, NaN) if a trial
+has no such value: a parameter that is inactive, or a report that never came.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysweep.files import atomic_write
 from raysweep.history import History, Report, Trial
 from raysweep.text_limits import encodable, visible
 
@@ -21,22 +23,33 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 CONFIG = "config/"
+"""Begins the names of the columns that hold a configuration."""
 METRIC = "metric/"
-SOMETIMES = ("accumulation", "share", "memory_growth", "afterwards", "traceback")
-"""Columns that are there only where some trial has them: micro-batches per batch, share of a GPU,
-bytes that leaked with each epoch, what went wrong after the last epoch, and its traceback."""
+"""Begins the name of a metric's column if another column has the metric's own name."""
+OPTIONAL_NOTES = ("accumulation", "share", "memory_growth", "afterwards", "traceback")
+"""Notes of a trial that become columns if any trial has them: micro-batches per batch, its
+fraction of a GPU, bytes leaked in each epoch, what failed after the last epoch, its traceback."""
 
 
 def split_study(name: str, seeds: int) -> tuple[str, int]:
-    """A study's searcher and the number of its search seed: `("bohb.1", 5)` is `("bohb", 1)`. With one seed both names are the same."""
+    """Split a study's name into its searcher and the index of its search seed.
+
+    `("bohb.1", 5)` gives `("bohb", 1)`. With a single seed the study is named as its searcher.
+    """
     searcher, dot, index = name.rpartition(".")
-    return (searcher, int(index)) if seeds > 1 and dot and index.isdigit() else (name, 0)
+    if seeds > 1 and dot and index.isdigit():
+        return searcher, int(index)
+    return name, 0
 
 
 def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
-    """One row of the table of trials, in bytes and (Unix) seconds. `seed` is the sweep's; `seeds`: how many search seeds it has."""
+    """Make a trial's row. Sizes are in bytes, durations in seconds, times in Unix seconds.
+
+    seed: the first search seed of the sweep. seeds: how many it has.
+    """
     searcher, index = split_study(trial.study, seeds)
     notes = trial.notes
+    last = trial.reports[-1] if trial.reports else None
     return {
         "trial": trial.id,
         "searcher": searcher,
@@ -45,9 +58,9 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         "reason": trial.reason,
         f"best_{metric}": _metric(trial.best, metric),
         "best_epoch": trial.best.epoch if trial.best else None,
-        f"last_{metric}": _metric(trial.reports[-1] if trial.reports else None, metric),
+        f"last_{metric}": _metric(last, metric),
         "epochs": trial.epoch,
-        "seconds": trial.reports[-1].seconds if trial.reports else 0.0,
+        "seconds": last.seconds if last else 0.0,
         "node": notes.get("node"),
         "device": notes.get("device"),
         "attempts": trial.attempts,
@@ -55,7 +68,7 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         "started": notes.get("started"),
         "ended": notes.get("ended"),
         "train_seed": trial.seed,
-        **{name: notes[name] for name in SOMETIMES if name in notes},
+        **{name: notes[name] for name in OPTIONAL_NOTES if name in notes},
         **{CONFIG + name: value for name, value in flatten(trial.config).items()},
     }
 
@@ -63,78 +76,82 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
 def trial_rows(
     histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
 ) -> list[Row]:
-    """The table of trials: studies in their order, trials in the order in which they were proposed."""
+    """Make the table of trials: study by study, trials in the order of their proposal."""
     return [
         trial_row(trial, metric, seed, seeds) for history in histories.values() for trial in history
     ]
 
 
 def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row]:
-    """The long form: a row a report, with every metric. `seconds`: training time of the trial so far; `time`: Unix seconds."""
+    """Make the table of reports, in long form: a row for each epoch, a column for each metric.
+
+    seconds: the trial's training time so far. time: when it was reported, in Unix seconds.
+    """
     for history in histories.values():
         for trial in history:
             searcher, _ = split_study(trial.study, seeds)
             for report in trial.reports:
-                place: Row = {"trial": trial.id, "searcher": searcher, "epoch": report.epoch}
-                yield (
-                    place
-                    | {"seconds": report.seconds, "time": report.time}
-                    | _apart(report.metrics, place)
-                )
+                row: Row = {"trial": trial.id, "searcher": searcher, "epoch": report.epoch}
+                times = {"seconds": report.seconds, "time": report.time}
+                yield row | times | _metric_columns(report.metrics, {*row, *times})
 
 
 def frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a data frame. A column that holds text and numbers, or truth values with gaps, stays
-    a column of objects. Surrogates, which pandas refuses, are escapes."""
+    """Make a data frame of rows.
+
+    A column that holds both text and numbers, or truth values and gaps, has the type object.
+    Surrogates, which pandas refuses, become escapes.
+    """
     import pandas as pd
 
-    rows = [{encodable(name): _framed(value) for name, value in row.items()} for row in rows]
+    rows = [{encodable(name): _for_pandas(value) for name, value in row.items()} for row in rows]
     return pd.DataFrame(rows, columns=columns(rows))
 
 
 def columns(rows: Iterable[Row]) -> list[str]:
-    """All keys of the rows, `config/...` last."""
+    """All keys of the rows, the parameters (`config/...`) last."""
     names = dict.fromkeys(name for row in rows for name in row)
     return sorted(names, key=lambda name: name.startswith(CONFIG))
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as a CSV file, whole or not at all. Inf is `inf`, NaN is `nan`, what is absent is
-    empty; control characters in text are escapes, since readers take some for the ends of rows."""
-    rows = [{visible(name): _cell(value) for name, value in row.items()} for row in rows]
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns(rows), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(unfinished, path)
+    """Write rows as a CSV file, whole or not at all.
+
+    Infinity is `inf`, NaN is `nan`, an absent value is empty. Control characters become escapes,
+    because some programs take them for the ends of lines.
+    """
+    rows = [{visible(name): _for_csv(value) for name, value in row.items()} for row in rows]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic_write(path, text.getvalue())
 
 
 def write_tables(
     folder: Path, histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
 ) -> None:
-    """Write `trials.csv` and `curves.csv` of a run."""
+    """Write the `trials.csv` and `curves.csv` of a run."""
     write_csv(folder / "trials.csv", trial_rows(histories, metric, seed, seeds))
     write_csv(folder / "curves.csv", curve_rows(histories, seeds))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"model": {"width": 8}}` as `{"model.width": 8}`."""
+    """Flatten a nested configuration: `{"model": {"width": 8}}` becomes `{"model.width": 8}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        flat |= (
-            flatten(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping)
-            else {prefix + name: value}
-        )
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat
 
 
-def _framed(value: Any) -> Any:
+def _for_pandas(value: Any) -> Any:
     return encodable(value) if isinstance(value, str) else value
 
 
-def _cell(value: Any) -> Any:
+def _for_csv(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else visible(str(value))
 
 
@@ -142,11 +159,13 @@ def _metric(report: Report | None, metric: str) -> float | None:
     return report.metrics.get(metric, math.nan) if report else None
 
 
-def _apart(metrics: Mapping[str, float], taken: Mapping[str, Any]) -> Row:
-    """Metrics as columns. One that is called as another column (`seconds`, `time`, ...), or as if
-    it were renamed for that, becomes `metric/<name>`."""
-    reserved = {*taken, "seconds", "time"}
+def _metric_columns(metrics: Mapping[str, float], taken: set[str]) -> Row:
+    """Metrics by their columns.
+
+    A metric named as another column (`seconds`, `time`, ...), or as if it were renamed for that,
+    gets the column `metric/<name>`.
+    """
     return {
-        f"{METRIC}{name}" if name in reserved or name.startswith(METRIC) else name: value
+        f"{METRIC}{name}" if name in taken or name.startswith(METRIC) else name: value
         for name, value in metrics.items()
     }

@@ -1,95 +1,75 @@
-"""What `raysweep ls` prints: the runs of a folder, or the trials of a run."""
+"""What `raysweep ls` prints: the runs in a folder, or the trials of a run."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from raysweep.formatting import number, plural
+from raysweep.formatting import DASH, number, plural
 from raysweep.results.storage.run_directory import RunDirectory, best_of
 from raysweep.results.storage.tables import CONFIG, Row
 from raysweep.results.views.terminal import WIDE, columns, plain, trial_table
 
 
-def runs(folders: Sequence[RunDirectory], width: int = 80) -> RenderableType:
-    """A line a run, the newest last; where the screen is wide, with its searchers."""
-    wide = width >= WIDE
-    rows = columns("run", "began", ">trials", ">epochs", ">best", *(["searchers"] if wide else []))
-    for run in sorted(folders, key=_began):
+def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType:
+    """The table of runs, the newest last. A wide screen shows their searchers too."""
+    is_wide = width >= WIDE
+    extra = ["searchers"] if is_wide else []
+    table = columns("run", "began", ">trials", ">epochs", ">best", *extra)
+    for run in sorted(directories, key=_began):
         histories, found = run.histories.values(), best_of(run.histories)
-        counts = [
+        cells = [
+            run.path.name,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(_began(run))),
             f"{sum(map(len, histories)):,}",
             f"{sum(history.epochs for history in histories):,}",
+            f"{run.metric} {number(found[1].metrics[run.metric])}" if found else DASH,
         ]
-        best = f"{run.metric} {number(found[1].metrics[run.metric])}" if found else "–"
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(_began(run)))
-        rows.add_row(
-            *map(
-                plain,
-                [
-                    run.path.name,
-                    began,
-                    *counts,
-                    best,
-                    *([", ".join(run.searchers)] if wide else []),
-                ],
-            )
-        )
-    return rows
+        if is_wide:
+            cells.append(", ".join(run.searchers))
+        table.add_row(*map(plain, cells))
+    return table
+
+
+def trials(
+    run: RunDirectory, limit: int | None = None, width: int = 80, cut: bool = True
+) -> RenderableType:
+    """The table of a run's trials with their configurations, the best first.
+
+    A wide screen shows why they ended too. limit: how many trials to show. cut: cut the
+    configurations to the width of the screen.
+    """
+    everything = _best_first(run)
+    rows = everything[:limit]
+    statuses = Counter(row["status"] for row in everything)
+    counts = ", ".join(f"{plural(count, 'trial')} {status}" for status, count in statuses.items())
+    hidden = len(everything) - len(rows)
+    more = f"; {hidden:,} more (--all)" if hidden else ""
+    extra = ("configuration", "reason") if width >= WIDE else ("configuration",)
+    return Group(
+        trial_table(_without_constants(rows, everything), run.metric, extra, cut),
+        Text(f"{counts or 'no trials yet'}{more}", style="dim"),
+    )
 
 
 def _began(run: RunDirectory) -> float:
     return float(run.events[0]["time"]) if run.events else 0.0
 
 
-def trials(
-    run: RunDirectory, limit: int | None = None, width: int = 80, cut: bool = True
-) -> RenderableType:
-    """`raysweep ls`: trials, best first, with their configurations; on a wide screen, with the reasons for their ends too.
-
-    `cut`: to the width of the screen.
-    """
-    order = _best_first(run)
-    rows = order if limit is None else order[:limit]
-    rest = len(order) - len(rows)
-    counts = (
-        ", ".join(f"{plural(count, 'trial')} {status}" for status, count in _counts(order).items())
-        or "no trials yet"
-    )
-    more = f"; {rest:,} more (--all)" if rest else ""
-    extra = ("configuration", "reason") if width >= WIDE else ("configuration",)
-    return Group(
-        trial_table(_without_constants(rows, order), run.metric, extra, cut),
-        Text(f"{counts}{more}", style="dim"),
-    )
-
-
 def _best_first(run: RunDirectory) -> list[Row]:
-    losses = {
-        trial.id: trial.best.loss if trial.best else math.inf
-        for history in run.histories.values()
-        for trial in history
-    }
+    losses = {trial.id: trial.best.loss if trial.best else math.inf for trial in run.all_trials()}
     return sorted(run.rows, key=lambda row: losses[row["trial"]])
 
 
-def _counts(rows: list[Row]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
-    return counts
-
-
-def _without_constants(rows: list[Row], everything: list[Row]) -> list[Row]:
-    """Rows without the parameters that are the same in every trial."""
+def _without_constants(rows: Sequence[Row], everything: Sequence[Row]) -> list[Row]:
+    """The rows without the parameters that have the same value in every trial of the run."""
+    if len(everything) < 2:
+        return list(rows)
     names = {name for row in everything for name in row if name.startswith(CONFIG)}
-    same = {
-        name
-        for name in names
-        if len({repr(row.get(name)) for row in everything}) == 1 and len(everything) > 1
-    }
-    return [{name: value for name, value in row.items() if name not in same} for row in rows]
+    constant = {name for name in names if len({repr(row.get(name)) for row in everything}) == 1}
+    return [{name: row[name] for name in row if name not in constant} for row in rows]

@@ -1,7 +1,9 @@
-"""TensorBoard event files: for every trial its metrics by epoch, the best value so far, and its hyperparameters (HParams tab).
+"""TensorBoard event files: for each trial its metrics by epoch, its best value so far, and its
+hyperparameters (the HParams tab).
 
-Written through TensorBoard's own record writer and messages, which need neither torch nor TensorFlow nor a thread. No summary of the whole
-experiment is written: without one TensorBoard derives the columns from all trials, so parameters that only some have show up as well.
+They are written with TensorBoard's own record writer and messages, which need no torch, TensorFlow
+or thread. No summary of the whole experiment is written: without one, TensorBoard derives the
+columns from all trials, so that parameters which only some of them have are shown too.
 """
 
 from __future__ import annotations
@@ -22,22 +24,25 @@ from raysweep.results.storage.tables import flatten
 from raysweep.text_limits import visible
 
 FOLDER = "tensorboard"
-MOST_OPEN = 128
+MAX_OPEN = 128
+"""Event files that are open at once: well below the usual limit of 1,024 for a process."""
 _START, _END = "_hparams_/session_start_info", "_hparams_/session_end_info"
 
 
 @dataclass
 class _File:
-    """An open event file, and when it was written last."""
+    """An open event file: TensorBoard's record writer and the file that it writes to."""
 
     records: Any
     handle: Any
 
 
 class Writer:
-    """Writes `tensorboard/<trial>/events...` of a run folder. A trial that another session takes up again gets a new file.
+    """Writes the files `tensorboard/<trial>/events...` of a run directory.
 
-    At most `MOST_OPEN` files are open: with more trials at once the one that has waited longest is closed, and opened again to go on.
+    A trial that a later session resumes gets a further file. At most `MAX_OPEN` files are open:
+    with more trials than that, the file that was written to longest ago is closed, and opened again
+    when its trial reports.
     """
 
     def __init__(self, folder: Path, metric: str) -> None:
@@ -48,14 +53,17 @@ class Writer:
         self._made = 0
 
     def report(self, trial: Trial, report: Report) -> None:
-        """Write one epoch; called after the trial's history has it."""
+        """Write one epoch. Call it after the report was added to the trial."""
         values = dict(report.metrics)
         if trial.best is not None and math.isfinite(trial.best.loss):
             values[f"best/{self._metric}"] = trial.best.metrics[self._metric]
         self._write(trial, _scalars(values), report.time, report.epoch)
 
     def close(self, trial: Trial) -> None:
-        """Write how the trial ended, and close its file. A trial that never reported gets its hyperparameters all the same."""
+        """Write how the trial ended, and close its file.
+
+        A trial that never reported gets a file too, with its hyperparameters.
+        """
         self._write(
             trial, _session_end(trial), float(trial.notes.get("ended") or time.time()), trial.epoch
         )
@@ -76,14 +84,14 @@ class Writer:
 
     def _file(self, trial: Trial) -> _File:
         if trial.id not in self._open:
-            while len(self._open) >= MOST_OPEN:
+            while len(self._open) >= MAX_OPEN:
                 self._drop(next(iter(self._open)))
-            self._open[trial.id] = self._again(trial.id) or self._new_file(trial)
+            self._open[trial.id] = self._reopen(trial.id) or self._new_file(trial)
         self._open.move_to_end(trial.id)
         return self._open[trial.id]
 
-    def _again(self, name: str) -> _File | None:
-        """The file of a trial that had to make room for others."""
+    def _reopen(self, name: str) -> _File | None:
+        """Open a trial's file again that was closed to make room; None if it has none yet."""
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         if name not in self._closed:
@@ -116,21 +124,25 @@ class Writer:
 
 
 def show(run: Path, trial: str) -> None:
-    """Show what a trial drew beside its metrics (histograms, images) with the sweep's scalars."""
-    drawn = run / "trials" / trial / "board"
-    if drawn.is_dir():
-        shutil.copytree(drawn, run / FOLDER / trial / "board", dirs_exist_ok=True)
+    """Copy what a trial drew (histograms, images) to where the metrics of all trials are."""
+    drawings = run / "trials" / trial / "board"
+    if drawings.is_dir():
+        shutil.copytree(drawings, run / FOLDER / trial / "board", dirs_exist_ok=True)
 
 
-def drawn(run: Path, trial: str) -> Path:
-    """Where the best model is drawn after a sweep: an empty folder, of its own because its epoch is not the last one of the others."""
-    place = run / FOLDER / trial / "best"
-    shutil.rmtree(place, ignore_errors=True)
-    return place
+def best_model_folder(run: Path, trial: str) -> Path:
+    """The folder in which the best model is drawn after a sweep; an older drawing is deleted.
+
+    It is a folder of its own, because TensorBoard wants the epochs of a folder to ascend, and the
+    best epoch is seldom the last.
+    """
+    folder = run / FOLDER / trial / "best"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def tag(name: str) -> str:
-    """A name as a tag: letters, digits and `-/_. ` stay, anything else becomes `_`."""
+    """A name as a tag: letters, digits and `-/_. ` are kept, every other character becomes `_`."""
     return re.sub(r"[^-/\w. ]", "_", name) or "_"
 
 
@@ -158,7 +170,7 @@ def _session_start(trial: Trial, started: float) -> Any:
 
 
 def _fits(value: int) -> bool:
-    """Whether a whole number is in the range of floats."""
+    """True if a whole number is in the range of floats."""
     return abs(value) <= sys.float_info.max
 
 

@@ -120,7 +120,7 @@ def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
 
     Without `seconds`, the pace, which a twin need not share.
     """
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
 
     trials = [trial for history in load(run).histories.values() for trial in history]
     return {

@@ -133,17 +133,11 @@ def busy(run: Path) -> dict[str, str]:
     return {nodes[name]: name for name, heard in found.items() if len(heard) >= 2}
 
 
-def test_the_readme_shows_the_lines_that_are_run_here() -> None:
-    assert lines((PROJECT / "README.md").read_text()) == lines(
-        (PROJECT / "docs/cluster.md").read_text()
-    )
-
-
 def test_the_documented_lines_bring_up_three_nodes(cluster: Cluster) -> None:
     """The first seven of the ten lines; the others are run by the scenes below."""
-    keys, copies, token, edit, check, up, status = lines((PROJECT / "docs/cluster.md").read_text())[
-        :7
-    ]
+    keys, copies, token, edit, check, up, status = lines(
+        (PROJECT / "docs/tutorials/cluster.md").read_text()
+    )[:7]
     for line in (keys, copies, token):
         on_laptop(cluster, line)
     assert edit.startswith("nano cluster.yaml")
@@ -429,7 +423,7 @@ def test_a_client_address_is_refused(cluster: Cluster) -> None:
 
 
 def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:
-    sweep, fetch, down = lines((PROJECT / "docs/cluster.md").read_text())[7:]
+    sweep, fetch, down = lines((PROJECT / "docs/tutorials/cluster.md").read_text())[7:]
     on_laptop(
         cluster,
         sweep.replace("--name first", "--name first --set budget.trials=2 --set budget.epochs=1"),

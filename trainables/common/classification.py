@@ -1,4 +1,4 @@
-"""What the shipped classifiers share: optimizers, one epoch of training in a precision, and an evaluation."""
+"""What the shipped classifiers share: optimizers, an epoch of training, and an evaluation."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from torch import Tensor, nn
 from raysweep.trainables.common import figures
 from raysweep.trainables.common.datasets import Data, Split
 from raysweep.trainables.common.precision import Precision
-from raysweep.trainables.runtime.board import Board
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.tensorboard import Board
 
 EVALUATION_BATCH = 1024
-SAMPLE = 512
-SHOWN = 20
-"""Images in the picture of what they were taken for."""
+"""Samples per batch where no gradients are needed."""
+DRAWN_SAMPLES = 512
+"""Predictions for at most so many samples are drawn while a training waits for it."""
+SHOWN_IMAGES = 20
+"""Images in the picture of predictions: five rows of four."""
 
 
-def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
-    """`optimizer: sgd` (with `momentum`, 0.9 if it is not tuned, and `nesterov`) or `adam`; with `lr` and `weight_decay` (or 0)."""
+def make_optimizer(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
+    """The optimizer that a configuration names: `sgd` or `adam`, with `lr` and `weight_decay`.
+
+    `sgd` has `momentum` (0.9 if it is not tuned) and `nesterov`.
+    """
     decay = config.get("weight_decay", 0.0)
     if config["optimizer"] == "sgd":
         momentum, nesterov = config.get("momentum", 0.9), config.get("nesterov", False)
@@ -37,7 +42,7 @@ def optimizer_of(config: dict[str, Any], parameters: Any) -> torch.optim.Optimiz
 
 @dataclass
 class Learner:
-    """A model in training, alone or by several processes."""
+    """A model in training, by one process or by several."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -46,13 +51,12 @@ class Learner:
     run: Run
 
     @staticmethod
-    def of(config: dict[str, Any], model: nn.Module, run: Run) -> Learner:
-        """By `optimizer` and its rates, `batch_size` and `precision` (fp32 if it is not tuned)."""
+    def from_config(config: dict[str, Any], model: nn.Module, run: Run) -> Learner:
+        """A learner with the configuration's optimizer, `batch_size` and `precision` (or fp32)."""
         model = model.to(run.device)
+        optimizer = make_optimizer(config, model.parameters())
         precision = Precision(config.get("precision", "fp32"), run.device)
-        return Learner(
-            model, optimizer_of(config, model.parameters()), precision, config["batch_size"], run
-        )
+        return Learner(model, optimizer, precision, config["batch_size"], run)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -60,130 +64,141 @@ class Learner:
         return {"model": self.model, "optimizer": self.optimizer, **self.precision.state}
 
     @cached_property
-    def spread(self) -> nn.Module:
-        """The model, its gradients averaged over the processes of the trial."""
-        return self.run.team.spread(self.model)
+    def wrapped_model(self) -> nn.Module:
+        """The model whose gradients are averaged over the processes of the trial."""
+        return self.run.process_group.wrap(self.model)
 
-    def epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
-        """One pass over the split in a random order; returns the mean loss."""
+    def train_epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
+        """Train once on each sample of the split, in a random order. Returns the mean loss."""
         self.model.train()
-        total = torch.zeros((), device=self.run.device)
-        for chosen in self.run.shuffled(len(split)).split(self.batch_size):
-            mine = self.run.team.share(chosen)
-            images, labels = (
-                split.images[mine].to(self.run.device),
-                split.labels[mine].to(self.run.device),
-            )
-            total += self.step(augment(images) if augment else images, labels, len(chosen))
+        total_loss = torch.zeros((), device=self.run.device)
+        for batch in self.run.shuffled(len(split)).split(self.batch_size):
+            # With several processes, each of them trains on its shard of every batch.
+            shard = self.run.process_group.shard(batch)
+            images = split.images[shard].to(self.run.device)
+            labels = split.labels[shard].to(self.run.device)
+            if augment is not None:
+                images = augment(images)
+            total_loss += self.step(images, labels, len(batch))
         self.run.board.histograms(self.model)
-        return self.run.team.total(total) / len(split)
+        return self.run.process_group.mean(total_loss) / len(split)
 
-    def step(self, images: Tensor, labels: Tensor, size: int) -> Tensor:
-        """One step of the optimizer on this process's share of a batch of `size`, in micro-batches where it does not fit into memory whole.
+    def step(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+        """One step of the optimizer on this process's shard of a batch of `batch_size` samples.
 
-        Returns the sum of the losses, weighted so that its mean over the processes is the batch's.
+        A batch that does not fit into memory is split into `run.accumulation` micro-batches, whose
+        gradients add up. Returns the sum of the losses, weighted so that its mean over the
+        processes is the sum over the batch.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total, weight = torch.zeros((), device=self.run.device), self.run.team.weight(size)
-        for part_images, part_labels in zip(
-            self._pieces(images), self._pieces(labels), strict=True
-        ):
+        total_loss = torch.zeros((), device=self.run.device)
+        weight = self.run.process_group.loss_weight(batch_size)
+        micro_batches = zip(self._split(inputs), self._split(labels), strict=True)
+        for micro_inputs, micro_labels in micro_batches:
             with self.precision.autocast():
-                loss = (
-                    nn.functional.cross_entropy(
-                        self.spread(part_images), part_labels, reduction="sum"
-                    )
-                    * weight
-                )
-            self.precision.backward(loss / size)
-            total += loss.detach()
+                logits = self.wrapped_model(micro_inputs)
+                loss = nn.functional.cross_entropy(logits, micro_labels, reduction="sum") * weight
+            self.precision.backward(loss / batch_size)
+            total_loss += loss.detach()
         self.precision.step(self.optimizer)
-        return total
+        return total_loss
 
-    def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """As many in each process, or they would wait for each other."""
-        pieces = self.run.accumulation
-        return batch.tensor_split(pieces) if self.run.team.workers > 1 else batch.chunk(pieces)
+    def _split(self, batch: Tensor) -> tuple[Tensor, ...]:
+        if self.run.process_group.world_size > 1:
+            # Each process must have the same number of micro-batches, even if some are empty:
+            # each backward pass waits for those of the other processes.
+            return batch.tensor_split(self.run.accumulation)
+        return batch.chunk(self.run.accumulation)
 
 
 @torch.inference_mode()
 def score(
     model: nn.Module, split: Split, precision: str = "fp32", batch: int = EVALUATION_BATCH
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy (0 .. 1) of a model on a split, `batch` images at once."""
+    """Mean cross-entropy and accuracy (0 .. 1) of a model on a split, `batch` samples at a time."""
     model.eval()
     device = next(model.parameters()).device
-    loss, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     for images, labels in zip(split.images.split(batch), split.labels.split(batch), strict=True):
+        labels = labels.to(device)
         with Precision(precision, device.type).autocast():
             logits = model(images.to(device))
-        loss += nn.functional.cross_entropy(logits.float(), labels.to(device), reduction="sum")
-        right += (logits.argmax(dim=1) == labels.to(device)).sum()
-    return loss.item() / len(split), right.item() / len(split)
+        loss += nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        correct += (logits.argmax(dim=1) == labels).sum()
+    return loss.item() / len(split), correct.item() / len(split)
+
+
+def compute_metrics(
+    config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH
+) -> dict[str, float]:
+    """`val_loss` and `val_accuracy` of a model on the split named `validation`.
+
+    On `test` they are called `test_loss` and `test_accuracy`.
+    """
+    loss, accuracy = score(model, split, config.get("precision", "fp32"), batch)
+    prefix = "val" if name == "validation" else name
+    return {f"{prefix}_loss": loss, f"{prefix}_accuracy": accuracy}
 
 
 @torch.inference_mode()
-def guesses(
-    model: nn.Module, images: Tensor, precision: str = "fp32", batch: int = EVALUATION_BATCH
+def predict(
+    model: nn.Module, inputs: Tensor, precision: str = "fp32", batch: int = EVALUATION_BATCH
 ) -> Tensor:
-    """What a model takes each of these for, by its number."""
+    """The class that a model predicts for each input, of shape (n,)."""
     model.eval()
     device = next(model.parameters()).device
     with Precision(precision, device.type).autocast():
-        return torch.cat(
-            [model(part.to(device)).argmax(dim=1).cpu() for part in images.split(batch)]
-        )
+        predictions = [model(part.to(device)).argmax(dim=1).cpu() for part in inputs.split(batch)]
+    return torch.cat(predictions)
 
 
-def drawn(
+def draw_predictions(
     board: Board,
-    guess: Callable[[int], Tensor],
+    predict_first: Callable[[int], Tensor],
     labels: Tensor,
     names: Sequence[str],
     images: Tensor | None = None,
 ) -> None:
-    """Show a confusion matrix and, of images, which were taken for what: wrong ones first. Costs nothing where the board has no time.
+    """Show a confusion matrix, and of images some with their predictions, wrong ones first.
 
-    `guess(n)` says what the first `n` are taken for: SAMPLE at the most while a training waits.
+    `predict_first(n)` predicts the first n samples. Nothing is predicted if the board has no time.
     """
-    count = min(len(labels), SAMPLE) if board.hurried else len(labels)
-    taken = cache(lambda: guess(count))
-    board.images("confusion", lambda: figures.confusion(labels[:count], taken(), names))
+    count = min(len(labels), DRAWN_SAMPLES) if board.hurried else len(labels)
+    # Both pictures may be due, or only one of them, or none: predict at most once.
+    predictions = cache(lambda: predict_first(count))
+    board.images("confusion", lambda: figures.confusion(labels[:count], predictions(), names))
     if images is not None:
         board.images(
-            "predictions", lambda: _answers(images[:count], labels[:count], taken(), names)
+            "predictions",
+            lambda: _draw_images(images[:count], labels[:count], predictions(), names),
         )
 
 
-def _answers(images: Tensor, labels: Tensor, taken: Tensor, names: Sequence[str]) -> Tensor:
-    chosen = (taken == labels).int().argsort(stable=True)[:SHOWN]
-    return figures.answers(images[chosen], labels[chosen], taken[chosen], names)
+def _draw_images(
+    images: Tensor, labels: Tensor, predictions: Tensor, names: Sequence[str]
+) -> Tensor:
+    wrong_first = (predictions == labels).int().argsort(stable=True)[:SHOWN_IMAGES]
+    return figures.predictions(
+        images[wrong_first], labels[wrong_first], predictions[wrong_first], names
+    )
 
 
-def drawn_images(
+def draw_image_predictions(
     config: dict[str, Any],
     model: nn.Module,
     board: Board,
     data: Data,
-    split: Split,
+    inputs: Split,
     batch: int = EVALUATION_BATCH,
 ) -> None:
-    """The same for the validation images of `data`, which `model` knows as those of `split`."""
+    """Show the predictions for the validation images of `data`.
+
+    `inputs` is what the model takes: these images, or the features that a network made of them.
+    """
     precision = config.get("precision", "fp32")
-    names = [str(i) for i in range(data.classes)]
-    drawn(
-        board,
-        lambda count: guesses(model, split.images[:count], precision, batch),
-        split.labels,
-        names,
-        data.validation.images,
-    )
 
+    def predict_first(count: int) -> Tensor:
+        return predict(model, inputs.images[:count], precision, batch)
 
-def metrics_of(
-    config: dict[str, Any], model: nn.Module, split: Split, name: str, batch: int = EVALUATION_BATCH
-) -> dict[str, float]:
-    """`val_loss` and `val_accuracy` of a model on the split `validation`; on `test`, `test_loss` and `test_accuracy`."""
-    loss, accuracy = score(model, split, config.get("precision", "fp32"), batch)
-    prefix = "val" if name == "validation" else name
-    return {f"{prefix}_loss": loss, f"{prefix}_accuracy": accuracy}
+    names = [str(label) for label in range(data.classes)]
+    draw_predictions(board, predict_first, inputs.labels, names, data.validation.images)

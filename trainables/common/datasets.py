@@ -1,8 +1,9 @@
 """Data sets as tensors, loaded once per process.
 
-`digits` comes with scikit-learn. `mnist`, `fashion_mnist` and `cifar10` lie under the data root, in torchvision's layout; what is missing
-is downloaded once, under a file lock. The training files are split into training and validation by a fixed permutation, the same for every
-trial of every sweep; the test split is never used for selection.
+`digits` comes with scikit-learn. `mnist`, `fashion_mnist` and `cifar10` lie under the data root, in
+torchvision's layout. What is missing is downloaded once, under a file lock. The training files are
+split into training and validation by a fixed permutation, which is the same for every trial of
+every sweep. The test split is never used for selection.
 """
 
 from __future__ import annotations
@@ -22,18 +23,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raysweep.errors import first_line
 from raysweep.trainables.runtime.run import DataError
 
 ROOT_VARIABLE = "RAYSWEEP_DATA_ROOT"
+"""The environment variable that names the data root."""
 SPLIT_SEED = 20_260_101
-VALIDATION_SHARE = 1 / 6
+"""Any number would do, but another one makes other splits, and curves that cannot be compared."""
+VALIDATION_FRACTION = 1 / 6
+"""As large as the test split: MNIST has 60,000 images and 10,000 for the test."""
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Split:
-    """`images`: float32 of shape (n, channels, height, width), standardized by the training images. `labels`: int64 of shape (n,)."""
+    """Images and their labels.
+
+    `images`: float32 of shape (n, channels, height, width), standardized by the mean and deviation
+    of the training images. `labels`: int64 of shape (n,).
+    """
 
     images: Tensor
     labels: Tensor
@@ -64,31 +73,39 @@ class Data:
 
 
 def root() -> Path:
-    """Where data sets lie."""
+    """The data root: the folder that the data sets lie in."""
     return Path(os.environ.get(ROOT_VARIABLE) or Path.home() / ".cache" / "raysweep").expanduser()
 
 
 @lru_cache(maxsize=4)
 def load(name: str, size: int | None = None) -> Data:
-    """A data set by its name; `size`: only so many of its training images (validation included), and a sixth as many test images.
+    """A data set by its name.
 
-    DataError where it is unknown, or missing and not to be downloaded.
+    `size`: use only so many of its training images (those for validation included), and a sixth as
+    many test images. DataError if the name is unknown, or the files are missing and cannot be
+    downloaded.
     """
     (images, labels), (test_images, test_labels) = _read(name)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))[:size]
-    test = np.arange(len(test_labels))[: size and max(1, size // 6)]
-    held = round(len(order) * VALIDATION_SHARE)
-    scale = _Scale.of(images[order[held:]])
+    validation_size = round(len(order) * VALIDATION_FRACTION)
+    validation, train = order[:validation_size], order[validation_size:]
+    test = np.arange(len(test_labels))
+    if size:
+        test = test[: max(1, size // 6)]
+    standardization = _Standardization.of(images[train])
     return Data(
-        train=scale.split(images[order[held:]], labels[order[held:]]),
-        validation=scale.split(images[order[:held]], labels[order[:held]]),
-        test=scale.split(test_images[test], test_labels[test]),
+        train=standardization.split(images[train], labels[train]),
+        validation=standardization.split(images[validation], labels[validation]),
+        test=standardization.split(test_images[test], test_labels[test]),
         classes=int(labels.max()) + 1,
     )
 
 
 def fetch(config: dict[str, Any]) -> None:
-    """Have the data set that a configuration names as `data` on this machine. DataError as `load`. Nothing where it names none."""
+    """Download the data set that a configuration names as `data`, unless it is on this machine.
+
+    Does nothing if the configuration names none. It raises DataError as `load` does.
+    """
     if "data" in config:
         _read(config["data"])
 
@@ -100,28 +117,29 @@ def _read(name: str) -> tuple[Arrays, Arrays]:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Mean and deviation of the training images, by channel."""
+class _Standardization:
+    """Mean and deviation of the training images by channel, both of shape (1, channels, 1, 1)."""
 
     mean: Tensor
     deviation: Tensor
 
     @staticmethod
-    def of(images: np.ndarray[Any, Any]) -> _Scale:
+    def of(images: np.ndarray[Any, Any]) -> _Standardization:
         pixels = torch.from_numpy(images).float()
-        return _Scale(
-            pixels.mean(dim=(0, 2, 3), keepdim=True), pixels.std(dim=(0, 2, 3), keepdim=True) + 1e-6
-        )
+        mean = pixels.mean(dim=(0, 2, 3), keepdim=True)
+        deviation = pixels.std(dim=(0, 2, 3), keepdim=True)
+        return _Standardization(mean, deviation + 1e-6)  # a channel may be constant
 
     def split(self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Split:
-        return Split(
-            (torch.from_numpy(images).float() - self.mean) / self.deviation,
-            torch.from_numpy(labels).long(),
-        )
+        standardized = (torch.from_numpy(images).float() - self.mean) / self.deviation
+        return Split(standardized, torch.from_numpy(labels).long())
 
 
 def _digits() -> tuple[Arrays, Arrays]:
-    """1,797 images of 8 x 8 from scikit-learn's wheel, a sixth of them for the test. The file is read without importing scikit-learn."""
+    """1,797 images of 8 x 8 from scikit-learn's wheel, a sixth of them for the test.
+
+    The file is read without importing scikit-learn, which would take longer than a short training.
+    """
     spec = importlib.util.find_spec("sklearn")
     if spec is None or spec.origin is None:
         raise DataError("the data set 'digits' comes with scikit-learn, which is not installed")
@@ -129,31 +147,35 @@ def _digits() -> tuple[Arrays, Arrays]:
         table = np.loadtxt(file, delimiter=",", dtype=np.int64)
     table = table[np.random.default_rng(SPLIT_SEED).permutation(len(table))]
     images, labels = table[:, :64].reshape(-1, 1, 8, 8).astype(np.uint8), table[:, 64]
-    held = len(labels) // 6
-    return (images[held:], labels[held:]), (images[:held], labels[:held])
+    test_size = len(labels) // 6
+    return (images[test_size:], labels[test_size:]), (images[:test_size], labels[:test_size])
 
 
 def _idx(folder: str, dataset: str) -> tuple[Arrays, Arrays]:
     """A data set in the MNIST family's idx format: uint8 images of shape (n, 1, 28, 28)."""
     raw = root() / folder / "raw"
     with _downloaded(dataset, raw / "t10k-labels-idx1-ubyte"):
-        pairs = []
-        for part in ("train", "t10k"):
-            images, labels = (
-                _read_idx(raw / f"{part}-{kind}")
-                for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-            )
-            pairs.append((images[:, None], labels.astype(np.int64)))
-        return pairs[0], pairs[1]
+        return _idx_part(raw, "train"), _idx_part(raw, "t10k")
+
+
+def _idx_part(raw: Path, part: str) -> Arrays:
+    images = _read_idx(raw / f"{part}-images-idx3-ubyte")
+    labels = _read_idx(raw / f"{part}-labels-idx1-ubyte")
+    return images[:, None], labels.astype(np.int64)
 
 
 def _read_idx(path: Path) -> np.ndarray[Any, Any]:
-    """An idx file: two zero bytes, the type (8: uint8), the number of dimensions, their sizes (big-endian), then the values."""
+    """The array in an idx file (http://yann.lecun.com/exdb/mnist).
+
+    The file has two zero bytes, the type (8: uint8), the number of dimensions, their sizes
+    (big-endian int32), then the values.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
+    is_uint8 = content[:3] == b"\0\0\x08"
+    dimensions = content[3] if is_uint8 else 0
     sizes = np.frombuffer(content, ">i4", dimensions, 4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
     if not dimensions or values.size != sizes.prod():
@@ -166,23 +188,25 @@ def _cifar10() -> tuple[Arrays, Arrays]:
     with _downloaded("CIFAR10", root() / "cifar-10-batches-py" / "test_batch"):
         from torchvision.datasets import CIFAR10
 
-        parts = [CIFAR10(root(), train=train, download=False) for train in (True, False)]
-    pairs = [
-        (
-            np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)),
-            np.array(part.targets, dtype=np.int64),
-        )
-        for part in parts
-    ]
-    return pairs[0], pairs[1]
+        train = CIFAR10(root(), train=True, download=False)
+        test = CIFAR10(root(), train=False, download=False)
+    return _cifar10_arrays(train), _cifar10_arrays(test)
+
+
+def _cifar10_arrays(part: Any) -> Arrays:
+    channels_first = np.ascontiguousarray(part.data.transpose(0, 3, 1, 2))
+    return channels_first, np.array(part.targets, dtype=np.int64)
 
 
 @contextmanager
 def _downloaded(dataset: str, last: Path) -> Iterator[None]:
-    """Have a torchvision data set under the data root. `last` is the file whose presence says that all are there."""
+    """Download a torchvision data set to the data root, unless it is there.
+
+    `last` is the file that torchvision writes last.
+    """
     if not last.exists():
         with _locked(root() / f".{dataset}.lock"):
-            if not last.exists():
+            if not last.exists():  # another process may have downloaded it meanwhile
                 _download(dataset)
     yield
 
@@ -193,18 +217,22 @@ def _download(dataset: str) -> None:
     try:
         getattr(torchvision.datasets, dataset)(root(), download=True)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error) or type(error).__name__
         raise DataError(
-            f"{dataset} is not under {root()} and cannot be downloaded ({reason}); name its folder with --data-root"
+            f"{dataset} is not under {root()} and cannot be downloaded ({reason}); "
+            "name its folder with --data-root"
         ) from None
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Wait for the lock on a file, across the processes of a machine. DataError where the data root cannot be written."""
+    """Hold the lock on a file, which one process of a machine can hold at a time.
+
+    DataError if the data root cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w")  # noqa: SIM115
+        file = open(path, "w")  # noqa: SIM115  # only opening it may fail for this reason
     except OSError as error:
         raise DataError(
             f"the data are not under {path.parent}, and it cannot be written: {error.strerror}"

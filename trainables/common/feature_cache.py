@@ -1,4 +1,7 @@
-"""What a frozen network makes of the images, computed once on a machine and shared by all trials: a file, named after its content."""
+"""Keeps what a frozen network makes of images, so that it is computed once on each machine.
+
+All trials share the files, which are named by a digest of all that the features depend on.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raysweep.files import atomic_file
+
 MOST_BYTES = 4 * 1024**3
-"""How much is kept; what was used longest ago goes first."""
+"""The size of the cache. The files that were used longest ago are deleted first."""
 
 
 class FeaturesError(OSError):
@@ -22,16 +27,13 @@ class FeaturesError(OSError):
 
 
 def folder() -> Path:
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
-        / "raysweep"
-        / "features"
-    )
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache).expanduser() / "raysweep" / "features"
 
 
-def key(network: nn.Module, images: Tensor, *said: Any) -> str:
-    """A name for what a network makes of the images: by its weights, by the pixels, and by what else is said about the computation."""
-    digest = hashlib.sha256(repr((torch.__version__, said)).encode())
+def key(network: nn.Module, images: Tensor, *settings: Any) -> str:
+    """A digest of a network's weights, of the images, and of the computation's settings."""
+    digest = hashlib.sha256(repr((torch.__version__, settings)).encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
@@ -44,22 +46,23 @@ def _bytes(tensor: Tensor) -> Any:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def shared(name: str, compute: Callable[[], Tensor]) -> Tensor:
-    """The tensor of that key: from the cache, or computed and put there while others wait."""
-    place = folder()
+def load_or_compute(name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """The tensor of a key: from the cache, or computed and cached while other processes wait."""
+    cache = folder()
+    path = cache / f"{name}.pt"
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with open(place / f"{name}.lock", "w") as lock:
+        cache.mkdir(parents=True, exist_ok=True)
+        with open(cache / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (place / f"{name}.pt").exists():
-                _write(place / f"{name}.pt", compute())
-                _trim(place)
+            if not path.exists():
+                _write(path, compute())
+                _trim(cache)
     except OSError as error:
         raise FeaturesError(
-            f"features cannot be kept in {place}: {error.strerror or error}"
+            f"features cannot be kept in {cache}: {error.strerror or error}"
         ) from error
-    os.utime(place / f"{name}.pt")
-    return _read(place / f"{name}.pt")
+    os.utime(path)  # `_trim` keeps what was used last
+    return _read(path)
 
 
 @lru_cache(maxsize=4)
@@ -69,15 +72,15 @@ def _read(path: Path) -> Tensor:
 
 
 def _write(path: Path, tensor: Tensor) -> None:
-    unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
-    torch.save(tensor, unfinished)
-    os.replace(unfinished, path)
+    with atomic_file(path) as file:
+        torch.save(tensor, file)
 
 
-def _trim(place: Path) -> None:
-    files = sorted(place.glob("*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    kept = 0
+def _trim(cache: Path) -> None:
+    """Delete the files that were used longest ago, but never the newest one."""
+    files = sorted(cache.glob("*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    total = 0
     for i, path in enumerate(files):
-        kept += path.stat().st_size
-        if i and kept > MOST_BYTES:
+        total += path.stat().st_size
+        if i > 0 and total > MOST_BYTES:
             path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""What a classifier answers, as pictures for TensorBoard: a confusion matrix, and images with what they were taken for.
+"""Pictures of a classifier's predictions for TensorBoard: a confusion matrix, and labelled images.
 
-Drawn with Pillow, which comes with torchvision. Each is a float tensor of shape (1, 3, height, width), values 0 .. 1.
+Drawn with Pillow, which comes with torchvision. Each picture is a float tensor of shape
+(1, 3, height, width) with values in 0 .. 1.
 """
 
 from __future__ import annotations
@@ -13,84 +14,96 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 CELL, TILE, EDGE, CAPTION = 30, 80, 4, 18
-WIDEST = 4
-"""Characters of a class's name over a column."""
-MOST_NAMED = 25
-"""Up to so many classes the counts are written into their cells."""
-INK, PAPER, RIGHT, WRONG = (38, 38, 38), (255, 255, 255), (24, 110, 60), (196, 40, 40)
+"""In pixels: a cell of the matrix, an image, the space between images, and a line of text."""
+FONT_SIZE = 12
+COLUMN_NAME_CHARACTERS = 4
+"""How much of a class's name fits above a column."""
+MOST_CLASSES_WITH_COUNTS = 25
+"""Matrices of more classes show colours only."""
+INK, PAPER, CORRECT, WRONG = (38, 38, 38), (255, 255, 255), (24, 110, 60), (196, 40, 40)
 FULL = (20, 84, 160)
+"""The colour of a cell that has all samples of its row."""
+GRID = (225, 225, 225)
+
+Colour = tuple[int, ...]
 
 
-def confusion(labels: Tensor, guesses: Tensor, names: Sequence[str]) -> Tensor:
-    """A row for each class, a column for each that it was taken for; the darker, the larger a part of the row."""
-    count = len(names)
-    table = torch.zeros(count, count, dtype=torch.long).index_put_(
-        (labels, guesses), torch.ones_like(labels), accumulate=True
-    )
-    left = EDGE + max(12, *(round(_font().getlength(name)) for name in names)) + EDGE
+def confusion(labels: Tensor, predictions: Tensor, names: Sequence[str]) -> Tensor:
+    """A confusion matrix: a row for each label, a column for each prediction.
+
+    The darker a cell, the larger its part of the row. `labels` and `predictions` are of shape (n,).
+    """
+    classes = len(names)
+    counts = torch.zeros(classes, classes, dtype=torch.long)
+    counts.index_put_((labels, predictions), torch.ones_like(labels), accumulate=True)
+    font = _font()
+    left = EDGE + max(12, *(round(font.getlength(name)) for name in names)) + EDGE
     top = 2 * CAPTION
-    canvas, pen = _paper(left + count * CELL + EDGE, top + count * CELL + EDGE)
-    pen.text((EDGE, EDGE), "rows: labels, columns: guesses", INK, _font())
+    canvas, pen = _paper(left + classes * CELL + EDGE, top + classes * CELL + EDGE)
+    pen.text((EDGE, EDGE), "rows: labels, columns: predictions", INK, font)
     for i, name in enumerate(names):
-        pen.text((left + (i + 0.5) * CELL, top - CAPTION + 2), name[:WIDEST], INK, _font(), "ma")
-        pen.text((left - EDGE, top + (i + 0.5) * CELL), name, INK, _font(), "rm")
-        for j in range(count):
-            _cell(
-                pen,
-                (left + j * CELL, top + i * CELL),
-                int(table[i, j]),
-                int(table[i].sum()),
-                count <= MOST_NAMED,
-            )
+        middle = (i + 0.5) * CELL
+        pen.text((left + middle, top - CAPTION + 2), name[:COLUMN_NAME_CHARACTERS], INK, font, "ma")
+        pen.text((left - EDGE, top + middle), name, INK, font, "rm")
+        row = counts[i].tolist()
+        for j, count in enumerate(row):
+            corner = (left + j * CELL, top + i * CELL)
+            part = count / max(1, sum(row))
+            _draw_cell(pen, corner, part)
+            if count and classes <= MOST_CLASSES_WITH_COUNTS:
+                _write_count(pen, corner, part, count)
     return _tensor(canvas)
 
 
-def _cell(pen: Any, corner: tuple[int, int], number: int, whole: int, named: bool) -> None:
-    part = number / whole if whole else 0.0
-    colour = tuple(
-        round(paper + (full - paper) * part) for paper, full in zip(PAPER, FULL, strict=True)
-    )
+def _draw_cell(pen: Any, corner: tuple[int, int], part: float) -> None:
     x, y = corner
-    pen.rectangle((x, y, x + CELL - 2, y + CELL - 2), colour, (225, 225, 225))
-    if named and number:
-        pen.text(
-            (x + CELL / 2 - 1, y + CELL / 2 - 1),
-            str(number),
-            PAPER if part > 0.5 else INK,
-            _font(),
-            "mm",
-        )
+    box = (x, y, x + CELL - 2, y + CELL - 2)
+    pen.rectangle(box, _mix(PAPER, FULL, part), GRID)
 
 
-def answers(
-    images: Tensor, labels: Tensor, guesses: Tensor, names: Sequence[str], across: int = 4
+def _write_count(pen: Any, corner: tuple[int, int], part: float, count: int) -> None:
+    x, y = corner
+    centre = (x + CELL / 2 - 1, y + CELL / 2 - 1)
+    ink = PAPER if part > 0.5 else INK  # on a dark cell, dark ink could not be read
+    pen.text(centre, str(count), ink, _font(), "mm")
+
+
+def _mix(first: Colour, second: Colour, part: float) -> Colour:
+    return tuple(round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+
+
+def predictions(
+    images: Tensor, labels: Tensor, predicted: Tensor, names: Sequence[str], across: int = 4
 ) -> Tensor:
-    """Images in rows of `across`, each with its guess, and where that is wrong, its label. Each image's own range of values is shown."""
-    down = -(-len(images) // across)
-    step, deep = TILE + EDGE, TILE + CAPTION + EDGE
-    canvas, pen = _paper(EDGE + across * step, EDGE + down * deep)
-    for i, (tile, label, guess) in enumerate(
-        zip(_tiles(images), labels.tolist(), guesses.tolist(), strict=True)
-    ):
-        x, y = EDGE + i % across * step, EDGE + i // across * deep
+    """Images in rows of `across`, each above its prediction, and above its label if that differs.
+
+    The values of each image, of shape (channels, height, width), are scaled to their own range.
+    """
+    rows = -(-len(images) // across)
+    column_step, row_step = TILE + EDGE, TILE + CAPTION + EDGE
+    canvas, pen = _paper(EDGE + across * column_step, EDGE + rows * row_step)
+    shown = zip(_tiles(images), labels.tolist(), predicted.tolist(), strict=True)
+    for i, (tile, label, prediction) in enumerate(shown):
+        row, column = divmod(i, across)
+        x, y = EDGE + column * column_step, EDGE + row * row_step
         canvas.paste(tile, (x, y))
-        said = names[guess] if label == guess else f"{names[guess]}, is {names[label]}"
-        pen.text((x, y + TILE + 1), said, RIGHT if label == guess else WRONG, _font())
+        caption, colour = names[prediction], CORRECT
+        if prediction != label:
+            caption, colour = f"{names[prediction]}, is {names[label]}", WRONG
+        pen.text((x, y + TILE + 1), caption, colour, _font())
     return _tensor(canvas)
 
 
 def _tiles(images: Tensor) -> list[Any]:
+    """Each image in colour, `TILE` pixels wide and high."""
     from PIL import Image
 
-    flat = images.float().flatten(1)
-    low, high = (
-        flat.min(dim=1).values[:, None, None, None],
-        flat.max(dim=1).values[:, None, None, None],
-    )
-    shown = interpolate(
-        (images.float() - low) / (high - low + 1e-6), size=(TILE, TILE), mode="nearest"
-    ).expand(-1, 3, -1, -1)
-    return [Image.fromarray((one.permute(1, 2, 0) * 255).byte().cpu().numpy()) for one in shown]
+    images = images.float()
+    low = images.amin(dim=(1, 2, 3), keepdim=True)
+    high = images.amax(dim=(1, 2, 3), keepdim=True)
+    scaled = (images - low) / (high - low + 1e-6)  # an image of a single value has no range
+    tiles = interpolate(scaled, size=(TILE, TILE), mode="nearest").expand(-1, 3, -1, -1)
+    return [Image.fromarray((tile.permute(1, 2, 0) * 255).byte().cpu().numpy()) for tile in tiles]
 
 
 def _paper(width: int, height: int) -> tuple[Any, Any]:
@@ -103,7 +116,7 @@ def _paper(width: int, height: int) -> tuple[Any, Any]:
 def _font() -> Any:
     from PIL import ImageFont
 
-    return ImageFont.load_default(12)
+    return ImageFont.load_default(FONT_SIZE)
 
 
 def _tensor(canvas: Any) -> Tensor:

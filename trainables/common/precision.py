@@ -1,7 +1,8 @@
-"""`precision: fp32 | bf16 | fp16`: what a model computes in. Its weights stay float32.
+"""`precision: fp32 | bf16 | fp16`: the type that a model computes in. Its weights stay float32.
 
-bf16 has float32's range and needs nothing else; fp16 has not, so that its loss is scaled before the gradients are taken. On a GPU both
-are faster than fp32; on a CPU only where its instructions have them.
+bf16 has the range of float32, and needs nothing else. fp16 has a smaller range, so the loss is
+scaled before the gradients are taken. Both are faster than fp32 on a GPU. On a CPU they are faster
+only if it has instructions for them.
 """
 
 from __future__ import annotations
@@ -21,23 +22,26 @@ class Precision:
         if name not in TYPES:
             raise ValueError(f"precision '{name}': expected one of {', '.join(TYPES)}")
         self.name = name
-        self._kind = torch.device(device).type
-        self._scaler = torch.amp.GradScaler(self._kind, enabled=name == "fp16")
+        self._device_type = torch.device(device).type
+        self._scaler = torch.amp.GradScaler(self._device_type, enabled=name == "fp16")
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must carry of it: for fp16, the scale of the loss."""
+        """What belongs into a checkpoint: for fp16 the scaler, whose scale changes in training."""
         return {"scaler": self._scaler} if self.name == "fp16" else {}
 
     def autocast(self) -> torch.autocast:
         """A context in which a model computes in this precision."""
-        return torch.autocast(self._kind, TYPES[self.name], enabled=self.name != "fp32")
+        return torch.autocast(self._device_type, TYPES[self.name], enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss, scaled."""
+        """Add the gradients of a loss, scaled for fp16."""
         torch.autograd.backward([self._scaler.scale(loss)])
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Step by the unscaled gradients; in fp16, where one of them overflowed, the step is left out and the scale halved."""
+        """Step by the unscaled gradients.
+
+        If one of them overflowed in fp16, the step is skipped, and the scale halved.
+        """
         self._scaler.step(optimizer)
         self._scaler.update()

@@ -1,7 +1,9 @@
-"""A trial's checkpoints: `last.pt` of the last epoch reported, `best.pt` of the best. Written whole or not at all.
+"""A trial's checkpoints: `last.pt` of the last epoch reported, `best.pt` of the best epoch.
 
-A checkpoint is a dict that `torch.load(..., weights_only=True)` reads: `epoch`, `metrics`, a `<name>_state_dict` for each thing named in
-`run.epochs(...)` (so `model_state_dict`, `optimizer_state_dict`), the states of the random-number generators, and all reports so far.
+Each is written whole or not at all. A checkpoint is a dict that `torch.load` reads with
+`weights_only=True`: `epoch`, `metrics`, a `<name>_state_dict` for each name in `run.epochs(...)`
+(as in `model_state_dict` and `optimizer_state_dict`), the states of the random-number generators,
+and all reports so far.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from typing import Any
 
 LAST, BEST = "last.pt", "best.pt"
 DAMAGED = "damaged.pt"
-"""What a damaged `last.pt` is renamed to. It is kept, so that somebody can look at it."""
+"""What a damaged `last.pt` is renamed to. It is kept as evidence of what happened."""
 UNFINISHED = (".unfinished-*", ".best-*")
-"""Files that are being written, by the process whose number the name ends with."""
+"""Patterns of files that are being written. The name ends with the writing process's id."""
 
 
-class Damaged(ValueError):
-    """A checkpoint that is not what was written, in one line that names the file."""
+class DamagedCheckpointError(ValueError):
+    """A checkpoint that is not what was written. One line, which names the file."""
 
 
 def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], best: bool) -> None:
-    """Write the checkpoint of the last of `reports`, as `best.pt` too where it is the best."""
+    """Write the checkpoint of the last of `reports` as `last.pt`, and as `best.pt` if `best`."""
     import torch
 
     content: dict[str, Any] = {
@@ -43,7 +45,7 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
     with open(unfinished, "wb") as file, _with_checksums():
         torch.save(content, file)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # the file must be whole on the disk before it has its name
     if best:
         link = folder / f".best-{os.getpid()}"
         link.unlink(missing_ok=True)
@@ -53,9 +55,10 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Load `last.pt` into `state` and the random-number generators; its reports, [] if there is none.
+    """Load `last.pt` into `state` and the random-number generators, and return its reports.
 
-    Raises Damaged before anything is loaded if the file is not what was written.
+    Returns [] if there is no checkpoint. Raises DamagedCheckpointError before anything is loaded if
+    the file is not what was written.
     """
     path = folder / LAST
     if not path.exists():
@@ -70,18 +73,21 @@ def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(path: Path) -> None:
-    """Raise Damaged if the file was cut off or changed. torch.load does not notice a flipped bit."""
+    """Raise DamagedCheckpointError if the file was cut off or changed.
+
+    torch.load does not notice a flipped bit.
+    """
     try:
         with zipfile.ZipFile(path) as file:
             changed = file.testzip()
     except (zipfile.BadZipFile, EOFError) as error:
-        raise Damaged(f"{path} is damaged: {error}") from None
+        raise DamagedCheckpointError(f"{path} is damaged: {error}") from None
     if changed:
-        raise Damaged(f"{path} is damaged: the checksum of {changed} does not match")
+        raise DamagedCheckpointError(f"{path} is damaged: the checksum of {changed} does not match")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what processes that died while they wrote a checkpoint left behind in a trial's folder."""
+    """Delete from a trial's folder what processes left that died while they wrote a checkpoint."""
     for pattern in UNFINISHED:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
@@ -89,7 +95,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def _with_checksums() -> Iterator[None]:
-    """Have torch write the checksums that `check` compares, whatever a train function switched off."""
+    """Have torch write the checksums that `check` compares, whatever a train function sets."""
     from torch import serialization
 
     before = serialization.get_crc32_options()

@@ -17,13 +17,14 @@ STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 FROM_ANOTHER_PROCESS = re.compile(
     r"Caught \w+ in DataLoader worker process|-- Process \d+ terminated with"
 )
-"""How torch begins the message of an exception that it carried over from another process. That
-one's own traceback and message follow."""
+"""How torch begins the message of an exception that it carried over from another process. The
+original traceback and message follow."""
 OOM_TEXTS = ("out of memory", "DefaultCPUAllocator: can't allocate memory")
+"""What messages of CUDA, and of torch on the CPU, say when there is no memory left."""
 
 
 def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> Outcome:
-    """What an exception means that left the train function. `notes` are kept with it.
+    """The outcome of an exception that left the train function. `notes` are kept with it.
 
     `SystemExit`, `KeyboardInterrupt` and `GeneratorExit` are the function's own failures: nothing
     outside of it raises them in a trial's process.
@@ -40,9 +41,10 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
             return Outcome("storage", _reason(error), trace)
         case MemoryError():
             return Outcome("oom", "out of memory on the host", trace, notes)
+        case SystemExit(code=None):
+            return Outcome("failed", "the train function called sys.exit()", trace, notes)
         case SystemExit():
-            code = "" if error.code is None else repr(error.code)
-            reason = message(f"the train function called sys.exit({code})")
+            reason = message(f"the train function called sys.exit({error.code!r})")
             return Outcome("failed", reason, trace, notes)
         case KeyboardInterrupt() | GeneratorExit():
             raised = type(error).__name__
@@ -51,11 +53,11 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
 
 
 def outcome_of_exit(status: int | None, log: str, kernel_killed: bool) -> Outcome:
-    """What it means that a trial's process ended without a word.
+    """The outcome of a trial's process that ended without sending one.
 
     `status`: its exit code, or minus the number of the signal that ended it. `log`: the end of
     what it printed. `kernel_killed`: the kernel killed a process of this machine for its memory
-    while this one ran.
+    while the trial's process ran.
     """
     if status is None:
         raise ValueError("the process has not ended")
@@ -83,7 +85,7 @@ def _is_oom(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The exception in one line; of one that torch carried over from another process, its own."""
+    """The exception in one line. If torch carried it over from another process, the original."""
     lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
     if len(lines) > 1 and FROM_ANOTHER_PROCESS.search(lines[0]):
         return message(lines[-1])
@@ -91,7 +93,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The message of an exception; "" if it raises in turn."""
+    """The message of an exception; "" if reading it raises another one."""
     try:
         return str(error)
     except Exception:

@@ -1,23 +1,29 @@
-"""From `"my_package.my_module:train"` or `"path/to/train.py:train"` to the function; `"path/to/train.py"` is a script, run as it is."""
+"""Finds the train function that a reference names.
+
+`my_package.my_module:train` names a function in a module, `path/to/train.py:train` a function in a
+file, and `path/to/train.py` a script, which is run as it is.
+"""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, did_you_mean
 from raysweep.finder import NAME, file_module
-from raysweep.trainables.runtime.imported_files import hidden_import, parsed
+from raysweep.trainables.runtime import pickled_function
+from raysweep.trainables.runtime.imported_files import hidden_import, parse
 
 SHIPPED = ("cnn", "mlp", "text", "transfer")
 """The trainables that come with raysweep: `cnn:train` is short for `raysweep.trainables.cnn:train`.
@@ -26,69 +32,115 @@ A user's own module of such a name is called by its file, `cnn.py:train`, or in 
 """
 
 
+_imported: ContextVar[str] = ContextVar("imported", default="")
+"""The reference of the train function that is being imported, if one is."""
+
+
 class TrainableError(UserError):
-    """A trainable that is not there, in one line."""
+    """A trainable that does not exist or does not import, in one line."""
+
+
+def check_not_importing() -> None:
+    """Raise TrainableError if a train function's file is being imported: it would start a sweep.
+
+    A trial's process imports the file of its train function. A sweep that starts there would start
+    trials that import the file again, and so on.
+    """
+    if reference := _imported.get():
+        raise TrainableError(
+            f"{reference.rpartition(':')[0]} starts a sweep when a trial imports it: put that "
+            'under `if __name__ == "__main__":`'
+        )
+
+
+@contextmanager
+def _importing(reference: str) -> Iterator[None]:
+    token = _imported.set(reference)
+    try:
+        yield
+    finally:
+        _imported.reset(token)
 
 
 def check(reference: str) -> None:
-    """Raise TrainableError where the module or the function is missing. Reads the source only: nothing is imported, no torch waited for."""
+    """Raise TrainableError if the module or the function is missing.
+
+    Only the source is read. Nothing is imported, so that a mistake is found without waiting for
+    torch.
+    """
     place, name = split_reference(reference)
+    if place.endswith(pickled_function.SUFFIX):
+        return
     path = Path(place) if place.endswith(".py") else _source(place)
     if path is None:
         return
     if not path.is_file():
         raise TrainableError(f"trainable '{reference}': there is no file {place}")
     try:
-        tree = parsed(path)
+        tree = parse(path)
     except (SyntaxError, ValueError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        line = getattr(error, "lineno", None)
+        shown = f"{path}:{line}" if line else f"{path}"
         raise TrainableError(
-            f"trainable '{reference}': {path}{line} is not valid Python: {error}"
+            f"trainable '{reference}': {shown} is not valid Python: {error}"
         ) from None
+    if not name:
+        return
     names = _names(tree)
-    if name and name not in names and "*" not in names:
+    if name not in names and "*" not in names:
         raise TrainableError(
             f"trainable '{reference}': {place} has no '{name}'{_suggestion(name, names)}"
         )
-    if name and (found := hidden_import(path.absolute(), _root(place, path))):
-        raise TrainableError(f"trainable '{reference}': {found}")
+    hidden = hidden_import(path.absolute(), _root(place, path))
+    if hidden:
+        raise TrainableError(f"trainable '{reference}': {hidden}")
 
 
 def _root(place: str, path: Path) -> Path:
-    """The folder from which a file, or a module that lies in it, imports what is beside it."""
+    """The folder from which a train function's module imports what lies beside it."""
     if place.endswith(".py"):
         return path.resolve().parent
     return path.absolute().parents[place.count(".") + (path.name == "__init__.py")]
 
 
 def load(reference: str) -> tuple[Callable[..., Any], ModuleType]:
-    """The train function and its module. TrainableError where it is not there or does not import."""
+    """Import the train function and its module. Raises TrainableError if that fails."""
     place, name = split_reference(reference)
     if not name:
         return _script(Path(place))
     try:
-        module = (
-            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        )
+        with _importing(reference):
+            module = _module(place)
     except TrainableError:
         raise
     except Exception as error:
         raise TrainableError(
             f"trainable '{reference}' does not import: {type(error).__name__}: {error}"
-            f"{_taken(error)}"
+            f"{_rename_advice(error)}"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
         raise TrainableError(
-            f"trainable '{reference}': {place} has no function '{name}'{_suggestion(name, vars(module))}"
+            f"trainable '{reference}': {place} has no function '{name}'"
+            f"{_suggestion(name, vars(module))}"
         )
     return function, module
 
 
-def _taken(error: Exception) -> str:
-    """What to do about an import of a user's own module that is called `raysweep`."""
-    name = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
-    return f"; '{NAME}' is this tool's own package: rename yours" if name == NAME else ""
+def _module(place: str) -> ModuleType:
+    """The module of that name, in that file, or with the functions that were pickled there."""
+    if place.endswith(".py"):
+        return _from_file(place)
+    if place.endswith(pickled_function.SUFFIX):
+        return pickled_function.load(Path(place))
+    return importlib.import_module(place)
+
+
+def _rename_advice(error: Exception) -> str:
+    """What to do about an import of a user's own module that is called `raysweep`; else ""."""
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == NAME:
+        return f"; '{NAME}' is this tool's own package: rename yours"
+    return ""
 
 
 def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
@@ -100,7 +152,10 @@ def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
 
 
 def split_reference(reference: str) -> tuple[str, str]:
-    """The module or file, and the function in it; "" for a script. TrainableError if it is neither."""
+    """Split a reference into the module or file and the function, which is "" for a script.
+
+    Raises TrainableError if it is no such reference.
+    """
     if reference.endswith(".py"):
         return reference, ""
     place, _, name = full_name(reference).rpartition(":")
@@ -112,13 +167,18 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 
 def full_name(reference: str) -> str:
-    """The reference with a shipped trainable's module written out."""
+    """The reference with the whole module name of a shipped trainable."""
     short = reference.removeprefix("trainables.")
-    return f"raysweep.trainables.{short}" if short.partition(":")[0] in SHIPPED else reference
+    if short.partition(":")[0] in SHIPPED:
+        return f"raysweep.trainables.{short}"
+    return reference
 
 
 def _source(module: str) -> Path | None:
-    """The source file of a module; None where it is not plain Python. Importing it is left to the workers."""
+    """The source file of a module; None if it is not plain Python, which only workers import.
+
+    Raises TrainableError if there is no such module.
+    """
     importlib.invalidate_caches()  # the file may have been written a moment ago
     try:
         spec = importlib.util.find_spec(module)
@@ -133,11 +193,13 @@ def _source(module: str) -> Path | None:
         raise TrainableError(
             f"trainable: there is no module '{module}'; is its project on the Python path?"
         )
-    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    if not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
 
 
 def _names(tree: ast.Module) -> set[str]:
-    """What a module defines at its top level, `*` for a star import."""
+    """The names that a module defines; `*` among them if it has a star import."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
@@ -149,13 +211,12 @@ def _names(tree: ast.Module) -> set[str]:
     return names
 
 
-def _suggestion(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name, [one for one in names if not one.startswith("_")], n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    return did_you_mean(name, [found for found in names if not found.startswith("_")])
 
 
-def _from_file(path: Path) -> ModuleType:
-    path = path.resolve()
+def _from_file(place: str) -> ModuleType:
+    path = Path(place).resolve()
     if not path.is_file():
         raise TrainableError(f"trainable: there is no file {path}")
     importlib.invalidate_caches()  # the file may have been written a moment ago
@@ -165,10 +226,12 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _module_name(path: Path) -> str:
-    """The name under which a train function's file is imported, here and in the processes that it starts: its own, if that is free.
+    """The name under which a train function's file is imported: its own, if that is free.
 
-    Its folder comes first on the path for imports, as it does for a script. But a file that is called as a module that is in use here
-    already, such as `random.py`, must not take that module's place in those processes: its folder comes last.
+    The processes that a train function starts import it under the same name. Its folder comes first
+    on the path for imports, as it does for a script. But a file with the name of a module that is
+    in use here already, such as `random.py`, must not take that module's place in those processes,
+    so its folder comes last.
     """
     name, folder = path.stem, str(path.parent)
     sys.path[:] = [place for place in sys.path if os.path.realpath(place) != folder]
@@ -177,15 +240,19 @@ def _module_name(path: Path) -> str:
         sys.path.append(folder)
     else:
         sys.path.insert(0, folder)
-    return name if "." not in name and _found(name) == path else file_module(path)
+    if "." in name or _found(name) != path:
+        return file_module(path)
+    return name
 
 
 def _found(name: str) -> Path | None:
-    """The file that `import name` gives in this process."""
-    if name == NAME or name in sys.modules:
-        return _file(sys.modules[name]) if name in sys.modules else None
+    """The file that `import name` imports in this process; None if it is no file."""
+    if name in sys.modules:
+        return _file(sys.modules[name])
     spec = importlib.util.find_spec(name)
-    return Path(spec.origin).resolve() if spec and spec.has_location and spec.origin else None
+    if spec is None or not spec.has_location or not spec.origin:
+        return None
+    return Path(spec.origin).resolve()
 
 
 def _file(module: ModuleType) -> Path | None:
@@ -194,7 +261,7 @@ def _file(module: ModuleType) -> Path | None:
 
 
 def _is_installed(name: str, module: ModuleType) -> bool:
-    """Whether a module belongs to Python, or to a package that was installed, and not to a user's own folder."""
+    """True if a module belongs to Python or to an installed package, not to a user's folder."""
     if name in sys.stdlib_module_names or name == NAME:
         return True
     file, paths = _file(module), sysconfig.get_paths()

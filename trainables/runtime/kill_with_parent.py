@@ -1,7 +1,9 @@
-"""Runs a command that ends with its parent: `python leash.py COMMAND...`. Whoever started this holds its standard input; when that closes,
-because it was closed or because its holder died in whatever way, the command and all that it started are ended.
+"""Runs a command that ends when its parent does: `python kill_with_parent.py COMMAND...`.
 
-Needs nothing but the standard library: it starts in 20 ms with `python -I -S`.
+The parent holds the standard input of this program. When that closes, because the parent closed it
+or died in whatever way, the command and all that it started are ended.
+
+This needs nothing but the standard library, so that it starts in 20 ms with `python -I -S`.
 """
 
 import contextlib
@@ -11,8 +13,8 @@ import subprocess
 import sys
 import threading
 
-PATIENCE = 5.0
-"""Seconds between asking and killing."""
+GRACE_SECONDS = 5.0
+"""How long the command may take to end after SIGTERM, before it gets SIGKILL."""
 
 
 def main() -> int:
@@ -20,21 +22,23 @@ def main() -> int:
     threading.Thread(target=_watch, args=(child,), daemon=True).start()
     code = child.wait()
     _signal(child, signal.SIGKILL)  # what it started and left behind
-    return code if code >= 0 else 128 - code
+    if code < 0:
+        return 128 - code  # as a shell reports the signal that ended a command
+    return code
 
 
 def _watch(child: subprocess.Popen[bytes]) -> None:
     while os.read(0, 4096):
-        pass
+        pass  # nothing is expected but the end
     _signal(child, signal.SIGTERM)
     try:
-        child.wait(PATIENCE)
+        child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         _signal(child, signal.SIGKILL)
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:
-    """To the child's whole process group."""
+    """Send a signal to the child's whole process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
 

@@ -1,8 +1,9 @@
-"""One trial trained by several processes of this machine: `resources: {workers: 2}`.
+"""Trains a trial with several processes of this machine: `resources: {workers: 2}`.
 
-The worker that was given the trial starts them, hears the first one's reports, and ends them all when the trial is stopped, when one of
-them fails, or when it dies itself. As a program, this is one of them: it reads its job from its standard input, then a line for each
-report that was received; when that input closes, it ends.
+The process that was given the trial starts them, passes on the reports of rank 0, and ends them all
+when the trial is stopped, when one of them fails, or when it dies itself. As a program, this module
+is one of these processes: it reads its job from its standard input, then a line for each report
+that was received, and ends when that input closes.
 """
 
 from __future__ import annotations
@@ -23,124 +24,137 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from raysweep.finder import program
-from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.attempt import attempt
+from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
-from raysweep.trainables.runtime.run import Objective
 from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
 
-DEATHS = ("lost", "killed", "killed_for_memory")
-"""How a process ends that does not end by itself; `lost`: nobody knows how."""
-GRACE = 2.0
-"""Seconds in which processes that fail because of another's failure may still say so."""
+DEATHS = ("died", "killed", "killed_for_memory")
+"""How a process ends that does not end by itself. `died`: it is not known how."""
+GRACE_SECONDS = 2.0
+"""How long processes that fail because another one failed may still say so."""
 
 Message = dict[str, Any]
-Heard = queue.Queue[tuple[int, Message | None]]
+Incoming = queue.Queue[tuple[int, Message | None]]
 
 
-class Company(Protocol):
-    """The processes of a trial, as whoever conducts them hears them."""
+class Ranks(Protocol):
+    """The processes of one trial, as `supervise` hears them."""
 
     def hear(self, timeout: float) -> tuple[int, Message | None]:
-        """The next message, and from which process; None if it died without a word.
+        """The rank of a process and its next message; None if it died without a word.
 
         Raises queue.Empty after `timeout` seconds of silence.
         """
 
-    def go_on(self) -> None:
-        """Let the first process, whose report was received, train on."""
+    def acknowledge(self) -> None:
+        """Tell rank 0 that its report was received, so that it continues."""
 
 
-def train_together(job: Job, send: Callable[[Message], None]) -> Outcome:
+def train_with_local_processes(job: Job, send: Callable[[Message], None]) -> Outcome:
     """Train with `job.workers` processes of this machine. `send` may raise to stop them."""
-    heard: Heard = queue.Queue()
+    incoming: Incoming = queue.Queue()
     with tempfile.TemporaryDirectory(prefix="raysweep-") as folder, ExitStack() as stack:
         processes = [
-            stack.enter_context(_started(job, rank, folder, heard)) for rank in range(job.workers)
+            stack.enter_context(_started(job, rank, folder, incoming))
+            for rank in range(job.workers)
         ]
-        return conduct(Processes(processes, heard), job.workers, send)
+        return supervise(LocalRanks(processes, incoming), job.workers, send)
 
 
 @dataclass(frozen=True)
-class Processes:
-    """Those of this machine, each with a thread that hears it."""
+class LocalRanks:
+    """Processes of this machine. Each has a thread that puts its messages into `incoming`."""
 
-    started: list[subprocess.Popen[str]]
-    heard: Heard
+    processes: list[subprocess.Popen[str]]
+    incoming: Incoming
 
     def hear(self, timeout: float) -> tuple[int, Message | None]:
-        return self.heard.get(timeout=timeout)
+        return self.incoming.get(timeout=timeout)
 
-    def go_on(self) -> None:
-        _say(self.started[0], "go on")
+    def acknowledge(self) -> None:
+        _say(self.processes[0], "received")
 
 
-def conduct(
-    company: Company,
-    count: int,
+def supervise(
+    ranks: Ranks,
+    world_size: int,
     send: Callable[[Message], None],
-    grace: float = GRACE,
+    grace_seconds: float = GRACE_SECONDS,
     beat: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Pass the reports of `count` processes on until all are done, or one ended badly.
+    """Pass reports on until all processes have ended, or one of them ended badly.
 
-    Then the others may speak for `grace` seconds. `beat` is called while nothing is said.
+    In the latter case the others may speak for `grace_seconds`. `beat` is called while nothing is
+    said.
     """
     outcomes: dict[int, Message] = {}
-    while len(outcomes) < count:
+    while len(outcomes) < world_size:
         try:
-            rank, message = company.hear(BEAT_SECONDS)
+            rank, message = ranks.hear(BEAT_SECONDS)
         except queue.Empty:
             beat()
             continue
         if message is not None and "outcome" not in message:
             send(message)
-            company.go_on()
-        elif _ended(outcomes, rank, message)["status"] != "completed":
-            _listen(company, outcomes, count, grace)
-            return _first_bad(outcomes, count)
-    return _outcome(outcomes[0])
+            ranks.acknowledge()
+        elif _note_end(outcomes, rank, message)["status"] != "completed":
+            _hear_others(ranks, outcomes, world_size, grace_seconds)
+            return _first_failure(outcomes, world_size)
+    return _read_outcome(outcomes[0])
 
 
-def _ended(outcomes: dict[int, Message], rank: int, message: Message | None) -> Message:
-    """Note how a process ended: by its outcome, or without one. What comes after its outcome is the end of its output."""
-    said = message["outcome"] if message else {"status": "lost", "time": time.time()}
-    return outcomes.setdefault(rank, said)
+def _note_end(outcomes: dict[int, Message], rank: int, message: Message | None) -> Message:
+    """Note how a process ended.
+
+    After its outcome comes the end of its output, which changes nothing. Without an outcome, it
+    died.
+    """
+    if message is None:
+        return outcomes.setdefault(rank, {"status": "died", "time": time.time()})
+    return outcomes.setdefault(rank, message["outcome"])
 
 
-def _listen(company: Company, outcomes: dict[int, Message], count: int, grace: float) -> None:
-    """Hear what the others have to say, for a while."""
-    until = time.monotonic() + grace
-    while len(outcomes) < count and time.monotonic() < until:
+def _hear_others(
+    ranks: Ranks, outcomes: dict[int, Message], world_size: int, grace_seconds: float
+) -> None:
+    """Hear for a while how the other processes end."""
+    until = time.monotonic() + grace_seconds
+    while len(outcomes) < world_size and time.monotonic() < until:
         with contextlib.suppress(queue.Empty):
-            rank, message = company.hear(0.1)
+            rank, message = ranks.hear(0.1)
             if message is None or "outcome" in message:
-                _ended(outcomes, rank, message)
+                _note_end(outcomes, rank, message)
 
 
-def _first_bad(outcomes: dict[int, Message], count: int) -> Outcome:
-    """What went wrong first: the rest follows from it.
+def _first_failure(outcomes: dict[int, Message], world_size: int) -> Outcome:
+    """The failure that caused the others.
 
     The death of a process comes before what the others say of it, which they may say earlier.
     """
     bad = {rank: outcome for rank, outcome in outcomes.items() if outcome["status"] != "completed"}
     for rank, outcome in bad.items():
         if outcome["status"] in DEATHS:
-            reason = f"process {rank} of {count} died"
-            why = f": {outcome['reason']}" if outcome.get("reason") else ""
-            status = "killed" if outcome["status"] == "lost" else outcome["status"]
-            return Outcome(status, reason + why)
-    return _outcome(min(bad.values(), key=lambda outcome: float(outcome["time"])))
+            reason = f"process {rank} of {world_size} died"
+            if outcome.get("reason"):
+                reason += f": {outcome['reason']}"
+            status = outcome["status"].replace("died", "killed")
+            return Outcome(status, reason)
+    return _read_outcome(min(bad.values(), key=lambda outcome: float(outcome["time"])))
 
 
-def _outcome(message: Message) -> Outcome:
+def _read_outcome(message: Message) -> Outcome:
     return Outcome(**{name: value for name, value in message.items() if name != "time"})
 
 
 @contextmanager
-def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subprocess.Popen[str]]:
-    """One process; killed at the end."""
+def _started(
+    job: Job, rank: int, folder: str, incoming: Incoming
+) -> Iterator[subprocess.Popen[str]]:
+    """One process, killed when the body ends."""
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | job.environment | {"GLOO_SOCKET_IFNAME": "lo"} | _devices(job, rank)
+    loopback = {"GLOO_SOCKET_IFNAME": "lo"}
+    environment = os.environ | job.environment | loopback | _visible_device(job, rank)
     with open(job.log, "a", encoding="utf-8") as log:
         process = subprocess.Popen(
             program("raysweep.trainables.runtime.local_ddp"),
@@ -150,19 +164,11 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
             stderr=log,
             text=True,
         )
-    thread = threading.Thread(target=_pump, args=(process, rank, heard), daemon=True)
+    thread = threading.Thread(target=_pump, args=(process, rank, incoming), daemon=True)
     thread.start()
-    _say(
-        process,
-        json.dumps(
-            {
-                "job": asdict(part(job)),
-                "paths": sys.path,
-                "rank": rank,
-                "meeting": f"file://{folder}/meeting{kind(job)}",
-            }
-        ),
-    )
+    rendezvous = f"file://{folder}/rendezvous{rendezvous_suffix(job)}"
+    its_job = replace(job_of_one_process(job), rank=rank, rendezvous=rendezvous)
+    _say(process, json.dumps({"job": asdict(its_job), "paths": sys.path}))
     try:
         yield process
     finally:
@@ -173,20 +179,22 @@ def _started(job: Job, rank: int, folder: str, heard: Heard) -> Iterator[subproc
         process.stdin.close()
 
 
-def part(job: Job) -> Job:
-    """The job as one of its processes sees it: with its share of the threads and of the GPUs."""
+def job_of_one_process(job: Job) -> Job:
+    """The job with what one of its processes gets of the threads and of the GPUs."""
     return replace(job, threads=max(1, job.threads // job.workers), gpu=job.gpu / job.workers)
 
 
-def kind(job: Job) -> str:
-    """What a meeting's name ends with: whether processes share a GPU, which nccl does not allow."""
+def rendezvous_suffix(job: Job) -> str:
+    """The end of the rendezvous' name: `#shared` if processes share a GPU, which excludes nccl."""
     return "#shared" if 0 < job.gpu < job.workers else ""
 
 
-def _devices(job: Job, rank: int) -> dict[str, str]:
-    """The GPU that this process sees, of those that the trial was given."""
-    visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
-    return {"CUDA_VISIBLE_DEVICES": visible[rank % len(visible)]} if job.gpu and visible else {}
+def _visible_device(job: Job, rank: int) -> dict[str, str]:
+    """The variable with the GPU that a process sees, of those that the trial was given."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if not job.gpu or not visible:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": visible[rank % len(visible)]}
 
 
 def _say(process: subprocess.Popen[str], line: str) -> None:
@@ -195,36 +203,35 @@ def _say(process: subprocess.Popen[str], line: str) -> None:
         process.stdin.write(line + "\n")
         process.stdin.flush()
     except BrokenPipeError:
-        pass  # it has died, which is heard of as well
+        pass  # it has died; `_pump` notices that too
 
 
-def _pump(process: subprocess.Popen[str], rank: int, heard: Heard) -> None:
+def _pump(process: subprocess.Popen[str], rank: int, incoming: Incoming) -> None:
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:
-            heard.put((rank, json.loads(line)))
-    heard.put((rank, None))
+            incoming.put((rank, json.loads(line)))
+    incoming.put((rank, None))
 
 
 def main() -> None:
     """One of the processes."""
     import torch  # noqa: F401  # before imports find what lies in the current folder
 
-    said = json.loads(sys.stdin.readline())
-    sys.path[:] = said["paths"]
-    fields = said["job"]
-    job = Job(**fields | {"objective": Objective(**fields["objective"])})
+    request = json.loads(sys.stdin.readline())
+    sys.path[:] = request["paths"]
+    job = read_job(request["job"])
     replies: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_watch, args=(sys.stdin, replies), daemon=True).start()
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what native code prints goes to the log
 
     def send(message: Message) -> None:
-        if said["rank"] == 0:
+        if job.rank == 0:
             _write(out, message)
             replies.get()
 
-    outcome = attempt(replace(job, rank=said["rank"], meeting=said["meeting"]), send)
+    outcome = attempt(job, send)
     _write(out, {"outcome": asdict(outcome) | {"time": time.time()}})
 
 
@@ -234,7 +241,7 @@ def _write(out: IO[str], message: Message) -> None:
 
 
 def _watch(lines: IO[str], replies: queue.Queue[str]) -> None:
-    """Pass replies on; end the process when whoever started it is gone."""
+    """Pass replies on. End the process when the one that started it is gone."""
     for line in lines:
         replies.put(line)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What the kernel did to processes when this machine ran out of memory."""
+"""Counts the processes that the kernel has killed because this machine ran out of memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VMSTAT = Path("/proc/vmstat")
 def kernel_kills() -> int:
     """How many processes the kernel has killed for memory since the machine started.
 
-    0 if it does not say.
+    0 if the kernel does not count them.
     """
     try:
         found = re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)

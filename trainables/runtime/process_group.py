@@ -1,8 +1,9 @@
-"""The processes that train one trial together: of one, unless the file says `resources: {workers: 2}`.
+"""The processes that train one trial: one, unless the file says `resources: {workers: 2}`.
 
-Every process runs the same train function on its share of each batch; gradients are averaged (DistributedDataParallel), so that the curve
-is that of one process. What looks at a batch as a whole sees only a share of it: batch normalization, and dropout's draws. `run.report`
-counts in the first process alone.
+Every process runs the same train function on its shard of each batch. Gradients are averaged
+(DistributedDataParallel), so the curve is that of one process. Only what looks at a batch as a
+whole sees a difference, because it sees a shard: batch normalization, and the draws of dropout.
+`run.report` counts in the process of rank 0 alone.
 """
 
 from __future__ import annotations
@@ -15,88 +16,112 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PATIENCE = timedelta(seconds=60)
-"""So long a process tries to reach the first one's machine."""
+RENDEZVOUS_TIMEOUT = timedelta(seconds=60)
+"""How long a process tries to reach the machine of rank 0."""
 
 
 @dataclass
-class Team:
-    """`rank` 0 .. workers - 1 is this process. A train function finds it as `run.team`."""
+class ProcessGroup:
+    """`run.process_group` of a train function. `rank`, 0 .. world_size - 1, is this process's."""
 
     rank: int = 0
-    workers: int = 1
+    world_size: int = 1
     _samplers: list[Any] = field(default_factory=list)
 
-    def spread(self, model: nn.Module) -> nn.Module:
-        """The model to call in training, whose gradients are those of all processes. Report, save and evaluate `model` itself."""
-        if self.workers == 1 or not any(one.requires_grad for one in model.parameters()):
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model to call in training, whose gradients are averaged over the processes.
+
+        Report, save and evaluate `model` itself.
+        """
+        if self.world_size == 1 or not any(weight.requires_grad for weight in model.parameters()):
             return model
         from torch.nn.parallel import DistributedDataParallel
 
         return DistributedDataParallel(model)
 
     def sampler(self, dataset: Any, seed: int = 0) -> Any:
-        """For a DataLoader, with a batch size of `batch_size // run.team.workers`: this process's part of a new random order each epoch."""
+        """A sampler for a DataLoader: this process's shard of a new random order each epoch.
+
+        The DataLoader's batch size is `batch_size // run.process_group.world_size`.
+        """
         from torch.utils.data import DistributedSampler
 
-        one: DistributedSampler[Any] = DistributedSampler(
-            dataset, self.workers, self.rank, seed=seed
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            dataset, self.world_size, self.rank, seed=seed
         )
-        self._samplers.append(one)
-        return one
+        self._samplers.append(sampler)
+        return sampler
 
-    def begin(self, seed: int, epoch: int) -> None:
-        """Called at the start of each epoch. All but the first process draw from generators of their own."""
-        for one in self._samplers:
-            one.set_epoch(epoch)
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Prepare samplers and generators. The run calls it at the start of each epoch.
+
+        All processes but that of rank 0 draw from generators of their own, so that no two of them
+        drop out the same units.
+        """
+        for sampler in self._samplers:
+            sampler.set_epoch(epoch)
         if self.rank:
             import torch
 
+            # Two primes spread seeds, epochs and ranks over the generator's range of seeds.
             torch.manual_seed((seed * 1_000_003 + epoch * 1009 + self.rank) % 2**63)
 
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch; of one that has not a piece for each process, the whole."""
-        return batch[self.rank :: self.workers] if len(batch) >= self.workers else batch
+    def shard(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch.
 
-    def weight(self, size: int) -> float:
-        """What a loss that is summed over a share and divided by the batch's size must be multiplied by, as gradients are averaged."""
-        return float(self.workers) if size >= self.workers else 1.0
+        A batch of fewer samples than processes is not split: each process takes all of it.
+        """
+        if len(batch) < self.world_size:
+            return batch
+        return batch[self.rank :: self.world_size]
 
-    def total(self, number: Tensor) -> float:
-        """The mean over the processes."""
-        if self.workers > 1:
+    def loss_weight(self, batch_size: int) -> float:
+        """The factor for a loss that is summed over a shard and divided by the size of the batch.
+
+        Averaging the gradients divides by the number of processes, which this undoes, except for a
+        batch that is not split.
+        """
+        return float(self.world_size) if batch_size >= self.world_size else 1.0
+
+    def mean(self, number: Tensor) -> float:
+        """The mean of a number over the processes."""
+        if self.world_size > 1:
             import torch
 
             torch.distributed.all_reduce(number)
-        return number.item() / self.workers
+        return number.item() / self.world_size
 
 
-def joined(rank: int, workers: int, meeting: str, device: str) -> Team:
-    """Meet the others: at `file://PATH`, or at a store that waits for them at `tcp://HOST:PORT`.
+def join_process_group(rank: int, world_size: int, rendezvous: str, device: str) -> ProcessGroup:
+    """Meet the other processes at `file://PATH` or at a store that listens at `tcp://HOST:PORT`.
 
-    nccl where each process has a GPU of its own; gloo else, and where the meeting's name ends with `#shared`.
+    The backend is nccl if each process has a GPU of its own. It is gloo on the CPU, and if the
+    rendezvous ends with `#shared`, which says that processes share a GPU: nccl does not allow it.
     """
     from torch import distributed
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    place, _, shared = meeting.partition("#")
+    place, _, shared = rendezvous.partition("#")
     backend = "nccl" if device == "cuda" and not shared else "gloo"
     if place.startswith("file://"):
-        distributed.init_process_group(backend, init_method=place, rank=rank, world_size=workers)
+        distributed.init_process_group(backend, init_method=place, rank=rank, world_size=world_size)
     else:
         host, _, port = place.removeprefix("tcp://").rpartition(":")
-        store = TCPStore(host, int(port), timeout=PATIENCE)
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=workers)
-    return Team(rank, workers)
+        store = TCPStore(host, int(port), timeout=RENDEZVOUS_TIMEOUT)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    return ProcessGroup(rank, world_size)
 
 
-def opened(host: str) -> tuple[str, Any]:
-    """A meeting on a free port of this machine's address `host`, and on no other address; there as long as what comes second is held."""
+def open_rendezvous(host: str) -> tuple[str, Any]:
+    """Open a rendezvous on a free port of this machine's address `host`, and on no other address.
+
+    Returns its name and the store behind it, which listens for as long as it is held.
+    """
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    waiting = socket.create_server((host, 0))
-    port = waiting.getsockname()[1]
+    listener = socket.create_server((host, 0))
+    port = listener.getsockname()[1]
     store = TCPStore(
-        host, port, is_master=True, wait_for_workers=False, master_listen_fd=waiting.detach()
+        host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
     )
     return f"tcp://{host}:{port}", store

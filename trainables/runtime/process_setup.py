@@ -1,7 +1,7 @@
-"""How a trial's process begins: seeded, on its threads; and what memory it holds.
+"""Sets up a trial's process, with its seeds and its threads, and measures the memory that it holds.
 
-Each trial has a process of its own (`trainables/runtime/template.py`), so nothing has to be put back after
-the trial before it.
+Each trial has a process of its own (`trainables/runtime/template.py`), so nothing has to be reset
+after the trial before it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ from pathlib import Path
 
 
 def prepare(seed: int, threads: int) -> None:
-    """Seed every random-number generator with `seed` (0 .. 2**32 - 1), and compute on `threads`."""
-    import numpy as np
+    """Seed every random-number generator, and have torch compute on so many threads."""
     import torch
 
     torch.set_num_threads(threads)
+    seed_generators(seed)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch with `seed`, 0 .. 2**32 - 1."""
+    import numpy as np
+    import torch
+
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -37,7 +44,7 @@ def gpu_memory() -> tuple[int, int]:
 
 
 def private() -> int:
-    """What of the resident memory is the process's own, in bytes.
+    """The resident memory that is the process's own, in bytes.
 
     Shared pages (libraries, files, what the process was forked with) come and go by themselves.
     """

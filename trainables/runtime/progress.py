@@ -1,8 +1,8 @@
-"""Whether a trial's process makes any progress at all: for `hang_after`, which is off by default.
+"""Detects a trial's process that makes no progress at all: for `hang_after`, off by default.
 
-How long an epoch takes says nothing: a large data set, or an evaluation that runs every third
-epoch, is slow and not dead. What hangs (a deadlock, a lost network drive, a collective operation
-whose partner is gone) computes nothing, reads nothing and writes nothing.
+How long an epoch takes is no sign of it: a large data set, or an evaluation that runs every third
+epoch, is slow and not dead. What hangs (a deadlock, a network drive that is gone, a collective
+operation whose partner is gone) computes nothing, reads nothing and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 import psutil
 
 LEAST_CPU = 0.01
-"""Seconds of CPU time for each second of a span in which something was computed. Threads that
+"""Seconds of CPU time for each second of a span from which it counts as computing. Threads that
 wait with a time-out, as those of tqdm or of a DataLoader, take less."""
 LEAST_BYTES = 1024.0
-"""Bytes read and written for each second of a span in which there was input or output."""
+"""Bytes read and written for each second of a span from which it counts as input or output."""
 SPAN_SECONDS = 10.0
+"""The shortest span over which usage is compared."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,20 @@ class Usage:
     cpu: float
     """Seconds."""
     bytes: float
-    """Read and written, whatever the file or socket."""
+    """Bytes read and written, of files and sockets alike."""
 
 
 def usage(pid: int) -> Usage:
-    """What the process and its descendants have used; of those that have ended, nothing."""
+    """What a process and its descendants have used. Those that have ended count nothing."""
     try:
         root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
+        processes = [root, *root.children(recursive=True)]
     except psutil.Error:
         return Usage(0.0, 0.0)
     cpu = total = 0.0
-    for one in family:
+    for process in processes:
         try:
-            times, counters = one.cpu_times(), one.io_counters()
+            times, counters = process.cpu_times(), process.io_counters()
         except (psutil.Error, AttributeError):  # it has just ended; macOS has no counters
             continue
         cpu += times.user + times.system
@@ -51,36 +52,38 @@ def usage(pid: int) -> Usage:
 
 @dataclass
 class Progress:
-    """Follows one process. `gpu_busy`: whether its GPU has computed since the last look."""
+    """Follows one process. `gpu_busy()` is True if its GPU has computed since the last call."""
 
     pid: int
     hang_after: float
-    """Seconds without progress after which it hangs; 0 for never."""
+    """Seconds without progress after which the process counts as hanging; 0 for never."""
     gpu_busy: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
     measure: Callable[[int], Usage] = usage
-    _looked: float = field(init=False)
-    _moved: float = field(init=False)
+    _checked: float = field(init=False)
+    _progressed: float = field(init=False)
     _used: Usage = field(init=False)
 
     def __post_init__(self) -> None:
         self.reported()
-        self._used = self.measure(self.pid) if self.hang_after else Usage(0.0, 0.0)
+        self._used = Usage(0.0, 0.0)
+        if self.hang_after:
+            self._used = self.measure(self.pid)
 
     def reported(self) -> None:
-        """It has said something: that is progress."""
-        self._looked = self._moved = self.clock()
+        """Note a report, which is progress."""
+        self._checked = self._progressed = self.clock()
 
     def hangs(self) -> bool:
-        """Whether it has made no progress for `hang_after` seconds. Asked every few seconds."""
+        """True if it has made no progress for `hang_after` seconds. Called every few seconds."""
         now = self.clock()
-        span = now - self._looked
+        span = now - self._checked
         if not self.hang_after or span < SPAN_SECONDS:
             return False
         used = self.measure(self.pid)
         computed = used.cpu - self._used.cpu >= LEAST_CPU * span
         wrote = used.bytes - self._used.bytes >= LEAST_BYTES * span
         if computed or wrote or self.gpu_busy():
-            self._moved = now
-        self._looked, self._used = now, used
-        return now - self._moved >= self.hang_after
+            self._progressed = now
+        self._checked, self._used = now, used
+        return now - self._progressed >= self.hang_after

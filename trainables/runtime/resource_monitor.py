@@ -1,7 +1,9 @@
-"""What a trial does to its machine, epoch by epoch: how busy its GPU is, how much of its memory is in use, and whether memory leaks.
+"""How a trial uses its machine, epoch by epoch: how busy its GPU is, how much of the GPU's memory
+is in use, and whether the trial leaks memory.
 
-The first two come from NVML where a module for it is installed (`nvidia-ml-py`), the second else from torch; without a GPU there is
-neither. They are the device's: trials that share one see the same.
+Utilization comes from NVML, if a module for it is installed (`nvidia-ml-py`). Memory in use comes
+from NVML too, or from torch without it. Without a GPU there is neither. Both are the device's:
+trials that share a GPU see the same values.
 """
 
 from __future__ import annotations
@@ -21,89 +23,109 @@ from raysweep.trainables.runtime import process_setup
 
 UTILIZATION, MEMORY = "gpu_utilization", "gpu_memory"
 COLUMNS = (UTILIZATION, MEMORY)
-"""Added to a report's metrics: the mean over the epoch in 0 .. 1, and the most bytes in use at a look."""
-LOOK_SECONDS = 0.5
-WARM = 2
-SPANS = (6, 12, 24)
-LEAST_RISE, LEAST_SHARE = 8 * 2**20, 1 / 64
-EVEN = 0.25
-FALL = 0.25
-"""What is called a leak: over the last 6, 12 or 24 steps from epoch to epoch, without the first WARM epochs, memory rises in each third of
-them: by LEAST_RISE bytes, by LEAST_SHARE of what is held, and by EVEN of what it rises in the steepest. And it never falls back by more
-than FALL of the whole rise. So a leak of 4 MiB an epoch is found after 9 epochs, one of 1 MiB after 27.
+"""Added to a report's metrics: the mean utilization over the epoch in 0 .. 1, and the largest
+number of bytes in use in any sample."""
+SAMPLE_SECONDS = 0.5
 
-An allocator takes and gives in pieces as large as the tensors are, and a leak before leaves its memory full of holes. So what an innocent
-training holds goes up and down, by 15 MiB of 500 and by 70 of 900, or up by 11 within two epochs and then no more; and what is computed
-once is one step. None of them rises three times in a row as told here. A cache that fills grows less and less.
-"""
+# The rule for a leak. Over the last 6, 12 or 24 steps from epoch to epoch, after WARM_UP epochs,
+# memory rises in each third of the steps: by LEAST_RISE_BYTES, by LEAST_RISE of what is held, and
+# by LEAST_OF_STEEPEST of what it rises in the steepest third. And it never falls back by more than
+# MOST_FALL of the whole rise. So a leak of 4 MiB an epoch is found after 9 epochs, and a leak of
+# 1 MiB after 27.
+#
+# An allocator takes and returns memory in pieces as large as the tensors are, and earlier leaks
+# leave holes in it. So what a training without a leak holds goes up and down, by 15 MiB of 500 and
+# by 70 of 900, or up by 11 within two epochs and then no more (measured), and what is computed only
+# once is a single step. None of these rises in all three thirds. A cache that fills grows less and
+# less.
+WARM_UP = 2
+SPANS = (6, 12, 24)
+LEAST_RISE_BYTES = 8 * 2**20
+LEAST_RISE = 1 / 64
+LEAST_OF_STEEPEST = 0.25
+MOST_FALL = 0.25
 
 
 @contextmanager
-def watched(device: str) -> Iterator[Gauge]:
-    """A gauge for the GPUs that this process sees, looked at in a thread of its own while the body runs; on the CPU it says nothing."""
-    gauge = Gauge(_nvml(), visible()) if device == "cuda" else Gauge(None, [])
+def monitored(device: str) -> Iterator[GpuMonitor]:
+    """A monitor of the GPUs that this process sees, sampled by a thread while the body runs.
+
+    On the CPU it reports nothing.
+    """
+    monitor = _monitor(device == "cuda")
     done = threading.Event()
-    thread = threading.Thread(target=_look, args=(gauge, done), name="gauge", daemon=True)
-    if gauge.handles:
+    thread = threading.Thread(
+        target=_keep_sampling, args=(monitor, done), name="resource monitor", daemon=True
+    )
+    if monitor.handles:
         thread.start()
     try:
-        yield gauge
+        yield monitor
     finally:
         done.set()
-        if gauge.handles:
+        if monitor.handles:
             thread.join()
 
 
-def _look(gauge: Gauge, done: threading.Event) -> None:
-    while not done.wait(LOOK_SECONDS):
-        gauge.look()
+def _monitor(uses_gpu: bool) -> GpuMonitor:
+    return GpuMonitor(_nvml(), visible_devices()) if uses_gpu else GpuMonitor(None, [])
 
 
-class Gauge:
-    """Reads what NVML says of some devices, named as CUDA_VISIBLE_DEVICES names them."""
+def _keep_sampling(monitor: GpuMonitor, done: threading.Event) -> None:
+    while not done.wait(SAMPLE_SECONDS):
+        monitor.sample()
+
+
+class GpuMonitor:
+    """Samples what NVML says of some devices, named as CUDA_VISIBLE_DEVICES names them."""
 
     def __init__(self, nvml: Any, names: list[str]) -> None:
         self._nvml = nvml
         self._lock = threading.Lock()
-        self._busy: list[float] = []
-        self._used: list[float] = []
+        self._utilization: list[float] = []
+        self._memory: list[float] = []
         self.handles = _handles(nvml, names) if nvml else []
 
-    def look(self) -> None:
-        """Take a sample. What a device does not tell (a part of one, under MIG, knows no utilization) stays unknown."""
+    def sample(self) -> None:
+        """Take a sample.
+
+        What a device does not report stays unknown: a MIG slice has no utilization.
+        """
+        if not self.handles:
+            return
+        nvml = self._nvml
         with self._lock:
-            if self.handles:
-                with contextlib.suppress(self._nvml.NVMLError):
-                    self._used.append(
-                        sum(
-                            float(self._nvml.nvmlDeviceGetMemoryInfo(one).used)
-                            for one in self.handles
-                        )
-                    )
-                with contextlib.suppress(self._nvml.NVMLError):
-                    rates = [
-                        self._nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in self.handles
-                    ]
-                    self._busy.append(sum(rates) / len(rates) / 100)
+            with contextlib.suppress(nvml.NVMLError):
+                used = [float(nvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in self.handles]
+                self._memory.append(sum(used))
+            with contextlib.suppress(nvml.NVMLError):
+                percent = [
+                    nvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in self.handles
+                ]
+                self._utilization.append(sum(percent) / len(percent) / 100)
 
     def read(self) -> dict[str, float]:
         """The columns since the last reading, as far as they are known."""
-        self.look()
+        self.sample()
         with self._lock:
-            busy, used = self._busy, self._used or _used_by_torch()
-            self._busy, self._used = [], []
-        columns = {UTILIZATION: sum(busy) / len(busy)} if busy else {}
-        return columns | ({MEMORY: max(used)} if used else {})
+            utilization, memory = self._utilization, self._memory or _memory_by_torch()
+            self._utilization, self._memory = [], []
+        columns = {}
+        if utilization:
+            columns[UTILIZATION] = sum(utilization) / len(utilization)
+        if memory:
+            columns[MEMORY] = max(memory)
+        return columns
 
 
 def gpu_watch(uses_gpu: bool) -> Callable[[], bool]:
-    """What tells whether the GPUs that this process sees have computed since it was last asked."""
-    gauge = Gauge(_nvml(), visible()) if uses_gpu else Gauge(None, [])
-    return lambda: gauge.read().get(UTILIZATION, 0.0) > 0
+    """A function that says whether this process's GPUs have computed since it was last called."""
+    monitor = _monitor(uses_gpu)
+    return lambda: monitor.read().get(UTILIZATION, 0.0) > 0
 
 
-def _used_by_torch() -> list[float]:
-    """What is in use of this process's first GPU, where it has one that it uses."""
+def _memory_by_torch() -> list[float]:
+    """The bytes in use on this process's first GPU, if torch uses it; else []."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return []
@@ -111,17 +133,17 @@ def _used_by_torch() -> list[float]:
     return [float(total - free)]
 
 
-def visible() -> list[str]:
-    """The devices that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or by the (start of the) device's UUID."""
-    return [
-        name.strip()
-        for name in os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-        if name.strip()
-    ]
+def visible_devices() -> list[str]:
+    """The devices that this process sees, as CUDA_VISIBLE_DEVICES names them.
+
+    That is by number, or by the device's UUID or the start of it.
+    """
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _nvml() -> Any:
-    """NVML's module, ready for use; None where there is none, or no driver."""
+    """NVML's module, ready for use; None if there is no such module, or no driver."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an older package of this name warns of itself
@@ -133,60 +155,65 @@ def _nvml() -> Any:
 
 
 def _handles(nvml: Any, names: list[str]) -> list[Any]:
-    """NVML's handles for these names; [] where it does not know one of them."""
+    """NVML's handles for these names; [] if it does not know one of them."""
     try:
-        return [
-            nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else _by_uuid(nvml, name)
-            for name in names
-        ]
+        return [_handle(nvml, name) for name in names]
     except (nvml.NVMLError, LookupError):
         return []
 
 
-def _by_uuid(nvml: Any, name: str) -> Any:
+def _handle(nvml: Any, name: str) -> Any:
+    if name.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(name))
     if name.startswith("MIG-"):
         return nvml.nvmlDeviceGetHandleByUUID(name)
     for index in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         uuid = nvml.nvmlDeviceGetUUID(handle)
-        if (uuid.decode() if isinstance(uuid, bytes) else uuid).startswith(name):
+        if isinstance(uuid, bytes):  # as older versions return it
+            uuid = uuid.decode()
+        if uuid.startswith(name):
             return handle
     raise LookupError(name)
 
 
 @dataclass
-class Growth:
-    """What a process holds at the end of each epoch, in bytes: allocated by torch on the GPU, or resident and its own."""
+class LeakDetector:
+    """Follows what a process holds at the end of each epoch, in bytes.
+
+    On a GPU that is what torch allocated there, else what is resident and the process's own.
+    """
 
     device: str
     held: list[int] = field(default_factory=list)
     leak: int = 0
     """Bytes an epoch, once there is a leak by the rule above; 0 before."""
 
-    def look(self) -> dict[str, int]:
-        """At the end of an epoch; a note for the trial where memory leaks."""
-        self.held.append(_held(self.device))
-        self.leak = self.leak or leaking(self.held)
+    def check(self) -> dict[str, int]:
+        """At the end of an epoch: a note for the trial if it leaks memory, else {}."""
+        self.held.append(_held_bytes(self.device))
+        self.leak = self.leak or leaked_per_epoch(self.held)
         return {"memory_growth": self.leak} if self.leak else {}
 
 
-def leaking(held: list[int]) -> int:
-    """Bytes an epoch that leak at the end of this list of what was held after each; 0 for no leak."""
-    return max(
-        (_climb(held[-steps - 1 :]) for steps in SPANS if len(held) > WARM + steps), default=0
-    )
+def leaked_per_epoch(held: list[int]) -> int:
+    """Bytes an epoch that leak, given the bytes held after each epoch; 0 if there is no leak."""
+    rises = [_steady_rise(held[-steps - 1 :]) for steps in SPANS if len(held) > WARM_UP + steps]
+    return max(rises, default=0)
 
 
-def _climb(held: list[int]) -> int:
-    """Bytes a step, where all of these steps are a leak; else 0."""
+def _steady_rise(held: list[int]) -> int:
+    """Bytes a step if these steps are a leak by the rule above, else 0."""
     steps, rise = len(held) - 1, held[-1] - held[0]
     thirds = [after - before for before, after in pairwise(held[:: steps // 3])]
-    least = max(LEAST_RISE, LEAST_SHARE * held[0], EVEN * max(thirds))
-    fall = max(most - one for most, one in zip(accumulate(held, max), held, strict=True))
-    return rise // steps if min(thirds) >= least and fall <= FALL * rise else 0
+    least = max(LEAST_RISE_BYTES, LEAST_RISE * held[0], LEAST_OF_STEEPEST * max(thirds))
+    falls = (highest - now for highest, now in zip(accumulate(held, max), held, strict=True))
+    if min(thirds) < least or max(falls) > MOST_FALL * rise:
+        return 0
+    return rise // steps
 
 
-def _held(device: str) -> int:
+def _held_bytes(device: str) -> int:
     torch = sys.modules.get("torch")
     if device == "cuda" and torch is not None and torch.cuda.is_initialized():
         return int(torch.cuda.memory_allocated())

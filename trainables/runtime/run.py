@@ -1,7 +1,12 @@
-"""What a train function talks through: `for epoch in run.epochs(model=model, optimizer=optimizer): ...; run.report(val_loss=...)`.
+"""The `run` that a train function is given:
 
-A `Run` saves a checkpoint at every report and goes on from the last one, so a train function knows neither paths nor Ray. By hand, in a
-test or in a notebook, `LocalRun(epochs=3)` gives the same train function something to talk to.
+    for epoch in run.epochs(model=model, optimizer=optimizer):
+        ...
+        run.report(val_loss=...)
+
+A `Run` saves a checkpoint at every report and continues from the last one, so a train function
+knows neither paths nor Ray. By hand, in a test or in a notebook, `LocalRun(epochs=3)` takes its
+place.
 """
 
 from __future__ import annotations
@@ -15,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.trainables.runtime import checkpoint
-from raysweep.trainables.runtime.board import Board
-from raysweep.trainables.runtime.process_group import Team
+from raysweep.trainables.runtime.process_group import ProcessGroup
+from raysweep.trainables.runtime.tensorboard import Board
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +30,7 @@ Metrics = dict[str, float]
 
 
 class Stateful(Protocol):
-    """Anything with a `state_dict`: a module, an optimizer, a learning-rate schedule, a gradient scaler."""
+    """Anything with a `state_dict`: a module, an optimizer, a learning-rate schedule, a scaler."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -33,39 +38,42 @@ class Stateful(Protocol):
 
 
 class ReportError(ValueError):
-    """A report that cannot be used: the objective missing, or a value that is no number."""
+    """A report that cannot be used: the objective is missing, or a value is not a number."""
 
 
 class StorageError(OSError):
-    """A checkpoint that cannot be written: not the training's fault."""
+    """A checkpoint that cannot be written. That is not the configuration's fault."""
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is damaged after the trial has already begun again because of a damaged one."""
+    """A second damaged checkpoint of a trial that has begun again because of a first one."""
+
+
+class DataError(RuntimeError):
+    """Data that are missing and cannot be fetched, in one line. No trial of the sweep can run."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The metric that a sweep optimizes, as far as a run must know it: to tell the best epoch's checkpoint from the others."""
+    """The metric that a sweep optimizes. A run needs it to know the best epoch."""
 
     name: str
     maximize: bool
 
     def loss(self, metrics: Metrics) -> float:
-        value = -metrics[self.name] if self.maximize else metrics[self.name]
-        return math.inf if math.isnan(value) else value
-
-
-class DataError(RuntimeError):
-    """Data that are not there and cannot be had, in one line."""
+        """The value as it is minimised. NaN counts as infinite."""
+        value = metrics[self.name]
+        if math.isnan(value):
+            return math.inf
+        return -value if self.maximize else value
 
 
 class Run:
-    """One training, or the rest of one.
+    """One training, or what is left of one.
 
-    `send` receives a message for each epoch, `{"epoch", "metrics", "seconds", "notes"}`, and raises to
-    stop the training. `known_epoch` is the last epoch that the receiver has: epochs that a checkpoint
-    holds beyond it are sent again, not trained again.
+    `send` receives a message for each epoch, `{"epoch", "metrics", "seconds", "notes"}`, and raises
+    to stop the training. `known_epoch` is the last epoch that the receiver has. Epochs that a
+    checkpoint holds beyond it are sent again, not trained again.
     """
 
     def __init__(
@@ -85,16 +93,17 @@ class Run:
         self.device = device
         self.epoch = 0
         self.notes: dict[str, Any] = {"accumulation_read": False}
-        """What else the receiver should know; it goes with every message."""
+        """What else the receiver should know. It is sent with every message."""
         self._accumulation = 1
         self.reports: list[dict[str, Any]] = []
         self.board = Board(folder)
         """What TensorBoard shows beside the metrics."""
-        self.team = Team()
-        """The processes that train this trial together."""
+        self.process_group = ProcessGroup()
+        """The processes that train this trial."""
         self._send = send
         self.folder = folder
-        """Where the trial keeps its checkpoints, and may keep files of its own; None by hand."""
+        """Where the trial keeps its checkpoints, and may keep files of its own. A `LocalRun` may
+        have none."""
         self._objective = objective
         self._known_epoch = known_epoch
         self._state: Mapping[str, Stateful] = {}
@@ -103,10 +112,10 @@ class Run:
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches per batch: above 1 if a batch does not fit into memory as a whole.
+        """Micro-batches per batch. It is above 1 if a whole batch does not fit into memory.
 
-        The optimizer then steps once for all of them. That it was read is noted: a trial that ran out
-        of memory is tried again with smaller micro-batches only if its train function looks here.
+        The optimizer then steps once for all of them. That the train function has read it is noted,
+        because only then is a trial that ran out of memory retried with smaller micro-batches.
         """
         self.notes["accumulation_read"] = True
         return self._accumulation
@@ -117,46 +126,51 @@ class Run:
 
     @property
     def metric(self) -> str | None:
-        """The name of the metric that the sweep optimizes; None by hand."""
+        """The name of the metric that the sweep optimizes; None in a `LocalRun`."""
         return self._objective.name if self._objective else None
 
     @property
     def complete(self) -> bool:
-        """Whether the last epoch has been reported."""
+        """True if the last epoch has been reported."""
         return bool(self.reports) and self.reports[-1]["epoch"] >= self.total_epochs
 
     def shuffled(self, count: int) -> Tensor:
-        """The order of `count` samples in this epoch: by the seed and the epoch alone, the same in all processes of the trial."""
+        """A random order of `count` samples for this epoch, as indices of shape (count,).
+
+        It depends on the seed and the epoch alone, so it is the same in all processes of the trial.
+        """
         import torch
 
-        return torch.randperm(
-            count,
-            generator=torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63),
-        )
+        # A large prime keeps (seed, epoch) pairs apart; a generator takes seeds below 2**63.
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        return torch.randperm(count, generator=generator)
 
     def epochs(self, **state: Stateful) -> Iterator[int]:
-        """The epochs still to train, from 1 (or after the last checkpoint, which is loaded into `state` first) to the last.
+        """The epochs that are still to train, counted from 1.
 
-        Name what must survive an interruption: `model`, `optimizer`, and whatever else changes while training.
+        Name what must survive an interruption: `model`, `optimizer`, and whatever else changes
+        while training. The last checkpoint, if there is one, is loaded into it first, and the
+        epochs begin after it.
         """
         self._state = state
         self._restore()
         self._clock = time.perf_counter()
-        if self.team.rank:
-            self.board = Board(None)
+        if self.process_group.rank:
+            self.board = Board(None)  # rank 0 shows what all of them have computed
         with contextlib.closing(self.board):
             for epoch in range(self.epoch + 1, self.total_epochs + 1):
                 self.epoch = epoch
-                self.team.begin(self.seed, epoch)
+                self.process_group.begin_epoch(self.seed, epoch)
                 self.board.begin(epoch)
                 yield epoch
                 if not self.reports or self.reports[-1]["epoch"] != epoch:
                     raise ReportError(f"epoch {epoch} ended without run.report(...)")
 
     def report(self, **metrics: Any) -> None:
-        """Say how the epoch went. Numbers, numpy scalars and tensors of one element; the objective among them.
+        """Report the epoch's metrics: numbers, numpy scalars or tensors of one element.
 
-        Raises ReportError where the objective is missing, a value is no number, or the epoch was reported before.
+        Raises ReportError if the sweep's metric is missing, if a value is not a number, or if the
+        epoch was reported before.
         """
         if self.epoch == 0:
             raise ReportError(
@@ -164,14 +178,14 @@ class Run:
             )
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
             raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
-        first = self.team.rank == 0
-        clean = clean_metrics(metrics, self.metric if first else None)
+        is_first = self.process_group.rank == 0
+        clean = clean_metrics(metrics, self.metric if is_first else None)
         now = time.perf_counter()
         self._seconds, self._clock = self._seconds + now - self._clock, now
         message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
-        best = first and self._is_best(clean)
+        best = is_first and self._is_best(clean)
         self.reports.append(message)
-        if self.folder is not None and first:
+        if self.folder is not None and is_first:
             self._save(self.folder, best)
         self._send(message | {"notes": dict(self.notes)})
 
@@ -179,9 +193,8 @@ class Run:
         try:
             checkpoint.save(folder, self._state, self.reports, best)
         except (OSError, RuntimeError) as error:
-            cause = (
-                error if isinstance(error, OSError) else error.__context__
-            )  # torch.save covers it with an error of its own
+            # torch.save may raise a RuntimeError of its own over the OSError that caused it.
+            cause = error.__context__ if isinstance(error, RuntimeError) else error
             if not isinstance(cause, OSError):
                 raise
             raise StorageError(
@@ -192,18 +205,17 @@ class Run:
         if self._objective is None:
             return True
         loss = self._objective.loss(metrics)
-        return all(
-            loss < self._objective.loss(past["metrics"]) for past in self.reports
-        ) and math.isfinite(loss)
+        past_losses = [self._objective.loss(past["metrics"]) for past in self.reports]
+        return math.isfinite(loss) and all(loss < past for past in past_losses)
 
     def _restore(self) -> None:
         if self.folder is None:
             return
-        if self.team.rank == 0:
+        if self.process_group.rank == 0:
             checkpoint.remove_unfinished(self.folder)
         try:
             self.reports = checkpoint.restore(self.folder, self._state)
-        except checkpoint.Damaged as error:
+        except checkpoint.DamagedCheckpointError as error:
             self._begin_again(self.folder, error)
         if self.reports:
             self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
@@ -211,10 +223,10 @@ class Run:
             if message["epoch"] > self._known_epoch:
                 self._send(message | {"notes": dict(self.notes)})
 
-    def _begin_again(self, folder: Path, damage: checkpoint.Damaged) -> None:
-        """Put a damaged checkpoint aside, so that the training begins with its first epoch; once."""
-        if self.team.rank:
-            return  # the first process does it for all
+    def _begin_again(self, folder: Path, damage: checkpoint.DamagedCheckpointError) -> None:
+        """Rename a damaged checkpoint, so that the training begins with its first epoch. Once."""
+        if self.process_group.rank:
+            return  # rank 0 does it for all
         aside = folder / checkpoint.DAMAGED
         if aside.exists():
             raise CheckpointError(f"{damage}; the trial had begun again from a damaged one before")
@@ -223,7 +235,10 @@ class Run:
 
 
 class LocalRun(Run):
-    """A run by hand: reports are printed and kept in `reports`. With a `folder` it saves checkpoints there and goes on from them."""
+    """A run by hand, which prints its reports (unless `quiet`) and keeps them in `reports`.
+
+    With a `folder` it saves checkpoints there and continues from them.
+    """
 
     def __init__(
         self,
@@ -234,9 +249,8 @@ class LocalRun(Run):
         folder: Path | None = None,
         quiet: bool = False,
     ) -> None:
-        super().__init__(
-            epochs, _ignore if quiet else _show, seed=seed, device=device, folder=folder
-        )
+        send = _ignore if quiet else _show
+        super().__init__(epochs, send, seed=seed, device=device, folder=folder)
 
 
 def _show(message: dict[str, Any]) -> None:
@@ -249,7 +263,11 @@ def _ignore(message: dict[str, Any]) -> None:
 
 
 def clean_metrics(metrics: Mapping[str, Any], objective: str | None) -> Metrics:
-    """Metrics as plain floats. Raises ReportError, naming what was reported, for anything that is no number."""
+    """Metrics as plain floats.
+
+    Raises ReportError, which names what was reported, if the objective is missing or a value is not
+    a number.
+    """
     if objective is not None and objective not in metrics:
         names = ", ".join(sorted(metrics)) or "nothing"
         raise ReportError(f"the metric '{objective}' was not reported; reported: {names}")

@@ -1,17 +1,17 @@
-"""The process that a worker's trials are forked from: it has imported what they need, and trains
+"""The process that a worker's trials are forked from. It has imported what they need, and trains
 nothing itself.
 
 A trial in a process of its own leaves nothing behind: no global state, no thread, no signal
-handler, no GPU memory; it may crash, and it runs in a main thread, as by hand. Forked from a
+handler, no GPU memory. It may crash, and it runs in a main thread, as by hand. Forked from a
 process that has imported torch and the train function's module, it starts within milliseconds.
 
-The worker that starts a template talks to it over a socket: it sends a job together with the
-trial's own socket, and hears the process id, then how that process ended. One trial at a time.
-When the worker dies in whatever way, its template ends the trial and itself.
+The worker that starts a template talks to it over a socket. It sends a job with the trial's own
+socket, and receives the process id, then how that process ended. There is one trial at a time. When
+the worker dies in whatever way, its template ends the trial and itself.
 
 Forking is safe only while the template has a single thread and no CUDA context. Imports are
-watched: if a module started a thread or used the GPU when it was imported, the worker begins
-again with a template that leaves that module to the trials.
+checked: if a module started a thread or used the GPU when it was imported, the worker starts
+another template, which leaves that module to the trials.
 """
 
 from __future__ import annotations
@@ -39,22 +39,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from raysweep.finder import START
-from raysweep.trainables.runtime.attempt import Job, attempt, read_job
+from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.job import Job, read_job
 
 TORCH = ("torch", "torch.utils.data", "torch._dynamo")
-"""What every training needs: optimizers import the last one at their first use, which takes as
-long as torch itself."""
+"""What every training needs. Optimizers import `torch._dynamo` at their first use, which takes as
+long as importing torch itself."""
 SET_CHILD_SUBREAPER, SET_PARENT_DEATH_SIGNAL = 36, 1
-"""Options of Linux's prctl."""
+"""Options of Linux's prctl (`linux/prctl.h`)."""
 CHUNK = 65536
+"""The most bytes that are received at once."""
 POLL_SECONDS = 0.05
-"""How often is looked for the end of a trial, where the system does not tell of it."""
-CONTINUE = "go on"
+"""How often the end of a trial is checked, on systems without `pidfd_open` (macOS)."""
+CONTINUE = "continue"
+"""The worker's answer to a report after which the training continues."""
 
 
 def main(control: socket.socket, paths: list[str]) -> None:
-    """Fork a process for each job that comes, until the worker is gone.
+    """Fork a process for each job that arrives, until the worker is gone.
 
     `paths`: the worker's path for imports.
     """
@@ -65,7 +68,7 @@ def main(control: socket.socket, paths: list[str]) -> None:
         request, descriptor = received
         job = read_job(request["job"])
         with _printing_to(job.log):
-            refused = imports.bring(job, request["module"], request["learned"])
+            refused = imports.prepare(job, request["module"], request["learned"])
         if refused:
             os.close(descriptor)
             _say(control, {"refused": refused})
@@ -85,7 +88,9 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any], int] | None:
     while text and not text.endswith(b"\n"):
         more = control.recv(CHUNK)
         text = text + more if more else b""
-    return (json.loads(text), descriptors[0]) if text else None
+    if not text:
+        return None
+    return json.loads(text), descriptors[0]
 
 
 def _say(control: socket.socket, message: dict[str, Any]) -> None:
@@ -102,12 +107,11 @@ class Imports:
         self._module: types.ModuleType | None = None
         self._tried = False
 
-    def bring(self, job: Job, module: bool, learned: list[str]) -> str:
-        """Import what trials need: torch, the train function's module if `module` says so, and
-        what trials before this one turned out to need.
+    def prepare(self, job: Job, module: bool, learned: list[str]) -> str:
+        """Import torch, the train function's module (if `module`), and what earlier trials needed.
 
         Returns why forking is not safe after that, or "". An import that fails is left to the
-        trial, which tells why.
+        trial, which says why.
         """
         if job.isolate:
             return ""
@@ -124,23 +128,23 @@ class Imports:
         if len(sys.modules) > before:
             self.known = frozenset(sys.modules)
             gc.collect()
-            gc.freeze()  # what is here is no garbage: no trial need look through it, or copy it
+            gc.freeze()  # what is here is no garbage: trials need not search it, or copy its pages
         return _unsafe()
 
     def begin(self, names: tuple[str, ...]) -> None:
-        """Import these; from then on imports find what the worker finds.
+        """Import these modules. From then on imports find what the worker finds.
 
-        In this order, because a user's own `random.py` or `queue.py` in the current folder must
-        not come before the modules of Python that torch imports.
+        The order matters: a user's own `random.py` or `queue.py` in the current folder must not
+        come before the modules of Python that torch imports.
         """
         _import(names)
         sys.path[:] = self._paths
 
     def _share(self, job: Job) -> None:
-        """Have the train function's module load what its trials share, if it says how."""
+        """Call the `preload` of the train function's module, which loads what its trials share."""
         preload = getattr(self._module, "preload", None)
         if callable(preload):
-            with contextlib.suppress(BaseException):  # the trial meets it as well, and tells
+            with contextlib.suppress(BaseException):  # it fails in the trial too, which says why
                 preload(job.config)
 
 
@@ -151,9 +155,11 @@ def _import(names: list[str] | tuple[str, ...]) -> None:
 
 
 def _threads() -> int:
-    """How many threads this process has, native ones among them; 1 if that cannot be told."""
+    """How many threads this process has, native ones included; 1 if that is not known."""
     tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.exists() else 1
+    if not tasks.exists():
+        return 1
+    return len(list(tasks.iterdir()))
 
 
 def _unsafe() -> str:
@@ -163,7 +169,10 @@ def _unsafe() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return "it uses the GPU"
-    return f"it has {len(_children())} child processes" if _children() else ""
+    children = _children()
+    if children:
+        return f"it has {len(children)} child processes"
+    return ""
 
 
 def _wait(child: int, control: socket.socket) -> int:
@@ -222,9 +231,11 @@ def _kill_orphans() -> None:
 
 
 def _children() -> list[int]:
-    """The children of this process, which has a single thread; [] if that cannot be told."""
+    """The children of this process, which has a single thread; [] if they are not known."""
     path = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
+    if not path.exists():
+        return []
+    return [int(word) for word in path.read_text().split()]
 
 
 def _prctl(option: int, value: int) -> None:
@@ -232,11 +243,11 @@ def _prctl(option: int, value: int) -> None:
 
 
 class TrainingStopped(BaseException):
-    """The worker wants no more of this training. No Exception: train functions catch those."""
+    """The worker ends this training. It is no Exception, because train functions catch those."""
 
 
 class Channel:
-    """What a trial's process says to its worker, and the worker's answers."""
+    """A trial's process sends its messages to its worker, and reads the worker's answers."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -246,14 +257,14 @@ class Channel:
         self._end.sendall(json.dumps(message).encode() + b"\n")
 
     def report(self, message: dict[str, Any]) -> None:
-        """Send the report of an epoch. Raises TrainingStopped if it was the last one wanted."""
+        """Send the report of an epoch. Raises TrainingStopped if the trial should not continue."""
         self.say({"report": message})
         if self._answers.readline().strip() != CONTINUE:
             raise TrainingStopped
 
 
 def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
-    """Train the job in this process, which was just forked, and leave."""
+    """Train the job in this process, which was just forked, and exit."""
     os.setsid()
     if sys.platform == "linux":
         _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
@@ -265,22 +276,22 @@ def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
     faulthandler.enable()
     if job.isolate:
         imports.begin(TORCH[:1])
-    message = _trained(job, channel.report)
+    message = _train(job, channel.report)
     if not job.isolate:
         message["imported"] = _imported(imports.known)
     channel.say(message)
-    sys.exit()  # threads that are no daemons are waited for, exit handlers run: as by hand
+    sys.exit()  # as by hand: waits for threads that are no daemons, and runs exit handlers
 
 
 def _main_module() -> types.ModuleType:
-    """What processes that a trial starts by spawn or forkserver import as their main module."""
+    """The main module of the processes that a trial starts by spawn or forkserver."""
     module = types.ModuleType("__main__")
     module.__file__ = str(START)
     return module
 
 
-def _trained(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The last message of a trial's process: its outcome, `stopped`, or a bug of this project."""
+def _train(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Train, and return the last message: the outcome, `stopped`, or a bug of this project."""
     try:
         return {"outcome": asdict(attempt(job, report))}
     except TrainingStopped:
@@ -290,7 +301,7 @@ def _trained(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, An
 
 
 def _imported(known: frozenset[str]) -> list[str]:
-    """The installed modules that this process has imported and its template had not."""
+    """The installed modules that this process has imported and its template has not."""
     folders = tuple(
         {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     )
@@ -301,13 +312,15 @@ def _imported(known: frozenset[str]) -> list[str]:
 def _origin(name: str) -> str:
     """The file of a module; "" if it has none."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
-    return (spec.origin or "") if spec is not None and spec.name == name else ""
+    if spec is None or spec.name != name:
+        return ""
+    return spec.origin or ""
 
 
 def _print_to(log: str) -> None:
-    """Have all that this process and its children print appended to a file, native code too."""
+    """Append all that this process and its children print to a file, native code included."""
     path = Path(log)
-    with contextlib.suppress(OSError):  # storage that is gone: the checkpoint tells
+    with contextlib.suppress(OSError):  # storage that is gone is reported by the checkpoint
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab") as file:
             for stream in (sys.stdout, sys.stderr):
@@ -321,14 +334,15 @@ def _print_to(log: str) -> None:
 
 @contextmanager
 def _printing_to(log: str) -> Iterator[None]:
-    """The same for as long as the body runs."""
+    """Print to the log while the body runs."""
     before = [os.dup(1), os.dup(2)]
     _print_to(log)
     try:
         yield
     finally:
-        for stream, number, kept in zip((sys.stdout, sys.stderr), (1, 2), before, strict=True):
+        streams = zip((sys.stdout, sys.stderr), (1, 2), before, strict=True)
+        for stream, descriptor, saved in streams:
             with contextlib.suppress(Exception):
                 stream.flush()
-            os.dup2(kept, number)
-            os.close(kept)
+            os.dup2(saved, descriptor)
+            os.close(saved)

@@ -1,4 +1,4 @@
-"""A template and the trials forked from it, as the worker sees them that started it.
+"""A template and the trials forked from it, as seen by the worker that started the template.
 
 The other side is `trainables/runtime/template.py`.
 """
@@ -19,13 +19,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from raysweep.finder import START
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 
 BEAT_SECONDS = 5.0
-"""How often a worker says that it is alive while there is nothing else to say."""
+"""How often a worker says that it is alive while it has no report to send."""
 LEAVE_SECONDS = 10.0
 """How long a process may take to end by itself once it should: exit handlers may upload files."""
 CHUNK = 65536
+"""The most bytes that are received at once."""
 BOOT = """\
 import atexit, os, sys
 if os.fork(): os._exit(0)
@@ -42,13 +43,13 @@ main(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[3]))
 """
 """The program of a template.
 
-It forks at once, so that it is no child of the worker: Ray kills those of a worker that ends, and
-a template that is killed cannot end what its trial left in other sessions. The exit handler that is
-registered first runs last: it ends the process without taking every module apart, which would take
-as long as a short trial.
+It forks at once, so that it is no child of the worker: Ray kills the children of a worker that
+ends, and a template that is killed cannot end what its trial left in other sessions. The exit
+handler that is registered first runs last. It ends the process without tearing down every module,
+which would take as long as a short trial.
 """
 WORKER = "RAYSWEEP_WORKER"
-"""The variable in which a trial finds the number of its worker's process."""
+"""The environment variable with the process id of a trial's worker."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a pool of native threads does not survive a fork; trials set theirs
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # cuda.is_available() must not begin to use the GPU
@@ -64,11 +65,11 @@ class TemplateDied(RuntimeError):
 
 
 class ForkRefused(RuntimeError):
-    """Why the template must not be forked after what it imported."""
+    """The template must not be forked after what it imported. The message says why."""
 
 
 class Lines:
-    """A socket from which messages come, a JSON object a line."""
+    """A socket that messages are received from, one JSON object a line."""
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
@@ -77,7 +78,7 @@ class Lines:
         self._lines: list[bytes] = []
 
     def next(self, timeout: float = 0.0) -> Message | None:
-        """The next message; None if there is none within `timeout` seconds, or none any more."""
+        """The next message; None after `timeout` seconds of silence, or if the socket is closed."""
         until = time.monotonic() + timeout
         while not self._lines and not self.closed:
             left = max(0.0, until - time.monotonic())
@@ -102,17 +103,17 @@ class Template:
 
     control: Lines
     pid: int | None = None
-    """Its process, once it has told."""
+    """Its process id, once it has sent it."""
     imports_module: bool = True
-    """Whether it imports the train function's module."""
+    """True if it imports the train function's module."""
     learned: list[str] = field(default_factory=list)
     """Modules to import before the next trial, because an earlier one did."""
     has_learned: bool = False
-    """Whether it was ever told to import such modules."""
+    """True if it was ever told to import such modules."""
 
     @staticmethod
     def started(environment: Mapping[str, str], imports_module: bool = True) -> Template:
-        """Start one, with these variables beside this process's."""
+        """Start a template, with these environment variables added to this process's."""
         ours, its = socket.socketpair()
         arguments = [str(its.fileno()), str(START), json.dumps(sys.path)]
         with its:
@@ -127,9 +128,9 @@ class Template:
         return Template(Lines(ours), imports_module=imports_module)
 
     def fork(self, job: Job, beat: Beat) -> TrialProcess:
-        """The process of a trial. Raises ForkRefused or TemplateDied if there is none to be had.
+        """Fork the process of a trial. Raises ForkRefused or TemplateDied if that is not possible.
 
-        `beat` is called every few seconds: importing may take minutes on a slow drive.
+        `beat` is called every few seconds, because importing may take minutes on a slow drive.
         """
         learned, self.learned = self.learned, []
         self.has_learned |= bool(learned)
@@ -147,7 +148,7 @@ class Template:
         return TrialProcess(message["pid"], Lines(ours), self)
 
     def _answer(self, beat: Beat) -> Message:
-        """What it says to a request. The first thing that it says is its own number."""
+        """The answer to a request. The first message of a template is its own process id."""
         while True:
             message = self.hear(BEAT_SECONDS)
             if message is None:
@@ -158,19 +159,19 @@ class Template:
                 return message
 
     def _send(self, request: bytes, descriptor: int) -> None:
-        with contextlib.suppress(OSError):  # it has died, which is heard of next
+        with contextlib.suppress(OSError):  # it has died, which the next `hear` raises
             sent = socket.send_fds(self.control.end, [request], [descriptor])
             self.control.end.sendall(request[sent:])
 
     def hear(self, timeout: float) -> Message | None:
-        """What it says next; None if it says nothing for so long. TemplateDied if it is gone."""
+        """The next message; None after `timeout` seconds of silence. Raises TemplateDied."""
         message = self.control.next(timeout)
         if message is None and self.control.closed:
-            raise TemplateDied("the process died that trials are forked from")
+            raise TemplateDied("the process that trials are forked from has died")
         return message
 
     def close(self) -> None:
-        """End it, and a trial that it may have."""
+        """End the template, and the trial that it may have."""
         with contextlib.suppress(OSError):  # it has died
             self.control.end.shutdown(socket.SHUT_WR)
         until = time.monotonic() + LEAVE_SECONDS
@@ -190,12 +191,12 @@ class TrialProcess:
         self.status: int | None = None
         """Its exit code, or minus the number of the signal that ended it; None while it runs."""
         self.imported: list[str] = []
-        """The installed modules that it imported beyond its template's, as it said at its end."""
+        """The installed modules that it imported beyond its template's. Known at its end."""
         self._messages = messages
         self._template = template
 
     def hear(self, timeout: float) -> Message | None:
-        """What it says next; None if it says nothing for so long, or has said all and ended."""
+        """The next message; None after `timeout` seconds of silence, or once the process ended."""
         message = self._messages.next()
         if message is None and self.status is None:
             self._wait(timeout)
@@ -205,37 +206,40 @@ class TrialProcess:
         return message
 
     def _wait(self, timeout: float) -> None:
-        """Wait until it says something, or ends."""
+        """Wait until there is a message, or the process ends."""
         control = self._template.control
-        ends = [one.end for one in (control, self._messages) if not one.closed]
+        ends = [lines.end for lines in (control, self._messages) if not lines.closed]
         if control.end in select.select(ends, [], [], timeout)[0]:
             ended = self._template.hear(0.0)
             self.status = ended["exit"] if ended else None
 
     def answer(self, word: str) -> None:
         """Answer a report."""
-        with contextlib.suppress(OSError):  # it has died, which is heard of next
+        with contextlib.suppress(OSError):  # it has died, which the next `hear` notices
             self._messages.end.sendall(word.encode() + b"\n")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, number)
 
     def end(self, seconds: float, beat: Beat) -> bool:
-        """Wait for its end, and kill it after so many seconds. Returns whether it had to be."""
+        """Wait for the process to end, and kill it after `seconds`. True if it was killed."""
         until = time.monotonic() + seconds
         killed = False
         while self.status is None:
             left = until - time.monotonic()
-            if left <= 0 and not killed:
-                self.kill()
-                killed = True
-            self.hear(min(BEAT_SECONDS, left) if left > 0 else BEAT_SECONDS)
+            if left > 0:
+                self.hear(min(BEAT_SECONDS, left))
+            else:
+                if not killed:
+                    self.kill()
+                    killed = True
+                self.hear(BEAT_SECONDS)
             beat()
         self.close()
         return killed
 
     def close(self) -> None:
-        """Hear it no more."""
+        """Close the socket to the process."""
         self._messages.end.close()

@@ -1,7 +1,7 @@
 """Trains one trial after the other, each in a process of its own. Knows nothing of Ray.
 
 The worker itself trains nothing. So it can always say that it is alive, however long an epoch
-takes; it can end a training at once; and it can tell how a process ended.
+takes, end a training at once, and report how a process ended.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raysweep.text_limits import visible
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.failure import outcome_of_exit
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.memory_kills import kernel_kills
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.progress import Progress
@@ -37,16 +37,19 @@ CLEAN_UP_SECONDS = 45.0
 """How long a train function may take to clean up when it is stopped. Ray Tune gives the worker
 60 s (TUNE_FUNCTION_THREAD_TIMEOUT_S in `tune/executors/ray/executor.py`)."""
 STACK_SECONDS = 2.0
-"""How long a process that hangs has to write where it hangs."""
+"""How long a process that hangs has to write its stacks to its log."""
 LOG_LINES = 20
+"""How many of the last lines of a log are kept with an outcome."""
 LOG_BYTES = 16384
+"""How much of the end of a log is read for that."""
 CRASH = "Fatal Python error"
 """How `faulthandler` begins what it writes when a process crashes."""
 CRASH_LINES = 30
+"""How many lines are kept from there on."""
 
 
 class TrainingBug(RuntimeError):
-    """This project's own code raised in a trial's process; with its traceback."""
+    """This project's own code raised in a trial's process. The message is the traceback."""
 
 
 @dataclass
@@ -55,34 +58,36 @@ class Worker:
 
     template: Template | None = None
     learns: bool = True
-    """Whether the template imports what trials turned out to need."""
+    """True if the template imports what trials turned out to need."""
     imports_module: bool = True
+    """True if the template imports the train function's module."""
     isolates: bool = False
-    """Whether nothing is imported before a fork, because it turned out not to be safe."""
+    """True if nothing is imported before a fork, because that turned out not to be safe."""
 
     def train(self, job: Job, send: Callable[[Message], None], beat: Beat) -> Outcome:
         """Train. `send` gets the report of each epoch; what it raises stops the training.
 
-        `beat` is called every few seconds while there is nothing else to say.
+        `beat` is called every few seconds while there is no report.
         """
         log, kills = Log(Path(job.log)), kernel_kills()
         try:
-            process = self._forked(replace(job, isolate=job.isolate or self.isolates), beat)
-            outcome = self._trained(process, job, send, beat, log)
+            process = self._fork(replace(job, isolate=job.isolate or self.isolates), beat)
+            outcome = self._follow(process, job, send, beat, log)
         finally:
             log.close()
         return outcome or outcome_of_exit(process.status, log.end(), kernel_kills() > kills)
 
     def close(self) -> None:
-        """End the template, and a trial that it may have."""
+        """End the template, and the trial that it may have."""
         if self.template is not None:
             self.template.close()
             self.template = None
 
-    def _forked(self, job: Job, beat: Beat) -> TrialProcess:
-        """The process of a trial, from a template that is started if there is none.
+    def _fork(self, job: Job, beat: Beat) -> TrialProcess:
+        """Fork the process of a trial, from a template that is started if there is none.
 
-        If forking is refused, or the template dies of what it imports, another one imports less.
+        If forking is refused, or the template dies of what it imports, another template is started
+        that imports less.
         """
         while True:
             if self.template is None:
@@ -94,9 +99,9 @@ class Worker:
                 self.close()
                 if job.isolate:
                     raise
-                job = self._with_less(job, learned)
+                job = self._import_less(job, learned)
 
-    def _with_less(self, job: Job, learned: bool) -> Job:
+    def _import_less(self, job: Job, learned: bool) -> Job:
         """The job for a template that does not import what may have been to blame."""
         if self.learns and learned:
             self.learns = False
@@ -106,13 +111,13 @@ class Worker:
             self.isolates = True
         return replace(job, isolate=self.isolates)
 
-    def _trained(
+    def _follow(
         self, process: TrialProcess, job: Job, send: Callable[[Message], None], beat: Beat, log: Log
     ) -> Outcome | None:
-        """What the trial's process said at last; None if it ended without a word."""
+        """The outcome that the trial's process sent; None if it ended without one."""
         try:
-            return _conducted(process, job, send, beat, log)
-        except TemplateDied:  # somebody killed it, and the trial with it
+            return _pass_on_reports(process, job, send, beat, log)
+        except TemplateDied:  # it was killed, and the trial with it
             self.close()
             process.status = -signal.SIGKILL
             return None
@@ -122,34 +127,35 @@ class Worker:
                 self.template.learned = process.imported
 
 
-def _conducted(
+def _pass_on_reports(
     process: TrialProcess, job: Job, send: Callable[[Message], None], beat: Beat, log: Log
 ) -> Outcome | None:
-    """Pass reports on to `send` until the process says how it ends, or ends without a word."""
+    """Pass reports on to `send` until the process sends its outcome, or ends without one."""
     progress = Progress(process.pid, job.hang_after, gpu_watch(job.gpu > 0 and job.hang_after > 0))
     while True:
         message = process.hear(BEAT_SECONDS)
         if message is None and process.status is not None:
             return None
         if message is None:
-            with _ended_if_raised(process, signal.SIGTERM):
+            with _ending_if_raised(process, signal.SIGTERM):
                 beat()
             if progress.hangs():
-                return _hanging(process, job, beat, log)
+                return _end_hanging(process, job, beat, log)
         elif "report" in message:
             progress.reported()
-            with _ended_if_raised(process):
-                send(_from_here(message["report"]))
+            with _ending_if_raised(process):
+                send(_with_worker(message["report"]))
             process.answer(CONTINUE)
         else:
-            return _last(process, message, beat)
+            return _read_outcome(process, message, beat)
 
 
 @contextmanager
-def _ended_if_raised(process: TrialProcess, number: int | None = None) -> Iterator[None]:
-    """End the process if the body raises, which means that nobody wants the training any more.
+def _ending_if_raised(process: TrialProcess, number: int | None = None) -> Iterator[None]:
+    """End the process if the body raises, which means that the training is to be stopped.
 
-    One that waits for an answer is told, and cleans up. Another one gets the signal.
+    A process that waits for an answer to its report reads `stop`, and cleans up. Otherwise it gets
+    the signal `number`.
     """
     try:
         yield
@@ -161,8 +167,8 @@ def _ended_if_raised(process: TrialProcess, number: int | None = None) -> Iterat
         raise
 
 
-def _last(process: TrialProcess, message: Message, beat: Beat) -> Outcome:
-    """The outcome, when its process has ended, or was ended."""
+def _read_outcome(process: TrialProcess, message: Message, beat: Beat) -> Outcome:
+    """The outcome in a last message, once its process has ended or was killed."""
     killed = process.end(LEAVE_SECONDS, beat)
     if "bug" in message:
         raise TrainingBug(message["bug"])
@@ -173,7 +179,7 @@ def _last(process: TrialProcess, message: Message, beat: Beat) -> Outcome:
     return replace(outcome, notes=outcome.notes | {"ending": text})
 
 
-def _hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outcome:
+def _end_hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outcome:
     """End a process that makes no progress, once it has written its stacks to its log."""
     process.kill(signal.SIGABRT)
     process.end(STACK_SECONDS, beat)
@@ -181,18 +187,18 @@ def _hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outcome:
     return Outcome("failed", reason, log.end())
 
 
-def _from_here(report: Message) -> Message:
-    """A report with the process that its trial's process was forked for."""
+def _with_worker(report: Message) -> Message:
+    """A report with the process id of this worker."""
     return report | {"notes": report.get("notes", {}) | {"worker": os.getpid()}}
 
 
 def _nothing() -> None:
-    """Nobody hears any more."""
+    """No `beat` is needed: the trial is not wanted any more."""
 
 
 @dataclass
 class Log:
-    """The file that a trial's process prints to: what this attempt has added to it."""
+    """What this attempt has added to the file that a trial's process prints to."""
 
     path: Path
     _begin: int = field(init=False)
@@ -207,9 +213,9 @@ class Log:
             return 0
 
     def end(self) -> str:
-        """The last lines; of a line that was written over, as progress bars are, the last state.
+        """The last lines; if the process crashed, those of the stacks that it wrote then.
 
-        If the process crashed, the lines from there on, which begin with where it was.
+        Of a line that was overwritten, as by a progress bar, the last state counts.
         """
         try:
             with open(self.path, "rb") as file:
@@ -219,8 +225,10 @@ class Log:
             return ""
         lines = [line.rpartition("\r")[2] or line for line in text.rstrip().split("\n")]
         crashes = [i for i, line in enumerate(lines) if line.startswith(CRASH)]
-        last = lines[crashes[-1] :][:CRASH_LINES] if crashes else lines[-LOG_LINES:]
-        return visible("\n".join(line.rstrip() for line in last))
+        kept = lines[-LOG_LINES:]
+        if crashes:
+            kept = lines[crashes[-1] :][:CRASH_LINES]
+        return visible("\n".join(line.rstrip() for line in kept))
 
     def close(self) -> None:
         """Remove the file if nothing was printed."""

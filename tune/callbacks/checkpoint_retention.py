@@ -11,6 +11,7 @@ from pathlib import Path
 from raysweep.history import Event, Trial
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage import mirror
+from raysweep.schedulers.rungs import promotion_order
 from raysweep.trainables.runtime.checkpoint import remove_unfinished
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import SweepController
@@ -51,7 +52,7 @@ class CheckpointRetention(Callback):
         for trial in ended[keep:]:
             if trial.id not in self._deleted and trial.id not in paused:
                 self._deleted.add(trial.id)
-                mirror.forget(self._folder, trial.id)
+                mirror.delete_checkpoints(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):
                     path.unlink(missing_ok=True)
 
@@ -64,13 +65,9 @@ def _first_to_promote(controller: SweepController, count: int) -> set[str]:
     """The first `count` paused trials of each rung, in the order in which they are promoted."""
     if not controller.sweep.scheduler.promotes or controller.done:
         return set()
-    rungs = (
-        (history, rung)
-        for history in controller.histories.values()
-        for rung in history.rungs.values()
-    )
     return {
         history[number].id
-        for history, rung in rungs
-        for number in islice(history.promotion_order(rung), count)
+        for study, history in controller.histories.items()
+        for rung in history.rungs.values()
+        for number in islice(promotion_order(rung, controller.rankings.get(study)), count)
     }

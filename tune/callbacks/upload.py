@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raysweep.results.storage.mirror import Pusher
+from raysweep.results.storage.mirror import Uploader
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import SweepController
 
@@ -16,11 +16,11 @@ class Upload(Callback):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._pusher = Pusher(folder)
-        self._pusher.push()
+        self._uploader = Uploader(folder)
+        self._uploader.upload()
 
     def on_tick(self, controller: SweepController) -> None:
-        self._pusher.tick()
+        self._uploader.tick()
 
     def close(self, controller: SweepController) -> None:
-        self._pusher.close()
+        self._uploader.close()

@@ -35,15 +35,15 @@ def add(verbs: Verbs) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    report.add_argument("run", help="a run folder")
+    report.add_argument("run", help="a run directory")
     report.add_argument(
-        "--out", type=Path, help="the file (default: report.html in the run folder)"
+        "--out", type=Path, help="the file (default: report.html in the run directory)"
     )
     report.set_defaults(verb=write_report)
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument("run", nargs="+", help="run folders")
+    compare.add_argument("run", nargs="+", help="run directorys")
     _add_unit(compare)
     compare.set_defaults(verb=compare_runs)
 
@@ -59,7 +59,7 @@ def _add_unit(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_simulate(simulate: argparse.ArgumentParser) -> None:
-    simulate.add_argument("run", help="a run folder, best made with --record N")
+    simulate.add_argument("run", help="a run directory, best made with --record N")
     simulate.add_argument(
         "--searchers",
         type=names,
@@ -92,19 +92,18 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
 
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
-    from raysweep.results import load
-    from raysweep.results.storage.mirror import is_held, push, shown
-    from raysweep.results.storage.run_directory import RunError
+    from raysweep.results.storage.mirror import display_path, is_locked, upload
+    from raysweep.results.storage.run_directory import RunError, load
     from raysweep.results.views.html.report import write
 
     run = load(options.run)
     try:
-        path = write(run, options.out, live=is_held(run.path))
+        path = write(run, options.out, live=is_locked(run.path))
     except (OSError, ValueError) as error:  # ValueError: "/" and "." have no name
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{options.out or run.path} cannot be written: {reason}") from None
-    push(run.path)
-    print(shown(path))
+    upload(run.path)
+    print(display_path(path))
     return 0
 
 
@@ -112,24 +111,24 @@ def compare_runs(options: argparse.Namespace) -> int:
     """`raysweep compare`."""
     from rich.console import Group
 
-    from raysweep.results import load
     from raysweep.results.analysis.compare import compare
-    from raysweep.results.analysis.findings import tables, trust
+    from raysweep.results.analysis.findings import reliability, tables
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
     show(tables(compare(runs, options.by)))
     for run in runs:
-        show(Group(*map(plain, trust(run))))
+        show(Group(*map(plain, reliability(run))))
     return 0
 
 
 def simulate_run(options: argparse.Namespace) -> int:
     """`raysweep simulate`."""
-    from raysweep.results import load
     from raysweep.results.analysis import simulation as kept
     from raysweep.results.analysis.findings import tables
-    from raysweep.results.storage.mirror import is_held, push, shown
+    from raysweep.results.storage.mirror import display_path, is_locked, upload
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.html.report import write
     from raysweep.tune.offline.simulation_grid import Contest, play
 
@@ -145,9 +144,9 @@ def simulate_run(options: argparse.Namespace) -> int:
     played = play(run, contest, options.processes, _tick)
     kept.save(run, played.comparison, played.answers)
     show(tables(played.comparison))
-    path = write(run, live=is_held(run.path))
-    push(run.path)
-    print(f"\n{played.answers}\n\nreport  {shown(path)}")
+    path = write(run, live=is_locked(run.path))
+    upload(run.path)
+    print(f"\n{played.answers}\n\nreport  {display_path(path)}")
     return 0
 
 

@@ -15,7 +15,7 @@ from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.space import Space
 from raysweep.text_limits import visible
 from raysweep.tune.cli.advice import advise
-from raysweep.tune.load import MOST_CELLS
+from raysweep.tune.searchers.random_grid import MAX_CELLS
 from raysweep.tune.sweep import Study, Sweep, trial_seed
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def cells(sweep: Sweep) -> tuple[str, int]:
     shape = " x ".join(str(size) for size in sizes)
     if not (sweep.space.conditions or sweep.space.constraints or sweep.space.derived):
         return (f"{product:,} cells ({shape})" if sizes else "1 cell"), product
-    if product > MOST_CELLS // 10:
+    if product > MAX_CELLS // 10:
         return f"at most {product:,} cells ({shape})", product
     count = sum(1 for _ in sweep.space.grid(points))
     return f"{count:,} cells ({shape}, less what conditions and constraints rule out)", count

@@ -72,8 +72,7 @@ def _add_trial(verb: argparse.ArgumentParser) -> None:
 
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
-    from raysweep.results import load
-    from raysweep.results.storage.run_directory import runs_below
+    from raysweep.results.storage.run_directory import load, runs_below
     from raysweep.results.views.listing import runs, trials
 
     width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
@@ -87,7 +86,7 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def show_trial(options: argparse.Namespace) -> int:
     """`raysweep show`."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views import terminal
 
     show(terminal.show(load(options.run), options.trial))
@@ -96,7 +95,7 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import best
 
     show(best(load(options.run)))
@@ -105,20 +104,20 @@ def show_best(options: argparse.Namespace) -> int:
 
 def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
-    from raysweep.results import load
     from raysweep.results.export import export
-    from raysweep.results.storage.mirror import push, shown
+    from raysweep.results.storage.mirror import display_path, upload
+    from raysweep.results.storage.run_directory import load
 
     run = load(options.run)
     exported = export(run, options.out)
-    push(run.path)
-    print(f"{shown(exported.folder)}: {exported.message}")
+    upload(run.path)
+    print(f"{display_path(exported.folder)}: {exported.message}")
     return 0
 
 
 def reproduce_trial(options: argparse.Namespace) -> int:
     """`raysweep reproduce`. Exit code 1 if a number differs."""
-    from raysweep.results import load
+    from raysweep.results.storage.run_directory import load
 
     run = load(options.run)
     threads = max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))

@@ -13,11 +13,11 @@ from rich.console import Console
 from raysweep.finder import users_raysweep
 from raysweep.formatting import clean, plural, wrapped
 from raysweep.results.analysis.compare import compare
-from raysweep.results.analysis.findings import trust, verdict
+from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.export import FOLDER as EXPORT
-from raysweep.results.export import Exported, export
+from raysweep.results.export import ExportResult, export
 from raysweep.results.storage import ledger
-from raysweep.results.storage.mirror import is_held, push, shown
+from raysweep.results.storage.mirror import display_path, is_locked, upload
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
@@ -48,7 +48,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     if exported:
         show(folder, exported.trial)
     page = _page(run)
-    push(folder)
+    upload(folder)
     if as_json:
         print(json.dumps(_facts(run, code, exported, complaint) | {"report": page}), flush=True)
         return
@@ -56,7 +56,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     console.print()
     console.print(summary(run.histories, run.metric, run.seeds))
     if bad := ended_badly(run.histories):
-        _print(console, f"{bad}; raysweep ls {shown(run.path)} --all shows all of them")
+        _print(console, f"{bad}; raysweep ls {display_path(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):
         console.print()
         console.print(best(run))
@@ -78,7 +78,7 @@ def _print(console: Console, line: str) -> None:
 
 def finished(folder: Path, controller: SweepController) -> bool:
     """Whether a run has nothing left to do, its export and its page included."""
-    if is_held(folder) or not controller.done or is_unfinished(controller, folder):
+    if is_locked(folder) or not controller.done or is_unfinished(controller, folder):
         return False
     run = load(folder)
     last = run.events[-1]
@@ -147,7 +147,7 @@ def _extension(controller: SweepController) -> list[str]:
     return words
 
 
-def _export(run: RunDirectory) -> tuple[Exported | None, str]:
+def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
     try:
         return export(run, draw=True), ""
     except RunError as error:
@@ -157,7 +157,7 @@ def _export(run: RunDirectory) -> tuple[Exported | None, str]:
 def _page(run: RunDirectory) -> str:
     """Where the page about the run is; or, beginning with `not written`, why it is not."""
     try:
-        return shown(write(run))
+        return display_path(write(run))
     except OSError as error:
         return f"not written: {error.strerror or error}"
 
@@ -166,27 +166,27 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     """What the comparison of several searchers shows, and what the finalists gave when they were trained again."""
     if code != GOOD:
         return []
-    lines = [f"· {line}" for line in verdict(compare([run]))] if len(run.searchers) > 1 else []
-    lines += trust(run)
+    lines = [f"· {line}" for line in findings(compare([run]))] if len(run.searchers) > 1 else []
+    lines += reliability(run)
     return ["", *lines] if lines else []
 
 
 def _lines(
-    run: RunDirectory, code: int, exported: Exported | None, complaint: str, resume: str
+    run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
         return [f"interrupted; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
     model = (
-        f"model        {shown(exported.folder)}: {exported.message}"
+        f"model        {display_path(exported.folder)}: {exported.message}"
         if exported
         else f"no model was exported: {complaint}"
     )
     return [
         model,
-        f"TensorBoard  tensorboard --logdir {shown(run.path / 'tensorboard')}",
-        f'data frame   {_python()} -c "import raysweep; print(raysweep.load({shown(run.path)!r}).trials)"',
+        f"TensorBoard  tensorboard --logdir {display_path(run.path / 'tensorboard')}",
+        f'data frame   {_python()} -c "import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"',
     ]
 
 
@@ -213,13 +213,13 @@ def _last_failure(run: RunDirectory) -> list[str]:
 
 
 def _facts(
-    run: RunDirectory, code: int, exported: Exported | None, complaint: str
+    run: RunDirectory, code: int, exported: ExportResult | None, complaint: str
 ) -> dict[str, Any]:
     """The same for another program."""
     found = run.best if any(history.best for history in run.histories.values()) else None
     return {
         "event": "summary",
-        "run": shown(run.path),
+        "run": display_path(run.path),
         "exit_code": code,
         "metric": run.metric,
         "best": found
@@ -231,7 +231,7 @@ def _facts(
         },
         "exported": exported
         and {
-            "folder": shown(exported.folder),
+            "folder": display_path(exported.folder),
             "difference": exported.difference,
             "message": exported.message,
         },

@@ -22,7 +22,7 @@ from raysweep.tune.executors.ray.node_checks import (
     probe,
     source,
 )
-from raysweep.tune.make_job import forwarded
+from raysweep.tune.make_job import for_workers, forwarded
 from raysweep.tune.sweep import Sweep
 
 
@@ -45,7 +45,7 @@ def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
     `run`: the run folder or its URL. Returns the train function's name for the workers. PreflightError where something is wrong.
     """
     with _marked(run) as marker:
-        name = sweep.trainable
+        name = for_workers(sweep.trainable)
         question = Question(
             name, run, marker, source(name), dict(sweep.space.constants), forwarded()
         )

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.attempt import attempt
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_setup import gpu_memory
 from raysweep.trainables.runtime.run import StorageError

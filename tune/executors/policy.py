@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from raysweep.history import Status, Trial
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SAME_FAILURE, SweepController
 from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.messages import MessageError, Outcome, Report, parse

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from raysweep.results.analysis.compare import Comparison
-from raysweep.results.analysis.incumbents import Trace, trace
+from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.tune.executors.simulated import simulate
 from raysweep.tune.load import load_sweep
@@ -53,7 +53,7 @@ def play(
     processes: int | None = None,
     tick: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Played:
-    """Play all studies. `tick` hears how many of them are done. SpecificationError for a name that is unknown, RunError for a poor record."""
+    """Play all studies; `tick` hears how many are done. SpecificationError for an unknown name, RunError for a poor record."""
     said = [
         (searcher, scheduler, seed)
         for seed in range(contest.seeds)
@@ -65,7 +65,7 @@ def play(
             _sweep(run.path, searcher, scheduler)
     known = _recorded(run.path, contest.nearest)
     answers = known.describe()
-    studies: list[Trace] = []
+    studies: list[IncumbentCurve] = []
     count = processes or min(len(os.sched_getaffinity(0)), len(said))
     for study in _results(run.path, contest, said, count):
         studies.append(study)
@@ -76,7 +76,7 @@ def play(
 
 def _results(
     path: Path, contest: Contest, said: Sequence[tuple[str, str, int]], processes: int
-) -> Iterator[Trace]:
+) -> Iterator[IncumbentCurve]:
     work = [(path, contest, *one) for one in said]
     if processes == 1:
         yield from (play_arm(*one) for one in work)
@@ -85,7 +85,9 @@ def _results(
         yield from pool.map(play_arm, *zip(*work, strict=True))
 
 
-def play_arm(path: Path, contest: Contest, searcher: str, scheduler: str, seed: int) -> Trace:
+def play_arm(
+    path: Path, contest: Contest, searcher: str, scheduler: str, seed: int
+) -> IncumbentCurve:
     """One study: its best value so far against the epochs that it trained."""
     known = _recorded(path, contest.nearest)
     said = _sweep(path, searcher, scheduler)
@@ -105,7 +107,7 @@ def play_arm(path: Path, contest: Contest, searcher: str, scheduler: str, seed: 
         contest.workers,
     )
     history = controller.histories[name]
-    return replace(trace(name, study.seed, history), exhausted=history.epochs < total)
+    return replace(incumbent_curve(name, study.seed, history), exhausted=history.epochs < total)
 
 
 def label(searcher: str, scheduler: str, contest: Contest) -> str:

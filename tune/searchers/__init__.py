@@ -1,18 +1,13 @@
-"""What to try next. `SEARCHERS` maps the name in a YAML file to the class whose fields are its options."""
+"""Searchers: what to try next.
+
+Each module here that defines a dataclass with the method `suggest` adds a searcher. Its name in a
+YAML file is the class's name in lower case, and its fields are its options.
+"""
+
+from __future__ import annotations
 
 from typing import Any
 
-from raysweep.tune.searchers.bohb import Bohb
-from raysweep.tune.searchers.gp import Auto
-from raysweep.tune.searchers.random_grid import Grid, Random
-from raysweep.tune.searchers.tpe import Tpe
+from raysweep.plugins import SEARCHER, shipped
 
-SEARCHERS: dict[str, type[Any]] = {
-    "auto": Auto,
-    "grid": Grid,
-    "random": Random,
-    "tpe": Tpe,
-    "bohb": Bohb,
-}
-
-__all__ = ["SEARCHERS", "Auto", "Bohb", "Grid", "Random", "Tpe"]
+SEARCHERS: dict[str, type[Any]] = shipped(__name__, SEARCHER)

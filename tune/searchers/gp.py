@@ -78,7 +78,7 @@ class Auto:
         with one_thread():
             return self._asked(space, history, rng) or space.sample(rng)
 
-    def outlook(self, space: Space, history: History) -> dict[int, float]:
+    def rank(self, space: Space, history: History) -> dict[int, float]:
         """Where the trials that the process looks at would stand at the top, a deviation better than expected: what is unsure may be good.
 
         So a trial that begins badly where others came out well goes on before one that begins well where none did.

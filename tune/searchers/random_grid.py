@@ -1,7 +1,8 @@
-"""Searchers that learn nothing: the controls of every comparison."""
+"""Searchers that learn nothing. They are the controls of every comparison."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -11,10 +12,13 @@ from annotated_types import Ge, Le
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
 
+MAX_CELLS = 100_000
+"""The largest grid that is accepted. All its configurations are held in memory, to be shuffled."""
+
 
 @dataclass(frozen=True)
 class Random:
-    """A fair draw, or one from the priors where the space has them."""
+    """Draws uniformly, or from the priors if the space has them."""
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         return space.sample(np.random.default_rng([seed, len(history)]))
@@ -22,12 +26,13 @@ class Random:
 
 @dataclass(frozen=True)
 class Grid:
-    """Each cell of the grid once, in an order that the seed shuffles: an early end is no corner of the space, and ASHA meets no slope.
+    """Tries each cell of the grid once, in an order that is shuffled by the seed.
 
-    `points`: how many values a float (or an int with more values) takes, unless the parameter says so itself.
+    So a sweep that ends early has not tried one corner of the space only. `points` is the number of
+    values of a float (or of an int that has more values), unless the parameter itself says so.
     """
 
-    points: Annotated[int, Ge(1), Le(100_000)] = 3
+    points: Annotated[int, Ge(1), Le(MAX_CELLS)] = 3
     _listed: dict[int, tuple[Space, list[Config]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -35,13 +40,20 @@ class Grid:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def check_space(self, space: Space) -> None:
+        """Raise ValueError if the grid has more than MAX_CELLS cells."""
+        count = math.prod(len(param.grid(self.points)) for param in space.params.values())
+        if count > MAX_CELLS:
+            raise ValueError(
+                f"the grid has up to {count:,} cells; at most {MAX_CELLS:,} are tried: "
+                "write `points: 2` on some parameters, or leave grid out"
+            )
+
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         cells = self._cells(space)
-        return (
-            cells[self._order(len(cells), seed)[len(history)]]
-            if len(history) < len(cells)
-            else None
-        )
+        if len(history) == len(cells):
+            return None
+        return cells[self._order(len(cells), seed)[len(history)]]
 
     def _cells(self, space: Space) -> list[Config]:
         """The grid. The space is kept beside it, so that its id stays its own."""

@@ -1,4 +1,7 @@
-"""Trains, prints a line of JSON after each epoch, saves `checkpoint.pth` and `model_best.pth`: tensors and numbers, no pickled objects."""
+"""Trains a model and prints a line of JSON after each epoch.
+
+It saves `checkpoint.pth` and `model_best.pth`, which hold tensors and numbers, no pickled objects.
+"""
 
 import json
 import math
@@ -81,7 +84,7 @@ class Trainer:
         path.with_suffix(".unfinished").replace(path)
 
     def resume(self, folder: Path) -> tuple[int, float]:
-        """The epoch and the best score of the last checkpoint, which is loaded where there is one."""
+        """Load the last checkpoint, if there is one. Returns its epoch and the best score."""
         if not (folder / "checkpoint.pth").exists():
             return 0, math.inf
         content = torch.load(folder / "checkpoint.pth", weights_only=True)

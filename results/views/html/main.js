@@ -1,9 +1,9 @@
 // Puts the page together: words first, plots when they come into sight, everything again when a filter or the theme changes.
 
-const PLOTS = { progress, contest, curves, parallel, importance, pareto, workers };
+const PLOTS = { incumbents, simulation, curves, parallel, importance, pareto, workers };
 const PRINTED = 290;
 const drawn = new Set();
-const WHY = { progress: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
+const WHY = { incumbents: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
 
 function draw(place) {
   const name = place.dataset.plot;
@@ -43,33 +43,33 @@ function opening() {
   $(".tiles").replaceChildren(...tiles.map(([value, label], k) => { const tile = el("div", "", k ? "tile" : "tile lead"); tile.append(el("b", value), el("span", label)); return tile; }));
 }
 
-function verdict() {
-  $("#verdict .sentences").replaceChildren(...D.verdict.map((line) => el("li", line)));
-  facts($(".standings"), D.standings);
+function findings() {
+  $("#findings .sentences").replaceChildren(...D.findings.map((line) => el("li", line)));
+  facts($(".ranking"), D.ranking);
   for (const place of document.querySelectorAll(".better")) place.textContent = D.maximize ? "up" : "down";
   const all = D.best ? Object.entries(T.config).filter(([, values]) => values[D.best.trial] !== null).map(([name, values]) => [name, number(values[D.best.trial])]) : [];
-  pairs($("#verdict .config"), all);
-  $("#verdict h3").textContent = D.best ? `Best configuration: ${T.id[D.best.trial]} at epoch ${D.best.epoch}` : "No trial has reported a finite value yet";
+  pairs($("#findings .config"), all);
+  $("#findings h3").textContent = D.best ? `Best configuration: ${T.id[D.best.trial]} at epoch ${D.best.epoch}` : "No trial has reported a finite value yet";
   if (D.importance.rows) {
     const score = D.importance.score, weak = score < 0.2 ? " That is too little to read much into the bars." : "";
     $(".score").textContent = `The forest explains ${Math.round(100 * Math.max(0, score))} % of the differences between ${number(D.importance.trials)} trials it has not seen.${weak}`;
   }
 }
 
-function trust() {
-  if (!D.confirm.length && !D.audit) return;
-  $("#trust").hidden = false;
-  $("#trust .sentences").replaceChildren(...D.confirmed.map((line) => el("li", line)), ...(D.audit ? [el("li", D.audit.sentence)] : []));
+function reliability() {
+  if (!D.retrainings.length && !D.stoppingAudit) return;
+  $("#reliability").hidden = false;
+  $("#reliability .sentences").replaceChildren(...D.retrainingFindings.map((line) => el("li", line)), ...(D.stoppingAudit ? [el("li", D.stoppingAudit.finding)] : []));
   const interval = (row) => `${number(row.low)} … ${number(row.high)}`;
-  facts($(".confirm"), D.confirm.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation again": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
-  facts($(".audit"), (D.audit?.levels ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "agreement with the end, Kendall's tau": row.tau })));
+  facts($(".retrainings"), D.retrainings.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation again": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
+  facts($(".rungs"), (D.stoppingAudit?.rungs ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "agreement with the end, Kendall's tau": row.tau })));
 }
 
-function replayed() {
-  if (!D.contest) return;
-  $("#contest").hidden = false;
-  $("#contest .sentences").replaceChildren(...D.contest.verdict.map((line) => el("li", line)));
-  facts($("#contest .facts"), D.contest.standings);
+function simulated() {
+  if (!D.simulation) return;
+  $("#simulation").hidden = false;
+  $("#simulation .sentences").replaceChildren(...D.simulation.findings.map((line) => el("li", line)));
+  facts($("#simulation .facts"), D.simulation.ranking);
 }
 
 function surroundings() {
@@ -161,14 +161,14 @@ function printing() {
 
 const scrolled = recall();
 opening();
-verdict();
-trust();
-replayed();
+findings();
+reliability();
+simulated();
 surroundings();
 filters();
 listen();
 table();
-choices($("[data-choice=unit]"), Object.keys(D.progress).map((unit) => [unit, unit]), "unit");
+choices($("[data-choice=unit]"), Object.keys(D.incumbents).map((unit) => [unit, unit]), "unit");
 navigate();
 lazily();
 printing();

@@ -1,7 +1,8 @@
-"""The content of a report as plain data: what the page draws, nothing of how. Numbers that JSON lacks become null.
+"""The content of the page as plain data: what it draws, and nothing of how.
 
-Tables are columns, trials are named by their place in them, and numbers are cut to six digits: a thousand trials of 27 epochs take half
-a megabyte.
+Tables are lists of columns, trials are named by their index in these, and numbers have at most six
+significant digits: a thousand trials of 27 epochs take half a megabyte. Numbers that JSON lacks
+become null.
 """
 
 from __future__ import annotations
@@ -9,204 +10,210 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
-from raysweep.history import Trial
+from raysweep.history import Config, Trial
 from raysweep.results.analysis import simulation
-from raysweep.results.analysis.compare import Comparison, compare
-from raysweep.results.analysis.findings import standings, verdict
+from raysweep.results.analysis.compare import compare
+from raysweep.results.analysis.findings import findings, ranking
 from raysweep.results.analysis.importance import importance
-from raysweep.results.analysis.incumbent_bands import bands, plain
+from raysweep.results.analysis.incumbent_bands import incumbent_bands, plain
 from raysweep.results.analysis.incumbents import Unit
-from raysweep.results.analysis.retraining import confirmations, optimism, sentences
+from raysweep.results.analysis.retraining import (
+    retraining_findings,
+    retraining_results,
+    retraining_rows,
+)
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.results.storage.tables import flatten
 
 Data = dict[str, Any]
 
+COLUMNS = {
+    "id": "trial",
+    "searcher": "searcher",
+    "seed": "seed",
+    "status": "status",
+    "reason": "reason",
+    "bestEpoch": "best_epoch",
+    "epochs": "epochs",
+    "seconds": "seconds",
+    "node": "node",
+}
+"""The page's names for columns of the table of trials, apart from those that name the metric."""
+CLOCK_TOLERANCE = 1e-9
+"""Seconds by which a trial may start before the one in front of it ended."""
+
 
 def page_data(run: RunDirectory, live: bool = False) -> Data:
-    """All that a report shows of a run."""
-    trials = [trial for history in run.histories.values() for trial in history]
+    """Everything that the page shows of a run. live: the sweep is still running."""
+    trials = list(run.all_trials())
     differing = parameters(run.sweep.get("space", {}), trials)
-    compared, confirmed = _compared(run), confirmations(run)
+    retrained = retraining_results(run)
     return {
-        "name": run.path.resolve().name,
+        "name": run.name,
         "metric": run.metric,
         "maximize": run.maximize,
         "live": live,
         "written": time.time(),
-        **_times(run),
+        "began": run.events[0]["time"] if run.events else None,
+        "last": run.events[-1]["time"] if run.events else None,
+        "ended": run.end_reason,
         "levels": list(run.levels),
         "searchers": run.searchers,
         "seeds": run.seeds,
         "parameters": differing,
-        "trials": _columns(run, trials, {one["name"] for one in differing if not one["numeric"]}),
-        "curves": [
-            [[report.epoch, plain(report.metrics.get(run.metric))] for report in trial.reports]
-            for trial in trials
-        ],
+        "trials": _columns(run, trials, differing),
+        "curves": [_curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
         "pareto": pareto(trials),
-        "progress": _progress(run),
-        "verdict": verdict(compared) if compared else [],
-        "standings": standings(compared) if compared else [],
+        "incumbents": _incumbents(run),
+        **_comparison(run),
         "importance": importance(run, trials),
         "timeline": timeline(run, trials),
-        "confirm": optimism(confirmed, run.maximize),
-        "confirmed": sentences(confirmed, run.maximize, run.metric),
-        "audit": audit(run),
-        "contest": simulation.read(run),
+        "retrainings": retraining_rows(retrained, run.maximize),
+        "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
+        "stoppingAudit": audit(run),
+        "simulation": simulation.read(run),
         "environment": run.environment,
         "yaml": (run.path / "sweep.yaml").read_text(encoding="utf-8"),
     }
 
 
-def parameters(space: Mapping[str, Any], trials: list[Trial]) -> list[Data]:
-    """The parameters that differ between trials: number or category, whether on a log axis, and the values of a category in order."""
+def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
+    """The parameters that differ between trials.
+
+    name, numeric: whether it is a number rather than a category. log: whether its axis is
+    logarithmic. categories: the values of a category in order.
+    """
     flats = [flatten(trial.config) for trial in trials]
     found = []
     for name in dict.fromkeys(name for flat in flats for name in flat):
         values = [flat[name] for flat in flats if name in flat]
-        if len({repr(value) for value in values}) < 2 and len(values) == len(trials):
-            continue
-        declared = space.get(name)
-        declared = declared if isinstance(declared, Mapping) else {}
-        numeric = (
-            all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-            and "choice" not in declared
-        )
-        log = numeric and bool(declared.get("log")) and min(values) > 0
-        levels = [] if numeric else _levels(declared, values)
-        found.append({"name": name, "numeric": numeric, "log": log, "levels": levels})
+        is_constant = len({repr(value) for value in values}) < 2 and len(values) == len(trials)
+        if not is_constant:
+            found.append(_parameter(name, space.get(name), values))
     return found
 
 
-def _levels(declared: Mapping[str, Any], values: list[Any]) -> list[str]:
-    """The values of a category as text, as declared, then what else came."""
-    there = sorted({str(value) for value in values})
-    named = [str(value) for value in declared.get("choice") or declared.get("ordinal") or []]
-    return [name for name in dict.fromkeys([*named, *there]) if name in there]
-
-
-def pareto(trials: list[Trial]) -> list[int]:
-    """The places of the trials that no other beats in both training seconds and loss, cheapest first."""
-    priced = [
+def pareto(trials: Sequence[Trial]) -> list[int]:
+    """The indices of the trials on the Pareto front of training seconds and loss, cheapest first."""
+    costs = [
         (trial.reports[-1].seconds, trial.best.loss, i)
         for i, trial in enumerate(trials)
         if trial.best and math.isfinite(trial.best.loss)
     ]
     front, least = [], math.inf
-    for _, loss, i in sorted(priced):
+    for _, loss, i in sorted(costs):
         if loss < least:
             front.append(i)
             least = loss
     return front
 
 
-def timeline(run: RunDirectory, trials: list[Trial]) -> list[list[Any]]:
-    """Attempts as [lane, trial, start, end, node]: lanes are workers, as few as are needed for what ran at one time on a node."""
-    place = {trial.id: i for i, trial in enumerate(trials)}
+def timeline(run: RunDirectory, trials: Sequence[Trial]) -> list[list[Any]]:
+    """Attempts as [worker, index of the trial, start, end, node], with times in Unix seconds.
+
+    The ledger names no workers: each node gets as few as are needed for what ran at one time.
+    """
+    index = {trial.id: i for i, trial in enumerate(trials)}
     spans: list[tuple[float, float, int]] = []
-    begun: dict[str, float] = {}
-    now = run.events[-1]["time"] if run.events else 0.0
+    started: dict[str, float] = {}
     for event in run.events:
         if event["event"] == "started":
-            begun[event["trial"]] = event["time"]
-        elif event["event"] in ("ended", "returned") and event["trial"] in begun:
-            spans.append((begun.pop(event["trial"]), event["time"], place[event["trial"]]))
-    spans += [(start, now, place[name]) for name, start in begun.items()]
-    return _lanes(sorted(spans), trials)
+            started[event["trial"]] = event["time"]
+        elif event["event"] in ("ended", "returned") and event["trial"] in started:
+            trial = event["trial"]
+            spans.append((started.pop(trial), event["time"], index[trial]))
+    last = run.events[-1]["time"] if run.events else 0.0
+    spans += [(start, last, index[trial]) for trial, start in started.items()]
+    return list(_assign_workers(sorted(spans), trials))
 
 
-def _lanes(spans: list[tuple[float, float, int]], trials: list[Trial]) -> list[list[Any]]:
-    free: dict[str, list[tuple[float, int]]] = {}
-    count, rows = 0, []
+def _assign_workers(
+    spans: Sequence[tuple[float, float, int]], trials: Sequence[Trial]
+) -> Iterator[list[Any]]:
+    """Give each span, in the order of their starts, the worker of its node that is free longest."""
+    workers_of_node: dict[str, dict[int, float]] = {}
+    count = 0
     for start, end, i in spans:
         node = str(trials[i].notes.get("node", ""))
-        lanes = free.setdefault(node, [])
-        ready = [one for one in lanes if one[0] <= start + 1e-9]
-        lane = min(ready)[1] if ready else count
-        count += not ready
-        lanes[:] = [one for one in lanes if one[1] != lane] + [(end, lane)]
-        rows.append([lane, i, round(start, 2), round(end, 2), node])
-    return rows
+        free_from = workers_of_node.setdefault(node, {})
+        free = [(t, worker) for worker, t in free_from.items() if t <= start + CLOCK_TOLERANCE]
+        if free:
+            worker = min(free)[1]
+        else:
+            worker, count = count, count + 1
+        free_from[worker] = end
+        yield [worker, i, round(start, 2), round(end, 2), node]
 
 
-def _compared(run: RunDirectory) -> Comparison | None:
+def _parameter(name: str, entry: Any, values: Sequence[Any]) -> Data:
+    """A parameter of the page. entry: its declaration in the file's `space`, if there is one."""
+    declared = entry if isinstance(entry, Mapping) else {}
+    is_numeric = "choice" not in declared and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
+    is_log = is_numeric and bool(declared.get("log")) and min(values) > 0
+    categories = [] if is_numeric else _categories(declared, values)
+    return {"name": name, "numeric": is_numeric, "log": is_log, "categories": categories}
+
+
+def _categories(declared: Mapping[str, Any], values: Sequence[Any]) -> list[str]:
+    """The values of a category as text: first in the order of the file, then any others."""
+    present = sorted({str(value) for value in values})
+    listed = [str(value) for value in declared.get("choice") or declared.get("ordinal") or []]
+    return [name for name in dict.fromkeys([*listed, *present]) if name in present]
+
+
+def _curve(trial: Trial, metric: str) -> list[list[Any]]:
+    return [[report.epoch, plain(report.metrics.get(metric))] for report in trial.reports]
+
+
+def _comparison(run: RunDirectory) -> Data:
+    """The findings and the table of searchers; empty if nothing was reported."""
     try:
-        return compare([run])
+        comparison = compare([run])
     except RunError:
-        return None
+        return {"findings": [], "ranking": []}
+    return {"findings": findings(comparison), "ranking": ranking(comparison)}
 
 
-def _progress(run: RunDirectory) -> Data:
-    """The bands for each unit that is known of the run."""
-    drawn: Data = {}
-    units: list[Unit] = ["epochs", "seconds", "GPU-seconds"]
-    for unit in units:
-        with contextlib.suppress(RunError):
-            drawn[unit] = bands(compare([run], unit))
-    return drawn
+def _incumbents(run: RunDirectory) -> Data:
+    """The incumbent bands, by each unit of the budget that is known of the run."""
+    bands: Data = {}
+    for unit in get_args(Unit):
+        with contextlib.suppress(RunError):  # nothing was reported, or no GPU was used
+            bands[unit] = incumbent_bands(compare([run], unit))
+    return bands
 
 
-def _columns(run: RunDirectory, trials: list[Trial], categories: set[str]) -> Data:
-    """The table of trials, a list a column; values of categories as text."""
-    rows = run.rows
-    names = {
-        "id": "trial",
-        "searcher": "searcher",
-        "seed": "seed",
-        "status": "status",
-        "reason": "reason",
-        "best": f"best_{run.metric}",
-    }
-    names |= {
-        "bestEpoch": "best_epoch",
-        "last": f"last_{run.metric}",
-        "epochs": "epochs",
-        "seconds": "seconds",
-        "node": "node",
-    }
-    columns = {short: [plain(row[name]) for row in rows] for short, name in names.items()}
-    flats = [flatten(trial.config) for trial in trials]
-    names_of = dict.fromkeys(name for flat in flats for name in flat)
-    config = {
-        name: [_cell(flat.get(name), name in categories) for flat in flats] for name in names_of
-    }
+def _columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
+    """The table of trials, a list for each column; `config` has a list for each parameter."""
+    names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
+    columns = {key: [plain(row[name]) for row in run.rows] for key, name in names.items()}
+    flats: list[Config] = [flatten(trial.config) for trial in trials]
+    categorical = {parameter["name"] for parameter in differing if not parameter["numeric"]}
+    config = {}
+    for name in dict.fromkeys(name for flat in flats for name in flat):
+        values = [flat.get(name) for flat in flats]
+        if name in categorical:
+            values = [value if value is None else str(value) for value in values]
+        config[name] = [plain(value) for value in values]
     return columns | {"config": config}
 
 
-def _best(run: RunDirectory, trials: list[Trial]) -> Data | None:
+def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
     try:
         best = run.best
     except RunError:
         return None
-    place = next(i for i, trial in enumerate(trials) if trial is best.trial)
+    ids = [trial.id for trial in trials]
     return {
-        "trial": place,
+        "trial": ids.index(best.trial.id),
         "epoch": best.epoch,
         "value": plain(best.value),
-        "metrics": {k: plain(v) for k, v in best.report.metrics.items()},
+        "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
     }
-
-
-def _times(run: RunDirectory) -> Data:
-    """When it began, when it was heard of last, and how the sweep ended (null: it has not, or its session was cut off)."""
-    times = [event["time"] for event in run.events]
-    sessions = [event for event in run.events if event["event"] in ("opened", "closed")]
-    last = sessions[-1] if sessions else {"event": "opened"}
-    ended = (
-        last.get("reason") if last["event"] == "closed" and not last.get("interrupted") else None
-    )
-    return {
-        "began": times[0] if times else None,
-        "last": times[-1] if times else None,
-        "ended": ended,
-    }
-
-
-def _cell(value: Any, category: bool) -> Any:
-    return str(value) if category and value is not None else plain(value)

@@ -20,22 +20,22 @@ function joined(lines) {
   return { x, y };
 }
 
-function progress() {
-  const drawn = D.progress[state.unit];
-  if (!drawn) return null;
+function incumbents() {
+  const bands = D.incumbents[state.unit];
+  if (!bands) return null;
   const title = { epochs: "epochs trained, by each study", seconds: "seconds of training, by each study", "GPU-seconds": "GPU-seconds, by each study" }[state.unit];
-  return soFar(drawn, Object.keys(drawn.searchers).filter((name) => !state.hidden.has(name)), colour, title);
+  return incumbentPlot(bands, Object.keys(bands.searchers).filter((name) => !state.hidden.has(name)), colour, title);
 }
 
-function contest() {
-  if (!D.contest) return null;
-  const names = Object.keys(D.contest.progress.searchers), row = PALETTES[theme()];
-  return soFar(D.contest.progress, names, (name) => row[names.indexOf(name) % row.length], "epochs trained, by each study");
+function simulation() {
+  if (!D.simulation) return null;
+  const names = Object.keys(D.simulation.incumbents.searchers), row = PALETTES[theme()];
+  return incumbentPlot(D.simulation.incumbents, names, (name) => row[names.indexOf(name) % row.length], "epochs trained, by each study");
 }
 
 /** Best so far with its interval, and where searchers are compared. Names beyond the colours are dashed. */
-function soFar(drawn, names, shade, title) {
-  const searchers = names.map((name) => [name, drawn.searchers[name]]).filter(([, band]) => band.spent.length), traces = [];
+function incumbentPlot(bands, names, shade, title) {
+  const searchers = names.map((name) => [name, bands.searchers[name]]).filter(([, band]) => band.spent.length), traces = [];
   for (const [name, band] of searchers) {
     if (band.seeds < 2) continue;
     const edge = { x: band.spent, line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false, mode: "lines", legendgroup: name };
@@ -46,7 +46,7 @@ function soFar(drawn, names, shade, title) {
     traces.push({ x: band.spent, y: band.mean, name: safe(name), mode: "lines", legendgroup: name, line: { color: shade(name), width: 2.5, shape: "hv", dash },
       hovertemplate: `<b>${safe(name)}</b>${seeds}<br>${METRIC} %{y:.4~g} after %{x:.4~g}<extra></extra>` });
   }
-  const line = { type: "line", x0: drawn.horizon, x1: drawn.horizon, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), width: 1, dash: "dot" } };
+  const line = { type: "line", x0: bands.budget, x1: bands.budget, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), width: 1, dash: "dot" } };
   const range = readable(searchers.flatMap(([, band]) => band.mean));
   return { traces, layout: layout({ xaxis: axis(title, { rangemode: "tozero" }), yaxis: axis(`best ${METRIC}`, { range }), shapes: [line] }) };
 }
@@ -81,7 +81,7 @@ function ends(some) {
 /** A value's place on an axis of the plot of configurations, 0 .. 1; -0.08 where the parameter is absent. */
 function scale(one) {
   const values = T.config[one.name];
-  if (!one.numeric) return (i) => (values[i] === null ? -0.08 : one.levels.length > 1 ? one.levels.indexOf(values[i]) / (one.levels.length - 1) : 0.5);
+  if (!one.numeric) return (i) => (values[i] === null ? -0.08 : one.categories.length > 1 ? one.categories.indexOf(values[i]) / (one.categories.length - 1) : 0.5);
   const shape = one.log ? Math.log : Number, known = finite(values).map(shape), low = Math.min(...known), high = Math.max(...known);
   return (i) => (values[i] === null ? -0.08 : high > low ? (shape(values[i]) - low) / (high - low) : 0.5);
 }
@@ -124,7 +124,7 @@ function marks(all, range) {
       const known = finite(T.config[one.name]), low = Math.min(...known), high = Math.max(...known);
       const middle = one.log ? Math.sqrt(low * high) : (low + high) / 2, few = distinct(one), shape = one.log ? Math.log : Number;
       for (const value of few && few.length <= 8 ? few : [low, middle, high]) made.push(label(k, high > low ? (shape(value) - shape(low)) / (shape(high) - shape(low)) : 0.5, number(value)));
-    } else one.levels.slice(0, 12).forEach((value, j) => made.push(label(k, one.levels.length > 1 ? j / (one.levels.length - 1) : 0.5, safe(short(value, 12)))));
+    } else one.categories.slice(0, 12).forEach((value, j) => made.push(label(k, one.categories.length > 1 ? j / (one.categories.length - 1) : 0.5, safe(short(value, 12)))));
   });
   made.push(label(all.length, 1, `<b>${safe(short(D.metric, innerWidth < 640 ? 10 : 14))}</b>`, { yshift: 22, xanchor: "right", xshift: 44, font: { size: 12.5, color: css("--ink") } }));
   for (const share of [0, 0.5, 1]) made.push(label(all.length, share, number(Number((range[0] + share * (range[1] - range[0])).toPrecision(3)))));
@@ -158,7 +158,7 @@ function distinct(one) {
 function density(one, some) {
   const values = some.map((i) => T.config[one.name][i]).filter((value) => value !== null), few = distinct(one);
   if (few) return { type: "bar", x: few, y: shares(few, values), width: one.log ? few.map((x) => x * 0.12) : (few.at(-1) - few[0]) / (few.length * 2.6) };
-  if (!one.numeric) return { type: "bar", x: one.levels.map((value) => safe(short(value, 14))), y: shares(one.levels, values), width: 0.5 };
+  if (!one.numeric) return { type: "bar", x: one.categories.map((value) => safe(short(value, 14))), y: shares(one.categories, values), width: 0.5 };
   const shape = one.log ? Math.log : Number, back = one.log ? Math.exp : Number, known = values.map(shape), low = Math.min(...known), high = Math.max(...known);
   const width = (high - low) / 14 || 1, places = Array.from({ length: 60 }, (_, k) => low + ((high - low) * k) / 59);
   const heights = places.map((x) => known.reduce((sum, value) => sum + Math.exp(-0.5 * ((x - value) / width) ** 2), 0));
@@ -178,7 +178,7 @@ function slice(one) {
   if (state.marked !== null && values[state.marked] !== null && T.best[state.marked] !== null)
     traces.push({ x: [one.numeric ? values[state.marked] : safe(short(values[state.marked], 14))], y: [T.best[state.marked]], mode: "markers", hoverinfo: "skip", showlegend: false, marker: { color: "rgba(0,0,0,0)", size: 13, line: { color: css("--bad"), width: 2.5 } } });
   const few = distinct(one), ticks = few ? { tickvals: few, ticktext: few.map(number) } : one.log ? { dtick: 1, exponentformat: "power", tickfont: { size: 11, color: css("--soft") } } : {};
-  const kind = one.numeric ? { type: one.log ? "log" : "linear", ...ticks } : { type: "category", categoryorder: "array", categoryarray: one.levels.map((value) => safe(short(value, 14))) };
+  const kind = one.numeric ? { type: one.log ? "log" : "linear", ...ticks } : { type: "category", categoryorder: "array", categoryarray: one.categories.map((value) => safe(short(value, 14))) };
   return { traces, layout: layout({ margin: { l: 50, r: 8, t: 8, b: 42 }, xaxis: axis(safe(short(one.name)), { ...kind, anchor: "y2", showgrid: one.numeric }), yaxis: axis(METRIC, { range: readable(some.map((i) => T.best[i]), 0.75), domain: [0.2, 1] }), yaxis2: { domain: [0, 0.16], visible: false, fixedrange: true, range: [0, 1.05] } }) };
 }
 

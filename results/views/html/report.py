@@ -1,6 +1,7 @@
-"""One self-contained HTML page about a run: `report.html`. No network, no server; written while the sweep runs, and at its end.
+"""The page about a run, `report.html`: one HTML file that needs neither a network nor a server.
 
-`python -m results.report RUN` writes it once. A driver uses `Refresher`, which writes it in a process of its own.
+As a program (`main`), it writes the page of the run directory that the command line names. A
+running sweep uses `Refresher`, which starts that program from time to time.
 """
 
 from __future__ import annotations
@@ -14,98 +15,86 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from raysweep.files import atomic_write
 from raysweep.finder import program
 from raysweep.results.storage.run_directory import RunDirectory, load
 
 NAME = "report.html"
 SCRIPTS = ("base.js", "plots.js", "table.js", "main.js")
 SECONDS = 30.0
-SHARE = 0.05
-"""At most this part of one core goes into refreshing the page."""
+"""The least time between two refreshes, in seconds."""
+MAX_CPU_FRACTION = 0.05
+"""The most of one core that refreshing may take: a page that takes long is written less often."""
+NICENESS = 10
+"""The priority of a refresh: whatever trains on the machine goes first."""
 
 
 def write(run: RunDirectory, out: Path | None = None, live: bool = False) -> Path:
-    r"""Write the page about a run, whole or not at all, to `report.html` in its folder; the path.
+    r"""Write the page about a run, whole or not at all, and return its path.
 
-    What UTF-8 cannot encode, as a surrogate in a folder's name, becomes an escape (`\udcff`).
+    out: the file, by default `report.html` in the run directory. live: the page refreshes itself,
+    because the sweep is running. What UTF-8 cannot encode, as a surrogate in the name of a folder,
+    becomes an escape (`\udcff`).
     """
     path = out or run.path / NAME
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    unfinished.write_text(page(run, live), encoding="utf-8", errors="backslashreplace")
-    os.replace(unfinished, path)
+    atomic_write(path, page(run, live).encode(errors="backslashreplace"))
     return path
 
 
 def page(run: RunDirectory, live: bool = False) -> str:
-    """The page as text. `live`: it refreshes itself, because the sweep goes on."""
+    """The page as text. live: as in `write`."""
     from raysweep.results.views.html.page_data import page_data
 
     parts = {
-        "title": html.escape(f"{run.path.resolve().name} · raysweep"),
+        "title": html.escape(f"{run.name} · raysweep"),
         "style": _asset("report.css"),
         "data": _embedded(page_data(run, live)),
         "plotly": _plotly(),
         "script": "\n".join(_asset(name) for name in SCRIPTS),
     }
-    text = _asset("report.html")
-    head, *rest = text.split("{{")
-    return head + "".join(
-        parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest)
-    )
-
-
-def _embedded(data: object) -> str:
-    """JSON that no text in it can end early."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return (
-        text.replace("&", "\\u0026")
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
-
-
-def _plotly() -> str:
-    """plotly.js as the Python package brings it, without importing the package's figures."""
-    return (
-        (files("plotly") / "package_data" / "plotly.min.js")
-        .read_text(encoding="utf-8")
-        .replace("</script", "<\\/script")
-    )
-
-
-def _asset(name: str) -> str:
-    return (files("raysweep.results.views.html") / name).read_text(encoding="utf-8")
+    head, *rest = _asset("report.html").split("{{")
+    pieces = (piece.split("}}", 1) for piece in rest)
+    return head + "".join(parts[name] + text for name, text in pieces)
 
 
 class Refresher:
-    """Has the page written every so often by another process, never two at once, so that the driver does not wait."""
+    """Writes the page of a running sweep again and again, in a process of its own.
+
+    The session never waits for it, and two pages are never written at once.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun = time.monotonic() - SECONDS / 2
+        self._started = time.monotonic() - SECONDS / 2  # the first page comes after half the time
         self._pause = SECONDS
 
     def tick(self) -> None:
-        """Called often. Starts a new page where it is time."""
+        """Start writing a page if it is time. Call it often."""
         now = time.monotonic()
         if self._process is not None:
             if self._process.poll() is None:
                 return
             self._process = None
-            self._pause = max(SECONDS, (now - self._begun) / SHARE)
-        if now - self._begun >= self._pause:
-            self._begun = now
+            self._pause = max(SECONDS, (now - self._started) / MAX_CPU_FRACTION)
+        if now - self._started >= self._pause:
+            self._started = now
             self._process = _start(self._folder)
 
     def close(self) -> None:
-        """Wait for a page that is being written, so that it does not replace the last one later."""
+        """Stop a page that is being written, so that it cannot replace the final one later."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
             self._process = None
+
+
+def main() -> None:
+    """Write the page of the run directory that the command line names; `--live` if it is running."""
+    is_live = "--live" in sys.argv
+    if is_live:
+        os.nice(NICENESS)
+    print(write(load(sys.argv[1]), live=is_live))
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
@@ -118,10 +107,22 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def main() -> None:
-    if "--live" in sys.argv:
-        os.nice(10)
-    print(write(load(sys.argv[1]), live="--live" in sys.argv))
+def _embedded(data: object) -> str:
+    """JSON in which no text can end the script element that holds it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for letter in "&<>\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _plotly() -> str:
+    """The plotly.js that comes with the Python package, without importing that package."""
+    path = files("plotly") / "package_data" / "plotly.min.js"
+    return path.read_text(encoding="utf-8").replace("</script", "<\\/script")
+
+
+def _asset(name: str) -> str:
+    return (files("raysweep.results.views.html") / name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

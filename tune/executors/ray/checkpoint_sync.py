@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from raysweep.results.storage.object_store import ObjectStore, is_url
-from raysweep.trainables.runtime.attempt import Job
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import StorageError
 
 Patience = Callable[[Callable[[], None]], None]
@@ -35,6 +35,7 @@ def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], N
         folder = Path(name)
         local = replace(job, folder=name, log=str(folder / "log"))
         patiently(lambda: _fetch(bucket, folder))
+        local = replace(local, trainable=_fetch_function(job.trainable, folder))
         store = Store(bucket, folder)
         try:
             yield local, lambda: patiently(store)
@@ -46,6 +47,30 @@ def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], N
                         f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log",
                     )
                     logs.write(file, (logs.read(file) or b"") + (folder / "log").read_bytes())
+
+
+@contextmanager
+def function_at_hand(reference: str) -> Iterator[str]:
+    """The reference of a train function that this machine can load.
+
+    A pickled function that lies in object storage is fetched for as long as the body runs.
+    """
+    with tempfile.TemporaryDirectory(prefix="raysweep-") as folder:
+        yield _fetch_function(reference, Path(folder))
+
+
+def _fetch_function(reference: str, folder: Path) -> str:
+    """Bring a pickled function into a folder. Returns its reference there; any other stays."""
+    url, _, name = reference.rpartition(":")
+    if not is_url(url):
+        return reference
+    store, _, file = url.rpartition("/")
+    with _storing(ObjectStore(store)):
+        content = ObjectStore(store).read(file)
+    if content is None:
+        raise StorageError(f"{url} is gone")
+    (folder / file).write_bytes(content)
+    return f"{folder / file}:{name}"
 
 
 def _nothing() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raysweep.history import Trial
-from raysweep.trainables.runtime.attempt import Job
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune.budget import describe_budget
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.cluster.preflight import preflight
@@ -182,6 +182,7 @@ def train(
     )
     from raysweep.tune.executors.ray.by_value import train_function
     from raysweep.tune.executors.ray.elastic import cluster_callbacks
+    from raysweep.tune.executors.ray.no_progress import NoProgress
     from raysweep.tune.executors.ray.ray_errors import handled
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(placement.parallel, MAX_PENDING))
@@ -205,6 +206,7 @@ def train(
             storage_path=scratch,
             callbacks=[ControllerCallback(link), *following],
             verbose=0,
+            progress_reporter=NoProgress(),
         ),
     )
     try:

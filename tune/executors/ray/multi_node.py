@@ -21,10 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.results.storage.object_store import is_url
-from raysweep.trainables.runtime.attempt import Job
-from raysweep.trainables.runtime.local_ddp import Message, conduct, kind, part
+from raysweep.trainables.runtime.job import Job
+from raysweep.trainables.runtime.local_ddp import (
+    Message,
+    job_of_one_process,
+    rendezvous_suffix,
+    supervise,
+)
 from raysweep.trainables.runtime.outcome import Outcome
-from raysweep.trainables.runtime.process_group import opened
+from raysweep.trainables.runtime.process_group import open_rendezvous
 from raysweep.tune.executors.ray.by_value import member_class
 from raysweep.tune.executors.ray.ray_worker import pack, train_here, unpack
 from raysweep.tune.executors.ray.worker_failure import explain
@@ -40,12 +45,12 @@ def train_across(job: Job, send: Callable[[Message], None], beat: Callable[[], N
     import ray
 
     with _gathered(ray, job.workers) as members:
-        meeting = ray.get(members[0].open.remote()) + kind(job)
+        rendezvous = ray.get(members[0].open.remote()) + rendezvous_suffix(job)
         ends = [
-            member.train.remote(pack(_its(job, rank, meeting)))
+            member.train.remote(pack(_its(job, rank, rendezvous)))
             for rank, member in enumerate(members)
         ]
-        return conduct(
+        return supervise(
             Gang(ray, members[0], dict(zip(ends, range(job.workers), strict=True))),
             job.workers,
             send,
@@ -78,15 +83,15 @@ def _gathered(ray: Any, count: int) -> Iterator[list[Any]]:
             ray.kill(member)
 
 
-def _its(job: Job, rank: int, meeting: str) -> Job:
+def _its(job: Job, rank: int, rendezvous: str) -> Job:
     """The job as the process of that rank sees it."""
     log = job.log if is_url(job.log) or not rank else str(Path(job.log).with_suffix(f".{rank}.log"))
-    return replace(part(job), rank=rank, meeting=meeting, log=log)
+    return replace(job_of_one_process(job), rank=rank, rendezvous=rendezvous, log=log)
 
 
 @dataclass
 class Gang:
-    """The actors as `conduct` hears them: the first one's reports, and how each of them ends."""
+    """The actors as `supervise` hears them: the first one's reports, and how each of them ends."""
 
     ray: Any
     first: Any
@@ -109,14 +114,14 @@ class Gang:
         except self.ray.exceptions.RayActorError as error:
             return {
                 "outcome": {
-                    "status": "lost",
+                    "status": "died",
                     "time": time.time(),
                     "reason": explain(error).reason,
                 }
             }
         return message
 
-    def go_on(self) -> None:
+    def acknowledge(self) -> None:
         self.first.go_on.remote()
 
 
@@ -129,8 +134,8 @@ class Member:
         self._store: Any = None
 
     def open(self) -> str:
-        """A meeting at this process."""
-        name, self._store = opened(_address())
+        """Open a rendezvous at this process."""
+        name, self._store = open_rendezvous(_address())
         return name
 
     def train(self, config: dict[str, str]) -> Message:

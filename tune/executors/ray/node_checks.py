@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ def bring(question: dict[str, Any]) -> dict[str, Any]:
     from raysweep.trainables.runtime.import_trainable import load
 
     os.environ.update(question["environment"])
-    prepare = getattr(load(question["trainable"])[1], "prepare_data", None)
+    with _function_at_hand(question["trainable"]) as reference:
+        prepare = getattr(load(reference)[1], "prepare_data", None)
     said = {"host": socket.gethostname(), "data": ""}
     if prepare is None:
         return said
@@ -200,14 +202,25 @@ def _trainable(reference: str) -> str:
     except ImportError as error:
         return f"raysweep is not installed there: {error}"
     try:
-        load(reference)
-    except TrainableError as error:
+        with _function_at_hand(reference) as local:
+            load(local)
+    except (TrainableError, OSError) as error:
         return str(error)
     return ""
 
 
+def _function_at_hand(reference: str) -> AbstractContextManager[str]:
+    """The reference as this machine can load it: a pickled function may be in object storage."""
+    from raysweep.tune.executors.ray.checkpoint_sync import function_at_hand
+
+    return function_at_hand(reference)
+
+
 def source(reference: str) -> str:
-    """A digest of the file that holds the train function; "" where there is none."""
+    """A digest of the file that holds the train function; "" if there is none.
+
+    A pickled function has none: it lies in the run directory, so every machine has the same one.
+    """
     from raysweep.trainables.runtime.import_trainable import split_reference
 
     place = split_reference(reference)[0]

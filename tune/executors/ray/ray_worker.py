@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from raysweep.trainables.runtime.attempt import read_job
+from raysweep.trainables.runtime.job import read_job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import StorageError
 from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
@@ -16,7 +16,7 @@ from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.executors.messages import KEY
 
 if TYPE_CHECKING:
-    from raysweep.trainables.runtime.attempt import Job
+    from raysweep.trainables.runtime.job import Job
 
 T = TypeVar("T")
 _worker = Worker()

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from raysweep.trainables.runtime import checkpoint
-from raysweep.trainables.runtime.attempt import Job, attempt
+from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, Run
 from tests.test_script import gone
@@ -104,19 +105,19 @@ def train(config, run):
     data = TensorDataset(x, 3 * x + 1)
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    spread = run.team.spread(model)
-    batches = DataLoader(data, batch_size=8 // run.team.workers, sampler=run.team.sampler(data, run.seed))
+    spread = run.process_group.wrap(model)
+    batches = DataLoader(data, batch_size=8 // run.process_group.world_size, sampler=run.process_group.sampler(data, run.seed))
     for epoch in run.epochs(model=model, optimizer=optimizer):
         for inputs, wanted in batches:
             optimizer.zero_grad()
             torch.nn.functional.mse_loss(spread(inputs), wanted).backward()
             optimizer.step()
-        Path(config["folder"], f"{run.team.rank}-{epoch}").write_text(str(os.getpid()))
-        if run.team.rank == config.get("dies"):
+        Path(config["folder"], f"{run.process_group.rank}-{epoch}").write_text(str(os.getpid()))
+        if run.process_group.rank == config.get("dies"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if run.team.rank == config.get("raises"):
+        if run.process_group.rank == config.get("raises"):
             raise ValueError("this process has had enough")
-        if run.team.rank == 0:
+        if run.process_group.rank == 0:
             with torch.inference_mode():
                 run.report(val_loss=torch.nn.functional.mse_loss(model(x), 3 * x + 1))
         else:
@@ -169,7 +170,9 @@ def test_they_end_when_their_worker_is_killed(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
     code = (
-        "import json, sys, time; from raysweep.trainables.runtime.attempt import Job, attempt; from raysweep.trainables.runtime.run import Objective\n"
+        "import json, sys, time; from raysweep.trainables.runtime.attempt import attempt; "
+        "from raysweep.trainables.runtime.job import Job; "
+        "from raysweep.trainables.runtime.run import Objective\n"
         "fields = json.loads(sys.argv[1])\n"
         "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
         "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"

@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
-from raysweep.results import load
+from raysweep.results.storage.run_directory import load
 from raysweep.trainables.runtime import resource_monitor
-from raysweep.trainables.runtime.resource_monitor import COLUMNS, Gauge, Growth, leaking, watched
+from raysweep.trainables.runtime.resource_monitor import (
+    COLUMNS,
+    GpuMonitor,
+    LeakDetector,
+    leaked_per_epoch,
+    monitored,
+)
 from raysweep.tune.cli.app import main
 
 
@@ -58,8 +64,8 @@ class Nvml:
 
 
 def test_the_columns_are_the_mean_and_the_most_since_the_last_reading() -> None:
-    one = Gauge(Nvml((50, 100, 30)), ["1"])
-    one.look()
+    one = GpuMonitor(Nvml((50, 100, 30)), ["1"])
+    one.sample()
     assert one.read() == {"gpu_utilization": 0.75, "gpu_memory": 2000}
     assert one.read() == {"gpu_utilization": 0.3, "gpu_memory": 2000}
 
@@ -77,23 +83,23 @@ def test_the_columns_are_the_mean_and_the_most_since_the_last_reading() -> None:
     ],
 )
 def test_the_devices_are_those_that_ray_assigned(names: list[str], expected: list[int]) -> None:
-    assert Gauge(Nvml(), names).handles == expected
+    assert GpuMonitor(Nvml(), names).handles == expected
 
 
 def test_two_devices_of_one_trial_count_together() -> None:
-    assert Gauge(Nvml(), ["1", "2"]).read() == {"gpu_utilization": 0.75, "gpu_memory": 5000}
+    assert GpuMonitor(Nvml(), ["1", "2"]).read() == {"gpu_utilization": 0.75, "gpu_memory": 5000}
 
 
 def test_what_a_part_of_a_device_does_not_tell_is_absent() -> None:
-    assert Gauge(Nvml(), ["MIG-part"]).read() == {"gpu_memory": 1000}
+    assert GpuMonitor(Nvml(), ["MIG-part"]).read() == {"gpu_memory": 1000}
 
 
 def test_the_devices_are_looked_at_while_the_body_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = Nvml(tuple(range(1, 100)))
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(resource_monitor, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(resource_monitor, "SAMPLE_SECONDS", 0.001)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb-1")
-    with watched("cuda") as one:
+    with monitored("cuda") as one:
         while len(nvml.asked) < 3:
             pass
         assert set(one.read()) == set(COLUMNS)
@@ -105,7 +111,7 @@ def test_without_nvml_there_is_neither_a_column_nor_a_complaint(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with watched(device) as one:
+    with monitored(device) as one:
         assert one.read() == {}
 
 
@@ -179,7 +185,7 @@ def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
     """The last five are innocent: the first grows as CI was told of, the next three were measured. 1 MiB a step on average were not enough
     of a rule, which took three of them for leaks."""
     found = [
-        leaking([int(one * MIB) for one in held[:epochs]]) / MIB
+        leaked_per_epoch([int(one * MIB) for one in held[:epochs]]) / MIB
         for epochs in range(1, len(held) + 1)
     ]
     assert found[-1] == pytest.approx(leak, abs=1e-3)
@@ -188,9 +194,9 @@ def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
 
 def test_it_stays_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     held = iter([9 * MIB * one for one in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1)])
-    monkeypatch.setattr(resource_monitor, "_held", lambda device: next(held))
-    one = Growth("cpu")
-    assert [one.look() for _ in range(10)] == [{}] * 8 + [{"memory_growth": 9 * MIB}] * 2
+    monkeypatch.setattr(resource_monitor, "_held_bytes", lambda device: next(held))
+    one = LeakDetector("cpu")
+    assert [one.check() for _ in range(10)] == [{}] * 8 + [{"memory_growth": 9 * MIB}] * 2
 
 
 TRAIN = """

@@ -1,0 +1,217 @@
+"""A run: what `raysweep.load` and `Sweep.run` return, and what a notebook works with.
+
+It sits above storage, analysis and views, and brings them together. Nothing heavy is imported
+before it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.formatting import DASH, html_table, number
+from raysweep.history import Config
+from raysweep.results.storage import run_directory
+from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError, State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raysweep.results.analysis.compare import Comparison
+    from raysweep.results.analysis.incumbents import Unit
+    from raysweep.results.export import ExportResult
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch of a run.
+
+    trial: the name of its trial, as in `Run.trials`. epoch: counted from 1. value: the metric that
+    the sweep optimizes. metrics: everything that was reported in this epoch. checkpoint: the file
+    that was saved after it, or None if none was kept.
+    """
+
+    trial: str
+    epoch: int
+    value: float
+    config: Config
+    metrics: Mapping[str, float]
+    checkpoint: Path | None
+    _found: BestEpoch = field(repr=False, compare=False)
+    _trainable: str = field(repr=False, compare=False)
+
+    def load_state_dict(self) -> dict[str, Any]:
+        """Load the model's state dict, with its tensors on the CPU.
+
+        Build the model from `config` and pass the result to its own `load_state_dict`. The file is
+        read with `weights_only=True`, so that nothing in it is executed. Raises RunError if no
+        checkpoint was kept, or if the train function named no model in `run.epochs(model=...)`.
+        """
+        from raysweep.results.export import load_checkpoint
+
+        state: dict[str, Any] = load_checkpoint(self._found, self._trainable)["model_state_dict"]
+        return state
+
+    def _repr_html_(self) -> str:
+        """The trial, the epoch, the metrics and the configuration as an HTML table."""
+        from raysweep.results.storage.tables import flatten
+
+        values = {"trial": self.trial, "epoch": self.epoch, **self.metrics}
+        values |= {f"config {name}": value for name, value in flatten(self.config).items()}
+        rows = [{"": name, "value": number(value, 6)} for name, value in values.items()]
+        return html_table(rows)
+
+
+class Run:
+    """The results of a sweep, read from its run directory.
+
+    Made by `raysweep.load("ray_results/cnn")` and by `Sweep.run()`. The sweep may still be running:
+    each part is read when it is first used, and shows what had happened by then. Load the run
+    again to see more.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run directory. For a run in object storage, its mirror on this machine."""
+        return self._directory.path
+
+    @property
+    def name(self) -> str:
+        """The name of the run, which is that of its directory."""
+        return self._directory.name
+
+    @property
+    def state(self) -> State:
+        """`running` while a session works on the sweep, else `finished` or `interrupted`."""
+        return self._directory.state
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that the sweep optimizes."""
+        return self._directory.metric
+
+    @property
+    def maximize(self) -> bool:
+        """True if larger values of the metric are better."""
+        return self._directory.maximize
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """The specification of the sweep, with all defaults, as plain data."""
+        return self._directory.sweep
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The versions, the commit and the hardware of the sweep; {} if not recorded."""
+        return self._directory.environment
+
+    @cached_property
+    def best(self) -> Best:
+        """The best epoch of all trials; of two equal ones, that of the earlier trial.
+
+        Raises RunError if no trial has reported a finite value yet.
+        """
+        found = self._directory.best
+        return Best(
+            trial=found.trial.id,
+            epoch=found.epoch,
+            value=found.value,
+            config=found.config,
+            metrics=found.report.metrics,
+            checkpoint=found.checkpoint,
+            _found=found,
+            _trainable=str(self.sweep["trainable"]),
+        )
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials as a data frame, a row for each, in the order in which they were proposed.
+
+        Columns: `trial`, `searcher`, `seed` (of the search), `status`, `reason` (why it ended),
+        `best_<metric>`, `best_epoch`, `last_<metric>`, `epochs`, `seconds` (of training), `node`,
+        `device`, `attempts`, `peak_memory` (bytes), `started` and `ended` (Unix seconds),
+        `train_seed`, and `config/<name>` for each parameter. A nested parameter is
+        `config/<outer>.<inner>`. A cell is NaN if the trial has no such value.
+        """
+        return self._directory.trials
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The reports of all trials as a data frame in long form, a row for each epoch.
+
+        Columns: `trial`, `searcher`, `epoch`, `seconds` (of training so far), `time` (Unix
+        seconds), and one for each metric. To plot a learning curve for each trial:
+        `run.curves.pivot(index="epoch", columns="trial", values=run.metric).plot()`.
+        """
+        return self._directory.curves
+
+    def compare(self, *others: Run, unit: Unit = "epochs") -> Comparison:
+        """Compare the searchers of this run, or of this run and others on the same metric.
+
+        unit: what the studies spend: `epochs`, `seconds` (of training) or `GPU-seconds`. The result
+        prints as `raysweep compare` does, and shows as tables in a notebook. Raises RunError if
+        nothing was reported, or if the runs optimize different metrics.
+        """
+        from raysweep.results.analysis.compare import compare
+
+        return compare([run._directory for run in (self, *others)], unit)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the page about this run, one HTML file, and return its path.
+
+        out: the file, by default `report.html` in the run directory. Raises RunError if it cannot
+        be written.
+        """
+        from raysweep.results.views.html.report import write
+
+        target = None if out is None else Path(out)
+        try:
+            return write(self._directory, target, live=self.state == "running")
+        except OSError as error:
+            place = target or self.path
+            raise RunError(f"{place} cannot be written: {error.strerror or error}") from None
+
+    def export(self, out: str | Path | None = None, *, evaluate: bool = True) -> ExportResult:
+        """Write the best model to a folder that loads without raysweep.
+
+        out: the folder, by default `best/` in the run directory; an older export is replaced.
+        evaluate: whether a fresh process evaluates the exported model, to show that it gives its
+        recorded metric. Raises RunError if there is nothing to export, or if `out` cannot be
+        written or holds something else.
+        """
+        from raysweep.results.export import export
+
+        return export(self._directory, None if out is None else Path(out), evaluate)
+
+    def _repr_html_(self) -> str:
+        """A summary for a notebook: the state, the best trial, and the trials by status."""
+        from collections import Counter
+
+        statuses = Counter(row["status"] for row in self._directory.rows)
+        counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        best, place = DASH, DASH
+        if run_directory.best_of(self._directory.histories):
+            best, place = (
+                number(self.best.value, 6),
+                f"epoch {self.best.epoch} of {self.best.trial}",
+            )
+        row = {"run": self.name, "state": self.state, f"best {self.metric}": best, "at": place}
+        return html_table([row | {"trials": counts or "none yet"}])
+
+
+def load(path: str | Path) -> Run:
+    """Load a run by the path or URL of its run directory.
+
+    path: as `ray_results/cnn` or `s3://bucket/runs/cnn`. Raises RunError if there is no run; the
+    message names runs near it.
+    """
+    return Run(run_directory.load(path))

@@ -1,0 +1,51 @@
+"""What a worker must know to train one trial, or the epochs of it that are left."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from raysweep.trainables.runtime.run import Objective
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt to train a trial whose first `known_epoch` epochs are in the ledger already.
+
+    `threads`: how many torch computes on. Sums come out the same only with the same number.
+    `gpu`: a fraction of a GPU, or a whole number of GPUs.
+    `workers`: how many processes train the trial. `spread`: they may lie on several
+    machines. `rank` and `rendezvous` are set in the jobs of these processes.
+    `isolate`: the trial's process imports everything itself, and is not forked from a template.
+    `hang_after`: seconds without any progress after which the process is ended; 0 for never.
+    `test`: the best epoch is evaluated on the test split after the last one.
+    `script`: the fields of a `CommandLine`; None for a train function.
+    """
+
+    trial: str
+    trainable: str
+    config: dict[str, Any]
+    seed: int
+    epochs: int
+    objective: Objective
+    folder: str
+    log: str = os.devnull
+    known_epoch: int = 0
+    threads: int = 1
+    gpu: float = 0.0
+    accumulation: int = 1
+    test: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+    spread: bool = False
+    rank: int = 0
+    rendezvous: str = ""
+    isolate: bool = False
+    hang_after: float = 0.0
+    script: dict[str, Any] | None = None
+
+
+def read_job(fields: dict[str, Any]) -> Job:
+    """The job that `dataclasses.asdict` made these fields of."""
+    return Job(**fields | {"objective": Objective(**fields["objective"])})

@@ -1,0 +1,261 @@
+"""Sweeps from Python: `raysweep.Sweep`, with the keys of a YAML file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from raysweep.errors import UserError
+from raysweep.results.run import Run, load
+from raysweep.results.storage.object_store import is_url
+from raysweep.results.storage.run_directory import load as load_directory
+from raysweep.search_spaces.file.reader import Specification, read
+from raysweep.search_spaces.file.writer import write
+from raysweep.trainables.runtime import pickled_function
+from raysweep.trainables.runtime.import_trainable import check as check_trainable
+from raysweep.trainables.runtime.import_trainable import check_not_importing
+from raysweep.tune import notebook, run_folders
+from raysweep.tune.load import sweep_of
+from raysweep.tune.specification import Keys, Metric, Trainable, specified
+from raysweep.tune.train_function import TrainFunction, main_name, train_function
+
+if TYPE_CHECKING:
+    from raysweep.results.storage.run_directory import RunDirectory
+    from raysweep.tune.callbacks.base import Observer
+    from raysweep.tune.sweep import Sweep as ResolvedSweep
+
+
+class Sweep:
+    """A hyperparameter sweep, described by the keys of a YAML file.
+
+        import raysweep as rs
+
+        def train(config, run):
+            for epoch in run.epochs():
+                run.report(val_loss=(config["lr"] - 0.1) ** 2 / epoch)
+
+        if __name__ == "__main__":
+            sweep = rs.Sweep(
+                trainable=train,
+                space={"lr": rs.Float(1e-4, 1.0, log=True), "width": rs.Int(16, 256, log=True)},
+                metric="val_loss",
+                budget={"trials": 20, "epochs": 9},
+            )
+            run = sweep.run()
+            print(run.best.config)
+
+    `trainable` is a train function, or its reference as in a file: `"package.module:function"`,
+    `"path/to/train.py:function"`, or the path of a script. Workers import the file of a function
+    that a script defines, so the script starts its sweep under `if __name__ == "__main__":`. A
+    function of a notebook cell, a lambda or a nested function is pickled into the run directory;
+    loading it runs its code, as importing a `.py` file does.
+
+    `space` maps the names of parameters to `Float`, `Int`, `Ordinal` and `Choice`, to the YAML form
+    of any entry (`{"float": [0, 1]}`, `{"expr": "4 * width"}`), to constants, or to a mapping of
+    such entries. `metric` is a mapping with `name` and `goal`, or the name alone if it says which
+    way is better (`val_accuracy`, `loss`). `budget` has the keys `trials`, `epochs`,
+    `total_epochs` and `time`. `searcher` and `scheduler` are names, mappings with a name and
+    options, or objects; `searcher` may be a list of them. The other keys are those of the file.
+
+    Raises UserError, in one line that names the key, for whatever a file would be refused for.
+    """
+
+    def __init__(
+        self,
+        trainable: Trainable,
+        space: Mapping[str, Any],
+        metric: Metric,
+        budget: Mapping[str, Any],
+        **keys: Unpack[Keys],
+    ) -> None:
+        function = train_function(trainable)
+        said = specified(function.reference, space, metric, budget, keys)
+        self._set(said, function, main_name())
+
+    def _set(self, said: Specification, function: TrainFunction, stem: str) -> None:
+        self._sweep = sweep_of(said)
+        self._function = function
+        self._stem = stem
+
+    @classmethod
+    def from_yaml(
+        cls, path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()
+    ) -> Sweep:
+        """The sweep of a YAML file, or of a shipped one by its name.
+
+        `overrides` changes keys of the file: `["budget.trials=5"]` or `{"budget.trials": 5}`.
+
+            run = rs.Sweep.from_yaml("cnn.yaml", {"budget.trials": 4}).run()
+        """
+        if isinstance(overrides, Mapping):
+            overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+        said = read(str(path), overrides)
+        sweep = cls.__new__(cls)
+        sweep._set(said, TrainFunction(said.content.trainable), Path(path).stem)
+        return sweep
+
+    def to_yaml(self) -> str:
+        """The sweep as the text of a YAML file, with every default written out.
+
+        Raises UserError if the train function is in no file, for then no file can name it.
+        """
+        if self._function.content:
+            raise UserError(
+                "to_yaml: the train function lies in no file; write it into one, train.py, "
+                'and name it: trainable="train.py:train"'
+            )
+        return write(json.loads(json.dumps(self._sweep.resolved)))
+
+    def __repr__(self) -> str:
+        searchers, metric = ", ".join(self._sweep.searchers), self._sweep.metric
+        return f"<Sweep of {self._sweep.trainable}: {searchers}; {metric.goal} {metric.name}>"
+
+    def run(
+        self,
+        *,
+        name: str | None = None,
+        storage: str | Path = "ray_results",
+        address: str | None = None,
+        resume: str | Path | bool = False,
+        retry_failed: bool = False,
+        accept_changes: bool = False,
+        quiet: bool = False,
+    ) -> Run:
+        """Run the sweep and return its run directory, as `raysweep.load` does.
+
+        `name` names the run directory (by default the script's name and the time) and `storage` the
+        folder or URL in which it is made. `address` joins a Ray cluster, `"auto"` or `host:port`.
+        `resume=True` continues the newest run of this sweep in `storage`, and a name, path or URL
+        that run; `retry_failed` then runs again what failed, and `accept_changes` goes on although
+        the train function's code changed. `quiet` shows nothing.
+
+        Ctrl-C, or the stop button of a notebook, lets the running epochs end. The run is returned
+        then, too, and can be resumed. Raises UserError for what a user can mend.
+        """
+        check_not_importing()
+        if not self._function.content:
+            check_trainable(self._sweep.trainable)
+        place = str(storage) if is_url(storage) else Path(storage)
+        if resume is False:
+            folder = run_folders.begin_anywhere(place, self._stem, name or self._sweep.name)
+            try:
+                self._session(folder, self._placed(folder), address, retry_failed, quiet)
+            except UserError:
+                run_folders.discard(folder)
+                raise
+        else:
+            wanted = "" if resume is True else str(resume)
+            stem = name or self._sweep.name or self._stem
+            folder = run_folders.resumed_anywhere(place, stem, wanted)
+            self._resume(folder, address, retry_failed, accept_changes, quiet)
+        return load(folder)
+
+    def _placed(self, folder: Path) -> ResolvedSweep:
+        """The sweep for a run directory, into which a function that travels by value is written."""
+        from raysweep.results.storage.mirror import is_locked, upload
+
+        if not self._function.content:
+            return self._sweep
+        if is_locked(folder):
+            return self._sweep  # the session refuses to begin, and says who holds the run
+        sweep = replace(self._sweep, trainable=self._function.written(folder))
+        upload(folder)  # workers fetch the function from object storage
+        return sweep
+
+    def _resume(
+        self,
+        folder: Path,
+        address: str | None,
+        retry_failed: bool,
+        accept_changes: bool,
+        quiet: bool,
+    ) -> None:
+        """Continue a run, unless nothing is left to do or its train function changed."""
+        from raysweep.results.storage import ledger
+        from raysweep.tune import code_changes, session
+        from raysweep.tune.cli.summary import finished
+
+        run_folders.check_unchanged(folder, self._sweep)
+        past = ledger.read(folder)
+        before = pickled_function.read(folder)
+        sweep = self._placed(folder)
+        controller = session.former(sweep, past, retry_failed)
+        if finished(folder, controller):
+            return
+        try:
+            code_changes.check(folder, controller, past, accept_changes)
+        except UserError:
+            if before is not None:
+                pickled_function.write(folder, *before)
+            raise
+        self._session(folder, sweep, address, retry_failed, quiet)
+
+    def _session(
+        self,
+        folder: Path,
+        sweep: ResolvedSweep,
+        address: str | None,
+        retry_failed: bool,
+        quiet: bool,
+    ) -> None:
+        """Run a session, show it, and write what follows from it: the best model and the page."""
+        from raysweep.results.storage.mirror import display_path
+        from raysweep.tune import session
+        from raysweep.tune.cli.summary import finish
+        from raysweep.tune.executors.ray.connection import Machines
+
+        resume = f"sweep.run(resume={display_path(folder)!r})"
+        options = session.Options(Machines(address), retry_failed=retry_failed, resume=resume)
+        observer = _observer(folder.name, quiet)
+        try:
+            code = session.run(sweep, folder, options, observer)
+        except KeyboardInterrupt:
+            code = session.INTERRUPTED
+        if quiet or notebook.is_notebook():
+            write_results(load_directory(folder), code == session.GOOD)
+            observer.say(_last_line(folder, code, resume))
+        else:
+            finish(folder, code, False, resume)
+
+
+def write_results(run: RunDirectory, succeeded: bool) -> None:
+    """Export the best model of a sweep that succeeded, and write the page about the run."""
+    from raysweep.results.export import export
+    from raysweep.results.storage.mirror import upload
+    from raysweep.results.storage.run_directory import RunError
+    from raysweep.results.views.html.report import write as write_page
+    from raysweep.results.views.tensorboard import show
+
+    if succeeded:
+        with contextlib.suppress(RunError):  # the train function named no model to export
+            show(run.path, export(run, draw=True).trial)
+    write_page(run)
+    upload(run.path)
+
+
+def _last_line(folder: Path, code: int, resume: str) -> str:
+    """What a notebook shows below the table at the end."""
+    from raysweep.results.storage.mirror import display_path
+    from raysweep.results.views.html.report import NAME
+    from raysweep.tune.session import INTERRUPTED, NONE_SUCCEEDED
+
+    if code == INTERRUPTED:
+        return f"interrupted; to continue it: {resume}"
+    if code == NONE_SUCCEEDED:
+        return "no trial succeeded: the reasons are in run.trials"
+    return f"report: {display_path(folder / NAME)}"
+
+
+def _observer(name: str, quiet: bool) -> Observer:
+    """What shows the sweep: nothing, a table of the notebook, or what the command line shows."""
+    from raysweep.tune.callbacks.screen import observer
+
+    if quiet:
+        return notebook.Silence()
+    if notebook.is_notebook():
+        return notebook.NotebookView(name)
+    return observer(name, as_json=False)
