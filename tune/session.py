@@ -15,7 +15,7 @@ from types import FrameType
 from raysweep.errors import SessionInterrupted, UserError
 from raysweep.history import Event
 from raysweep.tune import code_changes
-from raysweep.tune.callbacks.base import Callback, Observer, UserCallback
+from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
@@ -54,12 +54,10 @@ def run(
     folder: Path,
     options: Options,
     observer: Observer,
-    callbacks: Sequence[Callback] = (),
     executor: Executor | None = None,
 ) -> int:
     """Run a sweep, or what is left of it, in its run directory, and return the exit code.
 
-    `callbacks` are a user's own: one that raises is left out from then on, which `observer` says.
     `executor`: what trains, if not Ray as `options` describe it. Raises SessionError for a mistake
     that only a trial could show.
     """
@@ -73,7 +71,7 @@ def run(
         if executor is None:
             abandon = partial(_abandon, observer, options.resume)
             executor = RayExecutor(held, options.machines, options.require_gpu, abandon)
-        session = Session(sweep, held, observer, [PageFile(folder), *map(UserCallback, callbacks)])
+        session = Session(sweep, held, observer, [PageFile(folder)])
         return session.run(executor, options.retry_failed)
     except SessionInterrupted as error:
         observer.say(f"interrupted: {error}")

@@ -125,8 +125,8 @@ def run_sweep(options: argparse.Namespace) -> int:
     """`raysweep run`."""
     if options.space is None and not options.resume:
         return _usage("--space FILE is needed, or --resume RUN")
-    if options.debug and (options.address or options.submit):
-        return _usage("--debug trains in this process, without a cluster")
+    if options.debug and (options.address or options.submit or options.isolate):
+        return _usage("--debug trains in this process, without --address, --submit and --isolate")
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
     if options.space is None and options.submit is not None:
@@ -221,9 +221,9 @@ def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     )
     # A live screen would hide what a train function prints, and the prompt of a debugger.
     watching = observer(folder.name, options.json, plain_lines=options.debug)
-    executor = DebugExecutor() if options.debug else None
+    executor = DebugExecutor(options.require_gpu) if options.debug else None
     try:
-        code = session.run(sweep, folder, how, watching, executor=executor)
+        code = session.run(sweep, folder, how, watching, executor)
     except KeyboardInterrupt:
         code = session.INTERRUPTED
     except UserError:

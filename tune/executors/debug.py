@@ -6,12 +6,20 @@ Breakpoints, `print`, profilers and tracebacks work as in a script. No Ray is st
 from __future__ import annotations
 
 import bdb
-from collections.abc import Callable, Sequence
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
+from raysweep.finder import file_module
+from raysweep.history import Trial
 from raysweep.trainables.runtime.attempt import attempt
+from raysweep.trainables.runtime.import_trainable import split_reference
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_setup import gpu_memory
@@ -19,9 +27,14 @@ from raysweep.trainables.runtime.run import StorageError
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
+from raysweep.tune.executors.placement import PlanError
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.executors.ray.checkpoint_sync import at_hand
 
+ANNOUNCEMENT = (
+    "for debugging: trials train one after another in this process, without Ray, "
+    "and the first that fails raises its exception"
+)
 WORKER = "this process"
 NO_ERROR = ("completed", "oom", "storage")
 """Outcomes after which the sweep continues, or ends by itself, as on Ray."""
@@ -40,28 +53,61 @@ class DebugExecutor:
     """Trains one trial after another in this process, in the order of the controller.
 
     The first trial that fails raises its own exception, after the ledger has recorded it. A
-    promoted trial continues from its checkpoint, and `--resume` continues the sweep.
+    promoted trial continues from its checkpoint, and the sweep can be resumed.
 
     What a process of its own would give a trial is missing: `resources.workers` above 1 and
-    `hang_after` have no effect, and a crash of the trial ends the session.
+    `hang_after` have no effect, and a crash of the trial ends the session. The environment
+    variables that trials set are set back at the end. Raises PlanError if there is no GPU although
+    the sweep asks for one and `require_gpu`.
     """
+
+    def __init__(self, require_gpu: bool = False) -> None:
+        self._require_gpu = require_gpu
 
     def run(self, controller: SweepController, callbacks: Sequence[Callback]) -> None:
         """Train until the controller is done, or until a trial fails."""
+        controller.say(ANNOUNCEMENT)
+        controller.machine = socket.gethostname()
+        forget_file(controller.sweep.trainable)
         if controller.sweep.resources.workers > 1:
-            controller.say("debugging: each trial is trained by this process alone")
-        coordinator = TrialCoordinator(controller, _job_maker(controller))
-        while (job := coordinator.next_job(WORKER)) is not None:
-            coordinator.started(WORKER)
-            _Attempt(coordinator, callbacks).train(job)
+            controller.say("each trial is trained by this process alone, whatever workers says")
+        coordinator = TrialCoordinator(controller, self._job_maker(controller))
+        with kept_environment():
+            while (job := coordinator.next_job(WORKER)) is not None:
+                coordinator.started(WORKER)
+                _Attempt(coordinator, callbacks).train(job)
+
+    def _job_maker(self, controller: SweepController) -> Callable[[Trial], Job]:
+        """Makes jobs for this process, with a whole GPU if there is one and the sweep wants it."""
+        resources = controller.sweep.resources
+        gpu = 0.0
+        if resources.gpu > 0 or resources.auto_gpu:
+            if gpu_memory() != (0, 0):
+                gpu = 1.0
+            elif self._require_gpu:
+                raise PlanError("a GPU is required, and the machine has none")
+        return lambda trial: replace(controller.make_job(trial), workers=1, spread=False, gpu=gpu)
 
 
-def _job_maker(controller: SweepController) -> Callable[[Any], Job]:
-    """Makes jobs for this process, with a whole GPU if there is one and the sweep asks for it."""
-    resources = controller.sweep.resources
-    wants_gpu = resources.gpu > 0 or resources.auto_gpu
-    gpu = 1.0 if wants_gpu and gpu_memory() != (0, 0) else 0.0
-    return lambda trial: replace(controller.make_job(trial), workers=1, spread=False, gpu=gpu)
+def forget_file(trainable: str) -> None:
+    """Have a train function's file imported anew.
+
+    In a notebook the same process may have trained with an earlier state of the file.
+    """
+    place = split_reference(trainable)[0]
+    if place.endswith(".py"):
+        sys.modules.pop(file_module(Path(place)), None)
+
+
+@contextmanager
+def kept_environment() -> Iterator[None]:
+    """Set the environment variables back after the body."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @dataclass
