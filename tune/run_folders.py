@@ -29,6 +29,8 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.sweep import Sweep
 
 SWEEP = "sweep.yaml"
+FREE = ("callbacks",)
+"""Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
 
 
@@ -239,7 +241,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
     """Raise FolderError, with the differences, if the file changed since the run began.
 
-    A budget may grow.
+    A budget may grow, and callbacks may change.
     """
     from ruamel.yaml import YAML
 
@@ -260,6 +262,8 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     for key in sorted({*before, *after}):
         old, new = before.get(key), after.get(key)
         if key == "trainable" and _same_function(old, new):
+            continue
+        if key in FREE:
             continue
         if old != new and not (key in GROWING and _grew(old, new)):
             yield f"{key}: was {old}, is {new}"

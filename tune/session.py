@@ -19,6 +19,7 @@ from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
+from raysweep.tune.callbacks.user import user_callbacks
 from raysweep.tune.controller import SAME_FAILURE, SweepController
 from raysweep.tune.executors.base import Executor
 from raysweep.tune.executors.ray.connection import Machines
@@ -71,7 +72,7 @@ def run(
         if executor is None:
             abandon = partial(_abandon, observer, options.resume)
             executor = RayExecutor(held, options.machines, options.require_gpu, abandon)
-        session = Session(sweep, held, observer, [PageFile(folder)])
+        session = Session(sweep, held, observer, [PageFile(folder), *user_callbacks(sweep)])
         return session.run(executor, options.retry_failed)
     except SessionInterrupted as error:
         observer.say(f"interrupted: {error}")

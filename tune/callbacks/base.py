@@ -6,12 +6,8 @@ be resumed.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from raysweep.errors import first_line
 from raysweep.history import Event
 
 if TYPE_CHECKING:
@@ -21,13 +17,19 @@ if TYPE_CHECKING:
 class Callback(Protocol):
     """Follows a sweep. A subclass overrides what it needs: each method does nothing by default.
 
-    Callbacks read the controller: `controller.sweep`, `controller.histories`, and
-    `controller.trial(event["trial"])`. A callback may end the sweep by `controller.stop(reason)`,
-    and changes nothing else.
+    All methods are called in the process of the driver, one at a time. Callbacks read the
+    controller: `controller.sweep`, `controller.histories`, and `controller.trial(event["trial"])`.
+    A callback may end the sweep by `controller.stop(reason)`, and changes nothing else.
+
+    A session that trains the best configurations again (`confirm`) has a second controller for
+    that. The same callbacks follow both.
     """
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        """Called after each event, in the order of the ledger. `event["event"]` is its kind."""
+        """Called after each event of a trial or a study, in the order of the ledger.
+
+        `event["event"]` is its kind; docs/reference/ledger.md says what each kind holds.
+        """
         return
 
     def on_tick(self, controller: SweepController) -> None:
@@ -44,34 +46,3 @@ class Observer(Callback, Protocol):
 
     def say(self, line: str) -> None:
         """Show a line about the session, as opposed to a trial."""
-
-
-class UserCallback(Callback):
-    """A user's callback. If it raises, that is said in one line, and it is left out afterwards."""
-
-    def __init__(self, callback: Callback) -> None:
-        self._callback: Callback | None = callback
-
-    def on_event(self, event: Event, controller: SweepController) -> None:
-        self._call(controller, lambda callback: callback.on_event(event, controller))
-
-    def on_tick(self, controller: SweepController) -> None:
-        self._call(controller, lambda callback: callback.on_tick(controller))
-
-    def close(self, controller: SweepController) -> None:
-        self._call(controller, lambda callback: callback.close(controller))
-
-    def _call(self, controller: SweepController, call: Callable[[Callback], None]) -> None:
-        if self._callback is None:
-            return
-        try:
-            call(self._callback)
-        except Exception as error:
-            name = type(self._callback).__name__
-            self._callback = None
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            controller.say(
-                f"the callback {name} is left out from here on, because it raised "
-                f"{type(error).__name__}: {first_line(error)} ({Path(frame.filename).name}, "
-                f"line {frame.lineno})"
-            )
