@@ -234,6 +234,16 @@ def test_a_mistake_is_one_line(place: Path, override: str, message: str) -> None
     assert "\n" not in str(raised.value)
 
 
+def test_a_run_is_reproduced_without_its_callbacks(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_it() == 0
+    (place / "mine.py").unlink()
+    (place / "events.txt").unlink()
+    assert main(["reproduce", "ray_results/a", "random-0"]) == 0
+    assert not (place / "events.txt").exists()
+
+
 @pytest.mark.ray
 def test_it_follows_a_sweep_on_ray(place: Path, ray_here: Any) -> None:
     assert main(["run", "--space", "s.yaml", "--name", "a", "--set", "parallel=2"]) == 0

@@ -12,9 +12,8 @@ from raysweep.history import Report
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
-from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
-from raysweep.tune.run_folders import SWEEP
+from raysweep.tune.run_folders import recorded_sweep
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def reproduce(run: RunDirectory, trial_id: str) -> list[EpochComparison]:
     trial = run.trial(trial_id)
     if not trial.reports:
         raise RunError(f"{trial_id} reported nothing, so there is nothing to reproduce")
-    sweep = load_sweep(str(run.path / SWEEP))
+    sweep = recorded_sweep(run.path)
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raysweep-reproduce-") as scratch:
         again = replace(job(sweep, Path(scratch), trial), epochs=trial.epoch, known_epoch=0)

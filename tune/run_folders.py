@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -26,6 +26,7 @@ from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.tune.controller import SweepController
+from raysweep.tune.load import load_sweep
 from raysweep.tune.sweep import Sweep
 
 SWEEP = "sweep.yaml"
@@ -236,6 +237,14 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     text = StringIO()
     writer.dump(json.loads(json.dumps(sweep.resolved)), text)
     atomic_write(folder / SWEEP, text.getvalue())
+
+
+def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep of a run directory, with `key=value` overrides, for use outside of a session.
+
+    It has no callbacks: they follow sessions only, and their files may be gone.
+    """
+    return load_sweep(str(folder / SWEEP), ["callbacks=[]", *overrides])
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
