@@ -28,7 +28,7 @@ from raysweep.schedulers.base import Decision
 from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.simulated import Epoch, Simulation
+from raysweep.tune.executors.simulated import Epoch, SimulatedExecutor
 from raysweep.tune.searchers import SEARCHERS
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
@@ -95,9 +95,10 @@ def main() -> None:
         Budget(options.trials, EPOCHS),
         SPACE,
     )
-    simulation = Simulation(sweep, curve, options.workers)
-    timed(simulation.controller, clock)
-    simulation.run()
+    executor = SimulatedExecutor(curve, options.workers)
+    controller = SweepController(sweep, clock=executor.clock)
+    timed(controller, clock)
+    executor.run(controller)
     print(table(clock, f"{options.searcher} + {options.scheduler}", options.workers))
 
 

@@ -25,6 +25,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime.run import Run
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.controller import SweepController
+from raysweep.tune.run_folders import RunFolder
 from raysweep.tune.searchers.random_grid import Random
 from raysweep.tune.sweep import Budget, Metric, Sweep
 
@@ -34,16 +35,16 @@ EPOCHS = 3
 class Silent:
     """Watches, and says nothing."""
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         pass
 
-    def tick(self, controller: SweepController) -> None:
+    def on_tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         pass
 
 
@@ -83,7 +84,7 @@ def play(trials: int, nodes: int, folder: Path) -> SweepController:
     """The whole sweep: each node trains an epoch in its turn."""
     said = sweep(trials)
     ledger = Ledger(folder)
-    recorder = EventRecorder(folder, said, ledger, Silent())
+    recorder = EventRecorder(RunFolder(folder, ledger), said, Silent())
     controller = SweepController(said, recorder)
     busy: deque[Trial] = deque()
     while not controller.done:
@@ -97,8 +98,9 @@ def play(trials: int, nodes: int, folder: Path) -> SweepController:
             trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes
         ).stop:
             busy.append(trial)
-        recorder.tick(controller)
-    recorder.finish(controller)
+        for callback in recorder.callbacks:
+            callback.on_tick(controller)
+    recorder.close(controller)
     ledger.close()
     return controller
 

@@ -33,7 +33,7 @@ from raysweep.schedulers.asha import Asha
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.searchers import SEARCHERS
 from raysweep.tune.session import Options, run
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
@@ -82,16 +82,16 @@ class Watch:
     moments: list[Moment] = field(default_factory=list)
     suggestions: list[float] = field(default_factory=list)
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         self.reports += event["event"] == "reported"
 
-    def tick(self, controller: SweepController) -> None:
+    def on_tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         self.mark()
 
     def mark(self) -> None:

@@ -100,6 +100,10 @@ def find_component(
     if name in registered:
         return Component(_registered(seam, registered[name]), name, _label(name))
     names = {*known, *registered}
+    if not names:
+        raise PluginError(
+            f"{seam.name} '{name}': expected package.module:Class or path/to/file.py:Class"
+        )
     raise PluginError(
         f"unknown {seam.name} '{name}'; expected one of {', '.join(sorted(names))}"
         f"{did_you_mean(name, names)}"

@@ -48,7 +48,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Ray that believes it has four CPUs and one GPU. Started once; sessions find it running and leave it so."""
-    from raysweep.tune.executors.ray.executor import Machines, cluster
+    from raysweep.tune.executors.ray.connection import Machines, cluster
 
     logs: Path = tmp_path_factory.mktemp("ray-logs")
     with cluster(Machines(cpus=4, gpus=1), logs) as ray:

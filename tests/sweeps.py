@@ -72,6 +72,9 @@ class Keep:
     def applied(self, event: Event, controller: SweepController) -> None:
         """Nothing follows."""
 
+    def say(self, line: str) -> None:
+        """Nothing is shown."""
+
 
 def sweep(searchers: Mapping[str, Searcher] | None = None, **changes: Any) -> Sweep:
     """A sweep over a bowl: 4 trials of 3 epochs, minimizing `loss`."""

@@ -24,7 +24,7 @@ from raysweep.schedulers import SCHEDULERS
 from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.callbacks.screen import render
-from raysweep.tune.controller import SweepController
+from raysweep.tune.controller import NoLog, SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers import SEARCHERS
 from raysweep.tune.sweep import Budget
@@ -110,7 +110,7 @@ def test_every_table_and_plot_shows_them(tmp_path: Path, values: list[float]) ->
 
 
 def test_tensorboard_and_the_screen_take_them(tmp_path: Path) -> None:
-    class Keep:
+    class Keep(NoLog):
         def __init__(self) -> None:
             self.ledger, self.boards = Ledger(tmp_path), Writer(tmp_path, "loss")
 

@@ -77,7 +77,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["best", "nowhere"], "raysweep: nowhere is not a run directory"),
         (["show", "nowhere", "a-0"], "raysweep: nowhere is not a run directory"),
         (["export", "nowhere"], "raysweep: nowhere is not a run directory"),
-        (["replay", "nowhere", "a-0"], "raysweep: nowhere is not a run directory"),
+        (["reproduce", "nowhere", "a-0"], "raysweep: nowhere is not a run directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -13,7 +13,7 @@ from raysweep.history import Config, Event, History, Status, Trial
 from raysweep.schedulers import Promotion
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.session import Options, SessionError, run
 from raysweep.tune.sweep import Budget, Resources, Sweep
 from tests.sweeps import StopAt, sweep
@@ -28,16 +28,16 @@ class Watch:
         self.controller: SweepController | None = None
         self.lines: list[str] = []
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         self.controller = controller
 
-    def tick(self, controller: SweepController) -> None:
+    def on_tick(self, controller: SweepController) -> None:
         pass
 
     def say(self, line: str) -> None:
         self.lines.append(line)
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         pass
 
 

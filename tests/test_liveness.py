@@ -26,8 +26,8 @@ PATIENCE = 240.0
 DRIVER = f"""\
 import sys
 from raysweep.tune.cli.app import main
-from raysweep.tune.executors.ray import follow
-follow.SILENCE_SECONDS = {SILENCE}
+from raysweep.tune.executors.ray import stall_detector
+stall_detector.SILENCE_SECONDS = {SILENCE}
 sys.exit(main(sys.argv[1:]))
 """
 TRAIN = f"""\

@@ -15,7 +15,7 @@ from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
 from raysweep.tune.callbacks.screen import time_left
-from raysweep.tune.controller import ALIKE, SweepController
+from raysweep.tune.controller import SAME_FAILURE, SweepController
 from raysweep.tune.sweep import Budget, Metric, Sweep
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
 
@@ -232,7 +232,7 @@ def test_three_trials_failing_alike_end_the_sweep() -> None:
     while (trial := controller.next()) is not None:
         controller.started(trial)
         controller.failed(trial, "ValueError: no", {})
-    assert controller.stopping == ALIKE
+    assert controller.stopping == SAME_FAILURE
     assert len(list(controller.trials)) == 3
 
 
@@ -266,7 +266,7 @@ def test_a_function_that_never_looks_at_the_micro_batches_is_not_retried_with_sm
     controller.started(trial)
     controller.out_of_memory(trial, "CUDA out of memory", {"accumulation_read": False})
     assert (trial.status, trial.attempts) == (Status.OOM, 1)
-    assert trial.reason.startswith("CUDA out of memory (not tried in micro-batches: ")
+    assert trial.reason.startswith("CUDA out of memory (not retried in micro-batches: ")
 
 
 def test_out_of_memory_is_the_end_where_the_file_says_skip() -> None:

@@ -14,7 +14,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime import memory_kills
 from raysweep.trainables.runtime.memory_kills import kernel_kills
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.ray.worker_failure import explain
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers.bohb import Bohb
 from raysweep.tune.searchers.tpe import Tpe
@@ -72,9 +72,9 @@ def test_what_does_not_fit_whole_is_halved_until_it_ends() -> None:
 def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monitor = lost(RuntimeError(RAYS_WORDS))
+    monitor = explain(RuntimeError(RAYS_WORDS))
     assert monitor.out_of_memory
-    assert not lost(RuntimeError("The actor died unexpectedly")).out_of_memory
+    assert not explain(RuntimeError("The actor died unexpectedly")).out_of_memory
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
     monkeypatch.setattr(memory_kills, "VMSTAT", tmp_path / "vmstat")
     assert kernel_kills() == 3
@@ -83,9 +83,9 @@ def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
 
 
 def coordinator(controller: SweepController) -> Any:
-    from raysweep.tune.executors.ray.adapters import TrialCoordinator
+    from raysweep.tune.executors.policy import TrialCoordinator
 
-    return TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
+    return TrialCoordinator(controller, lambda trial: None)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
         conduct._trials["ray"] = trial
         controller.started(trial)
         controller.noted(trial, notes)
-        conduct.lost("ray", RuntimeError(RAYS_WORDS))
+        conduct.lost("ray", explain(RuntimeError(RAYS_WORDS)))
         count += 1
     only = next(iter(controller.trials))
     assert (count, only.status) == (kills, Status.OOM)

@@ -37,16 +37,17 @@ from raysweep.trainables.runtime.run import Objective
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.screen import Lines
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.ray.adapters import TrialCoordinator
-from raysweep.tune.executors.ray.messages import (
+from raysweep.tune.executors.messages import (
     DRIVERS_OWN,
+    KEY,
     STATUSES,
     MessageError,
     Outcome,
     Report,
     parse,
 )
-from raysweep.tune.executors.ray.ray_worker import KEY
+from raysweep.tune.executors.policy import TrialCoordinator
+from raysweep.tune.run_folders import RunFolder
 from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import sweep
@@ -67,12 +68,12 @@ class Session:
         self.sweep = sweep(budget=Budget(trials=3, epochs=EPOCHS), **fields | changes)
         self.out = io.StringIO()
         self._ledger = Ledger(folder)
-        self.recorder = EventRecorder(folder, self.sweep, self._ledger, Lines(self.out))
+        self.recorder = EventRecorder(RunFolder(folder, self._ledger), self.sweep, Lines(self.out))
         self.controller = SweepController(self.sweep, self.recorder)
-        self.coordinator = TrialCoordinator(self.controller, self._job, 3, lambda: None)
+        self.coordinator = TrialCoordinator(self.controller, self._job, parallel=3)
         self.names = ["first", "second", "third"]
         for name in self.names:
-            assert isinstance(self.coordinator.propose(name), dict)
+            assert self.coordinator.next_job(name) is not None
             self.coordinator.started(name)
 
     def _job(self, trial: Trial) -> Job:
@@ -269,7 +270,7 @@ def test_a_huge_message_is_kept_whole_once(session: Session) -> None:
     assert trial.reason.endswith("end")
     assert len(trial.reason) <= MESSAGE_CHARACTERS
     assert len(trial.notes["traceback"]) <= TRACEBACK_CHARACTERS
-    session.recorder.tables(session.controller)
+    session.recorder.close(session.controller)
     sizes = {
         str(path.relative_to(session.folder)): path.stat().st_size
         for path in session.folder.rglob("*")
@@ -451,7 +452,7 @@ def test_nothing_that_a_worker_sends_breaks_anything(
         said = {KEY: [sent]} if packed else sent
         wrong = what_is_wrong(said)
         assert len(wrong) < MESSAGE_CHARACTERS
-        session.coordinator.heard("first", said)  # type: ignore[arg-type]
+        session.coordinator.heard("first", said)
         assume(not session.controller.stopping)
         session.train("first", first=session.trial("first").epoch + 1)
         for name in ("second", "third"):

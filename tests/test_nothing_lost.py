@@ -259,6 +259,6 @@ def test_a_trial_trained_again_gives_the_same_numbers(
 ) -> None:
     from raysweep.tune.cli.app import main
 
-    assert main(["replay", str(trained / "runs" / "first"), "random-1"]) == 0
+    assert main(["reproduce", str(trained / "runs" / "first"), "random-1"]) == 0
     assert "random-1: 2 epochs trained again, largest difference 0" in capsys.readouterr().out
-    assert main(["replay", str(trained / "runs" / "first"), "random-7"]) == 2
+    assert main(["reproduce", str(trained / "runs" / "first"), "random-7"]) == 2

@@ -61,7 +61,7 @@ def test_idle_devices_are_named() -> None:
     planned = plan(Resources(gpu=0.25), 4, [{"CPU": 16.0, "GPU": 2.0}])
     assert (
         planned.lines[-1]
-        == "1 of 2 GPUs stay idle: Ray packs shares of 0.25 onto 1; gpu: 0.5 would use them all"
+        == "1 of 2 GPUs stay idle: Ray packs fractions of 0.25 onto 1; gpu: 0.5 would use them all"
     )
 
 
@@ -72,14 +72,14 @@ def test_devices_that_are_full_are_not_called_idle() -> None:
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        (Resources(cpu=4), "it needs 4 CPU; the most that one offers is 2 CPU"),
+        (Resources(cpu=4), "it needs 4 CPU; the largest node has 2 CPU"),
         (
             Resources(custom={"site": 1}),
-            "it needs 1 CPU, 1 site; the most that one offers is 2 CPU, 0 site",
+            "it needs 1 CPU, 1 site; the largest node has 2 CPU, 0 site",
         ),
         (
             Resources(cpu=6, workers=6, spread=True),
-            "it needs 1 CPU for each of 6 processes, 4 of which find room",
+            "it needs 1 CPU for each of 6 processes, 4 of which fit",
         ),
     ],
 )

@@ -30,7 +30,7 @@ from raysweep.tune.executors.ray.ray_errors import (
     actor_error,
     handled,
 )
-from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.ray.worker_failure import explain
 from tests.test_engine import made, trials
 from tests.test_memory import RAYS_WORDS
 
@@ -76,12 +76,12 @@ def test_only_a_kill_for_memory_is_out_of_memory() -> None:
     found = actor_error(OUT_OF_MEMORY)
     assert type(found) is WorkerOutOfMemory
     assert str(pickle.loads(pickle.dumps(found))) == str(OUT_OF_MEMORY)
-    assert lost(found).out_of_memory
+    assert explain(found).out_of_memory
     for error in OTHERS:
         other = actor_error(error)
         assert type(other) is WorkerLost
         assert str(other) == (str(error) or type(error).__name__)
-        assert not lost(other).out_of_memory
+        assert not explain(other).out_of_memory
 
 
 def test_errors_that_ray_tune_handles_stay_what_they_are() -> None:

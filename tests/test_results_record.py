@@ -14,7 +14,7 @@ from raysweep.history import Config, Event, History
 from raysweep.results.analysis.findings import tables
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
-from raysweep.tune.controller import SweepController
+from raysweep.tune.controller import NoLog
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.offline.recorded_curves import Recorded, overrides, recorded
@@ -42,7 +42,7 @@ def training(config: Config, seed: int) -> Iterator[Epoch]:
         )
 
 
-class Writing:
+class Writing(NoLog):
     """Writes a simulation's events to a ledger, as a session does."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -50,9 +50,6 @@ class Writing:
 
     def write(self, event: Event) -> None:
         self._ledger.append(event)
-
-    def applied(self, event: Event, controller: SweepController) -> None:
-        pass
 
 
 def run_of(

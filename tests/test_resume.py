@@ -63,7 +63,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("raysweep.tune.session.cluster", fail)
+    monkeypatch.setattr("raysweep.tune.executors.ray.executor.cluster", fail)
 
 
 def events(typed: Typed, kind: str) -> list[Event]:
@@ -76,7 +76,7 @@ def test_a_finished_run_says_so_at_once_and_how_to_extend_it(
 ) -> None:
     before = (typed.place / "runs" / "first" / "ledger.jsonl").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("raysweep.tune.session.cluster", None)
+        patch.setattr("raysweep.tune.executors.ray.executor.cluster", None)
         assert main(["run", "--resume", "runs/first"]) == 0
         assert main(["run", "--resume", "first", "--storage", "runs"]) == 0
         assert typed.run("--resume", "first") == 0

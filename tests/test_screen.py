@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from raysweep.history import Event, Status, Trial
-from raysweep.tune.callbacks.screen import MOST_ROWS, Lines, describe, render, time_left
-from raysweep.tune.controller import DAMAGED, SweepController
-from raysweep.tune.session import WAITING_SECONDS, Waiting
+from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, describe, render, time_left
+from raysweep.tune.controller import DAMAGED, NoLog, SweepController
+from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
 from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, sweep, train
 
@@ -43,7 +43,7 @@ def test_running_trials_come_first_and_the_hidden_ones_are_counted(width: int) -
     lines = screen(controller, width)
     rows = [line.split()[0] for line in lines if line.startswith("random-")]
     assert rows[:3] == [trial.id for trial in running]
-    assert len(rows) == MOST_ROWS
+    assert len(rows) == MAX_ROWS
     assert lines[-1] == "not shown: 13 completed"
     assert max(map(len, lines)) <= width
 
@@ -57,7 +57,7 @@ def test_many_running_trials_leave_half_of_the_screen_to_the_best() -> None:
     for _ in range(40):
         taken(controller)
     rows = [line for line in screen(controller, 80) if line.startswith("random-")]
-    assert sum("running" in row for row in rows) == MOST_ROWS // 2
+    assert sum("running" in row for row in rows) == MAX_ROWS // 2
     assert screen(controller, 80)[-1] == "not shown: 30 running, 5 completed"
 
 
@@ -101,11 +101,9 @@ def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
     said = io.StringIO()
     lines = Lines(said)
 
-    class Told:
-        def write(self, event: dict[str, object]) -> None: ...
-
+    class Told(NoLog):
         def applied(self, event: dict[str, object], controller: SweepController) -> None:
-            lines.event(event, controller)
+            lines.on_event(event, controller)
 
     controller = SweepController(many(4), Told())
     controller.machine = "gpu-box"
@@ -116,9 +114,7 @@ def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
 def test_a_damaged_checkpoint_is_said_once() -> None:
     said: list[str] = []
 
-    class Told:
-        def write(self, event: dict[str, object]) -> None: ...
-
+    class Told(NoLog):
         def applied(self, event: dict[str, object], controller: SweepController) -> None:
             said.append(describe(event, controller))
 
@@ -129,7 +125,7 @@ def test_a_damaged_checkpoint_is_said_once() -> None:
         notes = {DAMAGED: "last.pt is damaged: cut off", "peak_memory": epoch}
         controller.reported(trial, epoch, {"loss": 0.5}, 1.0, notes)
     told = [line for line in said if "damaged" in line]
-    assert told == ["random-0 begins again with its first epoch: last.pt is damaged: cut off"]
+    assert told == ["random-0 restarts from its first epoch: last.pt is damaged: cut off"]
     assert [report.epoch for report in trial.reports] == [1, 2]
     assert trial.notes[DAMAGED] == "last.pt is damaged: cut off"
 
@@ -137,7 +133,7 @@ def test_a_damaged_checkpoint_is_said_once() -> None:
 def test_a_sweep_that_waits_for_others_says_so_once() -> None:
     controller = SweepController(many(4))
     free = {"CPU": 0.0}
-    waiting = Waiting({"CPU": 2.0}, lambda: free)
+    waiting = WaitingNotice({"CPU": 2.0}, lambda: free)
     trial = controller.next()
     assert trial is not None
     assert waiting.look(controller, 0.0) == ""

@@ -143,7 +143,7 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     )
     sweep = load_sweep(str(tmp_path / "s.yaml"))
     trial = Trial(0, "random", {"lr": 0.1, "net": {"deep": True}}, 0)
-    made = job(sweep, tmp_path / "run", 0.0, trial)
+    made = job(sweep, tmp_path / "run", trial)
     outcome = attempt(unpack(pack(made)), lambda message: None)
     assert outcome.status == "completed", outcome.reason
     words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())

@@ -54,10 +54,10 @@ def train(config, run):
 MAIN = """
 import os, sys
 from raysweep.tune.cli.app import main
-from raysweep.tune.executors.ray import executor
+from raysweep.tune.executors.ray import connection
 
 os.umask(0)
-executor.remove = print  # what Ray has written is looked through
+connection.remove = print  # what Ray has written is looked through
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -104,7 +104,7 @@ def test_a_signal_to_the_process_group_lets_running_epochs_end(typed: Typed) -> 
         said = driver.communicate(timeout=PATIENCE)[0]
     assert driver.returncode == 4, said
     assert said.count("stopping after the running epochs") == 1
-    resume = said.splitlines()[-1].partition("interrupted; to go on:  ")[2]
+    resume = said.splitlines()[-1].partition("interrupted; to continue:  ")[2]
     again = subprocess.run(
         [*shlex.split(resume), "--dry-run"],
         cwd=typed.place,

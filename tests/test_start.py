@@ -26,7 +26,7 @@ from raysweep.tune.executors.ray.start_local import (
     patience,
     start,
 )
-from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.ray.worker_failure import explain
 from tests.command_line import Typed
 from tests.nodes import PROJECT, environment
 
@@ -235,7 +235,7 @@ def test_workers_that_are_never_ready_are_not_the_trials_fault() -> None:
         "repeatedly failed.\nFailed to startup worker after retrying 5 times."
     )
     with pytest.raises(SessionInterrupted, match="none was ready in time"):
-        lost(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}")
+        explain(f"Failure # 1\nray.exceptions.ActorUnschedulableError: {said}")
 
 
 @pytest.mark.examples

@@ -34,7 +34,7 @@ from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, StorageError
 from raysweep.tune.cli.app import main
 from raysweep.tune.executors.ray.checkpoint_sync import at_hand
-from raysweep.tune.executors.ray.executor import Machines
+from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.executors.ray.ray_worker import train_here
 from raysweep.tune.run_folders import (
     FolderError,

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from raysweep.results.storage.ledger import Ledger
-from raysweep.tune.callbacks.screen import Lines, Observer, Screen, render
+from raysweep.tune.callbacks.base import Observer
+from raysweep.tune.callbacks.screen import Lines, Screen, render
 from raysweep.tune.cli import summary
 from raysweep.tune.cli.app import main
 from raysweep.tune.cli.dry_run import preview

@@ -7,6 +7,7 @@ import posixpath
 import re
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -14,13 +15,19 @@ import pytest
 
 from raysweep.history import Report, Status, Trial
 from raysweep.tune.callbacks import trackers
-from raysweep.tune.callbacks.trackers import TrackerError, Trackers, check
+from raysweep.tune.callbacks.mlflow import Mlflow, safe_name
+from raysweep.tune.callbacks.trackers import TrackerError, Trackers, TrialUpdate, check
 
 
 def trial(number: int) -> Trial:
     return Trial(
         number=number, study="random", config={"lr": 0.1, "optimizer": {"name": "sgd"}}, seed=1
     )
+
+
+def holding(trial: Trial) -> Any:
+    """A controller with this trial."""
+    return SimpleNamespace(trial=lambda trial_id: trial)
 
 
 def tell(told: Trackers, trials: list[Trial]) -> None:
@@ -30,10 +37,10 @@ def tell(told: Trackers, trials: list[Trial]) -> None:
             one.reports.append(
                 Report(epoch, 1 / epoch, {"val_loss": 1 / epoch}, 1.0, 1_700_000_000.0 + epoch)
             )
-            told.applied({"event": "reported", "trial": one.id}, one)
+            told.on_event({"event": "reported", "trial": one.id}, holding(one))
     trials[0].status, trials[0].reason = Status.STOPPED, "behind"
-    told.applied({"event": "ended", "trial": trials[0].id}, trials[0])
-    told.finish()
+    told.on_event({"event": "ended", "trial": trials[0].id}, holding(trials[0]))
+    told.close(holding(trials[0]))
 
 
 class Broken:
@@ -44,7 +51,7 @@ class Broken:
     def __init__(self, folder: Path) -> None:
         pass
 
-    def report(self, told: trackers.Told) -> None:
+    def report(self, told: TrialUpdate) -> None:
         type(self).reports += 1
         if self.reports == 2:
             raise OSError("no room\nat all")
@@ -58,7 +65,7 @@ class Broken:
 def test_one_that_fails_is_left_out_and_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(trackers.KINDS, "wandb", Broken)
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Broken)
     lines: list[str] = []
     tell(Trackers(("wandb",), tmp_path, lines.append), [trial(0), trial(1)])
     assert lines == ["wandb is left out from here on: no room"]
@@ -111,7 +118,7 @@ def test_wandb_without_a_key_writes_to_disk(
 )
 def test_mlflow_gets_names_that_it_takes(name: str, taken: str) -> None:
     """By the rules of `mlflow.utils.validation`: it refuses others, which would end the tracking."""
-    assert trackers.mlflow_name(name) == taken
+    assert safe_name(name) == taken
     assert re.fullmatch(r"[/\w.\- :]+", taken)
     assert posixpath.normpath(taken) == taken
 
@@ -131,10 +138,10 @@ class Client:
 
 
 def test_mlflow_is_told_odd_names_and_values_in_a_form_that_it_takes() -> None:
-    told = trackers.Mlflow.__new__(trackers.Mlflow)
-    told._client, told._experiment, told._runs, told._going = Client(), "1", {}, set()
+    told = Mlflow.__new__(Mlflow)
+    told._client, told._experiment, told._runs, told._running = Client(), "1", {}, set()
     config = {"a\x1b": "x" * 10_000, "läuft": "\udcff"}
-    told.report(trackers.Told("random-0", "random", config, 1, {"loss (%)": 1.0}, 0.0))
+    told.report(TrialUpdate("random-0", "random", config, 1, {"loss (%)": 1.0}, 0.0))
     said = {entry[0:1] + entry[2:] for entry in told._client.told}
     assert ("log_metric", "loss ___", 1.0) in said
     assert ("log_param", "läuft", "\\udcff") in said

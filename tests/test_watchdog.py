@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raysweep.tune.executors.ray import driver_watchdog as module
-from raysweep.tune.executors.ray.adapters import MOST_REMEMBERED, forget
+from raysweep.tune.executors.ray.adapters import MAX_REMEMBERED, forget
 
 
 def hang(path: str) -> None:
@@ -56,5 +56,5 @@ def test_ray_forgets_trials_that_ended_long_ago_and_none_that_runs() -> None:
     trials = [Ended(i, i != 5) for i in range(1000)]
     controller = Controller(list(trials), {trial for trial in trials if trial.ended})
     forget(controller)
-    assert controller._trials == [trials[5], *trials[-MOST_REMEMBERED:]]
-    assert controller._stopped_trials == set(trials[-MOST_REMEMBERED:])
+    assert controller._trials == [trials[5], *trials[-MAX_REMEMBERED:]]
+    assert controller._stopped_trials == set(trials[-MAX_REMEMBERED:])

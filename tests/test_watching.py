@@ -1,4 +1,4 @@
-"""What a cluster does in mid-sweep: silent trials are taken up again, room is followed, the loss of a machine is not the trial's fault."""
+"""What a cluster does in mid-sweep: silent trials are retried, nodes are followed, and the loss of a machine is no trial's fault."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pytest
 from raysweep.history import Status
 from raysweep.results.storage.ledger import read
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.ray.adapters import TrialCoordinator
-from raysweep.tune.executors.ray.cluster_resources import to_come
-from raysweep.tune.executors.ray.elastic import Follow, Watchdog
-from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.policy import TrialCoordinator
+from raysweep.tune.executors.ray.cluster_resources import autoscaled
+from raysweep.tune.executors.ray.elastic import ParallelismFollower
+from raysweep.tune.executors.ray.stall_detector import StallDetector
+from raysweep.tune.executors.ray.worker_failure import explain
+from raysweep.tune.retries import worker_failure
 from raysweep.tune.sweep import Budget, Metric
 from tests.sweeps import Draw, sweep
 from tests.test_engine import made, trials
@@ -38,7 +40,7 @@ class NodeDied(Exception):
 def test_the_trial_of_a_frozen_worker_is_taken_up_again_from_its_checkpoint(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raysweep.tune.executors.ray.elastic.SILENCE_SECONDS", 12.0)
+    monkeypatch.setattr("raysweep.tune.executors.ray.stall_detector.SILENCE_SECONDS", 12.0)
     frozen = tmp_path / "frozen"
     (trial,) = trials(
         made("freezes_once", {"x": 0.5, "once": str(frozen)}, budget=Budget(1, 4)), tmp_path / "run"
@@ -57,7 +59,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr("raysweep.tune.executors.ray.elastic.time", clock)
+        for module in ("elastic", "stall_detector"):
+            monkeypatch.setattr(f"raysweep.tune.executors.ray.{module}.time", clock)
 
 
 @pytest.fixture
@@ -65,48 +68,48 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def listen(watchdog: Watchdog, clock: Clock, seconds: float) -> None:
+def listen(detector: StallDetector, clock: Clock, seconds: float) -> None:
     """Have the driver look ten times a second."""
     for _ in range(round(10 * seconds)):
         clock.now += 0.1
-        watchdog.on_step_end(0, [])
+        detector.on_step_end(0, [])
 
 
 def test_a_worker_without_a_sign_of_life_is_killed_once(clock: Clock) -> None:
     killed: list[float] = []
-    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
-    watchdog.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
-    listen(watchdog, clock, 59)
+    detector = StallDetector(lambda trial, seconds: killed.append(seconds))
+    detector.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
+    listen(detector, clock, 59)
     assert killed == []
-    listen(watchdog, clock, 60)
+    listen(detector, clock, 60)
     assert len(killed) == 1
 
 
 def test_a_sign_of_life_is_enough_however_long_an_epoch_takes(clock: Clock) -> None:
     killed: list[float] = []
-    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
+    detector = StallDetector(lambda trial, seconds: killed.append(seconds))
     trial = SimpleNamespace(trial_id="a")
-    watchdog.on_trial_start(0, [], trial)
+    detector.on_trial_start(0, [], trial)
     for _ in range(100):
-        listen(watchdog, clock, 30)
-        watchdog.on_trial_result(0, [], trial, {"alive": True})
+        listen(detector, clock, 30)
+        detector.on_trial_result(0, [], trial, {"alive": True})
     assert killed == []
 
 
 def test_a_driver_that_was_stopped_has_not_listened(clock: Clock) -> None:
     """What was sent meanwhile is heard before anybody is judged."""
     killed: list[float] = []
-    watchdog = Watchdog(lambda trial, seconds: killed.append(seconds))
-    watchdog.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
-    listen(watchdog, clock, 30)
+    detector = StallDetector(lambda trial, seconds: killed.append(seconds))
+    detector.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
+    listen(detector, clock, 30)
     clock.now += 3600
-    listen(watchdog, clock, 20)
+    listen(detector, clock, 20)
     assert killed == []
 
 
 def test_room_is_followed(clock: Clock) -> None:
     told: list[int] = []
-    follow = Follow(lambda: 7, told.append)
+    follow = ParallelismFollower(lambda: 7, told.append)
     for _ in range(100):
         clock.now += 0.1
         follow.on_step_end(0, [])
@@ -119,9 +122,11 @@ def test_room_that_comes_late_is_used_however_short_the_trials_are(
 ) -> None:
     """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
     first = tmp_path / "first"
-    monkeypatch.setattr("raysweep.tune.session.offers", lambda ray: [{"CPU": 1.0}])
     monkeypatch.setattr(
-        "raysweep.tune.executors.ray.elastic.offers",
+        "raysweep.tune.executors.ray.executor.node_resources", lambda ray: [{"CPU": 1.0}]
+    )
+    monkeypatch.setattr(
+        "raysweep.tune.executors.ray.elastic.node_resources",
         lambda ray: [{"CPU": 2.0 if first.exists() else 1.0}],
     )
     configs = [{"x": 0.001 * i, "first": str(first)} for i in range(1000)]
@@ -132,28 +137,32 @@ def test_room_that_comes_late_is_used_however_short_the_trials_are(
 
 def test_machines_that_an_autoscaler_would_start_count(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(SCALED)
-    assert to_come(tmp_path / "config.yaml", alive=2) == [{"CPU": 4, "GPU": 1}] * 2
-    assert to_come(tmp_path / "none.yaml", alive=2) == []
+    assert autoscaled(tmp_path / "config.yaml", alive=2) == [{"CPU": 4, "GPU": 1}] * 2
+    assert autoscaled(tmp_path / "none.yaml", alive=2) == []
 
 
 def test_the_loss_of_a_machine_uses_up_nothing() -> None:
     """However often: a spot instance may go each time."""
     controller = SweepController(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
-    coordinator = TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type, return-value]
+    coordinator = TrialCoordinator(controller, lambda trial: None)  # type: ignore[arg-type, return-value]
     for _ in range(10):
         trial = controller.next()
         assert trial is not None
         coordinator._trials["ray"] = trial
         controller.started(trial)
-        coordinator.lost("ray", NodeDied(DIED))
+        coordinator.lost("ray", explain(NodeDied(DIED)))
         assert trial.status is Status.WAITING
     assert next(iter(controller.trials)).reason == "its machine was lost"
 
 
 def test_why_a_worker_was_lost() -> None:
-    assert lost(f"process 1 of 2 died: {lost(NodeDied(DIED)).reason}").node
-    assert lost(NodeDied(DIED)).node
-    assert lost(
+    assert worker_failure(
+        f"process 1 of 2 died: {explain(NodeDied(DIED)).reason}", otherwise=""
+    ).machine_lost
+    assert explain(NodeDied(DIED)).machine_lost
+    assert explain(
         NodeDied("The actor 9bc9 is unavailable: The actor is temporarily unavailable: IOError")
-    ).node
-    assert not lost(NodeDied("The actor died unexpectedly before finishing this task.")).node
+    ).machine_lost
+    assert not explain(
+        NodeDied("The actor died unexpectedly before finishing this task.")
+    ).machine_lost

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from raysweep.errors import UserError
 from raysweep.results.run import Run, load
@@ -25,8 +25,47 @@ from raysweep.tune.train_function import TrainFunction, main_name, train_functio
 
 if TYPE_CHECKING:
     from raysweep.results.storage.run_directory import RunDirectory
-    from raysweep.tune.callbacks.screen import Observer
+    from raysweep.tune.callbacks.base import Observer
+    from raysweep.tune.executors.base import Executor
     from raysweep.tune.sweep import Sweep as ResolvedSweep
+
+
+class RunError(UserError):
+    """Arguments of `Sweep.run` that cannot be followed, in one line."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How `Sweep.run` runs a sweep; its arguments, as that method describes them."""
+
+    executor: Literal["ray", "debug"] | Executor
+    address: str | None
+    retry_failed: bool
+    accept_changes: bool
+    quiet: bool
+
+    @property
+    def debug(self) -> bool:
+        return self.executor == "debug"
+
+    def check(self) -> None:
+        """Raise RunError if they cannot be followed."""
+        executor = self.executor
+        if executor not in ("ray", "debug") and not callable(getattr(executor, "run", None)):
+            raise RunError(
+                "executor: expected 'ray', 'debug' or an object with a method `run`, "
+                f"got {executor!r}"
+            )
+        if executor != "ray" and self.address is not None:
+            raise RunError("address: a cluster is joined by the executor 'ray' only")
+
+    def chosen_executor(self) -> Executor | None:
+        """The executor itself; None for Ray, which a session makes by itself."""
+        if isinstance(self.executor, str):
+            from raysweep.tune.executors.debug import DebugExecutor
+
+            return DebugExecutor() if self.debug else None
+        return self.executor
 
 
 class Sweep:
@@ -120,6 +159,7 @@ class Sweep:
         name: str | None = None,
         storage: str | Path = "ray_results",
         address: str | None = None,
+        executor: Literal["ray", "debug"] | Executor = "ray",
         resume: str | Path | bool = False,
         retry_failed: bool = False,
         accept_changes: bool = False,
@@ -129,6 +169,11 @@ class Sweep:
 
         `name` names the run directory (by default the script's name and the time) and `storage` the
         folder or URL in which it is made. `address` joins a Ray cluster, `"auto"` or `host:port`.
+
+        `executor="debug"` trains one trial after another in this process, without Ray, so that
+        breakpoints, `print` and profilers work; the first trial that fails raises its exception. An
+        object with the method `run` of `raysweep.tune.executors.base.Executor` trains in its own way.
+
         `resume=True` continues the newest run of this sweep in `storage`, and a name, path or URL
         that run; `retry_failed` then runs again what failed, and `accept_changes` goes on although
         the train function's code changed. `quiet` shows nothing.
@@ -136,6 +181,8 @@ class Sweep:
         Ctrl-C, or the stop button of a notebook, lets the running epochs end. The run is returned
         then, too, and can be resumed. Raises UserError for what a user can mend.
         """
+        options = RunOptions(executor, address, retry_failed, accept_changes, quiet)
+        options.check()
         check_not_importing()
         if not self._function.content:
             check_trainable(self._sweep.trainable)
@@ -143,7 +190,7 @@ class Sweep:
         if resume is False:
             folder = run_folders.begin_anywhere(place, self._stem, name or self._sweep.name)
             try:
-                self._session(folder, self._placed(folder), address, retry_failed, quiet)
+                self._session(folder, self._placed(folder), options)
             except UserError:
                 run_folders.discard(folder)
                 raise
@@ -151,7 +198,7 @@ class Sweep:
             wanted = "" if resume is True else str(resume)
             stem = name or self._sweep.name or self._stem
             folder = run_folders.resumed_anywhere(place, stem, wanted)
-            self._resume(folder, address, retry_failed, accept_changes, quiet)
+            self._resume(folder, options)
         return load(folder)
 
     def _placed(self, folder: Path) -> ResolvedSweep:
@@ -166,14 +213,7 @@ class Sweep:
         upload(folder)  # workers fetch the function from object storage
         return sweep
 
-    def _resume(
-        self,
-        folder: Path,
-        address: str | None,
-        retry_failed: bool,
-        accept_changes: bool,
-        quiet: bool,
-    ) -> None:
+    def _resume(self, folder: Path, options: RunOptions) -> None:
         """Continue a run, unless nothing is left to do or its train function changed."""
         from raysweep.results.storage import ledger
         from raysweep.tune import code_changes, session
@@ -183,39 +223,34 @@ class Sweep:
         past = ledger.read(folder)
         before = pickled_function.read(folder)
         sweep = self._placed(folder)
-        controller = session.former(sweep, past, retry_failed)
+        controller = session.former(sweep, past, options.retry_failed)
         if finished(folder, controller):
             return
         try:
-            code_changes.check(folder, controller, past, accept_changes)
+            code_changes.check(folder, controller, past, options.accept_changes)
         except UserError:
             if before is not None:
                 pickled_function.write(folder, *before)
             raise
-        self._session(folder, sweep, address, retry_failed, quiet)
+        self._session(folder, sweep, options)
 
-    def _session(
-        self,
-        folder: Path,
-        sweep: ResolvedSweep,
-        address: str | None,
-        retry_failed: bool,
-        quiet: bool,
-    ) -> None:
+    def _session(self, folder: Path, sweep: ResolvedSweep, options: RunOptions) -> None:
         """Run a session, show it, and write what follows from it: the best model and the page."""
         from raysweep.results.storage.mirror import display_path
         from raysweep.tune import session
         from raysweep.tune.cli.summary import finish
-        from raysweep.tune.executors.ray.executor import Machines
+        from raysweep.tune.executors.ray.connection import Machines
 
         resume = f"sweep.run(resume={display_path(folder)!r})"
-        options = session.Options(Machines(address), retry_failed=retry_failed, resume=resume)
-        observer = _observer(folder.name, quiet)
+        settings = session.Options(
+            Machines(options.address), retry_failed=options.retry_failed, resume=resume
+        )
+        observer = _observer(folder.name, options)
         try:
-            code = session.run(sweep, folder, options, observer)
+            code = session.run(sweep, folder, settings, observer, options.chosen_executor())
         except KeyboardInterrupt:
             code = session.INTERRUPTED
-        if quiet or notebook.is_notebook():
+        if options.quiet or notebook.is_notebook():
             write_results(load_directory(folder), code == session.GOOD)
             observer.say(_last_line(folder, code, resume))
         else:
@@ -250,12 +285,15 @@ def _last_line(folder: Path, code: int, resume: str) -> str:
     return f"report: {display_path(folder / NAME)}"
 
 
-def _observer(name: str, quiet: bool) -> Observer:
-    """What shows the sweep: nothing, a table of the notebook, or what the command line shows."""
+def _observer(name: str, options: RunOptions) -> Observer:
+    """What shows the sweep: nothing, a table of the notebook, or what the command line shows.
+
+    A live screen would hide what a train function prints, and the prompt of a debugger.
+    """
     from raysweep.tune.callbacks.screen import observer
 
-    if quiet:
+    if options.quiet:
         return notebook.Silence()
     if notebook.is_notebook():
         return notebook.NotebookView(name)
-    return observer(name, as_json=False)
+    return observer(name, as_json=False, plain_lines=options.debug)

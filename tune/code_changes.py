@@ -1,4 +1,4 @@
-"""Code that changed between two sessions of a run: noticed, said, and refused if trials are under way."""
+"""Code that changed between two sessions of a run: it is said, and refused if trials would mix."""
 
 from __future__ import annotations
 
@@ -12,36 +12,40 @@ from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.code_digests import digests
 from raysweep.tune.controller import SweepController
 
-MOST_NAMED = 3
+MAX_NAMED = 3
+"""Files or trials that a message names."""
 
 
 class ChangedError(UserError):
-    """A run whose train function is another one than before, in one line."""
+    """A run whose train function has changed, in one line."""
 
 
 def check(folder: Path, controller: SweepController, past: Iterable[Event], accepted: bool) -> None:
-    """ChangedError if trials would go on with other code than they began with, and nobody accepts that."""
+    """Raise ChangedError if trials would continue with other code than before.
+
+    `accepted`: the user accepts that.
+    """
     changed = changes(past, digests(controller.sweep.trainable))
-    going_on = under_way(controller)
-    if not changed or not going_on or accepted:
+    unfinished = unfinished_trials(controller)
+    if not changed or not unfinished or accepted:
         return
     raise ChangedError(
         f"{_some(changed)} changed since the last session of {folder.name}, and would train "
-        f"{_named(going_on)} on from where the former code left off; "
-        "--accept-changes goes on all the same, without --resume a new run begins"
+        f"{_named(unfinished)} on from where the former code left off; "
+        "--accept-changes continues all the same, without --resume a new run begins"
     )
 
 
 def record(controller: SweepController, recorder: EventRecorder) -> None:
-    """Keep what a session trains with, and say what changed since the last one."""
+    """Record the code that a session trains with, and say what changed since the last session."""
     files = digests(controller.sweep.trainable)
     changed = changes(recorder.past, files)
     event: Event = {"event": "code", "time": now(), "files": files}
     if changed:
-        going_on = under_way(controller)
-        event |= {"changed": changed, "accepted_for": [trial.id for trial in going_on]}
-        trained = f"{_named(going_on)} and all new trials" if going_on else "all new trials"
-        recorder.observer.say(
+        unfinished = unfinished_trials(controller)
+        event |= {"changed": changed, "accepted_for": [trial.id for trial in unfinished]}
+        trained = f"{_named(unfinished)} and all new trials" if unfinished else "all new trials"
+        recorder.say(
             f"{_some(changed)} changed since the last session: the new code trains {trained}"
         )
     if changed or last(recorder.past) != files:
@@ -49,7 +53,7 @@ def record(controller: SweepController, recorder: EventRecorder) -> None:
 
 
 def last(past: Iterable[Event]) -> Mapping[str, str] | None:
-    """The digests that the last session kept; None in a ledger of a version that kept none."""
+    """The digests that the last session recorded; None if its version recorded none."""
     kept = [event["files"] for event in past if event["event"] == "code"]
     return kept[-1] if kept else None
 
@@ -62,8 +66,8 @@ def changes(past: Iterable[Event], files: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*before, *files} if before.get(name) != files.get(name))
 
 
-def under_way(controller: SweepController) -> list[Trial]:
-    """The trials that have trained and go on, or may be promoted."""
+def unfinished_trials(controller: SweepController) -> list[Trial]:
+    """The trials that have trained and continue, or may be promoted."""
     promotes = controller.sweep.scheduler.promotes
     return [
         trial
@@ -78,7 +82,7 @@ def _named(trials: list[Trial]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    """The first few of them."""
-    more = len(names) - MOST_NAMED
-    shown = ", ".join(names[:MOST_NAMED])
+    """The first few names, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    shown = ", ".join(names[:MAX_NAMED])
     return f"{shown} and {more} more" if more > 0 else shown

@@ -1,6 +1,8 @@
-"""What to do next. The same for Ray's workers and for the simulated clock: both call these methods and obey.
+"""The controller of a sweep: what to train next, what a report means, and when a trial ends.
 
-Every change is written as an event first (`write`), then applied by the same function (`apply`) that rebuilds the histories from a ledger.
+Executors (Ray's workers, the simulated clock, this process) call its methods and obey. Every
+change is written as an event first (`Log.write`), then applied by the function that also rebuilds
+the histories from a ledger (`raysweep.history.apply`).
 """
 
 from __future__ import annotations
@@ -11,40 +13,56 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
 from raysweep.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
+from raysweep.tune import retries
 from raysweep.tune.budget import allowed, is_behind, matched_epoch_budget
+from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
 from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
-ALIKE = "the first trials failed alike"
-ALIKE_TRIALS = 3
-MOST_ACCUMULATION = 64
+if TYPE_CHECKING:
+    from raysweep.trainables.runtime.job import Job
+
+SAME_FAILURE = "the first trials all failed in the same way"
+SAME_FAILURE_TRIALS = 3
+"""Trials that must have failed with the same words before the sweep ends."""
 DAMAGED = "damaged_checkpoint"
-"""The note of a trial that began again because its checkpoint was damaged: which, and how."""
+"""The note of a trial that restarted because its checkpoint was damaged; its value says how."""
 
 
 class Log(Protocol):
-    """Where events go: to `write` before they change anything, to `applied` afterwards."""
+    """Receives the events of a controller, and lines for the user."""
 
-    def write(self, event: Event) -> None: ...
+    def write(self, event: Event) -> None:
+        """Called before the event changes anything."""
 
-    def applied(self, event: Event, controller: SweepController) -> None: ...
+    def applied(self, event: Event, controller: SweepController) -> None:
+        """Called after the event has changed the histories."""
+
+    def say(self, line: str) -> None:
+        """Show a line to the user."""
 
 
 class NoLog:
-    """Keeps nothing."""
+    """A log that keeps nothing."""
 
     def write(self, event: Event) -> None: ...
 
     def applied(self, event: Event, controller: SweepController) -> None: ...
 
+    def say(self, line: str) -> None: ...
+
 
 class SweepController:
-    """The state of a running sweep: its histories, what each of its studies may still spend, and why it is stopping, if it is."""
+    """The state of a running sweep: histories, remaining budgets, and why it stops, if it does.
+
+    `past` holds the events of former sessions. `make_job` turns a trial into the job that a worker
+    trains; an executor that trains nothing, as the simulated one, does without it.
+    """
 
     def __init__(
         self,
@@ -52,6 +70,7 @@ class SweepController:
         log: Log | None = None,
         past: Iterable[Event] = (),
         clock: Callable[[], float] = now,
+        make_job: Callable[[Trial], Job] | None = None,
     ) -> None:
         past = list(past)
         self.sweep = sweep
@@ -66,16 +85,20 @@ class SweepController:
         }
         self.stopping = ""
         self.interrupted = False
+        self.mistake = ""
+        """What the user got wrong, in one line, if the first trial showed it."""
         self.traceback = ""
         self.machine = ""
         """The name of the machine that trains, if it is the only one."""
         self._log = log or NoLog()
+        self._make_job = make_job
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._training_began = _training_began(past)
         self._exhausted = {event["study"] for event in past if event["event"] == "exhausted"}
         self._allowed = allowed(past, sweep)
         self._out: set[str] = set()
+        """The ids of the trials that `next` gave out and that have not come back."""
         for event in past:
             apply(event, self.histories)
         self._waiting: deque[Trial] = deque()
@@ -83,7 +106,10 @@ class SweepController:
         self._settle()
 
     def _unfinished(self) -> Iterable[Trial]:
-        """Trials that a former session left behind and that go on. One whose last report was never answered is answered now."""
+        """The trials that a former session left unfinished.
+
+        If the last report of such a trial was never judged, it is judged now.
+        """
         for history in self.histories.values():
             for trial in history:
                 if trial.status.ended:
@@ -93,10 +119,14 @@ class SweepController:
                     yield trial
 
     def reopen(self, failed: bool) -> None:
-        """Take up again what ended only because the budget was smaller then; `failed`: and what failed or ran out of memory."""
+        """Queue the trials that ended only because the budget was smaller then.
+
+        With `failed`, also those that failed or ran out of memory.
+        """
         for trial in list(self.trials):
-            room = self._limit is None or self.histories[trial.study].epochs < self._limit
-            if trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs and room:
+            within_limit = self._limit is None or self.histories[trial.study].epochs < self._limit
+            unfinished = trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs
+            if unfinished and within_limit:
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
                 self.returned(trial, "retried", {"failures": 0, "losses": []})
@@ -104,7 +134,7 @@ class SweepController:
             self._end_as_before()
 
     def _end_as_before(self) -> None:
-        """Stop if a former session ended by the sweep's target, plateau or time, and nothing waits."""
+        """Stop if a former session reached the target, the plateau or the end of the time."""
         for history in self.histories.values():
             if history.best is not None:
                 self._check_target(history.best[0], history.best[1].loss)
@@ -112,8 +142,21 @@ class SweepController:
             self._check_plateau()
         self._check_time()
 
+    def say(self, line: str) -> None:
+        """Show a line to the user."""
+        self._log.say(line)
+
+    def make_job(self, trial: Trial) -> Job:
+        """The job that trains `trial`, or the rest of it."""
+        if self._make_job is None:
+            raise RuntimeError("this controller was made without make_job: it has no run directory")
+        return self._make_job(trial)
+
     def stop(self, reason: str, interrupted: bool = False) -> None:
-        """Start nothing more, and let running trials go after their next report. `interrupted`: it was not the sweep's own end."""
+        """Start nothing more, and let running trials end after their next report.
+
+        `interrupted`: something from outside ends the session, and not the sweep's own settings.
+        """
         if not self.stopping:
             self.stopping, self.interrupted = reason, interrupted
 
@@ -124,12 +167,12 @@ class SweepController:
 
     @property
     def training_seconds(self) -> float:
-        """How long ago the first epoch that was reported began; 0 before the first report."""
+        """Seconds since the first epoch that was reported began; 0 before the first report."""
         return self.seconds - self._training_began if self._training_began is not None else 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Whether no searcher has anything left to propose."""
+        """True if no searcher has anything left to propose."""
         return self._exhausted >= set(self.studies)
 
     @property
@@ -141,44 +184,40 @@ class SweepController:
         return self.histories[study][number]
 
     def next(self) -> Trial | None:
-        """The trial to start now: one that waits, else one promoted or new, of the study whose turn it is; None if there is none."""
+        """The trial to start now, or None if there is none at present.
+
+        A trial that waits comes first, for it keeps its checkpoint; then one that is promoted, or
+        a new one.
+        """
         self._check_time()
-        trial = None if self.stopping else self._waiting.popleft() if self._waiting else self._new()
+        if self.stopping:
+            return None
+        trial = self._waiting.popleft() if self._waiting else self._promote_or_propose()
         if trial is not None:
             self._out.add(trial.id)
         return trial
 
-    def _new(self) -> Trial | None:
-        proposing = sorted(self._open(), key=self._turn)
+    def _promote_or_propose(self) -> Trial | None:
+        """A promoted or a new trial, of the study that has spent least of its budget."""
+        proposing = sorted(self._open(), key=self._spent)
         for study in proposing:
             if trial := self._promote(study) or self._propose(study):
                 return trial
         others = [study for study in self.studies.values() if study not in proposing]
-        return next(
-            filter(
-                None,
-                map(
-                    self._promote,
-                    sorted(others, key=lambda study: self.histories[study.name].epochs),
-                ),
-            ),
-            None,
-        )
+        for study in sorted(others, key=lambda study: self.histories[study.name].epochs):
+            if trial := self._promote(study):
+                return trial
+        return None
 
     def _promote(self, study: Study) -> Trial | None:
-        trial = self._promoted(study)
+        trial = self._promotable(study)
         if trial is not None:
-            self._happen(
-                {
-                    "event": "promoted",
-                    "trial": trial.id,
-                    "reason": f"its turn to go on after epoch {trial.epoch}",
-                }
-            )
+            reason = f"promoted after epoch {trial.epoch}"
+            self._happen({"event": "promoted", "trial": trial.id, "reason": reason})
         return trial
 
-    def _promoted(self, study: Study) -> Trial | None:
-        """The stopped trial that goes on now, by the scheduler's word and within the study's budget."""
+    def _promotable(self, study: Study) -> Trial | None:
+        """The paused trial that the scheduler promotes now, if the study's budget allows it."""
         history = self.histories[study.name]
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
@@ -187,20 +226,21 @@ class SweepController:
             number = self.sweep.scheduler.promote(
                 history,
                 self.rankings.get(study.name),
-                budget_exhausted=study not in self._first(),
+                budget_exhausted=study not in self._within_budget(),
             )
-        room = self._limit is None or self._promised(study.name) < self._limit
-        return history[number] if number is not None and room else None
+        within_limit = self._limit is None or self._committed_epochs(study.name) < self._limit
+        return history[number] if number is not None and within_limit else None
+
+    def _any_promotable(self) -> bool:
+        return any(map(self._promotable, self.studies.values()))
 
     def _settle(self) -> None:
-        """Keep the allowance once it is known: when no trial is under way and none is promoted any more."""
-        if (
-            self._allowed is not None
-            or self._out
-            or self._waiting
-            or self._first()
-            or any(map(self._promoted, self.studies.values()))
-        ):
+        """Fix the matched epoch budget as soon as it is known.
+
+        That is when no trial is running or waiting and none will be promoted.
+        """
+        unsettled = self._out or self._waiting or self._within_budget()
+        if self._allowed is not None or unsettled or self._any_promotable():
             return
         found = matched_epoch_budget(self.sweep, self.histories)
         if found is not None:
@@ -211,16 +251,16 @@ class SweepController:
 
     @property
     def done(self) -> bool:
-        """Nothing that `next` gave out is still under way, and nothing will be started any more."""
+        """True if no trial is running, and none will be started any more."""
         if self._out:
             return False
-        return bool(self.stopping) or not (
-            self._waiting or self._open() or any(map(self._promoted, self.studies.values()))
-        )
+        return bool(self.stopping) or not (self._waiting or self._open() or self._any_promotable())
 
     def started(self, trial: Trial) -> None:
         event: Event = {"event": "started", "trial": trial.id}
-        self._happen(event | {"notes": {"node": self.machine}} if self.machine else event)
+        if self.machine:
+            event["notes"] = {"node": self.machine}
+        self._happen(event)
 
     def reported(
         self,
@@ -230,21 +270,20 @@ class SweepController:
         seconds: float,
         notes: Mapping[str, Any] | None = None,
     ) -> Decision:
-        """Record a report and say whether the trial goes on.
+        """Record a report, and decide whether the trial continues.
 
-        A report of an epoch that is already there counts once: a trial whose checkpoint is gone
+        A report of an epoch that is known already counts once: a trial whose checkpoint is gone
         trains its first epochs again.
         """
         notes = notes or {}
         self._note_damage(trial, notes)
         if epoch <= trial.epoch:
             return CONTINUE
-        loss = self.sweep.metric.loss(metrics[self.sweep.metric.name])
         event = {
             "event": "reported",
             "trial": trial.id,
             "epoch": epoch,
-            "loss": loss,
+            "loss": self.sweep.metric.loss(metrics[self.sweep.metric.name]),
             "metrics": dict(metrics),
             "seconds": seconds,
         }
@@ -258,91 +297,90 @@ class SweepController:
         return decision
 
     def _note_damage(self, trial: Trial, notes: Mapping[str, Any]) -> None:
-        """Keep, once, that a trial began again because its checkpoint was damaged."""
+        """Record, once, that a trial restarted because its checkpoint was damaged."""
         if DAMAGED in notes and trial.notes.get(DAMAGED) != notes[DAMAGED]:
             self.noted(trial, {DAMAGED: notes[DAMAGED]})
 
     def judge(self, trial: Trial) -> Decision:
-        """Whether a trial goes on after its last report; ends it where it does not."""
-        history, budget = self.histories[trial.study], self.sweep.budget
+        """Decide whether a trial continues after its last report, and end it if it does not."""
         if not math.isfinite(trial.loss):
-            return self._stop(
-                trial,
-                Status.DIVERGED,
-                f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite",
-            )
-        if trial.epoch >= budget.epochs:
-            return self._stop(
-                trial, Status.COMPLETED, f"trained all {trial.epoch} epochs", limited=True
-            )
+            reason = f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite"
+            return self._stop(trial, Status.DIVERGED, reason)
+        if trial.epoch >= self.sweep.budget.epochs:
+            reason = f"trained all {trial.epoch} epochs"
+            return self._stop(trial, Status.COMPLETED, reason, limited=True)
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
             f"judging {trial.id} after epoch {trial.epoch}",
         ):
-            decision = self.sweep.scheduler.decide(trial, history, self.rankings.get(trial.study))
+            decision = self.sweep.scheduler.decide(
+                trial, self.histories[trial.study], self.rankings.get(trial.study)
+            )
         if decision.stop:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        if (
-            self._limit is not None
-            and history.epochs + self._in_flight(trial.study, trial.id) >= self._limit
-        ):
+        if self._is_spent(trial):
             reason = f"epoch {trial.epoch}: the {self._limit} epochs of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
 
+    def _is_spent(self, trial: Trial) -> bool:
+        """True if the other trials of the study need all the epochs that it has left."""
+        if self._limit is None:
+            return False
+        epochs = self.histories[trial.study].epochs
+        return epochs + self._in_flight(trial.study, excluded=trial.id) >= self._limit
+
     def ended(
         self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None
     ) -> None:
-        event = {"event": "ended", "trial": trial.id, "status": str(status), "reason": reason}
+        event: Event = {
+            "event": "ended",
+            "trial": trial.id,
+            "status": str(status),
+            "reason": reason,
+        }
+        if notes:
+            event["notes"] = dict(notes)
         self._out.discard(trial.id)
-        self._happen(event | {"notes": dict(notes)} if notes else event)
+        self._happen(event)
         self._settle()
 
     def failed(
         self, trial: Trial, reason: str, notes: Mapping[str, Any], retry: bool = True
     ) -> None:
-        """The user's code failed: try again from the last checkpoint, or give the trial up.
-
-        It is tried again as often as the sweep's `retries` say, and not at all without `retry`.
-        """
-        failures = trial.notes.get("failures", 0) + 1
-        notes = {**notes, "failures": failures}
-        if retry and failures <= self.sweep.retries:
-            self.returned(trial, f"failed, retrying: {reason}", notes)
-            return
-        self.ended(trial, Status.FAILED, reason, notes)
-        if self._failing_alike():
-            self.stop(ALIKE)
+        """The user's code failed. Without `retry` the trial ends, whatever the sweep's `retries`."""
+        allowed_retries = self.sweep.retries if retry else 0
+        self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
+        if trial.status is Status.FAILED and self._same_failure():
+            self.stop(SAME_FAILURE)
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
-        """Retry with smaller micro-batches if the sweep says so and the train function heeds them.
+        """The trial ran out of memory."""
+        self._follow(trial, retries.after_out_of_memory(trial, reason, notes, self.sweep.on_oom))
 
-        Else the trial ends as `oom`.
-        """
-        known = {**trial.notes, **notes}
-        accumulation = known.get("accumulation", 1)
-        if known.get("share", 1.0) < 1.0:
-            self.returned(
-                trial, "out of memory, taken up again with a whole GPU", {**notes, "share": 1.0}
-            )
-        elif "accumulate" not in self.sweep.on_oom or 2 * accumulation > MOST_ACCUMULATION:
-            self.ended(trial, Status.OOM, reason, notes)
-        elif not known.get("accumulation_read", accumulation == 1):
-            unread = "the train function does not read run.accumulation"
-            self.ended(trial, Status.OOM, f"{reason} (not tried in micro-batches: {unread})", notes)
+    def worker_failed(
+        self, trial: Trial, failure: WorkerFailure, notes: Mapping[str, Any] | None = None
+    ) -> None:
+        """The trial's worker died, or could not be used."""
+        rule = retries.after_worker_failure(trial, failure, notes or {}, self.sweep.on_oom)
+        self._follow(trial, rule)
+
+    def _follow(self, trial: Trial, rule: Retry | GiveUp) -> None:
+        """Do what a retry rule says."""
+        if isinstance(rule, Retry):
+            self.returned(trial, rule.reason, rule.notes)
         else:
-            self.returned(
-                trial,
-                f"out of memory, taken up again in {2 * accumulation} micro-batches",
-                {**notes, "accumulation": 2 * accumulation},
-            )
+            self.ended(trial, rule.status, rule.reason, rule.notes)
 
     @contextmanager
     def failing_with(self, traceback: str) -> Iterator[None]:
-        """What happens inside is due to this error. The log finds its whole traceback in
-        `traceback`: notes, which are kept in memory and in the ledger, hold a part of it."""
+        """Attribute what happens in the body to an error.
+
+        The log finds the whole traceback in `traceback`; the notes, which are kept in memory and
+        in the ledger, hold a part of it.
+        """
         self.traceback = traceback
         try:
             yield
@@ -350,31 +388,34 @@ class SweepController:
             self.traceback = ""
 
     def returned(self, trial: Trial, reason: str, notes: Mapping[str, Any] | None = None) -> None:
-        """Put a trial back that lost its worker or was interrupted; it goes on from its last checkpoint."""
-        event = {"event": "returned", "trial": trial.id, "reason": reason}
+        """Queue a trial again; it continues from its last checkpoint."""
+        event: Event = {"event": "returned", "trial": trial.id, "reason": reason}
+        if notes:
+            event["notes"] = dict(notes)
         self._out.discard(trial.id)
-        self._happen(event | {"notes": dict(notes)} if notes else event)
+        self._happen(event)
         self._waiting.append(trial)
 
     def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
-        """Keep something about a trial."""
+        """Record facts about a trial."""
         self._happen({"event": "noted", "trial": trial.id, "notes": dict(notes)})
 
     def _stop(self, trial: Trial, status: Status, reason: str, limited: bool = False) -> Decision:
+        """End a trial. `limited`: it would have continued with a larger budget."""
         self.ended(trial, status, reason, {"limited": True} if limited else None)
         return Decision(True, reason)
 
-    def _failing_alike(self) -> bool:
-        """Whether nothing has succeeded and the first trials that ended all failed with the same words."""
+    def _same_failure(self) -> bool:
+        """True if no trial has succeeded and the first ones all failed with the same words."""
         ended = [trial for trial in self.trials if trial.status.ended]
         return (
-            len(ended) >= ALIKE_TRIALS
+            len(ended) >= SAME_FAILURE_TRIALS
             and all(trial.status is Status.FAILED for trial in ended)
             and len({trial.reason for trial in ended}) == 1
         )
 
     def _check_limits(self, trial: Trial) -> None:
-        """End the sweep where the target is reached, or nothing has become better for too many trials."""
+        """Stop the sweep if its target, its plateau or the end of its time is reached."""
         self._check_target(trial, trial.loss)
         if trial.status.ended:
             self._check_plateau()
@@ -388,7 +429,7 @@ class SweepController:
     def _check_plateau(self) -> None:
         plateau = self.sweep.plateau
         if plateau is not None and all(
-            _stale(history, plateau) for history in self.histories.values()
+            _is_stale(history, plateau) for history in self.histories.values()
         ):
             self.stop(f"no better {self.sweep.metric.name} in the last {plateau} trials")
 
@@ -398,52 +439,56 @@ class SweepController:
             self.stop(f"the {limit:g} seconds of the budget are spent")
 
     def _open(self) -> list[Study]:
-        """The studies that may still propose: those with trials (or epochs) left, then those that lag behind the others."""
-        return self._first() or [
+        """The studies that may propose: those within their budget, else those that are behind."""
+        return self._within_budget() or [
             study
-            for study in self._left()
-            if is_behind(self.histories[study.name], self._promised(study.name), self._allowed)
+            for study in self._productive()
+            if is_behind(
+                self.histories[study.name], self._committed_epochs(study.name), self._allowed
+            )
         ]
 
-    def _first(self) -> list[Study]:
+    def _within_budget(self) -> list[Study]:
         """The studies with trials (or epochs) of the budget left."""
         trials = self.sweep.budget.trials
         return [
             study
-            for study in self._left()
+            for study in self._productive()
             if trials is None or len(self.histories[study.name]) < trials
         ]
 
-    def _left(self) -> list[Study]:
-        """The studies that have something left to propose, and epochs for it."""
-        most = self.sweep.budget.total_epochs
+    def _productive(self) -> list[Study]:
+        """The studies that have configurations left to propose, and epochs left for them."""
+        limit = self.sweep.budget.total_epochs
         left = [study for name, study in self.studies.items() if name not in self._exhausted]
-        return (
-            left if most is None else [study for study in left if self._promised(study.name) < most]
-        )
+        if limit is None:
+            return left
+        return [study for study in left if self._committed_epochs(study.name) < limit]
 
-    def _promised(self, study: str) -> int:
-        """The epochs that a study has trained, and one for each of its trials that is under way and will report at least that."""
+    def _committed_epochs(self, study: str) -> int:
+        """The epochs that a study has trained, and one for each of its trials in flight.
+
+        Each of those will report at least once more.
+        """
         return self.histories[study].epochs + self._in_flight(study)
 
-    def _in_flight(self, study: str, but: str = "") -> int:
-        """How many trials of a study are under way or wait."""
-        return sum(
-            split_id(one)[0] == study and one != but
-            for one in chain(self._out, (trial.id for trial in self._waiting))
-        )
+    def _in_flight(self, study: str, excluded: str = "") -> int:
+        """The number of trials of a study that are running or waiting."""
+        trials = chain(self._out, (trial.id for trial in self._waiting))
+        return sum(split_id(trial)[0] == study and trial != excluded for trial in trials)
 
     @property
     def _limit(self) -> int | None:
-        """How many epochs a study may train; None where nothing is said of it."""
+        """The epochs that a study may train, or None if there is no such limit."""
         return self.sweep.budget.total_epochs if self._allowed is None else self._allowed
 
-    def _turn(self, study: Study) -> int:
-        """Studies take turns: the one that has spent least of its budget is next."""
+    def _spent(self, study: Study) -> int:
+        """What a study has spent: trials within its budget of trials, epochs beyond it."""
         history, trials = self.histories[study.name], self.sweep.budget.trials
         return len(history) if trials is not None and len(history) < trials else history.epochs
 
     def _propose(self, study: Study) -> Trial | None:
+        """A new trial of the study, or None if its searcher has nothing left to propose."""
         history = self.histories[study.name]
         number = len(history)
         with naming_component(f"the searcher {study.name}", f"proposing {study.name}-{number}"):
@@ -453,19 +498,12 @@ class SweepController:
             self._happen({"event": "exhausted", "study": study.name})
             self._settle()
             return None
-        seed = trial_seed(study.seed, number)
-        self._happen(
-            {
-                "event": "proposed",
-                "study": study.name,
-                "number": number,
-                "config": config,
-                "seed": seed,
-            }
-        )
+        event: Event = {"event": "proposed", "study": study.name, "number": number}
+        self._happen(event | {"config": config, "seed": trial_seed(study.seed, number)})
         return history[number]
 
     def _happen(self, event: Event) -> None:
+        """Write an event, then let it take effect."""
         event["time"] = self._clock()
         self._log.write(event)
         apply(event, self.histories)
@@ -473,15 +511,16 @@ class SweepController:
 
 
 def _training_began(past: list[Event]) -> float | None:
-    """After how many seconds of a sweep its first reported epoch began; None before a report."""
-    for place, event in enumerate(past):
+    """The second of the sweep in which its first reported epoch began; None before a report."""
+    for index, event in enumerate(past):
         if event["event"] == "reported":
-            return max(0.0, seconds_spent(past[: place + 1]) - float(event["seconds"]))
+            return max(0.0, seconds_spent(past[: index + 1]) - float(event["seconds"]))
     return None
 
 
-def _stale(history: History, trials: int) -> bool:
-    """Whether the last `trials` trials that ended are all later than the best one."""
+def _is_stale(history: History, trials: int) -> bool:
+    """True if the last `trials` trials that ended are all later than the best one."""
+    ended = len(history) - len(history.running)
     if history.best is None:
-        return len(history) - len(history.running) >= trials
-    return len(history) - len(history.running) - 1 - history.best[0].number >= trials
+        return ended >= trials
+    return ended - 1 - history.best[0].number >= trials

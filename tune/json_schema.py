@@ -23,6 +23,13 @@ from raysweep.tune.load import options_of
 from raysweep.tune.searchers import SEARCHERS
 
 PATH = SHIPPED / "file" / "schema.json"
+NAMED = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": True,
+}
+"""A class of the user's own with its options, which only that class knows."""
 
 
 def generate() -> dict[str, Any]:
@@ -41,6 +48,7 @@ def generate() -> dict[str, Any]:
         "description": "one, or several to compare",
     }
     properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": "promotion"}
+    properties["callbacks"]["items"] = {"anyOf": [{"type": "string"}, NAMED]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -1,7 +1,7 @@
 """From a YAML file to a `Sweep`.
 
-Searchers and schedulers are found by name (`raysweep/plugins.py`), and their options are checked
-against the fields of their classes.
+Searchers, schedulers and callbacks are found by name (`raysweep/plugins.py`), and their options are
+checked against the fields of their classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from raysweep.plugins import SCHEDULER, SEARCHER, PluginError, Seam, find_component
+from raysweep.plugins import CALLBACK, SCHEDULER, SEARCHER, PluginError, Seam, find_component
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification, read
@@ -33,7 +33,7 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 @dataclass(frozen=True)
 class Chosen:
-    """A searcher or a scheduler that a file names.
+    """A searcher, a scheduler or a callback that a file names.
 
     `label` is its name in the names of studies; `reference` is the name that finds its class again
     from any folder.
@@ -69,6 +69,7 @@ def sweep_of(said: Specification) -> Sweep:
     content, budget = said.content, said.content.budget
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
+    callbacks = _callbacks(said)
     trainable = _trainable(said)
     return Sweep(
         trainable=trainable,
@@ -89,19 +90,21 @@ def sweep_of(said: Specification) -> Sweep:
         keep=None if content.checkpoints.keep == "all" else content.checkpoints.keep,
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
+        callbacks=tuple(chosen.component for chosen in callbacks),
         command_line=_command_line(said),
         notes=(*said.document.notes, *_scheduler_note(said)),
-        resolved=_resolved(said, trainable, searchers, scheduler),
+        resolved=_resolved(said, trainable, searchers, scheduler, callbacks),
     )
 
 
 def check_components(said: Specification) -> None:
-    """Raise SpecificationError if a searcher or the scheduler, or an option of one, is wrong."""
+    """Raise SpecificationError if a searcher, the scheduler or a callback cannot be made."""
     from raysweep.schedulers import SCHEDULERS
     from raysweep.tune.searchers import SEARCHERS
 
     _searchers(said, SEARCHERS)
     _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
+    _callbacks(said)
 
 
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
@@ -171,6 +174,14 @@ def _searchers(said: Specification, registry: Registry) -> dict[str, Chosen]:
     return searchers
 
 
+def _callbacks(said: Specification) -> list[Chosen]:
+    """The callbacks in the order of the file. None ships under a short name."""
+    return [
+        _choose(said, named, ("callbacks", index), CALLBACK, {})
+        for index, named in enumerate(said.content.callbacks)
+    ]
+
+
 def _check_space(said: Specification, chosen: Chosen, path: Path) -> None:
     """Refuse a space that the searcher says it cannot search."""
     check = getattr(chosen.component, "check_space", None)
@@ -199,7 +210,7 @@ def _name(wanted: str | NamedSpec) -> str:
 def _choose(
     said: Specification, wanted: str | NamedSpec, path: Path, seam: Seam, registry: Registry
 ) -> Chosen:
-    """The searcher or scheduler of that name with those options."""
+    """The searcher, scheduler or callback of that name with those options."""
     name = _name(wanted)
     folders = (said.path.resolve().parent, FilePath.cwd())
     try:
@@ -234,7 +245,7 @@ def _options(
 
 
 def options_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a searcher or scheduler that a file may set."""
+    """The fields of a searcher, a scheduler or a callback that a file may set."""
     return {
         field.name: field
         for field in dataclasses.fields(kind)
@@ -282,9 +293,16 @@ def _trainable(said: Specification) -> str:
 
 
 def _resolved(
-    said: Specification, trainable: str, searchers: Mapping[str, Chosen], scheduler: Chosen
+    said: Specification,
+    trainable: str,
+    searchers: Mapping[str, Chosen],
+    scheduler: Chosen,
+    callbacks: Sequence[Chosen],
 ) -> dict[str, Any]:
-    """The whole specification as plain data, every default written out, so that it reads back to the same sweep later and elsewhere."""
+    """The whole specification as plain data, with every default written out.
+
+    It reads back to the same sweep later and elsewhere.
+    """
     content = said.content
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
         "trainable": _kept_reference(trainable)
@@ -293,6 +311,7 @@ def _resolved(
         data["script"] = (content.script or ScriptSpec()).model_dump(mode="json")
     data["searcher"] = [chosen.plain() for chosen in searchers.values()]
     data["scheduler"] = scheduler.plain()
+    data["callbacks"] = [chosen.plain() for chosen in callbacks]
     data["space"] = {
         name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         if isinstance(entry, BaseModel)

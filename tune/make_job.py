@@ -1,4 +1,4 @@
-"""A trial as a job for a worker."""
+"""The job of a worker that trains a trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
 from raysweep.tune.sweep import Sweep
 
-PASSED_ON = (
+FORWARDED = (
     "RAYSWEEP_DATA_ROOT",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
@@ -22,24 +22,19 @@ PASSED_ON = (
     "AWS_EC2_METADATA_DISABLED",
     "CLOUD_STORAGE_EMULATOR_ENDPOINT",
 )
-"""Environment variables that workers get from the driver. No credentials: those belong to each machine."""
+"""Environment variables that workers get from the driver. No credentials: each machine has its own."""
 
 
-def job(
-    sweep: Sweep,
-    folder: Path,
-    gpu: float,
-    trial: Trial,
-    test: bool = False,
-    isolate: bool = False,
-) -> Job:
-    """What a worker must know to train a trial of the run in `folder`, or the rest of it, on a
-    share `gpu` of a device.
+def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
+    """The job that trains a trial of the run in `folder`, or the rest of it.
 
-    `test`: its best epoch is evaluated on the test split afterwards. `isolate`: its process is not
-    forked from one that has imported anything.
+    It asks for the GPU of the sweep's `resources`; an executor replaces that by what there is.
+    `test`: its best epoch is evaluated on the test split afterwards.
     """
-    run, away = folder.resolve(), origin(folder)
+    run, bucket = folder.resolve(), origin(folder)
+    trial_folder, log = str(run / "trials" / trial.id), str(run / "logs" / f"{trial.id}.log")
+    if bucket:
+        trial_folder, log = (bucket / "trials" / trial.id).url, (bucket / "logs").url
     return Job(
         trial=trial.id,
         trainable=for_workers(sweep.trainable),
@@ -47,18 +42,17 @@ def job(
         seed=trial.seed,
         epochs=sweep.budget.epochs,
         objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
-        folder=(away / "trials" / trial.id).url if away else str(run / "trials" / trial.id),
-        log=(away / "logs").url if away else str(run / "logs" / f"{trial.id}.log"),
+        folder=trial_folder,
+        log=log,
         known_epoch=trial.epoch,
         threads=max(1, int(sweep.resources.cpu)),
-        gpu=gpu,
+        gpu=sweep.resources.gpu,
         workers=sweep.resources.workers,
         spread=sweep.resources.spread,
         test=test,
-        isolate=isolate,
         hang_after=sweep.hang_after or 0.0,
         accumulation=trial.notes.get("accumulation", 1),
-        environment=passed_on(),
+        environment=forwarded(),
         script=asdict(sweep.command_line) if sweep.command_line else None,
     )
 
@@ -75,6 +69,6 @@ def for_workers(trainable: str) -> str:
     return f"{(bucket / Path(place).name).url}:{name}" if bucket else trainable
 
 
-def passed_on() -> dict[str, str]:
-    """What workers get of the driver's environment."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+def forwarded() -> dict[str, str]:
+    """The part of the driver's environment that workers get."""
+    return {name: os.environ[name] for name in FORWARDED if name in os.environ}

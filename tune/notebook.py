@@ -11,6 +11,7 @@ from typing import Any
 
 from raysweep.formatting import clean, duration, number, plural
 from raysweep.history import Event, Status, Trial
+from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.screen import settings, time_left, warning
 from raysweep.tune.controller import SweepController
 
@@ -28,19 +29,13 @@ def is_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-class Silence:
+class Silence(Observer):
     """Shows nothing."""
-
-    def event(self, event: Event, controller: SweepController) -> None: ...
-
-    def tick(self, controller: SweepController) -> None: ...
 
     def say(self, line: str) -> None: ...
 
-    def close(self) -> None: ...
 
-
-class NotebookView:
+class NotebookView(Observer):
     """A progress bar, a line of state and the best trials, redrawn in place twice a second.
 
     `name` is that of the run directory. What is said besides is one line below the table, and what
@@ -60,12 +55,12 @@ class NotebookView:
         self._controller: SweepController | None = None
         self._output: Any = display(HTML(self._content()), display_id=True)
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         if line := warning(event):
             self._warnings.append(line)
-        self.tick(controller)
+        self.on_tick(controller)
 
-    def tick(self, controller: SweepController) -> None:
+    def on_tick(self, controller: SweepController) -> None:
         self._controller = controller
         if time.monotonic() - self._drawn >= REFRESH_SECONDS:
             self._draw()
@@ -74,7 +69,7 @@ class NotebookView:
         self._line = clean(line)
         self._draw()
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         self._draw()
 
     def _draw(self) -> None:

@@ -1,62 +1,66 @@
-"""Train one trial of a run again, from what the ledger says of it, and hold the numbers against those that were recorded."""
+"""Train a trial of a run again, and compare its metrics with the recorded ones."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raysweep.history import Report
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
-from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
-from raysweep.tune.run_folders import SWEEP
+from raysweep.tune.run_folders import recorded_sweep
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """One epoch: the metrics recorded then, and those of now. Equal on the same machine's CPU."""
+class EpochComparison:
+    """The metrics of one epoch, as recorded and as reproduced. Equal on the same machine's CPU."""
 
     epoch: int
     recorded: dict[str, float]
-    again: dict[str, float]
+    reproduced: dict[str, float]
 
     @property
     def difference(self) -> float:
-        """The largest absolute difference among the metrics; NaN against NaN is none."""
-        pairs = [
-            (self.recorded[name], self.again.get(name, float("nan"))) for name in self.recorded
-        ]
-        return max(
-            (0.0 if a == b or (a != a and b != b) else abs(a - b) for a, b in pairs), default=0.0
-        )
+        """The largest absolute difference among the metrics; two NaN are equal."""
+        differences = [0.0]
+        for name, value in self.recorded.items():
+            other = self.reproduced.get(name, math.nan)
+            if value == other or (math.isnan(value) and math.isnan(other)):
+                continue
+            difference = abs(value - other)
+            differences.append(math.inf if math.isnan(difference) else difference)
+        return max(differences)
 
 
-def replay(run: RunDirectory, trial_id: str) -> list[Replayed]:
-    """Train the trial again for as many epochs as it has. RunError where it has none, or where it fails now."""
+def reproduce(run: RunDirectory, trial_id: str) -> list[EpochComparison]:
+    """Train a trial again for as many epochs as it has.
+
+    Raises RunError if it has none, or if it fails now.
+    """
     trial = run.trial(trial_id)
     if not trial.reports:
-        raise RunError(f"{trial_id} reported nothing; there is nothing to hold a replay against")
-    sweep = load_sweep(str(run.path / SWEEP))
+        raise RunError(f"{trial_id} reported nothing, so there is nothing to reproduce")
+    sweep = recorded_sweep(run.path)
     messages: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="raysweep-replay-") as scratch:
-        again = job(
-            sweep,
-            Path(scratch),
-            0.0 if trial.notes.get("device", "cpu") == "cpu" else sweep.resources.gpu,
-            trial,
-        )
-        outcome = attempt(replace(again, epochs=trial.epoch, known_epoch=0), messages.append)
+    with tempfile.TemporaryDirectory(prefix="raysweep-reproduce-") as scratch:
+        again = replace(job(sweep, Path(scratch), trial), epochs=trial.epoch, known_epoch=0)
+        if trial.notes.get("device", "cpu") == "cpu":
+            again = replace(again, gpu=0.0)
+        outcome = attempt(again, messages.append)
     if outcome.status != "completed":
         raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
     metrics = {message["epoch"]: message["metrics"] for message in messages}
-    recorded = [
-        {name: value for name, value in report.metrics.items() if name not in COLUMNS}
+    return [
+        EpochComparison(report.epoch, _without_columns(report), metrics.get(report.epoch, {}))
         for report in trial.reports
     ]
-    return [
-        Replayed(report.epoch, past, metrics.get(report.epoch, {}))
-        for report, past in zip(trial.reports, recorded, strict=True)
-    ]
+
+
+def _without_columns(report: Report) -> dict[str, float]:
+    """The metrics that the train function itself reported."""
+    return {name: value for name, value in report.metrics.items() if name not in COLUMNS}

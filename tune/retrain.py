@@ -1,36 +1,44 @@
-"""The finalists trained again with fresh seeds, to tell luck of search from what a configuration is worth: `confirm: {top: 3, seeds: 5}`.
+"""The best configurations trained again with fresh seeds: `confirm: {top: 3, seeds: 5}`.
 
-The retrainings are a sweep of their own in `confirm/` of the run folder: a study for each finalist, called as its trial is, proposes the
-one configuration again and again. So they are interrupted, resumed and shown as any sweep, and the ledger of the search stays as it was.
+The search picks the best of many noisy results, so its winners look better than they are. The
+retrainings show what their configurations are worth.
+
+They are a sweep of its own in `confirm/` of the run directory: a study for each finalist, named
+after its trial, proposes the same configuration again and again. So they are interrupted, resumed
+and shown as any sweep, and the ledger of the search stays as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from raysweep.clock import now
 from raysweep.history import Config, Event, History, Status, Trial
 from raysweep.results.analysis.retraining import FOLDER, finalists
 from raysweep.results.storage import ledger
 from raysweep.results.storage.mirror import open_ledger
 from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.recorder import EventRecorder
-from raysweep.tune.callbacks.screen import Observer
 from raysweep.tune.controller import SweepController
-from raysweep.tune.run_folders import write_sweep
+from raysweep.tune.make_job import job
+from raysweep.tune.run_folders import RunFolder, write_sweep
 from raysweep.tune.sweep import Budget, Sweep
 
-FRESH = 1_000_003
-"""Added to the sweep's seed: no trial of the search was trained with the seeds that follow from it."""
+SEED_OFFSET = 1_000_003
+"""Added to the sweep's seed, so that no retraining has a seed that the search used. A prime."""
 
 
 @dataclass(frozen=True)
-class Again:
-    """Proposes the same configuration, or (None: a finalist of a former session that is none any more) nothing."""
+class FixedConfig:
+    """A searcher that proposes the same configuration again and again; nothing if it is None.
+
+    It is None for a finalist of a former session that is a finalist no longer.
+    """
 
     config: Config | None
 
@@ -38,26 +46,34 @@ class Again:
         return self.config
 
 
-def retrainings(
+@dataclass(frozen=True)
+class Retraining:
+    """The controller of the retrainings, and the recorder of their ledger."""
+
+    controller: SweepController
+    recorder: EventRecorder
+
+
+def retraining_sweep(
     sweep: Sweep, histories: Mapping[str, History], past: Iterable[Event] = ()
 ) -> Sweep | None:
-    """The sweep that confirms another one, as far as `past` has brought it; None where nothing is to be confirmed.
+    """The sweep that retrains the finalists of another one; None if it is not to do so.
 
-    Every finalist is trained with the same seeds, so that they can be compared pair by pair.
+    `past`: the events of its former sessions. Every finalist is trained with the same seeds, so
+    that they can be compared pair by pair.
     """
     if sweep.confirm is None:
         return None
     chosen = {trial.id: trial.config for trial in finalists(histories, sweep.confirm.top)}
     former = {event["study"]: None for event in past if event["event"] == "proposed"}
-    searchers = {name: Again(config) for name, config in (former | chosen).items()}
     count, epochs = sweep.confirm.seeds, sweep.budget.epochs
     return replace(
         sweep,
         metric=replace(sweep.metric, target=None),
-        searchers=searchers,
+        searchers={name: FixedConfig(config) for name, config in (former | chosen).items()},
         scheduler=NoStopping(),
         budget=Budget(count, epochs, count * epochs),
-        seed=sweep.seed + FRESH,
+        seed=sweep.seed + SEED_OFFSET,
         seeds=1,
         plateau=None,
         keep=None,
@@ -65,11 +81,11 @@ def retrainings(
     )
 
 
-def unconfirmed(search: SweepController, folder: Path) -> bool:
-    """Whether anything of it is still to be done."""
+def is_unfinished(search: SweepController, folder: Path) -> bool:
+    """True if a retraining or its test is still to be done."""
     place = folder / FOLDER
     past = ledger.read(place) if (place / ledger.NAME).exists() else []
-    sweep = retrainings(search.sweep, search.histories, past)
+    sweep = retraining_sweep(search.sweep, search.histories, past)
     if sweep is None:
         return False
     controller = SweepController(sweep, past=past)
@@ -77,37 +93,34 @@ def unconfirmed(search: SweepController, folder: Path) -> bool:
 
 
 @contextmanager
-def confirming(
-    search: SweepController, folder: Path, observer: Observer
-) -> Iterator[tuple[SweepController, EventRecorder]]:
-    """The loop of the retrainings, and what writes their ledger and tables."""
-    place = folder / FOLDER
-    book = open_ledger(place)
+def retraining(
+    search: SweepController, folder: Path, observer: Observer, callbacks: Sequence[Callback]
+) -> Iterator[Retraining]:
+    """The retrainings of a search whose run directory is `folder`, ready to be run.
+
+    The best epoch of each is evaluated on the test split.
+    """
+    run = RunFolder(folder / FOLDER, open_ledger(folder / FOLDER))
+    observer.say(f"training the best again with fresh seeds, for the test split: {run.path}")
     try:
-        sweep = retrainings(search.sweep, search.histories, book.past)
+        sweep = retraining_sweep(search.sweep, search.histories, run.ledger.past)
         assert sweep is not None
-        write_sweep(place, search.sweep)
-        recorder = EventRecorder(place, sweep, book, observer)
-        recorder.write({"event": "opened", "time": now(), "levels": list(sweep.levels())})
-        controller = SweepController(sweep, recorder, book.past)
+        write_sweep(run.path, search.sweep)
+        recorder = EventRecorder(run, sweep, observer, callbacks)
+        run.opened(sweep)
+        make_job = partial(job, sweep, run.path, test=True)
+        controller = SweepController(sweep, recorder, recorder.past, make_job=make_job)
         for trial in untested(controller):
             controller.returned(trial, "its test is missing")
-        yield controller, recorder
-        recorder.write(
-            {
-                "event": "closed",
-                "time": now(),
-                "reason": controller.stopping or "done",
-                "interrupted": controller.interrupted,
-            }
-        )
-        recorder.finish(controller)
+        yield Retraining(controller, recorder)
+        run.closed(controller)
+        recorder.close(controller)
     finally:
-        book.close()
+        run.close()
 
 
 def untested(controller: SweepController) -> list[Trial]:
-    """What was trained to its end and never tested, because the session ended in between."""
+    """The trials that were trained to the end but not tested, because the session ended first."""
     return [
         trial
         for trial in controller.trials

@@ -1,42 +1,125 @@
-"""Run folders: where a new one goes, which one to resume, and whether the YAML file still says what it said."""
+"""Run directories: where a new one goes, which one to resume, and what a session writes there."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from raysweep.errors import UserError
+from raysweep.clock import now
+from raysweep.errors import SessionInterrupted, UserError, first_line
 from raysweep.files import atomic_write
+from raysweep.history import Event
+from raysweep.results import environment
 from raysweep.results.storage import ledger, mirror
+from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.run_directory import fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
+from raysweep.tune.controller import SweepController
+from raysweep.tune.load import load_sweep
 from raysweep.tune.sweep import Sweep
 
 SWEEP = "sweep.yaml"
+FREE = ("callbacks",)
+"""Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
 
 
 class FolderError(UserError):
-    """A run folder that cannot be used as asked, in one line (or, for a changed file, one line a change)."""
+    """A run directory that cannot be used as asked, in one line (plus a line for each change)."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The run directory that a session writes. Its ledger's lock keeps other sessions out."""
+
+    path: Path
+    ledger: Ledger | StoredLedger
+
+    @classmethod
+    def hold(cls, path: Path, sweep: Sweep) -> RunFolder:
+        """Take the lock, and write what every run directory has.
+
+        Raises FolderError if the storage refuses, or if another session holds the directory.
+        """
+        held = None
+        try:
+            held = cls(path, mirror.open_ledger(path))
+            if not held.ledger.past:
+                environment.write(path)
+            write_sweep(path, sweep)
+            held.logs.mkdir(exist_ok=True)
+        except OSError as error:
+            if held is not None:
+                held.close()
+            reason = error.strerror or error
+            raise FolderError(f"{mirror.display_path(path)} cannot be written: {reason}") from None
+        return held
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what trials print, and of Ray's own messages."""
+        return self.path / "logs"
+
+    @property
+    def location(self) -> str:
+        """The path or the URL under which every machine finds the run directory."""
+        bucket = mirror.origin(self.path)
+        return bucket.url if bucket else str(self.path.resolve())
+
+    @contextmanager
+    def storage_errors(self) -> Iterator[None]:
+        """Turn an OSError of the body into the end of the session: the sweep can be resumed."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise SessionInterrupted(
+                f"{mirror.display_path(self.path)} cannot be written: {reason}"
+            ) from error
+
+    def opened(self, sweep: Sweep) -> None:
+        """Record that a session begins."""
+        self._append({"event": "opened", "time": now(), "levels": list(sweep.levels())})
+
+    def closed(self, controller: SweepController) -> None:
+        """Record that a session ends, and why."""
+        reason, interrupted = controller.stopping or "done", controller.interrupted
+        self._append(
+            {"event": "closed", "time": now(), "reason": reason, "interrupted": interrupted}
+        )
+
+    def _append(self, event: Event) -> None:
+        with self.storage_errors():
+            self.ledger.append(event)
+
+    def close(self) -> None:
+        """Release the lock."""
+        self.ledger.close()
 
 
 def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
-    """The folder of a new run; where `storage` is a URL, a working copy of it. FolderError where it cannot be made."""
+    """The run directory of a new run; if `storage` is a URL, a copy of it on this machine.
+
+    Raises FolderError if it cannot be made.
+    """
     if not isinstance(storage, str):
         return begin(storage, stem, name)
     bucket = ObjectStore(storage) / new(Path(), stem, name).name
     try:
         taken = bool(bucket.sizes())
     except OSError as error:
-        raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
+        raise FolderError(f"{storage} cannot be used: {first_line(error)}") from None
     if taken:
         raise FolderError(
             f"{bucket.url} exists already; resume it with --resume, or choose another --name"
@@ -45,7 +128,10 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
 
 
 def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
-    """The run that `--resume` means, by its name, path or URL; a working copy of it if it lies in object storage."""
+    """The run that `--resume` names, by its name, path or URL.
+
+    If it is in object storage, a copy of it on this machine.
+    """
     if is_url(run):
         return fetch_run(run)
     if not isinstance(storage, str):
@@ -53,17 +139,16 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
     bucket = ObjectStore(storage)
     try:
         found = [
-            one
-            for one in mirror.list_runs(bucket)
-            if _name(one) == run or (not run and _named(stem).fullmatch(_name(one)))
+            place
+            for place in mirror.list_runs(bucket)
+            if _name(place) == run or (not run and _pattern(stem).fullmatch(_name(place)))
         ]
-        copies = [mirror.fetch(one) for one in found]
+        copies = [mirror.fetch(place) for place in found]
     except OSError as error:
-        raise FolderError(f"{storage} cannot be used: {str(error).splitlines()[0]}") from None
+        raise FolderError(f"{storage} cannot be used: {first_line(error)}") from None
     if not copies:
-        raise FolderError(
-            f"nothing to resume: {storage} has no run called {run or f'{stem} or {stem}-(time)'}"
-        )
+        wanted = run or f"{stem} or {stem}-(time)"
+        raise FolderError(f"nothing to resume: {storage} has no run called {wanted}")
     return max(copies, key=lambda copy: float(ledger.read(copy)[-1]["time"]))
 
 
@@ -71,30 +156,32 @@ def _name(bucket: ObjectStore) -> str:
     return bucket.url.partition("?")[0].rpartition("/")[2]
 
 
-def _named(stem: str) -> re.Pattern[str]:
-    """Names of runs that bear this name, or this name and a time."""
+def _pattern(stem: str) -> re.Pattern[str]:
+    """Matches the run names that are `stem`, or `stem` and a time."""
     return re.compile(rf"{re.escape(stem)}(-\d{{8}}-\d{{6}})?")
 
 
 def new(storage: Path, stem: str, name: str | None) -> Path:
-    """The folder of a new run: `name`, or the file's stem and the time. FolderError where it exists or would lie elsewhere."""
+    """The path of a new run directory: `name`, or the file's stem and the time.
+
+    Raises FolderError if it exists, or if `name` is no plain name.
+    """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise FolderError(
-            f"--name {name}: expected letters, digits, '.', '-' and '_', the first of them a letter or digit"
+            f"--name {name}: expected letters, digits, '.', '-' and '_', "
+            "the first of them a letter or digit"
         )
     folder = storage / (name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if folder.exists():
-        hint = (
-            "resume it with --resume, or choose another --name"
-            if (folder / ledger.NAME).exists()
-            else "choose another --name"
-        )
+        hint = "choose another --name"
+        if (folder / ledger.NAME).exists():
+            hint = f"resume it with --resume, or {hint}"
         raise FolderError(f"{folder} exists already; {hint}")
     return folder
 
 
 def begin(storage: Path, stem: str, name: str | None) -> Path:
-    """Make the folder of a new run. FolderError where it cannot be made."""
+    """Make the directory of a new run. Raises FolderError if it cannot be made."""
     folder = new(storage, stem, name)
     try:
         folder.mkdir(parents=True)
@@ -106,13 +193,16 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Remove a run that ended by a mistake before its first trial was proposed; any other is kept."""
+    """Remove a run that ended by a mistake before its first trial; keep any other."""
     if not any(event["event"] == "proposed" for event in ledger.read(folder)):
         mirror.delete_run(folder)
 
 
 def resumed(storage: Path, stem: str, run: str) -> Path:
-    """The run that `--resume` means: by its name under `storage`, by its path, or (`run` is empty) the newest of this file."""
+    """The run that `--resume` names: by its name under `storage`, or by its path.
+
+    If `run` is empty, the newest run of this file.
+    """
     if not run:
         return latest(storage, stem)
     for place in (storage / run, Path(run)):
@@ -122,15 +212,16 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
 
 
 def latest(storage: Path, stem: str) -> Path:
-    """The newest run that bears this name, or this name and a time."""
+    """The newest run whose name is `stem`, or `stem` and a time."""
     runs = [
         path.parent
         for path in storage.glob(f"*/{ledger.NAME}")
-        if _named(stem).fullmatch(path.parent.name)
+        if _pattern(stem).fullmatch(path.parent.name)
     ]
     if not runs:
         raise FolderError(
-            f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); --resume RUN names another"
+            f"nothing to resume: {storage} has no run called {stem} or {stem}-(time); "
+            "--resume RUN names another"
         )
     return max(runs, key=lambda run: (run / ledger.NAME).stat().st_mtime)
 
@@ -148,14 +239,25 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     atomic_write(folder / SWEEP, text.getvalue())
 
 
+def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep of a run directory, with `key=value` overrides, for use outside of a session.
+
+    It has no callbacks: they follow sessions only, and their files may be gone.
+    """
+    return load_sweep(str(folder / SWEEP), ["callbacks=[]", *overrides])
+
+
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
-    """FolderError, with the differences, where the file changed since the run began; a budget that grew is none."""
+    """Raise FolderError, with the differences, if the file changed since the run began.
+
+    A budget may grow, and callbacks may change.
+    """
     from ruamel.yaml import YAML
 
     with open(folder / SWEEP, encoding="utf-8") as file:
         before = YAML(typ="safe", pure=True).load(file)
     after = json.loads(json.dumps(sweep.resolved))
-    if "script" in after:  # a run that was begun before there was such a section
+    if "script" in after:  # runs of early versions have no such section
         before = {"script": ScriptSpec().model_dump(mode="json")} | before
     changes = list(_changes(flatten(before), flatten(after)))
     if changes:
@@ -170,15 +272,20 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         old, new = before.get(key), after.get(key)
         if key == "trainable" and _same_function(old, new):
             continue
+        if key in FREE:
+            continue
         if old != new and not (key in GROWING and _grew(old, new)):
             yield f"{key}: was {old}, is {new}"
 
 
 def _same_function(old: Any, new: Any) -> bool:
-    """Whether two names mean one file's function: the same sweep may be sent to a cluster, or typed there, and its file lies elsewhere."""
+    """True if two names mean the same file's function.
+
+    A sweep that is sent to a cluster has its file in another folder there.
+    """
     return full_name(str(old)).rpartition("/")[2] == full_name(str(new)).rpartition("/")[2]
 
 
 def _grew(old: Any, new: Any) -> bool:
-    """Whether a limit was raised or lifted."""
+    """True if a limit was raised or lifted."""
     return new is None or (old is not None and float(new) >= float(old))

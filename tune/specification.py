@@ -26,10 +26,11 @@ from raysweep.tune.train_function import main_folder, reference_of
 Trainable = Callable[..., Any] | str
 Metric = str | Mapping[str, Any]
 Component = str | Mapping[str, Any] | object
-"""A searcher or a scheduler: its name, its name with options, or an object of its class."""
+"""A searcher, a scheduler or a callback: its name, with options or not, or an object of its class."""
 REGISTRIES: Mapping[str, Mapping[str, type[Any]]] = {
     "searcher": SEARCHERS,
     "scheduler": SCHEDULERS,
+    "callbacks": {},
 }
 
 
@@ -52,10 +53,11 @@ class Keys(TypedDict, total=False):
     checkpoints: Mapping[str, Any]
     confirm: Mapping[str, int]
     track: Sequence[Literal["wandb", "mlflow"]]
+    callbacks: Sequence[Component]
 
 
 class ComponentObjectError(UserError):
-    """A searcher or a scheduler, given as an object, that a run directory could not name."""
+    """A component, given as an object, that a run directory could not name."""
 
 
 def specified(
@@ -82,7 +84,7 @@ def _components(key: str, value: Any) -> Any:
 
 
 def _component(key: str, value: Any) -> Any:
-    """A searcher or scheduler as YAML names it. Raises ComponentObjectError."""
+    """A searcher, scheduler or callback as YAML names it. Raises ComponentObjectError."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         options = {
             name: plain(getattr(value, name))

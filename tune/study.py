@@ -13,7 +13,7 @@ from raysweep.clock import now
 from raysweep.errors import UserError
 from raysweep.formatting import plural
 from raysweep.history import Config, Event, Status
-from raysweep.tune.controller import SweepController
+from raysweep.tune.controller import NoLog, SweepController
 from raysweep.tune.load import ASK_AND_TELL, sweep_of
 from raysweep.tune.specification import Component, Metric, specified
 from raysweep.tune.sweep import Budget, Sweep
@@ -74,12 +74,12 @@ class Study:
         self._sweep = _endless(sweep_of(said)) if trials is None else sweep_of(said)
         if len(self._sweep.searchers) > 1:
             raise StudyError("searcher: a study has one searcher; a sweep compares several")
-        self._ledger = None if folder is None else _open(Path(folder), self._sweep)
         self._folder = None if folder is None else Path(folder)
-        past = [] if self._ledger is None else self._ledger.past
+        self._log = LedgerLog(_open(self._folder, self._sweep) if self._folder else None)
+        past = self._log.ledger.past if self._log.ledger else []
         opened: Event = {"event": "opened", "time": now(), "levels": list(self._sweep.levels())}
-        self.write(opened)
-        self._controller = SweepController(self._sweep, self, past)
+        self._log.write(opened)
+        self._controller = SweepController(self._sweep, self._log, past)
         self._controller.reopen(False)
         self._handles: dict[int, StudyTrial] = {}
 
@@ -134,16 +134,18 @@ class Study:
 
     def close(self) -> None:
         """Release the folder, in which the tables of trials and of reports are written first."""
-        if self._ledger is None or self._folder is None:
+        if self._log.ledger is None or self._folder is None:
             return
         from raysweep.results.storage.tables import write_tables
 
         reason = self._controller.stopping or "done"
         interrupted = not self._controller.done
-        self.write({"event": "closed", "time": now(), "reason": reason, "interrupted": interrupted})
+        self._log.write(
+            {"event": "closed", "time": now(), "reason": reason, "interrupted": interrupted}
+        )
         write_tables(self._folder, self._controller.histories, self._sweep.metric.name)
-        self._ledger.close()
-        self._ledger = None
+        self._log.ledger.close()
+        self._log.ledger = None
 
     def __enter__(self) -> Self:
         return self
@@ -161,14 +163,6 @@ class Study:
         while (trial := self._next()) is not None:
             yield trial
             self.tell(trial)
-
-    def write(self, event: Event) -> None:
-        """Append an event to the ledger, before it takes effect."""
-        if self._ledger is not None:
-            self._ledger.append(event)
-
-    def applied(self, event: Event, controller: SweepController) -> None:
-        """Nothing follows from an event but what the controller itself knows."""
 
     def _next(self) -> StudyTrial | None:
         trial = self._controller.next()
@@ -191,6 +185,17 @@ class Study:
         if self._controller.exhausted:
             return "the searcher has proposed all that it can"
         return f"the study has had its {plural(len(history), 'trial')}"
+
+
+class LedgerLog(NoLog):
+    """Appends events to a ledger; keeps nothing if there is none, or no longer."""
+
+    def __init__(self, ledger: Ledger | None) -> None:
+        self.ledger = ledger
+
+    def write(self, event: Event) -> None:
+        if self.ledger is not None:
+            self.ledger.append(event)
 
 
 class StudyTrial:

@@ -13,6 +13,7 @@ from raysweep.history import Config, History
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime.script import CommandLine
+from raysweep.tune.callbacks.base import Callback
 
 
 class Searcher(Protocol):
@@ -101,14 +102,17 @@ class Study:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that decides what a sweep does. `resolved` is the same as plain data, as it is written to the run folder.
+    """All that decides what a sweep does.
 
-    `hang_after`: seconds without any progress after which a trial's process is ended; None for never.
-    `retries`: how often a trial whose code raised is taken up again. `on_oom`: what happens to one that ran out of memory. `plateau`: ends
-    the sweep after so many trials of each study without a better one. `name`: of the run folder, where the file gives one. `keep`: how many
-    ended trials keep their checkpoints, best first; None keeps all. `track`: where else reports go (wandb, mlflow). `notes`: on
-    how the file of another tool was read. `command_line`: how a script is told its configuration;
-    None for a train function.
+    `parallel`: the most trials at once; None for as many as fit. `retries`: how often a trial whose
+    code raised is retried. `hang_after`: seconds without any progress after which a trial's process
+    is ended; None for never. `on_oom`: what happens to a trial that ran out of memory. `plateau`:
+    the sweep ends after so many trials of each study without a better one. `name`: of the run
+    directory, if the file gives one. `keep`: how many ended trials keep their checkpoints, best
+    first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
+    which each session makes anew from their options. `command_line`: how a script is told its
+    configuration; None for a train function. `notes`: how the file of another tool was read.
+    `resolved`: the same as plain data, as it is written to the run directory.
     """
 
     trainable: str
@@ -129,6 +133,7 @@ class Sweep:
     keep: int | None = None
     confirm: Confirm | None = None
     track: tuple[str, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
     command_line: CommandLine | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)

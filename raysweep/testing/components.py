@@ -24,7 +24,7 @@ from raysweep.schedulers.base import Decision
 from raysweep.schedulers.rung_reliability import EVERY
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.controller import SweepController
+from raysweep.tune.controller import NoLog, SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.random_grid import Random
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Sweep
@@ -51,7 +51,7 @@ MARGIN = 1.1
 PLAIN = (bool, int, float, str)
 
 
-class Recorder:
+class Recorder(NoLog):
     """Keeps the events of a sweep in memory."""
 
     def __init__(self) -> None:
@@ -59,9 +59,6 @@ class Recorder:
 
     def write(self, event: Event) -> None:
         self.events.append(dict(event))
-
-    def applied(self, event: Event, controller: SweepController) -> None:
-        """Nothing follows from an event."""
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class ConfirmSpec(BaseModel):
 
 
 class NamedSpec(BaseModel):
-    """A searcher or a scheduler with its options."""
+    """A searcher, a scheduler or a callback with its options."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: str
@@ -223,5 +223,11 @@ class SweepSpec(BaseModel):
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     confirm: ConfirmSpec | None = None
     track: list[Literal["wandb", "mlflow"]] = []
+    callbacks: Annotated[
+        list[One],
+        Field(
+            description="classes of your own that follow the sweep: package.module:Class or path/to/file.py:Class"
+        ),
+    ] = []
     space: dict[str, Entry]
     constraints: list[str] = []

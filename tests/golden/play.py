@@ -29,7 +29,8 @@ from typing import Any
 
 from raysweep.history import Event, Status, Trial
 from raysweep.schedulers import SCHEDULERS
-from raysweep.tune.executors.simulated import Epoch, Simulation
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, SimulatedExecutor
 from raysweep.tune.load import load_sweep, options_of
 from raysweep.tune.sweep import Sweep
 from tests.golden.problems import CodeError, Problem
@@ -75,14 +76,15 @@ def play(problem: Problem, searcher: str, scheduler: str) -> Played:
     """Run a sweep on the simulated clock."""
     keep = Keep()
     sweep = sweep_of(problem, searcher, scheduler)
-    simulation = FailingSimulation(sweep, problem.curves(), problem.workers, keep)
-    controller = simulation.run()
+    executor = FailingExecutor(problem.curves(), problem.workers)
+    controller = SweepController(sweep, keep, clock=executor.clock)
+    executor.run(controller)
     found = [history.best for history in controller.histories.values() if history.best]
     best = min(found, key=lambda pair: pair[1].loss) if found else None
     return Played(
         list(steps(keep.events)),
         (short(best[0].id), best[1].epoch, best[1].loss) if best else None,
-        simulation.now,
+        executor.clock(),
         {short(trial.id): trial.seed for trial in controller.trials},
     )
 
@@ -104,14 +106,14 @@ def sweep_of(problem: Problem, searcher: str, scheduler: str) -> Sweep:
         )
 
 
-class FailingSimulation(Simulation):
+class FailingExecutor(SimulatedExecutor):
     """A simulation in which a train function may raise, as one on Ray may."""
 
-    def _train(self, trial: Trial, epochs: Iterator[Epoch]) -> None:
+    def _train(self, controller: SweepController, trial: Trial, epochs: Iterator[Epoch]) -> None:
         try:
-            super()._train(trial, epochs)
+            super()._train(controller, trial, epochs)
         except CodeError as error:
-            self.controller.failed(trial, str(error), {})
+            controller.failed(trial, str(error), {})
             self._idle += 1
 
 

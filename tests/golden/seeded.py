@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.tune.cli.app import main as raysweep
-from raysweep.tune.executors.ray.executor import Machines, cluster
+from raysweep.tune.executors.ray.connection import Machines, cluster
 from tests.golden.play import STATUS_WORDS
 
 PATH = Path(__file__).parent / "seeded_run.csv"

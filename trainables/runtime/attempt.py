@@ -20,11 +20,16 @@ from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script import CommandLine
 
 
-def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
+def attempt(
+    job: Job,
+    send: Callable[[dict[str, Any]], None],
+    on_error: Callable[[BaseException], None] = lambda error: None,
+) -> Outcome:
     """Train. `send` gets a message for each epoch; what it raises stops the training.
 
     That exception passes through the train function, so that it can clean up, and leaves here
-    even if the train function turned it into another one.
+    even if the train function turned it into another one. `on_error` gets what the train function
+    itself raised, before the outcome is made of it.
     """
     if job.workers > 1 and not job.rendezvous:
         from raysweep.trainables.runtime.local_ddp import train_with_local_processes
@@ -44,14 +49,19 @@ def attempt(job: Job, send: Callable[[dict[str, Any]], None]) -> Outcome:
             notes = message["notes"] | where | _peak_memory(device) | leaks.check()
             send(message | {"metrics": metrics, "notes": notes})
 
-        return _train(job, Receiver(forward), device)
+        return _train(job, Receiver(forward, on_error), device)
 
 
 class Receiver:
     """Passes messages on, and remembers what the receiver raised to stop the training."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[dict[str, Any]], None],
+        on_error: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
         self._send = send
+        self.on_error = on_error
         self.stopped: BaseException | None = None
 
     def __call__(self, message: dict[str, Any]) -> None:
@@ -76,6 +86,7 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
     except BaseException as error:
         if receiver.stopped is not None:
             raise receiver.stopped from None
+        receiver.on_error(error)
         notes = run.notes | _peak_memory(device)
         if run.complete:
             # All epochs are trained: the trial counts, whatever the train function raised then.

@@ -1,131 +1,76 @@
-"""Where events go: the ledger first, then TensorBoard's files, the tables, and whoever watches."""
+"""The log of a sweep: each event goes to the ledger first, then to the callbacks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from raysweep.errors import SessionInterrupted
-from raysweep.formatting import size
-from raysweep.history import Event, Trial
-from raysweep.results.storage.ledger import Ledger
-from raysweep.results.storage.mirror import Uploader, display_path
-from raysweep.results.storage.object_ledger import StoredLedger
-from raysweep.results.storage.tables import write_tables
-from raysweep.results.views.tensorboard import Writer
+from raysweep.history import Event
 from raysweep.tune.callbacks import trackers
-from raysweep.tune.callbacks.checkpoint_retention import Checkpoints, write_error
-from raysweep.tune.callbacks.screen import Observer
+from raysweep.tune.callbacks.base import Callback, Observer
+from raysweep.tune.callbacks.checkpoint_retention import CheckpointRetention
+from raysweep.tune.callbacks.run_files import (
+    ErrorFiles,
+    MemoryGrowthWarning,
+    RunFiles,
+    TableFiles,
+    TensorBoardFiles,
+)
+from raysweep.tune.callbacks.trackers import Trackers
+from raysweep.tune.callbacks.upload import Upload
 from raysweep.tune.controller import SweepController
+from raysweep.tune.run_folders import RunFolder
 from raysweep.tune.sweep import Sweep
-
-GROWTH = "memory_growth"
-HINT = "is something kept of every batch? `total += loss` keeps its whole graph, `total += loss.item()` does not"
-TABLES_SECONDS = 20.0
-"""The tables are written anew this often while a sweep runs, and at its end."""
 
 
 class EventRecorder:
-    """Writes each event before it takes effect (`write`), and what follows from it afterwards (`applied`)."""
+    """Writes the events of one controller, and tells the callbacks of them.
+
+    `callbacks`: all of them, first those that write the run directory. Those belong to the
+    recorder, and `close` completes their files. The observer and the callbacks that were given
+    follow a whole session, which may have two controllers, and stay open.
+    """
 
     def __init__(
-        self, folder: Path, sweep: Sweep, ledger: Ledger | StoredLedger, observer: Observer
+        self, run: RunFolder, sweep: Sweep, observer: Observer, callbacks: Sequence[Callback] = ()
     ) -> None:
-        self.observer = observer
-        self._folder = folder
-        self._sweep = sweep
-        self._ledger = ledger
-        self._boards = Writer(folder, sweep.metric.name)
-        self._checkpoints = Checkpoints(folder, sweep.keep)
-        self._uploader = Uploader(folder)
+        self._run = run
+        self._observer = observer
         trackers.check(sweep.track)
-        self._trackers = trackers.Trackers(sweep.track, folder, observer.say)
-        self._leaking = {
-            event["trial"] for event in ledger.past if GROWTH in event.get("notes", {})
-        }
-        self._written = time.monotonic()
-        with self._writing():
-            self._uploader.upload()
+        with run.storage_errors():
+            self._files = RunFiles(run, self._file_callbacks(sweep))
+        self.callbacks: tuple[Callback, ...] = (self._files, observer, *callbacks)
+
+    def _file_callbacks(self, sweep: Sweep) -> list[Callback]:
+        folder = self._run.path
+        return [
+            TensorBoardFiles(folder, sweep.metric.name),
+            ErrorFiles(folder),
+            Trackers(sweep.track, folder, self.say),
+            CheckpointRetention(folder, sweep.keep),
+            MemoryGrowthWarning(self.past),
+            TableFiles(folder),
+            Upload(folder),  # last, so that it finds what the others wrote
+        ]
 
     @property
     def past(self) -> list[Event]:
-        """What former sessions left in the ledger."""
-        return self._ledger.past
+        """The events that former sessions left in the ledger."""
+        return self._run.ledger.past
 
     def write(self, event: Event) -> None:
-        with self._writing():
-            self._ledger.append(event)
+        """Append an event to the ledger."""
+        with self._run.storage_errors():
+            self._run.ledger.append(event)
 
     def applied(self, event: Event, controller: SweepController) -> None:
-        """Called by the controller after an event changed its histories."""
-        if "trial" in event:
-            with self._writing():
-                self._keep(event, controller.trial(event["trial"]), controller.traceback)
-            self._trackers.applied(event, controller.trial(event["trial"]))
-        if event["event"] == "ended":
-            self._checkpoints.collect(controller)
-        self.observer.event(event, controller)
-        self._warn(event)
+        """Tell the callbacks of an event that has changed the histories of `controller`."""
+        for callback in self.callbacks:
+            callback.on_event(event, controller)
 
-    def _warn(self, event: Event) -> None:
-        """Say once of a trial that its memory leaks."""
-        grows = event.get("notes", {}).get(GROWTH)
-        if grows and event["trial"] not in self._leaking:
-            self._leaking.add(event["trial"])
-            self.observer.say(
-                f"{event['trial']}: memory grows by {size(grows)} with each epoch; {HINT}"
-            )
-
-    def tick(self, controller: SweepController) -> None:
-        self.observer.tick(controller)
-        self._uploader.tick()
-        if time.monotonic() - self._written > TABLES_SECONDS:
-            with self._writing():
-                self.tables(controller)
-
-    def tables(self, controller: SweepController) -> None:
-        """Write `trials.csv` and `curves.csv` as things stand."""
-        write_tables(
-            self._folder,
-            controller.histories,
-            self._sweep.metric.name,
-            self._sweep.seed,
-            self._sweep.seeds,
-        )
-        self._written = time.monotonic()
+    def say(self, line: str) -> None:
+        """Show a line to the user."""
+        self._observer.say(line)
 
     def close(self, controller: SweepController) -> None:
-        self.finish(controller)
-        self.observer.close()
-
-    def finish(self, controller: SweepController) -> None:
-        """Complete the files; the observer goes on to another loop."""
-        self._trackers.finish()
-        try:
-            self._boards.finish()
-            self.tables(controller)
-            self._uploader.close()
-        except OSError as error:
-            self.observer.say(f"the tables cannot be written: {error.strerror or error}")
-
-    def _keep(self, event: Event, trial: Trial, traceback: str) -> None:
-        if event["event"] == "reported":
-            self._boards.report(trial, trial.reports[-1])
-        elif event["event"] == "ended":
-            self._boards.close(trial)
-        notes = event.get("notes", {})
-        if notes.get("traceback"):
-            reason = event.get("reason") or notes.get("afterwards", "")
-            write_error(self._folder, trial, reason, traceback or notes["traceback"])
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn what the storage refuses into the end of the session; the ledger is whole, and the sweep can be resumed."""
-        try:
-            yield
-        except OSError as error:
-            raise SessionInterrupted(
-                f"{display_path(self._folder)} cannot be written: {error.strerror or error}"
-            ) from error
+        """Complete the files of the run directory."""
+        self._files.close(controller)

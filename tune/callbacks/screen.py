@@ -1,15 +1,14 @@
-"""What a person sees while a sweep runs: one live screen, or one plain line per event, or events as JSON."""
+"""What a person sees while a sweep runs: a live screen, or one plain line per event."""
 
 from __future__ import annotations
 
 import heapq
-import json
 import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,28 +21,21 @@ from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
 from raysweep.tune.budget import describe_budget
+from raysweep.tune.callbacks.base import Observer
+from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
 
 REFRESH_SECONDS = 0.25
-MOST_ROWS = 20
-LEAST_ROWS = 4
+"""Seconds between two drawings of the screen."""
+MAX_ROWS = 20
+"""Trials that the screen shows at most."""
+MIN_ROWS = 4
+"""Trials that it shows however low the terminal is."""
 OTHER_LINES = 9
-"""Lines of the screen that show no trial, for a sweep of one searcher: the headline, the headers, gaps, what is hidden."""
+"""Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
-class Observer(Protocol):
-    """Hears of every event after it happened."""
-
-    def event(self, event: Event, controller: SweepController) -> None: ...
-
-    def tick(self, controller: SweepController) -> None: ...
-
-    def say(self, line: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Screen:
+class Screen(Observer):
     """The live screen of a terminal, redrawn in place at most four times a second."""
 
     def __init__(self, name: str, console: Console) -> None:
@@ -52,12 +44,12 @@ class Screen:
         self._live: Live | None = None
         self._drawn = 0.0
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         if line := warning(event):
             self.say(line)
-        self.tick(controller)
+        self.on_tick(controller)
 
-    def tick(self, controller: SweepController) -> None:
+    def on_tick(self, controller: SweepController) -> None:
         now = time.monotonic()
         if now - self._drawn < REFRESH_SECONDS:
             return
@@ -71,94 +63,78 @@ class Screen:
     def say(self, line: str) -> None:
         self._console.print(plain(wrapped(line, self._console.width)), soft_wrap=True)
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         if self._live is not None:
             self._live.stop()
 
 
-class Lines:
+class Lines(Observer):
     """One plain line per event, for a log or a pipe."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def event(self, event: Event, controller: SweepController) -> None:
+    def on_event(self, event: Event, controller: SweepController) -> None:
         line = describe(event, controller)
         if line:
             self.say(line)
 
-    def tick(self, controller: SweepController) -> None:
-        """Nothing to refresh."""
-
     def say(self, line: str) -> None:
         print(clean(line), file=self._out, flush=True)
 
-    def close(self) -> None:
+    def close(self, controller: SweepController) -> None:
         self._out.flush()
 
 
-class Json:
-    """One JSON object per event, for another program. Non-finite numbers are null."""
+def observer(name: str, as_json: bool, plain_lines: bool = False) -> Observer:
+    """The observer for the standard output.
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def event(self, event: Event, controller: SweepController) -> None:
-        print(json.dumps(_finite(event), allow_nan=False), file=self._out, flush=True)
-
-    def tick(self, controller: SweepController) -> None:
-        """Nothing to refresh."""
-
-    def say(self, line: str) -> None:
-        print(json.dumps({"event": "message", "text": line}), file=self._out, flush=True)
-
-    def close(self) -> None:
-        self._out.flush()
-
-
-def observer(name: str, as_json: bool) -> Observer:
-    """What fits where the output goes: a terminal, something else, or a program that asked for JSON."""
+    Events as JSON if a program asked for them; a live screen on a terminal, unless `plain_lines`;
+    lines elsewhere.
+    """
     if as_json:
-        return Json(sys.stdout)
+        return JsonLines(sys.stdout)
     console = Console()
-    return Screen(name, console) if console.is_terminal else Lines(sys.stdout)
+    if console.is_terminal and not plain_lines:
+        return Screen(name, console)
+    return Lines(sys.stdout)
 
 
 def describe(event: Event, controller: SweepController) -> str:
-    """An event in one line; "" where a person would not miss it."""
-    if line := warning(event):
-        return line
-    kind = event["event"]
-    if kind == "proposed":
-        return f"{event['study']}-{event['number']} proposed: {settings(event['config'], controller.sweep.space.constants)}"
-    if kind == "started":
-        where = event.get("notes", {}).get("node")
-        return f"{event['trial']} started" + (f" on {where}" if where else "")
-    if kind == "reported":
-        metric = controller.sweep.metric
-        seconds = f"{event['seconds']:.1f} s"
-        return f"{event['trial']} epoch {event['epoch']}: {metric.name} {number(metric.value(event['loss']))} ({seconds})"
-    if kind == "ended":
-        return f"{event['trial']} {event['status']}: {event['reason']}"
-    if kind == "noted" and "afterwards" in event["notes"]:
-        return f"{event['trial']} {event['notes']['afterwards']}"
-    if kind == "returned":
-        return f"{event['trial']} put back: {event['reason']}"
-    if kind == "promoted":
-        return f"{event['trial']} promoted: {event['reason']}"
-    return ""
+    """An event in one line; "" if it tells a person nothing."""
+    trial, reason = event.get("trial", ""), event.get("reason", "")
+    match event["event"]:
+        case "proposed":
+            shown = settings(event["config"], controller.sweep.space.constants)
+            return f"{event['study']}-{event['number']} proposed: {shown}"
+        case "started":
+            node = event.get("notes", {}).get("node")
+            return f"{trial} started on {node}" if node else f"{trial} started"
+        case "reported":
+            metric = controller.sweep.metric
+            value = f"{metric.name} {number(metric.value(event['loss']))}"
+            return f"{trial} epoch {event['epoch']}: {value} ({event['seconds']:.1f} s)"
+        case "ended":
+            return f"{trial} {event['status']}: {reason}"
+        case "returned":
+            return f"{trial} queued again: {reason}"
+        case "promoted":
+            return f"{trial} {reason}"
+        case "noted" if "afterwards" in event["notes"]:
+            return f"{trial} {event['notes']['afterwards']}"
+    return warning(event)
 
 
 def warning(event: Event) -> str:
-    """What a person must hear of on any screen: a checkpoint that was damaged; else ""."""
+    """What any screen must show: that a checkpoint was damaged; "" for other events."""
     damage = event.get("notes", {}).get(DAMAGED)
     if not damage or event["event"] != "noted":
         return ""
-    return f"{event['trial']} begins again with its first epoch: {damage}"
+    return f"{event['trial']} restarts from its first epoch: {damage}"
 
 
 def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
-    """A configuration in one line, without what is the same in every trial."""
+    """A configuration in one line, without the parameters that are the same in every trial."""
     varied = ((name, value) for name, value in flatten(config).items() if name not in constants)
     return " ".join(
         f"{name}={number(value) if isinstance(value, float) else value}" for name, value in varied
@@ -169,7 +145,7 @@ def render(name: str, controller: SweepController, width: int, height: int = 50)
     """The whole screen."""
     searchers = summary(controller.histories, controller.sweep.metric.name, controller.sweep.seeds)
     above = len(controller.histories) + OTHER_LINES
-    shown, hidden = _shown(controller, max(LEAST_ROWS, min(MOST_ROWS, height - above)))
+    shown, hidden = _shown(controller, max(MIN_ROWS, min(MAX_ROWS, height - above)))
     parts: list[RenderableType] = [
         _headline(name, controller),
         Text(),
@@ -185,16 +161,14 @@ def render(name: str, controller: SweepController, width: int, height: int = 50)
 def _headline(name: str, controller: SweepController) -> Text:
     counts = Counter(trial.status for trial in controller.trials)
     states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    epochs = sum(history.epochs for history in controller.histories.values())
+    clock = duration(controller.seconds)
     left = time_left(controller)
-    clock = f"{duration(controller.seconds)}" + (
-        f", about {duration(left)} left" if left is not None else ""
-    )
+    if left is not None:
+        clock += f", about {duration(left)} left"
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
-    text.append(
-        f"{states}   {sum(history.epochs for history in controller.histories.values())} epochs",
-        style="not bold",
-    )
+    text.append(f"{states}   {epochs} epochs", style="not bold")
     if controller.stopping:
         stopping = clean(controller.stopping)
         text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")
@@ -202,35 +176,38 @@ def _headline(name: str, controller: SweepController) -> Text:
 
 
 def time_left(controller: SweepController) -> float | None:
-    """Seconds that the rest will take if it goes on as it did; None where that cannot be said yet."""
+    """Seconds that the rest takes if it continues at the same pace; None if not known yet."""
     budget = controller.sweep.budget
-    shares = [
-        _share(history, budget.trials, budget.total_epochs)
-        for history in controller.histories.values()
-    ]
-    share = (
-        _alike(controller, shares)
-        if describe_budget(controller.sweep)
-        else sum(shares) / len(shares)
-    )
-    spent = controller.training_seconds  # without Ray's start, which comes once
-    left = spent * (1 - share) / share if share > 0 and spent > 0 else None
-    limit = budget.seconds - controller.seconds if budget.seconds is not None else None
-    known = [seconds for seconds in (left, limit) if seconds is not None]
+    spent = controller.training_seconds  # without Ray's start, which happens once
+    fraction = _fraction_spent(controller)
+    known = []
+    if fraction > 0 and spent > 0:
+        known.append(spent * (1 - fraction) / fraction)
+    if budget.seconds is not None:
+        known.append(budget.seconds - controller.seconds)
     return max(0.0, min(known)) if known else None
 
 
-def _alike(controller: SweepController, shares: list[float]) -> float:
-    """The part that is spent where every study is to train as many epochs as the one that trains most."""
+def _fraction_spent(controller: SweepController) -> float:
+    """The fraction of the whole budget that is spent, in 0 .. 1."""
+    budget = controller.sweep.budget
+    fractions = [
+        _study_fraction(history, budget.trials, budget.total_epochs)
+        for history in controller.histories.values()
+    ]
+    if not describe_budget(controller.sweep):
+        return sum(fractions) / len(fractions)
+    # Every study is to train as many epochs as the one that will train most.
     epochs = [history.epochs for history in controller.histories.values()]
-    most = max(
-        (spent / share for spent, share in zip(epochs, shares, strict=True) if share), default=0.0
-    )
+    expected = [
+        spent / fraction for spent, fraction in zip(epochs, fractions, strict=True) if fraction
+    ]
+    most = max(expected, default=0.0)
     return sum(epochs) / (len(epochs) * most) if most else 0.0
 
 
-def _share(history: History, trials: int | None, epochs: int | None) -> float:
-    """The part of a study's budget that is spent, in 0 .. 1."""
+def _study_fraction(history: History, trials: int | None, epochs: int | None) -> float:
+    """The fraction of a study's budget that is spent, in 0 .. 1."""
     spent = []
     if trials:
         spent.append((len(history) - len(history.running)) / trials)
@@ -242,12 +219,12 @@ def _share(history: History, trials: int | None, epochs: int | None) -> float:
 def _shown(controller: SweepController, rows: int) -> tuple[list[Trial], str]:
     """The running trials, then the best of the others; and what is not shown, in words.
 
-    If there is not room for all, the running ones leave half of it to the others.
+    If `rows` is too small for all, the running ones leave half of the rows to the others.
     """
     running = [trial for trial in controller.trials if trial.status is Status.RUNNING]
     others = [trial for trial in controller.trials if trial.status is not Status.RUNNING]
-    room = max(rows // 2, rows - len(others))
-    shown = sorted(running, key=_rank)[:room]
+    most_running = max(rows // 2, rows - len(others))
+    shown = sorted(running, key=_rank)[:most_running]
     shown += heapq.nsmallest(rows - len(shown), others, key=_rank)
     hidden = Counter(trial.status for trial in controller.trials)
     hidden.subtract(trial.status for trial in shown)
@@ -256,7 +233,7 @@ def _shown(controller: SweepController, rows: int) -> tuple[list[Trial], str]:
 
 
 def _table(trials: list[Trial], controller: SweepController, width: int) -> Table:
-    """The table of these trials, without the parameters that are the same in all."""
+    """A table of these trials, without the parameters that are the same in all of them."""
     metric = controller.sweep.metric.name
     constants = {CONFIG + name for name in controller.sweep.space.constants}
     rows = [
@@ -268,13 +245,3 @@ def _table(trials: list[Trial], controller: SweepController, width: int) -> Tabl
 
 def _rank(trial: Trial) -> tuple[float, int, str]:
     return (trial.best.loss if trial.best else math.inf, trial.number, trial.study)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return value

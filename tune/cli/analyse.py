@@ -1,47 +1,49 @@
-"""The verbs that read finished runs: report, compare, simulate. Added to the others by `tune/cli/app.py`."""
+"""The verbs that analyse finished runs: report, compare, simulate."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-Verbs = Any
-"""What argparse calls the object that takes sub-commands; it has no public name."""
+from raysweep.tune.cli.arguments import Verbs, count, names, show
 
 
 def add(verbs: Verbs) -> None:
-    """Everything that these verbs can be told."""
     _add_report(
         verbs.add_parser(
             "report",
             help="write report.html",
-            description="Write the page about a run, or write it anew.",
+            description="Write the page about a run, replacing an older one.",
         )
     )
-    text = "Compare the searchers of one run, or of several."
     _add_compare(
-        verbs.add_parser("compare", help="searchers side by side, and a verdict", description=text)
+        verbs.add_parser(
+            "compare",
+            help="searchers side by side, and a verdict",
+            description="Compare the searchers of one run, or of several.",
+        )
     )
-    text = "Try searchers and schedulers on the curves that a run recorded (raysweep run --record N), without training."
     _add_simulate(
         verbs.add_parser(
-            "simulate", help="searchers and schedulers on recorded curves", description=text
+            "simulate",
+            help="searchers and schedulers on recorded curves",
+            description="Try searchers and schedulers on the curves that a run recorded "
+            "(raysweep run --record N), without training.",
         )
     )
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    report.add_argument("run", help="a run folder")
+    report.add_argument("run", help="a run directory")
     report.add_argument(
-        "--out", type=Path, help="the file (default: report.html in the run folder)"
+        "--out", type=Path, help="the file (default: report.html in the run directory)"
     )
     report.set_defaults(verb=write_report)
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument("run", nargs="+", help="run folders")
+    compare.add_argument("run", nargs="+", help="run directorys")
     _add_unit(compare)
     compare.set_defaults(verb=compare_runs)
 
@@ -57,7 +59,7 @@ def _add_unit(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_simulate(simulate: argparse.ArgumentParser) -> None:
-    simulate.add_argument("run", help="a run folder, best made with --record N")
+    simulate.add_argument("run", help="a run directory, best made with --record N")
     simulate.add_argument(
         "--searchers",
         type=names,
@@ -88,21 +90,6 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.set_defaults(verb=simulate_run)
 
 
-def count(text: str) -> int:
-    """A whole number above zero, for argparse."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above zero, got '{text}'")
-    return int(text)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names between commas, each once, for argparse."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not found:
-        raise argparse.ArgumentTypeError("expected names between commas")
-    return found
-
-
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
     from raysweep.results.storage.mirror import display_path, is_locked, upload
@@ -130,9 +117,9 @@ def compare_runs(options: argparse.Namespace) -> int:
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
-    _print(tables(compare(runs, options.by)))
+    show(tables(compare(runs, options.by)))
     for run in runs:
-        _print(Group(*map(plain, reliability(run))))
+        show(Group(*map(plain, reliability(run))))
     return 0
 
 
@@ -156,7 +143,7 @@ def simulate_run(options: argparse.Namespace) -> int:
     run = load(options.run)
     played = play(run, contest, options.processes, _tick)
     kept.save(run, played.comparison, played.answers)
-    _print(tables(played.comparison))
+    show(tables(played.comparison))
     path = write(run, live=is_locked(run.path))
     upload(run.path)
     print(f"\n{played.answers}\n\nreport  {display_path(path)}")
@@ -172,9 +159,3 @@ def _tick(done: int, total: int) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _print(content: object) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(content)

@@ -1,4 +1,4 @@
-"""The command that goes on with a run, as the user can type it: by the program that was started, from the same folder."""
+"""The command that continues a run, as the user can type it in the same folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def program(argv: Sequence[str], original: Sequence[str]) -> list[str]:
 
 
 def _how(options: argparse.Namespace) -> list[str]:
-    """The options that are not part of what a run folder holds."""
+    """The options that the run directory does not record."""
     words: list[str] = []
     if options.data_root is not None:
         words += ["--data-root", str(options.data_root)]
@@ -51,12 +51,16 @@ def _how(options: argparse.Namespace) -> list[str]:
         "--require-gpu": options.require_gpu,
         "--isolate": options.isolate,
         "--json": options.json,
+        "--debug": options.debug,
     }
     return words + [name for name, on in switches.items() if on]
 
 
 def place_of(folder: Path) -> str:
-    """A run folder as the printed command names it: a job of a cluster runs in another folder than where it was sent from."""
+    """A run directory as the printed command names it.
+
+    A job of a cluster runs in another folder than the one that it was sent from.
+    """
     from raysweep.results.storage.mirror import origin
 
     bucket = origin(folder)

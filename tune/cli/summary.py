@@ -24,13 +24,13 @@ from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import best, ended_badly, plain, summary
 from raysweep.tune.controller import SweepController
-from raysweep.tune.retrain import unconfirmed
+from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
 
 LABELS = ("report  ", "model  ")
 INDENT = 13
 """Where the text after a label begins."""
-UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to go on:", "to extend it:", "  ")
+UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to continue:", "to extend it:", "  ")
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
@@ -41,7 +41,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         if code != INTERRUPTED:
             raise
         print(
-            clean(f"interrupted; to go on when {folder} is there again:  {resume}")
+            clean(f"interrupted; to continue when {folder} is there again:  {resume}")
         )  # the storage went away
         return
     exported, complaint = _export(run) if code == GOOD else (None, "")
@@ -78,7 +78,7 @@ def _print(console: Console, line: str) -> None:
 
 def finished(folder: Path, controller: SweepController) -> bool:
     """Whether a run has nothing left to do, its export and its page included."""
-    if is_locked(folder) or not controller.done or unconfirmed(controller, folder):
+    if is_locked(folder) or not controller.done or is_unfinished(controller, folder):
         return False
     run = load(folder)
     last = run.events[-1]
@@ -175,7 +175,7 @@ def _lines(
     run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
-        return [f"interrupted; to go on:  {resume}"]
+        return [f"interrupted; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
     model = (

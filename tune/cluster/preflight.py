@@ -22,7 +22,7 @@ from raysweep.tune.executors.ray.node_checks import (
     probe,
     source,
 )
-from raysweep.tune.make_job import for_workers, passed_on
+from raysweep.tune.make_job import for_workers, forwarded
 from raysweep.tune.sweep import Sweep
 
 
@@ -47,7 +47,7 @@ def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
     with _marked(run) as marker:
         name = for_workers(sweep.trainable)
         question = Question(
-            name, run, marker, source(name), dict(sweep.space.constants), passed_on()
+            name, run, marker, source(name), dict(sweep.space.constants), forwarded()
         )
         answers = probe(ray, question)
         judge(answers, _here(question), run)

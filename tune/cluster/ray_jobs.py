@@ -34,14 +34,14 @@ class JobsError(UserError):
 
 def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     """Send a sweep to the cluster, with the folder it is typed in; the job's name. `arguments`: of `raysweep run`."""
-    from raysweep.tune.executors.ray.connect import LEFT_OUT
+    from raysweep.tune.executors.ray.connect import EXCLUDED
 
     for argument in arguments:
         refuse_credentials(argument)  # the cluster shows and logs a job's command
     name = f"raysweep-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     environment = {
         "working_dir": str(folder),
-        "excludes": LEFT_OUT,
+        "excludes": EXCLUDED,
         "env_vars": {
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
             "PYTHONUNBUFFERED": "1",
@@ -133,10 +133,10 @@ def _job(client: Any, name: str) -> Any:
 @contextmanager
 def _asking(url: str) -> Iterator[Any]:
     """A client of the Jobs API. JobsError where the cluster does not answer or refuses."""
-    from ray._private.authentication.authentication_token_setup import _enable_token_auth
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
+    from raysweep.tune.executors.ray import ray_compat
     from raysweep.tune.executors.ray.auth_token import has_token, protect_token
 
     if not url.startswith(("http://", "https://")):
@@ -145,7 +145,7 @@ def _asking(url: str) -> Iterator[Any]:
         )
     protect_token()
     if "RAY_AUTH_MODE" not in os.environ and has_token():
-        _enable_token_auth()
+        ray_compat.enable_token()
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield JobSubmissionClient(url)

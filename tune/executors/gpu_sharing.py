@@ -1,6 +1,7 @@
-"""The share of a GPU that a trial gets under `gpu: auto`: from measured peaks of memory, more where more is predicted.
+"""The GPU fraction of each trial under `gpu: auto`, from the memory that earlier trials needed.
 
-The first trial has a whole device to itself until its first report; then it goes on from its checkpoint with its share, beside others.
+The first trial has a whole device to itself until its first report. Then it continues from its
+checkpoint with its fraction, beside others.
 """
 
 from __future__ import annotations
@@ -15,20 +16,28 @@ from raysweep.history import Status, Trial
 from raysweep.search_spaces.language.space import Space
 
 MARGIN = 1.2
-CONTEXT = 600 * 2**20
-"""What CUDA takes in each process beside what torch allocates, in bytes."""
-MOST = 8
-"""So many trials share a device at most: beyond, their kernels wait for each other."""
-NEAREST = 3
+"""Factor on a measured peak: the same configuration may need a little more next time."""
+OOM_MARGIN = 2.0
+"""Factor on the peak of a trial that ran out of memory: it needs more than it had."""
+CUDA_CONTEXT = 600 * 2**20
+"""Bytes that CUDA takes in each process beside what torch allocates."""
+MAX_SHARING = 8
+"""Trials that share a device at most: beyond that, their kernels wait for each other."""
+N_NEAREST = 3
+"""Measured configurations that a prediction looks at."""
+RIDGE = 0.1
+"""Keeps the trend flat in parameters that hardly varied."""
 
 
 @dataclass
 class Shares:
-    """Reads the peaks from the notes of `trials`, so that a resumed sweep knows them."""
+    """Predicts the memory of trials from the notes of those that were measured."""
 
     space: Space
     trials: list[Trial] = field(default_factory=list)
+    """The trials with measurements."""
     measuring: str = ""
+    """The id of the trial that has a whole device in order to be measured."""
 
     def update(self, trials: Iterable[Trial]) -> None:
         """Take in what is measured by now."""
@@ -39,47 +48,60 @@ class Shares:
         ]
 
     def of(self, trial: Trial) -> float:
-        """1 before anything is measured; then 1/n, the smallest that holds what the trial is predicted to need."""
+        """The smallest fraction 1/n that holds what the trial is predicted to need.
+
+        1 before anything is measured.
+        """
         if not self.trials:
             return 1.0
-        total = min(float(one.notes["device_memory"]) for one in self.trials)
-        return 1 / min(MOST, max(1, math.floor(total / self._predicted(trial))))
+        device = min(float(measured.notes["device_memory"]) for measured in self.trials)
+        return 1 / min(MAX_SHARING, max(1, math.floor(device / self._predicted(trial))))
 
     def give(self, trial: Trial) -> float:
-        """The share for an attempt that starts now. A trial that ran out of memory in a smaller one has a whole device for itself."""
+        """The fraction for an attempt that starts now.
+
+        A trial that ran out of memory in a smaller one gets a whole device.
+        """
         if not self.trials:
             self.measuring = trial.id
-        return 1.0 if self.trials and trial.notes.get("share") == 1.0 else self.of(trial)
+            return 1.0
+        return 1.0 if trial.notes.get("share") == 1.0 else self.of(trial)
 
     def shrinks(self, trial: Trial) -> bool:
-        """Whether a running trial holds more than it turned out to need, because it was the one that was measured."""
+        """True if a running trial was measured on a whole device, and needs less."""
         return trial.id == self.measuring and self.of(trial) < 1.0
 
     @property
     def smallest(self) -> float:
-        """With which to count how many trials find room; 1 before anything is measured."""
+        """The smallest fraction of a measured trial; 1 before anything is measured."""
         return min((self.of(trial) for trial in self.trials), default=1.0)
 
     def _predicted(self, trial: Trial) -> float:
-        """Bytes: the most of the nearest measured configurations, or the trend over all of them where that is more."""
+        """The bytes that the trial is predicted to need.
+
+        The most of the nearest measured configurations, or the trend over all of them if that is
+        more.
+        """
         points = np.nan_to_num(
-            np.array([self.space.to_unit(one.config) for one in self.trials]), nan=0.5
+            np.array([self.space.to_unit(measured.config) for measured in self.trials]), nan=0.5
         )
         point = np.nan_to_num(self.space.to_unit(trial.config), nan=0.5)
-        logs = np.log([need(one) for one in self.trials])
-        near = np.argsort(np.linalg.norm(points - point, axis=1), kind="stable")[:NEAREST]
-        found = float(logs[near].max())
-        if len(logs) > points.shape[1] + 1:
+        logs = np.log([needed_memory(measured) for measured in self.trials])
+        distances = np.linalg.norm(points - point, axis=1)
+        nearest = np.argsort(distances, kind="stable")[:N_NEAREST]
+        predicted = float(logs[nearest].max())
+        if len(logs) > points.shape[1] + 1:  # enough for a linear trend in each parameter
             centre = points.mean(axis=0)
             slope = np.linalg.solve(
-                (points - centre).T @ (points - centre) + 0.1 * np.eye(len(point)),
+                (points - centre).T @ (points - centre) + RIDGE * np.eye(len(point)),
                 (points - centre).T @ (logs - logs.mean()),
             )
-            found = max(found, float(logs.mean() + (point - centre) @ slope))
-        return math.exp(found)
+            predicted = max(predicted, float(logs.mean() + (point - centre) @ slope))
+        return math.exp(predicted)
 
 
-def need(trial: Trial) -> float:
-    """What a measured trial needs of a device, in bytes. One that ran out of memory needs twice what it had, for all that is known."""
-    short = trial.status is Status.OOM or trial.notes.get("accumulation", 1) > 1
-    return float(trial.notes["peak_memory"]) * (2.0 if short else MARGIN) + CONTEXT
+def needed_memory(trial: Trial) -> float:
+    """The bytes that a measured trial needs of a device."""
+    ran_out = trial.status is Status.OOM or trial.notes.get("accumulation", 1) > 1
+    margin = OOM_MARGIN if ran_out else MARGIN
+    return float(trial.notes["peak_memory"]) * margin + CUDA_CONTEXT

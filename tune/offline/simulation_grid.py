@@ -18,9 +18,8 @@ from raysweep.results.analysis.compare import Comparison
 from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.tune.executors.simulated import simulate
-from raysweep.tune.load import load_sweep
 from raysweep.tune.offline.recorded_curves import Recorded, recorded
-from raysweep.tune.run_folders import SWEEP
+from raysweep.tune.run_folders import recorded_sweep
 from raysweep.tune.sweep import Budget, Sweep
 
 TRAININGS = 27
@@ -117,9 +116,9 @@ def label(searcher: str, scheduler: str, contest: Contest) -> str:
 
 @lru_cache(maxsize=2)
 def _recorded(path: Path, nearest: bool) -> Recorded:
-    return recorded(RunDirectory(path), load_sweep(str(path / SWEEP)), nearest)
+    return recorded(RunDirectory(path), recorded_sweep(path), nearest)
 
 
 @lru_cache(maxsize=32)
 def _sweep(path: Path, searcher: str, scheduler: str) -> Sweep:
-    return load_sweep(str(path / SWEEP), [f"searcher={searcher}", f"scheduler={scheduler}"])
+    return recorded_sweep(path, [f"searcher={searcher}", f"scheduler={scheduler}"])

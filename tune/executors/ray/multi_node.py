@@ -32,7 +32,7 @@ from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_group import open_rendezvous
 from raysweep.tune.executors.ray.by_value import member_class
 from raysweep.tune.executors.ray.ray_worker import pack, train_here, unpack
-from raysweep.tune.executors.ray.worker_failure import lost
+from raysweep.tune.executors.ray.worker_failure import explain
 
 GRACE = 5.0
 """Seconds in which the others' words count after the first bad one: Ray takes a while to tell that a machine is gone."""
@@ -116,7 +116,7 @@ class Gang:
                 "outcome": {
                     "status": "died",
                     "time": time.time(),
-                    "reason": lost(error).reason,
+                    "reason": explain(error).reason,
                 }
             }
         return message

@@ -1,4 +1,4 @@
-"""What runs inside a Ray worker: one attempt of one trial after the other, told to the driver."""
+"""What runs inside a Ray worker: it trains one trial after another, and reports to the driver."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import StorageError
 from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
 from raysweep.trainables.runtime.worker import Worker
+from raysweep.tune.executors.messages import KEY
 
 if TYPE_CHECKING:
     from raysweep.trainables.runtime.job import Job
 
-KEY = "raysweep"
-"""Messages travel as `{KEY: [message]}`: Ray flattens dictionaries, and leaves lists alone."""
-
 T = TypeVar("T")
 _worker = Worker()
-"""Of this process: its trials are forked from one template."""
+"""Of this process: its trials are forked from the same template."""
 
 
 def pack(job: Any) -> dict[str, str]:
@@ -36,8 +34,8 @@ def unpack(config: dict[str, Any]) -> Job:
     return read_job(json.loads(config["job"]))
 
 
-def share_of(config: dict[str, Any]) -> float:
-    """The share of a GPU that a packed job asks for; 1 if there is no job."""
+def gpu_of(config: dict[str, Any]) -> float:
+    """The GPU fraction that a packed job asks for; 1 if there is no job."""
     return float(json.loads(config["job"])["gpu"]) if "job" in config else 1.0
 
 

@@ -1,64 +1,54 @@
-"""Why a Ray worker died: because its machine did, or its memory monitor ended it, or by itself.
+"""Why a Ray worker died: its machine did, Ray's memory monitor killed it, or it ended by itself.
 
-A trial's own process is another one: how that ended, the worker tells (`trainables/runtime/worker.py`).
+A trial has a process of its own beside the worker: how that one ended, the worker reports
+(`trainables/runtime/worker.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raysweep.errors import SessionInterrupted
+from raysweep.tune.retries import (
+    KILLED_BY_MONITOR,
+    MACHINE_LOST,
+    MACHINE_SILENT,
+    WorkerFailure,
+    worker_failure,
+)
 
-GONE = "its machine was lost"
-SILENT = "its machine did not answer"
 NOT_STARTED = "worker startup repeatedly failed"
 """Ray's words after several workers in a row did not register within its time limit."""
-MONITOR = "out of memory on the host, killed by Ray's memory monitor"
+NODE_DIED = ("node has died", "node was terminated")
+"""Ray's words about an actor whose node died."""
 DIED = "its worker process died"
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Why a trial was taken away. `node`: because its whole machine was lost."""
+def explain(error: object) -> WorkerFailure:
+    """What Ray's error means for the trial.
 
-    reason: str
-    out_of_memory: bool = False
-    node: bool = False
-
-
-def lost(error: object, otherwise: str = DIED) -> Lost:
-    """What Ray's error means, or words of ours that say what it meant on another machine.
-
-    `otherwise`: the reason if it is none of those that are known.
-    Raises Interruption if no worker could be started: no trial is to blame, and none can train.
+    Raises SessionInterrupted if no worker could be started: that is no trial's fault, and none
+    can train.
     """
     text = str(error) if error else ""
     if NOT_STARTED in text:
         raise SessionInterrupted(
-            "Ray started one worker after the other, and none was ready in time: "
+            "Ray started several workers in a row, and none was ready in time: "
             "the machine is too busy, or Python does not start on it"
         )
-    if getattr(error, "preempted", False) or any(
-        words in text for words in ("node has died", "node was terminated", GONE)
-    ):
-        return Lost(GONE, node=True)
-    if "temporarily unavailable" in text or SILENT in text:
-        return Lost(SILENT, node=True)
-    if "OutOfMemory" in type(error).__name__ or "running low on memory" in text or MONITOR in text:
-        return Lost(MONITOR, out_of_memory=True)
-    return Lost(_ours(error) or otherwise)
+    if getattr(error, "preempted", False) or any(words in text for words in NODE_DIED):
+        return WorkerFailure(MACHINE_LOST, machine_lost=True)
+    if "temporarily unavailable" in text:
+        return WorkerFailure(MACHINE_SILENT, machine_lost=True)
+    if "OutOfMemory" in type(error).__name__ or "running low on memory" in text:
+        return WorkerFailure(KILLED_BY_MONITOR, out_of_memory=True)
+    return worker_failure(text, otherwise=_users_error(error) or DIED)
 
 
-def silence(seconds: float) -> Lost:
-    """Why a worker was killed that had shown no sign of life for so long."""
-    return Lost(f"no sign of life from its worker for {seconds:.0f} s, so it was killed")
-
-
-def _ours(error: object) -> str:
-    """The last line of what this project's code raised in the worker; "" if it was Ray's.
+def _users_error(error: object) -> str:
+    """The last line of what this project's code raised in the worker; "" if Ray raised it.
 
     Ray's own sentences ("Task was cancelled", "Should not have reached here") help nobody.
     """
@@ -70,13 +60,15 @@ def _ours(error: object) -> str:
 
 
 def error_of(trial: Any) -> object:
-    """What ended a Ray trial. Ray's own `get_error` looks in the storage, to which the files have not been copied yet."""
+    """What ended a Ray trial.
+
+    Ray's own `get_error` looks in the storage, to which the files have not been copied yet.
+    """
     from ray import cloudpickle
 
     with contextlib.suppress(OSError, TypeError, AttributeError, EOFError):
-        return cloudpickle.loads(
-            Path(trial.pickled_error_file).read_bytes()
-        )  # this process has just written it
+        pickled = Path(trial.pickled_error_file).read_bytes()  # written by this very process
+        return cloudpickle.loads(pickled)
     with contextlib.suppress(OSError, TypeError):
         return Path(trial.error_file).read_text()
     return None

@@ -1,11 +1,10 @@
-"""What a worker sends, checked and typed. Whatever arrives, the driver goes on.
+"""The messages of workers, checked and typed. Whatever arrives, the driver continues.
 
-A worker sends `{"epoch", "metrics", "seconds", "notes"}` after each epoch and, at the end,
-`{"outcome": {"status", "reason", "trace", "notes"}}` (`trainables/runtime/attempt.py`), and
-`{"alive": true}` while there is nothing else to say, each as `{KEY: [message]}`
-(`tune/executors/ray/ray_worker.py`). `parse` takes any object at all. It returns what the ledger
-can hold: plain finite JSON, with text that is short and safe to print. What cannot be used raises
-`MessageError`, which says what is wrong, and fails that trial alone.
+A worker sends `{"epoch", "metrics", "seconds", "notes"}` after each epoch, `{"outcome": {"status",
+"reason", "trace", "notes"}}` at the end, and `{"alive": true}` in between
+(`trainables/runtime/attempt.py`). Each travels as `{KEY: [message]}`. `parse` takes any object at
+all and returns what the ledger can hold: plain finite JSON, with text that is short and safe to
+print. A message that cannot be used raises `MessageError`, which fails that trial alone.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysweep.text_limits import ERROR_FILE_CHARACTERS, message, shorten, shorten_traceback, visible
-from raysweep.tune.executors.ray.ray_worker import KEY
+
+KEY = "raysweep"
+"""The key under which messages travel: Ray flattens dictionaries, and leaves lists alone."""
 
 STATUSES = (
     "completed",

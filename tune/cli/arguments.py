@@ -1,0 +1,37 @@
+"""What the verbs of the command line share: kinds of arguments, and printing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+Verbs = Any
+"""What argparse calls the object that takes sub-commands; it has no public name."""
+
+
+def place(text: str) -> Path | str:
+    """A folder as a path; object storage as its URL."""
+    return text if "://" in text else Path(text)
+
+
+def count(text: str) -> int:
+    """A whole number above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above zero, got '{text}'")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas, each once."""
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("expected names between commas")
+    return found
+
+
+def show(content: object, width: int | None = None) -> None:
+    """Print a table or a text of rich's."""
+    from rich.console import Console
+
+    Console(highlight=False, width=width).print(content)

@@ -1,0 +1,90 @@
+"""The verbs about clusters: check-cluster and jobs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from raysweep.tune.cli.arguments import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    check = verbs.add_parser(
+        "check-cluster",
+        help="look for mistakes in the file that ray up reads",
+        description="Check a cluster file.",
+    )
+    check.add_argument("file", help="cluster.yaml")
+    check.set_defaults(verb=check_cluster)
+    jobs = verbs.add_parser(
+        "jobs",
+        help="sweeps that were sent to a cluster",
+        description="List the sweeps that were sent to a cluster with --submit; with JOB: "
+        "follow one, and end with its exit code.",
+    )
+    jobs.add_argument("job", nargs="?", metavar="JOB", help="follow this one")
+    jobs.add_argument(
+        "--at",
+        metavar="URL",
+        default="http://127.0.0.1:8265",
+        help="the cluster's dashboard (default: %(default)s)",
+    )
+    jobs.add_argument(
+        "--stop", action="store_true", help="stop it, once its running epochs have ended"
+    )
+    jobs.set_defaults(verb=show_jobs)
+
+
+def check_cluster(options: argparse.Namespace) -> int:
+    """`raysweep check-cluster`. Exit code 2 if something is wrong."""
+    from raysweep.tune.cluster.lint import check
+
+    try:
+        problems = check(options.file)
+    except OSError as error:
+        print(f"raysweep: {options.file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(f"{options.file}:{problem.line}: {problem.message}")
+    if not problems:
+        print(f"{options.file}: nothing wrong")
+    return 2 if problems else 0
+
+
+def show_jobs(options: argparse.Namespace) -> int:
+    """`raysweep jobs`."""
+    from raysweep.tune.cluster import ray_jobs
+
+    if options.job is None:
+        for line in ray_jobs.listed(options.at):
+            print("  ".join(line))
+        return 0
+    if options.stop:
+        print(f"{options.job} {ray_jobs.stop(options.at, options.job)}")
+        return 0
+    return follow(options.at, options.job)
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Send the sweep of `raysweep run` to a cluster and follow it there."""
+    from raysweep.tune.cluster import ray_jobs
+
+    name = ray_jobs.submit(options.submit, options.arguments, Path.cwd())
+    print(
+        f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}",
+        flush=True,
+    )
+    return follow(options.submit, name)
+
+
+def follow(url: str, name: str) -> int:
+    """Print what a job prints, and return its exit code."""
+    from raysweep.tune.cluster import ray_jobs
+
+    try:
+        return ray_jobs.follow(url, name, lambda text: print(text, end="", flush=True))
+    except KeyboardInterrupt:
+        again = f"raysweep jobs {name} --at {url}"
+        print(f"\n{name} continues; to follow it again: {again}; to stop it: {again} --stop")
+        return 0

@@ -1,0 +1,136 @@
+"""The verbs that look at a run or at a trial: ls, best, show, reproduce, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from shutil import get_terminal_size
+
+from raysweep.tune.cli.arguments import Verbs, place, show
+
+MAX_LISTED = 30
+"""Trials that `ls` lists without --all."""
+UNCUT = 100_000
+"""The width, in characters, of a pipe or a file: lines are never cut there."""
+
+
+def add(verbs: Verbs) -> None:
+    ls = verbs.add_parser(
+        "ls",
+        help="list runs, or the trials of one",
+        description="List runs, or the trials of one, best first.",
+    )
+    ls.add_argument(
+        "run",
+        nargs="?",
+        type=place,
+        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        help="a run directory, or a folder of them (default: $RAYSWEEP_STORAGE, or ray_results)",
+    )
+    ls.add_argument(
+        "--all", action="store_true", help=f"all trials, not only the best {MAX_LISTED}"
+    )
+    ls.set_defaults(verb=list_runs)
+    best = verbs.add_parser(
+        "best",
+        help="the best configuration of a run",
+        description="Show the best configuration of a run.",
+    )
+    best.add_argument("run", help="a run directory")
+    best.set_defaults(verb=show_best)
+    trial = verbs.add_parser(
+        "show",
+        help="one trial: its configuration, its curve, its error",
+        description="Show one trial.",
+    )
+    _add_trial(trial)
+    trial.set_defaults(verb=show_trial)
+    reproduce = verbs.add_parser(
+        "reproduce",
+        help="train one trial again and compare the numbers",
+        description="Train one trial again, and compare its metrics with the recorded ones.",
+    )
+    _add_trial(reproduce)
+    reproduce.set_defaults(verb=reproduce_trial)
+    export = verbs.add_parser(
+        "export",
+        help="write the best model into a folder of its own",
+        description="Export the best epoch's model.",
+    )
+    export.add_argument("run", help="a run directory")
+    export.add_argument(
+        "--out", type=Path, help="the folder to write (default: best/ in the run directory)"
+    )
+    export.set_defaults(verb=export_best)
+
+
+def _add_trial(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("run", help="a run directory")
+    verb.add_argument("trial", help="as in the tables: bohb-7")
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
+    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.views.listing import runs, trials
+
+    width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
+    if inside := runs_below(options.run):
+        show(runs([load(run) for run in inside], width), width)
+    else:
+        limit = None if options.all else MAX_LISTED
+        show(trials(load(options.run), limit, width, cut=width < UNCUT), width)
+    return 0
+
+
+def show_trial(options: argparse.Namespace) -> int:
+    """`raysweep show`."""
+    from raysweep.results.storage.run_directory import load
+    from raysweep.results.views import terminal
+
+    show(terminal.show(load(options.run), options.trial))
+    return 0
+
+
+def show_best(options: argparse.Namespace) -> int:
+    """`raysweep best`."""
+    from raysweep.results.storage.run_directory import load
+    from raysweep.results.views.terminal import best
+
+    show(best(load(options.run)))
+    return 0
+
+
+def export_best(options: argparse.Namespace) -> int:
+    """`raysweep export`."""
+    from raysweep.results.export import export
+    from raysweep.results.storage.mirror import display_path, upload
+    from raysweep.results.storage.run_directory import load
+
+    run = load(options.run)
+    exported = export(run, options.out)
+    upload(run.path)
+    print(f"{display_path(exported.folder)}: {exported.message}")
+    return 0
+
+
+def reproduce_trial(options: argparse.Namespace) -> int:
+    """`raysweep reproduce`. Exit code 1 if a number differs."""
+    from raysweep.results.storage.run_directory import load
+
+    run = load(options.run)
+    threads = max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
+    from raysweep.tune.reproduce import reproduce
+
+    epochs = reproduce(run, options.trial)
+    for epoch in epochs:
+        values = "  ".join(
+            f"{name} {epoch.recorded[name]!r} {epoch.reproduced.get(name)!r}"
+            for name in epoch.recorded
+        )
+        print(f"epoch {epoch.epoch}: {values}")
+    worst = max(epoch.difference for epoch in epochs)
+    print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
+    return 0 if worst == 0 else 1

@@ -1,0 +1,245 @@
+"""The verb that runs a sweep, or resumes one: `raysweep run`, which is `run_sweep.py`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysweep.errors import UserError
+from raysweep.tune.cli.arguments import Verbs, count, place
+from raysweep.tune.cli.cluster import submit
+
+if TYPE_CHECKING:
+    from raysweep.tune.sweep import Sweep
+
+
+def add(verbs: Verbs) -> None:
+    run = verbs.add_parser(
+        "run",
+        help="run a sweep, or resume one",
+        description="Run the sweep that a YAML file describes.",
+    )
+    _add_what(run)
+    _add_resume(run)
+    _add_where(run)
+    run.set_defaults(verb=run_sweep)
+
+
+def _add_what(run: argparse.ArgumentParser) -> None:
+    """The options that say what the sweep is."""
+    run.add_argument(
+        "--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep"
+    )
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a key of the file: --set budget.trials=5",
+    )
+    many = run.add_mutually_exclusive_group()
+    many.add_argument(
+        "--seeds",
+        metavar="N",
+        type=count,
+        help="run every searcher with N search seeds, for a comparison",
+    )
+    many.add_argument(
+        "--record",
+        metavar="N",
+        type=count,
+        help="train N configurations to the end, for raysweep simulate",
+    )
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the resolved file and the first configurations; train nothing",
+    )
+    run.add_argument(
+        "--debug",
+        action="store_true",
+        help="train one trial after another in this process, without Ray: for breakpoints and "
+        "profilers; the first trial that fails raises its exception",
+    )
+
+
+def _add_resume(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="",
+        help="continue a run, by its name, path or URL; --space is not needed then "
+        "(default: the newest run of --space)",
+    )
+    run.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with --resume: run again what failed or ran out of memory",
+    )
+    run.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: continue although the train function's code changed since",
+    )
+
+
+def _add_where(run: argparse.ArgumentParser) -> None:
+    """The options that say where the sweep runs, and where its files go."""
+    run.add_argument(
+        "--name", help="the run directory's name (default: the file's name and the time)"
+    )
+    run.add_argument(
+        "--storage",
+        type=place,
+        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        help="where run directories go: a folder, s3://..., gs://... "
+        "(default: $RAYSWEEP_STORAGE, or ray_results)",
+    )
+    run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
+    run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
+    run.add_argument(
+        "--submit",
+        metavar="URL",
+        help="send the sweep, with this folder, to the cluster whose dashboard is there, "
+        "and follow it",
+    )
+    run.add_argument(
+        "--require-gpu",
+        action="store_true",
+        help="end with an error if there is no GPU, instead of running on the CPU",
+    )
+    run.add_argument(
+        "--isolate",
+        action="store_true",
+        help="have each trial import everything itself: for libraries that do not survive a fork",
+    )
+    run.add_argument("--json", action="store_true", help="print events as JSON lines")
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """`raysweep run`."""
+    if options.space is None and not options.resume:
+        return _usage("--space FILE is needed, or --resume RUN")
+    if options.debug and (options.address or options.submit or options.isolate):
+        return _usage("--debug trains in this process, without --address, --submit and --isolate")
+    if options.data_root is not None:
+        os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
+    if options.space is None and options.submit is not None:
+        return submit(options)  # only the cluster can read the run's file
+    folder, sweep = _load(options)
+    if options.require_gpu and not (sweep.resources.gpu or sweep.resources.auto_gpu):
+        return _usage("--require-gpu, but resources.gpu is 0: no trial asks for a GPU")
+    from raysweep.trainables.runtime.import_trainable import check
+
+    check(sweep.trainable)
+    if options.dry_run:
+        from rich.console import Console
+
+        from raysweep.tune.cli.dry_run import preview
+
+        Console(highlight=False, soft_wrap=True).print(preview(sweep))
+        return 0
+    if options.submit is not None:
+        return submit(options)
+    if options.resume is None:
+        return _start(options, sweep, _new_folder(options, sweep))
+    return _resume(options, sweep, folder or _old_folder(options, sweep))
+
+
+def _load(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
+    """The sweep of the file that --space names, or of the run to resume with its directory."""
+    from raysweep.tune import run_folders
+    from raysweep.tune.load import load_sweep
+
+    overrides = [*_overrides(options), *options.set]
+    if options.space is not None:
+        return None, load_sweep(options.space, overrides)
+    folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
+    return folder, load_sweep(str(folder / run_folders.SWEEP), overrides)
+
+
+def _new_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+    from raysweep.tune import run_folders
+
+    stem = Path(options.space).stem
+    return run_folders.begin_anywhere(options.storage, stem, options.name or sweep.name)
+
+
+def _old_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+    from raysweep.tune import run_folders
+
+    stem = sweep.name or Path(options.space).stem
+    return run_folders.resumed_anywhere(options.storage, stem, options.resume)
+
+
+def _overrides(options: argparse.Namespace) -> list[str]:
+    """What --seeds and --record change in the file."""
+    if options.record is not None:
+        from raysweep.tune.offline.recorded_curves import overrides
+
+        return overrides(options.record)
+    return [f"seeds={options.seeds}"] if options.seeds is not None else []
+
+
+def _resume(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
+    """Continue a run. If it is finished, say so without starting Ray."""
+    from raysweep.results.storage import ledger
+    from raysweep.tune import code_changes, run_folders, session
+    from raysweep.tune.cli.summary import finished, show_finished
+
+    run_folders.check_unchanged(folder, sweep)
+    past = ledger.read(folder)
+    controller = session.former(sweep, past, options.retry_failed)
+    if finished(folder, controller):
+        code = session.exit_code(controller)
+        resume_command = partial(_resume_command, options, folder)
+        show_finished(folder, controller, code, options.json, resume_command)
+        return code
+    code_changes.check(folder, controller, past, options.accept_changes)
+    return _start(options, sweep, folder)
+
+
+def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
+    """Run a sweep, or the rest of one, in its run directory."""
+    from raysweep.tune import run_folders, session
+    from raysweep.tune.callbacks.screen import observer
+    from raysweep.tune.cli.summary import finish
+    from raysweep.tune.executors.debug import DebugExecutor
+    from raysweep.tune.executors.ray.connection import Machines
+
+    resume = _resume_command(options, folder)
+    how = session.Options(
+        Machines(options.address, options.isolate),
+        options.require_gpu,
+        options.retry_failed,
+        resume,
+    )
+    # A live screen would hide what a train function prints, and the prompt of a debugger.
+    watching = observer(folder.name, options.json, plain_lines=options.debug)
+    executor = DebugExecutor(options.require_gpu) if options.debug else None
+    try:
+        code = session.run(sweep, folder, how, watching, executor)
+    except KeyboardInterrupt:
+        code = session.INTERRUPTED
+    except UserError:
+        if options.resume is None:
+            run_folders.discard(folder)
+        raise
+    finish(folder, code, options.json, resume)
+    return code
+
+
+def _resume_command(options: argparse.Namespace, folder: Path, *more: str) -> str:
+    from raysweep.tune.cli import resume_command
+
+    return resume_command.resume(options, resume_command.place_of(folder), *more)
+
+
+def _usage(text: str) -> int:
+    print(f"raysweep run: {text}; see raysweep run --help", file=sys.stderr)
+    return 2

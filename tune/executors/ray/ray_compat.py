@@ -1,0 +1,82 @@
+"""Uses of Ray's private names, each with its reason.
+
+All of them were read in Ray 2.60 and 2.61; the version is pinned. Look here first when it is
+raised. Private names that a single module replaces for its own purpose stay in that module:
+`start_local` (how long Ray waits at its start), `detach` (the signals that its processes get),
+`ray_errors` (which errors end a trial), and `stall_detector.kill_worker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def joined_a_cluster() -> bool:
+    """True if this driver joined a Ray that others started. No public function tells."""
+    node = _node()
+    return node is not None and not node.head
+
+
+def dead_processes() -> set[str]:
+    """The kinds of this machine's Ray processes that have died: raylet, gcs_server and others.
+
+    Public functions wait for an answer of the dead.
+    """
+    node = _node()
+    return {kind for kind, _ in node.dead_processes()} if node is not None else set()
+
+
+def kill_processes() -> None:
+    """Kill this machine's Ray processes, so that `ray.shutdown` does not wait for the dead."""
+    node = _node()
+    if node is not None:
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+def _node() -> Any:
+    """Ray's own record of its processes on this machine; None if it is not connected."""
+    from ray._private import worker
+
+    return worker._global_node
+
+
+def configure_logging_now() -> None:
+    """Have Ray add its log handler now, and not after ours has replaced it."""
+    from ray._private.log import generate_logging_config
+
+    generate_logging_config()
+
+
+def redirect_messages(write: Callable[..., None]) -> None:
+    """Have `write` get the raylets' messages, which Ray prints whatever `log_to_driver` says."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = write
+
+
+def find_address(address: str) -> str:
+    """host:port of the cluster at `address`; ConnectionError if "auto" finds none.
+
+    `ray.init` would find it too, but only after what is checked in between.
+    """
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    return str(canonicalize_bootstrap_address_or_die(address))
+
+
+def enable_token() -> None:
+    """Use the token of this machine. The public way is an environment variable, read at import."""
+    from ray._private.authentication.authentication_token_setup import _enable_token_auth
+
+    _enable_token_auth()
+
+
+def connect_to_control_service(address: str) -> None:
+    """Connect once to the control service (GCS) of a cluster.
+
+    Raises AuthenticationError if the token is refused: `ray.init` would retry for a minute.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    GcsClient(address=address)

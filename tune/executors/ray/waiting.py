@@ -1,0 +1,43 @@
+"""Says that a sweep waits because others use the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from raysweep.tune.controller import SweepController
+
+WAITING_SECONDS = 10.0
+"""Seconds without a running trial after which it is said: the start of a worker takes less."""
+
+
+class WaitingNotice:
+    """Says so, once, when no trial has been able to start because others use the cluster.
+
+    `needed`: what a trial needs, in Ray's names. `available`: what the cluster has free.
+    """
+
+    def __init__(
+        self, needed: Mapping[str, float], available: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._needed = needed
+        self._available = available
+        self._since: float | None = None
+        self._said = False
+
+    def look(self, controller: SweepController, time: float) -> str:
+        """The line to say now, at `time` in seconds; mostly ""."""
+        if controller.done or any(history.running for history in controller.histories.values()):
+            self._since, self._said = None, False
+            return ""
+        if self._since is None:
+            self._since = time
+        if self._said or time - self._since < WAITING_SECONDS:
+            return ""
+        free = self._available()
+        lacking = [name for name, count in self._needed.items() if free.get(name, 0.0) < count]
+        if not lacking:
+            return ""
+        self._said = True
+        wanted = ", ".join(f"{self._needed[name]:g} {name}" for name in lacking)
+        left = ", ".join(f"{free.get(name, 0.0):g} {name}" for name in lacking)
+        return f"waiting for {wanted}: others use the cluster, {left} free at present"

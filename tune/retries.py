@@ -1,0 +1,119 @@
+"""Retry rules: what happens to a trial that failed, ran out of memory or lost its worker.
+
+Each rule looks at the trial and at what happened, and returns a `Retry` or a `GiveUp`. It changes
+nothing: the controller does what the rule says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from raysweep.history import Status, Trial
+
+Notes = Mapping[str, Any]
+
+MAX_ACCUMULATION = 64
+"""Micro-batches per batch. A model that does not fit with a 64th of its batch is too large."""
+MAX_WORKER_FAILURES = 3
+"""Workers that may die in the same epoch of a trial before the trial itself is blamed."""
+SPARED_OOM_KILLS = 1
+"""Kills for memory in one epoch that are retried unchanged before the trial itself is blamed:
+another process of the machine may have taken the memory."""
+
+MACHINE_LOST = "its machine was lost"
+MACHINE_SILENT = "its machine did not answer"
+KILLED_BY_MONITOR = "out of memory on the host, killed by Ray's memory monitor"
+
+
+@dataclass(frozen=True)
+class WorkerFailure:
+    """Why a worker died. `machine_lost`: its whole machine was lost, which is not its trial's fault."""
+
+    reason: str
+    out_of_memory: bool = False
+    machine_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The trial is queued again, and continues from its last checkpoint."""
+
+    reason: str
+    notes: Notes
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """The trial ends with `status`."""
+
+    status: Status
+    reason: str
+    notes: Notes
+
+
+def worker_failure(text: str, otherwise: str) -> WorkerFailure:
+    """The worker failure that `text`, reported from another process, names.
+
+    `otherwise`: the reason if it names none of those that are told apart.
+    """
+    if MACHINE_LOST in text:
+        return WorkerFailure(MACHINE_LOST, machine_lost=True)
+    if MACHINE_SILENT in text:
+        return WorkerFailure(MACHINE_SILENT, machine_lost=True)
+    if KILLED_BY_MONITOR in text:
+        return WorkerFailure(KILLED_BY_MONITOR, out_of_memory=True)
+    return WorkerFailure(otherwise)
+
+
+def after_failure(trial: Trial, reason: str, notes: Notes, retries: int) -> Retry | GiveUp:
+    """The user's code failed: it is retried at most `retries` times."""
+    failures = trial.notes.get("failures", 0) + 1
+    notes = {**notes, "failures": failures}
+    if failures <= retries:
+        return Retry(f"failed, retrying: {reason}", notes)
+    return GiveUp(Status.FAILED, reason, notes)
+
+
+def after_out_of_memory(
+    trial: Trial, reason: str, notes: Notes, on_oom: Collection[str]
+) -> Retry | GiveUp:
+    """The trial did not fit: it is retried on a whole GPU, then in ever smaller micro-batches.
+
+    The latter only if `on_oom` has "accumulate" and the train function reads `run.accumulation`.
+    """
+    known = {**trial.notes, **notes}
+    accumulation = known.get("accumulation", 1)
+    if known.get("share", 1.0) < 1.0:
+        return Retry("out of memory, retrying on a whole GPU", {**notes, "share": 1.0})
+    if "accumulate" not in on_oom or 2 * accumulation > MAX_ACCUMULATION:
+        return GiveUp(Status.OOM, reason, notes)
+    if not known.get("accumulation_read", accumulation == 1):
+        unread = "the train function does not read run.accumulation"
+        return GiveUp(Status.OOM, f"{reason} (not retried in micro-batches: {unread})", notes)
+    return Retry(
+        f"out of memory, retrying in {2 * accumulation} micro-batches",
+        {**notes, "accumulation": 2 * accumulation},
+    )
+
+
+def after_worker_failure(
+    trial: Trial, failure: WorkerFailure, notes: Notes, on_oom: Collection[str]
+) -> Retry | GiveUp:
+    """The trial's worker died: it is retried, unless workers die again and again in one epoch.
+
+    The loss of a machine never counts, however often it happens: a spot instance may go at any time.
+    """
+    if failure.machine_lost:
+        return Retry(failure.reason, {})
+    failures = [*trial.notes.get("losses", []), trial.epoch]
+    in_this_epoch = sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, failures[::-1]))
+    notes = {**notes, "losses": failures}
+    if failure.out_of_memory and in_this_epoch > SPARED_OOM_KILLS:
+        return after_out_of_memory(trial, failure.reason, notes, on_oom)
+    if in_this_epoch >= MAX_WORKER_FAILURES:
+        times = f"killed {in_this_epoch} times in epoch {trial.epoch + 1}"
+        return GiveUp(Status.FAILED, f"{times}: {failure.reason}", notes)
+    return Retry(f"retrying: {failure.reason}", notes)
