@@ -10,9 +10,8 @@ from typing import Any
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
-from raysweep.tune.load import load_sweep
+from raysweep.tune.load import load_run_sweep
 from raysweep.tune.make_job import job
-from raysweep.tune.run_folders import SWEEP
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def replay(run: RunDirectory, trial_id: str) -> list[Replayed]:
     trial = run.trial(trial_id)
     if not trial.reports:
         raise RunError(f"{trial_id} reported nothing; there is nothing to hold a replay against")
-    sweep = load_sweep(str(run.path / SWEEP))
+    sweep = load_run_sweep(run.path)
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raysweep-replay-") as scratch:
         again = job(

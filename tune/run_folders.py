@@ -14,6 +14,7 @@ from raysweep.errors import UserError
 from raysweep.files import atomic_write
 from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.object_store import ObjectStore, is_url
+from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
@@ -153,7 +154,7 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
     from ruamel.yaml import YAML
 
     with open(folder / SWEEP, encoding="utf-8") as file:
-        before = YAML(typ="safe", pure=True).load(file)
+        before = translate_sweep(YAML(typ="safe", pure=True).load(file))
     after = json.loads(json.dumps(sweep.resolved))
     if "script" in after:  # a run that was begun before there was such a section
         before = {"script": ScriptSpec().model_dump(mode="json")} | before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,9 @@ def count(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names between commas, each once, for argparse."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    """Names between commas, each once, for argparse; `{name: asha, type: stopping}` is one too."""
+    parts = re.findall(r"\{[^{}]*\}|[^,{}]+", text)
+    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
         raise argparse.ArgumentTypeError("expected names between commas")
     return found

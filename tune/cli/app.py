@@ -244,13 +244,13 @@ def run_sweep(options: argparse.Namespace) -> int:
 def _specified(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
     """The sweep: of the file that --space names, else of the run folder to resume, which comes first then."""
     from raysweep.tune import run_folders
-    from raysweep.tune.load import load_sweep
+    from raysweep.tune.load import load_run_sweep, load_sweep
 
     overrides = [*_overrides(options), *options.set]
     if options.space is not None:
         return None, load_sweep(options.space, overrides)
     place = run_folders.resumed_anywhere(options.storage, "", options.resume)
-    return place, load_sweep(str(place / run_folders.SWEEP), overrides)
+    return place, load_run_sweep(place, overrides)
 
 
 def _new_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
