@@ -30,7 +30,7 @@ SWEEP = """\
 trainable: {task}:{function}
 metric: {{name: loss, goal: minimize}}
 searcher: random
-scheduler: {{name: asha, grace: 1, eta: 4}}
+scheduler: {{name: asha, type: stopping, grace: 1, eta: 4}}
 budget: {{trials: {trials}, epochs: 3}}
 parallel: {cores}
 space:

@@ -1,6 +1,6 @@
 """Whether a sweep stays as fast when it is long: 10,000 trials of up to 27 epochs on the simulated clock, a part at a time.
 
-    python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler promotion] [--workers 16]
+    python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler asha] [--workers 16]
 
 For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its
 scheduler and the history), the longest of
@@ -82,7 +82,7 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--searcher", default="auto", choices=sorted(SEARCHERS))
-    parser.add_argument("--scheduler", default="promotion", choices=sorted(SCHEDULERS))
+    parser.add_argument("--scheduler", default="asha", choices=sorted(SCHEDULERS))
     parser.add_argument("--workers", type=int, default=16)
     options = parser.parse_args()
     clock = Clock()

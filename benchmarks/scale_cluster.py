@@ -116,7 +116,7 @@ def sweep(trials: int) -> Sweep:
         trainable="benchmarks.scale_cluster:step",
         metric=Metric("loss", "minimize"),
         searchers={"random": Random()},
-        scheduler=Asha(grace=1, eta=3),
+        scheduler=Asha(type="stopping", grace=1, eta=3),
         budget=Budget(trials, EPOCHS),
         space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),
     )

@@ -139,7 +139,7 @@ def main() -> None:
         trainable="benchmarks.scale_cluster:step",
         metric=Metric("loss", "minimize"),
         searchers={options.searcher: Timed(SEARCHERS[options.searcher](), watch)},
-        scheduler=Asha(),
+        scheduler=Asha(type="stopping"),
         budget=Budget(options.trials, EPOCHS),
         space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),
     )

@@ -35,7 +35,7 @@ from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa
 from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
-from raysweep.schedulers import Asha, NoStopping, Promotion  # noqa: E402
+from raysweep.schedulers import Asha, NoStopping  # noqa: E402
 from raysweep.tune.searchers.bohb import Bohb  # noqa: E402
 from raysweep.tune.searchers.gp import Auto  # noqa: E402
 from raysweep.tune.searchers.random_grid import Random  # noqa: E402
@@ -43,16 +43,16 @@ from raysweep.tune.searchers.tpe import Tpe  # noqa: E402
 
 OURS = {
     "random": ours(Random(), NoStopping()),
-    "random + stopping": ours(Random(), Asha()),
-    "random + promotion": ours(Random(), Promotion()),
-    "random + promotion, grace 1": ours(Random(), Promotion(grace=1)),
-    "auto + promotion": ours(Auto(), Promotion()),
-    "auto + promotion, grace 1": ours(Auto(), Promotion(grace=1)),
-    "auto + promotion, ends known": clairvoyant(Auto(), Promotion()),
-    "auto + stopping": ours(Auto(), Asha()),
-    "bohb + promotion": ours(Bohb(), Promotion()),
-    "bohb + promotion, grace 1": ours(Bohb(), Promotion(grace=1)),
-    "tpe + promotion": ours(Tpe(), Promotion()),
+    "random + stopping": ours(Random(), Asha(type="stopping")),
+    "random + promotion": ours(Random(), Asha()),
+    "random + promotion, grace 1": ours(Random(), Asha(grace=1)),
+    "auto + promotion": ours(Auto(), Asha()),
+    "auto + promotion, grace 1": ours(Auto(), Asha(grace=1)),
+    "auto + promotion, ends known": clairvoyant(Auto(), Asha()),
+    "auto + stopping": ours(Auto(), Asha(type="stopping")),
+    "bohb + promotion": ours(Bohb(), Asha()),
+    "bohb + promotion, grace 1": ours(Bohb(), Asha(grace=1)),
+    "tpe + promotion": ours(Tpe(), Asha()),
 }
 METHODS = {**OURS, **RIVALS}
 NEEDED = {

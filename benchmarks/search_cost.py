@@ -1,6 +1,6 @@
 """What a suggestion costs, in CPU milliseconds, when a searcher has seen 100, 1,000 and 5,000 trials of a formula in eight dimensions.
 
-Each proposal reports once, and a searcher that has an outlook is asked for it then, as `promotion` does.
+Each proposal reports once, and a searcher that has an outlook is asked for it then, as the promotion form of ASHA does.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _mine(searcher: Any) -> Callable[[int], Callable[[], Any]]:
 
 def seen(size: int) -> History:
     """A history under ASHA of random configurations, the last few of them still running."""
-    scheduler, rng = Asha(), np.random.default_rng(0)
+    scheduler, rng = Asha(type="stopping"), np.random.default_rng(0)
     history = History(scheduler.levels(EPOCHS))
     for number in range(size):
         config = SPACE.sample(rng)

@@ -1,93 +1,165 @@
-"""ASHA, the stopping form: a trial goes on where it is among the best at its rung.
+"""ASHA, the asynchronous successive halving algorithm, in both of its forms.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2, in the form of Ray Tune and Determined: a trial
-is judged once at each rung, against those that were there before it, and either dies there or runs on; it never waits.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2. Trials
+are compared at rungs: epochs `grace`, `grace * eta`, `grace * eta**2` and so on.
+
+- `promotion`, the form of the paper: a trial pauses at every rung. Whenever a worker is free, the
+  best of the paused trials is promoted: it continues to the next rung from its checkpoint. No
+  decision is final, so a trial that was compared with few others may still be promoted later.
+- `stopping`, the form of Ray Tune and Determined: a trial is compared once, with those that reached
+  the rung before it, and then either stops for good or continues without waiting.
+
+The promotion form differs from the paper in two points. Of the trials of a rung, at most a fraction
+1/eta is promoted, however many better ones come later (D-ASHA: Li et al., "Hyper-Tune", VLDB 2022,
+section 4.2). Without this limit, a searcher that learns would fill the upper rungs, because nearly
+all that it proposes is among the best third of what came before. And if the searcher predicts the
+final losses of the trials (`tune/searchers/gp.py`), those decide which trial is promoted first,
+rather than the losses at the rung: a good configuration may begin worse than a bad one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
 from raysweep.history import History, Rung, Trial
-from raysweep.schedulers.audit import Share, under_audit, verdict
+from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
-from raysweep.schedulers.rung_reliability import is_skipped
-from raysweep.schedulers.rungs import geometric, just_reached
+from raysweep.schedulers.rung_reliability import is_skipped, n_probes
+from raysweep.schedulers.rungs import geometric, just_reached, promotion_order, quantile_of_others
 
-PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
+FRACTIONS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
+"""The words for 1/eta."""
 
 
 @dataclass(frozen=True)
 class Asha:
-    """At epochs `grace`, `grace * eta`, ... a trial must be among the best 1/eta of those that got there before it.
+    """Compares trials at epochs `grace`, `grace * eta`, ...; the best 1/eta of a rung continue.
 
-    `grace: auto` begins at epoch 1, but passes over a rung at its start whose ranks say little of
-    the next one's (`schedulers/rung_reliability.py`).
-    `quorum`: at the two lowest rungs a trial also stops where fewer others got before it, instead of going on unjudged.
-    `audit`: this part of the trials that stop is trained to the end all the same.
+    `type`: whether the other trials pause and may be promoted later (`promotion`), or stop.
+    `grace: auto` begins at epoch 1, but skips the first rungs as long as their losses do not
+    predict those at the next one (`schedulers/rung_reliability.py`). It is the default of the
+    promotion form; that of the stopping form is 1. A searcher that learns is misled by a rung that
+    predicts nothing (`benchmarks/search.md`).
+    `audit`: the fraction of the stopped trials that is trained to the end nevertheless.
+    `quorum`: at the two lowest rungs, the stopping form stops a trial if fewer than this many
+    others reached the rung before it, rather than let it continue without a comparison.
     """
 
-    grace: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    type: Literal["promotion", "stopping"] = "promotion"
+    grace: Annotated[int, Ge(1)] | Literal["auto"] | None = None
     eta: Annotated[float, Gt(1)] = 3
-    audit: Share = 0.0
-    quorum: Annotated[int, Ge(0)] = 0
+    audit: AuditFraction = 0.0
+    quorum: Annotated[int, Ge(0)] | None = None
 
-    promotes: ClassVar[bool] = False
+    def __post_init__(self) -> None:
+        """Fill in the defaults that depend on the type. Raises ValueError for a stray quorum."""
+        stops = self.type == "stopping"
+        if self.quorum is not None and not stops:
+            raise ValueError("quorum is an option of type: stopping")
+        if self.quorum is None and stops:
+            object.__setattr__(self, "quorum", 0)
+        if self.grace is None:
+            object.__setattr__(self, "grace", 1 if stops else "auto")
+
+    @property
+    def promotes(self) -> bool:
+        return self.type == "promotion"
 
     def levels(self, epochs: int) -> tuple[int, ...]:
-        return geometric(1 if self.grace == "auto" else self.grace, self.eta, epochs)
+        first = self.grace if isinstance(self.grace, int) else 1
+        return geometric(first, self.eta, epochs)
 
     def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         level = just_reached(trial, history)
-        if level is None or level == history.levels[-1] or under_audit(trial):
+        if level is None or level == history.levels[-1] or is_audited(trial):
             return CONTINUE
         if self.grace == "auto" and is_skipped(level, history, trial.number):
             return CONTINUE
-        rung = history.rungs[level]
-        if len(rung) <= self.quorum and level in history.levels[:2]:
-            return verdict(
-                trial, f"epoch {trial.epoch}: only {len(rung) - 1} others got here", self.audit
-            )
-        bar = cutoff(rung, trial.loss, 1 - 1 / self.eta)
-        if math.isfinite(trial.loss) and trial.loss <= bar:
+        reason = self._reason(trial, level, history, ranking)
+        if reason is None:
             return CONTINUE
-        values = f"{history.show(trial.loss)} behind {history.show(bar)}"
-        part = PARTS.get(round(self.eta), f"1/{self.eta:g}")
-        return verdict(
-            trial, f"epoch {trial.epoch}: {values} (best {part} of {len(rung) - 1})", self.audit
-        )
+        return stop_or_audit(trial, f"epoch {trial.epoch}: {reason}", self.audit)
 
     def promote(
         self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
     ) -> int | None:
-        """None: who was stopped stays stopped."""
+        """The paused trial to promote; always None for the stopping form.
+
+        Once no new trials are started, at least one trial is promoted from each rung, so that a
+        small sweep trains its best trial to the end.
+        """
+        if not self.promotes:
+            return None
+        return self._first_promotion(history, ranking, at_least=int(budget_exhausted))
+
+    def _reason(
+        self, trial: Trial, level: int, history: History, ranking: Ranking | None
+    ) -> str | None:
+        """Why a trial does not continue past a rung; None if it does."""
+        if self.promotes:
+            return self._reason_to_pause(trial, level, history, ranking)
+        return self._reason_to_stop(trial, level, history)
+
+    def _reason_to_stop(self, trial: Trial, level: int, history: History) -> str | None:
+        """Why a trial stops for good; None if it is among the best 1/eta."""
+        rung = history.rungs[level]
+        n_others = len(rung) - 1
+        if n_others < (self.quorum or 0) and level in history.levels[:2]:
+            return f"only {n_others} others got here"
+        threshold = quantile_of_others(rung, trial.loss, 1 - 1 / self.eta)
+        if math.isfinite(trial.loss) and trial.loss <= threshold:
+            return None
+        values = f"{history.show(trial.loss)} behind {history.show(threshold)}"
+        return f"{values} (best {self._fraction} of {n_others})"
+
+    def _reason_to_pause(
+        self, trial: Trial, level: int, history: History, ranking: Ranking | None
+    ) -> str | None:
+        """Why a trial pauses; None if it would be promoted at once.
+
+        It continues then, so that its worker need not load the checkpoint that it has just written.
+        """
+        rung = history.rungs[level]
+        if (
+            self._free_places(rung, history) >= 0
+            and next(promotion_order(rung, ranking, trial.number), None) == trial.number
+            and self._first_promotion(history, ranking, above=level) is None
+        ):
+            return None
+        rank = rung.rank(trial.loss) + 1
+        why = f"a {self._fraction} goes on"
+        if rank * self.eta <= len(rung):
+            why = "but others go on first"
+        return f"{history.show(trial.loss)} is number {rank} of {len(rung)}, {why}"
+
+    def _first_promotion(
+        self, history: History, ranking: Ranking | None, above: int = 0, at_least: int = 0
+    ) -> int | None:
+        """The trial to promote, from the highest rung above an epoch that has a free place."""
+        for level in reversed(history.levels[:-1]):
+            rung = history.rungs[level]
+            if level > above and rung.paused and self._free_places(rung, history, at_least) > 0:
+                first = next(promotion_order(rung, ranking), None)
+                if first is not None:
+                    return first
         return None
 
+    def _free_places(self, rung: Rung, history: History, at_least: int = 0) -> int:
+        """How many more trials may be promoted from a rung: all of them if it is skipped.
 
-def cutoff(rung: Rung, own: float, worse: float) -> float:
-    """The loss at which a part `worse` of the rung's other trials is worse, interpolated; inf where there are none. `own` is left out.
+        A trial that is being compared at the rung counts as promoted. The probes of `grace: auto`
+        do not count.
+        """
+        if self.grace == "auto" and is_skipped(rung.level, history):
+            return len(rung)
+        probes = n_probes(rung.level, history) if self.grace == "auto" else 0
+        places = max(at_least, int((len(rung) - probes) / self.eta))
+        return places - (rung.n_promoted - probes)
 
-    Computed on negated losses as numpy.percentile does, to the last bit, so that ties fall as in Ray. An infinite neighbour is not
-    interpolated with: trials that diverged lift no bar.
-    """
-    others, mine = len(rung) - 1, rung.rank(own)
-    if others < 1:
-        return math.inf
-    place = (others - 1) * (worse * 100 / 100)
-    below = int(place)
-    low, high = (
-        -_without(rung.losses, mine, others - 1 - min(i, others - 1)) for i in (below, below + 1)
-    )
-    part = place - below
-    if part == 0.0 or math.isinf(low):
-        return -low if part == 0.0 else -high
-    return -(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
-
-
-def _without(losses: list[float], out: int, index: int) -> float:
-    """The value at `index` of the sorted losses when the one at `out` is left out."""
-    return losses[index + (index >= out)]
+    @property
+    def _fraction(self) -> str:
+        return FRACTIONS.get(round(self.eta), f"1/{self.eta:g}")

@@ -1,8 +1,8 @@
-"""Early stopping under observation: a random part of the trials that a scheduler would stop goes on to the end.
+"""Audit early stopping: train a random fraction of the stopped trials to the end nevertheless.
 
-What they reach tells how often a winner is cut (`results/analysis/stopping_audit.py`). They count
-in no rung after the one where they failed, so that every
-other trial is judged as if they had stopped.
+What these trials reach tells how often early stopping loses the best trial
+(`results/analysis/stopping_audit.py`). They are left out of every rung above the one at which they
+would have stopped, so that every other trial is compared as if they had.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from annotated_types import Ge, Lt
 from raysweep.history import Trial
 from raysweep.schedulers.base import Decision
 
-Share = Annotated[float, Ge(0), Lt(1)]
-_DRAW = 0xA0D17
+AuditFraction = Annotated[float, Ge(0), Lt(1)]
+"""The fraction of all trials that is trained to the end even if a scheduler would stop them."""
+_SEED = 0xA0D17
+"""Goes into the seed of the draw beside the trial's own, so that the draw is independent of what
+else is drawn from the trial's seed. An arbitrary number."""
 
 
-def verdict(trial: Trial, reason: str, audit: float) -> Decision:
-    """Stop the trial for that reason, or, for a random part `audit` of all trials, let it go on under observation."""
-    chosen = audit > 0 and float(np.random.default_rng([trial.seed, _DRAW]).random()) < audit
-    return Decision(not chosen, reason, audited=chosen)
+def stop_or_audit(trial: Trial, reason: str, audit_fraction: float) -> Decision:
+    """Stop a trial for a reason, or let it continue under audit if it was drawn for that."""
+    draw = float(np.random.default_rng([trial.seed, _SEED]).random())
+    audited = draw < audit_fraction
+    return Decision(not audited, reason, audited=audited)
 
 
-def under_audit(trial: Trial) -> bool:
-    """Whether the trial was to be stopped before, and goes on all the same."""
+def is_audited(trial: Trial) -> bool:
+    """True if the trial would have been stopped before, and continues under audit."""
     return "audited" in trial.notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from raysweep.history import History, Trial
 
@@ -34,11 +34,12 @@ CONTINUE = Decision()
 class Scheduler(Protocol):
     """Decides from the history whether a trial continues. Every method is a pure function.
 
-    `promotes`: stopped trials are only paused, and continue later if `promote` names them.
     `ranking` is None if the searcher predicts nothing.
     """
 
-    promotes: ClassVar[bool]
+    @property
+    def promotes(self) -> bool:
+        """True if a stopped trial is only paused, and may be promoted later."""
 
     def levels(self, epochs: int) -> tuple[int, ...]:
         """The epochs at which trials are compared, ascending; `epochs`, the last epoch of a full

@@ -1,6 +1,7 @@
-"""The median rule: a trial stops where its best so far is worse than the median of the others at the same epoch.
+"""The median rule: stop a trial whose best loss is worse than the median of the other trials.
 
-Golovin et al., "Google Vizier", KDD 2017, section 3.2.1, with the value at the epoch in place of the running average, as Optuna has it.
+Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.1. As
+in Optuna, the median is that of the losses at the epoch, not of their running averages.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 
 from raysweep.history import History, Trial
-from raysweep.schedulers.asha import cutoff
-from raysweep.schedulers.audit import Share, under_audit, verdict
+from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
-from raysweep.schedulers.rungs import just_reached
+from raysweep.schedulers.rungs import just_reached, quantile_of_others
 
 
 @dataclass(frozen=True)
 class Median:
-    """Judges from epoch `grace` on, once `trials` other trials have reported that epoch; `audit` as in ASHA."""
+    """Compares a trial from epoch `grace` on, once `trials` others have reported the same epoch.
+
+    `audit`: the fraction of the stopped trials that is trained to the end nevertheless.
+    """
 
     grace: Annotated[int, Ge(1)] = 1
     trials: Annotated[int, Ge(1)] = 5
-    audit: Share = 0.0
+    audit: AuditFraction = 0.0
 
     promotes: ClassVar[bool] = False
 
@@ -32,19 +35,21 @@ class Median:
 
     def decide(self, trial: Trial, history: History, ranking: Ranking | None = None) -> Decision:
         level = just_reached(trial, history)
-        if level is None or level == history.levels[-1] or trial.best is None or under_audit(trial):
-            return CONTINUE
-        if len(history.rungs[level]) <= self.trials:
+        if level is None or level == history.levels[-1] or trial.best is None or is_audited(trial):
             return CONTINUE
         rung = history.rungs[level]
-        median = cutoff(rung, trial.loss, 0.5)
-        if trial.best.loss <= median:
+        n_others = len(rung) - 1
+        if n_others < self.trials:
             return CONTINUE
-        values = f"best {history.show(trial.best.loss)} behind the median {history.show(median)}"
-        return verdict(trial, f"epoch {trial.epoch}: {values} of {len(rung) - 1}", self.audit)
+        median = quantile_of_others(rung, trial.loss, 0.5)
+        best = trial.best.loss
+        if best <= median:
+            return CONTINUE
+        values = f"best {history.show(best)} behind the median {history.show(median)}"
+        return stop_or_audit(trial, f"epoch {trial.epoch}: {values} of {n_others}", self.audit)
 
     def promote(
         self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
     ) -> int | None:
-        """None: who was stopped stays stopped."""
+        """None: a stopped trial is never promoted."""
         return None

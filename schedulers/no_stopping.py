@@ -11,7 +11,7 @@ from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 
 @dataclass(frozen=True)
 class NoStopping:
-    """Stops nothing."""
+    """Stops no trial."""
 
     promotes: ClassVar[bool] = False
 
@@ -24,5 +24,5 @@ class NoStopping:
     def promote(
         self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool
     ) -> int | None:
-        """None: who was stopped stays stopped."""
+        """None: no trial is ever paused."""
         return None

@@ -1,4 +1,4 @@
-"""What schedulers share about rungs: at which epochs they lie, who has reached one, who is promoted."""
+"""What schedulers share about rungs: their epochs, the order of promotion and quantiles of losses."""
 
 from __future__ import annotations
 
@@ -55,3 +55,35 @@ def promotion_order(
     for loss, number in merge(rung.paused, joined):
         if number not in expected and math.isfinite(loss):
             yield number
+
+
+def quantile_of_others(rung: Rung, own_loss: float, fraction_worse: float) -> float:
+    """The loss that a fraction of a rung's other trials exceeds, interpolated; inf without others.
+
+    `own_loss`: the loss at the rung of the trial that is compared, which is left out.
+
+    It is computed from negated losses as `numpy.percentile` does it, to the last bit, so that ties
+    are decided as in Ray. An infinite loss is not interpolated with: diverged trials would otherwise
+    raise the threshold.
+    """
+    n_others = len(rung) - 1
+    if n_others < 1:
+        return math.inf
+    own_index = rung.rank(own_loss)
+
+    def negated_loss(place: int) -> float:
+        """Of the other trials; the worst has place 0."""
+        index = n_others - 1 - min(place, n_others - 1)
+        return -rung.losses[index + (index >= own_index)]
+
+    position = (n_others - 1) * (fraction_worse * 100 / 100)
+    below = int(position)
+    weight = position - below
+    lower, upper = negated_loss(below), negated_loss(below + 1)
+    if weight == 0.0:
+        return -lower
+    if math.isinf(lower):
+        return -upper
+    if weight < 0.5:
+        return -(lower + (upper - lower) * weight)
+    return -(upper - (upper - lower) * (1 - weight))

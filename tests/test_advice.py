@@ -76,11 +76,11 @@ def test_a_grid_larger_than_the_budget() -> None:
 def test_a_grace_of_one_in_a_long_training() -> None:
     from raysweep.schedulers import SCHEDULERS
 
-    hasty = sweep(scheduler=SCHEDULERS["asha"](grace=1), budget=Budget(27, 81))
+    hasty = sweep(scheduler=SCHEDULERS["asha"](type="stopping", grace=1), budget=Budget(27, 81))
     assert advise(hasty, 1) == [
         "grace: 1 stops trials after the first of 81 epochs; grace: 3 waits until they can be told apart"
     ]
-    assert advise(replace(hasty, scheduler=SCHEDULERS["asha"](grace=3)), 1) == []
+    assert advise(replace(hasty, scheduler=SCHEDULERS["asha"](type="stopping", grace=3)), 1) == []
     assert advise(replace(hasty, budget=Budget(27, 9)), 1) == []
     assert advise(replace(hasty, scheduler=StopAt()), 1) == []
 
@@ -88,11 +88,11 @@ def test_a_grace_of_one_in_a_long_training() -> None:
 def test_a_script_that_is_promoted() -> None:
     from raysweep.schedulers import SCHEDULERS
 
-    promoted = sweep(trainable="/somewhere/train.py", scheduler=SCHEDULERS["promotion"]())
+    promoted = sweep(trainable="/somewhere/train.py", scheduler=SCHEDULERS["asha"]())
     assert [line.split(",")[0] for line in advise(promoted, 1)] == [
         "a promoted script is started again"
     ]
-    assert advise(replace(promoted, scheduler=SCHEDULERS["asha"]()), 1) == []
+    assert advise(replace(promoted, scheduler=SCHEDULERS["asha"](type="stopping")), 1) == []
     assert advise(replace(promoted, trainable="/somewhere/train.py:train"), 1) == []
 
 

@@ -20,7 +20,7 @@ from raysweep.results.storage.tables import write_tables
 from raysweep.results.views import terminal
 from raysweep.results.views.html.report import write as write_page
 from raysweep.results.views.tensorboard import Writer
-from raysweep.schedulers import SCHEDULERS
+from raysweep.schedulers import SCHEDULERS, Asha
 from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.callbacks.screen import render
@@ -66,14 +66,18 @@ def test_no_searcher_breaks_and_no_bad_value_wins(name: str, curve: Any) -> None
     assert all(trial.config in SPACE for trial in controller.trials)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+@pytest.mark.parametrize(
+    "scheduler",
+    [Asha(type="stopping"), *(SCHEDULERS[name]() for name in sorted(SCHEDULERS))],
+    ids=repr,
+)
 @pytest.mark.parametrize("curve", [half_bad, all_bad])
-def test_no_scheduler_breaks_and_no_bad_value_passes_a_rung(name: str, curve: Any) -> None:
+def test_no_scheduler_breaks_and_no_bad_value_passes_a_rung(scheduler: Any, curve: Any) -> None:
     said = sweep(
         {"random": SEARCHERS["random"]()},
         space=SPACE,
         budget=Budget(trials=26, epochs=4),
-        scheduler=made(SCHEDULERS[name]),
+        scheduler=scheduler,
     )
     check(simulate(said, curve, workers=2))
 

@@ -59,10 +59,13 @@ def test_a_sampler_of_optuna_keeps_a_part_of_it(sampler: str, check: str) -> Non
     SEARCHER_CHECKS[check](subject)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("asha", {"type": "stopping"}), *((name, {}) for name in sorted(SCHEDULERS))],
+)
 @pytest.mark.parametrize("check", SCHEDULER_CHECKS)
-def test_a_scheduler_keeps_its_contract(name: str, check: str) -> None:
-    SCHEDULER_CHECKS[check](Subject(SCHEDULERS[name]))
+def test_a_scheduler_keeps_its_contract(name: str, options: dict[str, str], check: str) -> None:
+    SCHEDULER_CHECKS[check](Subject(SCHEDULERS[name], options))
 
 
 COUNTER = count()

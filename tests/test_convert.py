@@ -115,7 +115,12 @@ def test_a_wandb_sweep() -> None:
     said = sample("wandb/bayes.yaml")
     assert said.content.trainable == "train.py"
     assert said.content.searcher == "auto"
-    assert said.document.data["scheduler"] == {"name": "asha", "grace": 3, "eta": 3}
+    assert said.document.data["scheduler"] == {
+        "name": "asha",
+        "type": "stopping",
+        "grace": 3,
+        "eta": 3,
+    }
     assert said.content.budget.trials == 40
     assert said.space.params == {
         "learning_rate": Float(1e-4, 0.1, log=True),
@@ -138,7 +143,7 @@ def test_a_nested_wandb_sweep_with_exponents_and_a_command() -> None:
     assert said.space.params["model.subsample"] == Float(0.0, 1.0, step=0.25, ends="half")
     assert said.space.constants == {}
     assert said.document.data["script"] == {"arguments": ["--epochs=27"]}
-    assert said.document.data["scheduler"] == {"name": "asha", "grace": 3}
+    assert said.document.data["scheduler"] == {"name": "asha", "type": "stopping", "grace": 3}
     assert said.content.budget.epochs == 27
     assert said.content.metric.target == 0.98
     assert any("log_uniform takes exponents" in note for note in said.document.notes)
@@ -156,7 +161,12 @@ def test_a_determined_experiment() -> None:
     assert said.space.params["learning_rate"] == Float(1e-4, 1.0, log=True)
     assert said.space.params["n_filters1"] == Int(8, 64)
     assert said.space.constants == {"global_batch_size": 64}
-    assert said.document.data["scheduler"] == {"name": "asha", "grace": 1, "eta": 4}
+    assert said.document.data["scheduler"] == {
+        "name": "asha",
+        "type": "stopping",
+        "grace": 1,
+        "eta": 4,
+    }
     assert (said.content.budget.epochs, said.content.budget.trials) == (64, 16)
 
 
@@ -238,7 +248,12 @@ def test_an_nni_experiment_of_schema_1() -> None:
     said = sample("nni/schema1.yaml")
     assert said.content.trainable == "src/mnist.py"
     assert said.document.data["searcher"] == {"name": "bohb"}
-    assert said.document.data["scheduler"] == {"name": "asha", "grace": 1, "eta": 3}
+    assert said.document.data["scheduler"] == {
+        "name": "asha",
+        "type": "stopping",
+        "grace": 1,
+        "eta": 3,
+    }
     assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 3600)
 
 
@@ -247,7 +262,7 @@ def test_an_nni_experiment_in_snake_case_under_hyperband() -> None:
     assert said.space.params["layers"] == Int(1, 4)
     assert said.content.trainable == "code/model.py"
     assert said.document.data["searcher"] == {"name": "random"}
-    assert said.document.data["scheduler"] == {"name": "asha", "eta": 3}
+    assert said.document.data["scheduler"] == {"name": "asha", "type": "stopping", "eta": 3}
     assert (said.content.budget.epochs, said.content.budget.trials, said.content.resources.gpu) == (
         81,
         10,
@@ -668,7 +683,7 @@ HYPERBAND = WANDB + "early_terminate: {type: hyperband, max_iter: 30, min_iter: 
 def test_max_iter_places_rungs_and_the_length_is_a_constant() -> None:
     document = translated(HYPERBAND + "parameters: {x: {min: 0.1, max: 0.2}, epochs: {value: 100}}")
     assert document.data["budget"] == {"epochs": 100}
-    assert document.data["scheduler"] == {"name": "asha", "eta": 3, "grace": 3}
+    assert document.data["scheduler"] == {"name": "asha", "type": "stopping", "eta": 3, "grace": 3}
     assert "4: trials are compared at 3, 10 there; at 3, 9, 27, 81 here" in notes_of(document)
     assert "5: epochs is taken as the length of a trial" in notes_of(document)
 

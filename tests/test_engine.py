@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raysweep.history import Config, Event, History, Status, Trial
-from raysweep.schedulers import Promotion
+from raysweep.schedulers import Asha
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.ray.connection import Machines
@@ -249,7 +249,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
     """Its numbers are those of another run, which nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
     drawn = xs(*(0.1 * i for i in range(9)))
     paused = trials(
-        made("noisy", *drawn, scheduler=Promotion(grace=1), budget=Budget(9, 9), keep=2), folder
+        made("noisy", *drawn, scheduler=Asha(grace=1), budget=Budget(9, 9), keep=2), folder
     )
     whole = trials(made("noisy", *drawn, budget=Budget(9, 9)), folder.parent / "whole")
     assert sorted(trial.epoch for trial in paused) == [1, 1, 1, 1, 1, 1, 3, 3, 9]

@@ -58,7 +58,7 @@ SWEEP = """\
 trainable: train.py:train
 metric: {{name: val_loss, goal: minimize}}
 searcher: random
-scheduler: {{name: asha, grace: 1, eta: 2}}
+scheduler: {{name: asha, type: stopping, grace: 1, eta: 2}}
 budget: {{trials: 3, epochs: 4}}
 resources: {{cpu: 2, workers: 2, spread: true}}
 space:

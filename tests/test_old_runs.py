@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ import torch
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.report import write
+from raysweep.schedulers import Asha, NoStopping
+from raysweep.search_spaces.file.document import SpecificationError
 from raysweep.tune.cli.app import main
+from raysweep.tune.load import load_run_sweep, load_sweep
+from raysweep.tune.run_folders import check_unchanged
 from tests.data import steady
 from tests.golden import seeded
 
@@ -121,6 +126,41 @@ def test_the_curves_are_those_that_were_written(kind: str) -> None:
     for name in ("loss", "step", "seconds"):
         expected = [float(row[name] or "nan") for row in written]
         assert curves[name].astype(float).tolist() == pytest.approx(expected, rel=0, nan_ok=True)
+
+
+SCHEDULERS = {
+    "finished": Asha(type="promotion", grace="auto", eta=3),
+    "interrupted": Asha(type="promotion", grace="auto", eta=3),
+    "compared": Asha(type="stopping", grace=1, eta=2.0),
+    "recorded": NoStopping(),
+    "confirmed": NoStopping(),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_the_scheduler_is_the_one_of_its_new_name(kind: str) -> None:
+    """The two forms of ASHA were two schedulers, `promotion` and `asha`."""
+    sweep = load_run_sweep(RUNS / kind)
+    assert sweep.scheduler == SCHEDULERS[kind]
+    assert load(RUNS / kind).sweep["scheduler"] == sweep.resolved["scheduler"]
+    check_unchanged(RUNS / kind, sweep)
+
+
+def test_a_setting_changes_an_option_of_a_scheduler_that_had_another_name() -> None:
+    found = load_run_sweep(RUNS / "finished", ["scheduler.eta=4"]).scheduler
+    assert found == Asha(type="promotion", grace="auto", eta=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("finished", "6: scheduler promotion has another name now: {name: asha, type: promotion}"),
+        ("compared", "6: scheduler asha: quorum is an option of type: stopping"),
+    ],
+)
+def test_a_file_that_a_user_copied_from_an_old_run_is_refused(kind: str, message: str) -> None:
+    with pytest.raises(SpecificationError, match=re.escape(message)):
+        load_sweep(str(RUNS / kind / "sweep.yaml"))
 
 
 @pytest.mark.parametrize("kind", EXPECTED)

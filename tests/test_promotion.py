@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysweep.history import Config, History, Report, Status, Trial
-from raysweep.schedulers.promotion import Promotion
+from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.rung_reliability import PROBES
 from raysweep.schedulers.rungs import promotion_order
 from raysweep.search_spaces.language.params import Float
@@ -39,7 +39,7 @@ def said(trials: int | None = 27, epochs: int = 27, **changes: Any) -> Sweep:
     budget = changes.pop("budget", Budget(trials, epochs))
     return sweep(
         {"draw": Draw()},
-        scheduler=changes.pop("scheduler", Promotion(grace=1)),
+        scheduler=changes.pop("scheduler", Asha(grace=1)),
         space=SPACE,
         budget=budget,
         **changes,
@@ -102,7 +102,7 @@ def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_s
         return {2: 0.5, 0: -0.5, 3: -9.0, 17: -9.0}
 
     assert list(promotion_order(rung, ranking)) == [0, 2, 1, 4]
-    assert Promotion(grace=1).promote(history, ranking, budget_exhausted=False) == 0
+    assert Asha(grace=1).promote(history, ranking, budget_exhausted=False) == 0
     history.close(0, Status.WAITING)
     assert list(promotion_order(rung, ranking)) == [2, 1, 4]
     assert list(promotion_order(rung, ranking, joining=0)) == [0, 2, 1, 4]
@@ -115,7 +115,7 @@ def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
         history.add(Trial(number, "draw", {}, number))
         history.start(number)
         history.record(number, Report(1, loss, {}))
-        decision = Promotion(grace=1).decide(history[number], history, lambda: {0: -1.0})
+        decision = Asha(grace=1).decide(history[number], history, lambda: {0: -1.0})
         reasons[number] = decision.reason
     assert reasons == {
         5: "epoch 1: 0.05 is number 1 of 6, but others go on first",
@@ -145,7 +145,7 @@ def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
         searcher = auto if foreseen else SimpleNamespace(suggest=auto.suggest)
         budget = Budget(None, 27, seconds=90.0)
         said = sweep(
-            {"a": searcher}, scheduler=Promotion(grace=1), space=SPACE, budget=budget, seed=seed
+            {"a": searcher}, scheduler=Asha(grace=1), space=SPACE, budget=budget, seed=seed
         )
         best = simulate(said, slow, 2).histories["a"].best
         assert best is not None
@@ -164,7 +164,7 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
     ends: list[float], seed: int, ranked: bool
 ) -> None:
     """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
-    scheduler, rng = Promotion(grace=1), np.random.default_rng(seed)
+    scheduler, rng = Asha(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
     expected = {
         number: float(loss)
@@ -199,7 +199,7 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
 def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> None:
     keep = Keep()
     whole = sweep(
-        {"a": Auto(startup=4)}, scheduler=Promotion(grace=1), space=SPACE, budget=Budget(16, 27)
+        {"a": Auto(startup=4)}, scheduler=Asha(grace=1), space=SPACE, budget=Budget(16, 27)
     )
     there = outline(simulate(whole, slow, 1, keep))
     for kept in range(0, len(keep.events), 7):
@@ -211,7 +211,7 @@ def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> No
 
 @pytest.mark.parametrize("audit", [0.0, 0.3])
 def test_a_sweep_interrupted_at_any_event_goes_on_to_the_same_end(audit: float) -> None:
-    whole, keep = said(12, scheduler=Promotion(grace=1, audit=audit)), Keep()
+    whole, keep = said(12, scheduler=Asha(grace=1, audit=audit)), Keep()
     there = outline(simulate(whole, crossing, 1, keep))
     for kept in range(len(keep.events)):
         assert (
@@ -232,7 +232,7 @@ def outline(controller: SweepController) -> list[tuple[Any, ...]]:
 def test_compared_searchers_train_equally_many_epochs() -> None:
     studies = sweep(
         {"a": Draw(), "b": Draw()},
-        scheduler=Promotion(grace=1),
+        scheduler=Asha(grace=1),
         space=SPACE,
         budget=Budget(20, 27),
         seeds=3,
@@ -247,7 +247,7 @@ def test_an_interrupted_comparison_keeps_its_allowance(part: float) -> None:
     studies, keep = (
         sweep(
             {"a": Draw(), "b": Draw()},
-            scheduler=Promotion(grace=1),
+            scheduler=Asha(grace=1),
             space=SPACE,
             budget=Budget(20, 27),
             seeds=2,
@@ -267,9 +267,7 @@ def test_no_promotion_beyond_the_epochs_of_the_budget() -> None:
 
 
 def test_audited_trials_take_nobodys_place() -> None:
-    history = simulate(said(60, scheduler=Promotion(grace=1, audit=0.3)), crossing, 2).histories[
-        "draw"
-    ]
+    history = simulate(said(60, scheduler=Asha(grace=1, audit=0.3)), crossing, 2).histories["draw"]
     audited = [trial for trial in history if "audited" in trial.notes]
     assert len(audited) > 5
     assert {trial.epoch for trial in audited} == {27}
@@ -286,14 +284,14 @@ def late(config: Config, seed: int) -> Iterable[Epoch]:
 
 
 def test_a_first_epoch_that_misleads_is_passed_over() -> None:
-    history = simulate(said(60, scheduler=Promotion()), late, 2).histories["draw"]
+    history = simulate(said(60, scheduler=Asha()), late, 2).histories["draw"]
     assert min(trial.epoch for trial in history) == 3
-    assert simulate(said(60, scheduler=Promotion()), crossing, 2).histories["draw"].rungs[1].paused
+    assert simulate(said(60, scheduler=Asha()), crossing, 2).histories["draw"].rungs[1].paused
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(workers: int) -> None:
-    history = simulate(said(61, scheduler=Promotion()), crossing, workers).histories["draw"]
+    history = simulate(said(61, scheduler=Asha()), crossing, workers).histories["draw"]
     judged = 61 - PROBES
     assert abs(history.rungs[1].n_promoted - PROBES - judged / 3) <= 1
 
@@ -302,7 +300,7 @@ def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(wor
 def test_a_sweep_interrupted_while_the_first_rung_is_not_known_goes_on_to_the_same_end(
     curves: Curve,
 ) -> None:
-    whole, keep = said(26, scheduler=Promotion()), Keep()
+    whole, keep = said(26, scheduler=Asha()), Keep()
     there = outline(simulate(whole, curves, 1, keep))
     for kept in range(0, len(keep.events), 5):
         assert (

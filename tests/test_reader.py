@@ -18,7 +18,7 @@ FILE = """\
 trainable: trainables.cnn:train
 metric: {name: val_accuracy, goal: maximize}
 searcher: [grid, random, {name: bohb, random_fraction: 0.2}]
-scheduler: {name: asha, grace: 1, eta: 3}
+scheduler: {name: asha, type: stopping, grace: 1, eta: 3}
 budget: {trials: 27, epochs: 9}
 parallel: auto
 seed: 0
@@ -696,7 +696,9 @@ def test_a_setting_overrides_a_key(setting: str, path: tuple[str | int, ...], va
 
 
 def test_a_setting_reaches_options_of_what_was_only_named() -> None:
-    Path("s.yaml").write_text(FILE.replace("{name: asha, grace: 1, eta: 3}", "asha"))
+    Path("s.yaml").write_text(
+        FILE.replace("{name: asha, type: stopping, grace: 1, eta: 3}", "asha")
+    )
     assert read("s.yaml", ["scheduler.eta=4"]).document.data["scheduler"] == {
         "name": "asha",
         "eta": 4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from raysweep.results.analysis.stopping_audit import audit, proportion_interval,
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import load
 from raysweep.schedulers.asha import Asha
-from raysweep.schedulers.audit import verdict
+from raysweep.schedulers.audit import stop_or_audit
 from raysweep.schedulers.median import Median
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
@@ -41,7 +42,7 @@ def run_with(scheduler: Any, curve: Any = honest, trials: int = 120) -> SweepCon
     )
 
 
-@pytest.mark.parametrize("kind", [Asha, Median])
+@pytest.mark.parametrize("kind", [partial(Asha, type="stopping"), Median])
 def test_every_other_trial_ends_as_without_an_audit(kind: Any) -> None:
     without, observed = run_with(kind()), run_with(kind(audit=0.2))
     audited = [trial for trial in observed.trials if "audited" in trial.notes]
@@ -56,17 +57,18 @@ def test_every_other_trial_ends_as_without_an_audit(kind: Any) -> None:
 
 def test_about_the_share_that_was_asked_for_is_audited() -> None:
     trials = [Trial(i, "a", {}, seed=i) for i in range(2000)]
-    assert sum(verdict(trial, "", 0.1).audited for trial in trials) / 2000 == pytest.approx(
+    assert sum(stop_or_audit(trial, "", 0.1).audited for trial in trials) / 2000 == pytest.approx(
         0.1, abs=0.02
     )
-    assert not any(verdict(trial, "", 0.0).audited for trial in trials)
+    assert not any(stop_or_audit(trial, "", 0.0).audited for trial in trials)
     assert all(
-        verdict(trial, "why", 0.1).stop != verdict(trial, "why", 0.1).audited for trial in trials
+        stop_or_audit(trial, "why", 0.1).stop != stop_or_audit(trial, "why", 0.1).audited
+        for trial in trials
     )
 
 
 def test_an_audited_trial_counts_in_no_later_rung() -> None:
-    observed = run_with(Asha(audit=0.2)).histories["draw"]
+    observed = run_with(Asha(type="stopping", audit=0.2)).histories["draw"]
     top = observed.rungs[9].by_trial
     assert top
     assert not any("audited" in observed[number].notes for number in top)
@@ -122,7 +124,7 @@ def folder_of(controller: SweepController, path: Path) -> Path:
 
 
 def test_honest_curves_are_found_to_be_honest(tmp_path: Path) -> None:
-    found = audit(load(folder_of(run_with(Asha(audit=0.2)), tmp_path)))
+    found = audit(load(folder_of(run_with(Asha(type="stopping", audit=0.2)), tmp_path)))
     assert found is not None
     assert found["n_winners"] == 0
     assert found["high"] < 0.4
@@ -132,7 +134,7 @@ def test_honest_curves_are_found_to_be_honest(tmp_path: Path) -> None:
 
 
 def test_curves_that_cross_are_found_to_cut_winners(tmp_path: Path) -> None:
-    found = audit(load(folder_of(run_with(Asha(audit=0.2), crossing), tmp_path)))
+    found = audit(load(folder_of(run_with(Asha(type="stopping", audit=0.2), crossing), tmp_path)))
     assert found is not None
     assert found["n_winners"] > 0
     assert found["low"] > 0.02

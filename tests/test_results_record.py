@@ -14,6 +14,8 @@ from raysweep.history import Config, Event, History
 from raysweep.results.analysis.findings import tables
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
+from raysweep.search_spaces.file.document import parse
+from raysweep.tune.cli.arguments import names
 from raysweep.tune.controller import NoLog
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
@@ -28,6 +30,7 @@ SPACE = {
     "optimizer": {"choice": ["sgd", "adam"]},
 }
 EPOCHS = 9
+STOPPING = "{name: asha, type: stopping}"
 
 
 def training(config: Config, seed: int) -> Iterator[Epoch]:
@@ -63,7 +66,7 @@ def run_of(
         budget={"trials": trials, "epochs": EPOCHS},
         space=SPACE,
         searcher=searcher,
-        scheduler=scheduler,
+        scheduler=parse(scheduler, "scheduler").data,
     )
     ledger = Ledger(folder)
     simulate(load_sweep(str(folder / "sweep.yaml")), training, 1, Writing(ledger))
@@ -94,7 +97,7 @@ def outcomes(history: History) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("scheduler", ["none", "asha", "median"])
+@pytest.mark.parametrize("scheduler", ["none", "asha", STOPPING, "median"])
 @pytest.mark.parametrize("searcher", ["grid", "random", "tpe", "bohb"])
 def test_a_replay_with_one_worker_is_the_run_itself(
     tmp_path: Path, searcher: str, scheduler: str
@@ -120,7 +123,10 @@ space: {x: {float: [0.0, 1.0]}}
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("searcher", "scheduler"),
-    [("bohb", "{name: asha, grace: 1, eta: 2}"), ("tpe", "{name: median, trials: 2}")],
+    [
+        ("bohb", "{name: asha, type: stopping, grace: 1, eta: 2}"),
+        ("tpe", "{name: median, trials: 2}"),
+    ],
 )
 def test_a_replay_is_the_live_run_on_ray(
     tmp_path: Path, ray_here: Any, searcher: str, scheduler: str
@@ -260,14 +266,25 @@ def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunDirectory) 
 
 def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> None:
     played = play(
-        record, Contest(("random",), ("none", "asha"), seeds=10, total_epochs=120), processes=1
+        record, Contest(("random",), ("none", STOPPING), seeds=10, total_epochs=120), processes=1
     )
-    assert played.comparison.labels == ("random + none", "random + asha")
+    assert played.comparison.labels == ("random + none", "random + asha (type: stopping)")
     (pair,) = played.comparison.pairs
-    assert (pair.better, pair.is_significant) == ("random + asha", True)
-    assert played.comparison.budget_fraction_to_match("random + asha", "random + none") is not None
+    assert (pair.better, pair.is_significant) == ("random + asha (type: stopping)", True)
+    assert (
+        played.comparison.budget_fraction_to_match(*reversed(played.comparison.labels)) is not None
+    )
     assert "acc off by" in played.answers
     assert tables(played.comparison) is not None
+
+
+def test_both_types_of_asha_are_played_side_by_side(record: RunDirectory) -> None:
+    schedulers = names("none, asha,{name: asha, type: stopping},asha")
+    assert schedulers == ("none", "asha", STOPPING)
+    played = play(
+        record, Contest(("random",), schedulers[1:], seeds=2, total_epochs=40), processes=1
+    )
+    assert played.comparison.labels == ("random + asha", "random + asha (type: stopping)")
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from benchmarks.search_tune_bohb import TuneBohb
 from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Scheduler
-from raysweep.schedulers.promotion import Promotion
 from raysweep.schedulers.rung_reliability import PROBES, tau
 from raysweep.search_spaces.language.params import Choice, Float, Int
 from raysweep.search_spaces.language.space import Space
@@ -324,7 +323,7 @@ def stops(history: History, number: int, scheduler: Scheduler) -> bool:
     return scheduler.decide(history[number], history, None).stop
 
 
-@pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
+@pytest.mark.parametrize("scheduler", [Asha(type="stopping", grace="auto"), Asha(grace="auto")])
 @pytest.mark.parametrize("informative", [True, False])
 def test_a_first_rung_that_says_nothing_is_passed_over(
     informative: bool, scheduler: Scheduler
@@ -338,7 +337,7 @@ def test_a_first_rung_that_says_nothing_is_passed_over(
     assert stops(history, 2 * PROBES + 1, scheduler) is informative
 
 
-@pytest.mark.parametrize("scheduler", [Asha(grace="auto"), Promotion(grace="auto")])
+@pytest.mark.parametrize("scheduler", [Asha(type="stopping", grace="auto"), Asha(grace="auto")])
 def test_while_little_is_known_every_second_trial_passes_the_first_rung(
     scheduler: Scheduler,
 ) -> None:
@@ -353,14 +352,17 @@ def test_while_little_is_known_every_second_trial_passes_the_first_rung(
 
 def test_while_little_is_known_the_second_rung_judges() -> None:
     history = told([[0.1, 0.1, 0.1], [0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], (1, 3, 9, 27))
-    assert not Asha(grace="auto").decide(history[0], history).stop
-    assert Asha(grace="auto").decide(history[2], history).stop
+    assert not Asha(type="stopping", grace="auto").decide(history[0], history).stop
+    assert Asha(type="stopping", grace="auto").decide(history[2], history).stop
 
 
 def test_without_a_quorum_nobody_goes_on() -> None:
     history = told([[0.1], [0.2]], (1, 3))
-    assert Asha(quorum=2).decide(history[0], history).reason == "epoch 1: only 1 others got here"
-    assert not Asha().decide(history[0], history).stop
+    assert (
+        Asha(type="stopping", quorum=2).decide(history[0], history).reason
+        == "epoch 1: only 1 others got here"
+    )
+    assert not Asha(type="stopping").decide(history[0], history).stop
 
 
 # The benchmark
@@ -491,8 +493,7 @@ def test_who_knows_the_ends_promotes_those_that_end_best() -> None:
 
     problem = Problem("lcbench/crossing", Space({"x": Float(0.0, 1.0)}), 27, curve, 0.0)
     blind, knowing = (
-        method(Random(), Promotion(grace=1))(problem, 2, 0).regret[-1]
-        for method in (ours, clairvoyant)
+        method(Random(), Asha(grace=1))(problem, 2, 0).regret[-1] for method in (ours, clairvoyant)
     )
     assert knowing < 0.5 * blind
 
@@ -507,7 +508,10 @@ def test_the_time_that_no_searcher_saves_is_that_of_those_who_get_there() -> Non
 
 def test_the_table_has_speeds_and_errors() -> None:
     problem, runs = bowl(), []
-    for name, scheduler in (("random", Asha(grace=9)), ("random + stopping", Asha())):
+    for name, scheduler in (
+        ("random", Asha(type="stopping", grace=9)),
+        ("random + stopping", Asha(type="stopping")),
+    ):
         for seed in range(2):
             outcome = ours(Random(), scheduler)(problem, 2, seed)
             runs.append(Run(name, problem.name, 2, seed, outcome.regret.tolist(), 0.1))

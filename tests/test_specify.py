@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.schedulers import SCHEDULERS
+from raysweep.schedulers import SCHEDULERS, Asha
 from raysweep.search_spaces.file.document import SpecificationError
 from raysweep.search_spaces.file.reader import SHIPPED
 from raysweep.search_spaces.file.writer import write
@@ -25,7 +25,7 @@ FILE = """\
 trainable: trainables.cnn:train
 metric: {name: val_accuracy, goal: maximize, target: 0.99}
 searcher: [grid, random, {name: bohb, random_fraction: 0.2}]
-scheduler: {name: asha, grace: 1, eta: 3}
+scheduler: {name: asha, type: stopping, grace: 1, eta: 3}
 budget: {trials: 27, epochs: 9, time: 1h30m}
 seed: 3
 resources: {cpu: 2, gpu: 0.25, custom: {tpu: 1}}
@@ -74,7 +74,7 @@ def test_every_key_reaches_the_sweep() -> None:
         "random": SEARCHERS["random"](),
         "bohb": SEARCHERS["bohb"](random_fraction=0.2),
     }
-    assert sweep.scheduler == SCHEDULERS["asha"](grace=1, eta=3)
+    assert sweep.scheduler == Asha(type="stopping", grace=1, eta=3)
     assert sweep.budget == Budget(27, 9, None, 5400.0)
     assert sweep.resources == Resources(2.0, 0.25, {"tpu": 1.0})
     assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries, sweep.on_oom) == (
@@ -107,7 +107,7 @@ def test_what_is_not_written() -> None:
     )
     sweep = load_sweep("s.yaml")
     assert list(sweep.searchers) == ["auto" if "auto" in SEARCHERS else "tpe"]
-    assert type(sweep.scheduler) is SCHEDULERS["promotion"]
+    assert sweep.scheduler == Asha(type="promotion", grace="auto")
     assert (sweep.seed, sweep.seeds, sweep.parallel, sweep.retries) == (0, 1, None, 1)
     assert (sweep.plateau, sweep.name, sweep.keep, sweep.confirm, sweep.track) == (
         None,
@@ -128,13 +128,16 @@ def test_a_script_that_does_not_say_how_it_resumes_is_not_promoted() -> None:
     )
     Path("script.yaml").write_text(text)
     stopping = load_sweep("script.yaml")
-    assert type(stopping.scheduler) is SCHEDULERS["asha"]
-    assert "a script begins again from its first epoch" in " ".join(stopping.notes)
-    assert "which stops trials and promotes none" in preview(stopping).plain.replace("\n#  ", "")
-    Path("script.yaml").write_text(text + "scheduler: promotion\n")
-    promoting = load_sweep("script.yaml")
-    assert type(promoting.scheduler) is SCHEDULERS["promotion"]
-    assert promoting.notes == ()
+    assert stopping.scheduler == Asha(type="stopping", grace=1)
+    assert "a promoted script begins again from its first epoch" in " ".join(stopping.notes)
+    assert "which promotes no trial" in preview(stopping).plain.replace("\n#  ", "")
+    Path("script.yaml").write_text(text + "scheduler: {name: asha, grace: 2}\n")
+    assert load_sweep("script.yaml").scheduler == Asha(type="stopping", grace=2)
+    assert load_sweep("script.yaml").notes == stopping.notes
+    for type_ in ("promotion", "stopping"):
+        Path("script.yaml").write_text(text + f"scheduler: {{name: asha, type: {type_}}}\n")
+        assert load_sweep("script.yaml").scheduler == Asha(type_)
+        assert load_sweep("script.yaml").notes == ()
 
 
 def test_an_automatic_gpu_share_is_said() -> None:
@@ -191,6 +194,24 @@ def test_every_default_is_written_out() -> None:
         (
             "scheduler.eta=1",
             "--set scheduler.eta: scheduler asha: eta: expected more than 1, got 1",
+        ),
+        (
+            "scheduler={name: asha, quorum: 2}",
+            "--set scheduler: scheduler asha: quorum is an option of type: stopping",
+        ),
+        (
+            "scheduler.type=stoping",
+            "--set scheduler.type: scheduler asha: type: expected 'promotion' or 'stopping'",
+        ),
+        (
+            "scheduler=promotion",
+            "--set scheduler: scheduler promotion has another name now: "
+            "{name: asha, type: promotion}",
+        ),
+        (
+            "scheduler={name: promotion, grace: 1}",
+            "--set scheduler: scheduler promotion has another name now: "
+            "{name: asha, type: promotion}",
         ),
         ("scheduler=ahsa", "--set scheduler: unknown scheduler 'ahsa'; expected one of "),
         ("searcher=[grid, rondom]", "--set searcher: unknown searcher 'rondom'; expected one of "),

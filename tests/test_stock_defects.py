@@ -52,7 +52,7 @@ def curve(config: Config, seed: int) -> Iterable[Epoch]:
 
 def bohb_sweep(trials: int = 60, **changes: Any) -> Sweep:
     fields: dict[str, Any] = {
-        "scheduler": Asha(),
+        "scheduler": Asha(type="stopping"),
         "space": BOWL,
         "budget": Budget(trials=trials, epochs=27),
     }
@@ -88,7 +88,9 @@ def judged(
 
 
 def test_a1_a_seldom_reporting_trial_is_not_filled_back_into_rungs_it_passed() -> None:
-    history, stopped = judged(Asha(), [[(5, 0.1), (10, 0.1)], [(1, 0.9)], [(1, 0.8)]], 27)
+    history, stopped = judged(
+        Asha(type="stopping"), [[(5, 0.1), (10, 0.1)], [(1, 0.9)], [(1, 0.8)]], 27
+    )
     assert history.rungs[1].losses == [0.8, 0.9]
     assert history.rungs[3].by_trial == {0: 0.1}
     assert history.rungs[9].by_trial == {0: 0.1}
@@ -107,7 +109,9 @@ def test_a2_nan_stops_at_once_and_lifts_no_bar() -> None:
     assert {trial.status for trial in history if trial.config["x"] < 0.5} == {Status.DIVERGED}
     assert all(trial.epoch <= 1 for trial in history if trial.config["x"] < 0.5)
     _, stopped = judged(
-        Asha(), [[(1, math.inf)]] * 6 + [[(1, 0.5)], [(1, 0.4)], [(1, 0.3)], [(1, 0.9)]], 9
+        Asha(type="stopping"),
+        [[(1, math.inf)]] * 6 + [[(1, 0.5)], [(1, 0.4)], [(1, 0.3)], [(1, 0.9)]],
+        9,
     )
     assert stopped[-2:] == [False, True]
 
@@ -142,7 +146,7 @@ def test_a5_a6_on_finite_curves_every_decision_is_rays() -> None:
             grace_period=1,
             reduction_factor=3,
         )
-        ours, history = Asha(), History(Asha().levels(27))
+        ours, history = Asha(type="stopping"), History(Asha(type="stopping").levels(27))
         for number in range(40):
             history.add(Trial(number, "a", {}, number))
             history.start(number)
@@ -172,7 +176,7 @@ def test_a7_b1_b2_a_resumed_sweep_knows_its_rungs_and_goes_on_to_the_same_end(ke
 
 
 def test_a8_a_retried_trial_meets_the_same_rungs() -> None:
-    history, _ = judged(Asha(), [[(1, 0.2)], [(1, 0.3)], [(1, 0.4)]], 9)
+    history, _ = judged(Asha(type="stopping"), [[(1, 0.2)], [(1, 0.3)], [(1, 0.4)]], 9)
     before = {level: dict(rung.by_trial) for level, rung in history.rungs.items()}
     history.close(0, Status.WAITING, "its worker was lost")
     history.start(0)
@@ -240,7 +244,12 @@ def test_b5_b6_values_are_plain_and_on_their_steps(name: str) -> None:
         }
     )
     trials = simulate(
-        sweep({name: SEARCHERS[name]()}, scheduler=Asha(), space=space, budget=Budget(40, 9)),
+        sweep(
+            {name: SEARCHERS[name]()},
+            scheduler=Asha(type="stopping"),
+            space=space,
+            budget=Budget(40, 9),
+        ),
         flat,
         2,
     ).trials
@@ -355,7 +364,7 @@ def test_b14_a_resumed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None
 
 
 def test_b15_epochs_need_be_no_power_of_eta() -> None:
-    assert Asha(grace=1, eta=3).levels(20) == (1, 3, 9, 20)
+    assert Asha(type="stopping", grace=1, eta=3).levels(20) == (1, 3, 9, 20)
     history = simulate(bohb_sweep(30, budget=Budget(30, 20)), curve, 2).histories["bohb"]
     assert max(trial.epoch for trial in history) == 20
     assert all(trial.status in (Status.STOPPED, Status.COMPLETED) for trial in history)
@@ -381,7 +390,11 @@ class Theirs:
         )
 
     def run(self, trials: int) -> list[Config]:
-        configs, history, scheduler = [], History(Asha().levels(27)), Asha()
+        configs, history, scheduler = (
+            [],
+            History(Asha(type="stopping").levels(27)),
+            Asha(type="stopping"),
+        )
         for number in range(trials):
             config = dict(self.searcher.suggest(str(number)))
             configs.append(config)
@@ -408,7 +421,13 @@ def nearness(configs: Sequence[Config]) -> float:
 
 
 def proposals(searcher: Searcher, seed: int) -> list[Config]:
-    said = sweep({"a": searcher}, scheduler=Asha(), space=BOWL, budget=Budget(120, 27), seed=seed)
+    said = sweep(
+        {"a": searcher},
+        scheduler=Asha(type="stopping"),
+        space=BOWL,
+        budget=Budget(120, 27),
+        seed=seed,
+    )
     return [trial.config for trial in simulate(said, curve, 1).trials]
 
 

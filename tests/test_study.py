@@ -56,10 +56,10 @@ def outline(controller: SweepController) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("scheduler", [None, *SCHEDULERS])
+@pytest.mark.parametrize("scheduler", [None, {"name": "asha", "type": "promotion"}, *SCHEDULERS])
 @pytest.mark.parametrize("searcher", ["auto", "random", "tpe"])
 def test_a_loop_decides_as_a_simulated_sweep_with_one_worker(
-    searcher: str, scheduler: str | None
+    searcher: str, scheduler: str | dict[str, str] | None
 ) -> None:
     asked = study(searcher=searcher, scheduler=scheduler, trials=14)
     turns = []

@@ -32,7 +32,8 @@ COMPARISON = "python run_sweep.py --space cnn.yaml --seeds 5 --set 'confirm={top
 TABLES = "raysweep compare ray_results/digits"
 PAGE = "raysweep report ray_results/digits"
 RECORDING = "python run_sweep.py --space cnn.yaml --record 200 --name record"
-REPLAY = "raysweep simulate ray_results/record --searchers grid,random,tpe,bohb --schedulers none,median,asha --seeds 30 --workers 4"
+REPLAY = """raysweep simulate ray_results/record --searchers grid,random,tpe,bohb
+    --schedulers 'none,median,{name: asha, type: stopping}' --seeds 30 --workers 4"""
 """The commands of the README. They are run as they stand there, with smaller numbers behind them."""
 
 
@@ -206,7 +207,7 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(
     assert all(
         f"{searcher} + {scheduler}" in text
         for searcher in ("grid", "random", "tpe", "bohb")
-        for scheduler in ("none", "median", "asha")
+        for scheduler in ("none", "median", "asha (type: stopping)")
     )
     assert "at 12 epochs for each study" in text
     assert (
@@ -247,7 +248,7 @@ LIVE = """
 trainable: tests.trainables:bowl
 metric: {name: loss, goal: minimize}
 searcher: random
-scheduler: {name: asha, grace: 1, eta: 2, audit: 0.1}
+scheduler: {name: asha, type: stopping, grace: 1, eta: 2, audit: 0.1}
 budget: {trials: 40, epochs: 4}
 parallel: 2
 space: {x: {float: [0.0, 1.0]}, seconds: 0.05}

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from raysweep.schedulers import SCHEDULERS
 from raysweep.search_spaces.file.reader import SHIPPED
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
-from raysweep.tune.load import options_of
+from raysweep.tune.load import DEFAULT_SCHEDULER, options_of
 from raysweep.tune.searchers import SEARCHERS
 
 PATH = SHIPPED / "file" / "schema.json"
@@ -47,7 +47,7 @@ def generate() -> dict[str, Any]:
         "anyOf": [{"$ref": "#/$defs/searcher"}, several, {"type": "null"}],
         "description": "one, or several to compare",
     }
-    properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": "promotion"}
+    properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": DEFAULT_SCHEDULER}
     properties["callbacks"]["items"] = {"anyOf": [{"type": "string"}, NAMED]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from raysweep.plugins import CALLBACK, SCHEDULER, SEARCHER, PluginError, Seam, find_component
+from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification, read
@@ -23,11 +24,13 @@ from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, second
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script import CommandLine
+from raysweep.tune.run_folders import SWEEP
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
 ASK_AND_TELL = "ask and tell"
 """The trainable of a run that has none: a loop of the user's asks for its trials (`tune/study.py`)."""
+DEFAULT_SCHEDULER = "asha"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -59,6 +62,11 @@ def load_sweep(name: str, overrides: Sequence[str] = ()) -> Sweep:
     Raises SpecificationError, whose message is one line, for any mistake in the file.
     """
     return sweep_of(read(name, overrides))
+
+
+def load_run_sweep(folder: FilePath, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep of a run directory, which an earlier version may have written."""
+    return sweep_of(read(str(folder / SWEEP), overrides, translate_sweep))
 
 
 def sweep_of(said: Specification) -> Sweep:
@@ -108,14 +116,26 @@ def check_components(said: Specification) -> None:
 
 
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
-    """The scheduler that the file names, or the default.
+    """The scheduler that the file names, or the default, with the type of ASHA written out.
 
-    Promotion goes on from checkpoints. A script that does not say how it resumes would train from
-    its first epoch again whenever it is promoted, so it gets the form that only stops.
+    Promotion continues from checkpoints. A script that does not say how it resumes would train from
+    its first epoch again whenever it is promoted, so its default is the type that only stops.
     """
-    if said.content.scheduler is not None:
-        return said.content.scheduler
-    return "asha" if _restarts(said.content.trainable) else "promotion"
+    wanted = said.content.scheduler
+    if wanted is None:
+        wanted = DEFAULT_SCHEDULER
+    if _name(wanted) in OLD_SCHEDULERS:
+        text = f"scheduler {_name(wanted)} has another name now: {OLD_SCHEDULERS[_name(wanted)]}"
+        raise said.document.error(("scheduler", "name"), text)
+    if _is_asha_without_type(wanted) and _restarts(said.content.trainable):
+        options = {} if isinstance(wanted, str) else wanted.model_dump()
+        return NamedSpec.model_validate(options | {"name": DEFAULT_SCHEDULER, "type": "stopping"})
+    return wanted
+
+
+def _is_asha_without_type(wanted: str | NamedSpec) -> bool:
+    given = {} if isinstance(wanted, str) else wanted.model_extra or {}
+    return _name(wanted) == DEFAULT_SCHEDULER and "type" not in given
 
 
 def _restarts(trainable: str) -> bool:
@@ -124,12 +144,14 @@ def _restarts(trainable: str) -> bool:
 
 
 def _scheduler_note(said: Specification) -> list[str]:
-    """Why a script gets another scheduler than a train function, if the file names none."""
-    if said.content.scheduler is not None or not said.content.trainable.endswith(".py"):
+    """Why a script gets another type of ASHA than a train function, if the file names no type."""
+    is_script = said.content.trainable.endswith(".py")
+    if not is_script or not _is_asha_without_type(said.content.scheduler or DEFAULT_SCHEDULER):
         return []
     return [
-        "scheduler: asha, which stops trials and promotes none, for a script begins again from its "
-        "first epoch; if yours goes on from files in RAYSWEEP_FOLDER, name scheduler: promotion"
+        "the scheduler asha has type: stopping, which promotes no trial, because a promoted script "
+        "begins again from its first epoch; if yours continues from files in RAYSWEEP_FOLDER, "
+        "write scheduler: {name: asha, type: promotion}"
     ]
 
 

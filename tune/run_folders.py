@@ -21,12 +21,13 @@ from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
+from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.tune.controller import SweepController
-from raysweep.tune.load import load_sweep
+from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
 SWEEP = "sweep.yaml"
@@ -244,7 +245,7 @@ def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
 
     It has no callbacks: they follow sessions only, and their files may be gone.
     """
-    return load_sweep(str(folder / SWEEP), ["callbacks=[]", *overrides])
+    return load_run_sweep(folder, ["callbacks=[]", *overrides])
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
@@ -255,7 +256,7 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
     from ruamel.yaml import YAML
 
     with open(folder / SWEEP, encoding="utf-8") as file:
-        before = YAML(typ="safe", pure=True).load(file)
+        before = translate_sweep(YAML(typ="safe", pure=True).load(file))
     after = json.loads(json.dumps(sweep.resolved))
     if "script" in after:  # runs of early versions have no such section
         before = {"script": ScriptSpec().model_dump(mode="json")} | before

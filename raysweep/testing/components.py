@@ -85,7 +85,7 @@ class Subject:
             trainable="raysweep.testing:none",
             metric=Metric("loss", "minimize"),
             searchers={self.name: self.make()},
-            scheduler=Asha(),
+            scheduler=Asha(type="stopping"),
             budget=Budget(trials or self.trials, EPOCHS),
             space=space,
             seed=seed,

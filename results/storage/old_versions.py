@@ -17,6 +17,24 @@ FILE_NAMES = {"simulation.json": "contest.json"}
 """Files of a run directory that had another name."""
 SIMULATION_KEYS = {"verdict": "findings", "standings": "ranking", "progress": "incumbents"}
 """Keys of `simulation.json` that have another name now."""
+OLD_SCHEDULERS = {"promotion": "{name: asha, type: promotion}"}
+"""Names that schedulers had, and what a specification says now."""
+OLD_ASHA_TYPES = {"promotion": "promotion", "asha": "stopping"}
+"""The types of the scheduler `asha` by the names that they had as two schedulers."""
+
+
+def translate_sweep(content: Any) -> Any:
+    """The content of a run directory's `sweep.yaml` as this version writes it.
+
+    A scheduler `asha` without a type is of an earlier version, because all options are written.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("scheduler"), dict):
+        return content
+    scheduler = content["scheduler"]
+    name = scheduler.get("name")
+    if name not in OLD_ASHA_TYPES or "type" in scheduler:
+        return content
+    return content | {"scheduler": scheduler | {"name": "asha", "type": OLD_ASHA_TYPES[name]}}
 
 
 def translate_event(event: Event) -> Event:

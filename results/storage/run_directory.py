@@ -19,6 +19,7 @@ from raysweep.errors import UserError
 from raysweep.history import Config, Event, History, Report, Trial, apply
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.object_store import ObjectStore, is_url
+from raysweep.results.storage.old_versions import translate_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,8 @@ class RunDirectory:
             raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         if not isinstance(content, dict) or not isinstance(content.get("metric"), dict):
             raise RunError(f"{path} is not a resolved sweep: it names no metric")
-        return content
+        translated: dict[str, Any] = translate_sweep(content)
+        return translated
 
     @cached_property
     def environment(self) -> dict[str, Any]:

@@ -142,7 +142,9 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
         raise draft.error(path, f"{rungs} rungs with the divisor {eta:g} are none")
     part = eta ** (rungs - 1)
     grace = max(1, int((longest or 1) / part))
-    draft.put(("scheduler",), {"name": "asha", "grace": grace, "eta": eta}, path)
+    draft.put(
+        ("scheduler",), {"name": "asha", "type": "stopping", "grace": grace, "eta": eta}, path
+    )
     if longest is None:
         draft.note(
             path,

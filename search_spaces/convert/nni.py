@@ -104,7 +104,7 @@ def _tuner(draft: Draft, path: Path, value: Any) -> None:
     draft.word((*path, key), name, TUNERS)
     draft.put(("searcher",), {"name": TUNERS[name]}, (*path, key))
     if name == "hyperband":
-        draft.put(("scheduler",), {"name": "asha"}, (*path, key))
+        draft.put(("scheduler",), {"name": "asha", "type": "stopping"}, (*path, key))
         draft.note((*path, key), "hyperband's brackets become asha's rungs here")
     if name == "gridsearch":
         draft.note(
@@ -132,7 +132,7 @@ def _budget(draft: Draft, path: Path, value: Any) -> None:
 def _halving(key: str) -> Handler:
     def take(draft: Draft, path: Path, value: Any) -> None:
         if not isinstance(draft.data.get("scheduler"), dict):
-            draft.put(("scheduler",), {"name": "asha"}, path)
+            draft.put(("scheduler",), {"name": "asha", "type": "stopping"}, path)
         draft.put(("scheduler", key), draft.number(path, value), path)
 
     return take

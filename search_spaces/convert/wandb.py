@@ -151,6 +151,7 @@ def _early(draft: Draft, path: Path, value: Any) -> None:
         "strict": only(False),
     }
     draft.put(("scheduler", "name"), "asha", path)
+    draft.put(("scheduler", "type"), "stopping", path)
     draft.each(path, rule, handlers)
     draft.note(path, "an iteration there is one logged step; an epoch here")
     if "max_iter" in rule:

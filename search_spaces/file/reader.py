@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,10 +30,18 @@ class Specification:
     path: Path
 
 
-def read(name: str, overrides: Sequence[str] = ()) -> Specification:
-    """Read the file of that path, or the one of that name in `search_spaces/`, with `key=value` overrides. Raises SpecificationError."""
+def read(
+    name: str, overrides: Sequence[str] = (), translate: Callable[[Any], Any] = lambda data: data
+) -> Specification:
+    """Read the file of that path, or the one of that name in `search_spaces/`.
+
+    `overrides`: `key=value` settings that take the place of what the file says.
+    `translate`: gives the file's data the form that this version reads.
+    Raises SpecificationError.
+    """
     path = find(name)
     document = convert.document_of(text_of(path, name), name, path.parent)
+    document = replace(document, data=translate(document.data))
     for setting in overrides:
         document = override(document, setting)
     return specification(without_script(document), path)

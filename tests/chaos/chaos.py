@@ -28,7 +28,7 @@ SWEEP = """\
 trainable: {trainable}:noisy_and_written
 metric: {{name: loss, goal: minimize}}
 searcher: [grid, random, {{name: tpe, startup: 6}}, bohb]
-scheduler: {{name: asha, grace: 1, eta: 3}}
+scheduler: {{name: asha, type: stopping, grace: 1, eta: 3}}
 budget: {{trials: {trials}, epochs: 9}}
 parallel: 1
 space:

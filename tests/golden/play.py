@@ -37,7 +37,12 @@ from tests.golden.problems import CodeError, Problem
 from tests.sweeps import Keep
 
 SEARCHER_NAMES = {name: name for name in ("grid", "random", "tpe", "bohb", "auto")}
-SCHEDULER_NAMES = {name: name for name in ("promotion", "asha", "median", "none")}
+SCHEDULER_NAMES = {
+    "promotion": {"name": "asha", "type": "promotion"},
+    "asha": {"name": "asha", "type": "stopping"},
+    "median": {"name": "median"},
+    "none": {"name": "none"},
+}
 """What they are called in the recordings, and what a YAML file calls them now."""
 COMPARISON = "random and tpe"
 PAIRS = [(searcher, scheduler) for searcher in SEARCHER_NAMES for scheduler in SCHEDULER_NAMES]
@@ -95,15 +100,13 @@ def sweep_of(problem: Problem, searcher: str, scheduler: str) -> Sweep:
         searchers = ["searcher=[random, tpe]", "seeds=2", "budget.trials=10"]
     else:
         searchers = [f"searcher={SEARCHER_NAMES[searcher]}"]
-    name = SCHEDULER_NAMES[scheduler]
-    known = options_of(SCHEDULERS[name])
+    named = SCHEDULER_NAMES[scheduler]
+    known = options_of(SCHEDULERS[named["name"]])
     options = {key: value for key, value in problem.scheduler_options.items() if key in known}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.yaml"
         path.write_text(f"trainable: tests.golden.problems:train\n{problem.yaml}")
-        return load_sweep(
-            str(path), [*searchers, f"scheduler={json.dumps({'name': name} | options)}"]
-        )
+        return load_sweep(str(path), [*searchers, f"scheduler={json.dumps(named | options)}"])
 
 
 class FailingExecutor(SimulatedExecutor):

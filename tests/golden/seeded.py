@@ -23,7 +23,7 @@ SWEEP = """\
 trainable: tests.data.steady:train
 metric: {name: loss, goal: minimize}
 searcher: [bohb, auto]
-scheduler: promotion
+scheduler: {name: asha, type: promotion}
 budget: {trials: 10, epochs: 4}
 parallel: 1
 seed: 1

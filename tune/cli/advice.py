@@ -70,7 +70,7 @@ def _promoted_script(sweep: Sweep) -> Iterator[str]:
     if sweep.trainable.endswith(".py") and sweep.scheduler.promotes:
         yield (
             "a promoted script is started again, and trains its first epochs again unless it goes "
-            "on from files that it keeps in RAYSWEEP_FOLDER; scheduler: asha promotes none"
+            "on from files that it keeps in RAYSWEEP_FOLDER; type: stopping promotes none"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def count(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names between commas, each once."""
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    """Names between commas, each once. `{name: asha, type: stopping}` counts as a name too."""
+    parts = re.findall(r"\{[^{}]*\}|[^,{}]+", text)
+    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
         raise argparse.ArgumentTypeError("expected names between commas")
     return found

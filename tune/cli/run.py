@@ -154,13 +154,13 @@ def run_sweep(options: argparse.Namespace) -> int:
 def _load(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
     """The sweep of the file that --space names, or of the run to resume with its directory."""
     from raysweep.tune import run_folders
-    from raysweep.tune.load import load_sweep
+    from raysweep.tune.load import load_run_sweep, load_sweep
 
     overrides = [*_overrides(options), *options.set]
     if options.space is not None:
         return None, load_sweep(options.space, overrides)
     folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
-    return folder, load_sweep(str(folder / run_folders.SWEEP), overrides)
+    return folder, load_run_sweep(folder, overrides)
 
 
 def _new_folder(options: argparse.Namespace, sweep: Sweep) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from raysweep.results.analysis.compare import Comparison
 from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.run_directory import RunDirectory
+from raysweep.search_spaces.file.document import parse
 from raysweep.tune.executors.simulated import simulate
 from raysweep.tune.offline.recorded_curves import Recorded, recorded
 from raysweep.tune.run_folders import recorded_sweep
@@ -28,7 +29,10 @@ TRAININGS = 27
 
 @dataclass(frozen=True)
 class Contest:
-    """What is played: `total_epochs` is what each study may train, `nearest` as in `Recorded`."""
+    """What is played: `total_epochs` is what each study may train, `nearest` as in `Recorded`.
+
+    A searcher or scheduler is given as YAML: its name, or `{name: asha, type: stopping}`.
+    """
 
     searchers: tuple[str, ...]
     schedulers: tuple[str, ...]
@@ -95,7 +99,7 @@ def play_arm(
     budget = Budget(None, said.budget.epochs, total)
     study = replace(
         said,
-        searchers={name: said.searchers[searcher]},
+        searchers={name: next(iter(said.searchers.values()))},
         seed=said.seed + seed,
         seeds=1,
         budget=budget,
@@ -110,8 +114,19 @@ def play_arm(
 
 
 def label(searcher: str, scheduler: str, contest: Contest) -> str:
-    """What a study is called: by its searcher alone where there is one scheduler."""
-    return searcher if len(contest.schedulers) == 1 else f"{searcher} + {scheduler}"
+    """What a study is called: by its searcher alone if there is one scheduler."""
+    if len(contest.schedulers) == 1:
+        return _shown(searcher)
+    return f"{_shown(searcher)} + {_shown(scheduler)}"
+
+
+def _shown(component: str) -> str:
+    """A searcher or scheduler as a label shows it, such as `asha (type: stopping)`."""
+    data = parse(component, "a label").data
+    if not isinstance(data, dict):
+        return component
+    options = ", ".join(f"{key}: {value}" for key, value in data.items() if key != "name")
+    return f"{data['name']} ({options})"
 
 
 @lru_cache(maxsize=2)
