@@ -36,7 +36,7 @@ def specifications() -> list[Path]:
 
 def test_the_schema_is_current() -> None:
     assert json_schema.PATH.read_text(encoding="utf-8") == json_schema.text(), (
-        "an option changed: python -m tune.schema writes the schema anew"
+        "an option changed: python -m raysweep.tune.json_schema writes the schema anew"
     )
 
 

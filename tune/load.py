@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from raysweep.plugins import CALLBACK, SCHEDULER, SEARCHER, PluginError, Seam, find_component
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
+from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification, read
@@ -24,7 +25,6 @@ from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, second
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script import CommandLine
-from raysweep.tune.run_folders import SWEEP
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]

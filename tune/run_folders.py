@@ -22,7 +22,7 @@ from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
-from raysweep.results.storage.run_directory import fetch_run
+from raysweep.results.storage.run_directory import SWEEP, fetch_run
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
@@ -30,7 +30,6 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
-SWEEP = "sweep.yaml"
 FREE = ("callbacks",)
 """Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")

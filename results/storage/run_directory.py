@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["running", "finished", "interrupted"]
+SWEEP = "sweep.yaml"
+"""The file of a run directory that says what the sweep is."""
 
 MAX_NAMED_RUNS = 8
 """How many runs an error message lists."""
@@ -95,7 +97,7 @@ class RunDirectory:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
-        path = self.path / "sweep.yaml"
+        path = self.path / SWEEP
         try:
             content = YAML(typ="safe", pure=True).load(path)
         except (OSError, YAMLError) as error:
@@ -283,7 +285,7 @@ def load(path: str | Path) -> RunDirectory:
     Raises RunError, with the runs near it, if there is none.
     """
     folder = fetch_run(str(path)) if is_url(path) else Path(path)
-    if (folder / ledger.NAME).is_file() and (folder / "sweep.yaml").is_file():
+    if (folder / ledger.NAME).is_file() and (folder / SWEEP).is_file():
         return RunDirectory(folder)
     around = folder if folder.is_dir() else folder.parent
     others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))

@@ -26,7 +26,7 @@ from raysweep.results.analysis.retraining import (
     retraining_rows,
 )
 from raysweep.results.analysis.stopping_audit import audit
-from raysweep.results.storage.run_directory import RunDirectory, RunError
+from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
 from raysweep.results.storage.tables import flatten
 
 Data = dict[str, Any]
@@ -78,7 +78,7 @@ def page_data(run: RunDirectory, live: bool = False) -> Data:
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
         "environment": run.environment,
-        "yaml": (run.path / "sweep.yaml").read_text(encoding="utf-8"),
+        "yaml": (run.path / SWEEP).read_text(encoding="utf-8"),
     }
 
 
