@@ -1,8 +1,8 @@
 """One space with every kind of parameter means the same under every searcher: (kind of parameter) x (searcher in the registry).
 
-What is expected is written here by hand and shares no code with the space. Each searcher is asked 10,000 times while nothing was reported,
+What is expected is written here by hand and shares no code with the space. Each searcher is asked 2,500 times while nothing was reported,
 which shows the distribution that it draws from, and again after histories that pull it into the corners of the space. In 20 dimensions a
-proposal takes hyperopt 15 ms, the Gaussian process 5 ms and hpbandster 3 ms, so here they are asked 500, 500 and 2,000 times;
+proposal takes hyperopt 15 ms, the Gaussian process 5 ms and hpbandster 3 ms, so here they are asked 150, 150 and 600 times;
 `make conformance` asks each 10,000 times.
 """
 
@@ -28,10 +28,11 @@ from raysweep.search_spaces.file.reader import check
 from raysweep.search_spaces.language.space import Space, flatten
 from raysweep.tune.searchers import SEARCHERS
 
-DRAWS = 10_000
-TOLD = {"bohb": 2_000}
-"""How many proposals after a history are asked of a searcher, where it is not `MANY`."""
 MANY = int(os.environ.get("RAYSWEEP_CONFORMANCE", 0))
+DRAWS = MANY or 2_500
+"""The number of first proposals of each searcher."""
+TOLD = {"bohb": 600}
+"""The number of proposals after a history that a searcher is asked for, if it is not `MANY`."""
 
 SPACE = """
 even: {float: [-2, 3]}
@@ -153,7 +154,7 @@ def near(wanted: Space, end: int, rng: np.random.Generator) -> Config:
 
 @cache
 def fresh(name: str) -> list[Config]:
-    """10,000 first proposals: nothing was reported yet."""
+    """First proposals: nothing was reported yet."""
     searcher, history = SEARCHERS[name](), History((1, 3))
     return [proposal(searcher.suggest(space(), history, seed)) for seed in range(DRAWS)]
 
@@ -164,13 +165,13 @@ def learned(name: str) -> list[Config]:
     searcher, histories = SEARCHERS[name](), [told(space(), seed) for seed in range(10)]
     return [
         proposal(searcher.suggest(space(), histories[seed % 10], seed))
-        for seed in range(MANY or TOLD.get(name, 500))
+        for seed in range(MANY or TOLD.get(name, 150))
     ]
 
 
 @cache
 def cells(rows: str, constraint: str = FREE) -> list[Config]:
-    """All that a grid proposes, with 10,000 points for a parameter alone."""
+    """All that a grid proposes, with DRAWS points for a parameter alone."""
     wanted, history, found = space(rows, constraint), History((1, 3)), []
     searcher = SEARCHERS["grid"](points=DRAWS if "\n" not in rows else 3)
     while (config := searcher.suggest(wanted, history, 0)) is not None:

@@ -32,6 +32,8 @@ OPTUNA = {
 SUBJECTS = {name: Subject(kind) for name, kind in SEARCHERS.items() if name != "optuna"} | OPTUNA
 SKIPPED = {("grid", "no_worse_than_random")}
 """A grid of 3 x 3 cells holds no point near the optimum; it is not meant to."""
+IN_UNIT = (*(name for name in SEARCHERS if name != "optuna"), "optuna NSGAIISampler")
+"""What `make test` checks. The other samplers are slow; `make examples` checks them."""
 PARTLY_CHECKED = {
     "GPSampler": ("inside_the_space", "proposes_with_trials_pending"),
     "RandomSampler": ("same_seed_same_sequence", "continues_from_half_a_history"),
@@ -42,12 +44,18 @@ PARTLY_CHECKED = {
 
 @pytest.mark.parametrize(
     ("name", "check"),
-    [(n, check) for n in SUBJECTS for check in SEARCHER_CHECKS if (n, check) not in SKIPPED],
+    [
+        pytest.param(n, check, marks=() if n in IN_UNIT else pytest.mark.examples)
+        for n in SUBJECTS
+        for check in SEARCHER_CHECKS
+        if (n, check) not in SKIPPED
+    ],
 )
 def test_a_searcher_keeps_its_contract(name: str, check: str) -> None:
     SEARCHER_CHECKS[check](SUBJECTS[name])
 
 
+@pytest.mark.examples
 @pytest.mark.parametrize(
     ("sampler", "check"),
     [(sampler, check) for sampler, checks in PARTLY_CHECKED.items() for check in checks],
