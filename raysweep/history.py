@@ -1,8 +1,9 @@
-"""What happened, as a list of trials that searchers and schedulers read.
+"""The history of a study: its trials and what they reported, as searchers and schedulers read it.
 
-A `History` holds the trials of one study (one searcher with one search seed) in the order in which they were proposed. It is only ever
-changed through `add`, `start`, `record`, `close` and `audit` (or `apply`, which takes an event of the ledger), so that its look-ups stay
-up to date and cheap: nothing here scans the list for a report.
+A `History` holds the trials of one study (one searcher with one search seed) in the order in which
+they were proposed. It changes only through `add`, `start`, `record`, `close` and `audit`, or
+through `apply`, which takes an event of the ledger. These keep its rungs and totals up to date, so
+that no question is answered by a search through all reports.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from enum import StrEnum
 from typing import Any
 
 Config = dict[str, Any]
-"""A configuration: plain bool, int, float and str, nested where the YAML file nests. Never a numpy scalar."""
+"""A configuration: plain bool, int, float and str values, never numpy scalars.
+
+A parameter with a dotted name, such as `model.width`, lies in a nested dictionary.
+"""
 
 Event = dict[str, Any]
-"""One line of a ledger: `event` says what happened, `time` when (Unix seconds)."""
+"""A line of a ledger: `event` says what happened and `time` when, in Unix seconds."""
 
 
 class Status(StrEnum):
-    """Where a trial stands. `WAITING` is proposed but not running: not yet started, or to be taken up again."""
+    """The state of a trial.
+
+    A trial that is `WAITING` was proposed but is not running: it is yet to be started, or to be
+    continued after a retry or a promotion.
+    """
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -34,16 +42,22 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """True if the trial trains no more, unless it is promoted."""
         return self not in (Status.WAITING, Status.RUNNING)
 
     @property
     def succeeded(self) -> bool:
+        """True if the trial ended without an error, at its last epoch or by early stopping."""
         return self in (Status.COMPLETED, Status.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One epoch of one trial. `loss`: less is better, never NaN (a NaN counts as inf). `seconds`: training time of the trial so far."""
+    """What a trial reported after an epoch.
+
+    loss: less is better; never NaN, because a NaN counts as inf. metrics: all values that were
+    reported, by name. seconds: the training time of the trial so far. time: in Unix seconds.
+    """
 
     epoch: int
     loss: float
@@ -54,7 +68,12 @@ class Report:
 
 @dataclass(slots=True)
 class Trial:
-    """A configuration and what it reported. `number` counts within the study, from 0; `seed` seeds its training."""
+    """A configuration, and what was reported for it.
+
+    number: counts within the study, from 0. seed: of the training. attempts: how often a worker has
+    started it. reason: why it has its status, as tables show it. best: the report with the least
+    loss, or the first one if no loss is finite.
+    """
 
     number: int
     study: str
@@ -65,11 +84,12 @@ class Trial:
     reason: str = ""
     attempts: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
-    """What else is known of it: node, device, peak memory, traceback, times of start and end (Unix seconds)."""
+    """What else is known: node, device, peak memory, traceback, start and end (Unix seconds)."""
     best: Report | None = None
 
     @property
     def id(self) -> str:
+        """The trial's name in the sweep, such as `bohb-7`."""
         return f"{self.study}-{self.number}"
 
     @property
@@ -84,9 +104,11 @@ class Trial:
 
 
 class Rung:
-    """The losses of the trials that reached one level, sorted, and each trial's own.
+    """The trials that reached an epoch at which trials are compared.
 
-    `paused`: loss and number of those that were stopped right there, sorted; they may be taken up again. `ended`: all that ended there.
+    level: the epoch. losses: of all its trials, ascending. by_trial: the losses by trial number.
+    paused: loss and number of the trials that a scheduler stopped there, ascending; they may be
+    promoted. ended: the numbers of all trials that ended there.
     """
 
     def __init__(self, level: int) -> None:
@@ -100,46 +122,53 @@ class Rung:
         return len(self.losses)
 
     def add(self, number: int, loss: float) -> None:
+        """Record that a trial reached the rung."""
         self.by_trial[number] = loss
         insort(self.losses, loss)
 
     @property
     def n_promoted(self) -> int:
-        """How many of its trials did not end there: they train on, or did."""
+        """The number of trials that continued past the rung, or are still being compared there."""
         return len(self.losses) - len(self.ended)
 
     def end(self, number: int, status: Status) -> None:
-        """A trial that is here ended; where it was stopped, it rests."""
+        """Record that a trial ended at the rung. If it was stopped, it is paused there."""
         self.ended.add(number)
         if status is Status.STOPPED:
             insort(self.paused, (self.by_trial[number], number))
 
     def leave(self, number: int) -> None:
-        """A trial that ended here is taken up again."""
+        """Record that a trial that ended at the rung is to continue."""
         self.ended.discard(number)
         if self.is_paused(number):
-            del self.paused[bisect_left(self.paused, (self.by_trial[number], number))]
+            del self.paused[self._paused_index(number)]
 
     def is_paused(self, number: int) -> bool:
-        """Whether a trial was stopped right there, and may be taken up again."""
-        one = (self.by_trial.get(number, math.nan), number)
-        place = bisect_left(self.paused, one)
-        return self.paused[place : place + 1] == [one]
+        """True if a trial was stopped at the rung and has not been promoted since."""
+        if number not in self.by_trial:
+            return False
+        index = self._paused_index(number)
+        return index < len(self.paused) and self.paused[index][1] == number
+
+    def _paused_index(self, number: int) -> int:
+        """Where a trial of the rung is in `paused`, or would be."""
+        return bisect_left(self.paused, (self.by_trial[number], number))
 
     def rank(self, loss: float) -> int:
-        """How many recorded losses are strictly better than `loss`."""
+        """The number of losses at the rung that are strictly less than `loss`."""
         return bisect_left(self.losses, loss)
-
-    def worse(self, loss: float) -> int:
-        """How many recorded losses are strictly worse than `loss`."""
-        return len(self.losses) - bisect_right(self.losses, loss)
 
 
 class History:
-    """The trials of one study. `levels`: the epochs at which trials are compared, ascending; the last is the full training.
+    """The trials of a study.
 
-    A trial's value at a level is its first report at or after that level and before the next one, so that a trial that reports
-    seldom is never back-filled into a rung that it has long passed. `wrong`: the trials that diverged, failed or ran out of memory.
+    levels: the epochs at which trials are compared, ascending; the last one is the full training.
+    rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
+    diverged or ran out of memory. epochs: trained by all trials. best: the trial and the report
+    with the least finite loss; None before the first.
+
+    A trial counts at a rung with its first report at or after the rung's epoch and before that of
+    the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
@@ -162,16 +191,16 @@ class History:
         return self._trials[number]
 
     def show(self, loss: float) -> str:
-        """A loss as the user's metric, in four digits."""
+        """A loss as the user's metric, with four significant digits."""
         return f"{self._sign * loss:.4g}"
 
     def level_of(self, epoch: int) -> int | None:
-        """The highest level that `epoch` has reached; None below the first."""
-        place = bisect_right(self.levels, epoch)
-        return self.levels[place - 1] if place else None
+        """The highest level at or below an epoch; None below the first."""
+        count = bisect_right(self.levels, epoch)
+        return self.levels[count - 1] if count else None
 
     def add(self, trial: Trial) -> None:
-        """Append a proposed trial. Its number must be the next one."""
+        """Append a proposed trial. Raises ValueError if its number is not the next one."""
         if trial.number != len(self._trials):
             raise ValueError(
                 f"trial {trial.id} does not follow trial number {len(self._trials) - 1}"
@@ -179,13 +208,14 @@ class History:
         self._trials.append(trial)
 
     def start(self, number: int) -> None:
+        """Record that a worker started a trial."""
         trial = self._trials[number]
-        self._becomes(trial, Status.RUNNING)
+        self._set_status(trial, Status.RUNNING)
         trial.attempts += 1
         self.running.add(number)
 
     def record(self, number: int, report: Report) -> bool:
-        """Append a report; False, and nothing changed, where its epoch is not later than the last one."""
+        """Append a report of a trial. Returns False, without effect, if its epoch is not new."""
         trial = self._trials[number]
         if report.epoch <= trial.epoch:
             return False
@@ -202,9 +232,9 @@ class History:
         return True
 
     def close(self, number: int, status: Status, reason: str = "") -> None:
-        """End a trial, or (status WAITING) put it back so that it is taken up again."""
+        """End a trial; or, with the status WAITING, let it continue when a worker is free."""
         trial = self._trials[number]
-        self._becomes(trial, status, reason)
+        self._set_status(trial, status, reason)
         self.running.discard(number)
         rung = self.rungs.get(self.level_of(trial.epoch) or 0)
         if rung is None or number not in rung.by_trial or "audited" in trial.notes:
@@ -214,21 +244,25 @@ class History:
         else:
             rung.leave(number)
 
-    def _becomes(self, trial: Trial, status: Status, reason: str = "") -> None:
+    def _set_status(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
-        (self.failed.add if status.ended and not status.succeeded else self.failed.discard)(
-            trial.number
-        )
+        if status.ended and not status.succeeded:
+            self.failed.add(trial.number)
+        else:
+            self.failed.discard(trial.number)
 
     def audit(self, number: int) -> None:
-        """A trial goes on to be observed only: for the rung where it was to stop it has ended."""
+        """Record that a trial continues under audit only: at its last rung it counts as ended."""
         level = self.level_of(self._trials[number].epoch)
         if level is not None and number in self.rungs[level].by_trial:
             self.rungs[level].ended.add(number)
 
 
 def apply(event: Event, histories: Mapping[str, History]) -> None:
-    """Change the histories by what one event says. Events that are not about a trial change nothing."""
+    """Change the histories as an event of the ledger says.
+
+    histories: by study. An event that is about no trial changes nothing.
+    """
     kind = event["event"]
     if kind == "proposed":
         study, number = event["study"], event["number"]
@@ -260,15 +294,16 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
 
 
 def split_id(trial_id: str) -> tuple[str, int]:
-    """`"bohb.1-27"` as `("bohb.1", 27)`."""
+    """Split the name of a trial into its study and its number: `bohb.1-27` is 27 of `bohb.1`."""
     study, _, number = trial_id.rpartition("-")
     return study, int(number)
 
 
 def seconds_spent(events: Iterable[Event]) -> float:
-    """The seconds that former sessions ran, each from its `opened` event to its last one.
+    """The seconds that earlier sessions ran, each from its `opened` event to its last one.
 
-    They are summed from event to event, because a machine's clock may have been set back in between: such a step counts as no time.
+    They are summed from event to event. A step back in time counts as zero seconds, because a
+    machine's clock may have been set back.
     """
     total, last = 0.0, None
     for event in events:

@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
+from raysweep.formatting import plural
 from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
@@ -109,7 +110,7 @@ class Asha:
         rung = history.rungs[level]
         n_others = len(rung) - 1
         if n_others < (self.quorum or 0) and level in history.levels[:2]:
-            return f"only {n_others} others got here"
+            return f"compared with only {plural(n_others, 'other')}"
         threshold = quantile_of_others(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= threshold:
             return None
@@ -131,9 +132,9 @@ class Asha:
         ):
             return None
         rank = rung.rank(trial.loss) + 1
-        why = f"a {self._fraction} goes on"
+        why = f"a {self._fraction} is promoted"
         if rank * self.eta <= len(rung):
-            why = "but others go on first"
+            why = "but others are promoted first"
         return f"{history.show(trial.loss)} is number {rank} of {len(rung)}, {why}"
 
     def _first_promotion(

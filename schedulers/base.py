@@ -51,7 +51,7 @@ class Scheduler(Protocol):
     def promote(
         self, history: History, ranking: Ranking | None, *, budget_exhausted: bool
     ) -> int | None:
-        """The number of the paused trial to continue from its checkpoint now; None if there is none.
+        """The number of the paused trial to promote now, from its checkpoint; None without one.
 
         Asked whenever a worker is free. `budget_exhausted`: no new trials will be started.
         """

@@ -1,4 +1,4 @@
-"""What schedulers share about rungs: their epochs, the order of promotion and quantiles of losses."""
+"""What schedulers share: the epochs of rungs, the order of promotion, quantiles of losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def geometric(first: int, eta: float, epochs: int) -> tuple[int, ...]:
 
 
 def just_reached(trial: Trial, history: History) -> int | None:
-    """The rung that the trial's last report is the first to reach; None if there is no such rung."""
+    """The rung that the trial has reached with its last report; None if it reached none."""
     level = history.level_of(trial.epoch)
     previous_epoch = trial.reports[-2].epoch if len(trial.reports) > 1 else 0
     if level is None or level <= previous_epoch:
@@ -63,7 +63,7 @@ def quantile_of_others(rung: Rung, own_loss: float, fraction_worse: float) -> fl
     `own_loss`: the loss at the rung of the trial that is compared, which is left out.
 
     It is computed from negated losses as `numpy.percentile` does it, to the last bit, so that ties
-    are decided as in Ray. An infinite loss is not interpolated with: diverged trials would otherwise
+    are decided as in Ray. An infinite loss is not interpolated with, because diverged trials would
     raise the threshold.
     """
     n_others = len(rung) - 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raysweep.results.storage.run_directory import load
-from raysweep.search_spaces.file.reader import read
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.tune.cli.app import main
 
 CHANGES = [

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.search_spaces.convert import DIALECTS, document_of
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
+from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
-from raysweep.search_spaces.file.reader import read
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.file.document import SpecificationError, parse
-from raysweep.search_spaces.file.reader import read
 from raysweep.tune.cli.app import main
 from raysweep.tune.load import load_sweep
 

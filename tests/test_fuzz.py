@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raysweep.search_spaces import convert
 from raysweep.search_spaces.convert.convert_file import convert as converted
+from raysweep.search_spaces.convert.dialects import translate
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError, override, parse
 from raysweep.search_spaces.file.reader import SHIPPED, check
@@ -151,7 +151,7 @@ def ends_well(take: Callable[[], Any]) -> bool:
 
 def understand(document: Document, folder: Path) -> None:
     """Read a parsed file to the end, and draw from what it says."""
-    translated = convert.translate(document, folder)
+    translated = translate(document, folder)
     if translated.dialect and len(str(document.data)) % 4:
         translated = functools.reduce(override, MISSING, translated)
     content = check(translated)

@@ -27,7 +27,7 @@ ALLOWED = {
     "raysweep.testing": {"raysweep"},
     "search_spaces": set(),
     "search_spaces.language": {"raysweep.search_spaces.language"},
-    "search_spaces.file": {"raysweep.search_spaces"},
+    "search_spaces.file": {"raysweep.search_spaces.language", "raysweep.search_spaces.file"},
     "search_spaces.convert": {"raysweep.search_spaces"},
     "schedulers": {"raysweep.schedulers"},
     "results": {"raysweep.results.run", "raysweep.results.storage"},

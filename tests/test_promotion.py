@@ -118,8 +118,8 @@ def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
         decision = Asha(grace=1).decide(history[number], history, lambda: {0: -1.0})
         reasons[number] = decision.reason
     assert reasons == {
-        5: "epoch 1: 0.05 is number 1 of 6, but others go on first",
-        6: "epoch 1: 0.9 is number 7 of 7, a third goes on",
+        5: "epoch 1: 0.05 is number 1 of 6, but others are promoted first",
+        6: "epoch 1: 0.9 is number 7 of 7, a third is promoted",
     }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.file.document import SpecificationError, parse
-from raysweep.search_spaces.file.reader import SHIPPED, read
+from raysweep.search_spaces.file.reader import SHIPPED
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 

@@ -24,7 +24,7 @@ from benchmarks.search_tune_bohb import TuneBohb
 from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Scheduler
-from raysweep.schedulers.rung_reliability import PROBES, tau
+from raysweep.schedulers.rung_reliability import PROBES, kendall_tau
 from raysweep.search_spaces.language.params import Choice, Float, Int
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.gp import Auto, thinned, with_failed
@@ -309,10 +309,10 @@ def test_it_proposes_every_cell_of_a_small_space_before_any_twice() -> None:
 
 
 def test_ranks_agree_or_not() -> None:
-    assert tau(((1, 1), (2, 2), (3, 3))) == 1
-    assert tau(((1, 3), (2, 2), (3, 1))) == -1
-    assert tau(((1, 1), (1, 2))) == 0
-    assert tau(((math.inf, 1),)) == 0
+    assert kendall_tau(((1, 1), (2, 2), (3, 3))) == 1
+    assert kendall_tau(((1, 3), (2, 2), (3, 1))) == -1
+    assert kendall_tau(((1, 1), (1, 2))) == 0
+    assert kendall_tau(((math.inf, 1),)) == 0
 
 
 def stops(history: History, number: int, scheduler: Scheduler) -> bool:
@@ -360,7 +360,7 @@ def test_without_a_quorum_nobody_goes_on() -> None:
     history = told([[0.1], [0.2]], (1, 3))
     assert (
         Asha(type="stopping", quorum=2).decide(history[0], history).reason
-        == "epoch 1: only 1 others got here"
+        == "epoch 1: compared with only 1 other"
     )
     assert not Asha(type="stopping").decide(history[0], history).stop
 

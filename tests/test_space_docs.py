@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.file.document import SpecificationError, parse
 from raysweep.search_spaces.file.error_messages import keys
 from raysweep.search_spaces.file.param_specs import (
@@ -18,7 +19,6 @@ from raysweep.search_spaces.file.param_specs import (
     OrdinalSpec,
     ValueSpec,
 )
-from raysweep.search_spaces.file.reader import read
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
 from raysweep.search_spaces.language.params import PRIOR_SHARE, PRIOR_WIDTH, Float, RangeOrValues
 from raysweep.search_spaces.language.space import MOST_DRAWS

@@ -13,7 +13,8 @@ from raysweep.errors import UserError
 from raysweep.results.run import Run, load
 from raysweep.results.storage.object_store import is_url
 from raysweep.results.storage.run_directory import load as load_directory
-from raysweep.search_spaces.file.reader import Specification, read
+from raysweep.search_spaces.convert.any_file import read
+from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import check as check_trainable

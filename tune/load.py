@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from raysweep.plugins import CALLBACK, SCHEDULER, SEARCHER, PluginError, Seam, find_component
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
+from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
-from raysweep.search_spaces.file.reader import Specification, read
+from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name

@@ -21,7 +21,7 @@ from raysweep.finder import file_module
 from raysweep.history import Config, Event, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Decision
-from raysweep.schedulers.rung_reliability import EVERY
+from raysweep.schedulers.rung_reliability import PROBE_EVERY
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import NoLog, SweepController
@@ -400,7 +400,7 @@ def stops_with_a_reason_and_the_worse_first(subject: Subject) -> None:
         f"{subject.name} stops a trial for a reason that does not begin with its epoch",
     )
     # With `grace: auto` every second trial is a probe that the lowest rungs do not judge.
-    judged = decisions[::EVERY] if getattr(scheduler, "grace", None) == "auto" else decisions
+    judged = decisions[::PROBE_EVERY] if getattr(scheduler, "grace", None) == "auto" else decisions
     stops = [decision.stop for decision in judged]
     _require(stops == sorted(stops), f"{subject.name} stops a trial better than one that continues")
     _require(

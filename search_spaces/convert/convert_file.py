@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raysweep.search_spaces.convert import DIALECTS, document_of
+from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
 from raysweep.search_spaces.file.document import Document, override
 from raysweep.search_spaces.file.error_messages import complaint
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of

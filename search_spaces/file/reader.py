@@ -1,28 +1,34 @@
-"""From a YAML file to a typed, checked specification. Every mistake is one line: place, what came, what was expected, the nearest name."""
+"""From a parsed document to a checked specification.
+
+Every mistake raises a SpecificationError, whose message is one line: the place, what was found, what
+was expected and the nearest valid name. `search_spaces/convert/any_file.py` reads a whole file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from raysweep.errors import did_you_mean
-from raysweep.search_spaces import convert
 from raysweep.search_spaces.file import build_space
-from raysweep.search_spaces.file.document import Document, SpecificationError, override
+from raysweep.search_spaces.file.document import Document, SpecificationError
 from raysweep.search_spaces.file.error_messages import complaint
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import Space
 
 SHIPPED = Path(__file__).absolute().parent.parent
+"""The folder of the files that ship."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """A checked file: `content` as the models have it, `space` ready to draw from, `document` for errors that are found later."""
+    """A checked file.
+
+    content: the file as the models have it. space: ready to draw from. document: the places of all
+    parts, for errors that are found later. path: the file.
+    """
 
     content: SweepSpec
     space: Space
@@ -30,47 +36,17 @@ class Specification:
     path: Path
 
 
-def read(
-    name: str, overrides: Sequence[str] = (), translate: Callable[[Any], Any] = lambda data: data
-) -> Specification:
-    """Read the file of that path, or the one of that name in `search_spaces/`.
-
-    `overrides`: `key=value` settings that take the place of what the file says.
-    `translate`: gives the file's data the form that this version reads.
-    Raises SpecificationError.
-    """
-    path = find(name)
-    document = convert.document_of(text_of(path, name), name, path.parent)
-    document = replace(document, data=translate(document.data))
-    for setting in overrides:
-        document = override(document, setting)
-    return specification(without_script(document), path)
-
-
 def specification(document: Document, path: Path) -> Specification:
-    """The document, checked. Raises SpecificationError."""
+    """Check a document and build its space. Raises SpecificationError."""
     content = check(document)
     return Specification(content, build_space.space(content, document), document, path)
 
 
-def without_script(document: Document) -> Document:
-    """The document without what another tool's file says of its script, if the script is not used.
-
-    That is so if a setting names a train function instead.
-    """
-    trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
-    foreign = document.dialect and ("script",) in document.places
-    said_here = document.place(("script",)).startswith("--set ") if foreign else True
-    if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
-        return document
-    data = {key: value for key, value in document.data.items() if key != "script"}
-    place = document.place(("script",))
-    note = f"{place}: how the script is called is left out, for {trainable} is a function"
-    return replace(document, data=data, notes=(*document.notes, note))
-
-
 def find(name: str) -> Path:
-    """The path if there is something, else the file that ships; SpecificationError where there is neither."""
+    """The path itself if it is a file, else the shipped file of that name.
+
+    Raises SpecificationError if there is neither.
+    """
     candidates = [Path(name), SHIPPED / name, SHIPPED / f"{name}.yaml"]
     for path in candidates:
         if path.is_file():
@@ -79,12 +55,13 @@ def find(name: str) -> Path:
         raise SpecificationError(f"{name}: is a directory; expected a YAML file")
     shipped = sorted(path.name for path in SHIPPED.glob("*.yaml"))
     raise SpecificationError(
-        f"{name}: there is no such file{did_you_mean(name, shipped)}; the shipped ones are {', '.join(shipped)}"
+        f"{name}: there is no such file{did_you_mean(name, shipped)}; "
+        f"the shipped ones are {', '.join(shipped)}"
     )
 
 
 def text_of(path: Path, name: str) -> str:
-    """The text of a file; SpecificationError where it cannot be read or is not text."""
+    """The text of a file. Raises SpecificationError if it cannot be read or is not UTF-8."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -99,12 +76,11 @@ def text_of(path: Path, name: str) -> str:
 
 
 def check(document: Document) -> SweepSpec:
-    """The document as the models have it; SpecificationError for the most telling of what is wrong."""
+    """The document as the models have it. Raises SpecificationError for the most telling mistake."""
     if not isinstance(document.data, dict):
-        raise document.error(
-            (),
-            f"expected a mapping of keys such as trainable, metric and space, got a {type(document.data).__name__}",
-        )
+        kind = type(document.data).__name__
+        text = f"expected a mapping of keys such as trainable, metric and space, got a {kind}"
+        raise document.error((), text)
     try:
         return SweepSpec.model_validate(document.data)
     except ValidationError as error:

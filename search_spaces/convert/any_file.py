@@ -1,0 +1,43 @@
+"""Read a sweep file: one of ours, or one of another tool, which is translated first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from raysweep.search_spaces.convert.dialects import document_of
+from raysweep.search_spaces.file.document import Document, override
+from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
+
+
+def read(
+    name: str, overrides: Sequence[str] = (), update: Callable[[Any], Any] = lambda data: data
+) -> Specification:
+    """Read the file of that path, or the one of that name in `search_spaces/`.
+
+    overrides: `key=value` settings that take the place of what the file says. update: gives the data
+    of a file that an earlier version wrote the form of this one. Raises SpecificationError.
+    """
+    path = find(name)
+    document = document_of(text_of(path, name), name, path.parent)
+    document = replace(document, data=update(document.data))
+    for setting in overrides:
+        document = override(document, setting)
+    return specification(without_script(document), path)
+
+
+def without_script(document: Document) -> Document:
+    """The document without what another tool's file says of its script, if the script is not used.
+
+    That is so if a setting names a train function instead.
+    """
+    trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
+    foreign = document.dialect and ("script",) in document.places
+    said_here = document.place(("script",)).startswith("--set ") if foreign else True
+    if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
+        return document
+    data = {key: value for key, value in document.data.items() if key != "script"}
+    place = document.place(("script",))
+    note = f"{place}: how the script is called is left out, for {trainable} is a function"
+    return replace(document, data=data, notes=(*document.notes, note))
