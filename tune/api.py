@@ -172,7 +172,7 @@ class Sweep:
 
         `executor="debug"` trains one trial after another in this process, without Ray, so that
         breakpoints, `print` and profilers work; the first trial that fails raises its exception. An
-        object with the method `run` of `raysweep.tune.executors.base.Executor` trains in its own way.
+        object with the method `run` of `raysweep.tune.executors.base.Executor` trains as it likes.
 
         `resume=True` continues the newest run of this sweep in `storage`, and a name, path or URL
         that run; `retry_failed` then runs again what failed, and `accept_changes` goes on although

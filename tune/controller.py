@@ -350,7 +350,7 @@ class SweepController:
     def failed(
         self, trial: Trial, reason: str, notes: Mapping[str, Any], retry: bool = True
     ) -> None:
-        """The user's code failed. Without `retry` the trial ends, whatever the sweep's `retries`."""
+        """The user's code failed. Without `retry` the trial ends, whatever `sweep.retries` is."""
         allowed_retries = self.sweep.retries if retry else 0
         self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
         if trial.status is Status.FAILED and self._same_failure():

@@ -27,7 +27,7 @@ from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
 ASK_AND_TELL = "ask and tell"
-"""The trainable of a run that has none: a loop of the user's asks for its trials (`tune/study.py`)."""
+"""The trainable of a run that has none, whose trials a user's own loop trains (`tune/study.py`)."""
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -266,9 +266,10 @@ def _option(said: Specification, path: Path, label: str, hint: Any, value: Any) 
 
 
 def _trainable(said: Specification) -> str:
-    """The reference, a file's path made absolute: looked for beside the YAML file, then where the command was given.
+    """The reference of the trainable; a file's path is made absolute.
 
-    A file without a function is a script that is run as it is.
+    A file is looked for beside the YAML file, then in the current folder. Without a function it is
+    a script, which is run as it is.
     """
     reference = said.content.trainable
     if reference == ASK_AND_TELL:
@@ -277,8 +278,11 @@ def _trainable(said: Specification) -> str:
         (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
     )
     if not place or not (function.isidentifier() or not colon):
-        text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
-        raise said.document.error(("trainable",), text)
+        raise said.document.error(
+            ("trainable",),
+            "trainable: expected package.module:function or path/to/file.py:function, "
+            f"got '{reference}'",
+        )
     if place == pickled_function.NAME and not (said.path.parent / place).is_file():
         return reference  # it is written when the run begins
     if not place.endswith((".py", pickled_function.SUFFIX)):
@@ -288,7 +292,8 @@ def _trainable(said: Specification) -> str:
             return f"{(folder / place).resolve()}{colon}{function}"
     raise said.document.error(
         ("trainable",),
-        f"trainable: there is no file '{place}' beside the specification, nor in the current folder",
+        f"trainable: there is no file '{place}' beside the specification, nor in the current "
+        "folder",
     )
 
 

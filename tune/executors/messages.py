@@ -88,7 +88,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended by itself. `trace`: the whole traceback, as long as a file may have it."""
+    """How an attempt ended by itself. `trace`: the traceback, as much as a file may hold of it."""
 
     status: str
     reason: str
