@@ -110,8 +110,8 @@ def check_components(said: Specification) -> None:
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
     """The scheduler that the file names, or the default.
 
-    Promotion goes on from checkpoints. A script that does not say how it resumes would train from
-    its first epoch again whenever it is promoted, so it gets the form that only stops.
+    A promoted trial continues from its checkpoint. A script that does not say how it resumes would
+    train from its first epoch again whenever it is promoted, so it gets the form that only stops.
     """
     if said.content.scheduler is not None:
         return said.content.scheduler
@@ -274,9 +274,9 @@ def _trainable(said: Specification) -> str:
     reference = said.content.trainable
     if reference == ASK_AND_TELL:
         return reference
-    place, colon, function = (
-        (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
-    )
+    place, colon, function = reference, "", ""
+    if not reference.endswith(".py"):
+        place, colon, function = reference.rpartition(":")
     if not place or not (function.isidentifier() or not colon):
         raise said.document.error(
             ("trainable",),

@@ -304,7 +304,7 @@ def _endless(sweep: Sweep) -> Sweep:
 
 
 def _open(folder: Path, sweep: Sweep) -> Ledger:
-    """The ledger of a study's folder, which is made or continued. Raises UserError if that fails."""
+    """The ledger of a study's folder, a new one or that of a former call. Raises UserError."""
     from raysweep.results import environment
     from raysweep.results.storage.ledger import Ledger, LedgerLockedError
     from raysweep.tune import run_folders

@@ -17,6 +17,8 @@ Finding = tuple[tuple[str | int, ...], str]
 CLOUDS = ("aws", "gcp", "azure", "vsphere", "aliyun")
 PRIVATE = ("~", "$HOME", "/tmp", "/var/tmp", "/root", "/home", ".")
 HEAD, WORKER, SETUP = "head_start_ray_commands", "worker_start_ray_commands", "setup_commands"
+TOKEN_MODE = "RAY_AUTH_MODE=token"
+"""The environment variable by which Ray asks for a token, as a command sets it."""
 OWN_KEYS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 
 
@@ -118,25 +120,28 @@ def mounts(file: ClusterFile) -> Iterator[Finding]:
 
 
 def token(file: ClusterFile) -> Iterator[Finding]:
-    remote = next(
-        (one for one in file.section("file_mounts") if str(one).endswith(".ray/auth_token")), None
-    )
-    where: tuple[str | int, ...] = ("file_mounts",) if remote is None else ("file_mounts", remote)
-    if remote is None:
-        yield where, "Ray's token is not copied: add ~/.ray/auth_token: ~/.ray/auth_token"
+    mounted = file.section("file_mounts")
+    tokens = [remote for remote in mounted if str(remote).endswith(".ray/auth_token")]
+    if not tokens:
+        yield (
+            ("file_mounts",),
+            "Ray's token is not copied: add ~/.ray/auth_token: ~/.ray/auth_token",
+        )
     else:
-        local = file.local_path(file.section("file_mounts")[remote])
+        local = file.local_path(mounted[tokens[0]])
         if local.is_file() and local.stat().st_mode & 0o077:
-            yield where, f"the token {local} can be read by others: chmod 600 {local}"
+            yield (
+                ("file_mounts", tokens[0]),
+                f"the token {local} can be read by others: chmod 600 {local}",
+            )
         if not re.search(r"chmod\s+0?600\s+\S*auth_token", file.setup):
             yield (
                 (SETUP,),
                 "the copied token can be read by others: add chmod 600 ~/.ray/auth_token",
             )
-    everywhere = "RAY_AUTH_MODE=token" in file.text(SETUP, "initialization_commands")
-    if not everywhere and not all(
-        "RAY_AUTH_MODE=token" in file.text(name) for name in (HEAD, WORKER)
-    ):
+    in_setup = TOKEN_MODE in file.text(SETUP, "initialization_commands")
+    at_start = TOKEN_MODE in file.text(HEAD) and TOKEN_MODE in file.text(WORKER)
+    if not in_setup and not at_start:
         yield (
             (SETUP,),
             "RAY_AUTH_MODE=token is not set on every machine: the head may ask for a token that "
