@@ -39,7 +39,7 @@ def test_nodes_that_are_alike_are_taken() -> None:
 def test_storage_that_a_node_does_not_see() -> None:
     text = refused(replace(W1, storage="FileNotFoundError: /runs/a"), W2)
     assert text.startswith(
-        "w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several machines the run folder"
+        "w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several machines the run directory"
     )
 
 

@@ -59,9 +59,6 @@ STILL: tuple[str, ...] = (
     "search_spaces/file/error_messages.py: complaint",
     "trainables/runtime/attempt.py",
     "trainables/runtime/tensorboard.py: ALLOWANCE",
-    "tune/executors/ray/by_value.py: go_on",
-    "tune/executors/ray/multi_node.py: Gang",
-    "tune/executors/ray/multi_node.py: go_on",
     "tune/offline/simulation_grid.py: Contest",
     "tune/offline/simulation_grid.py: play_arm",
 )

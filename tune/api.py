@@ -173,10 +173,10 @@ class Sweep:
 
         `executor="debug"` trains one trial after another in this process, without Ray, so that
         breakpoints, `print` and profilers work; the first trial that fails raises its exception. An
-        object with the method `run` of `raysweep.tune.executors.base.Executor` trains in its own way.
+        object with the method `run` of `raysweep.tune.executors.base.Executor` trains as it likes.
 
         `resume=True` continues the newest run of this sweep in `storage`, and a name, path or URL
-        that run; `retry_failed` then runs again what failed, and `accept_changes` goes on although
+        that run; `retry_failed` then runs again what failed, and `accept_changes` continues even if
         the train function's code changed. `quiet` shows nothing.
 
         Ctrl-C, or the stop button of a notebook, lets the running epochs end. The run is returned
@@ -209,7 +209,7 @@ class Sweep:
         if not self._function.content:
             return self._sweep
         if is_locked(folder):
-            return self._sweep  # the session refuses to begin, and says who holds the run
+            return self._sweep  # the session refuses to begin, and names the process that holds it
         sweep = replace(self._sweep, trainable=self._function.written(folder))
         upload(folder)  # workers fetch the function from object storage
         return sweep

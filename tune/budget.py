@@ -1,7 +1,8 @@
-"""How much a study of a comparison may spend. Searchers with equally many trials train unequally many epochs where a scheduler stops some.
+"""The epoch budget of a comparison: how much each study may train.
 
-With `trials` alone, the studies that trained fewer epochs than the one that trained most get
-further trials, until all have trained as many.
+Studies with equally many trials train different numbers of epochs if a scheduler stops some. With
+`budget.trials` alone, the studies that trained less than the others get further trials, until all
+have trained equally many epochs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from raysweep.history import Event, History, Status
 from raysweep.tune.sweep import Sweep
 
 HOPELESS = 10
-"""A study whose last so many trials failed gets no further ones: it would never catch up."""
+"""A study whose last ten trials all failed gets no further trials: it would never catch up."""
 
 
 def matched_epoch_budget(sweep: Sweep, histories: Mapping[str, History]) -> int | None:
-    """The most epochs that the trials of one study came to, without further ones; None while it is not known, or where none is needed.
+    """The epochs that the study which trained most has trained in its first `budget.trials` trials.
 
-    It is known when each study's first `budget.trials` trials have ended for good; the controller keeps it then.
+    None as long as some of these trials have not ended, and for a sweep that needs no such budget.
     """
     trials = sweep.budget.trials
     if trials is None or not describe_budget(sweep):
@@ -33,27 +34,29 @@ def matched_epoch_budget(sweep: Sweep, histories: Mapping[str, History]) -> int 
 
 
 def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:
-    """The allowance that a former session of the same budget found; None where there is none."""
-    found = (
-        event
-        for event in past
-        if event["event"] == "allowance" and event["trials"] == sweep.budget.trials
-    )
-    return next((int(event["epochs"]) for event in found), None)
+    """The matched epoch budget that a former session with the same budget found, or None."""
+    for event in past:
+        if event["event"] == "allowance" and event["trials"] == sweep.budget.trials:
+            return int(event["epochs"])
+    return None
 
 
 def describe_budget(sweep: Sweep) -> list[str]:
-    """What a person should know of it before the start; [] where studies need not agree, or do so by `total_epochs`."""
+    """What the user is told of it before the start.
+
+    [] if there is one study only, or if `total_epochs` makes the studies equal.
+    """
     trials = sweep.budget.trials
     if trials is None or sweep.budget.total_epochs is not None or len(sweep.searchers) < 2:
         return []
     return [
-        f"each searcher gets {plural(trials, 'trial')}, then further ones until all have trained equally many epochs"
+        f"each searcher gets {plural(trials, 'trial')}, then further ones "
+        "until all have trained equally many epochs"
     ]
 
 
 def is_behind(history: History, epochs: int, most: int | None) -> bool:
-    """Whether a study that had all its trials is to get another one, because its `epochs` are fewer than its allowance, `most`."""
+    """True if a study that had all its trials gets another: its `epochs` are fewer than `most`."""
     if most is None or epochs >= most:
         return False
     last = [

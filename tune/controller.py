@@ -168,7 +168,9 @@ class SweepController:
     @property
     def training_seconds(self) -> float:
         """Seconds since the first epoch that was reported began; 0 before the first report."""
-        return self.seconds - self._training_began if self._training_began is not None else 0.0
+        if self._training_began is None:
+            return 0.0
+        return self.seconds - self._training_began
 
     @property
     def exhausted(self) -> bool:
@@ -229,7 +231,9 @@ class SweepController:
                 budget_exhausted=study not in self._within_budget(),
             )
         within_limit = self._limit is None or self._committed_epochs(study.name) < self._limit
-        return history[number] if number is not None and within_limit else None
+        if number is None or not within_limit:
+            return None
+        return history[number]
 
     def _any_promotable(self) -> bool:
         return any(map(self._promotable, self.studies.values()))
@@ -350,7 +354,7 @@ class SweepController:
     def failed(
         self, trial: Trial, reason: str, notes: Mapping[str, Any], retry: bool = True
     ) -> None:
-        """The user's code failed. Without `retry` the trial ends, whatever the sweep's `retries`."""
+        """The user's code failed. Without `retry` the trial ends, whatever `sweep.retries` is."""
         allowed_retries = self.sweep.retries if retry else 0
         self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
         if trial.status is Status.FAILED and self._same_failure():
@@ -480,12 +484,16 @@ class SweepController:
     @property
     def _limit(self) -> int | None:
         """The epochs that a study may train, or None if there is no such limit."""
-        return self.sweep.budget.total_epochs if self._allowed is None else self._allowed
+        if self._allowed is not None:
+            return self._allowed
+        return self.sweep.budget.total_epochs
 
     def _spent(self, study: Study) -> int:
         """What a study has spent: trials within its budget of trials, epochs beyond it."""
         history, trials = self.histories[study.name], self.sweep.budget.trials
-        return len(history) if trials is not None and len(history) < trials else history.epochs
+        if trials is not None and len(history) < trials:
+            return len(history)
+        return history.epochs
 
     def _propose(self, study: Study) -> Trial | None:
         """A new trial of the study, or None if its searcher has nothing left to propose."""

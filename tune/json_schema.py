@@ -1,4 +1,6 @@
-"""The JSON Schema of specification files, for editors: the models, with the options of every searcher and scheduler.
+"""The JSON Schema of specification files, for editors.
+
+It is made of the models, with the options of every searcher and scheduler.
 
 `python -m raysweep.tune.json_schema` writes `search_spaces/file/schema.json` anew. Completion and
 checks while typing are turned on by one comment in a file:

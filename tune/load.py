@@ -30,7 +30,7 @@ from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
 ASK_AND_TELL = "ask and tell"
-"""The trainable of a run that has none: a loop of the user's asks for its trials (`tune/study.py`)."""
+"""The trainable of a run that has none, whose trials a user's own loop trains (`tune/study.py`)."""
 DEFAULT_SCHEDULER = "asha"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -119,8 +119,8 @@ def check_components(said: Specification) -> None:
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
     """The scheduler that the file names, or the default, with the type of ASHA written out.
 
-    Promotion continues from checkpoints. A script that does not say how it resumes would train from
-    its first epoch again whenever it is promoted, so its default is the type that only stops.
+    A promoted trial continues from its checkpoint. A script that does not say how it resumes would
+    train from its first epoch again whenever it is promoted, so it gets the type that only stops.
     """
     wanted = said.content.scheduler
     if wanted is None:
@@ -289,19 +289,23 @@ def _option(said: Specification, path: Path, label: str, hint: Any, value: Any) 
 
 
 def _trainable(said: Specification) -> str:
-    """The reference, a file's path made absolute: looked for beside the YAML file, then where the command was given.
+    """The reference of the trainable; a file's path is made absolute.
 
-    A file without a function is a script that is run as it is.
+    A file is looked for beside the YAML file, then in the current folder. Without a function it is
+    a script, which is run as it is.
     """
     reference = said.content.trainable
     if reference == ASK_AND_TELL:
         return reference
-    place, colon, function = (
-        (reference, "", "") if reference.endswith(".py") else reference.rpartition(":")
-    )
+    place, colon, function = reference, "", ""
+    if not reference.endswith(".py"):
+        place, colon, function = reference.rpartition(":")
     if not place or not (function.isidentifier() or not colon):
-        text = f"trainable: expected package.module:function or path/to/file.py:function, got '{reference}'"
-        raise said.document.error(("trainable",), text)
+        raise said.document.error(
+            ("trainable",),
+            "trainable: expected package.module:function or path/to/file.py:function, "
+            f"got '{reference}'",
+        )
     if place == pickled_function.NAME and not (said.path.parent / place).is_file():
         return reference  # it is written when the run begins
     if not place.endswith((".py", pickled_function.SUFFIX)):
@@ -311,7 +315,8 @@ def _trainable(said: Specification) -> str:
             return f"{(folder / place).resolve()}{colon}{function}"
     raise said.document.error(
         ("trainable",),
-        f"trainable: there is no file '{place}' beside the specification, nor in the current folder",
+        f"trainable: there is no file '{place}' beside the specification, nor in the current "
+        "folder",
     )
 
 

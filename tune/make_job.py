@@ -22,7 +22,10 @@ FORWARDED = (
     "AWS_EC2_METADATA_DISABLED",
     "CLOUD_STORAGE_EMULATOR_ENDPOINT",
 )
-"""Environment variables that workers get from the driver. No credentials: each machine has its own."""
+"""Environment variables that workers get from the driver.
+
+None of them is a credential: each machine has credentials of its own.
+"""
 
 
 def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:

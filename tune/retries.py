@@ -30,7 +30,7 @@ KILLED_BY_MONITOR = "out of memory on the host, killed by Ray's memory monitor"
 
 @dataclass(frozen=True)
 class WorkerFailure:
-    """Why a worker died. `machine_lost`: its whole machine was lost, which is not its trial's fault."""
+    """Why a worker died. `machine_lost`: its whole machine was lost, which no trial causes."""
 
     reason: str
     out_of_memory: bool = False
@@ -104,7 +104,8 @@ def after_worker_failure(
 ) -> Retry | GiveUp:
     """The trial's worker died: it is retried, unless workers die again and again in one epoch.
 
-    The loss of a machine never counts, however often it happens: a spot instance may go at any time.
+    The loss of a machine never counts, however often it happens: a spot instance may be taken away
+    at any time.
     """
     if failure.machine_lost:
         return Retry(failure.reason, {})

@@ -1,4 +1,4 @@
-"""One session of a sweep: from what its ledger says to the end of the budget, or an interruption."""
+"""A session: from the state in its ledger to the end of the budget, or an interruption."""
 
 from __future__ import annotations
 

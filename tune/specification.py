@@ -26,7 +26,7 @@ from raysweep.tune.train_function import main_folder, reference_of
 Trainable = Callable[..., Any] | str
 Metric = str | Mapping[str, Any]
 Component = str | Mapping[str, Any] | object
-"""A searcher, a scheduler or a callback: its name, with options or not, or an object of its class."""
+"""A searcher, a scheduler or a callback: its name, with or without options, or an object."""
 REGISTRIES: Mapping[str, Mapping[str, type[Any]]] = {
     "searcher": SEARCHERS,
     "scheduler": SCHEDULERS,
@@ -35,7 +35,7 @@ REGISTRIES: Mapping[str, Mapping[str, type[Any]]] = {
 
 
 class Keys(TypedDict, total=False):
-    """The keys of a YAML file that have defaults. The file format's reference says what they mean."""
+    """The keys of a YAML file that have defaults; docs/reference/file-format.md explains them."""
 
     searcher: Component | Sequence[Component]
     scheduler: Component

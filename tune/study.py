@@ -32,7 +32,8 @@ class Study:
 
         import raysweep as rs
 
-        study = rs.Study({"lr": rs.Float(1e-4, 1.0, log=True)}, metric="val_loss", epochs=9, trials=20)
+        space = {"lr": rs.Float(1e-4, 1.0, log=True)}
+        study = rs.Study(space, metric="val_loss", epochs=9, trials=20)
         for trial in study:
             for epoch in range(1, 10):
                 loss = (trial.config["lr"] - 0.1) ** 2 / epoch
@@ -47,7 +48,8 @@ class Study:
 
     A `folder` makes the study a run: every event is on disk before it takes effect, `raysweep.load`
     reads it, and the same call continues it. A trial that was asked for and never came to its end
-    is asked for again then. Close the study, or use it in a `with` statement, to release the folder.
+    is asked for again then. Close the study, or use it in a `with` statement, to release the
+    folder.
 
     The proposals and decisions are those of a sweep with one worker and the same seed. Raises
     UserError for a mistake in an argument, in one line that names it.
@@ -159,7 +161,7 @@ class Study:
         self.close()
 
     def __iter__(self) -> Iterator[StudyTrial]:
-        """Ask until nothing is left. A trial that did not come to its end is told after its turn."""
+        """Ask until nothing is left. A trial that has not ended by then is told after its turn."""
         while (trial := self._next()) is not None:
             yield trial
             self.tell(trial)
@@ -302,7 +304,7 @@ def _endless(sweep: Sweep) -> Sweep:
 
 
 def _open(folder: Path, sweep: Sweep) -> Ledger:
-    """The ledger of a study's folder, which is made or continued. Raises UserError if it cannot be."""
+    """The ledger of a study's folder, a new one or that of a former call. Raises UserError."""
     from raysweep.results import environment
     from raysweep.results.storage.ledger import Ledger, LedgerLockedError
     from raysweep.tune import run_folders

@@ -17,12 +17,16 @@ from raysweep.tune.callbacks.base import Callback
 
 
 class Searcher(Protocol):
-    """Reads the history and proposes the next configuration. A pure function of its arguments, but for what it caches."""
+    """Reads the history and proposes the next configuration.
+
+    A pure function of its arguments; what it caches changes no proposal.
+    """
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        """The configuration of trial number `len(history)`; None when there is nothing more to try.
+        """The configuration of trial number `len(history)`; None if there is nothing more to try.
 
-        `seed` is the study's: randomness comes from `np.random.default_rng([seed, len(history)])`, the same on a resume.
+        `seed` is the study's. Randomness comes from `np.random.default_rng([seed, len(history)])`,
+        so that a resumed study proposes the same.
         """
 
 
@@ -59,7 +63,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Budget:
-    """Ends the sweep. `trials` and `epochs` (of one trial) are for each study; `total_epochs` too; `seconds` is for the whole sweep."""
+    """What ends the sweep.
+
+    `trials` and `total_epochs` are for each study, `epochs` for each trial, and `seconds` for the
+    whole sweep.
+    """
 
     trials: int | None
     epochs: int
@@ -69,10 +77,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial holds. Shares of a GPU above 1 are whole; `custom` names resources of the cluster's own.
+    """What a trial holds.
 
-    `workers`: how many processes train one trial together; `spread`: on one machine or on several. `auto_gpu`: the share is measured (the
-    file says `gpu: auto`; `gpu` is 0 then).
+    `gpu`: a fraction of a GPU, or a whole number of them. `custom`: resources that the cluster
+    defines. `workers`: the number of processes that train a trial; with `spread` they may be on
+    several machines. `auto_gpu`: the GPU fraction is measured (`gpu: auto`), and `gpu` is 0.
     """
 
     cpu: float = 1.0
@@ -139,7 +148,10 @@ class Sweep:
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     def studies(self) -> tuple[Study, ...]:
-        """One for each searcher and search seed, in turn-taking order. With one seed a study is called as its searcher is."""
+        """A study for each searcher and search seed, in the order in which they take turns.
+
+        With one seed, a study has the name of its searcher.
+        """
         many = self.seeds > 1
         return tuple(
             Study(f"{name}.{i}" if many else name, searcher, self.seed + i)

@@ -27,7 +27,7 @@ class FunctionError(UserError):
 
 @dataclass(frozen=True)
 class TrainFunction:
-    """A train function: its `reference`, and what to write into the run directory if it is by value.
+    """A train function: its `reference`, and what the run directory needs if it is by value.
 
     `content` is the pickled function, b"" if it is not by value; `source` is its text.
     """
@@ -37,7 +37,7 @@ class TrainFunction:
     source: str = ""
 
     def written(self, folder: Path) -> str:
-        """Write the function into a run directory if it is by value. Returns the reference there."""
+        """Write the function into a run directory if it is by value, and return its reference."""
         if not self.content:
             return self.reference
         path = pickled_function.write(folder, self.content, self.source)
@@ -85,7 +85,10 @@ def _main_file() -> Path | None:
 
 
 def reference_of(thing: Any) -> str | None:
-    """`package.module:name` or `path/to/file.py:name` of a function or class; None if no import finds it."""
+    """`package.module:name` or `path/to/file.py:name` of a function or a class.
+
+    None if no import finds it.
+    """
     name, module = getattr(thing, "__name__", ""), sys.modules.get(getattr(thing, "__module__", ""))
     if module is None or getattr(module, name, None) is not thing:
         return None

@@ -69,7 +69,7 @@ class Mlflow:
 
 
 def safe_name(name: str) -> str:
-    """A name that MLflow accepts: letters, digits and `_-. :/`, and no path that leads elsewhere."""
+    """A name that MLflow accepts: letters, digits and `_-. :/`, and no path to another folder."""
     parts = re.sub(r"[^-/\w.: ]", "_", name).split("/")
     kept = "/".join(part for part in parts if part.strip(". "))
     return kept[:MAX_NAME_CHARACTERS] or "_"

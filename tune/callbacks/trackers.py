@@ -11,7 +11,7 @@ import importlib.util
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,15 +129,13 @@ class Trackers(Callback):
 
 
 def _update(trial: Trial, ended: bool) -> TrialUpdate:
-    report = trial.reports[-1] if trial.reports else None
-    return TrialUpdate(
-        trial.id,
-        trial.study,
-        dict(trial.config),
-        trial.epoch,
-        dict(report.metrics) if report else {},
-        report.time if report else 0.0,
-        trial.status.value if ended else "",
-        ended and trial.status.succeeded,
-        trial.reason if ended else "",
-    )
+    """The state of a trial after its last report; with `ended`, also how it ended."""
+    metrics: Mapping[str, float] = {}
+    time = 0.0
+    if trial.reports:
+        metrics, time = dict(trial.reports[-1].metrics), trial.reports[-1].time
+    update = TrialUpdate(trial.id, trial.study, dict(trial.config), trial.epoch, metrics, time)
+    if not ended:
+        return update
+    status = trial.status
+    return replace(update, status=status.value, succeeded=status.succeeded, reason=trial.reason)

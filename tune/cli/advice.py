@@ -1,4 +1,4 @@
-"""Advice on a specification, for `--dry-run`: what is allowed but seldom meant. Never an error."""
+"""Advice on a specification, for `--dry-run`: what is allowed but seldom meant. It is no error."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune.sweep import Sweep
 
 DECADES = 3
-"""A range that spans more orders of magnitude is seldom meant to be even."""
+"""Orders of magnitude from which on an even range is seldom meant to be even."""
 MANY_EPOCHS = 50
-"""From so many epochs on, one epoch tells little."""
+"""Epochs of a trial from which on its first epoch tells little."""
 SPARE = 8
-"""A model that would fit so often is alone on its device by oversight."""
-TAIL = 1_000_000
-"""Bytes of a ledger that are looked at."""
+"""A model that fits this many times on a device is alone there by oversight."""
+TAIL_BYTES = 1_000_000
+"""The end of a ledger that is searched for what a trial held."""
 
 
 def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> list[str]:
-    """One line each. `cells`: the size of the grid. `storage`: where earlier runs lie, which know how much memory a trial took."""
+    """The advice, a line each.
+
+    `cells`: the size of the grid. `storage`: the folder of earlier runs, whose ledgers say how much
+    memory a trial took.
+    """
     return [
         *_space(sweep.space),
         *_grid(sweep, cells),
@@ -36,22 +40,28 @@ def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> lis
 
 def _space(space: Space) -> Iterator[str]:
     for name, param in space.params.items():
-        inner = param.range if isinstance(param, RangeOrValues) else param
+        if isinstance(param, RangeOrValues):
+            param = param.range
+        if isinstance(param, Float) and _decades(param) >= DECADES and not param.log:
+            yield (
+                f"{name} spans {_decades(param):.0f} decades evenly, so 9 of 10 draws lie in the "
+                "last; log: true draws from all alike"
+            )
         if (
-            isinstance(inner, Float)
-            and not inner.log
-            and inner.low > 0
-            and inner.high / inner.low >= 10**DECADES
+            isinstance(param, Choice)
+            and len(param.values) > 2
+            and all(map(_is_number, param.values))
         ):
-            decades = math.log10(inner.high / inner.low)
-            yield f"{name} spans {decades:.0f} decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike"
-        if (
-            isinstance(inner, Choice)
-            and len(inner.values) > 2
-            and all(_is_number(value) for value in inner.values)
-        ):
-            values = ", ".join(str(value) for value in inner.values)
-            yield f"{name} is a choice of numbers; {{ordinal: [{values}]}} tells the searchers that they have an order"
+            values = ", ".join(str(value) for value in param.values)
+            yield (
+                f"{name} is a choice of numbers; {{ordinal: [{values}]}} tells the searchers "
+                "that they have an order"
+            )
+
+
+def _decades(param: Float) -> float:
+    """The orders of magnitude that a range spans; 0 if it does not lie above zero."""
+    return math.log10(param.high / param.low) if param.low > 0 else 0.0
 
 
 def _is_number(value: object) -> bool:
@@ -61,9 +71,15 @@ def _is_number(value: object) -> bool:
 def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
     trials = sweep.budget.trials
     if "grid" in sweep.searchers and cells == 0:
-        yield "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
+        yield (
+            "no cell of the grid satisfies the constraints, so grid has nothing to try; "
+            "points: 9 beside a parameter makes more cells"
+        )
     if "grid" in sweep.searchers and trials is not None and cells > trials:
-        yield f"the grid has {cells:,} cells and the budget {trials:,} trials, so {trials:,} of them will run, drawn by the seed"
+        yield (
+            f"the grid has {cells:,} cells and the budget {trials:,} trials, "
+            f"so {trials:,} of them will run, drawn by the seed"
+        )
 
 
 def _promoted_script(sweep: Sweep) -> Iterator[str]:
@@ -75,56 +91,57 @@ def _promoted_script(sweep: Sweep) -> Iterator[str]:
 
 
 def _grace(sweep: Sweep) -> Iterator[str]:
-    epochs = sweep.budget.epochs
-    if (
-        getattr(sweep.scheduler, "grace", None) == 1
-        and epochs >= MANY_EPOCHS
-        and not sweep.scheduler.promotes
-    ):
+    epochs, scheduler = sweep.budget.epochs, sweep.scheduler
+    stops_at_once = getattr(scheduler, "grace", None) == 1 and not scheduler.promotes
+    if stops_at_once and epochs >= MANY_EPOCHS:
         later = max(2, epochs // 27)
-        yield f"grace: 1 stops trials after the first of {epochs} epochs; grace: {later} waits until they can be told apart"
+        yield (
+            f"grace: 1 stops trials after the first of {epochs} epochs; "
+            f"grace: {later} waits until they can be told apart"
+        )
 
 
 def _gpu(sweep: Sweep, storage: Path) -> Iterator[str]:
-    """A whole device for a model that an earlier run of the same train function showed to be small."""
+    """A whole device for a model that was small in an earlier run of the same train function."""
     if sweep.resources.gpu != 1:
         return
-    for run in sorted(
-        storage.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True
-    ):
-        found = _memory(run.parent, sweep.trainable)
-        if found is not None:
-            peak, device = found
-            if peak * SPARE <= device:
-                yield (
-                    f"gpu: 1, but in {run.parent.name} a trial took at most {peak / 2**30:.1f} of {device / 2**30:.0f} GiB; "
-                    f"gpu: {1 / SPARE:g} trains {SPARE} at once"
-                )
-            return
+    ledgers = storage.glob("*/ledger.jsonl")
+    for ledger in sorted(ledgers, key=lambda path: path.stat().st_mtime, reverse=True):
+        found = _memory(ledger.parent, sweep.trainable)
+        if found is None:
+            continue
+        peak, device = found
+        if peak * SPARE <= device:
+            yield (
+                f"gpu: 1, but in {ledger.parent.name} a trial took at most {peak / 2**30:.1f} of "
+                f"{device / 2**30:.0f} GiB; gpu: {1 / SPARE:g} trains {SPARE} at once"
+            )
+        return
 
 
 def _memory(run: Path, trainable: str) -> tuple[int, int] | None:
-    """The most bytes that a trial of a run held on its device, and the bytes that there are; None where the run does not say."""
+    """The most bytes that a trial of a run held on its device, and the bytes that the device has.
+
+    None if the run does not say.
+    """
     try:
         if f"trainable: {trainable}\n" not in (run / "sweep.yaml").read_text(encoding="utf-8"):
             return None
-        gpus = json.loads((run / "environment.json").read_text(encoding="utf-8"))["hardware"][
-            "gpus"
-        ]
+        environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        gpus = environment["hardware"]["gpus"]
         with open(run / "ledger.jsonl", "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - TAIL))
+            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
             tail = file.read().decode("utf-8", errors="replace")
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    peaks = [
-        int(one)
-        for line in tail.splitlines()
-        if '"cuda' in line
-        for one in re.findall(r'"peak_memory":(\d+)', line)
-    ]
-    sizes = [int(one) * 2**20 for text in _texts(gpus) for one in re.findall(r"(\d+) MiB", text)]
+    on_gpu = "\n".join(line for line in tail.splitlines() if '"cuda' in line)
+    peaks = [int(size) for size in re.findall(r'"peak_memory":(\d+)', on_gpu)]
+    sizes = [int(size) * 2**20 for size in re.findall(r"(\d+) MiB", _text(gpus))]
     return (max(peaks), min(sizes)) if peaks and sizes else None
 
 
-def _texts(value: Any) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+def _text(value: Any) -> str:
+    """The texts of a list, a line each; "" for anything else that a file may hold."""
+    if not isinstance(value, list):
+        return ""
+    return "\n".join(text for text in value if isinstance(text, str))

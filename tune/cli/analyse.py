@@ -91,7 +91,7 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
 
 
 def write_report(options: argparse.Namespace) -> int:
-    """`raysweep report`. A run that another process is working on gets a page that refreshes itself."""
+    """`raysweep report`. The page of a run that is still being trained refreshes itself."""
     from raysweep.results.storage.mirror import display_path, is_locked, upload
     from raysweep.results.storage.run_directory import RunError, load
     from raysweep.results.views.html.report import write

@@ -1,10 +1,15 @@
-"""What `--dry-run` shows: the resolved file, the first configurations of each study, the grid, the constraints, advice. Starts nothing."""
+"""What `--dry-run` shows, without starting anything.
+
+That is the resolved file, the first configurations of each study, the size of the grid, the share
+of draws that satisfy the constraints, and advice.
+"""
 
 from __future__ import annotations
 
 import math
 import shlex
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +27,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 FIRST = 5
+"""Configurations that are shown of each study."""
 GRID_POINTS = 3
+"""Values of a parameter in a grid, as in `Grid.points`, if the sweep has no grid searcher."""
 DRAWS = 2000
-"""Enough to tell the share of draws that pass to within two percent."""
+"""Draws from the space: enough to tell the share that passes to within two percent."""
 WIDTH = 80
+"""Characters of a line that any terminal shows whole."""
 
 
 def preview(sweep: Sweep) -> Text:
@@ -50,13 +58,14 @@ def _command(sweep: Sweep) -> list[str]:
     """How the script is called for the first configuration; nothing for a train function."""
     if sweep.command_line is None:
         return []
-    config = next(iter(first(sweep, sweep.studies()[0], 1)), {})
+    configs = first(sweep, sweep.studies()[0], 1)
+    config = configs[0] if configs else {}
     words = ["python", Path(sweep.trainable).name, *sweep.command_line.words(config)]
     return [f"# the first command\n# {shlex.join(words)}"]
 
 
 def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
-    """The first `count` configurations of a study, as it proposes them while nothing has been reported yet."""
+    """The first `count` configurations of a study, proposed before anything is reported."""
     history = History(sweep.levels(), sweep.metric.goal == "maximize")
     for number in range(count):
         config = study.searcher.suggest(sweep.space, history, study.seed)
@@ -68,7 +77,10 @@ def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
 
 
 def cells(sweep: Sweep) -> tuple[str, int]:
-    """The number of distinct configurations in the grid, in words with the points of each parameter, and as a number."""
+    """The number of distinct configurations in the grid, in words and as a number.
+
+    The words say how many values each parameter takes.
+    """
     points = int(getattr(sweep.searchers.get("grid"), "points", GRID_POINTS))
     sizes = [len(param.grid(points)) for param in sweep.space.params.values()]
     product = math.prod(sizes)
@@ -82,16 +94,21 @@ def cells(sweep: Sweep) -> tuple[str, int]:
 
 
 def _passing(sweep: Sweep) -> list[str]:
-    """What share of draws the constraints let through."""
+    """The share of draws that satisfy the constraints."""
     if not sweep.space.constraints:
         return []
     share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
-    few = f"fewer than 1 in {DRAWS // 2:,}" if share == 0 else f"1 in {1 / share:,.0f}"
-    return [f"{f'{share:.1%} of' if share > 0.01 else few} draws satisfy the constraints"]
+    if share == 0:
+        passing = f"fewer than 1 in {DRAWS // 2:,}"
+    elif share <= 0.01:
+        passing = f"1 in {1 / share:,.0f}"
+    else:
+        passing = f"{share:.1%} of"
+    return [f"{passing} draws satisfy the constraints"]
 
 
 def _comment(text: str) -> str:
-    """A comment of lines that a terminal shows whole."""
+    """A text as a comment, in lines of WIDTH."""
     return textwrap.fill(
         text,
         WIDTH,
@@ -103,17 +120,17 @@ def _comment(text: str) -> str:
 
 
 def _table(configs: list[Config], space: Space) -> str:
-    """A row for each parameter in the order of the file, a column for each configuration; an inactive parameter leaves its place empty.
+    """A row for each parameter in the order of the file, and a column for each configuration.
 
-    As many columns as a terminal shows.
+    An inactive parameter leaves its place empty. There are as many columns as fit into WIDTH.
     """
     if not configs:
         return "# none"
     flat = [space.flat(config) for config in configs]
     rows = [
-        [name, *(_shown(one[name]) if name in one else "" for one in flat)]
+        [name, *(_cell(config, name) for config in flat)]
         for name in space.decided
-        if any(name in one for one in flat)
+        if any(name in config for config in flat)
     ]
     if not rows:
         return "# all alike, for the space has no parameter"
@@ -126,7 +143,11 @@ def _table(configs: list[Config], space: Space) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def _cell(config: Mapping[str, Any], name: str) -> str:
+    """A value as YAML writes it, with four digits; "" if the parameter is inactive."""
+    if name not in config:
+        return ""
+    value = config[name]
     if value is None:
         return "null"
     if isinstance(value, bool):

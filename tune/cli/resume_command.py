@@ -15,7 +15,7 @@ SUBMITTED = "RAYSWEEP_SUBMITTED_TO"
 
 
 def resume(options: argparse.Namespace, run: str, *more: str) -> str:
-    """The command that resumes `run`, a path or a URL, with the options that say how this session runs."""
+    """The command that resumes `run`, a path or a URL, with this session's own options."""
     words = [*program(sys.argv, sys.orig_argv), "--resume", run, *_how(options), *more]
     return shlex.join(words)
 

@@ -1,4 +1,7 @@
-"""The end of a session: what each searcher found, the best configuration, the exported model, and what to do next."""
+"""What is printed at the end of a session.
+
+What each searcher found, the best configuration, the exported model, and what to do next.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +31,25 @@ from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
 
 LABELS = ("report  ", "model  ")
+"""How lines with a label begin."""
 INDENT = 13
-"""Where the text after a label begins."""
+"""The column at which the text after a label begins."""
 UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to continue:", "to extend it:", "  ")
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
-    """Print the end of a run, exporting its best model where the sweep has ended."""
+    """Print the end of a run; if the sweep has ended, export its best model first."""
     try:
         run = load(folder)
     except RunError:
         if code != INTERRUPTED:
             raise
-        print(
-            clean(f"interrupted; to continue when {folder} is there again:  {resume}")
-        )  # the storage went away
+        # The storage went away.
+        print(clean(f"interrupted; to continue when {folder} is there again:  {resume}"))
         return
-    exported, complaint = _export(run) if code == GOOD else (None, "")
+    exported, complaint = None, ""
+    if code == GOOD:
+        exported, complaint = _export(run)
     if exported:
         show(folder, exported.trial)
     page = _page(run)
@@ -69,15 +74,19 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
 
 
 def _print(console: Console, line: str) -> None:
-    """Print a line; on a terminal, prose is broken between words. A command or an indented line stays whole, to be copied."""
+    """Print a line. On a terminal, prose is broken between words.
+
+    A command or an indented line stays whole, so that it can be copied.
+    """
     text = clean(line)
     if console.is_terminal and not line.startswith(UNBROKEN):
-        text = wrapped(text, console.width, INDENT if line.startswith(LABELS) else 2)
+        indent = INDENT if line.startswith(LABELS) else 2
+        text = wrapped(text, console.width, indent)
     console.print(plain(text))
 
 
 def finished(folder: Path, controller: SweepController) -> bool:
-    """Whether a run has nothing left to do, its export and its page included."""
+    """True if a run has nothing left to do, its export and its page included."""
     if is_locked(folder) or not controller.done or is_unfinished(controller, folder):
         return False
     run = load(folder)
@@ -87,7 +96,7 @@ def finished(folder: Path, controller: SweepController) -> bool:
 
 
 def _is_exported(run: RunDirectory) -> bool:
-    """Whether the folder's export is the best epoch of the run."""
+    """True if the exported model is that of the best epoch of the run."""
     try:
         about = json.loads((run.path / EXPORT / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -98,7 +107,10 @@ def _is_exported(run: RunDirectory) -> bool:
 
 
 def _has_last_page(run: RunDirectory) -> bool:
-    """Whether the page was written after the last event: it comes last, where no model could be exported too."""
+    """True if the page was written after the last event.
+
+    It is written last, even if no model could be exported.
+    """
     try:
         page = (run.path / PAGE).stat().st_mtime
     except OSError:
@@ -109,7 +121,10 @@ def _has_last_page(run: RunDirectory) -> bool:
 def show_finished(
     folder: Path, controller: SweepController, code: int, as_json: bool, command: Callable[..., str]
 ) -> None:
-    """Say that a run is finished, and how to extend it. `command` makes the command that does, with further words."""
+    """Say that a run is finished, and how to extend it.
+
+    `command` makes the command that extends it, from further words.
+    """
     run = load(folder)
     more = _extension(controller)
     extend = command(*more) if more else ""
@@ -119,7 +134,7 @@ def show_finished(
         return
     console = Console(highlight=False, soft_wrap=True)
     reason = str(run.events[-1]["reason"])
-    why = f" ({reason})" if reason != "done" else ""
+    why = "" if reason == "done" else f" ({reason})"
     epochs = plural(sum(history.epochs for history in run.histories.values()), "epoch")
     trials = plural(len(run.rows), "trial")
     console.print(f"{folder.name} is finished: {trials}, {epochs}{why}", markup=False)
@@ -155,7 +170,7 @@ def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
 
 
 def _page(run: RunDirectory) -> str:
-    """Where the page about the run is; or, beginning with `not written`, why it is not."""
+    """The path of the page about the run; `not written: ` and the reason if that fails."""
     try:
         return display_path(write(run))
     except OSError as error:
@@ -163,10 +178,12 @@ def _page(run: RunDirectory) -> str:
 
 
 def _verdict(run: RunDirectory, code: int) -> list[str]:
-    """What the comparison of several searchers shows, and what the finalists gave when they were trained again."""
+    """What the comparison of several searchers shows, and what the retrained finalists gave."""
     if code != GOOD:
         return []
-    lines = [f"· {line}" for line in findings(compare([run]))] if len(run.searchers) > 1 else []
+    lines = []
+    if len(run.searchers) > 1:
+        lines += [f"· {line}" for line in findings(compare([run]))]
     lines += reliability(run)
     return ["", *lines] if lines else []
 
@@ -178,20 +195,22 @@ def _lines(
         return [f"interrupted; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
-    model = (
-        f"model        {display_path(exported.folder)}: {exported.message}"
-        if exported
-        else f"no model was exported: {complaint}"
-    )
+    model = f"no model was exported: {complaint}"
+    if exported:
+        model = f"model        {display_path(exported.folder)}: {exported.message}"
+    code_line = f"import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"
     return [
         model,
         f"TensorBoard  tensorboard --logdir {display_path(run.path / 'tensorboard')}",
-        f'data frame   {_python()} -c "import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"',
+        f'data frame   {_python()} -c "{code_line}"',
     ]
 
 
 def _python() -> str:
-    """The command that starts Python so that it finds our `results`, though the current folder may hold another module of the name."""
+    """The command that starts Python so that it finds this `raysweep`.
+
+    The current folder may have a module of the same name, which `-P` leaves out.
+    """
     return "python" if users_raysweep([Path.cwd()]) is None else "python -P"
 
 
@@ -215,7 +234,7 @@ def _last_failure(run: RunDirectory) -> list[str]:
 def _facts(
     run: RunDirectory, code: int, exported: ExportResult | None, complaint: str
 ) -> dict[str, Any]:
-    """The same for another program."""
+    """The summary for another program, as JSON."""
     found = run.best if any(history.best for history in run.histories.values()) else None
     return {
         "event": "summary",

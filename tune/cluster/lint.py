@@ -1,4 +1,8 @@
-"""A linter for the file that `ray up` reads: Ray's own schema, applied as `ray up` does before it talks to a cloud, and what it misses."""
+"""A linter for the file that `ray up` reads.
+
+It applies Ray's own schema, as `ray up` does before it talks to a cloud, and the rules of
+`lint_rules.py` for what that schema misses.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,24 @@ from typing import Any, NamedTuple
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.tune.cluster.lint_rules import RULES, ClusterFile
 
+MAX_CHARACTERS = 200
+"""A longer message of the schema holds a part of the file, and helps nobody."""
+READABLE = ("ClickException", "ValueError", "NotImplementedError")
+"""Exceptions whose message Ray wrote for a person to read."""
+
 
 class Problem(NamedTuple):
-    """One mistake, and the line where it can be mended."""
+    """A mistake, and the line where it can be mended."""
 
     line: int
     message: str
 
 
 def check(path: str | Path) -> list[Problem]:
-    """The problems of a cluster file, by line; [] where there is none. Nothing is contacted. OSError where it cannot be read."""
+    """The problems of a cluster file, by line; [] if it has none. No machine is contacted.
+
+    Raises OSError if the file cannot be read.
+    """
     path = Path(path)
     text = path.read_text(encoding="utf-8")
     try:
@@ -32,13 +44,12 @@ def check(path: str | Path) -> list[Problem]:
     if not isinstance(document.data, dict):
         return [Problem(1, "expected keys and values, as cluster_name: sweeps")]
     data = _as_ray_reads(text)
-    file = ClusterFile(data, path.resolve().parent)
-    problems = (
-        [_placed(document, where, message) for rule in RULES for where, message in rule(file)]
-        if _has_provider(data)
-        else []
-    )
-    return sorted({*_schema(data, document), *problems})
+    problems = {*_schema(data, document)}
+    if _has_provider(data):
+        file = ClusterFile(data, path.resolve().parent)
+        for rule in RULES:
+            problems |= {_placed(document, where, message) for where, message in rule(file)}
+    return sorted(problems)
 
 
 def _has_provider(data: dict[str, Any]) -> bool:
@@ -64,7 +75,11 @@ def _from_text(text: str) -> Problem:
 
 
 def _schema(data: dict[str, Any], document: Document) -> Iterator[Problem]:
-    """What `ray up` would say of the file by itself. Private functions of Ray's: pinned, and held by a test."""
+    """What `ray up` itself would say of the file.
+
+    The functions are private to Ray: its version is pinned, and tests/test_check_cluster.py fails
+    if another version changes them.
+    """
     from jsonschema import ValidationError
     from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -73,18 +88,20 @@ def _schema(data: dict[str, Any], document: Document) -> Iterator[Problem]:
         with contextlib.redirect_stdout(ignored), contextlib.redirect_stderr(ignored):
             validate_config(prepare_config(_filled(data)))
     except ValidationError as error:
-        message = (
-            error.message
-            if len(error.message) < 200
-            else f"not as Ray expects it: {error.schema.get('description', error.validator)}"
-        )
+        message = error.message
+        if len(message) >= MAX_CHARACTERS:
+            expected = error.schema.get("description", error.validator)
+            message = f"not as Ray expects it: {expected}"
         yield _placed(document, _path_of(error), f"ray up: {message}")
-    except Exception as error:  # Ray raises whatever comes first: click's exceptions, AssertionError, TypeError, KeyError
+    except Exception as error:  # Ray raises click's exceptions, AssertionError, TypeError, KeyError
         yield _placed(document, _path_in(str(error), document), f"ray up: {_reason(error)}")
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:
-    """A copy for Ray, which changes what it checks. On AWS it asks EC2 for missing `resources` before it checks."""
+    """A copy for Ray, which changes what it checks.
+
+    On AWS, Ray would ask EC2 for missing `resources` before it checks.
+    """
     data = copy.deepcopy(data)
     nodes = data.get("available_node_types")
     if data.get("provider", {}).get("type") == "aws" and isinstance(nodes, dict):
@@ -95,21 +112,19 @@ def _filled(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path_of(error: Any) -> tuple[str | int, ...]:
-    """Where a schema error lies; for a key that should not be there, the key itself."""
+    """The place of a schema error; for a key that should not be there, the key itself."""
     path = tuple(error.absolute_path)
-    unexpected = (
-        re.search(r"\('([^']+)' w", error.message)
-        if error.validator == "additionalProperties"
-        else None
-    )
-    return (*path, unexpected.group(1)) if unexpected else path
+    unexpected = re.search(r"\('([^']+)' w", error.message)
+    if error.validator == "additionalProperties" and unexpected:
+        return (*path, unexpected.group(1))
+    return path
 
 
 def _path_in(text: str, document: Document) -> tuple[str | int, ...]:
-    """The part of the file that an error text names; the provider where it names none."""
-    kind = document.data["provider"]["type"] if ("provider", "type") in document.places else None
+    """The part of the file that an error text names; the provider if it names none."""
     words = re.findall(r"\w+", text)
-    if kind in words:
+    has_type = ("provider", "type") in document.places
+    if has_type and document.data["provider"]["type"] in words:
         return ("provider", "type")
     for name in words:
         for path in ((name,), ("provider", name)):
@@ -119,10 +134,7 @@ def _path_in(text: str, document: Document) -> tuple[str | int, ...]:
 
 
 def _reason(error: Exception) -> str:
-    """An exception in one line; its kind belongs to it where it was not raised for a person to read."""
-    kind = (
-        ""
-        if type(error).__name__ in ("ClickException", "ValueError", "NotImplementedError")
-        else f"{type(error).__name__}: "
-    )
-    return kind + (str(error).splitlines() or ["refused without a reason"])[0]
+    """An exception in one line, with its type unless it was raised for a person to read."""
+    reason = (str(error).splitlines() or ["refused without a reason"])[0]
+    kind = type(error).__name__
+    return reason if kind in READABLE else f"{kind}: {reason}"

@@ -1,6 +1,7 @@
-"""What Ray's schema does not see in a cluster file, one rule a function. Each yields the path of the part to mend, and what is wrong.
+"""Rules for what Ray's schema does not see in a cluster file, each a function.
 
-The rules read commands as text: they know the mistakes that were met in practice, and not every way to write a correct file.
+A rule yields the path of the part to mend, and what is wrong with it. The rules read commands as
+text: they know the mistakes that were met in practice, and not every way to write a correct file.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ Finding = tuple[tuple[str | int, ...], str]
 CLOUDS = ("aws", "gcp", "azure", "vsphere", "aliyun")
 PRIVATE = ("~", "$HOME", "/tmp", "/var/tmp", "/root", "/home", ".")
 HEAD, WORKER, SETUP = "head_start_ray_commands", "worker_start_ray_commands", "setup_commands"
+TOKEN_MODE = "RAY_AUTH_MODE=token"
+"""The environment variable by which Ray asks for a token, as a command sets it."""
 OWN_KEYS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster file as Ray reads it. `folder` is where it lies, from where `ray up` is run."""
+    """A cluster file as Ray reads it, and the folder that it is in, from which `ray up` is run."""
 
     data: dict[str, Any]
     folder: Path
@@ -47,10 +50,10 @@ class ClusterFile:
         """The commands of these lists, with their places."""
         lists = [(name, self.data.get(name)) for name in names]
         return [
-            ((name, i), str(one))
-            for name, many in lists
-            if isinstance(many, list)
-            for i, one in enumerate(many)
+            ((name, index), str(command))
+            for name, commands in lists
+            if isinstance(commands, list)
+            for index, command in enumerate(commands)
         ]
 
     def text(self, *names: str) -> str:
@@ -97,7 +100,8 @@ def authentication(file: ClusterFile) -> Iterator[Finding]:
     if path.name in OWN_KEYS:
         yield (
             where,
-            f"Ray copies the private key to the head: give the cluster a key of its own instead of {key}",
+            "Ray copies the private key to the head: give the cluster a key of its own instead of "
+            f"{key}",
         )
 
 
@@ -110,33 +114,38 @@ def mounts(file: ClusterFile) -> Iterator[Finding]:
         elif path.is_dir() and any(path.glob("pyvenv.cfg")) | any(path.glob("*/pyvenv.cfg")):
             yield (
                 where,
-                f"{given} contains a virtual environment, and Ray reads every file of it at each start: mount folders by name",
+                f"{given} contains a virtual environment, and Ray reads every file of it at each "
+                "start: mount folders by name",
             )
 
 
 def token(file: ClusterFile) -> Iterator[Finding]:
-    remote = next(
-        (one for one in file.section("file_mounts") if str(one).endswith(".ray/auth_token")), None
-    )
-    where: tuple[str | int, ...] = ("file_mounts",) if remote is None else ("file_mounts", remote)
-    if remote is None:
-        yield where, "Ray's token is not copied: add ~/.ray/auth_token: ~/.ray/auth_token"
+    mounted = file.section("file_mounts")
+    tokens = [remote for remote in mounted if str(remote).endswith(".ray/auth_token")]
+    if not tokens:
+        yield (
+            ("file_mounts",),
+            "Ray's token is not copied: add ~/.ray/auth_token: ~/.ray/auth_token",
+        )
     else:
-        local = file.local_path(file.section("file_mounts")[remote])
+        local = file.local_path(mounted[tokens[0]])
         if local.is_file() and local.stat().st_mode & 0o077:
-            yield where, f"the token {local} can be read by others: chmod 600 {local}"
+            yield (
+                ("file_mounts", tokens[0]),
+                f"the token {local} can be read by others: chmod 600 {local}",
+            )
         if not re.search(r"chmod\s+0?600\s+\S*auth_token", file.setup):
             yield (
                 (SETUP,),
                 "the copied token can be read by others: add chmod 600 ~/.ray/auth_token",
             )
-    everywhere = "RAY_AUTH_MODE=token" in file.text(SETUP, "initialization_commands")
-    if not everywhere and not all(
-        "RAY_AUTH_MODE=token" in file.text(name) for name in (HEAD, WORKER)
-    ):
+    in_setup = TOKEN_MODE in file.text(SETUP, "initialization_commands")
+    at_start = TOKEN_MODE in file.text(HEAD) and TOKEN_MODE in file.text(WORKER)
+    if not in_setup and not at_start:
         yield (
             (SETUP,),
-            "RAY_AUTH_MODE=token is not set on every machine: the head may ask for a token that the others do not show",
+            "RAY_AUTH_MODE=token is not set on every machine: the head may ask for a token that "
+            "the others do not show",
         )
 
 
@@ -144,14 +153,16 @@ def dashboard(file: ClusterFile) -> Iterator[Finding]:
     if file.cloud and HEAD not in file.data:
         yield (
             (HEAD,),
-            f"Ray's own {HEAD} for {file.provider['type']} open the dashboard to every address: write them out",
+            f"Ray's own {HEAD} for {file.provider['type']} open the dashboard to every address: "
+            "write them out",
         )
     for where, command in file.commands(HEAD):
         bound = re.search(r"--dashboard-host[= ]\s*(\S+)", command)
         if bound and bound.group(1) not in ("127.0.0.1", "localhost", "::1"):
             yield (
                 where,
-                f"--dashboard-host={bound.group(1)}: whoever reaches it runs code on the cluster; use 127.0.0.1 and ray dashboard",
+                f"--dashboard-host={bound.group(1)}: whoever reaches it runs code on the cluster; "
+                "use 127.0.0.1 and ray dashboard",
             )
 
 
@@ -164,14 +175,16 @@ def start(file: ClusterFile) -> Iterator[Finding]:
     ):
         yield (
             where,
-            "export RAY_enable_autoscaler_v2=0 is missing: on machines of your own Ray starts only one of the workers without it",
+            "export RAY_enable_autoscaler_v2=0 is missing: on machines of your own Ray starts only "
+            "one of the workers without it",
         )
     if HEAD in file.data and "--head" not in text:
         yield where, "nothing starts the head: ray start --head is missing"
     elif head and "--autoscaling-config" not in text:
         yield (
             where,
-            "--autoscaling-config=~/ray_bootstrap_config.yaml is missing: no worker would be started",
+            "--autoscaling-config=~/ray_bootstrap_config.yaml is missing: no worker would be "
+            "started",
         )
     given = re.search(r"--node-ip-address[= ]\s*(\S+)", text)
     if file.local and given and given.group(1) != file.provider.get("head_ip"):
@@ -189,7 +202,8 @@ def path(file: ClusterFile) -> Iterator[Finding]:
     if not ("PATH=" in file.setup and re.search(r"\.(bashrc|bash_profile|profile)\b", file.setup)):
         yield (
             (SETUP,),
-            "nothing puts ray on the PATH of login shells (~/.bashrc): where it is missing, ray down reports success and stops nothing",
+            "nothing puts ray on the PATH of login shells (~/.bashrc): where it is missing, ray "
+            "down reports success and stops nothing",
         )
 
 
@@ -197,7 +211,8 @@ def versions(file: ClusterFile) -> Iterator[Finding]:
     if file.cloud and not file.data.get(SETUP) and not file.section("docker"):
         yield (
             (SETUP,),
-            f"Ray's own {SETUP} for {file.provider['type']} install a nightly build: install the project with its constraints.txt",
+            f"Ray's own {SETUP} for {file.provider['type']} install a nightly build: install the "
+            "project with its constraints.txt",
         )
     for where, command in file.commands(SETUP, "head_setup_commands", "worker_setup_commands"):
         if "ray-wheels/latest" in command:
@@ -206,7 +221,8 @@ def versions(file: ClusterFile) -> Iterator[Finding]:
         if unpinned and not re.search(r"(--constraint|-c|-r|--requirement)[ =]", command):
             yield (
                 where,
-                f"{unpinned.group(1)} without a version: pin it (==) or use --constraint, so that all machines have the same",
+                f"{unpinned.group(1)} without a version: pin it (==) or use --constraint, so that "
+                "all machines have the same",
             )
 
 
@@ -219,18 +235,21 @@ def storage(file: ClusterFile) -> Iterator[Finding]:
     if not places:
         yield (
             (SETUP,),
-            "RAYSWEEP_STORAGE is not set: say where all machines can write (a shared folder, s3://..., gs://...)",
+            "RAYSWEEP_STORAGE is not set: say where all machines can write (a shared folder, "
+            "s3://..., gs://...)",
         )
     for where, place in places:
         if place.startswith(PRIVATE):
             yield (
                 where,
-                f"RAYSWEEP_STORAGE={place} is each machine's own: take a folder that all of them share, or s3://..., gs://...",
+                f"RAYSWEEP_STORAGE={place} is each machine's own: take a folder that all of them "
+                "share, or s3://..., gs://...",
             )
         elif file.cloud and "://" not in place and "mount " not in file.setup:
             yield (
                 where,
-                f"RAYSWEEP_STORAGE={place}: machines of a cloud share no folder by themselves; take s3://... or gs://...",
+                f"RAYSWEEP_STORAGE={place}: machines of a cloud share no folder by themselves; "
+                "take s3://... or gs://...",
             )
 
 

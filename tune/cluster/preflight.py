@@ -1,10 +1,13 @@
-"""What must hold before a sweep starts on a cluster: judged from what its nodes answer, and said in one line where it does not."""
+"""Checks a cluster before a sweep starts on it, by what its nodes answer.
+
+What is wrong is a PreflightError, in one line.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +28,9 @@ from raysweep.tune.executors.ray.node_checks import (
 from raysweep.tune.make_job import for_workers, forwarded
 from raysweep.tune.sweep import Sweep
 
+MAX_NAMED = 3
+"""Nodes that a message names."""
+
 
 class PreflightError(UserError):
     """Why a sweep cannot run on this cluster as it is, in one line."""
@@ -32,17 +38,21 @@ class PreflightError(UserError):
 
 @dataclass(frozen=True)
 class Code:
-    """A user's own code, to be copied to every machine: the folder, and the train function as it is named from there."""
+    """A user's own code, to be copied to every machine.
+
+    `folder`: what is copied. `trainable`: the train function's name, as seen from that folder.
+    """
 
     folder: Path
     trainable: str
 
 
 def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
-    """Ask all nodes of the connected cluster whether they can train for this run, copy the user's own code to them where they lack it, and
-    have them fetch the data.
+    """Ask all nodes of the connected cluster whether they can train for this run.
 
-    `run`: the run folder or its URL. Returns the train function's name for the workers. PreflightError where something is wrong.
+    The user's own code is copied to them if a node lacks it, and each node fetches the data.
+    `run`: the run directory or its URL. Returns the train function's name for the workers. Raises
+    PreflightError if something is wrong.
     """
     with _marked(run) as marker:
         name = for_workers(sweep.trainable)
@@ -51,9 +61,9 @@ def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
         )
         answers = probe(ray, question)
         judge(answers, _here(question), run)
-        code = (
-            code_of(name) if any(answer.source != question.source for answer in answers) else None
-        )
+        code = None
+        if any(answer.source != question.source for answer in answers):
+            code = code_of(name)
         if code is not None:
             ray.shutdown()
             join(ray, address, code.folder)
@@ -72,7 +82,7 @@ def _here(question: Question) -> Answer:
 
 @contextmanager
 def _marked(run: str) -> Iterator[str]:
-    """A marker in the run folder, as long as it is needed. OSError where it cannot be written."""
+    """Keep a marker in the run directory during the body. Raises OSError if that is impossible."""
     marker = uuid.uuid4().hex
     if is_url(run):
         ObjectStore(run).write(MARKER, marker.encode())
@@ -88,31 +98,37 @@ def _marked(run: str) -> Iterator[str]:
 
 
 def judge(answers: Sequence[Answer], here: Answer, storage: str) -> None:
-    """PreflightError for the first thing that is wrong with the machines, compared to the driver's own answer."""
+    """Raise PreflightError for the first thing that is wrong with the machines.
+
+    `here`: the driver's own answer, to which theirs are compared.
+    """
     _silent(answers)
     _stored(answers, storage)
     _alike(answers, here)
 
 
 def imported(answers: Sequence[Answer]) -> None:
-    """PreflightError where the train function does not import."""
+    """Raise PreflightError if the train function does not import on some node."""
     _silent(answers)
-    if failed := _where(answers, lambda answer: answer.trainable):
+    if failed := [answer for answer in answers if answer.trainable]:
         raise PreflightError(f"on {_names(failed)}: {failed[0].trainable}")
 
 
 def fetched(answers: Sequence[Answer]) -> None:
-    """PreflightError where the data are not there and cannot be fetched."""
+    """Raise PreflightError if some node has no data and cannot fetch them."""
     _silent(answers)
-    if failed := _where(answers, lambda answer: answer.data):
+    if failed := [answer for answer in answers if answer.data]:
         raise PreflightError(f"on {_names(failed)}: {failed[0].data}")
 
 
 def code_of(trainable: str) -> Code | None:
-    """What to copy for a train function; None where it belongs to an installed package. PreflightError for a home folder."""
-    place, colon, function = (
-        trainable.rpartition(":") if not trainable.endswith(".py") else (trainable, "", "")
-    )
+    """What to copy for a train function; None if it belongs to an installed package.
+
+    Raises PreflightError for a home folder.
+    """
+    place, colon, function = trainable, "", ""
+    if not trainable.endswith(".py"):
+        place, colon, function = trainable.rpartition(":")
     if place.endswith(".py"):
         folder, trainable = Path(place).resolve().parent, f"{Path(place).name}{colon}{function}"
     else:
@@ -123,7 +139,8 @@ def code_of(trainable: str) -> Code | None:
         folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     if folder in (Path.home(), Path("/")):
         raise PreflightError(
-            f"the nodes lack {trainable}, and its folder, {folder}, is too much to copy: give it a folder of its own"
+            f"the nodes lack {trainable}, and its folder, {folder}, is too much to copy: "
+            "give it a folder of its own"
         )
     return Code(folder, trainable)
 
@@ -135,10 +152,11 @@ def _silent(answers: Sequence[Answer]) -> None:
 
 
 def _stored(answers: Sequence[Answer], storage: str) -> None:
-    if failed := _where(answers, lambda answer: answer.storage):
+    if failed := [answer for answer in answers if answer.storage]:
         raise PreflightError(
-            f"{_names(failed)} cannot read and write {storage} ({failed[0].storage}); on several machines the run folder must lie where "
-            "all of them reach it: --storage with a shared folder, s3://... or gs://..."
+            f"{_names(failed)} cannot read and write {storage} ({failed[0].storage}); on several "
+            "machines the run directory must lie where all of them reach it: "
+            "--storage with a shared folder, s3://... or gs://..."
         )
 
 
@@ -147,19 +165,18 @@ def _alike(answers: Sequence[Answer], here: Answer) -> None:
         if other := [answer for answer in answers if answer.versions.get(name) != version]:
             there = other[0].versions.get(name)
             raise PreflightError(
-                f"{name} is {version} here and {there} on {_names(other)}: install the same on every machine (ray up with constraints.txt)"
+                f"{name} is {version} here and {there} on {_names(other)}: "
+                "install the same on every machine (ray up with constraints.txt)"
             )
 
 
-def _where(answers: Sequence[Answer], wrong: Callable[[Answer], object]) -> list[Answer]:
-    return [answer for answer in answers if wrong(answer)]
-
-
 def _names(answers: Sequence[Answer]) -> str:
-    """`w1 (10.0.0.2) and w2 (10.0.0.3)`; of many, the first three and how many more."""
-    names = [
-        f"{answer.node} ({answer.address})" if answer.address else answer.node for answer in answers
-    ]
-    if len(names) > 4:
-        names = [*names[:3], f"{len(names) - 3} more nodes"]
+    """`w1 (10.0.0.2) and w2 (10.0.0.3)`; of many, the first few and how many more."""
+    names = [_node_name(answer) for answer in answers]
+    if len(names) > MAX_NAMED + 1:
+        names = [*names[:MAX_NAMED], f"{len(names) - MAX_NAMED} more nodes"]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _node_name(answer: Answer) -> str:
+    return f"{answer.node} ({answer.address})" if answer.address else answer.node

@@ -1,7 +1,7 @@
-"""A sweep as a job of a Ray cluster: sent there with the working tree, followed, listed and stopped through Ray's Jobs API.
+"""Sweeps as jobs of a Ray cluster: submitted with the working folder, followed, listed and stopped.
 
-The job's entry point is the command that was typed, with `--address auto` in the place of `--submit`. It goes on when whoever follows it
-goes away.
+The job's entry point is the command that was typed, with `--address auto` in the place of
+`--submit`. A job runs on if the process that follows it ends.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from raysweep.results.storage.object_store import refuse_credentials
 from raysweep.tune.cli.resume_command import SUBMITTED
 
 URL = "http://127.0.0.1:8265"
-"""Where `ray dashboard cluster.yaml` brings the head's dashboard to."""
+"""Where `ray dashboard cluster.yaml` makes the head's dashboard available."""
 STOP_SECONDS = 60
+"""Seconds that Ray lets a stopped job end its running epochs."""
 LOOK_SECONDS = 1.0
+"""Seconds between two questions about a job's status."""
 WITH_VALUE = ("--submit", "--address")
+"""Options that are not passed on to the cluster, each with its value."""
 
 
 class JobsError(UserError):
@@ -33,7 +36,10 @@ class JobsError(UserError):
 
 
 def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
-    """Send a sweep to the cluster, with the folder it is typed in; the job's name. `arguments`: of `raysweep run`."""
+    """Send a sweep to the cluster, with the folder that the command was typed in.
+
+    `arguments`: those of `raysweep run`. Returns the job's name.
+    """
     from raysweep.tune.executors.ray.connect import EXCLUDED
 
     for argument in arguments:
@@ -50,7 +56,8 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     }
     if folder.resolve() in (Path.home(), Path("/")):
         raise JobsError(
-            f"--submit sends the folder it is typed in, and {folder} is too much: type it in the folder of your sweep"
+            f"--submit sends the folder it is typed in, and {folder} is too much: type it in the "
+            "folder of your sweep"
         )
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
     with _asking(url) as client:
@@ -71,7 +78,10 @@ def entry_point(arguments: Sequence[str]) -> str:
 
 
 def follow(url: str, name: str, say: Callable[[str], None]) -> int:
-    """Pass on what a job prints, from its beginning, until it ends; its exit code. Connections that break are made anew."""
+    """Pass on what a job prints, from its beginning, until it ends, and return its exit code.
+
+    A connection that breaks is made anew.
+    """
     said = 0
 
     async def tail(client: Any) -> None:
@@ -87,11 +97,8 @@ def follow(url: str, name: str, say: Callable[[str], None]) -> int:
         with _asking(url) as client:
             try:
                 asyncio.run(tail(client))
-            except (
-                RuntimeError,
-                OSError,
-            ):  # the connection broke; whether the job goes on is told below
-                time.sleep(LOOK_SECONDS)
+            except (RuntimeError, OSError):
+                time.sleep(LOOK_SECONDS)  # the connection broke; the job itself may run on
             job = _job(client, name)
         if job.status.is_terminal():
             return exit_code(job)
@@ -99,14 +106,17 @@ def follow(url: str, name: str, say: Callable[[str], None]) -> int:
 
 
 def exit_code(job: Any) -> int:
-    """A job's exit code as its own process gave it; 4, interrupted, where it was stopped, and 1 where its process never ended by itself."""
+    """The exit code of a job's own process, if that ended by itself.
+
+    Otherwise 4, interrupted, if the job was stopped, and else 1.
+    """
     if job.driver_exit_code is not None and job.driver_exit_code >= 0:
         return int(job.driver_exit_code)
     return 4 if str(job.status.value) == "STOPPED" else 1
 
 
 def listed(url: str) -> Iterator[tuple[str, str, str]]:
-    """Name, status and command of each sweep on the cluster, the newest last."""
+    """The name, the status and the command of each sweep on the cluster, the newest last."""
     with _asking(url) as client:
         jobs = [job for job in client.list_jobs() if str(job.submission_id).startswith("raysweep-")]
     for job in sorted(jobs, key=lambda job: job.start_time or 0):
@@ -114,7 +124,7 @@ def listed(url: str) -> Iterator[tuple[str, str, str]]:
 
 
 def stop(url: str, name: str) -> str:
-    """Ask a job to stop, and wait until it has: running epochs end first. Its last status."""
+    """Stop a job after its running epochs, and return its last status."""
     with _asking(url) as client:
         _job(client, name)
         client.stop_job(name)
@@ -132,7 +142,7 @@ def _job(client: Any, name: str) -> Any:
 
 @contextmanager
 def _asking(url: str) -> Iterator[Any]:
-    """A client of the Jobs API. JobsError where the cluster does not answer or refuses."""
+    """A client of the Jobs API. Raises JobsError if the cluster does not answer, or refuses."""
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -141,7 +151,8 @@ def _asking(url: str) -> Iterator[Any]:
 
     if not url.startswith(("http://", "https://")):
         raise JobsError(
-            f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard cluster.yaml brings it here"
+            f"{url}: expected the address of the cluster's dashboard, as {URL}; ray dashboard "
+            "cluster.yaml brings it here"
         )
     protect_token()
     if "RAY_AUTH_MODE" not in os.environ and has_token():
@@ -151,7 +162,8 @@ def _asking(url: str) -> Iterator[Any]:
         yield JobSubmissionClient(url)
     except ConnectionError as error:
         raise JobsError(
-            f"no Ray dashboard answers at {url}; ray dashboard cluster.yaml brings it here, and keeps it while it runs"
+            f"no Ray dashboard answers at {url}; ray dashboard cluster.yaml brings it here, and "
+            "keeps it while it runs"
         ) from error
     except AuthenticationError as error:
         raise JobsError(

@@ -74,10 +74,10 @@ class Report:
     notes: Notes = field(default_factory=dict)
 
     def check(self, metric: str, epochs: int) -> None:
-        """MessageError where the sweep's `metric` is missing, or it has fewer `epochs` than this.
+        """Raise MessageError if the sweep's `metric` is missing, or if the epoch is above `epochs`.
 
-        An epoch that was reported before is none: a training that goes on from an older checkpoint
-        trains it again, and it counts once.
+        An epoch that was reported before is no error: a training that continues from an older
+        checkpoint trains it again, and it counts once.
         """
         if metric not in self.metrics:
             names = shorten(", ".join(sorted(self.metrics)), NAME_CHARACTERS) or "nothing"
@@ -88,7 +88,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended by itself. `trace`: the whole traceback, as long as a file may have it."""
+    """How an attempt ended by itself. `trace`: the traceback, as much as a file may hold of it."""
 
     status: str
     reason: str
@@ -98,13 +98,15 @@ class Outcome:
     @property
     def all_notes(self) -> Notes:
         """The notes, with as much of the traceback as the ledger has."""
-        return self.notes | ({"traceback": shorten_traceback(self.trace)} if self.trace else {})
+        if not self.trace:
+            return self.notes
+        return self.notes | {"traceback": shorten_traceback(self.trace)}
 
 
 def parse(result: object) -> Report | Outcome | None:
     """The message in what Ray Tune hands on; None if it holds none, or only a sign of life.
 
-    Raises MessageError where the message cannot be used.
+    Raises MessageError if the message cannot be used.
     """
     if not isinstance(result, Mapping) or KEY not in result:
         return None
@@ -114,7 +116,9 @@ def parse(result: object) -> Report | Outcome | None:
     content = _mapping(packed[0], "the message")
     if "alive" in content:
         return None
-    return _outcome(content["outcome"]) if "outcome" in content else _report(content)
+    if "outcome" in content:
+        return _outcome(content["outcome"])
+    return _report(content)
 
 
 def _report(content: Mapping[str, Any]) -> Report:
@@ -202,7 +206,7 @@ def _notes(value: object) -> Notes:
 
 
 def _check_note(name: str, value: object) -> None:
-    """MessageError where a note does not hold what its readers expect."""
+    """Raise MessageError if a note does not hold what its readers expect."""
     if name in DRIVERS_OWN:
         raise MessageError(f"the note '{name}' is the driver's own")
     if name in TEXTS and not isinstance(value, str):
@@ -210,7 +214,8 @@ def _check_note(name: str, value: object) -> None:
     if name in AMOUNTS and not _is_amount(value):
         raise MessageError(f"the note '{name}' is {_shown(value)}, not an amount")
     if name == "test":
-        _metrics({key: _special(one) for key, one in _mapping(value, "the note 'test'").items()})
+        metrics = _mapping(value, "the note 'test'")
+        _metrics({key: _special(number) for key, number in metrics.items()})
 
 
 def _is_amount(value: object) -> bool:
@@ -223,7 +228,7 @@ def _special(value: object) -> object:
 
 
 def _plain(value: object, place: str, depth: int) -> Any:
-    """The value as it comes back from the ledger. MessageError for what JSON cannot say."""
+    """The value as it comes back from the ledger. Raises MessageError for what JSON cannot say."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -235,7 +240,7 @@ def _plain(value: object, place: str, depth: int) -> Any:
     if depth == MOST_NESTED:
         raise MessageError(f"{shorten(place, NAME_CHARACTERS)} is nested too deep")
     if isinstance(value, list | tuple):
-        return [_plain(one, f"{place}[{i}]", depth + 1) for i, one in enumerate(value)]
+        return [_plain(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, dict):
         return _plain_mapping(value, place, depth)
     where = shorten(place, NAME_CHARACTERS)
@@ -244,9 +249,9 @@ def _plain(value: object, place: str, depth: int) -> Any:
 
 def _plain_mapping(value: Mapping[object, object], place: str, depth: int) -> dict[str, Any]:
     plain: dict[str, Any] = {}
-    for key, one in value.items():
+    for key, item in value.items():
         name = _name(key, f"a note in {shorten(place, NAME_CHARACTERS)}")
-        plain[name] = _plain(one, f"{place}.{name}", depth + 1)
+        plain[name] = _plain(item, f"{place}.{name}", depth + 1)
     return plain
 
 
@@ -257,10 +262,12 @@ def _whole(value: int, place: str) -> int:
 
 
 def _finite(value: float) -> float | str:
-    """Numbers that JSON lacks become the words that the ledger has for them."""
+    """The number, or the text that the ledger has for a number that JSON lacks."""
     if math.isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 def _shown(value: object) -> str:

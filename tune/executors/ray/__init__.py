@@ -1,1 +1,1 @@
-"""The engine: the only package that imports ray. `run` trains what the controller decides on Ray Tune's workers."""
+"""The executor that trains on Ray. Only this package and `tune/cluster` import ray."""

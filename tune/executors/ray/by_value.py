@@ -1,6 +1,7 @@
-"""What is sent to Ray's workers by value: a worker may find a user's own `tune` before ours, or may have none.
+"""What is sent to Ray's workers by value: a worker may lack raysweep, or find it in another folder.
 
-Functions and classes that are defined inside a function are pickled by value, so that nothing of ours is imported to unpickle them.
+Functions and classes that are defined inside a function are pickled by value, so that nothing of
+ours is imported to unpickle them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from raysweep.finder import START
 
 
 def finding() -> Callable[[], None]:
-    """A function for workers: has them take raysweep's packages from the driver's folder or, on a node without it, from their own."""
+    """A function that makes `raysweep` importable in a worker.
+
+    It is taken from the driver's folder or, on a node that lacks the folder, from the node's own
+    installation.
+    """
     start = str(START)
 
     def find() -> None:
@@ -41,7 +46,7 @@ def train_function() -> Callable[[dict[str, Any]], None]:
 
 
 def member_class() -> type[Any]:
-    """The class of an actor that trains as one of several processes: `tune.engine.gang.Member`."""
+    """The class of an actor that is a `raysweep.tune.executors.ray.multi_node.Member`."""
     find = finding()
 
     class Carried:
@@ -57,10 +62,10 @@ def member_class() -> type[Any]:
         def train(self, config: dict[str, str]) -> dict[str, Any]:
             return self._member.train(config)
 
-        def say(self) -> dict[str, Any]:
-            return self._member.say()
+        def next_report(self) -> dict[str, Any]:
+            return self._member.next_report()
 
-        def go_on(self) -> None:
-            self._member.go_on()
+        def acknowledge(self) -> None:
+            self._member.acknowledge()
 
     return Carried

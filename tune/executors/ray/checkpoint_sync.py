@@ -1,4 +1,8 @@
-"""A trial whose folder is in object storage: its checkpoint is fetched first, and stored after each epoch before the driver hears of it."""
+"""Trials whose folder is in object storage.
+
+The checkpoint is fetched before the training, and stored after each epoch, before the driver gets
+the report.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from raysweep.errors import first_line
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
 from raysweep.trainables.runtime.job import Job
@@ -21,10 +26,10 @@ Patience = Callable[[Callable[[], None]], None]
 
 @contextmanager
 def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], None]]]:
-    """The job with a folder on this machine, and what is to be called after each epoch.
+    """The job with a folder on this machine, and the function to call after each epoch.
 
-    Raises StorageError if the store fails. The `log` of a job that is away names the folder of
-    all logs. `patiently` makes the calls that may take long.
+    Raises StorageError if the storage fails. `patiently` makes the calls that may take long. The
+    `log` of a job in object storage names the folder of all logs.
     """
     if not is_url(job.folder):
         yield job, _nothing
@@ -86,7 +91,10 @@ def _fetch(bucket: ObjectStore, folder: Path) -> None:
 
 
 class Store:
-    """Called after each epoch: stores the checkpoints. The best first: a checkpoint that is the last one knows of all the best before."""
+    """Stores the checkpoints; called after each epoch.
+
+    The best one is stored first, because the last checkpoint refers to it.
+    """
 
     def __init__(self, bucket: ObjectStore, folder: Path) -> None:
         self._bucket = bucket
@@ -112,6 +120,4 @@ def _storing(bucket: ObjectStore) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"{bucket.url} cannot be used: {(str(error).splitlines() or [''])[0]}"
-        ) from error
+        raise StorageError(f"{bucket.url} cannot be used: {first_line(error)}") from error

@@ -11,11 +11,13 @@ from functools import partial
 def own_session() -> Iterator[None]:
     """Have Ray start its processes in a session of their own, and so in another process group.
 
-    `timeout`, job schedulers, and a shell at Ctrl-C send their signals to the whole process group. Ray's
-    processes would end at once, and the running epochs with them; the driver is to end them in order.
-    They still die with the driver, by the kernel's word (PR_SET_PDEATHSIG, Ray's `fate_share`).
+    `timeout`, job schedulers, and a shell at Ctrl-C send their signals to the whole process group.
+    Ray's processes would end at once, and the running epochs with them; the driver ends them in
+    order. They still die with the driver, because the kernel kills them then (PR_SET_PDEATHSIG,
+    Ray's `fate_share`).
 
-    `ConsolePopen` is private to Ray 2.60: there is no option for it. tests/test_signals.py holds it.
+    `ConsolePopen` is private to Ray 2.60, which has no option for this. tests/test_signals.py
+    fails if another version changes it.
     """
     from ray._private import services
 

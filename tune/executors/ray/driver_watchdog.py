@@ -1,4 +1,7 @@
-"""For the case that this machine's Ray dies while the driver is deep in one of Ray's calls, from which it would not come back in time."""
+"""Ends a driver whose Ray has died while it waits inside one of Ray's calls.
+
+Such a call returns after a minute only, or aborts the process.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOOK_SECONDS = 1.0
+"""Seconds between two looks at Ray's processes."""
 GRACE_SECONDS = 8.0
-"""So long the driver has to notice by itself. Ray would wait for a minute, and then abort the process."""
+"""Seconds in which the driver may notice by itself. Ray would abort the process after a minute."""
 
 
 @contextmanager
 def watchdog(dead: Callable[[], str], end: Callable[[str], None], code: int) -> Iterator[None]:
-    """While the body runs: where `dead` names what died, and the body goes on all the same, call `end` with it and exit with `code`."""
+    """Watch while the body runs.
+
+    `dead` returns what has died, or "". If the body runs on all the same, `end` is called with
+    that, and the process exits with `code`.
+    """
     done = threading.Event()
     threading.Thread(
         target=_watch, args=(dead, end, code, done), name="watchdog", daemon=True

@@ -1,10 +1,13 @@
-"""One trial trained by several processes wherever the cluster has room for them: `resources: {workers: 4, spread: true}`.
+"""Trains one trial with several processes on any nodes: `resources: {workers: 4, spread: true}`.
 
-Each is an actor in a bundle of the trial's own placement group, started and heard by the trial's worker. They meet over TCP. Stopping the
-trial ends them three times over: its worker kills them, they die with their owner, and the placement group goes with the trial.
+Each process is an actor in a bundle of the trial's own placement group. The trial's worker starts
+the actors and receives their messages; among themselves they communicate over TCP. Stopping the
+trial ends them in any case: its worker kills them, they die with their owner, and the placement
+group is removed with the trial.
 
-Ray Train's TorchTrainer would do the same with a placement group outside of the trial's resources, which is left to a cleaner that asks
-the State API; where that does not answer, the group stays, and the next trial waits for ever.
+Ray Train's TorchTrainer would do the same with a placement group outside of the trial's resources.
+A cleaner that asks the State API removes that group; if the API does not answer, the group stays,
+and the next trial waits for ever.
 """
 
 from __future__ import annotations
@@ -35,23 +38,27 @@ from raysweep.tune.executors.ray.ray_worker import pack, train_here, unpack
 from raysweep.tune.executors.ray.worker_failure import explain
 
 GRACE = 5.0
-"""Seconds in which the others' words count after the first bad one: Ray takes a while to tell that a machine is gone."""
+"""Seconds after the first bad end in which those of the other processes count, too: Ray takes a
+while to tell that a machine is gone."""
 ADDRESS_OF = 0x8915
 """SIOCGIFADDR: the IPv4 address of a network interface."""
 
 
 def train_across(job: Job, send: Callable[[Message], None], beat: Callable[[], None]) -> Outcome:
-    """Train with one process in each bundle of this trial's placement group. `send` may raise to stop them."""
+    """Train with one process in each bundle of this trial's placement group.
+
+    What `send` raises stops them.
+    """
     import ray
 
-    with _gathered(ray, job.workers) as members:
+    with _actors(ray, job.workers) as members:
         rendezvous = ray.get(members[0].open.remote()) + rendezvous_suffix(job)
         ends = [
-            member.train.remote(pack(_its(job, rank, rendezvous)))
+            member.train.remote(pack(_job_of_rank(job, rank, rendezvous)))
             for rank, member in enumerate(members)
         ]
         return supervise(
-            Gang(ray, members[0], dict(zip(ends, range(job.workers), strict=True))),
+            ActorGroup(ray, members[0], dict(zip(ends, range(job.workers), strict=True))),
             job.workers,
             send,
             GRACE,
@@ -60,8 +67,8 @@ def train_across(job: Job, send: Callable[[Message], None], beat: Callable[[], N
 
 
 @contextmanager
-def _gathered(ray: Any, count: int) -> Iterator[list[Any]]:
-    """An actor in each bundle; killed at the end."""
+def _actors(ray: Any, count: int) -> Iterator[list[Any]]:
+    """An actor in each bundle; they are killed after the body."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     group = ray.util.get_current_placement_group()
@@ -74,7 +81,7 @@ def _gathered(ray: Any, count: int) -> Iterator[list[Any]]:
                 "num_gpus": amounts.pop("GPU", 0),
                 "resources": amounts,
                 "scheduling_strategy": PlacementGroupSchedulingStrategy(group, index),
-                "max_concurrency": 4,  # it trains, and is heard and answered meanwhile
+                "max_concurrency": 4,  # it answers calls while it trains
             }
             members.append(ray.remote(member_class()).options(**options).remote())
         yield members
@@ -83,32 +90,38 @@ def _gathered(ray: Any, count: int) -> Iterator[list[Any]]:
             ray.kill(member)
 
 
-def _its(job: Job, rank: int, rendezvous: str) -> Job:
-    """The job as the process of that rank sees it."""
-    log = job.log if is_url(job.log) or not rank else str(Path(job.log).with_suffix(f".{rank}.log"))
+def _job_of_rank(job: Job, rank: int, rendezvous: str) -> Job:
+    """The job as the process of that rank gets it: each process has a log of its own."""
+    log = job.log
+    if rank and not is_url(log):
+        log = str(Path(log).with_suffix(f".{rank}.log"))
     return replace(job_of_one_process(job), rank=rank, rendezvous=rendezvous, log=log)
 
 
 @dataclass
-class Gang:
-    """The actors as `supervise` hears them: the first one's reports, and how each of them ends."""
+class ActorGroup:
+    """The actors as `supervise` receives from them: the reports of the first, and all their ends.
+
+    `ends`: the rank of the actor whose training each of Ray's references stands for. `report`: the
+    reference of the next report.
+    """
 
     ray: Any
     first: Any
     ends: dict[Any, int]
-    word: Any = None
+    report: Any = None
 
     def hear(self, timeout: float) -> tuple[int, Message | None]:
-        self.word = self.word or self.first.say.remote()
-        ready, _ = self.ray.wait([*self.ends, self.word], num_returns=1, timeout=timeout)
+        self.report = self.report or self.first.next_report.remote()
+        ready, _ = self.ray.wait([*self.ends, self.report], num_returns=1, timeout=timeout)
         if not ready:
             raise queue.Empty
         rank = self.ends.pop(ready[0], None)
         if rank is None:
-            self.word = None
-        return rank or 0, self._said(ready[0])
+            self.report = None
+        return rank or 0, self._message(ready[0])
 
-    def _said(self, reference: Any) -> Message:
+    def _message(self, reference: Any) -> Message:
         try:
             message: Message = self.ray.get(reference)
         except self.ray.exceptions.RayActorError as error:
@@ -122,11 +135,11 @@ class Gang:
         return message
 
     def acknowledge(self) -> None:
-        self.first.go_on.remote()
+        self.first.acknowledge.remote()
 
 
 class Member:
-    """One of the processes, in an actor."""
+    """What an actor runs: one of the processes that train a trial."""
 
     def __init__(self) -> None:
         self._reports: queue.Queue[Message] = queue.Queue()
@@ -139,7 +152,7 @@ class Member:
         return name
 
     def train(self, config: dict[str, str]) -> Message:
-        """Train, and say how that ended and when."""
+        """Train, and return how and when that ended."""
         job, network = unpack(config), interface(_address())
         names = {"GLOO_SOCKET_IFNAME": network, "NCCL_SOCKET_IFNAME": network} if network else {}
         outcome = train_here(
@@ -153,21 +166,21 @@ class Member:
         self._reports.put(message)
         self._replies.get()
 
-    def say(self) -> Message:
-        """The next report, when there is one."""
+    def next_report(self) -> Message:
+        """Wait for the next report, and return it."""
         return self._reports.get()
 
-    def go_on(self) -> None:
-        """The last report was received."""
+    def acknowledge(self) -> None:
+        """Say that the last report was received, so that training continues."""
         self._replies.put(None)
 
 
 def _nothing() -> None:
-    """The process that the gang belongs to says that the trial is alive."""
+    """No sign of life: the trial's worker gives one for all of its processes."""
 
 
 def _ignore(message: Message) -> None:
-    """Only the first process is heard."""
+    """Drop a report: only those of the first process count."""
 
 
 def _address() -> str:
@@ -178,14 +191,14 @@ def _address() -> str:
 
 
 def interface(address: str) -> str:
-    """The network interface with an IPv4 address, where gloo and nccl are to meet the others: they would guess it from the host's name.
+    """The network interface that has an IPv4 address; "" if none has it.
 
-    "" where there is none.
+    gloo and nccl are told to use it: they would guess another from the host's name.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             try:
-                found = fcntl.ioctl(one, ADDRESS_OF, struct.pack("256s", name.encode()[:15]))
+                found = fcntl.ioctl(probe, ADDRESS_OF, struct.pack("256s", name.encode()[:15]))
             except OSError:
                 continue  # it has none
             if socket.inet_ntoa(found[20:24]) == address:

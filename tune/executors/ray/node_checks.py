@@ -1,4 +1,7 @@
-"""Asks every node of a cluster what a trial would meet there. The questions travel by value: a node may lack this project altogether."""
+"""Asks every node of a cluster what a trial would find there.
+
+The questions travel by value, because a node may lack raysweep altogether.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,23 @@ from pathlib import Path
 from typing import Any
 
 ANSWER_SECONDS = 90.0
+"""Seconds that a node has for its answer: it may have to import torch from a slow disk."""
 FETCH_SECONDS = 3600.0
+"""Seconds that a node has to fetch the data."""
 VERSIONED = ("ray", "torch", "numpy")
+"""Packages whose versions must be the same on every machine."""
+MARKER = ".preflight"
+"""The file in the run directory by which a node shows that it sees the same storage."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """`trainable`: as a job names it. `storage`: the run folder, or its URL. `marker`: what the driver wrote into MARKER there.
+    """What each node is asked.
 
-    `source`: the digest of the train function's file; where a node has another, it does not import it. `constants`: what every
-    configuration of the sweep has in it. `environment`: variables that trials get from the driver.
+    `trainable`: the train function, as a job names it. `storage`: the run directory, or its URL.
+    `marker`: what the driver wrote into MARKER there. `source`: the digest of the train function's
+    file; a node that has another file does not import it. `constants`: what every configuration
+    of the sweep holds. `environment`: variables that trials get from the driver.
     """
 
     trainable: str
@@ -41,7 +51,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one node says. `storage`, `trainable`, `data`: what is wrong there, "" for nothing. `trouble`: why it says nothing."""
+    """What a node answers.
+
+    `storage`, `trainable`, `data`: what is wrong with them there, "" for nothing. `trouble`: why
+    there is no answer.
+    """
 
     node: str
     address: str = ""
@@ -53,16 +67,13 @@ class Answer:
     data: str = ""
 
 
-MARKER = ".preflight"
-
-
 def probe(ray: Any, question: Question) -> list[Answer]:
-    """What a trial would meet on each alive node. A node that is silent for ANSWER_SECONDS is in trouble."""
+    """What a trial would find on each alive node, within ANSWER_SECONDS."""
     return _asked(ray, look, question, ANSWER_SECONDS)
 
 
 def gather(ray: Any, question: Question) -> list[Answer]:
-    """The same, after each node has brought what its trials need."""
+    """The same, after each node has fetched what its trials need, within FETCH_SECONDS."""
     return _asked(ray, bring, question, FETCH_SECONDS)
 
 
@@ -101,9 +112,8 @@ def _asked(
         ray.wait([reference for _, reference in asked], num_returns=len(asked), timeout=seconds)
         answers = [(node["NodeID"], _answer(ray, node, reference)) for node, reference in asked]
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return [
-            answer for node, answer in answers if node in alive or not answer.trouble
-        ]  # who died meanwhile has no trial to hold
+        # A node that died meanwhile will hold no trial.
+        return [answer for node, answer in answers if node in alive or not answer.trouble]
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
@@ -120,7 +130,7 @@ def _answer(ray: Any, node: dict[str, Any], reference: Any) -> Answer:
 
 
 def look(question: dict[str, Any]) -> dict[str, Any]:
-    """What a trial would meet in this process. Runs on a node, or in the driver for comparison."""
+    """What a trial would find in this process. Runs on a node, or in the driver for comparison."""
     os.environ.update(question["environment"])
     found = source(question["trainable"])
     return {
@@ -133,7 +143,10 @@ def look(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def bring(question: dict[str, Any]) -> dict[str, Any]:
-    """Have the train function's module fetch what a machine needs, where it has an `prepare_data(constants)`: one process at a time."""
+    """Call `prepare_data(constants)` of the train function's module, if it has such a function.
+
+    A lock keeps several processes of a machine from fetching at once.
+    """
     from raysweep.trainables.runtime.import_trainable import load
 
     os.environ.update(question["environment"])
@@ -153,7 +166,7 @@ def bring(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions that must be the same everywhere; of this project, a digest of its sources."""
+    """The versions that must be the same everywhere; of raysweep, a digest of its sources."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in VERSIONED:
         try:
@@ -177,7 +190,7 @@ def _sources() -> str:
 
 
 def _storage(place: str, marker: str) -> str:
-    """Whether what the driver wrote can be read here, and something written beside it."""
+    """Read what the driver wrote, and write beside it. Returns what is wrong, or ""."""
     mine = f"{MARKER}-{socket.gethostname()}"
     try:
         if "://" in place:

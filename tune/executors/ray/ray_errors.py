@@ -2,9 +2,9 @@
 
 Ray Tune's `RayActorManager` expects that an actor's task ends in a `RayActorError` or in a
 `RayTaskError`, and ends the whole experiment with `Caught unexpected exception` otherwise. Ray
-raises others, too: `OutOfMemoryError` where its memory monitor killed the worker,
-`TaskCancelledError`, `ObjectLostError` where a machine was lost with a result on it, or any
-exception at all where what a worker sent cannot be unpickled. Each of them is the loss of one
+raises others, too: `OutOfMemoryError` if its memory monitor killed the worker,
+`TaskCancelledError`, `ObjectLostError` if a machine was lost with a result on it, or any
+exception at all if what a worker sent cannot be unpickled. Each of them is the loss of a single
 worker (seen in Ray 2.60 and 2.61).
 """
 

@@ -256,14 +256,14 @@ def _watched(seconds: float, stopping: Callable[[], str]) -> Iterator[list[Any]]
 
 
 def _free_ports() -> list[int]:
-    """As many ports of this machine as Ray's agents need, free at present."""
+    """As many ports of this machine as Ray's agents need, all free at present."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGENT_PORTS]
-        return [int(one.getsockname()[1]) for one in sockets]
+        return [int(bound.getsockname()[1]) for bound in sockets]
 
 
 def _registered(gcs_address: str, node_id: str) -> bool:
-    """Whether the raylet is known to the GCS. To ask for it by name would block for a minute."""
+    """True if the GCS knows the raylet. To ask for it by name would block for a minute."""
     from ray._private.services import _get_gcs_client_options
     from ray._private.state import GlobalState
 
