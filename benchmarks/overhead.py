@@ -85,7 +85,7 @@ def bare(folder: Path, trials: int, cores: int) -> dict[str, float]:
     from benchmarks.overhead_task import epochs
 
     torch.set_num_threads(1)
-    list(epochs({"lr": 0.01}))
+    list(epochs({"lr": 0.01}))  # the first one also imports what optimizers need
     began = time.time()
     for _ in range(trials):
         list(epochs({"lr": 0.01}))
@@ -95,6 +95,7 @@ def bare(folder: Path, trials: int, cores: int) -> dict[str, float]:
 def plain(folder: Path, trials: int, cores: int) -> dict[str, float]:
     """Ray Tune with its defaults."""
     began = time.time()
+    # Standard output is for the figures alone, and Ray prints tables of its own.
     with contextlib.redirect_stdout(sys.stderr):
         import ray
         from ray import tune
@@ -155,6 +156,7 @@ def swept(function: str, folder: Path, trials: int, cores: int) -> dict[str, flo
 def split(path: Path, began: float, ended: float, trials: int) -> dict[str, float]:
     from benchmarks.overhead_task import EPOCHS, marks
 
+    # The train function itself notes its reports: neither system's own clock is trusted.
     times = marks(path)
     if len(times) != trials * EPOCHS:
         raise SystemExit(
@@ -165,9 +167,8 @@ def split(path: Path, began: float, ended: float, trials: int) -> dict[str, floa
 
 def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None:
     bare_seconds = figures["bare"]["rest"]
-    print(
-        f"{trials} trials of 3 epochs, {cores} at once; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{trials} trials of 3 epochs, {cores} at once; {machine}")
     print(f"{'':<34}{'start-up':>10}{'the rest':>10}{'overhead per trial':>20}")
     overheads = {}
     for name, label in (
@@ -178,12 +179,10 @@ def table(figures: dict[str, dict[str, float]], trials: int, cores: int) -> None
     ):
         rest = figures[name]["rest"]
         overheads[name] = (rest - bare_seconds) / trials
-        print(
-            f"{label:<34}{figures[name]['startup']:>8.1f} s{rest:>8.1f} s{1000 * overheads[name]:>17.0f} ms"
-        )
-    print(
-        f"overhead of plain Ray / overhead of raysweep: {overheads['plain'] / overheads['ours']:.0f}"
-    )
+        startup, overhead = figures[name]["startup"], 1000 * overheads[name]
+        print(f"{label:<34}{startup:>8.1f} s{rest:>8.1f} s{overhead:>17.0f} ms")
+    ratio = overheads["plain"] / overheads["ours"]
+    print(f"overhead of plain Ray / overhead of raysweep: {ratio:.0f}")
     share = figures["printing"]["rest"] / figures["ours"]["rest"]
     print(f"trials that print / silent ones: {share:.2f} of the time")
 

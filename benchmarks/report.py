@@ -1,7 +1,9 @@
-"""How large the report of a large run is, and how long a browser takes to open it: `python benchmarks/report.py [trials] [epochs]`.
+"""How large the report of a large run is, and how long a browser takes to open it.
 
-Needs chromium and chromedriver. Opening is from the navigation to the page being usable (the load event: table, verdict and first plot);
-scrolling is until every plot was drawn.
+    python benchmarks/report.py [trials] [epochs]
+
+Needs chromium and chromedriver. The page counts as open at its load event, when the table, the
+findings and the first plot are there. Scrolling lasts until every plot has been drawn.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def large_run(folder: Path, trials: int, epochs: int) -> Path:
         events += trial_events(
             ("grid", "random", "bohb")[i % 3], i // 3, 30.0 * (i // 4), epochs, rng
         )
-    events.sort(key=lambda event: event["time"])
+    events.sort(key=lambda event: event["time"])  # a ledger has events in the order of their times
     (folder / NAME).write_bytes(
         b"".join(encode(event, number) for number, event in enumerate(events))
     )
@@ -127,7 +129,8 @@ def opened(page: Path, profile: str) -> tuple[float, float]:
         )
         began = time.perf_counter()
         driver.execute_script(
-            "for (const place of document.querySelectorAll('[data-plot]')) draw(place); document.body.offsetHeight"
+            "for (const place of document.querySelectorAll('[data-plot]')) draw(place); "
+            "document.body.offsetHeight"
         )
         return usable, time.perf_counter() - began
     finally:

@@ -1,10 +1,11 @@
-"""Whether a sweep stays as fast when it is long: 10,000 trials of up to 27 epochs on the simulated clock, a part at a time.
+"""Does a long sweep stay fast? 10,000 trials of up to 27 epochs on the simulated clock.
 
-    python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler asha] [--workers 16]
+    python benchmarks/scale.py [--trials 10000] [--searcher auto] [--scheduler asha]
+        [--workers 16]
 
-For each tenth of the trials: CPU milliseconds of a suggestion and of a report (the controller, its
-scheduler and the history), the longest of
-each, and the memory of the process. Nothing is trained; with the ledger, files and Ray, see `overhead.py`.
+For each tenth of the trials: the mean and the longest CPU milliseconds of a suggestion and of a
+report (the controller, its scheduler and the history), and the memory of the process. Nothing is
+trained. What ledger, files and Ray add is measured by `overhead.py`.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ SPACE = Space({**{f"u{i}": Float(0.0, 1.0) for i in range(7)}, "kind": Choice(("
 
 @dataclass
 class Clock:
-    """CPU milliseconds: of each suggestion, and of each report; and after each suggestion, how many reports and MiB there were.
+    """CPU milliseconds of each suggestion and of each report.
 
-    What a searcher was asked about trials' ends counts as its last suggestion's, not as the report's. `asked`: all of that so far.
+    `reached`: the number of reports and the MiB of memory after each suggestion. `asked`: the
+    milliseconds in which the searcher has ranked trials. They count as part of its last suggestion,
+    not of the report during which it was asked.
     """
 
     suggestions: list[float] = field(default_factory=list)
@@ -72,6 +75,7 @@ class Timed:
         expected = self.searcher.rank(space, history)
         lasted = 1e3 * (time.process_time() - before)
         self.clock.suggestions[-1] += lasted
+        # `timed` subtracts it from the report in which the searcher was asked.
         self.clock.asked += lasted
         return expected
 
@@ -120,27 +124,31 @@ def timed(controller: SweepController, clock: Clock) -> None:
         clock.reports.append(1e3 * (time.process_time() - before) - (clock.asked - asked))
         return decision
 
+    # The simulation calls this very controller, so its method is replaced and not the class.
     controller.reported = wrapped  # type: ignore[method-assign,assignment]
 
 
 def table(clock: Clock, method: str, workers: int) -> str:
+    counts = f"{len(clock.suggestions):,} trials, {len(clock.reports):,} reports"
     lines = [
-        f"{method}, {workers} workers, {len(clock.suggestions):,} trials, {len(clock.reports):,} reports; CPU ms, mean (longest)",
+        f"{method}, {workers} workers, {counts}; CPU milliseconds, mean (longest)",
         "",
-        "| trials | ms a suggestion | ms a report | MiB |",
+        "| trials | ms per suggestion | ms per report | MiB |",
         "| --- | --- | --- | --- |",
     ]
     edges = np.linspace(0, len(clock.suggestions), PARTS + 1).astype(int)
     for low, high in pairwise(edges):
         first, (last, memory) = clock.reached[low][0], clock.reached[high - 1]
-        lines.append(
-            f"| {high:,} | {_shown(clock.suggestions[low:high], 1)} | {_shown(clock.reports[first:last], 3)} | {memory:.0f} |"
-        )
+        suggestions = _shown(clock.suggestions[low:high], 1)
+        reports = _shown(clock.reports[first:last], 3)
+        lines.append(f"| {high:,} | {suggestions} | {reports} | {memory:.0f} |")
     return "\n".join(lines)
 
 
 def _shown(values: list[float], digits: int) -> str:
-    return f"{np.mean(values):.{digits}f} ({np.max(values):.1f})" if values else ""
+    if not values:
+        return ""
+    return f"{np.mean(values):.{digits}f} ({np.max(values):.1f})"
 
 
 if __name__ == "__main__":

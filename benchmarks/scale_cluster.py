@@ -1,9 +1,10 @@
-"""How far one driver goes: 100 pretended nodes of one trial each, 10,000 trials of 3 epochs that cost nothing.
+"""How far one driver goes: 100 simulated nodes with a trial each, 10,000 trials of 3 epochs.
 
     python -m benchmarks.scale_cluster [--trials 10000] [--nodes 100] [--profile]
 
-The nodes answer at once and in turn, without Ray: what is measured is this project's own part (loop, searcher, scheduler, ledger, tables,
-TensorBoard's files), and so the most reports a second that any cluster can send. What Ray adds is measured by `scale_ray.py`.
+The trials take no time, and the nodes answer at once and in turn, without Ray. So this measures our
+own part (controller, searcher, scheduler, ledger, tables, TensorBoard's files), which limits the
+reports per second that any cluster can send. What Ray adds is measured by `scale_ray.py`.
 """
 
 from __future__ import annotations
@@ -67,15 +68,13 @@ def main() -> None:
         seconds = time.perf_counter() - began
         size = (Path(folder) / "ledger.jsonl").stat().st_size
     reports = sum(len(trial.reports) for trial in controller.trials)
-    print(
-        f"{options.trials:,} trials on {options.nodes} pretended nodes: {seconds:.1f} s, {options.trials / seconds:,.0f} trials/s"
-    )
-    print(
-        f"{reports:,} reports: {reports / seconds:,.0f} a second, {1000 * seconds / reports:.2f} ms each"
-    )
-    print(
-        f"driver: {(memory() - before) / 1e6:.0f} MB more than at its start; ledger: {size / 1e6:.1f} MB"
-    )
+    rate = options.trials / seconds
+    print(f"{options.trials:,} trials on {options.nodes} simulated nodes: ", end="")
+    print(f"{seconds:.1f} s, {rate:,.0f} trials/s")
+    print(f"{reports:,} reports: {reports / seconds:,.0f} per second, ", end="")
+    print(f"{1000 * seconds / reports:.2f} ms each")
+    grown = (memory() - before) / 1e6
+    print(f"driver: {grown:.0f} MB more than at its start; ledger: {size / 1e6:.1f} MB")
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(12)
 
@@ -91,6 +90,7 @@ def play(trials: int, nodes: int, folder: Path) -> SweepController:
         while len(busy) < nodes and (trial := controller.next()):
             controller.started(trial)
             busy.append(trial)
+        # The node that has waited longest answers next, so that all trials are equally far.
         trial = busy.popleft()
         epoch = trial.epoch + 1
         notes = {"node": f"node-{trial.number % nodes}", "device": "cpu"}
@@ -98,7 +98,7 @@ def play(trials: int, nodes: int, folder: Path) -> SweepController:
             trial, epoch, {"loss": trial.config["x0"] + 1 / epoch}, float(epoch), notes
         ).stop:
             busy.append(trial)
-        for callback in recorder.callbacks:
+        for callback in recorder.callbacks:  # as a session does after each report: it writes tables
             callback.on_tick(controller)
     recorder.close(controller)
     ledger.close()
@@ -124,7 +124,7 @@ def sweep(trials: int) -> Sweep:
 
 def memory() -> int:
     """The most memory that this process has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
 if __name__ == "__main__":

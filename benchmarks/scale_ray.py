@@ -1,10 +1,14 @@
-"""Whether a sweep on a real Ray stays as fast when it is long or wide: trivial trials of up to 27 epochs under ASHA, a tenth at a time.
+"""Does a long or a wide sweep on a real Ray stay fast? Trivial trials under ASHA, up to 27 epochs.
 
-    python -m benchmarks.scale_ray [--trials 10000] [--nodes 1] [--cpus 2] [--searcher random] [--profile]
+    python -m benchmarks.scale_ray [--trials 10000] [--nodes 1] [--cpus 2] [--searcher random]
+        [--profile]
 
-Everything is real but the training: workers, checkpoints, ledger, tables, TensorBoard's files. `--nodes`: so many raylets on this machine,
-of `--cpus` trials each, as a cluster that the sweep joins. For each tenth of the trials: seconds, milliseconds a report by the clock and of
-the driver's CPU, CPU milliseconds of a suggestion, and the driver's memory at its end; then, where the machine's CPU time went. Linux.
+Everything but the training is real: workers, checkpoints, ledger, tables, TensorBoard's files.
+`--nodes` is the number of raylets on this machine, which form a cluster that the sweep joins, and
+`--cpus` the number of trials that each of them runs at once. The table has a row for each tenth of
+the trials: seconds, milliseconds per report by the clock and of the driver's CPU time, CPU
+milliseconds per suggestion, and the driver's memory at the end. Below it stands where the CPU time
+of the machine went. Linux only.
 """
 
 from __future__ import annotations
@@ -21,10 +25,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +44,13 @@ from raysweep.tune.session import Options, run
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
 EPOCHS, PARTS = 27, 10
+# What a process's command line contains, and what it counts as; the first that fits decides.
 KINDS = {
     "raylet/raylet ": "raylets",
     "gcs_server ": "Ray's store on the head",
     "raysweep.results.views.html.report": "the page",
     "Agent": "Ray's agents",
-    "onitor": "Ray's monitors",
+    "onitor": "Ray's monitors",  # `monitor.py` and `MemoryMonitor` alike
     "ray::": "workers",
     "default_worker": "workers",
 }
@@ -109,6 +115,7 @@ class Timed:
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         self.watch.mark()
+        # Of this thread: Ray's own threads in this process compute at the same time.
         before = time.thread_time()
         config = self.searcher.suggest(space, history, seed)
         self.watch.suggestions.append(1e3 * (time.thread_time() - before))
@@ -144,8 +151,13 @@ def main() -> None:
         space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),
     )
     with cluster(options.nodes, options.cpus) as address, tempfile.TemporaryDirectory() as folder:
-        machines = Machines(address) if address else Machines(cpus=options.cpus)
-        with profile if options.profile else nullcontext(), counted() as spent:
+        machines = Machines(cpus=options.cpus)
+        if address:
+            machines = Machines(address)
+        profiled: AbstractContextManager[Any] = nullcontext()
+        if options.profile:
+            profiled = profile
+        with profiled, counted() as spent:
             run(sweep, Path(folder) / "run", Options(machines), watch)
     load = f"load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
     print(
@@ -165,7 +177,10 @@ def main() -> None:
 
 @contextmanager
 def cluster(nodes: int, cpus: int) -> Iterator[str]:
-    """The address of a cluster of so many raylets, in a process of its own; "" for one node, which the sweep starts itself."""
+    """Start a cluster of so many raylets from a process of its own. Yields its address.
+
+    "" for a single node, which the sweep starts itself.
+    """
     if nodes == 1:
         yield ""
         return
@@ -185,12 +200,13 @@ def cluster(nodes: int, cpus: int) -> Iterator[str]:
 
 @contextmanager
 def counted() -> Iterator[defaultdict[str, float]]:
-    """The CPU seconds of this process and of each kind of process below it, filled in at the end."""
+    """The CPU seconds of this process and of its descendants by kind, filled in at the end."""
     spent: defaultdict[str, float] = defaultdict(float)
     last: dict[int, tuple[str, float]] = {}
     done, began = threading.Event(), time.process_time()
 
     def look() -> None:
+        # Often, because what a process has used cannot be asked once it has ended.
         while not done.wait(2.0):
             last.update(below(os.getpid()))
 
@@ -228,14 +244,23 @@ def ancestors(number: int, parents: dict[int, int]) -> Iterator[int]:
 
 
 def table(watch: Watch) -> Iterator[str]:
-    yield "| trials | seconds | reports | ms a report | CPU ms a report | CPU ms a suggestion | MiB |"
+    headings = ("trials", "seconds", "reports", "ms per report", "CPU ms per report")
+    yield f"| {' | '.join(headings)} | CPU ms per suggestion | MiB |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     edges = [len(watch.suggestions) * part // PARTS for part in range(PARTS + 1)]
     for low, high in pairwise(edges):
         first, last, took = watch.moments[low], watch.moments[high], watch.suggestions[low:high]
         reports, seconds = last.reports - first.reports, last.clock - first.clock
-        each = f"{1e3 * seconds / reports:.1f} | {1e3 * (last.cpu - first.cpu) / reports:.1f}"
-        yield f"| {high:,} | {seconds:.0f} | {reports:,} | {each} | {np.mean(took):.1f} ({np.max(took):.0f}) | {last.memory:.0f} |"
+        cells = [
+            f"{high:,}",
+            f"{seconds:.0f}",
+            f"{reports:,}",
+            f"{1e3 * seconds / reports:.1f}",
+            f"{1e3 * (last.cpu - first.cpu) / reports:.1f}",
+            f"{np.mean(took):.1f} ({np.max(took):.0f})",
+            f"{last.memory:.0f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""How soon a good configuration is found: our searchers and schedulers beside others', on real learning curves and a simulated clock.
+"""How soon is a good configuration found? Our searchers and schedulers beside those of others.
+
+All of them run on recorded learning curves and a simulated clock.
 
     python benchmarks/search.py --data FOLDER [--quick] [--resume FILE] [--seeds 20] [--minutes 60]
 
-What others' methods need (one that lacks something is left out, and named):
+The methods of others need further packages. A method that lacks one is left out, and named:
 
     pip install onnxruntime optuna distributed loguru; pip install --no-deps dehb
 
-The data (`benchmarks/search.md` says where they come from) lie in FOLDER, or in the folder that RAYSWEEP_BENCH names. Runs are done seed by
-seed, each one kept in the file of `--resume` as it ends, until all are there or the minutes are over; then the table is printed, which
-says how many seeds each method has. The methods of 0.05 s a suggestion (`--only` leaves them out) take a minute a run with 16 workers.
+The data (`benchmarks/search.md` says where they come from) lie in FOLDER, or in the folder that
+RAYSWEEP_BENCH names. Runs are done seed by seed, until all are there or the minutes are over, and
+each is kept in the file of `--resume` as it ends. Then the table is printed, which says how many
+seeds each method has. With 16 workers, a method that takes 0.05 s per suggestion takes a minute per
+run; `--only` can leave it out.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+# Before numpy is imported, which reads it once: the cost of a suggestion is that of one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
@@ -78,15 +83,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if not options.data:
         raise SystemExit(
-            "say where the learning curves are: --data FOLDER, or the environment variable RAYSWEEP_BENCH"
+            "the learning curves are needed: --data FOLDER, or the environment variable "
+            "RAYSWEEP_BENCH"
         )
     if lacking := sorted(set(options.only or ()) & set(missing())):
-        raise SystemExit(
-            f"{lacking[0]} needs packages that are not all installed: {', '.join(NEEDED[lacking[0]])}"
-        )
+        packages = ", ".join(NEEDED[lacking[0]])
+        raise SystemExit(f"{lacking[0]} needs packages that are not all installed: {packages}")
     if find_spec("onnxruntime") is None:
         raise SystemExit(
-            "LCBench's surrogate is read by a package that is not installed: pip install onnxruntime"
+            "reading LCBench's surrogate needs a package that is not installed: "
+            "pip install onnxruntime"
         )
     problems = Problems(
         Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own
@@ -101,7 +107,10 @@ def main() -> None:
             runs[name, task, workers, seed] = run
             if options.resume:
                 write_runs(options.resume, list(runs.values()))
-    print(table(list(runs.values()), costs(options.quick) if options.costs else {}, missing()))
+    costs_by_method = {}
+    if options.costs:
+        costs_by_method = costs(options.quick)
+    print(table(list(runs.values()), costs_by_method, missing()))
 
 
 def parsed() -> argparse.Namespace:
@@ -147,17 +156,30 @@ def parsed() -> argparse.Namespace:
 
 
 def plan(options: argparse.Namespace) -> Plan:
-    """Method, problem, workers and seed of each run, the seeds outermost, so that what is there at any time is balanced."""
-    methods = options.only or tuple(
-        name for name in (QUICK if options.quick else METHODS) if name not in missing()
-    )
-    own = sorted(f"own/{path.stem}" for path in options.own.glob("*.npz")) if options.own else ()
-    tasks = own or (QUICK_PROBLEMS if options.quick else DEVELOP if options.develop else JUDGE)
-    for seed in range(1 if options.quick else options.seeds):
-        for workers in options.workers or ((4,) if options.quick else (4, 16)):
+    """Method, problem, workers and seed of each run."""
+    names: Iterable[str] = METHODS
+    seeds: int = options.seeds
+    workers_tried: tuple[int, ...] = (4, 16)
+    if options.quick:
+        names, seeds, workers_tried = QUICK, 1, (4,)
+    methods = options.only or [name for name in names if name not in missing()]
+    # The seeds are outermost, so that methods and problems are balanced whenever it ends.
+    for seed in range(seeds):
+        for workers in options.workers or workers_tried:
             for name in methods:
-                for task in tasks:
+                for task in problem_names(options):
                     yield name, task, workers, seed
+
+
+def problem_names(options: argparse.Namespace) -> Sequence[str]:
+    """The problems that the options ask for."""
+    if options.own and (own := sorted(options.own.glob("*.npz"))):
+        return [f"own/{path.stem}" for path in own]
+    if options.quick:
+        return QUICK_PROBLEMS
+    if options.develop:
+        return DEVELOP
+    return JUDGE
 
 
 def perform(problem: Problem, name: str, workers: int, seed: int) -> Run:

@@ -1,6 +1,7 @@
-"""What a suggestion costs, in CPU milliseconds, when a searcher has seen 100, 1,000 and 5,000 trials of a formula in eight dimensions.
+"""What a suggestion costs, in CPU milliseconds, after 100, 1,000 and 5,000 trials.
 
-Each proposal reports once, and a searcher that has an outlook is asked for it then, as the promotion form of ASHA does.
+The loss is a formula in eight dimensions. Each proposal reports once, and a searcher that ranks
+trials is then asked to, as a scheduler that promotes does.
 """
 
 from __future__ import annotations
@@ -24,33 +25,35 @@ from raysweep.tune.searchers.random_grid import Random
 from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.sweep import RankingSearcher
 
-SIZES, EPOCHS, PENDING = (100, 1000, 5000), 27, 4
+SIZES: tuple[int, ...] = (100, 1000, 5000)
+EPOCHS, PENDING = 27, 4
 SPACE = Space({f"u{i}": Float(0.0, 1.0) for i in range(8)})
 MOST_SECONDS = 60.0
-"""What is not fed and asked within these is not tried with more."""
+"""A searcher that took longer than this with some number of trials is not tried with more."""
 
 
 def costs(quick: bool) -> dict[str, list[str]]:
     """By method: a cell for each of SIZES."""
     searchers = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
     ours = {name: _mine(searcher) for name, searcher in searchers.items()}
-    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster} | (
-        {"Optuna TPE": _optuna} if find_spec("optuna") else {}
-    )
-    return {
-        name: _cells(one, SIZES[:2] if quick else SIZES) for name, one in {**ours, **rivals}.items()
-    }
+    rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster}
+    if find_spec("optuna"):
+        rivals["Optuna TPE"] = _optuna
+    sizes = SIZES
+    if quick:
+        sizes = SIZES[:2]
+    return {name: _cells(prepare, sizes) for name, prepare in {**ours, **rivals}.items()}
 
 
-def _cells(one: Callable[[int], Callable[[], Any]], sizes: tuple[int, ...]) -> list[str]:
+def _cells(prepare: Callable[[int], Callable[[], Any]], sizes: tuple[int, ...]) -> list[str]:
     cells, spent = [], 0.0
     for size in sizes:
         if spent > MOST_SECONDS:
             cells.append("")
             continue
         began = time.process_time()
-        ask = one(size)
-        ask()
+        ask = prepare(size)
+        ask()  # the first suggestion also pays for imports and caches
         taken = []
         for _ in range(10):
             before = time.process_time()
@@ -85,7 +88,7 @@ def seen(size: int) -> History:
         config = SPACE.sample(rng)
         _add(history, config)
         if number >= size - PENDING:
-            continue
+            continue  # searchers that consider pending trials pay for it
         for epoch in range(1, EPOCHS + 1):
             history.record(number, Report(epoch, loss(config) + 1 / epoch, {}))
             if scheduler.decide(history[number], history).stop:
@@ -124,6 +127,7 @@ def _hpbandster(size: int) -> Callable[[], Any]:
             timestamps={},
             id=number,
         )
+        # The model is built once, from all results: that is what a suggestion pays for.
         generator.new_result(said, update_model=number == size - 1)
     return lambda: generator.get_config(1)
 

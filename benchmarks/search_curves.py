@@ -1,12 +1,17 @@
-"""Real learning curves to develop searchers on, beside those of `search_problems.py`: nine small recurrent nets, 1,000 trainings of each.
+"""Makes learning curves to develop searchers on, beside those of `search_problems.py`.
+
+They are of nine small recurrent nets, with 1,000 trainings of each.
 
     python benchmarks/search_curves.py OUT [NAME ...] --images FOLDER
 
-They are made as those of TaskSet are: Adam with eight hyperparameters (Metz et al., "Using a thousand optimization tasks to learn
-hyperparameter search strategies", 2020, appendix on Adam8p), drawn from the same ranges, 50 evaluations. Rows of images (MNIST and
-FashionMNIST in FOLDER, as torchvision lays them out), or words of the docstrings of two installed packages that are to be told apart. A
-hundred nets train side by side in one array operation, on one thread: 2 to 16 minutes a problem. OUT/NAME.npz has `hp` (1000, 8), `keys`
-(8,) and `valid` (1000, 51), the first evaluation before any step; `search_problems.TaskSet` reads it.
+They are made as the curves of TaskSet are: Adam with eight hyperparameters (Metz et al., "Using a
+thousand optimization tasks to learn hyperparameter search strategies", 2020, appendix on Adam8p),
+drawn from the same ranges, with 50 evaluations. The nets read the rows of images (MNIST and
+FashionMNIST in FOLDER, as torchvision lays them out), or words from the docstrings of two installed
+packages, and say which of the two they are from. A hundred nets train in one array operation, on
+one thread, which takes 2 to 16 minutes per problem. OUT/NAME.npz has `hp` (1000, 8), `keys` (8,)
+and `valid` (1000, 51), whose first evaluation is before any step; `search_problems.TaskSet` reads
+it.
 """
 
 from __future__ import annotations
@@ -43,7 +48,11 @@ TRAINED, JUDGED, WORDS, EMBEDDED = 20_000, 256, 199, 16
 
 @dataclass(frozen=True)
 class Task:
-    """cell: gru, irnn, lstm or vrnn. data: images, or how many words. width: of the state. average: the states' mean is classified."""
+    """A net and its data.
+
+    cell: gru, irnn, lstm or vrnn. data: the images, or the number of words. width: of the state.
+    average: classify the mean of all states instead of the last one.
+    """
 
     cell: str
     data: str
@@ -79,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)  # nets that vanish would otherwise slow all of them down
     for name in options.names or TASKS:
         hp = drawn(name)[: options.configs]
         np.savez(
@@ -119,10 +128,13 @@ class Data:
 def data(kind: str, images: Path) -> Data:
     if kind in PACKAGES:
         return text(*PACKAGES[kind], length=int(kind.removeprefix("text")))
-    inputs, labels = pictures(
-        images / ("FashionMNIST" if kind.startswith("f") else "MNIST") / "raw"
-    )
-    labels = labels % 2 if kind.endswith("parity") else labels
+    dataset = "MNIST"
+    if kind.startswith("f"):
+        dataset = "FashionMNIST"
+    inputs, labels = pictures(images / dataset / "raw")
+    if kind.endswith("parity"):
+        labels = labels % 2
+    # The same split for all nets, so that their curves differ by the hyperparameters alone.
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
     inputs, labels, end = inputs[order], labels[order], TRAINED + JUDGED
     return Data(
@@ -208,14 +220,18 @@ def _curves(task: Task, given: Data, hp: Any) -> Any:
 def initial(task: Task, given: Data, nets: int) -> Params:
     """The same weights for each of `nets` nets, the first dimension of each array."""
     generator, gates, width = torch.Generator().manual_seed(1), GATES[task.cell], task.width
-    fed = EMBEDDED if given.words else given.inputs.shape[2]
+    params: Params = {}
+    fed = given.inputs.shape[-1]
+    if given.words:
+        fed = EMBEDDED
 
     def normal(*shape: int, deviation: float) -> Tensor:
         return (
             (torch.randn(1, *shape, generator=generator) * deviation).expand(nets, *shape).clone()
         )
 
-    params = {"words": normal(WORDS + 1, EMBEDDED, deviation=0.3)} if given.words else {}
+    if given.words:
+        params["words"] = normal(WORDS + 1, EMBEDDED, deviation=0.3)
     params["in"] = normal(fed, gates * width, deviation=fed**-0.5)
     params["bias"] = torch.zeros(nets, 1, gates * width)
     if task.cell == "irnn":
@@ -237,25 +253,27 @@ def losses(task: Task, given: Data, params: Params, inputs: Tensor, labels: Tens
     return -logits.gather(2, labels.view(1, -1, 1).expand(len(logits), -1, 1)).mean((1, 2))
 
 
+def _fed(given: Data, params: Params, inputs: Tensor) -> Tensor:
+    """What the nets read, step by step: (nets, length * examples, features)."""
+    by_step = inputs.transpose(0, 1)
+    if given.words:
+        return params["words"][:, by_step.reshape(-1)]
+    rows = by_step.reshape(1, by_step.shape[0] * by_step.shape[1], -1)
+    return rows.expand(len(params["in"]), -1, -1)
+
+
 def outputs(task: Task, given: Data, params: Params, inputs: Tensor) -> Tensor:
     """(nets, examples, classes)."""
     nets, (examples, length), width = len(params["in"]), inputs.shape[:2], task.width
-    turned = inputs.transpose(0, 1)
-    fed = (
-        params["words"][:, turned.reshape(-1)]
-        if given.words
-        else turned.reshape(1, length * examples, -1).expand(nets, -1, -1)
-    )
-    steps = (
-        torch.baddbmm(params["bias"], fed, params["in"]).view(nets, length, examples, -1).unbind(1)
-    )
+    projected = torch.baddbmm(params["bias"], _fed(given, params, inputs), params["in"])
+    steps = projected.view(nets, length, examples, -1).unbind(1)
     state, memory, total = (torch.zeros(nets, examples, width) for _ in range(3))
     for step in steps:
         state, memory = CELLS[task.cell](step, state, memory, params["state"])
-        total = total + state if task.average else total
-    return torch.baddbmm(
-        params["out_bias"], total / length if task.average else state, params["out"]
-    )
+        total = total + state
+    if task.average:
+        state = total / length
+    return torch.baddbmm(params["out_bias"], state, params["out"])
 
 
 def _relu(step: Tensor, state: Tensor, memory: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -286,15 +304,19 @@ CELLS = {"irnn": _relu, "vrnn": _tanh, "gru": _gru, "lstm": _lstm}
 
 
 def adam(hp: Any, params: Params) -> Callable[[Params, tuple[Tensor, ...], int], Params]:
-    """A step of each net with its own hyperparameters, (nets, 8), in the order of KEYS. It keeps the moments of `params`."""
+    """Make a function that steps each net with its own hyperparameters.
+
+    hp: (nets, 8), in the order of KEYS. The function keeps the moments of `params`.
+    """
     first, second = (
         {name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2)
     )
     rate, beta, _, epsilon, l1, l2, linear, exponential = (
         one.view(-1, 1, 1) for one in torch.tensor(hp, dtype=torch.float32).T
     )
+    # In float64: 1 - beta may be 1e-6, of which float32 leaves one digit.
     exact = [torch.tensor(hp[:, i]).view(-1, 1, 1) for i in (1, 2)]
-    slow = TASKSET_STEPS / STEPS
+    slow = TASKSET_STEPS / STEPS  # the decays are given per step of TaskSet's longer trainings
 
     def step_by(params: Params, slopes: tuple[Tensor, ...], step: int) -> Params:
         now = (

@@ -1,9 +1,10 @@
 """Read and write the finished runs of `search.py` as one compact file.
 
-The file is a NumPy archive (`numpy.load` reads it) of a few arrays, with one row per run. The regret of a
-run over time is a step function that never rises, so only its steps are kept: a bit for each time of
-`GRID` that says whether the regret changes there, and the sizes of the changes in units of 1e-5, to which
-`search.py` rounds. Runs are stored by problem and seed, since runs that share these resemble each other.
+The file is a NumPy archive (`numpy.load` reads it) of a few arrays, with one row per run. The
+regret of a run over time is a step function that never rises, so only its steps are kept: a bit for
+each time of `GRID` that says whether the regret changes there, and the sizes of the changes in
+units of 1e-5, to which `search.py` rounds. Runs are stored by problem and seed, since runs that
+share these resemble each other and compress well together.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.search_table import Run
 from raysweep.arrays import FloatArray
 
 UNIT = 1e-5
-"""The regret is rounded to this many; the difference cannot be seen in the table's three decimals."""
+"""The regret is rounded to multiples of this; the table shows three decimals only."""
 SORTED_BY = attrgetter("problem", "seed", "workers", "method")
 
 
@@ -47,9 +48,8 @@ def write_runs(path: Path, runs: list[Run]) -> None:
     partial = path.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
-            entry = zipfile.ZipInfo(
-                f"{name}.npy"
-            )  # with a fixed date: the same runs, the same bytes
+            # A ZipInfo made by hand has a fixed date, so that the same runs give the same bytes.
+            entry = zipfile.ZipInfo(f"{name}.npy")
             entry.compress_type = zipfile.ZIP_LZMA
             with archive.open(entry, "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

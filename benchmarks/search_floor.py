@@ -1,10 +1,13 @@
-"""How long a training alone takes to come to what random search has in the end: the time that no searcher can save.
+"""How long does a training alone take to reach what random search has in the end?
+
+No searcher can save this time.
 
     python benchmarks/search_floor.py --data FOLDER --resume benchmarks/results/search_runs.npz
 
-For each judging problem, of 1,000 random configurations: how many ever reach the mean final regret of `random` (4 workers, the runs of the
-file), and how long the fastest and the median of these train until then, in FE. Who proposed such a median one at the first instant,
-and let it train, would be 10 FE / that time faster than random.
+For each judging problem and 1,000 random configurations: how many ever reach the mean final regret
+of `random` (4 workers, the runs of the file), and how long the fastest and the median of these
+train until then, in full evaluations (FE). A searcher that proposed a median configuration as its
+first one, and trained only that, would be 10 FE / that time faster than random search.
 """
 
 from __future__ import annotations
@@ -49,26 +52,26 @@ def main() -> None:
         for task in JUDGE
     }
     problems = Problems(options.data, ROOT / "benchmarks/results/best_known.json")
-    print(
-        "| problem | random's final regret | who reaches it | fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| problem | random's final regret | configurations that reach it ", end="")
+    print("| fastest, FE | median, FE |\n| --- | --- | --- | --- | --- |")
     medians = []
     for task in JUDGE:
         times = reached(problems[task], ends[task])
         if not len(times):
             raise SystemExit(f"{task}: none of {CONFIGS:,} configurations reaches {ends[task]:.3f}")
         medians.append(float(np.median(times)))
+        percent = 100 * len(times) / CONFIGS
         print(
-            f"| {task} | {ends[task]:.3f} | {100 * len(times) / CONFIGS:.1f} % | {times.min():.2f} | {medians[-1]:.2f} |"
+            f"| {task} | {ends[task]:.3f} | {percent:.1f} % "
+            f"| {times.min():.2f} | {medians[-1]:.2f} |"
         )
     middle = float(np.exp(np.mean(np.log(medians))))
-    print(
-        f"\nThe geometric mean of the medians is {middle:.2f} FE: {BUDGET / middle:.1f} times faster than random."
-    )
+    faster = f"{BUDGET / middle:.1f} times faster than random"
+    print(f"\nThe geometric mean of the medians is {middle:.2f} FE: {faster}.")
 
 
 def reached(problem: Problem, bar: float) -> FloatArray:
-    """How long those of the random configurations that ever reach a regret train until then, in FE."""
+    """The FE until a regret is reached, for each random configuration that ever reaches it."""
     rng = np.random.default_rng(1)
     times = []
     for _ in range(CONFIGS):

@@ -1,7 +1,8 @@
-"""Real learning curves as problems for `search.py`: LCBench (YAHPO-Gym's surrogate) and Google TaskSet, read from a folder that is given.
+"""Recorded learning curves as problems for `search.py`.
 
-Which problems choices were made on, and which only judge, is written here: DEVELOP and JUDGE. Choices are made on those of
-`search_curves.py` too, in a folder of their own.
+They are LCBench (YAHPO-Gym's surrogate) and Google TaskSet, read from a given folder. The problems
+on which choices were made are DEVELOP; those that only judge are JUDGE. Choices were made on the
+problems of `search_curves.py` as well, which lie in a folder of their own.
 """
 
 from __future__ import annotations
@@ -39,18 +40,22 @@ JUDGE = (
     "taskset/patch32_IRNN64_relu_last_bs128",
     "taskset/patch32_VRNN128_tanh_bs128",
 )
-"""Drawn before any of them was run (every sixth of LCBench's other tasks, and TaskSet's other four); they judge the final table.
-Looks at them led to choices on the development problems, and to more of these (`search.md`), so they are not wholly untouched."""
+"""The problems of the final table. They were drawn before any of them was run: every sixth of
+LCBench's other tasks, and the other four of TaskSet. They are not wholly untouched, because what
+was seen on them led to choices on the development problems, and to more such problems
+(`search.md`)."""
 RANDOM_CONFIGS = 300
+"""Random configurations from which the scale of a problem is estimated."""
 BUDGET = 10.0
 """How long a run lasts, in mean full training times (FE)."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A space, a training of `epochs` epochs for each of its configurations, and what is known of its losses.
+    """A space, with a training of `epochs` epochs for each of its configurations.
 
-    `curve`: losses and seconds of each epoch, both of shape (epochs,); a loss may be inf. `best`: the best loss known.
+    `curve`: losses and seconds of each epoch, both of shape (epochs,); a loss may be inf. `best`:
+    the best loss known.
     """
 
     name: str
@@ -84,7 +89,7 @@ class Problem:
         return float(np.median([losses[-1] for losses, _ in self._random]))
 
     def regret(self, loss: float | FloatArray) -> Any:
-        """0 at the best loss known, 1 at (or above) the median final loss of random configurations."""
+        """0 at the best loss known, 1 at or above the median final loss of random search."""
         return np.minimum((np.asarray(loss) - self.best) / (self.middle - self.best), 1.0)
 
 
@@ -100,7 +105,7 @@ class LCBench:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = 1  # for a few rows, more threads only wait for each other
         return onnxruntime.InferenceSession(
             str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
@@ -132,7 +137,7 @@ class LCBench:
         return Problem(
             f"lcbench/{task}",
             self.space,
-            52 if self.raw else 51,
+            51 + self.raw,
             lambda config: self.curve(task, config),
             best,
         )
@@ -140,7 +145,8 @@ class LCBench:
     def curve(self, task: str, config: Config) -> tuple[FloatArray, FloatArray]:
         """Losses are negated validation accuracies, in percent.
 
-        The surrogate's clock runs backwards here and there; an epoch lasts at least a tenth of the configuration's mean.
+        The surrogate's clock runs backwards here and there, so an epoch is taken to last at least a
+        tenth of the configuration's mean.
         """
         epochs = np.arange(1, 53, dtype=np.float32)
         rows = np.column_stack(
@@ -151,17 +157,24 @@ class LCBench:
         )[0].astype(np.float64)
         total = np.maximum.accumulate(np.maximum(out[:, 0], 0.0))
         seconds = np.maximum(np.diff(total, prepend=0.0), 0.1 * total[-1] / 52)
-        return (-out[:, 1], seconds) if self.raw else (-out[1:, 1], seconds[1:])
+        if self.raw:
+            return -out[:, 1], seconds
+        return -out[1:, 1], seconds[1:]  # the first row is the untrained net
 
 
 def _param(said: dict[str, Any]) -> Float | Int:
-    kind = Int if said["type"] == "uniform_int" else Float
-    return kind(said["lower"], said["upper"], log=bool(said.get("log")))
+    low, high, log = said["lower"], said["upper"], bool(said.get("log"))
+    if said["type"] == "uniform_int":
+        return Int(low, high, log=log)
+    return Float(low, high, log=log)
 
 
 @dataclass(frozen=True)
 class TaskSet:
-    """1000 recorded trainings of one classifier; other configurations are those of their nearest neighbour. family: whose they are."""
+    """1,000 recorded trainings of one classifier.
+
+    Any other configuration has the curve of its nearest neighbour. family: where they come from.
+    """
 
     path: Path
     family: str = "taskset"
@@ -206,9 +219,10 @@ class TaskSet:
 
 
 class Problems:
-    """The problems in a folder, by name. `known`: the best losses of LCBench's tasks, found by whatever ran there before.
+    """The problems in a folder, by name.
 
-    `own`: the folder of `search_curves.py`.
+    `known`: the best losses of LCBench's tasks that any earlier run has found. `own`: the folder of
+    `search_curves.py`.
     """
 
     def __init__(
@@ -216,12 +230,15 @@ class Problems:
     ) -> None:
         if not (folder / "lcbench" / "model.onnx").exists():
             raise SystemExit(
-                f"{folder}: no lcbench/model.onnx and taskset/*.npz there; see benchmarks/search.md for where they come from"
+                f"{folder} has no lcbench/model.onnx; benchmarks/search.md says where the data "
+                "come from"
             )
         self._folder = folder
         self._own = own
         self._lcbench = LCBench(folder / "lcbench", raw)
-        self.known: dict[str, float] = json.loads(known.read_text()) if known.exists() else {}
+        self.known: dict[str, float] = {}
+        if known.exists():
+            self.known = json.loads(known.read_text())
 
     def __getitem__(self, name: str) -> Problem:
         family, _, task = name.partition("/")

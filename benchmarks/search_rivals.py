@@ -1,7 +1,9 @@
-"""Other projects' searchers and schedulers as methods of `search_runs.Workers`: Ray Tune, hyperopt, hpbandster, Optuna, DEHB.
+"""Searchers and schedulers of other projects as methods of `search_runs.Workers`.
 
-Each is driven by its own code, imported where it is needed: Ray's schedulers and searchers through the calls that a Tune controller makes
-(no cluster is started), hpbandster's configuration generator in the synchronous brackets of its master, Optuna through ask and tell.
+They are Ray Tune's, hyperopt's, hpbandster's, Optuna's and DEHB. Each is driven by its own code,
+which is imported when it is needed: Ray's schedulers and searchers through the calls that a Tune
+controller makes (no cluster is started), hpbandster's configuration generator in the synchronous
+brackets of its master, Optuna through ask and tell.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ WORST = 1e30
 
 
 def unit(space: Space, values: Any) -> Config:
-    """The configuration at {"u0": ..., "u1": ...}. All of them search the unit cube, as our searchers do."""
+    """The configuration at a point of the unit cube, {"u0": ..., "u1": ...}.
+
+    All methods search the unit cube, as our own searchers do.
+    """
     return space.from_unit([min(max(float(values[f"u{i}"]), 0.0), 1.0) for i in range(len(space))])
 
 
@@ -52,17 +57,23 @@ class RayAsha:
             "reduction_factor": ETA,
         }
         self.scheduler = ASHAScheduler(max_t=self.problem.epochs, **said)
+        # Another stream than that of our own random search with the same seed.
         self.rng = np.random.default_rng([self.seed, 77])
-        self.search = hyperopt_search(self.problem.space, self.seed) if self.hyperopt else None
+        self.search: Any = None
+        if self.hyperopt:
+            self.search = hyperopt_search(self.problem.space, self.seed)
         self.last: dict[str, dict[str, Any]] = {}
 
     def ask(self) -> Job:
         self.count += 1
         name = str(self.count)
-        space = self.problem.space
-        config = unit(space, self.search.suggest(name)) if self.search else space.sample(self.rng)
         self.scheduler.on_trial_add(SimpleNamespace(), SimpleNamespace(trial_id=name))
-        return Job(name, config, 0, self.problem.epochs)
+        return Job(name, self._suggest(name), 0, self.problem.epochs)
+
+    def _suggest(self, name: str) -> Config:
+        if self.search is None:
+            return self.problem.space.sample(self.rng)
+        return unit(self.problem.space, self.search.suggest(name))
 
     def tell(self, job: Job, epoch: int, loss: float) -> bool:
         from ray.tune.schedulers import TrialScheduler
@@ -75,12 +86,15 @@ class RayAsha:
         return bool(said == TrialScheduler.CONTINUE)
 
     def done(self, job: Job, loss: float) -> None:
-        if self.search:
+        if self.search is not None:
             self.search.on_trial_complete(job.key, self.last[job.key])
 
 
 def hyperopt_search(space: Space, seed: int, initial: int = 20) -> Any:
-    """Ray's HyperOptSearch over the unit cube; `initial` random points first, by default its own 20."""
+    """Ray's HyperOptSearch over the unit cube.
+
+    `initial`: the number of random points that come first, by default Ray's own 20.
+    """
     from hyperopt import hp
     from ray.tune.search.hyperopt import HyperOptSearch
 
@@ -92,7 +106,10 @@ def hyperopt_search(space: Space, seed: int, initial: int = 20) -> Any:
 
 @dataclass
 class Bracket:
-    """One iteration of synchronous successive halving. waiting: configurations to train at `budgets[stage]`, with their keys."""
+    """One iteration of synchronous successive halving.
+
+    waiting: configurations to train at `budgets[stage]`, with their keys.
+    """
 
     budgets: list[int]
     waiting: list[tuple[Any, Config, Any]]
@@ -104,13 +121,17 @@ class Bracket:
 
 @dataclass
 class Hpbandster:
-    """hpbandster's BOHB: its configuration generator in its master's order, one bracket after another, the next begun while one waits."""
+    """hpbandster's BOHB: its configuration generator, asked in the order of its master.
+
+    One bracket follows another; the next begins when a worker would otherwise wait.
+    """
 
     problem: Problem
     seed: int
 
     def __post_init__(self) -> None:
         self.generator = hpbandster_generator(self.problem.space, self.seed)
+        # 1e-9: log(243) / log(3) is a little below 5 in floats.
         self.depth = int(math.log(self.problem.epochs) / math.log(ETA) + 1e-9) + 1
         self.brackets: list[Bracket] = []
         self.begun = self.count = 0
@@ -141,12 +162,10 @@ class Hpbandster:
             key, config = self.count, unit(self.problem.space, values)
         bracket.running += 1
         bracket.members[key] = (config, values)
-        return Job(
-            (key, id(bracket)),
-            config,
-            bracket.budgets[bracket.stage - 1] if bracket.stage else 0,
-            budget,
-        )
+        trained = 0
+        if bracket.stage:  # a promoted configuration continues from the budget of the stage before
+            trained = bracket.budgets[bracket.stage - 1]
+        return Job((key, id(bracket)), config, trained, budget)
 
     def tell(self, job: Job, epoch: int, loss: float) -> bool:
         return True
@@ -177,6 +196,7 @@ class Hpbandster:
         kept = sorted(bracket.losses, key=bracket.losses.__getitem__)[
             : max(1, len(bracket.losses) // ETA)
         ]
+        # Reversed, because `_job` takes the last one first.
         bracket.waiting = [(key, *bracket.members[key]) for key in reversed(kept)]
         bracket.losses = {}
 
@@ -192,6 +212,7 @@ class numpys:  # noqa: N801
         np.random.set_state(self.method.state)
 
     def __exit__(self, *_: object) -> None:
+        # Kept, because another method may run in between, and would continue this sequence.
         self.method.state = np.random.get_state()
         np.random.set_state(self.before)
 
@@ -221,14 +242,13 @@ class Optuna:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        pruner: Any = (
-            optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=ETA)
-            if self.pruner == "halving"
-            else optuna.pruners.HyperbandPruner(
+        pruners: dict[str, Any] = {
+            "halving": optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=ETA),
+            "hyperband": optuna.pruners.HyperbandPruner(
                 min_resource=1, max_resource=self.problem.epochs, reduction_factor=ETA
-            )
-        )
-        self.study = optuna_study(self.seed, pruner)
+            ),
+        }
+        self.study = optuna_study(self.seed, pruners[self.pruner])
         self.cube = {
             f"u{i}": optuna.distributions.FloatDistribution(0.0, 1.0)
             for i in range(len(self.problem.space))
@@ -249,12 +269,11 @@ class Optuna:
     def done(self, job: Job, loss: float) -> None:
         from optuna.trial import TrialState
 
-        pruned = job.key.trial.number in self.pruned
-        self.study.tell(
-            job.key.trial,
-            None if pruned else min(loss, WORST),
-            TrialState.PRUNED if pruned else None,
-        )
+        trial = job.key.trial
+        if trial.number in self.pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, min(loss, WORST))
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +289,10 @@ def optuna_study(seed: int, pruner: Any = None) -> Any:
 
 @dataclass
 class Dehb:
-    """DEHB, asynchronously by ask and tell; a job trains from the start to its fidelity, going on where the same configuration was."""
+    """DEHB, asynchronously by ask and tell.
+
+    A job trains up to its fidelity, and continues if the same configuration was trained before.
+    """
 
     problem: Problem
     seed: int
@@ -292,7 +314,7 @@ class Dehb:
             "seed": self.seed,
             "n_workers": 1,
         }
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a banner of its own
             self.dehb = DEHB(
                 cs=cube,
                 f=None,
@@ -311,7 +333,8 @@ class Dehb:
             [info["config"][f"u{i}"] for i in range(len(self.problem.space))]
         ).tobytes()
         start = self.trained.get(point, 0)
-        start = start if start < end else 0
+        if start >= end:  # asked for again with no more epochs: train it anew
+            start = 0
         self.trained[point] = end
         return Job(_Key(info), config, start, end)
 

@@ -1,7 +1,8 @@
-"""One method on one problem with one seed, on a simulated clock: the best loss so far over time, and what a suggestion cost.
+"""One method on one problem with one seed, on a simulated clock.
 
-Our methods run through `tune.simulate`, as in a sweep. Others' run through `Workers`, the same clock for anything that can be asked what to
-train next.
+The result is the best loss so far over time, and what each suggestion cost. Our methods run through
+`simulate`, as in a sweep. Those of others run through `Workers`, which is the same clock for
+anything that can be asked what to train next.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Timed:
 
 @dataclass
 class Clairvoyant:
-    """A searcher with an outlook that knows how each training would end: what promotion could come to with its proposals."""
+    """A searcher that ranks trials by how they really end.
+
+    It shows how good promotion could become with the searcher's proposals.
+    """
 
     searcher: Searcher
     problem: Problem
@@ -75,7 +79,7 @@ class Clairvoyant:
 
 
 def clairvoyant(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, int], Outcome]:
-    """The run of one of our searchers with one of our schedulers, where whose turn it is to go on is known, not guessed."""
+    """The run of our searcher and scheduler, in which the best trial to promote is known."""
     return lambda problem, workers, seed: ours(Clairvoyant(searcher, problem), scheduler)(
         problem, workers, seed
     )
@@ -100,10 +104,11 @@ def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, in
 
 
 def regret(problem: Problem, points: list[tuple[float, float]]) -> FloatArray:
-    """The regret at each time of GRID of losses that were seen at certain seconds, shape (len(GRID),)."""
+    """The regret at each time of GRID, given losses and when they were seen; (len(GRID),)."""
     points = sorted(points)
     times = np.array([when for when, _ in points]) / problem.full
     best = np.concatenate([[np.inf], np.minimum.accumulate([loss for _, loss in points])])
+    # 1e-9: a loss that was seen at a time of the grid counts there, whatever rounding did to it.
     out: FloatArray = problem.regret(best[np.searchsorted(times, GRID + 1e-9, side="right")])
     return out
 
@@ -125,15 +130,18 @@ class Method(Protocol):
         """What an idle worker trains; None: it waits until something was told."""
 
     def tell(self, job: Job, epoch: int, loss: float) -> bool:
-        """The loss after an epoch; whether the training goes on."""
+        """Tell the loss after an epoch. True if the training continues."""
 
     def done(self, job: Job, loss: float) -> None:
-        """The job has reached its end, or was stopped."""
+        """Tell that a job has reached its end, or was stopped."""
 
 
 @dataclass
 class Workers:
-    """Runs a method on `workers` simulated workers until the budget is spent; trainings go on from where they were, at no cost."""
+    """Runs a method on `workers` simulated workers until the budget is spent.
+
+    A training that was paused continues where it was, at no cost.
+    """
 
     problem: Problem
     method: Method
@@ -143,6 +151,7 @@ class Workers:
         points: list[tuple[float, float]] = []
         self._costs: list[float] = []
         self._ends: list[tuple[float, int, Job, int, Iterator[tuple[float, float]]]] = []
+        # The count decides between jobs that end at the same time; jobs have no order of their own.
         self._order, self._now = count(), 0.0
         idle = self._start(self.workers)
         while self._ends:
@@ -168,6 +177,7 @@ class Workers:
             job = self.method.ask()
             if job is None:
                 return idle
+            # A job that continues a training was no suggestion.
             if job.start == 0:
                 self._costs.append(1e3 * (time.process_time() - before))
             losses, seconds = self.problem.curve(job.config)

@@ -14,14 +14,26 @@ from benchmarks.search_runs import GRID
 
 FAMILIES = ("lcbench", "taskset", "own")
 RESAMPLES = 100
+NEVER_REACHED = 0.5
+"""The speed-up that counts if the rival's regret is never reached: as if after twice the budget."""
 PACKAGES = ("numpy", "scipy", "ray", "hyperopt", "hpbandster", "optuna", "dehb", "onnxruntime")
-HEAD = """| method | seeds | AURC | final regret | lcbench / taskset | over random | lcbench / taskset | over random + stopping | ms |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+COLUMNS = (
+    "method",
+    "seeds",
+    "AURC",
+    "final regret",
+    "lcbench / taskset",
+    "over random",
+    "lcbench / taskset",
+    "over random + stopping",
+    "ms",
+)
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a method: the regret at each time of `GRID`, and CPU milliseconds per suggestion."""
+    """One run of a method: its regret at each time of `GRID`, and its CPU ms per suggestion."""
 
     method: str
     problem: str
@@ -41,7 +53,7 @@ def table(runs: list[Run], costs: dict[str, list[str]], missing: Iterable[str]) 
         *(_of(runs, workers) for workers in sorted({run.workers for run in runs})),
     ]
     if costs:
-        parts += ["CPU milliseconds a suggestion, by trials seen:", _costs(costs)]
+        parts += ["CPU milliseconds per suggestion, by the number of trials so far:", _costs(costs)]
     parts += [f"Not installed here: {name}." for name in missing]
     return "\n\n".join(parts) + "\n"
 
@@ -60,6 +72,7 @@ def _of(runs: list[Run], workers: int) -> str:
     some = [run for run in runs if run.workers == workers]
     methods = list(dict.fromkeys(run.method for run in some))
     curves = {name: _curves(some, name) for name in methods}
+    # A method that lacks a problem has no mean that could be compared.
     complete = {
         name: one for name, one in curves.items() if len(one) == max(map(len, curves.values()))
     }
@@ -76,6 +89,7 @@ def _curves(runs: list[Run], method: str) -> Curves:
     """Of the seeds that every problem has."""
     mine = [run for run in runs if run.method == method]
     names = dict.fromkeys(run.problem for run in mine)
+    # Runs are done seed by seed, and may have been cut off: only whole seeds count.
     seeds = set.intersection(*({run.seed for run in mine if run.problem == name} for name in names))
     found = {
         name: [run.regret for run in mine if run.problem == name and run.seed in seeds]
@@ -95,33 +109,50 @@ def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
     final = " / ".join(f"{_mean(one, final=True):.3f}" for one in split)
     cells = [name, str(seeds), _with_error(own, final=False), _with_error(own, final=True), final]
     for rival in ("random", "random + stopping"):
-        if rival not in curves:
-            cells += ["", ""] if rival == "random" else [""]
-            continue
-        cells.append(_speed_with_error(own, curves[rival]))
+        cells.append("")
+        if rival in curves:
+            cells[-1] = _speed_with_error(own, curves[rival])
         if rival == "random":
-            cells.append(" / ".join(f"{_speed(one, curves[rival]):.1f}" for one in split))
+            cells.append("")
+            if rival in curves:
+                speeds = [f"{_speed(family, curves[rival]):.1f}" for family in split]
+                cells[-1] = " / ".join(speeds)
     return "| " + " | ".join([*cells, f"{np.mean(costs):.1f}"]) + " |"
 
 
 def _mean(curves: Curves, final: bool) -> float:
     """The mean over problems, each family as often as it has problems."""
-    return float(np.mean([one[:, -1].mean() if final else one.mean() for one in curves.values()]))
+    return float(np.mean([rows.mean() for rows in _by_seed(curves, final)]))
+
+
+def _by_seed(curves: Curves, final: bool) -> list[FloatArray]:
+    """For each problem the final or the mean regret of each seed, (seeds,)."""
+    if final:
+        return [rows[:, -1] for rows in curves.values()]
+    return [rows.mean(axis=1) for rows in curves.values()]
 
 
 def _with_error(curves: Curves, final: bool) -> str:
     """With the standard error over seeds of the mean over problems."""
-    seeds = np.mean([one[:, -1] if final else one.mean(axis=1) for one in curves.values()], axis=0)
-    error = f" ± {seeds.std(ddof=1) / np.sqrt(len(seeds)):.3f}" if len(seeds) > 1 else ""
-    return f"{_mean(curves, final):.3f}{error}"
+    mean = f"{_mean(curves, final):.3f}"
+    seeds = np.mean(_by_seed(curves, final), axis=0)
+    if len(seeds) < 2:
+        return mean
+    return f"{mean} ± {seeds.std(ddof=1) / np.sqrt(len(seeds)):.3f}"
 
 
 def _speed(own: Curves, rival: Curves) -> float:
-    """The geometric mean over problems of T / (time at which the mean regret is that of the rival at T). 0.5 counts where it never is."""
+    """How many times faster than a rival: the geometric mean over problems of T / t.
+
+    t: when the mean regret is that of the rival at the end of the budget, T.
+    """
     speeds = []
     for name, rows in own.items():
         hit = np.flatnonzero(rows.mean(axis=0) <= rival[name][:, -1].mean() + 1e-12)
-        speeds.append(BUDGET / GRID[hit[0]] if len(hit) else 0.5)
+        if len(hit):
+            speeds.append(BUDGET / GRID[hit[0]])
+        else:
+            speeds.append(NEVER_REACHED)
     return float(np.exp(np.mean(np.log(speeds))))
 
 
@@ -129,8 +160,10 @@ def _speed_with_error(own: Curves, rival: Curves) -> str:
     """With the standard deviation over draws of the seeds with replacement (of both)."""
     rng = np.random.default_rng(0)
     draws = [_speed(_redrawn(own, rng), _redrawn(rival, rng)) for _ in range(RESAMPLES)]
-    many = all(len(one) > 1 for curves in (own, rival) for one in curves.values())
-    return f"{_speed(own, rival):.1f}" + (f" ± {np.std(draws):.1f}" if many else "")
+    speed = f"{_speed(own, rival):.1f}"
+    if any(len(rows) < 2 for curves in (own, rival) for rows in curves.values()):
+        return speed  # of a single seed every draw is the same
+    return f"{speed} ± {np.std(draws):.1f}"
 
 
 def _redrawn(curves: Curves, rng: np.random.Generator) -> Curves:

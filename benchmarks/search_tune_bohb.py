@@ -1,12 +1,16 @@
-"""Ray Tune's BOHB as a method of `search_runs.Workers`: its TuneBOHB under its HyperBandForBOHB, and the controller that these two talk to.
+"""Ray Tune's BOHB as a method of `search_runs.Workers`.
 
-`TuneBohb` makes the calls of ray/tune/execution/tune_controller.py (2.60) in its order, for a sweep with `max_concurrent_trials`: while
-fewer trials than that run or wait for their turn, new ones are suggested; then the scheduler says which trial a worker takes. A result goes
-to the searcher unless the decision is STOP: whoever comes last to the end of a bracket, or comes last to a rung and loses there, is not
-learnt from. Pausing, saving and going on take no time here, and an error in Ray's code ends the benchmark.
+It is Ray's TuneBOHB under its HyperBandForBOHB, with the controller that these two talk to.
+`TuneBohb` makes the calls of ray/tune/execution/tune_controller.py (2.60) in its order, for a sweep
+with `max_concurrent_trials`: while fewer trials than that are running or pending, new ones are
+suggested; then the scheduler says which trial a worker takes. A result goes to the searcher unless
+the decision is STOP, so that nothing is learnt from the trial that comes last to the end of a
+bracket, or that comes last to a rung and loses there. Pausing, saving and resuming take no time
+here, and an error in Ray's code ends the benchmark.
 
-`max_t` is the problem's epochs, as a user would give them. Where they are no power of ETA, Ray rounds down a bracket's first rung and
-multiplies that: with 51 epochs the rungs are 1, 3, 9, 27 (none of this bracket's trials is trained to the end); 5, 15, 45; 17, 51; and 51.
+`max_t` is the problem's epochs, as a user would give them. If they are no power of ETA, Ray rounds
+down the first rung of a bracket and multiplies that. With 51 epochs the rungs are 1, 3, 9, 27 (no
+trial of this bracket is trained to the end); 5, 15, 45; 17, 51; and 51.
 """
 
 from __future__ import annotations
@@ -37,7 +41,10 @@ class Trial:
 
 @dataclass
 class TuneBohb:
-    """A sweep of Ray's two over the unit cube; a job is a trial from where it was on, until it is paused or stopped."""
+    """A sweep of Ray's searcher and scheduler over the unit cube.
+
+    A job is a trial from where it was until it is paused or stopped.
+    """
 
     problem: Problem
     seed: int
@@ -56,6 +63,7 @@ class TuneBohb:
             )
             self.searcher = TuneBOHB(seed=self.seed, max_concurrent=self.workers, **aim)
             self.searcher.set_search_properties(None, None, cube)
+        # HyperBandForBOHB looks for the searcher at `search_alg.searcher` of the controller.
         self.search_alg = SimpleNamespace(searcher=self.searcher)
         self.trials: list[Trial] = []
         self.state = np.random.RandomState(self.seed).get_state()

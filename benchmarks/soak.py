@@ -11,6 +11,7 @@ its epochs in the ledger once and all that it printed in its log; the throughput
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -48,7 +49,10 @@ FATES = ((0.10, "failed"), (0.15, "oom"), (0.20, "diverged"), (0.22, "killed"))
 
 def fate_of(config: dict[str, Any]) -> str:
     """What happens to a trial: one of FATES, or `completed`."""
-    return next((name for limit, name in FATES if config["fate"] < limit), "completed")
+    for limit, name in FATES:
+        if config["fate"] < limit:
+            return name
+    return "completed"
 
 
 def train(config: dict[str, Any], run: Any) -> None:
@@ -66,6 +70,7 @@ def train(config: dict[str, Any], run: Any) -> None:
         warnings.warn("a library says so", stacklevel=1)
         for _ in tqdm(range(20), desc=f"epoch {epoch}"):
             pass
+        # A trial that is silent for long must not be taken for a dead one.
         if run.trial == LONG_TRIAL and epoch == 1:
             time.sleep(config["long"])
         if epoch == 2 and fate == "failed":
@@ -75,7 +80,10 @@ def train(config: dict[str, Any], run: Any) -> None:
         if epoch == 2 and fate == "killed" and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        run.report(loss=float("nan") if epoch == 2 and fate == "diverged" else config["fate"])
+        loss = config["fate"]
+        if epoch == 2 and fate == "diverged":
+            loss = math.nan
+        run.report(loss=loss)
 
 
 def main() -> int:
@@ -123,10 +131,16 @@ def judge(folder: Path, count: int) -> Iterator[str]:
         yield f"{len(trials)} trials of {count}"
     for trial in trials:
         fate = fate_of(trial.config)
-        expected = "completed" if fate == "killed" else fate
-        epochs = EPOCHS if expected in ("completed", "diverged") else 1
+        # A trial whose process was killed is retried and completes. A diverged trial has reported
+        # its second epoch; one that raised there has not.
+        expected, epochs = {
+            "killed": ("completed", EPOCHS),
+            "completed": ("completed", EPOCHS),
+            "diverged": ("diverged", EPOCHS),
+        }.get(fate, (fate, 1))
         if str(trial.status) != expected or trial.epoch != epochs:
-            yield f"{trial.id}: {trial.status} after epoch {trial.epoch}, not {expected}: {trial.reason}"
+            ended = f"{trial.status} after epoch {trial.epoch} ({trial.reason})"
+            yield f"{trial.id}: {ended}, expected {expected} after epoch {epochs}"
         if [report.epoch for report in trial.reports] != list(range(1, trial.epoch + 1)):
             yield f"{trial.id}: epochs {[report.epoch for report in trial.reports]}"
         if trial.attempts != 1 + (fate == "killed"):
@@ -153,7 +167,7 @@ def tell(folder: Path, seconds: float, problems: list[str]) -> None:
     print(f"the others took {spent:,.0f} s: {len(others) / spent:.1f} a second, on two workers")
     print(", ".join(f"{number:,} {status}" for status, number in sorted(counts.items())))
     killed = sum(fate_of(trial.config) == "killed" for trial in trials)
-    print(f"{killed} of them were killed once and went on; {len(workers)} workers")
+    print(f"{killed} of them were killed once and continued; {len(workers)} workers")
     print(f"longest first epoch: {longest:,.0f} s; problems: {len(problems)}")
     print("\n".join(problems[:50]))
 

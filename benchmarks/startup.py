@@ -1,6 +1,9 @@
-"""How long a user waits for `--help` and for `--dry-run` of each shipped file: `python benchmarks/startup.py [times]`.
+"""How long a user waits for `--help`, and for `--dry-run` of each shipped file.
 
-The least of several runs in fresh processes, in seconds: by the clock, and of processor time, which other work changes little.
+    python benchmarks/startup.py [times]
+
+The least of several runs in fresh processes, in seconds: by the clock, and of processor time, which
+depends little on other work on the machine.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ def seconds(words: list[str]) -> tuple[float, float]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
+    # Of the child alone, which has been waited for: this process's own time does not count.
     after = os.times()
     spent = (
         after.children_user - before.children_user + after.children_system - before.children_system
@@ -31,7 +35,7 @@ def seconds(words: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    times = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    times = int((sys.argv[1:] or ["5"])[0])
     shipped = sorted((ROOT / "search_spaces").glob("*.yaml"))
     print(f"{'':<40} {'clock':>6} {'CPU':>6}")
     for words in [["--help"], *(["--space", path.name, "--dry-run"] for path in shipped)]:

@@ -11,7 +11,7 @@
     run = sweep.run()
     run.best.config
 
-`Study` is for a training loop of one's own, and `load` reads a run directory. Importing this package
+`Study` is for a training loop of your own, and `load` reads a run directory. Importing this package
 loads neither Ray nor torch nor pandas.
 """
 
@@ -44,6 +44,7 @@ _HOMES = {
 }
 """The module of each public name. It is imported when the name is first used."""
 
+# Here, so that every process that has imported raysweep can import a train function's file.
 install()
 
 

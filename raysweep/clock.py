@@ -1,4 +1,7 @@
-"""The clock of a session: Unix seconds that never run backwards, whatever is done to the machine's clock meanwhile."""
+"""The clock of a session: Unix seconds that never run backwards.
+
+It ignores what is done to the machine's clock while the process runs.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import time
 
 
 def _elapsed() -> float:
-    """Seconds since the machine started, those in which it was suspended included where the system counts them."""
+    """Seconds since the machine started, with the time in which it was suspended on Linux."""
+    # Linux alone has this clock. `time.monotonic` stands still there while a laptop sleeps.
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 _OFFSET = time.time() - _elapsed()
-"""What the machine's clock showed when this process started, less the time since the machine's start."""
+"""The Unix time at which the machine started, by its clock when this process started."""
 
 
 def now() -> float:
-    """Unix seconds: the machine's clock as it stood when this process started, and what has passed since."""
+    """The machine's clock when this process started plus the time since then, in Unix seconds."""
     return _OFFSET + _elapsed()

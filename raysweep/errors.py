@@ -57,4 +57,6 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
     "" if none of `names` is similar.
     """
     found = difflib.get_close_matches(str(name), list(names), n=1)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    if not found:
+        return ""
+    return f"; did you mean '{found[0]}'?"

@@ -18,6 +18,7 @@ def atomic_file(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
     because a rename is atomic only within one file system. `fsync`: the content is on the disk
     before `path` names it, so that it survives a power failure too.
     """
+    # With the process id, so that two processes that write the same file do not mix their parts.
     unfinished = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         with open(unfinished, "wb") as file:
@@ -32,6 +33,7 @@ def atomic_file(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
 
 def atomic_write(path: Path, data: bytes | str, *, fsync: bool = False) -> None:
     """Write `data` to `path`, whole or not at all; text as UTF-8. See `atomic_file`."""
-    content = data.encode() if isinstance(data, str) else data
+    if isinstance(data, str):
+        data = data.encode()
     with atomic_file(path, fsync=fsync) as file:
-        file.write(content)
+        file.write(data)

@@ -51,13 +51,21 @@ def users_raysweep(folders: Iterable[str | Path], excluded: Path | None = None) 
     file that does not count, because it cannot mean itself.
     """
     for folder in folders:
+        # `importlib.util.find_spec` would answer from `sys.modules`, where ours already is.
         spec = PathFinder.find_spec(NAME, [str(folder)])
         if spec is not None and spec.has_location and spec.origin is not None:
             found = Path(spec.origin).resolve()
-            if excluded is None or found != excluded.resolve():
-                is_ours = found.parent.name == NAME and (found.parent / START.name).is_file()
-                return None if is_ours else found
+            if excluded is not None and found == excluded.resolve():
+                continue
+            if _is_ours(found):
+                return None
+            return found
     return None
+
+
+def _is_ours(found: Path) -> bool:
+    """True if a file is the `__init__.py` of raysweep, or of another copy of it."""
+    return found.parent.name == NAME and (found.parent / START.name).is_file()
 
 
 def file_module(path: Path) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 
 DASH = "–"
 """Stands in a table for a value that does not exist."""
+LEAST_GROUPED = 10_000
+"""Whole numbers have commas from here on; those of four digits are read easily without."""
+_NOT_FINITE = {"nan": "NaN", "inf": "∞", "-inf": "-∞"}
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -22,14 +25,18 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(str(value))
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
+        return _whole_number(value)
+    if not math.isfinite(value):
+        return _NOT_FINITE[str(float(value))]
     if 1e-4 <= abs(value) < 10**digits or value == 0:
         return f"{value:.{digits}g}"
     return f"{value:.{digits - 1}g}"  # one digit less makes room for the exponent
+
+
+def _whole_number(value: int) -> str:
+    if abs(value) < LEAST_GROUPED:
+        return str(value)
+    return f"{value:,}"
 
 
 def duration(seconds: float | None) -> str:
@@ -61,21 +68,28 @@ def size(count: float | None) -> str:
 
 def plural(count: int, word: str) -> str:
     """A count with its noun, as `1 trial` or `1,000 trials`."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+    if count == 1:
+        return f"1 {word}"
+    return f"{count:,} {word}s"
 
 
 def clean(text: str) -> str:
     """Text that is safe on a terminal: control characters, but for line ends, become `?`."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else ("    " if letter == "\t" else "?")
-        for letter in text
-    )
+    return "".join(map(_safe_letter, text))
+
+
+def _safe_letter(letter: str) -> str:
+    if letter == "\t":
+        return "    "
+    if letter.isprintable() or letter == "\n":
+        return letter
+    return "?"
 
 
 def wrapped(text: str, width: int, indent: int = 0) -> str:
-    """Prose in lines of at most `width`, broken between words only: a path that is longer stays whole.
+    """Prose in lines of at most `width` characters. Lines after the first one are indented.
 
-    Lines after the first one are indented.
+    Lines are broken between words only: a path that is longer than a line stays whole.
     """
     return textwrap.fill(
         text,

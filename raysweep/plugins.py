@@ -71,6 +71,7 @@ def shipped(package: str, seam: Seam) -> dict[str, type[Any]]:
     for info in pkgutil.iter_modules(sys.modules[package].__path__):
         module = importlib.import_module(f"{package}.{info.name}")
         for kind in vars(module).values():
+            # A class that the module merely imports belongs to another module.
             if _is_component(kind, seam) and kind.__module__ == module.__name__:
                 found[getattr(kind, "short_name", kind.__name__.lower())] = kind
     return found
@@ -155,14 +156,13 @@ def _module(place: str) -> ModuleType:
     place of no installed module.
     """
     importlib.invalidate_caches()  # the file may have been written a moment ago
-    is_file = place.endswith(".py")
-    folder = str(Path(place).parent if is_file else Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)
-    if not is_file:
-        return importlib.import_module(place)
-    install()
-    return importlib.import_module(file_module(Path(place)))
+    name, folder = place, Path.cwd()
+    if place.endswith(".py"):
+        install()
+        name, folder = file_module(Path(place)), Path(place).parent
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    return importlib.import_module(name)
 
 
 def _registered(seam: Seam, point: EntryPoint) -> type[Any]:

@@ -30,6 +30,7 @@ def find_raysweep() -> None:
 def main() -> None:
     """Run the module that the command line names."""
     name = sys.argv.pop(1)
+    # Python puts a program's folder on the path, and ours has an `errors.py`, a `files.py` ...
     sys.path[:] = [place for place in sys.path if place != str(HERE)]
     module = importlib.import_module(name)
     sys.path.insert(0, os.getcwd())  # not before the module's own imports are done

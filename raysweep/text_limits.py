@@ -13,7 +13,7 @@ import traceback
 from types import TracebackType
 
 MESSAGE_CHARACTERS = 2_000
-"""The most that is kept of a message in the ledger, in tables and on the screen: two dozen lines."""
+"""The most that is kept of a message in the ledger, in tables and on the screen: about 24 lines."""
 TRACEBACK_CHARACTERS = 8_000
 """The most that is kept of a traceback there: about a hundred lines."""
 ERROR_FILE_CHARACTERS = 4_000_000
@@ -43,7 +43,9 @@ def encodable(text: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}"
 
 
 def shorten(text: str, most: int = MESSAGE_CHARACTERS) -> str:
@@ -53,7 +55,8 @@ def shorten(text: str, most: int = MESSAGE_CHARACTERS) -> str:
     marker = f" ... {len(text) - most:,} characters are left out ... "
     room = max(0, most - len(marker))
     end = room // 2
-    return text[: room - end] + marker + (text[-end:] if end else "")
+    # Not text[-end:], which is the whole text if `end` is 0.
+    return text[: room - end] + marker + text[len(text) - end :]
 
 
 def message(text: str) -> str:
@@ -68,10 +71,12 @@ def shorten_traceback(text: str, most: int = TRACEBACK_CHARACTERS) -> str:
     """
     if len(text) <= most:
         return text
-    root, *between, last = _CHAIN.split(text) if _CHAIN.search(text) else ("", text)
-    if not root:
+    root, *followed = _CHAIN.split(text)
+    if not root or not followed:
         return shorten(text, most)
+    *between, last = followed
     joint = f"\n\n... {len(between):,} exceptions that followed from it are left out ...\n\n"
+    # The cause gets half of the room, and what the last exception does not need.
     room = most - len(joint)
     root = shorten(root, max(room // 2, room - len(last)))
     return root + joint + shorten(last, room - len(root))
@@ -97,4 +102,6 @@ def exception_line(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:
         return f"{name} (its message cannot be shown)"
-    return message(f"{name}: {lines[0]}") if lines else name
+    if not lines:
+        return name
+    return message(f"{name}: {lines[0]}")

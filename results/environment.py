@@ -84,6 +84,7 @@ def commit(folder: Path) -> dict[str, Any]:
 def hardware() -> dict[str, Any]:
     """The cores that this process may use, memory in bytes, the processor, and the GPUs."""
     return {
+        # Not `os.cpu_count`: in a container or under taskset a process has fewer than the machine.
         "cores": len(os.sched_getaffinity(0)),
         "memory": _memory(),
         "processor": _processor(),
@@ -103,8 +104,9 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor()
-    found = re.search(r"model name\s*:\s*(.+)", text)
-    return found.group(1).strip() if found else platform.processor()
+    if found := re.search(r"model name\s*:\s*(.+)", text):
+        return found.group(1).strip()
+    return platform.processor()  # ARM's cpuinfo names no model
 
 
 def _gpus() -> list[str]:
@@ -123,4 +125,6 @@ def _output(command: list[str]) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    return done.stdout.strip()

@@ -78,7 +78,9 @@ def export(
         _write(folder, best, content, about)
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
-    drawing = best_model_folder(run.path, best.trial.id) if draw else None
+    drawing = None
+    if draw:
+        drawing = best_model_folder(run.path, best.trial.id)
     difference, message = None, "not evaluated again"
     if evaluate:
         difference, message = check(folder, run.metric, value, drawing)
@@ -140,8 +142,10 @@ def check(
         minutes = EVALUATION_SECONDS // 60
         return None, f"the exported model could not be evaluated again within {minutes} minutes"
     if done.returncode != 0:
+        # A traceback ends with the exception.
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return None, f"the exported model does NOT load in a fresh process: {last}"
+    # The answer is the last line: the train function's module may print something before it.
     return _compare(json.loads(done.stdout.strip().splitlines()[-1]), metric, value)
 
 
@@ -168,18 +172,21 @@ def _target(out: Path) -> Path:
     if out.is_symlink():
         raise RunError(f"{out} is a link; name the folder itself")
     folder = out.resolve()
+    # An older export is replaced as a whole, and with it the folder that the user stands in.
     if Path.cwd().is_relative_to(folder):
-        raise RunError(f"{out} holds the current folder; name a folder that is to be made")
+        raise RunError(f"{out} contains the current folder; name a new folder")
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{out} is a file; name a folder that is to be made")
+        raise RunError(f"{out} is a file; name a new folder")
     _check_replaceable(folder, out)
-    return out if out.name == folder.name else folder
+    if out.name != folder.name:
+        return folder  # "." and ".." are no names for a folder that is to be replaced
+    return out
 
 
 def _check_replaceable(folder: Path, named: Path) -> None:
     """Raise RunError if a folder holds anything but an export."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "metrics.json").is_file():
-        raise RunError(f"{named} is there and is no export; name another folder")
+        raise RunError(f"{named} exists and is not an export; name another folder")
 
 
 def _write(folder: Path, best: BestEpoch, content: dict[str, Any], about: dict[str, Any]) -> None:
@@ -200,6 +207,7 @@ def _write_files(
     import torch
     from ruamel.yaml import YAML
 
+    # The states of the random-number generators serve only to resume the very same training.
     checkpoint = {name: value for name, value in content.items() if name != "random"}
     torch.save(content["model_state_dict"], folder / "model.pt")
     torch.save(checkpoint, folder / "checkpoint.pt")
@@ -213,6 +221,7 @@ def _replace(folder: Path, new: Path) -> None:
     if not folder.exists():
         os.replace(new, folder)
         return
+    # Asked again, because writing took time, and the folder may have been filled meanwhile.
     _check_replaceable(folder, folder)
     old = folder.with_name(f".{folder.name}-old-{os.getpid()}")
     os.replace(folder, old)  # a folder that is not empty cannot be replaced in one step

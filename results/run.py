@@ -173,11 +173,10 @@ class Run:
         """
         from raysweep.results.views.html.report import write
 
-        target = None if out is None else Path(out)
         try:
-            return write(self._directory, target, live=self.state == "running")
+            return write(self._directory, _as_path(out), live=self.state == "running")
         except OSError as error:
-            place = target or self.path
+            place = out or self.path
             raise RunError(f"{place} cannot be written: {error.strerror or error}") from None
 
     def export(self, out: str | Path | None = None, *, evaluate: bool = True) -> ExportResult:
@@ -190,7 +189,7 @@ class Run:
         """
         from raysweep.results.export import export
 
-        return export(self._directory, None if out is None else Path(out), evaluate)
+        return export(self._directory, _as_path(out), evaluate)
 
     def _repr_html_(self) -> str:
         """A summary for a notebook: the state, the best trial, and the trials by status."""
@@ -206,6 +205,12 @@ class Run:
             )
         row = {"run": self.name, "state": self.state, f"best {self.metric}": best, "at": place}
         return html_table([row | {"trials": counts or "none yet"}])
+
+
+def _as_path(path: str | Path | None) -> Path | None:
+    if path is None:
+        return None
+    return Path(path)
 
 
 def load(path: str | Path) -> Run:

@@ -115,7 +115,7 @@ def test_a_second_export_replaces_the_first_and_nothing_else(
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("")
-    with pytest.raises(RunError, match="is there and is no export"):
+    with pytest.raises(RunError, match="exists and is not an export"):
         export(run, mine)
     assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
     assert not list(run.path.glob(".best*"))
@@ -189,11 +189,11 @@ def lay(place: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
-        ("/", "/ holds the current folder; name a folder that is to be made"),
-        (".", ". holds the current folder; name a folder that is to be made"),
-        ("file", "there is a file; name a folder that is to be made"),
+        ("/", "/ contains the current folder; name a new folder"),
+        (".", ". contains the current folder; name a new folder"),
+        ("file", "there is a file; name a new folder"),
         ("inside a file", "cannot be written: Not a directory"),
-        ("full", "there is there and is no export; name another folder"),
+        ("full", "there exists and is not an export; name another folder"),
         ("link", "there is a link; name the folder itself"),
         ("dangling link", "there is a link; name the folder itself"),
     ],

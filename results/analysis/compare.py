@@ -100,6 +100,7 @@ class Comparison:
     @cached_property
     def spent(self) -> tuple[float, float]:
         """The least and the most that a study has spent, without exhausted studies."""
+        # A grid at its end spent less because it had nothing left to try, not for lack of budget.
         totals = [study.total for study in self.studies if not study.exhausted]
         return self.budget, max(totals, default=self.budget)
 
@@ -141,6 +142,7 @@ class Comparison:
         span = self.ceiling - self.floor
         regrets = {}
         for label, curves in self.curves.items():
+            # Without a span all curves are equal, and no searcher has anything to regret.
             if span > 0:
                 regrets[label] = (curves - self.floor).mean(axis=1) / span
             else:
@@ -153,6 +155,7 @@ class Comparison:
 
         None with fewer than `statistics.MIN_SEEDS` seeds.
         """
+        # Searchers may differ in their number of seeds; a resample needs the same number of each.
         n = min(len(values) for values in self.finals.values())
         if n < statistics.MIN_SEEDS:
             return None
@@ -163,12 +166,11 @@ class Comparison:
     def pairs(self) -> list[Pair]:
         """All pairs of searchers, the most certain difference first."""
         labels = list(combinations(self.labels, 2))
-        tests = [self._test(a, b) for a, b in labels]
-        corrected = iter(statistics.holm([test.p for test in tests if test]))
-        pairs = [
-            self._pair(a, b, test, next(corrected) if test else None)
-            for (a, b), test in zip(labels, tests, strict=True)
-        ]
+        tests = {pair: test for pair in labels if (test := self._test(*pair))}
+        # Only tests that were made count for the correction.
+        corrected = statistics.holm([test.p for test in tests.values()])
+        p = dict(zip(tests, corrected, strict=True))
+        pairs = [self._pair(*pair, tests.get(pair), p.get(pair)) for pair in labels]
         return sorted(pairs, key=lambda pair: (pair.p is None, pair.p, -pair.difference))
 
     def seeds_of(self, label: str) -> list[int]:
@@ -199,16 +201,21 @@ class Comparison:
         return np.array([of_a[seed] for seed in both]), np.array([of_b[seed] for seed in both])
 
     def _test(self, a: str, b: str) -> PValue | None:
-        values = self._shared(a, b)
-        return statistics.p_value(*values, self._pair_alpha) if len(values[0]) > 1 else None
+        of_a, of_b = self._shared(a, b)
+        if len(of_a) < 2:
+            return None
+        return statistics.p_value(of_a, of_b, self._pair_alpha)
 
     def _pair(self, a: str, b: str, test: PValue | None, p: float | None) -> Pair:
         means = {label: float(self.finals[label].mean()) for label in (a, b)}
         better, worse = sorted((a, b), key=lambda label: means[label])
-        shared = self._shared(a, b)
-        needed = statistics.seeds_needed(*shared, self._pair_alpha)
-        more = None if needed is None else max(1, needed - len(shared[0]))
-        return Pair(better, worse, means[worse] - means[better], len(shared[0]), test, p, more)
+        of_a, of_b = self._shared(a, b)
+        more_seeds = statistics.seeds_needed(of_a, of_b, self._pair_alpha)
+        if more_seeds is not None:
+            # At least one more: a test may miss what so many seeds would show on average.
+            more_seeds = max(1, more_seeds - len(of_a))
+        difference = means[worse] - means[better]
+        return Pair(better, worse, difference, len(of_a), test, p, more_seeds)
 
 
 def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
@@ -223,7 +230,9 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
         raise RunError(f"runs of different metrics cannot be compared: {names}")
     studies: list[IncumbentCurve] = []
     for run in runs:
-        prefix = f"{run.path.name}: " if len(runs) > 1 else ""
+        prefix = ""
+        if len(runs) > 1:  # two runs may have searchers of the same name
+            prefix = f"{run.path.name}: "
         studies += _studies(run, unit, prefix)
     if not any(np.isfinite(study.loss).any() for study in studies):
         raise RunError(
@@ -234,7 +243,9 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
 
 
 def _studies(run: RunDirectory, unit: Unit, prefix: str) -> list[IncumbentCurve]:
-    gpus = _gpus_per_trial(run) if unit == "GPU-seconds" else 0.0
+    gpus = 0.0
+    if unit == "GPU-seconds":
+        gpus = _gpus_per_trial(run)
     curves = incumbent_curves(run.histories, run.seeds, run.seed, unit, gpus)
     return [
         replace(curve, label=prefix + curve.label, exhausted=name in run.exhausted)

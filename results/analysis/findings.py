@@ -20,6 +20,8 @@ MAX_PAIRWISE = 3
 """Up to this many searchers, each pair gets a sentence; above it, only the leader's pairs do."""
 UNEVEN_RATIO = 1.05
 """If a study spent more than this times what another one did, the findings say so."""
+_TEST_NAMES = {"paired permutation": "paired", "permutation": "unpaired"}
+_YES_NO = {True: "yes", False: "no"}
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -105,6 +107,7 @@ def speedups(comparison: Comparison) -> list[str]:
         for label, fraction in fractions.items()
         if fraction is not None and fraction < 1
     )
+    # A sentence for each of a few searchers, one sentence for many.
     if len(sooner) > MAX_PAIRWISE:
         parts = ", ".join(f"{fraction:.0%} by {label}" for fraction, label in sooner)
         return [f"{baseline}'s final value was reached after {parts} of the {comparison.unit}"]
@@ -116,15 +119,18 @@ def speedups(comparison: Comparison) -> list[str]:
 
 def as_metric(loss: float, comparison: Comparison) -> float:
     """A loss as the user's metric."""
-    return -loss if comparison.maximize else loss
+    if comparison.maximize:
+        return -loss
+    return loss
 
 
 def describe_budget(spent: float, comparison: Comparison) -> str:
     """An amount of what studies spend, in words."""
     if comparison.unit == "epochs":
         return plural(round(spent), "epoch")
-    suffix = " of GPU" if comparison.unit == "GPU-seconds" else " of training"
-    return duration(spent) + suffix
+    if comparison.unit == "GPU-seconds":
+        return f"{duration(spent)} of GPU"
+    return f"{duration(spent)} of training"
 
 
 def ranking(comparison: Comparison) -> list[dict[str, str]]:
@@ -138,6 +144,7 @@ def ranking(comparison: Comparison) -> list[dict[str, str]]:
     for label in by_mean(comparison):
         finals = comparison.finals[label]
         fraction = None
+        # The baseline matches its own end at 100 % by definition: not worth a cell.
         if comparison.baseline in comparison.labels and label != comparison.baseline:
             fraction = comparison.budget_fraction_to_match(label, comparison.baseline)
         rows.append(
@@ -164,8 +171,9 @@ def interval_text(finals: FloatArray, comparison: Comparison) -> str:
 
 def significance_rows(comparison: Comparison) -> list[dict[str, str]]:
     """The table of tests: all pairs of few searchers, of many the leader's pairs."""
-    few = len(comparison.labels) <= MAX_PAIRWISE
-    pairs = comparison.pairs if few else leader_pairs(comparison)
+    pairs = comparison.pairs
+    if len(comparison.labels) > MAX_PAIRWISE:
+        pairs = leader_pairs(comparison)
     return [
         {
             "better": pair.better,
@@ -173,8 +181,8 @@ def significance_rows(comparison: Comparison) -> list[dict[str, str]]:
             "difference": number(pair.difference, 3),
             "p": number(pair.test.p, 2),
             "Holm": number(pair.p, 2),
-            "test": "paired" if pair.test.kind.startswith("paired") else "unpaired",
-            "significant": "yes" if pair.is_significant else "no",
+            "test": _TEST_NAMES[pair.test.kind],
+            "significant": _YES_NO[pair.is_significant],
         }
         for pair in pairs
         if pair.test
@@ -183,6 +191,7 @@ def significance_rows(comparison: Comparison) -> list[dict[str, str]]:
 
 def tables(comparison: Comparison) -> RenderableType:
     """The output of `raysweep compare`: the ranking, the tests and the findings."""
+    # The caption names the metric; without it in a heading the table fits into 80 columns.
     rows = [
         {name.removesuffix(f" {comparison.metric}"): cell for name, cell in row.items()}
         for row in ranking(comparison)
@@ -219,7 +228,9 @@ def _mean(label: str, comparison: Comparison) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return DASH if fraction is None else f"{fraction:.0%}"
+    if fraction is None:
+        return DASH
+    return f"{fraction:.0%}"
 
 
 def _caption(comparison: Comparison) -> str:
@@ -246,18 +257,19 @@ def _grid(rows: Sequence[dict[str, str]], labels: tuple[str, ...]) -> Table:
     """A table without empty columns. Names of searchers and intervals are never wrapped."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     names = [name for name in rows[0] if any(row[name] != DASH for row in rows)]
-    for index, name in enumerate(names):
+    for name in names:
         is_whole = all(row[name] in labels or " … " in row[name] for row in rows)
-        justify = "right" if index else "left"
-        table.add_column(Text(clean(name)), justify=justify, no_wrap=is_whole)  # type: ignore[arg-type]
+        table.add_column(Text(clean(name)), justify="right", no_wrap=is_whole)
+    table.columns[0].justify = "left"  # names at the left, everything else flush right
     for row in rows:
         table.add_row(*(Text(clean(row[name])) for name in names))
     return table
 
 
 def _interval_name(comparison: Comparison) -> str:
+    # All rows share the column, so the searcher with the fewest seeds decides its heading.
     fewest = min(len(values) for values in comparison.finals.values())
-    return "95 % interval" if fewest >= statistics.MIN_SEEDS else "range"
+    return statistics.interval_name(fewest)
 
 
 def _leaders_by_mean(comparison: Comparison) -> str:
@@ -270,7 +282,7 @@ def _leaders_by_mean(comparison: Comparison) -> str:
 
 def _other(pair: Pair, comparison: Comparison, with_seeds: bool = False) -> str:
     """The leader's opponent with its mean, and the seeds it would take to tell them apart."""
-    other = pair.worse if pair.better == leader(comparison) else pair.better
+    (other,) = {pair.better, pair.worse} - {leader(comparison)}
     facts = _mean(other, comparison)
     if with_seeds and pair.more_seeds and pair.more_seeds <= MAX_MORE_SEEDS:
         facts += f", about {pair.more_seeds:,} more seeds"
@@ -279,7 +291,9 @@ def _other(pair: Pair, comparison: Comparison, with_seeds: bool = False) -> str:
 
 def _correction(comparison: Comparison) -> str:
     count = len(comparison.pairs)
-    return f", corrected for {plural(count, 'pair')}" if count > 1 else ""
+    if count < 2:
+        return ""
+    return f", corrected for {plural(count, 'pair')}"
 
 
 def _needed(pair: Pair) -> str:
@@ -316,6 +330,7 @@ def _exhausted(comparison: Comparison) -> list[str]:
 
 def _uneven_spending(comparison: Comparison) -> list[str]:
     """A sentence if the studies spent different amounts, else nothing."""
+    # Seconds are never equal to the last digit, nor are the epochs of trials that run at the end.
     least, most = comparison.spent
     if most <= UNEVEN_RATIO * least:
         return []

@@ -84,7 +84,7 @@ def training_rows(
             rows.append([*point, math.log(report.epoch)])
             losses.append(report.loss)
             trial_index.append(i)
-    kept = slice(-MAX_ROWS, None)
+    kept = slice(-MAX_ROWS, None)  # the latest trials, which the searchers placed best
     return np.array(rows[kept]), np.array(losses[kept]), np.array(trial_index[kept])
 
 
@@ -92,6 +92,7 @@ def _reports_at_rungs(trial: Trial, levels: Sequence[int]) -> list[Report]:
     """A trial's first report at or after each rung that it reached, and its last report."""
     firsts = [first_report_from(trial, level) for level in levels]
     found = [report for report in firsts if report is not None]
+    # By epoch, because the last report may be that of a rung, and must not count twice.
     return list({report.epoch: report for report in [*found, trial.reports[-1]]}.values())
 
 
@@ -103,12 +104,18 @@ def _encoder(values: Sequence[Any], log: bool) -> Callable[[Any], float]:
     """
     known = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        scale: Callable[[Any], float] = math.log if log and min(known) > 0 else float
+        scale: Callable[[Any], float] = float
+        if log and min(known) > 0:
+            scale = math.log
+        # Shifted, so that every value is above INACTIVE, which a tree can then split off.
         low = min(scale(value) for value in known)
-        return lambda value: INACTIVE if value is None else scale(value) - low
-    distinct = {repr(value): value for value in known}
-    order = {repr(value): float(i) for i, value in enumerate(sorted(distinct.values(), key=str))}
-    return lambda value: INACTIVE if value is None else order[repr(value)]
+        numbers = {repr(value): scale(value) - low for value in known}
+    else:
+        distinct = {repr(value): value for value in known}
+        ordered = sorted(distinct.values(), key=str)
+        numbers = {repr(value): float(i) for i, value in enumerate(ordered)}
+    # By `repr`, because 1, 1.0 and True are equal as keys, and a list is none.
+    return lambda value: numbers.get(repr(value), INACTIVE)
 
 
 def _ranks(losses: FloatArray) -> FloatArray:
@@ -133,8 +140,10 @@ def _cross_validate(
     scores, importances = [], []
     for fold in range(FOLDS):
         is_held_out = fold_of_trial[trial_index] == fold
+        # After the cut to MAX_ROWS, the rows of few trials may be left: none or all in one fold.
         if not is_held_out.any() or is_held_out.all():
             continue
+        # One thread (n_jobs=1): the page is made beside trials that need the cores.
         forest = RandomForestRegressor(
             TREES, min_samples_leaf=2, max_features=0.7, random_state=fold, n_jobs=1
         )

@@ -29,8 +29,12 @@ def incumbent_bands(comparison: Comparison) -> Data:
 def plain(value: Any) -> Any:
     """A value as JSON has it, with at most DIGITS significant digits."""
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int) else str(value)
+        if not math.isfinite(value):
+            return None
+        return float(f"{value:.{DIGITS}g}")
+    if value is None or isinstance(value, bool | int):
+        return value
+    return str(value)
 
 
 def _band(comparison: Comparison, label: str) -> Data:
@@ -38,10 +42,14 @@ def _band(comparison: Comparison, label: str) -> Data:
     studies = [study for study in comparison.studies if study.label == label]
     budgets = budget_grid(min(study.total for study in studies))
     rows = np.array([study.loss_at(budgets) for study in studies])
+    # A mean exists from where each seed has a finite value.
     is_finite = np.isfinite(rows).all(axis=0)
     rows = np.minimum(rows[:, is_finite], comparison.ceiling)
-    low, high = interval(rows) if rows.size else (rows[0], rows[0])
+    low, high = rows[0], rows[0]
+    if rows.size:
+        low, high = interval(rows)
     if comparison.maximize:
+        # The page shows the user's metric, of which the least loss is the largest value.
         rows, low, high = -rows, -high, -low
     band = {"spent": budgets[is_finite], "mean": rows.mean(axis=0), "low": low, "high": high}
     return {name: _numbers(values) for name, values in band.items()} | {"seeds": len(studies)}

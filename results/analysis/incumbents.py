@@ -39,7 +39,7 @@ class IncumbentCurve:
     @property
     def total(self) -> float:
         """The budget that the study has spent."""
-        return float(self.spent[-1]) if len(self.spent) else 0.0
+        return float(self.spent.max(initial=0.0))
 
     def loss_at(self, budgets: FloatArray) -> FloatArray:
         """The incumbent's loss when each budget was spent; inf before the first report."""
@@ -66,6 +66,7 @@ def incumbent_curve(
                 cost *= gpus
             steps.append((report.time, trial.number, report.epoch, max(cost, 0.0), report.loss))
             epoch, seconds = report.epoch, report.seconds
+    # Many reports have the same time on a simulated clock; trial and epoch then give the order.
     steps.sort(key=lambda step: step[:3])
     spent = np.cumsum(np.array([step[3] for step in steps], dtype=np.float64))
     loss = np.minimum.accumulate(np.array([step[4] for step in steps], dtype=np.float64))
@@ -93,7 +94,9 @@ def common_budget(curves: list[IncumbentCurve]) -> float:
     It is what the study that spent least has spent. An exhausted study does not count.
     """
     totals = [curve.total for curve in curves if not curve.exhausted]
-    return min(totals) if totals else max((curve.total for curve in curves), default=0.0)
+    if totals:
+        return min(totals)
+    return max((curve.total for curve in curves), default=0.0)
 
 
 def loss_ceiling(curves: list[IncumbentCurve]) -> float:
@@ -102,10 +105,9 @@ def loss_ceiling(curves: list[IncumbentCurve]) -> float:
     It is the median, over the studies, of the first finite loss, so that a few very bad first
     guesses do not decide a comparison.
     """
-    first = [
-        curve.loss[np.isfinite(curve.loss)][0] for curve in curves if np.isfinite(curve.loss).any()
-    ]
-    return float(np.median(first)) if first else 0.0
+    finite = [curve.loss[np.isfinite(curve.loss)] for curve in curves]
+    first = [losses[0] for losses in finite if len(losses)]
+    return float(np.median(first or [0.0]))
 
 
 def budget_grid(end: float, points: int = N_BUDGETS) -> FloatArray:

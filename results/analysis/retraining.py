@@ -22,6 +22,7 @@ from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
 from raysweep.results.storage.mirror import RETRAININGS as FOLDER
 from raysweep.results.storage.run_directory import RunDirectory
+from raysweep.results.storage.tables import best_loss
 
 __all__ = [
     "FOLDER",
@@ -54,8 +55,9 @@ def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
     """The best `top` trials of all studies, best first; equal configurations count once."""
     trials = [trial for history in histories.values() for trial in history]
     chosen: dict[str, Trial] = {}
-    for trial in sorted(trials, key=_best_loss):
-        if math.isfinite(_best_loss(trial)):
+    for trial in sorted(trials, key=best_loss):
+        if math.isfinite(best_loss(trial)):
+            # By value: a grid with several seeds, or two searchers, may try the same one twice.
             chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)
     return list(chosen.values())[:top]
 
@@ -104,15 +106,13 @@ def retraining_findings(
     return [_finding(result, _row(result, maximize), metric) for result in results]
 
 
-def _best_loss(trial: Trial) -> float:
-    return trial.best.loss if trial.best else math.inf
-
-
 def _result(name: str, history: History, metric: str, selected: float) -> RetrainingResult:
     completed = [trial for trial in history if trial.status is Status.COMPLETED and trial.best]
     validation = tuple(trial.best.metrics[metric] for trial in completed if trial.best)
     tests = [trial.notes["test"] for trial in completed if "test" in trial.notes]
-    test_name = metric_on_test(metric, tests[0]) if tests else None
+    test_name = None
+    if tests:
+        test_name = metric_on_test(metric, tests[0])
     n_failed = sum(trial.status.ended and trial.status is not Status.COMPLETED for trial in history)
     if test_name is None:
         why_untested = _why_untested(completed, tests, metric)
@@ -132,25 +132,29 @@ def _why_untested(completed: list[Trial], tests: list[dict[str, float]], metric:
 
 
 def _row(result: RetrainingResult, maximize: bool) -> dict[str, Any]:
-    values = np.array(result.test or result.validation)
+    split, values = "validation", np.array(result.validation)
+    if result.test:
+        split, values = "test", np.array(result.test)
     low, high = statistics.interval(values)
     validation = float(np.mean(result.validation))
-    sign = 1 if maximize else -1
+    optimism = result.selected - validation
+    if not maximize:
+        optimism = -optimism
     return {
         "trial": result.trial,
         "selected": result.selected,
         "validation": validation,
-        "split": "test" if result.test else "validation",
+        "split": split,
         "mean": float(values.mean()),
         "low": float(low),
         "high": float(high),
         "seeds": len(values),
-        "optimism": (result.selected - validation) * sign,
+        "optimism": optimism,
     }
 
 
 def _finding(result: RetrainingResult, row: dict[str, Any], metric: str) -> str:
-    kind = "95 % interval" if row["seeds"] >= statistics.MIN_SEEDS else "range"
+    kind = statistics.interval_name(row["seeds"])
     ends = f"{number(row['low'])} … {number(row['high'])}"
     sentence = (
         f"{result.trial}: {metric} {number(row['mean'])} on the {row['split']} split over "

@@ -50,7 +50,15 @@ def interval(
     mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(n)
     quantiles = [0.5 - level / 2, 0.5 + level / 2]
     low, high = np.quantile(_resampled_t(values, mean, level, seed), quantiles, axis=0)
+    # The high quantile of t gives the low end, and the other way round: t is shift over error.
     return mean - high * error, mean - low * error
+
+
+def interval_name(n: int) -> str:
+    """What `interval` gives for n seeds, as tables and sentences call it."""
+    if n < MIN_SEEDS:
+        return "range"
+    return "95 % interval"
 
 
 def _resampled_t(values: FloatArray, mean: FloatArray, level: float, seed: int) -> FloatArray:
@@ -76,6 +84,7 @@ def resampled_means(values: FloatArray, seed: int = 0, resamples: int = RESAMPLE
 
 def _resample_weights(n: int, seed: int, resamples: int) -> FloatArray:
     """The weight of each row in each resample, (resamples, n); each resample sums to 1."""
+    # Drawing the counts at once is faster than drawing rows, and the mean needs no more.
     rng = np.random.default_rng([seed, n])
     return rng.multinomial(n, [1 / n] * n, size=resamples) / n
 
@@ -164,7 +173,7 @@ def p_value(a: FloatArray, b: FloatArray, alpha: float) -> PValue:
     unpaired loses little.
     """
     n = len(a)
-    least_paired = 2.0 ** (1 - n)
+    least_paired = 2.0 ** (1 - n)  # two of the 2**n sign flips: the observed one and its opposite
     if least_paired <= alpha:
         return PValue(float(paired_p(a - b)), "paired permutation", least_paired)
     return PValue(float(unpaired_p(a, b)), "permutation", 2 / math.comb(2 * n, n))
@@ -179,6 +188,7 @@ def holm(p: list[float]) -> list[float]:
     order = sorted(range(len(p)), key=lambda i: p[i])
     corrected, highest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
+        # A corrected p-value is never below that of a smaller p-value.
         highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
         corrected[i] = highest
     return corrected
@@ -190,6 +200,7 @@ def best_probabilities(values: FloatArray, seed: int = 0) -> FloatArray:
     values: (searchers, seeds), less is better. Ties are divided; the result sums to 1.
     """
     means = resampled_means(values.T, seed)
+    # Relative to the largest mean; 1e-300 keeps the tolerance above 0 if all means are 0.
     tolerance = TIE_TOLERANCE * np.abs(means).max(initial=1e-300)
     is_least = means <= means.min(axis=1, keepdims=True) + tolerance
     probabilities = (is_least / is_least.sum(axis=1, keepdims=True)).mean(axis=0)

@@ -33,6 +33,7 @@ def audit(run: RunDirectory) -> dict[str, Any] | None:
     finished = [trial for trial in audited if trial.status == Status.COMPLETED]
     n_winners = sum(_would_have_won(trial, trials) for trial in finished)
     low, high = proportion_interval(n_winners, len(finished))
+    # A trial that a limit of the session ended (`limited`) was not judged by the scheduler.
     n_stopped = sum(
         trial.status == Status.STOPPED and not trial.notes.get("limited") for trial in trials
     )
@@ -62,11 +63,12 @@ def rank_correlation(trials: Sequence[Trial], level: int) -> dict[str, Any]:
         report = first_report_from(trial, level)
         if report is not None and trial.best is not None:
             pairs.append((report.loss, trial.best.loss))
-    tau = math.nan
+    tau: float | None = None
     if len(pairs) >= MIN_TRIALS:
-        tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
-    rounded = None if math.isnan(tau) else round(tau, 3)
-    return {"level": level, "trials": len(pairs), "tau": rounded}
+        statistic = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+        if not math.isnan(statistic):  # it is NaN if all losses at the rung are equal
+            tau = round(statistic, 3)
+    return {"level": level, "trials": len(pairs), "tau": tau}
 
 
 def first_report_from(trial: Trial, level: int) -> Report | None:
@@ -85,8 +87,12 @@ def proportion_interval(count: int, total: int, level: float = 0.95) -> tuple[fl
     from scipy.stats import beta
 
     tail = (1 - level) / 2
-    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
+    low, high = 0.0, 1.0
+    # The beta distribution has no shape 0: with no success or no failure that end is exact.
+    if count > 0:
+        low = float(beta.ppf(tail, count, total - count + 1))
+    if count < total:
+        high = float(beta.ppf(1 - tail, count + 1, total - count))
     return low, high
 
 

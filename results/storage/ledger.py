@@ -31,7 +31,8 @@ NAME = "ledger.jsonl"
 SYNC_SECONDS = 1.0
 """The longest that an appended line waits for an fsync, in seconds, while events keep coming. An
 fsync after each event would take longer than the event itself on most disks."""
-_SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_FLOATS_BY_NAME = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_FLOAT_NAMES = {str(value): name for name, value in _FLOATS_BY_NAME.items()}
 
 
 class LedgerError(UserError):
@@ -53,9 +54,12 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder / "lock")
         try:
+            # Read only under the lock: before it, another process may still append.
             path = self._path = folder / NAME
             self.past, self.torn, self._length = _read(path)
+            # Without a buffer, so that a line is with the operating system when `write` returns.
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+            # An incomplete last line goes first, or the next event would be glued to it.
             self._file.truncate(self._length)
             self._inode = os.fstat(self._file.fileno()).st_ino
         except BaseException:
@@ -70,6 +74,7 @@ class Ledger:
         self._check_inode()
         try:
             if self._file.write(line) != len(line):
+                # An unbuffered write to a full disk may store a part and raise nothing.
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             self._drop_partial_line()
@@ -118,6 +123,7 @@ def is_locked(folder: Path) -> bool:
     """True if a process is writing to this run directory."""
     try:
         with open(folder / "lock", "rb") as file:
+            # A shared lock: several processes may ask at once, and none takes another for a writer.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -138,6 +144,7 @@ def encode(event: Event, number: int) -> bytes:
 def decode(line: bytes, number: int) -> Event:
     """Decode line `number`. Raises ValueError, with the reason, if it is damaged or misplaced."""
     text = line.decode("utf-8")
+    # From the right, because a configuration may have a key of this name too.
     body, separator, rest = text.rpartition(',"crc":"')
     if not separator or rest != f'{_checksum(body + "}")}"}}':
         raise ValueError("the line is damaged: its checksum does not match")
@@ -178,9 +185,8 @@ def _reason(error: ValueError) -> str:
 def _with_special_floats_as_text(value: Any) -> Any:
     """A copy of plain data in which NaN and infinities are strings."""
     if isinstance(value, float) and not math.isfinite(value):
-        if math.isnan(value):
-            return "NaN"
-        return "Infinity" if value > 0 else "-Infinity"
+        # `str` gives "nan", "inf" or "-inf".
+        return _FLOAT_NAMES[str(value)]
     if isinstance(value, dict):
         return {key: _with_special_floats_as_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -200,7 +206,9 @@ def _with_special_floats(event: Event) -> Event:
 
 
 def _number(value: Any) -> Any:
-    return _SPECIAL_FLOATS.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _FLOATS_BY_NAME.get(value, value)
+    return value
 
 
 def _lock(path: Path) -> BinaryIO:
@@ -208,6 +216,7 @@ def _lock(path: Path) -> BinaryIO:
 
     The lock lasts until the returned file is closed or the process ends.
     """
+    # Mode "a+b" makes the file but keeps what is in it: the holder's name, for the message.
     file = open(path, "a+b")  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

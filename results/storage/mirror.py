@@ -42,20 +42,24 @@ def origin(path: Path) -> ObjectStore | None:
     for above in (path, *path.parents):
         if (above / ORIGIN).is_file():
             store = ObjectStore((above / ORIGIN).read_text())
-            return store if above == path else store / path.relative_to(above).as_posix()
+            if above == path:
+                return store
+            return store / path.relative_to(above).as_posix()
     return None
 
 
 def display_path(path: Path | str) -> str:
     """A path as a user can find it again: of a mirror, the URL in the store."""
-    store = origin(Path(path))
-    return store.url if store else str(path)
+    if store := origin(Path(path)):
+        return store.url
+    return str(path)
 
 
 def create(store: ObjectStore) -> Path:
     """Make the empty mirror of a run. It is deleted when this process ends."""
     parent = Path(tempfile.mkdtemp(prefix="raysweep-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    # The name of the folder is the name of the run; the options of the URL are not part of it.
     folder = parent / store.url.partition("?")[0].rpartition("/")[2]
     folder.mkdir()
     (folder / ORIGIN).write_text(store.url)
@@ -67,8 +71,10 @@ def fetch(store: ObjectStore) -> Path:
     folder = create(store)
     names = [name for name in store.sizes() if _is_mirrored(name)]
     with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+        # `list` waits, and raises what a thread raised.
         list(pool.map(lambda name: _download(store, name, folder), names))
     for part, target in ((store, folder), (store / RETRAININGS, folder / RETRAININGS)):
+        # In the store a ledger is many objects; in the mirror it is the one file that readers know.
         if content := object_ledger.read(part):
             target.mkdir(exist_ok=True)
             (target / ledger.NAME).write_bytes(content)
@@ -113,14 +119,16 @@ def delete_run(folder: Path) -> None:
 
 def open_ledger(folder: Path) -> Ledger | StoredLedger:
     """Open the ledger of a run directory or of a mirror for appending."""
-    store = origin(folder)
-    return StoredLedger(folder, store) if store else Ledger(folder)
+    if store := origin(folder):
+        return StoredLedger(folder, store)
+    return Ledger(folder)
 
 
 def is_locked(folder: Path) -> bool:
     """True if a process is writing to this run."""
-    store = origin(folder)
-    return object_ledger.is_locked(store) if store else ledger.is_locked(folder)
+    if store := origin(folder):
+        return object_ledger.is_locked(store)
+    return ledger.is_locked(folder)
 
 
 class Uploader:
@@ -158,10 +166,13 @@ class Uploader:
 
         with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
             list(pool.map(upload, changed))
+        # Only now: after an error the next upload must take the same files again. A file that
+        # changed meanwhile is taken again too, since its version was noted before it was read.
         self._uploaded = versions
 
     def close(self) -> None:
         """Upload what is left. Raises OSError if the store refuses."""
+        # An upload in the background ends first, so that it cannot put back an older file.
         self._pool.shutdown()
         self.upload()
 

@@ -54,6 +54,7 @@ class StoredLedger:
         self._store = store
         self._lock = Lock(store)
         try:
+            # Read only under the lock: before it, another session may still append.
             (folder / NAME).write_bytes(read(store))
             self._copy = Ledger(folder)
         except BaseException:
@@ -62,12 +63,14 @@ class StoredLedger:
         self.past = self._copy.past
         self._count = len(self.past)
         self._unmerged: list[bytes] = []
+        # One thread, so that merges end in the order in which they were begun.
         self._pool = ThreadPoolExecutor(1)
 
     def append(self, event: Event) -> None:
         """Write one event. Raises OSError if it cannot be stored."""
         self._lock.check()
         line = encode(event, self._count)
+        # The store first: an event counts once it is there, and the copy follows.
         self._store.write(object_name(self._count, self._count), line)
         self._copy.append(event)
         self._count += 1
@@ -93,6 +96,7 @@ class StoredLedger:
 
     def _merge(self, first: int, lines: list[bytes]) -> None:
         with contextlib.suppress(OSError):  # the small objects stay, so nothing is lost
+            # The large object is there before the first small one goes: no event is ever missing.
             self._store.write(object_name(first, first + len(lines) - 1), b"".join(lines))
             for number in range(first, first + len(lines)):
                 self._store.delete(object_name(number, number))
@@ -116,6 +120,7 @@ def read(store: ObjectStore) -> bytes:
             raise
         with ThreadPoolExecutor(READ_THREADS) as pool:
             parts = list(pool.map(lambda span: store.read(object_name(*span)), chosen))
+        # A part is None if a merge deleted it after it was listed: then list again.
         if all(part is not None for part in parts):
             return b"".join(part for part in parts if part is not None)
     raise LedgerError(f"{store.url}/{FOLDER}: its objects vanish while they are read")
@@ -128,6 +133,7 @@ def cover(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """
     chosen: list[tuple[int, int]] = []
     following = 0
+    # Of objects that begin with the same event the largest comes first, and hides the others.
     for first, last in sorted(spans, key=lambda span: (span[0], -span[1])):
         if last < following:
             continue
@@ -188,6 +194,8 @@ class Lock:
                 if content is not None and json.loads(content)["key"] != self._mine["key"]:
                     self._taken_by = _describe(json.loads(content))
                     return
+                # Asked again, because reading takes time: a lock that was released meanwhile
+                # must not be written once more.
                 if not self._released.is_set():
                     self._write()
 
@@ -195,7 +203,9 @@ class Lock:
 def _span(name: str) -> tuple[int, int] | None:
     """The first and last event of an object; None if it is not a part of a ledger."""
     found = re.fullmatch(rf"{FOLDER}/(\d+)-(\d+)", name)
-    return (int(found[1]), int(found[2])) if found else None
+    if found is None:
+        return None
+    return int(found[1]), int(found[2])
 
 
 def _holder(content: bytes | None) -> str:
@@ -224,5 +234,7 @@ def _describe(lock: dict[str, object]) -> str:
 
 def _boot_id() -> str:
     """A text that differs between boots, so that a process number is not taken for an old one."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # only Linux has this file
+        return ""

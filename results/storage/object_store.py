@@ -60,6 +60,7 @@ class ObjectStore:
     def write(self, name: str, content: bytes) -> None:
         """Write an object, replacing an older one of the same name."""
         if self.url.startswith("file:"):
+            # Only a local file system has folders that must exist before a file in them.
             self._system.create_dir(self._path(name).rpartition("/")[0], recursive=True)
         with self._system.open_output_stream(self._path(name)) as stream:
             stream.write(content)
@@ -156,12 +157,16 @@ def _with_retry_limit(url: str) -> str:
     """The URL with `RETRY_SECONDS`, if it is one of Google's and sets no limit itself."""
     if not url.startswith(("gs:", "gcs:")) or "retry_limit_seconds=" in url:
         return url
-    mark = "&" if "?" in url else "?"
-    return f"{url}{mark}retry_limit_seconds={RETRY_SECONDS}"
+    separator = "?"
+    if "?" in url:
+        separator = "&"
+    return f"{url}{separator}retry_limit_seconds={RETRY_SECONDS}"
 
 
 def _endpoint() -> dict[str, str]:
     """Options for an S3 service other than Amazon's; {} for Amazon's."""
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     scheme, _, host = url.rpartition("://")
-    return {"endpoint_override": host, "scheme": scheme or "https"} if host else {}
+    if not host:
+        return {}
+    return {"endpoint_override": host, "scheme": scheme or "https"}

@@ -53,6 +53,7 @@ def translate_simulation(content: dict[str, Any]) -> dict[str, Any]:
 
 def find_file(folder: Path, name: str) -> Path:
     """The path of a file in a run directory, under its old name if only that exists."""
-    path = folder / name
     old_path = folder / FILE_NAMES.get(name, name)
-    return old_path if old_path.exists() and not path.exists() else path
+    if old_path.exists() and not (folder / name).exists():
+        return old_path
+    return folder / name

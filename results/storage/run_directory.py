@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,8 @@ class BestEpoch:
             return False
         try:
             with zipfile.ZipFile(self.checkpoint) as file:
+                # A checkpoint is a zip archive whose pickle names the keys. Searching its bytes
+                # takes no torch, and no time for the tensors.
                 pickles = [name for name in file.namelist() if name.endswith("/data.pkl")]
                 return any(STATE_DICT in file.read(name) for name in pickles)
         except (OSError, zipfile.BadZipFile):
@@ -123,6 +125,16 @@ class RunDirectory:
         return ledger.read(self.path)
 
     @property
+    def began(self) -> float | None:
+        """When the first event happened, in Unix seconds; None if there is none yet."""
+        return next((event["time"] for event in self.events), None)
+
+    @property
+    def last_event(self) -> float | None:
+        """When the last event happened, in Unix seconds; None if there is none yet."""
+        return next((event["time"] for event in reversed(self.events)), None)
+
+    @property
     def end_reason(self) -> str | None:
         """Why the sweep ended (`done` or a limit); None if it has not ended."""
         sessions = [event for event in self.events if event["event"] in ("opened", "closed")]
@@ -135,17 +147,18 @@ class RunDirectory:
         """`running` while a process writes to the ledger, else `finished` or `interrupted`."""
         if mirror.is_locked(self.path):
             return "running"
-        return "interrupted" if self.end_reason is None else "finished"
+        if self.end_reason is None:
+            return "interrupted"
+        return "finished"
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """The epochs of the scheduler's rungs; () if no session has recorded them."""
-        opened = [
-            event["levels"]
-            for event in self.events
-            if event["event"] == "opened" and "levels" in event
-        ]
-        return tuple(opened[-1]) if opened else ()
+        levels: Sequence[int] = ()
+        for event in self.events:
+            if event["event"] == "opened":
+                levels = event.get("levels", levels)
+        return tuple(levels)
 
     @cached_property
     def histories(self) -> dict[str, History]:
@@ -234,14 +247,17 @@ class RunDirectory:
         trials = {trial.id: trial for trial in self.all_trials()}
         if trial_id in trials:
             return trials[trial_id]
+        if not trials:
+            raise RunError(f"{self.path} has no trial '{trial_id}': it has no trials yet")
         similar = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
-        hint = f"; did you mean {' or '.join(similar)}?" if similar else ": it has no trials yet"
-        raise RunError(f"{self.path} has no trial '{trial_id}'{hint}")
+        hint = f"did you mean {' or '.join(similar)}?"
+        raise RunError(f"{self.path} has no trial '{trial_id}'; {hint}")
 
     def best_epoch(self, trial: Trial, report: Report) -> BestEpoch:
         """A trial's best epoch, with its checkpoint, which may be downloaded for this."""
-        path = mirror.fetch_checkpoint(self.path, trial.id, "best.pt")
-        checkpoint = path if path.exists() else None
+        checkpoint: Path | None = mirror.fetch_checkpoint(self.path, trial.id, "best.pt")
+        if checkpoint and not checkpoint.exists():
+            checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
 
 
@@ -262,7 +278,9 @@ def runs_below(place: Path | str) -> list[str | Path]:
         return sorted(path.parent for path in place.glob(f"*/{ledger.NAME}"))
     store = ObjectStore(place)
     try:
-        return [] if mirror.is_run(store) else [run.url for run in mirror.list_runs(store)]
+        if mirror.is_run(store):
+            return []
+        return [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
 
@@ -284,14 +302,20 @@ def load(path: str | Path) -> RunDirectory:
 
     Raises RunError, with the runs near it, if there is none.
     """
-    folder = fetch_run(str(path)) if is_url(path) else Path(path)
+    folder = Path(path)
+    if is_url(path):
+        folder = fetch_run(str(path))
     if (folder / ledger.NAME).is_file() and (folder / SWEEP).is_file():
         return RunDirectory(folder)
-    around = folder if folder.is_dir() else folder.parent
+    around = folder
+    if not folder.is_dir():
+        around = folder.parent
     others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))
     raise RunError(f"{folder} is not a run directory{_naming(others)}")
 
 
-def _naming(runs: list[str]) -> str:
-    """The end of a message that names the runs that exist."""
-    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}" if runs else ""
+def _naming(runs: Sequence[str]) -> str:
+    """The end of a message that names the runs that exist; "" if there are none."""
+    if not runs:
+        return ""
+    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}"

@@ -50,6 +50,7 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
     searcher, index = split_study(trial.study, seeds)
     notes = trial.notes
     last = trial.reports[-1] if trial.reports else None
+    best_epoch = trial.best.epoch if trial.best else None
     return {
         "trial": trial.id,
         "searcher": searcher,
@@ -57,10 +58,10 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         "status": str(trial.status),
         "reason": trial.reason,
         f"best_{metric}": _metric(trial.best, metric),
-        "best_epoch": trial.best.epoch if trial.best else None,
+        "best_epoch": best_epoch,
         f"last_{metric}": _metric(last, metric),
         "epochs": trial.epoch,
-        "seconds": last.seconds if last else 0.0,
+        "seconds": training_seconds(trial),
         "node": notes.get("node"),
         "device": notes.get("device"),
         "attempts": trial.attempts,
@@ -71,6 +72,18 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         **{name: notes[name] for name in OPTIONAL_NOTES if name in notes},
         **{CONFIG + name: value for name, value in flatten(trial.config).items()},
     }
+
+
+def best_loss(trial: Trial) -> float:
+    """A trial's best loss; inf if it has no finite one."""
+    if trial.best is None:
+        return math.inf
+    return trial.best.loss
+
+
+def training_seconds(trial: Trial) -> float:
+    """The seconds that a trial has trained up to its last report; 0 before the first."""
+    return sum(report.seconds for report in trial.reports[-1:])
 
 
 def trial_rows(
@@ -148,24 +161,32 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _for_pandas(value: Any) -> Any:
-    return encodable(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return encodable(value)
+    return value
 
 
 def _for_csv(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float) else visible(str(value))
+    if value is None or isinstance(value, int | float):
+        return value
+    return visible(str(value))
 
 
 def _metric(report: Report | None, metric: str) -> float | None:
-    return report.metrics.get(metric, math.nan) if report else None
+    if report is None:
+        return None
+    return report.metrics.get(metric, math.nan)
 
 
 def _metric_columns(metrics: Mapping[str, float], taken: set[str]) -> Row:
-    """Metrics by their columns.
+    """Metrics by their columns."""
+    return {_metric_column(name, taken): value for name, value in metrics.items()}
 
-    A metric named as another column (`seconds`, `time`, ...), or as if it were renamed for that,
-    gets the column `metric/<name>`.
-    """
-    return {
-        f"{METRIC}{name}" if name in taken or name.startswith(METRIC) else name: value
-        for name, value in metrics.items()
-    }
+
+def _metric_column(name: str, taken: set[str]) -> str:
+    """The column of a metric: its name, or `metric/<name>` if another column has that name."""
+    # A metric that already begins with "metric/" is renamed as well, or it could collide with a
+    # metric that was renamed.
+    if name in taken or name.startswith(METRIC):
+        return METRIC + name
+    return name

@@ -80,10 +80,11 @@ class Writer:
 
         file = self._file(trial)
         file.records.write(Event(wall_time=when, step=epoch, summary=summary).SerializeToString())
-        file.handle.flush()
+        file.handle.flush()  # so that TensorBoard shows the epoch now, and a kill loses nothing
 
     def _file(self, trial: Trial) -> _File:
         if trial.id not in self._open:
+            # The first in the order is the one that was written to longest ago.
             while len(self._open) >= MAX_OPEN:
                 self._drop(next(iter(self._open)))
             self._open[trial.id] = self._reopen(trial.id) or self._new_file(trial)
@@ -107,7 +108,10 @@ class Writer:
         folder.mkdir(parents=True, exist_ok=True)
         now = time.time()
         self._made += 1
-        handle = open(folder / f"events.out.tfevents.{now:017.6f}.{self._made:06d}", "wb")  # noqa: SIM115
+        # TensorBoard reads the files of a folder in the order of their names. The count keeps two
+        # files of the same microsecond apart.
+        name = f"events.out.tfevents.{now:017.6f}.{self._made:06d}"
+        handle = open(folder / name, "wb")  # noqa: SIM115
         records = RecordWriter(handle)
         started = float(trial.notes.get("started") or now)
         records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
@@ -160,7 +164,7 @@ def _session_start(trial: Trial, started: float) -> Any:
     start = SessionStartInfo(group_name=trial.id, start_time_secs=started)
     for name, value in {"study": trial.study, **flatten(trial.config)}.items():
         field = start.hparams[tag(name)]
-        if isinstance(value, bool):
+        if isinstance(value, bool):  # before the numbers: True is an int as well
             field.bool_value = value
         elif isinstance(value, float) or (isinstance(value, int) and _fits(value)):
             field.number_value = value
@@ -178,7 +182,9 @@ def _session_end(trial: Trial) -> Any:
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
 
-    status = STATUS_SUCCESS if trial.status.succeeded else STATUS_FAILURE
+    status = STATUS_FAILURE
+    if trial.status.succeeded:
+        status = STATUS_SUCCESS
     return _hparams(
         _END,
         session_end_info=SessionEndInfo(

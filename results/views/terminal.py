@@ -19,7 +19,7 @@ from raysweep.formatting import DASH, clean, duration, number, plural, size
 from raysweep.history import History, Report, Status, Trial
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
-from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study
+from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study, training_seconds
 
 STYLES = {
     Status.WAITING: "dim",
@@ -48,13 +48,17 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
     searchers: dict[str, list[History]] = {}
     for study, history in histories.items():
         searchers.setdefault(split_study(study, seeds)[0], []).append(history)
-    mean = [f">mean of {seeds}"] if seeds > 1 else []
-    table = columns("searcher", f">best {metric}", *mean, "at", ">trials", ">epochs", ">training")
+    headings = ["searcher", f">best {metric}", "at", ">trials", ">epochs", ">training"]
+    if seeds > 1:
+        headings.insert(2, f">mean of {seeds}")
+    table = columns(*headings)
     best_loss = min((_loss(studies) for studies in searchers.values()), default=math.inf)
     for searcher, studies in searchers.items():
         is_best = _loss(studies) == best_loss < math.inf and len(searchers) > 1
         cells = _summary_cells(searcher, studies, metric, seeds)
-        table.add_row(*cells, style="bold" if is_best else "")
+        table.add_row(*cells)
+        if is_best:
+            table.rows[-1].style = "bold"
     return table
 
 
@@ -68,10 +72,15 @@ def trial_table(
     """
     table = columns("trial", f">best {metric}", ">epoch", ">time", "status")
     table.expand = bool(extra) and cut
+    ratio: int | None = None
+    if cut:  # columns with a ratio share what is left of the width
+        ratio = 1
     for name in extra:
-        table.add_column(name, ratio=1 if cut else None, overflow="ellipsis", no_wrap=True)
+        table.add_column(name, ratio=ratio, overflow="ellipsis", no_wrap=True)
     for row in rows:
-        epoch = f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else DASH
+        epoch = DASH
+        if row["best_epoch"]:
+            epoch = f"{row['best_epoch']} of {row['epochs']}"
         cells = [row["trial"], number(row[f"best_{metric}"]), epoch, duration(row["seconds"])]
         texts = {"configuration": _one_line(row), "reason": row["reason"].replace("\n", " ")}
         table.add_row(
@@ -151,8 +160,9 @@ def curve(trial: Trial, metric: str) -> RenderableType:
     table = columns(">epoch", *(f">{name}" for name in names), ">time")
     for report in trial.reports:
         cells = [plain(number(report.metrics.get(name))) for name in names]
-        style = "green" if report is trial.best else ""
-        table.add_row(str(report.epoch), *cells, duration(report.seconds), style=style)
+        table.add_row(str(report.epoch), *cells, duration(report.seconds))
+        if report is trial.best:
+            table.rows[-1].style = "green"
     bars = spark([report.metrics.get(metric, math.nan) for report in trial.reports])
     return Group(Text(f"  {clean(metric)} {bars}"), table)
 
@@ -162,10 +172,11 @@ def spark(values: Iterable[float]) -> str:
     values = list(values)
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(
-        BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values
-    )
+    scale = 0.0  # equal values are a row of the lowest bars
+    if high > low:
+        scale = (len(BARS) - 1) / (high - low)
+    bars = {value: BARS[round((value - low) * scale)] for value in finite}
+    return "".join(bars.get(value, " ") for value in values)
 
 
 def status_text(status: str) -> Text:
@@ -177,8 +188,9 @@ def columns(*names: str) -> Table:
     """A plain table. A column whose name begins with `>` is flush right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for name in names:
-        justify = "right" if name.startswith(">") else "left"
-        table.add_column(plain(name.removeprefix(">")), justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(plain(name.removeprefix(">")), overflow="fold")
+        if name.startswith(">"):
+            table.columns[-1].justify = "right"
     return table
 
 
@@ -189,7 +201,7 @@ def plain(text: Any, style: str = "") -> Text:
 
 def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     notes = trial.notes
-    seconds = trial.reports[-1].seconds if trial.reports else 0.0
+    seconds = training_seconds(trial)
     node, device = notes.get("node", DASH), notes.get("device", DASH)
     facts: dict[str, Any] = {
         "status": status_text(str(trial.status)),
@@ -226,24 +238,32 @@ def _summary_cells(searcher: str, studies: list[History], metric: str, seeds: in
     cells = [searcher, value]
     if seeds > 1:
         values = [history.best[1].metrics[metric] for history in studies if history.best]
-        cells.append(number(sum(values) / len(values) if values else None))
+        cells.append(_mean(values))
     trials = [trial for history in studies for trial in history]
-    seconds = sum(trial.reports[-1].seconds for trial in trials if trial.reports)
+    seconds = sum(map(training_seconds, trials))
     epochs = sum(history.epochs for history in studies)
     cells += [place, f"{len(trials):,}", f"{epochs:,}", duration(seconds)]
     return [plain(cell) for cell in cells]
 
 
+def _mean(values: list[float]) -> str:
+    if not values:
+        return DASH
+    return number(sum(values) / len(values))
+
+
 def _best(studies: list[History]) -> tuple[Trial, Report] | None:
-    """The best trial of a searcher's studies, of equal ones that of the first study."""
+    """The best trial of a searcher's studies with its best report; of equal ones the earliest.
+
+    None before the first finite loss.
+    """
     found = [history.best for history in studies if history.best]
     return min(found, key=lambda best: best[1].loss, default=None)
 
 
 def _loss(studies: list[History]) -> float:
     """The best loss of a searcher's studies; inf if it has none."""
-    best = _best(studies)
-    return best[1].loss if best else math.inf
+    return min((history.best[1].loss for history in studies if history.best), default=math.inf)
 
 
 def _value_and_epoch(report: Report | None, metric: str) -> str:
@@ -267,6 +287,7 @@ def _facts(facts: Mapping[str, Any]) -> Table:
     table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        text = value if isinstance(value, Text) else plain(number(value, 6))
-        table.add_row(plain(f"  {name}"), text)
+        if not isinstance(value, Text):
+            value = plain(number(value, 6))
+        table.add_row(plain(f"  {name}"), value)
     return table

@@ -3,7 +3,7 @@
 const PLOTS = { incumbents, simulation, curves, parallel, importance, pareto, workers };
 const PRINTED = 290;
 const drawn = new Set();
-const WHY = { incumbents: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
+const WHY = { incumbents: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Importance is not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
 
 function draw(place) {
   const name = place.dataset.plot;
@@ -34,8 +34,8 @@ function opening() {
   const silent = D.live && Date.now() / 1000 - D.written > 300, end = { done: "finished" }[D.ended] ?? (D.ended === null ? "interrupted" : "finished");
   const how = silent ? "silent" : D.live ? "running" : end;
   $("h1").textContent = D.name;
-  const pill = el("span", how === "silent" ? `no news since ${when(D.written)}` : how === "finished" && D.ended !== "done" && D.ended ? `finished: ${D.ended}` : how, `pill ${how}`);
-  const rest = [`${D.maximize ? "largest" : "smallest"} ${D.metric}`, D.searchers.join(", "), D.seeds > 1 ? `${D.seeds} search seeds` : "", `began ${when(D.began)}`].filter(Boolean).join("  ·  ");
+  const pill = el("span", how === "silent" ? `no update since ${when(D.written)}` : how === "finished" && D.ended !== "done" && D.ended ? `finished: ${D.ended}` : how, `pill ${how}`);
+  const rest = [`${D.maximize ? "largest" : "smallest"} ${D.metric}`, D.searchers.join(", "), D.seeds > 1 ? `${D.seeds} search seeds` : "", `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
   $(".state").replaceChildren(pill, document.createTextNode(rest));
   const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0), ended = T.status.filter((one) => one === "stopped").length;
   const tiles = [[D.best ? number(D.best.value) : DASH, `best ${D.metric}${D.best ? `, ${T.id[D.best.trial]}` : ""}`], [number(COUNT), `trials, ${number(ended)} stopped early`], [number(sum(T.epochs)), "epochs trained"],
@@ -51,8 +51,8 @@ function findings() {
   pairs($("#findings .config"), all);
   $("#findings h3").textContent = D.best ? `Best configuration: ${T.id[D.best.trial]} at epoch ${D.best.epoch}` : "No trial has reported a finite value yet";
   if (D.importance.rows) {
-    const score = D.importance.score, weak = score < 0.2 ? " That is too little to read much into the bars." : "";
-    $(".score").textContent = `The forest explains ${Math.round(100 * Math.max(0, score))} % of the differences between ${number(D.importance.trials)} trials it has not seen.${weak}`;
+    const score = D.importance.score, weak = score < 0.2 ? " That is too little to rely on the bars." : "";
+    $(".score").textContent = `In cross-validation over ${number(D.importance.trials)} trials, the forest explains ${Math.round(100 * Math.max(0, score))} % of the variance.${weak}`;
   }
 }
 
@@ -61,8 +61,8 @@ function reliability() {
   $("#reliability").hidden = false;
   $("#reliability .sentences").replaceChildren(...D.retrainingFindings.map((line) => el("li", line)), ...(D.stoppingAudit ? [el("li", D.stoppingAudit.finding)] : []));
   const interval = (row) => `${number(row.low)} … ${number(row.high)}`;
-  facts($(".retrainings"), D.retrainings.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation again": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
-  facts($(".rungs"), (D.stoppingAudit?.rungs ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "agreement with the end, Kendall's tau": row.tau })));
+  facts($(".retrainings"), D.retrainings.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation, retrained": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
+  facts($(".rungs"), (D.stoppingAudit?.rungs ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "rank correlation with the final loss (Kendall's tau)": row.tau })));
 }
 
 function simulated() {
@@ -78,7 +78,7 @@ function surroundings() {
   const rows = flat(D.environment).filter(([, value]) => value !== null);
   pairs($("#environment .config"), rows.map(([name, value]) => [{ dirty: "changed since", gpus: "GPUs" }[name] ?? name, (words[name] ?? number)(value)]));
   $(".yaml").textContent = D.yaml;
-  $("footer").textContent = `written ${when(D.written)}${D.live ? ", refreshes itself while the sweep runs" : ""}`;
+  $("footer").textContent = `written ${when(D.written)}${D.live ? "; the page refreshes itself while the sweep runs" : ""}`;
 }
 
 function choices(place, options, key) {

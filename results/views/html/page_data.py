@@ -58,8 +58,8 @@ def page_data(run: RunDirectory, live: bool = False) -> Data:
         "maximize": run.maximize,
         "live": live,
         "written": time.time(),
-        "began": run.events[0]["time"] if run.events else None,
-        "last": run.events[-1]["time"] if run.events else None,
+        "began": run.began,
+        "last": run.last_event,
         "ended": run.end_reason,
         "levels": list(run.levels),
         "searchers": run.searchers,
@@ -99,7 +99,7 @@ def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
 
 
 def pareto(trials: Sequence[Trial]) -> list[int]:
-    """The indices of the trials on the Pareto front of training seconds and loss, cheapest first."""
+    """The indices of the trials on the Pareto front of seconds and loss, the cheapest first."""
     costs = [
         (trial.reports[-1].seconds, trial.best.loss, i)
         for i, trial in enumerate(trials)
@@ -127,7 +127,8 @@ def timeline(run: RunDirectory, trials: Sequence[Trial]) -> list[list[Any]]:
         elif event["event"] in ("ended", "returned") and event["trial"] in started:
             trial = event["trial"]
             spans.append((started.pop(trial), event["time"], index[trial]))
-    last = run.events[-1]["time"] if run.events else 0.0
+    # Attempts that have not ended are shown up to the last thing that is known of the sweep.
+    last = run.last_event or 0.0
     spans += [(start, last, index[trial]) for trial, start in started.items()]
     return list(_assign_workers(sorted(spans), trials))
 
@@ -152,12 +153,16 @@ def _assign_workers(
 
 def _parameter(name: str, entry: Any, values: Sequence[Any]) -> Data:
     """A parameter of the page. entry: its declaration in the file's `space`, if there is one."""
-    declared = entry if isinstance(entry, Mapping) else {}
+    declared = entry
+    if not isinstance(entry, Mapping):
+        declared = {}
     is_numeric = "choice" not in declared and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in values
     )
     is_log = is_numeric and bool(declared.get("log")) and min(values) > 0
-    categories = [] if is_numeric else _categories(declared, values)
+    categories: list[str] = []
+    if not is_numeric:
+        categories = _categories(declared, values)
     return {"name": name, "numeric": is_numeric, "log": is_log, "categories": categories}
 
 
@@ -166,6 +171,13 @@ def _categories(declared: Mapping[str, Any], values: Sequence[Any]) -> list[str]
     present = sorted({str(value) for value in values})
     listed = [str(value) for value in declared.get("choice") or declared.get("ordinal") or []]
     return [name for name in dict.fromkeys([*listed, *present]) if name in present]
+
+
+def _category(value: Any) -> str | None:
+    """A category as text, as in the list of categories; None for a gap."""
+    if value is None:
+        return None
+    return str(value)
 
 
 def _curve(trial: Trial, metric: str) -> list[list[Any]]:
@@ -200,7 +212,7 @@ def _columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Dat
     for name in dict.fromkeys(name for flat in flats for name in flat):
         values = [flat.get(name) for flat in flats]
         if name in categorical:
-            values = [value if value is None else str(value) for value in values]
+            values = [_category(value) for value in values]
         config[name] = [plain(value) for value in values]
     return columns | {"config": config}
 

@@ -139,7 +139,7 @@ function importance() {
   const trace = { type: "bar", orientation: "h", x: rows.map((row) => Math.max(0, row.mean)), y: rows.map((row) => safe(short(row.name))), marker: { color: sure }, width: 0.55, showlegend: false,
     error_x: { type: "data", symmetric: false, array: high, arrayminus: low, color: css("--ink"), thickness: 1.4, width: 5 }, hovertemplate: "<b>%{y}</b> %{x:.1%}<extra></extra>" };
   const tall = { height: Math.max(150, 70 + rows.length * 34) };
-  return { traces: [trace], layout: layout({ ...tall, margin: { l: 20, r: 20, t: 6, b: 46 }, xaxis: axis("share of the differences that it explains", { tickformat: ".0%", range: [0, Math.max(0.05, ...rows.map((row) => row.high)) * 1.04] }), yaxis: axis("", { ticksuffix: "  ", gridcolor: "rgba(0,0,0,0)" }) }) };
+  return { traces: [trace], layout: layout({ ...tall, margin: { l: 20, r: 20, t: 6, b: 46 }, xaxis: axis("fraction of the variance explained", { tickformat: ".0%", range: [0, Math.max(0.05, ...rows.map((row) => row.high)) * 1.04] }), yaxis: axis("", { ticksuffix: "  ", gridcolor: "rgba(0,0,0,0)" }) }) };
 }
 
 /** How often each level is among the values, the most frequent as 1. */

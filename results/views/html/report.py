@@ -52,6 +52,8 @@ def page(run: RunDirectory, live: bool = False) -> str:
         "plotly": _plotly(),
         "script": "\n".join(_asset(name) for name in SCRIPTS),
     }
+    # Not `str.format`: CSS and JavaScript are full of braces. Nor `replace`, part by part: what a
+    # user's text holds must not be taken for a place to fill.
     head, *rest = _asset("report.html").split("{{")
     pieces = (piece.split("}}", 1) for piece in rest)
     return head + "".join(parts[name] + text for name, text in pieces)
@@ -76,6 +78,7 @@ class Refresher:
             if self._process.poll() is None:
                 return
             self._process = None
+            # Its wall time bounds its CPU time from above, since it has one thread.
             self._pause = max(SECONDS, (now - self._started) / MAX_CPU_FRACTION)
         if now - self._started >= self._pause:
             self._started = now
@@ -85,12 +88,15 @@ class Refresher:
         """Stop a page that is being written, so that it cannot replace the final one later."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait()
+            self._process.wait()  # or a zombie stays until the session ends
             self._process = None
 
 
 def main() -> None:
-    """Write the page of the run directory that the command line names; `--live` if it is running."""
+    """Write the page of the run directory that the command line names.
+
+    `--live`: the sweep is running.
+    """
     is_live = "--live" in sys.argv
     if is_live:
         os.nice(NICENESS)
@@ -100,6 +106,7 @@ def main() -> None:
 def _start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         program("raysweep.results.views.html.report", str(folder), "--live"),
+        # One thread: numpy's would otherwise take all cores from the trials.
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
