@@ -1,4 +1,4 @@
-"""Out of memory is a result: searchers learn from it, the controller and the engine tell it from a crash."""
+"""Running out of memory is a result: searchers learn from it, and it is told from a crash."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from raysweep.tune.sweep import Budget, Searcher
 from tests.sweeps import StopAt, sweep
 
 RAYS_WORDS = """\
-1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
-Selected to kill: (Actor(4461): job ID=01, task name=A.__init__, pid=26906, actual memory used=3.16GB, worker ID=39db)
+1 worker(s) were killed due to the node running low on memory. \
+Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
+Selected to kill: (Actor(4461): job ID=01, task name=A.__init__, pid=26906, \
+actual memory used=3.16GB, worker ID=39db)
 """
 
 
@@ -85,7 +87,8 @@ def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
 def coordinator(controller: SweepController) -> Any:
     from raysweep.tune.executors.ray.adapters import TrialCoordinator
 
-    return TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type,return-value]
+    make: Any = TrialCoordinator  # the functions below are none that a session would pass
+    return make(controller, lambda trial: None, 1, lambda: None)
 
 
 @pytest.mark.parametrize(

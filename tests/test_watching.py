@@ -1,4 +1,8 @@
-"""What a cluster does in mid-sweep: silent trials are taken up again, room is followed, the loss of a machine is not the trial's fault."""
+"""What a cluster does during a sweep.
+
+Silent trials are retried, new resources are used, and the loss of a machine is not blamed on the
+trial.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,10 @@ available_node_types:
   head: {resources: {CPU: 0}, max_workers: 0}
   gpu: {resources: {CPU: 4, GPU: 1}, max_workers: 8}
 """
-DIED = "The actor died because its node has died. Node Id: 0123\n\tthe actor's node was terminated unexpectedly"
+DIED = (
+    "The actor died because its node has died. Node Id: 0123\n"
+    "\tthe actor's node was terminated unexpectedly"
+)
 
 
 class NodeDied(Exception):
@@ -117,7 +124,10 @@ def test_room_is_followed(clock: Clock) -> None:
 def test_room_that_comes_late_is_used_however_short_the_trials_are(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
+    """A warm worker must not go to the trial for which a new worker is starting.
+
+    Ray's own order would do that, throw the new worker away, and never end.
+    """
     first = tmp_path / "first"
     monkeypatch.setattr("raysweep.tune.session.offers", lambda ray: [{"CPU": 1.0}])
     monkeypatch.setattr(
@@ -139,7 +149,8 @@ def test_machines_that_an_autoscaler_would_start_count(tmp_path: Path) -> None:
 def test_the_loss_of_a_machine_uses_up_nothing() -> None:
     """However often: a spot instance may go each time."""
     controller = SweepController(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
-    coordinator = TrialCoordinator(controller, lambda trial: None, 1, lambda: None)  # type: ignore[arg-type, return-value]
+    make: Any = TrialCoordinator  # the functions below are none that a session would pass
+    coordinator = make(controller, lambda trial: None, 1, lambda: None)
     for _ in range(10):
         trial = controller.next()
         assert trial is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.results.storage.run_directory import RunDirectory, RunError
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
 from raysweep.tune.run_folders import SWEEP
@@ -48,7 +48,7 @@ def replay(run: RunDirectory, trial_id: str) -> list[Replayed]:
             0.0 if trial.notes.get("device", "cpu") == "cpu" else sweep.resources.gpu,
             trial,
         )
-        outcome = attempt(replace(again, epochs=trial.epoch, known_epoch=0), messages.append)
+        outcome = train_job(replace(again, epochs=trial.epoch, known_epoch=0), messages.append)
     if outcome.status != "completed":
         raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
     metrics = {message["epoch"]: message["metrics"] for message in messages}

@@ -1,7 +1,7 @@
 """What a worker sends, checked and typed. Whatever arrives, the driver goes on.
 
 A worker sends `{"epoch", "metrics", "seconds", "notes"}` after each epoch and, at the end,
-`{"outcome": {"status", "reason", "trace", "notes"}}` (`trainables/runtime/attempt.py`), and
+`{"outcome": {"status", "reason", "trace", "notes"}}` (`trainables/runtime/train_job.py`), and
 `{"alive": true}` while there is nothing else to say, each as `{KEY: [message]}`
 (`tune/executors/ray/ray_worker.py`). `parse` takes any object at all. It returns what the ledger
 can hold: plain finite JSON, with text that is short and safe to print. What cannot be used raises
