@@ -53,7 +53,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedSearcher:
     """A searcher whose suggestions are timed."""
 
     searcher: Searcher
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=16)
     options = parser.parse_args()
     clock = Clock()
-    searcher = Timed(SEARCHERS[options.searcher](), clock)
+    searcher = TimedSearcher(SEARCHERS[options.searcher](), clock)
     sweep = Sweep(
         "",
         Metric("loss", "minimize"),

@@ -107,7 +107,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedSearcher:
     """A searcher whose suggestions are timed, with a mark before each."""
 
     searcher: Searcher
@@ -145,7 +145,7 @@ def main() -> None:
     sweep = Sweep(
         trainable="benchmarks.scale_cluster:step",
         metric=Metric("loss", "minimize"),
-        searchers={options.searcher: Timed(SEARCHERS[options.searcher](), watch)},
+        searchers={options.searcher: TimedSearcher(SEARCHERS[options.searcher](), watch)},
         scheduler=Asha(type="stopping"),
         budget=Budget(options.trials, EPOCHS),
         space=Space({f"x{i}": Float(0.0, 1.0) for i in range(6)}),

@@ -35,7 +35,7 @@ class Outcome:
     cost: FloatArray
 
 
-class Timed:
+class TimedSearcher:
     """A searcher whose suggestions are timed, with what it was asked about trials' ends."""
 
     def __init__(self, searcher: Searcher) -> None:
@@ -89,7 +89,7 @@ def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, in
     """The run of one of our searchers with one of our schedulers."""
 
     def run(problem: Problem, workers: int, seed: int) -> Outcome:
-        timed = Timed(searcher)
+        timed = TimedSearcher(searcher)
         budget = Budget(None, problem.epochs, seconds=BUDGET * problem.full)
         sweep = Sweep(
             "", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed

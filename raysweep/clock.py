@@ -16,6 +16,7 @@ def _elapsed() -> float:
     return time.monotonic()
 
 
+# Once per process: a clock that somebody sets later must not make an event older than the last one.
 _OFFSET = time.time() - _elapsed()
 """The Unix time at which the machine started, by its clock when this process started."""
 

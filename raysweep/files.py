@@ -23,11 +23,13 @@ def atomic_file(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
     try:
         with open(unfinished, "wb") as file:
             yield file
+            # The file system may write the rename before the content, and lose power in between.
             if fsync:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
+        # After a rename there is nothing left to delete.
         unfinished.unlink(missing_ok=True)
 
 

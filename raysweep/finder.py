@@ -53,6 +53,7 @@ def users_raysweep(folders: Iterable[str | Path], excluded: Path | None = None) 
     for folder in folders:
         # `importlib.util.find_spec` would answer from `sys.modules`, where ours already is.
         spec = PathFinder.find_spec(NAME, [str(folder)])
+        # A folder without `__init__.py` has no location, and hides nothing.
         if spec is not None and spec.has_location and spec.origin is not None:
             found = Path(spec.origin).resolve()
             if excluded is not None and found == excluded.resolve():

@@ -22,6 +22,7 @@ def number(value: Any, digits: int = 4) -> str:
     """A number with so many significant digits; a dash for None."""
     if value is None:
         return DASH
+    # True is an int as well, and would be shown as a number.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(str(value))
     if isinstance(value, int):
@@ -43,7 +44,7 @@ def duration(seconds: float | None) -> str:
     """A duration, as `0.42 s`, `12 s`, `3 min 05 s` or `2 h 04 min`; a dash for None."""
     if seconds is None or not math.isfinite(seconds):
         return DASH
-    if 0 < seconds < 0.01:
+    if 0 < seconds < 0.01:  # "0 s" would look like a trial that never ran
         return "<0.01 s"
     if seconds < 10:
         return f"{seconds:.2g} s"
@@ -95,7 +96,7 @@ def wrapped(text: str, width: int, indent: int = 0) -> str:
         text,
         width,
         subsequent_indent=" " * indent,
-        break_long_words=False,
+        break_long_words=False,  # a path that is broken cannot be copied
         break_on_hyphens=False,
     )
 

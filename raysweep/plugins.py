@@ -95,6 +95,7 @@ def find_component(
     """
     if name in known:
         return Component(known[name], name, name)
+    # Before the entry points: a reference is never a short name, and reading them takes a while.
     if ":" in name:
         return _referenced(seam, name, folders)
     registered = {point.name: point for point in entry_points(group=seam.group)}
@@ -122,7 +123,7 @@ def _referenced(seam: Seam, name: str, folders: Iterable[Path]) -> Component:
         place = str(_existing(seam, name, place, folders))
     try:
         module = _module(place)
-    except Exception as error:
+    except Exception as error:  # a module may raise anything when it is imported
         raise PluginError(
             f"{seam.name} '{name}' does not import: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -169,7 +170,7 @@ def _registered(seam: Seam, point: EntryPoint) -> type[Any]:
     """The class that an installed package registered."""
     try:
         kind = point.load()
-    except Exception as error:
+    except Exception as error:  # as above
         raise PluginError(
             f"{seam.name} {point.name} ({point.value}) does not import: "
             f"{type(error).__name__}: {first_line(error)}"
@@ -180,6 +181,7 @@ def _registered(seam: Seam, point: EntryPoint) -> type[Any]:
 def _usable(seam: Seam, name: str, kind: Any) -> type[Any]:
     """The class itself. Raises PluginError if it is not a component of this kind."""
     if not inspect.isclass(kind) or not dataclasses.is_dataclass(kind):
+        # Fields are how the options of a file find their names, types and defaults.
         raise PluginError(
             f"{seam.name} '{name}': expected a dataclass, whose fields are the options"
         )

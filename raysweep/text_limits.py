@@ -33,6 +33,7 @@ def visible(text: str) -> str:
 
     Text that has gone through once is not changed by a second time.
     """
+    # A line end of Windows becomes a plain one, not an escape of its carriage return.
     return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
 
 
@@ -100,7 +101,7 @@ def exception_line(error: BaseException) -> str:
     name = message(type(error).__name__)
     try:
         lines = str(error).strip().splitlines()
-    except Exception:
+    except Exception:  # an exception may define `__str__`, and that may raise
         return f"{name} (its message cannot be shown)"
     if not lines:
         return name

@@ -77,6 +77,7 @@ def commit(folder: Path) -> dict[str, Any]:
     head = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if not head:
         return {}
+    # Untracked files do not count: a sweep writes its own results below the project.
     changed = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
     return {"commit": head, "dirty": bool(changed)}
 

@@ -90,6 +90,7 @@ def export(
 def _trainable(run: RunDirectory) -> str:
     """The reference of the train function for any folder: a pickled one lies in the run's own."""
     reference = str(run.sweep["trainable"])
+    # The pickled file is named relative to the run directory, and the export may lie elsewhere.
     if (run.path / reference.rpartition(":")[0]).suffix == ".pkl":
         return str(run.path.resolve() / reference)
     return reference

@@ -30,16 +30,23 @@ class Browser:
         self.driver.get_log("performance")
         self.driver.get(path.as_uri())
         self.until(
-            f"return location.href === {path.as_uri()!r} && document.querySelector('#filters output')?.textContent !== ''"
+            f"return location.href === {path.as_uri()!r} && "
+            "document.querySelector('#filters output')?.textContent !== ''"
         )
 
     def run(self, script: str) -> Any:
         return self.driver.execute_script(script)
 
     def draw_all(self) -> None:
-        """Scroll through the page, as a reader does, until each plot was drawn: again where one above, drawn late, has moved it away."""
+        """Scroll through the page, as a reader does, until each plot was drawn.
+
+        Plots that are drawn late move those below them, so it scrolls again until none is missing.
+        """
         for name in PLOTS:
-            there = f"document.querySelector('[data-plot={name}]').scrollIntoView({{behavior: 'instant'}})"
+            there = (
+                f"document.querySelector('[data-plot={name}]')"
+                ".scrollIntoView({behavior: 'instant'})"
+            )
             self.until(f"{there}; return drawn.has('{name}')")
         self.until("return document.querySelectorAll('.main-svg').length > 10")
 
@@ -74,7 +81,8 @@ def chromium(profile: Path) -> Iterator[Browser]:
     program, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or chromedriver is None:
         pytest.skip(
-            "chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
+            "chromium and chromedriver are not installed (Debian: apt-get install chromium "
+            "chromium-driver)"
         )
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     options = webdriver.ChromeOptions()

@@ -1,4 +1,7 @@
-"""A sweep as a user types it, in this process: a YAML file, arguments, an exit code, and the run folder afterwards."""
+"""A sweep as a user types it, run in this process.
+
+It takes a YAML file and arguments, and gives an exit code and the run directory.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Ray that believes it has four CPUs and one GPU. Started once; sessions find it running and leave it so."""
+    """A Ray with four pretended CPUs and one GPU, started once for all sessions."""
     from raysweep.tune.executors.ray.connection import Machines, cluster
 
     logs: Path = tmp_path_factory.mktemp("ray-logs")

@@ -33,7 +33,7 @@ def write_run(
     epochs: int = 3,
     **sweep: Any,
 ) -> Path:
-    """Write `sweep.yaml` and the ledger of a run in which the stories happen one after another, an epoch a second."""
+    """Write `sweep.yaml` and a ledger of these stories, one after another, an epoch per second."""
     from ruamel.yaml import YAML
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A cluster of two nodes that somebody else started, and sweeps on it as its user types them: `--address auto`."""
+"""A running cluster of two nodes, and sweeps that a user starts on it with `--address auto`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ class Nodes:
     def typed(
         self, text: str, folder: Path, *changes: str, storage: str = ""
     ) -> subprocess.Popen[str]:
-        """`run_sweep.py --address auto` on a file with this text, with Ray's address in the environment as it is on a head node."""
+        """Run `run_sweep.py --address auto` on a file with this text.
+
+        Ray's address is in the environment, as on a head node.
+        """
         space = folder / "steps.yaml"
         space.write_text(text)
         settings = [part for change in changes for part in ("--set", change)]

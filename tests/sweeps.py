@@ -1,4 +1,7 @@
-"""Small sweeps for tests, without a YAML file: a bowl, a searcher that draws, a scheduler that never or always stops."""
+"""Small sweeps for tests, without a YAML file.
+
+They have a bowl, a random searcher, and a scheduler that stops never or always.
+"""
 
 from __future__ import annotations
 

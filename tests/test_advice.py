@@ -27,15 +27,18 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             Float(1e-4, 1.0),
-            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
+            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all "
+            "alike",
         ),
         (
             RangeOrValues((0,), Float(1e-6, 1e-2)),
-            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all alike",
+            "x spans 4 decades evenly, so 9 of 10 draws lie in the last; log: true draws from all "
+            "alike",
         ),
         (
             Choice((32, 64, 128)),
-            "x is a choice of numbers; {ordinal: [32, 64, 128]} tells the searchers that they have an order",
+            "x is a choice of numbers; {ordinal: [32, 64, 128]} tells the searchers that they "
+            "have an order",
         ),
     ],
 )
@@ -68,7 +71,8 @@ def test_a_grid_larger_than_the_budget() -> None:
     ]
     assert advise(gridded, 27) == []
     assert advise(gridded, 0) == [
-        "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 beside a parameter makes more cells"
+        "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 "
+        "beside a parameter makes more cells"
     ]
     assert advise(sweep(budget=Budget(27, 9)), 240) == []
 
@@ -78,7 +82,8 @@ def test_a_grace_of_one_in_a_long_training() -> None:
 
     hasty = sweep(scheduler=SCHEDULERS["asha"](type="stopping", grace=1), budget=Budget(27, 81))
     assert advise(hasty, 1) == [
-        "grace: 1 stops trials after the first of 81 epochs; grace: 3 waits until they can be told apart"
+        "grace: 1 stops trials after the first of 81 epochs; grace: 3 waits until they can be "
+        "told apart"
     ]
     assert advise(replace(hasty, scheduler=SCHEDULERS["asha"](type="stopping", grace=3)), 1) == []
     assert advise(replace(hasty, budget=Budget(27, 9)), 1) == []

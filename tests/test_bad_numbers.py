@@ -1,4 +1,4 @@
-"""NaN and infinity under every searcher, every scheduler, every table and plot: the worst value, and nothing breaks."""
+"""NaN and infinity count as the worst value in searchers, schedulers, tables and plots."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def test_no_scheduler_breaks_and_no_bad_value_passes_a_rung(scheduler: Any, curv
 
 
 def check(controller: SweepController) -> None:
-    """Each trial that reported something bad has diverged right there; the best is finite, or there is none."""
+    """Each trial that reported such a value diverged there; the best is finite, or there is
+    none."""
     for trial in controller.trials:
         bad = [report for report in trial.reports if not math.isfinite(report.loss)]
         assert (trial.status is Status.DIVERGED) == bool(bad)

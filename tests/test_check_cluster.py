@@ -27,7 +27,8 @@ file_mounts:
 setup_commands:
   - chmod 600 ~/.ray/auth_token
   - pip install --constraint ~/code/constraints.txt ~/code
-  - echo 'export PATH=~/.venv/bin:$PATH RAY_AUTH_MODE=token RAYSWEEP_STORAGE=/shared/runs' > ~/.bashrc
+  - echo 'export PATH=~/.venv/bin:$PATH RAY_AUTH_MODE=token RAYSWEEP_STORAGE=/shared/runs' \
+> ~/.bashrc
 head_start_ray_commands:
   - ray stop
   - >-
@@ -54,7 +55,8 @@ file_mounts: {~/.ray/auth_token: token}
 setup_commands:
   - chmod 600 ~/.ray/auth_token
   - pip install 'ray[default]==2.60.0'
-  - echo 'export PATH=~/.venv/bin:$PATH RAY_AUTH_MODE=token RAYSWEEP_STORAGE=s3://bucket/runs' > ~/.bashrc
+  - echo 'export PATH=~/.venv/bin:$PATH RAY_AUTH_MODE=token RAYSWEEP_STORAGE=s3://bucket/runs' \
+> ~/.bashrc
 head_start_ray_commands: [ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml]
 worker_start_ray_commands: ['ray start --address=$RAY_HEAD_IP:6379']
 """
@@ -146,7 +148,8 @@ CLOUD_MISTAKES = [
         "setup_commands: expected a list of commands",
     ),
     (
-        "head_start_ray_commands: [ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml]\n",
+        "head_start_ray_commands: [ray start --head "
+        "--autoscaling-config=~/ray_bootstrap_config.yaml]\n",
         "",
         "open the dashboard to every address",
     ),

@@ -86,7 +86,8 @@ def imports() -> Iterator[None]:
         ),
         (
             "run.report(**evaluate(config, model))",
-            "run.report(val_loss=1.0)\n\ndef evaluate(config, model, split):\n    return {'a': 1.0}",
+            "run.report(val_loss=1.0)\n\ndef evaluate(config, model, split):\n"
+            "    return {'a': 1.0}",
             r"^evaluate\(...\) gives a, but not val_loss$",
         ),
     ],

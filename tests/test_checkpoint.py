@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, with everything that makes the rest of a training what it would have been."""
+"""Checkpoints are whole or absent, and hold all that the rest of a training depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ REPORTS: list[dict[str, Any]] = [{"epoch": 1, "metrics": {"loss": 0.5}, "seconds
 
 
 def draw() -> list[float]:
-    """From every generator, the second of a pair of normal draws among them, which numpy and Python keep for later."""
+    """Draw from every generator.
+
+    numpy and Python keep the second of a pair of normal draws for later; it is among them.
+    """
     return [
         float(torch.rand(1)),
         float(np.random.rand()),

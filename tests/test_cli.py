@@ -102,9 +102,9 @@ def test_a_file_that_is_none_is_one_line(
 def test_a_name_is_used_once(capsys: pytest.CaptureFixture[str]) -> None:
     write_run(Path("ray_results/mine"), [])
     line = mistake(capsys, "run", "--space", "cnn.yaml", "--name", "mine")
-    assert (
-        line
-        == "raysweep: ray_results/mine exists already; resume it with --resume, or choose another --name"
+    assert line == (
+        "raysweep: ray_results/mine exists already; resume it with --resume, or choose "
+        "another --name"
     )
 
 
@@ -136,7 +136,7 @@ def test_a_listing_in_a_pipe_is_not_cut(
 
 
 def test_a_new_nested_name_of_the_space_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/reference/file-format.md shows, for a name that the file has and for one that it does not have."""
+    """What docs/reference/file-format.md shows, for a known and for an unknown name."""
     for setting in ("space.model.width=64", "space.model.depth={int: [1, 4]}"):
         assert main(["run", "--space", "cnn.yaml", "--set", setting, "--dry-run"]) == 0
         name, _, value = setting.removeprefix("space.").partition("=")
@@ -222,8 +222,8 @@ def test_a_missing_compiler_is_one_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert (
-        "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential python3-dev"
-        in done.stdout
+        "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential "
+        "python3-dev" in done.stdout
     )
 
 

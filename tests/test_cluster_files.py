@@ -51,7 +51,7 @@ def test_nothing_is_wrong_with_it_but_what_a_user_must_fill_in(name: str, home: 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_whole_project_is_copied(name: str) -> None:
-    """What `pip install ~/raysweep` needs on a node: everything that pyproject.toml lists, and the files that it names."""
+    """`pip install ~/raysweep` on a node needs everything that pyproject.toml names."""
     import tomllib
 
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())

@@ -111,7 +111,7 @@ def test_infinite_losses_count_as_the_ceiling() -> None:
 
 
 def test_equal_searchers_are_told_apart_in_at_most_one_comparison_of_twenty() -> None:
-    """The whole way, four searchers with Holm's correction: any false alarm among the six pairs counts."""
+    """Four searchers with Holm's correction: any false alarm among the six pairs counts."""
     rng = np.random.default_rng(0)
     finals = rng.normal(size=(1000, 4, 10))
     alarms = 0
@@ -170,9 +170,9 @@ def test_three_seeds_are_too_few_to_show_anything() -> None:
 
 def test_one_seed_tells_nothing_about_luck() -> None:
     comparison = studies(1, random=lambda rng: 0.5, bohb=lambda rng: 0.3)
-    assert (
-        findings(comparison)[0]
-        == "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds 5 or more can"
+    assert findings(comparison)[0] == (
+        "bohb is ahead with one search seed each, which cannot tell luck from skill; --seeds "
+        "5 or more can"
     )
     assert comparison.best_probabilities is None
     equal = studies(1, random=lambda rng: 0.3, bohb=lambda rng: 0.3)

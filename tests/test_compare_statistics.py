@@ -1,4 +1,4 @@
-"""The statistics against made-up studies whose truth is known, and against scipy and statsmodels."""
+"""The statistics against simulated studies with a known truth, scipy and statsmodels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ NOISE = 3 * math.sqrt(0.05 * 0.95 / MANY)
 def pairs_of_arms(
     count: int, effect: float = 0.0, skewed: bool = False
 ) -> tuple[FloatArray, FloatArray]:
-    """MANY comparisons of two studies over `count` seeds, which share some luck; `effect` in standard deviations of a difference."""
+    """MANY comparisons of two studies over `count` seeds, which share some luck.
+
+    `effect`: in standard deviations of a difference.
+    """
     rng = np.random.default_rng([count, skewed])
     shared, a, b = rng.normal(size=(3, MANY, count))
     a, b = 0.5 * shared + a, 0.5 * shared + b

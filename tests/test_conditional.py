@@ -1,4 +1,7 @@
-"""The conditional example on Ray: what is inactive never reaches a train function, and what is derived or constrained does as it should."""
+"""The conditional example on Ray.
+
+Inactive parameters never reach a train function, and derived and constrained ones are right.
+"""
 
 from __future__ import annotations
 

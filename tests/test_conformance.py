@@ -1,9 +1,11 @@
-"""One space with every kind of parameter means the same under every searcher: (kind of parameter) x (searcher in the registry).
+"""One space with every kind of parameter means the same under every searcher.
 
-What is expected is written here by hand and shares no code with the space. Each searcher is asked 2,500 times while nothing was reported,
-which shows the distribution that it draws from, and again after histories that pull it into the corners of the space. In 20 dimensions a
-proposal takes hyperopt 15 ms, the Gaussian process 5 ms and hpbandster 3 ms, so here they are asked 150, 150 and 600 times;
-`make conformance` asks each 10,000 times.
+It is tested for each kind of parameter and each searcher in the registry. What is expected is
+written here by hand and shares no code with the space. Each searcher is asked 2,500 times before
+anything was reported, which shows the distribution that it draws from, and again after histories
+that pull it into the corners of the space. In 20 dimensions a proposal takes hyperopt 15 ms, the
+Gaussian process 5 ms and hpbandster 3 ms, so here they are asked 150, 150 and 600 times;
+`make conformance` asks each of them 10,000 times.
 """
 
 from __future__ import annotations
@@ -64,7 +66,11 @@ Axis = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a parameter may be: a range that is even on `axis`, or values with the share of the draws that each should have."""
+    """The values of a parameter.
+
+    They are a range that is even on `axis`, or values with the fraction of the draws that each
+    gets.
+    """
 
     low: float = 0.0
     high: float = 1.0
@@ -79,7 +85,7 @@ def listed(*values: Any, shares: tuple[float, ...] = (), even: bool = True) -> K
 
 
 def rounded(values: list[float], low: float, high: float) -> Kind:
-    """Each value's share of the log axis between `low` and `high`, to either side as far as half way to its neighbours."""
+    """Values that each get the part of the log axis from half way to one neighbour to the next."""
     edges = [low, *((a + b) / 2 for a, b in pairwise(values)), high]
     return listed(
         *values, shares=tuple(math.log(b / a) / math.log(high / low) for a, b in pairwise(edges))
@@ -123,7 +129,10 @@ def space(rows: str = SPACE, constraint: str = BOUND) -> Space:
 
 
 def told(wanted: Space, seed: int, count: int = 60) -> History:
-    """Trials that are the better the nearer to the bottom (seed even) or top of each axis; some failed, diverged, were stopped or run."""
+    """Trials whose losses pull towards the bottom (even seeds) or the top of each axis.
+
+    Some of them failed, diverged, were stopped or are running.
+    """
     history, rng, end = History((1, 3)), np.random.default_rng(seed), seed % 2
     for number in range(count):
         config = near(wanted, end, rng) if number in (0, 12) else wanted.sample(rng, prior=False)
@@ -143,7 +152,10 @@ def told(wanted: Space, seed: int, count: int = 60) -> History:
 
 
 def near(wanted: Space, end: int, rng: np.random.Generator) -> Config:
-    """A configuration from the last fiftieth of each axis, but `batch` from everywhere, or none at the top would be allowed."""
+    """A configuration from the last fiftieth of each axis.
+
+    `batch` comes from everywhere, or no configuration at the top would be allowed.
+    """
     while True:
         u = 0.98 * end + 0.02 * rng.random(len(wanted))
         if "batch" in wanted.names and len(wanted) > 1:
@@ -273,7 +285,10 @@ def test_the_end_at_which_trials_were_good_is_reached(searcher: str, name: str) 
 
 
 def reaches(kind: Kind, drawn: list[Any], end: int, close: float) -> bool:
-    """Whether an end (0: the bottom, 1: the top) is among the values, or one of them `close` to it on a continuous axis."""
+    """True if an end of the axis (0: the bottom, 1: the top) is among the values.
+
+    On a continuous axis a value that is `close` to it counts.
+    """
     if kind.axis is None or (kind.values and end == 0):
         return typed(kind)[-end] in {(type(value), value) for value in drawn}
     return any(abs(place - end) < close for place in places(kind, drawn))
@@ -306,7 +321,7 @@ def test_before_anything_is_known_draws_are_even_on_the_axis_that_the_file_names
 
 @each_drawing
 def test_a_prior_is_drawn_from_before_anything_is_known(searcher: str) -> None:
-    """0.8 of the draws from a normal with a standard deviation of 0.15 of the axis, the rest even."""
+    """0.8 of the draws are normal with a deviation of 0.15 of the axis; the others are uniform."""
     place = np.array(places(KINDS["near"], column(fresh(searcher), "near")))
     assert float(np.mean(abs(place - 0.5) < 0.075)) == pytest.approx(
         0.8 * 0.383 + 0.2 * 0.15, abs=0.02
@@ -339,7 +354,11 @@ def test_what_was_learned_moves_the_draws(searcher: str) -> None:
 @pytest.mark.parametrize("searcher", [name for name in OURS if name != "grid"])
 @pytest.mark.parametrize("name", ["log", "reverse", "near"])
 def test_a_searcher_sees_the_axis_and_not_the_values(searcher: str, name: str) -> None:
-    """Log-uniform to the end: what is proposed after a history is, on the axis, exactly what would be proposed on an even one."""
+    """A searcher sees the axis of a parameter, not its values.
+
+    What is proposed after a history is, on the axis, exactly what would be proposed on a linear
+    one.
+    """
     even, other = (
         space("x: {float: [0, 1]}", FREE),
         space(row(name).replace(", around: 1e-3", "").replace(name, "x", 1), FREE),

@@ -1,4 +1,4 @@
-"""Files of other tools: what they become, what is refused, and that a conversion draws from the same distribution."""
+"""Files of other tools: what they become, what is refused, and that distributions are kept."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_sample_reads_and_what_is_printed_reads_back_to_the_same(
 def test_every_sample_is_a_space_on_the_command_line(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--space FILE --dry-run`, with what the file does not say as settings; nothing else is asked for."""
+    """`--space FILE --dry-run`, with settings for what the file does not say."""
     assert (
         main(
             [
@@ -98,7 +98,8 @@ def test_the_verb_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(
-        "raysweep: cnn.yaml:3: no file of another tool that is known here; expected a Katib Experiment, "
+        "raysweep: cnn.yaml:3: no file of another tool that is known here; expected a Katib "
+        "Experiment, "
     )
 
 
@@ -308,7 +309,10 @@ def test_a_file_of_ours_is_not_converted(tmp_path: Path) -> None:
     path.write_text(FILE)
     with pytest.raises(
         SpecificationError,
-        match=r"s.yaml:2: no file of another tool that is known here; expected a Katib Experiment, a Det",
+        match=(
+            r"s.yaml:2: no file of another tool that is known here; expected a Katib Experiment, "
+            r"a Det"
+        ),
     ):
         convert(str(path))
 
@@ -402,7 +406,8 @@ REFUSED = [
         "determined/adaptive.yaml",
         "adaptive_asha",
         "pbt",
-        "18: searcher.name: 'pbt' has no equal here; expected one of single, random, grid, adaptive_asha",
+        "18: searcher.name: 'pbt' has no equal here; expected one of single, random, grid, "
+        "adaptive_asha",
     ),
     (
         "determined/adaptive.yaml",
@@ -480,19 +485,22 @@ REFUSED = [
         "nni/nested.yaml",
         "{_name: Avg_pool, pooling_size: {_type: choice, _value: [2, 3, 5]}}",
         "{_name: Avg_pool, pooling_size: {_type: choice, _value: [2]}}",
-        "8: searchSpace.layer0._value.3.pooling_size: 'pooling_size' has another range in another branch",
+        "8: searchSpace.layer0._value.3.pooling_size: 'pooling_size' has another range in another "
+        "branch",
     ),
     (
         "nni/nested.yaml",
         "{name: Random}",
         "{name: SMAC}",
-        "14: tuner.name: 'smac' has no equal here; expected one of tpe, random, gridsearch, bohb, gptuner, hyperband",
+        "14: tuner.name: 'smac' has no equal here; expected one of tpe, random, gridsearch, bohb, "
+        "gptuner, hyperband",
     ),
     (
         "nni/nested.yaml",
         "python3 mnist.py --data mnist",
         "cd x && python3 mnist.py",
-        "10: trialCommand: 'cd x && python3 mnist.py' has no equal here; expected `python train.py`",
+        "10: trialCommand: 'cd x && python3 mnist.py' has no equal here; expected `python "
+        "train.py`",
     ),
     (
         "nni/nested.yaml",
@@ -1167,7 +1175,10 @@ def agree(found: list[Any], expected: Any) -> None:
 @settings(max_examples=30)
 @given(STEPPED, st.integers(0, 3), st.booleans())
 def test_quantized_ranges_are_the_same(rule: tuple[int, int, int], shift: int, log: bool) -> None:
-    """Rounded to multiples of q, the bounds being multiples or not; in NNI also clipped to the bounds."""
+    """Values are rounded to multiples of q, and in NNI also clipped to the bounds.
+
+    The bounds may be multiples or not.
+    """
     first, count, q = rule
     low, high = first * q + min(shift, q - 1), (first + count) * q
     drawn = log_uniform(low, high) if log else uniform(low, high)

@@ -165,7 +165,7 @@ def test_an_unknown_name_is_one_line() -> None:
 
 
 def test_only_one_process_downloads(place: Path) -> None:
-    """Another process holds the lock and puts the data there: ours waits for it, and does not download."""
+    """Another process holds the lock and downloads the data: ours waits, and downloads nothing."""
     with open(place / ".MNIST.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code = (

@@ -1,9 +1,10 @@
 """The README and the pages of docs/: what they show is what there is, and their commands run.
 
-Commands in blocks of `sh` run in the order of the pages, in one folder; a command that stands on several pages
-runs once. A block that takes too long for this names the test that runs its lines:
+Commands in blocks of `sh` run in the order of the pages, in one folder; a command that stands on
+several pages runs once. A block that takes too long for this names the test that runs its lines:
 "```sh run-by=tests/test_verbs.py". Blocks of `python` that import raysweep run, too. The page about
-the file has a test of its own (`test_space_docs.py`), and so has the cluster (`cluster/three_hosts.py`).
+the file has a test of its own (`test_space_docs.py`), and so has the cluster
+(`cluster/three_hosts.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def named(page: Path) -> str:
 
 
 def blocks(page: Path, *languages: str) -> list[tuple[str, str, str]]:
-    """The language, the test that runs it elsewhere (or ""), and the content of each block of a page."""
+    """The blocks of a page.
+
+    Of each block: its language, the test that runs it elsewhere (or ""), and its content.
+    """
     found = BLOCK.findall(page.read_text())
     return [block for block in found if block[0] in languages]
 
@@ -209,7 +213,7 @@ def run(words: list[str], folder: Path, what: str) -> None:
 
 
 def shortened(words: list[str]) -> list[str]:
-    """The command with a smaller budget. TensorBoard only looks at the files instead of serving them."""
+    """The command with a smaller budget. TensorBoard reads its files, and serves no page."""
     if words[0] == "tensorboard":
         return [*words, "--inspect"]
     trains = words[:2] in (["python", "run_sweep.py"], ["raysweep", "run"])

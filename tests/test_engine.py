@@ -1,4 +1,4 @@
-"""The engine on a real Ray: shares, warm workers, lost workers, failures, and what the ledger says of them."""
+"""The executor on a real Ray: GPU fractions, workers that are kept or die, failures, the ledger."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class Listed:
 
 
 def made(name: str, *configs: Config, **changes: Any) -> Sweep:
-    """A sweep that trains `tests.trainables:<name>` on the configurations, 3 epochs each, one after the other: a worker's start is dear."""
+    """A sweep of `tests.trainables:<name>` with 3 epochs for each configuration.
+
+    The trials run one after the other, since starting a worker takes long.
+    """
     fields: dict[str, Any] = {
         "budget": Budget(len(configs), 3),
         "trainable": f"tests.trainables:{name}",
@@ -93,7 +96,10 @@ def test_every_trial_reports_every_epoch_and_the_plan_is_said_before_the_start(
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> dict[str, Trial]:
-    """Trials that behave in different ways, by their way: one after the other, in one worker, as if each were alone."""
+    """Trials that end in different ways, by their way.
+
+    They run one after the other in one worker, each as if it were alone.
+    """
     place = tmp_path_factory.mktemp("mixed")
     ways = ("raises", "diverges", "out_of_memory", "leaves_early", "devices", "bowl")
     configs = [{"x": 0.75, "way": way, "folder": str(place)} for way in ways]
@@ -116,7 +122,7 @@ def test_a_failure_keeps_the_users_traceback(mixed: dict[str, Trial]) -> None:
     trace = failed.notes["traceback"].splitlines()
     assert trace[-1] == failed.reason
     assert any("in inner" in line for line in trace)
-    assert not any("attempt.py" in line for line in trace)
+    assert not any("train_job.py" in line for line in trace)
 
 
 def test_nan_is_diverged_and_stops_at_once(mixed: dict[str, Trial]) -> None:
@@ -246,7 +252,10 @@ def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path
 
 
 def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
-    """Its numbers are those of another run, which nobody paused, each epoch is trained once, and its checkpoint is kept till then."""
+    """A trial that was promoted has the numbers of an uninterrupted training.
+
+    Each epoch is trained once, and its checkpoint is kept until then.
+    """
     drawn = xs(*(0.1 * i for i in range(9)))
     paused = trials(
         made("noisy", *drawn, scheduler=Asha(grace=1), budget=Budget(9, 9), keep=2), folder

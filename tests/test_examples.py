@@ -1,4 +1,4 @@
-"""Every file of `search_spaces/` and every example, from the YAML file to the end of a sweep, at a small budget on a real Ray."""
+"""Every shipped file and example, from the YAML file to the end of a small sweep on a real Ray."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ def name(path: Path) -> str:
 
 
 def chosen(path: Path) -> Any:
-    """`make test` runs those of `ALWAYS`; `cnn` and `quickstart` as the README's commands; the train functions of all have tests there."""
+    """A file as a parameter of a test, which `make test` skips unless it is one of `ALWAYS`.
+
+    `cnn` and `quickstart` run as commands of the README, and all train functions have tests of
+    their own.
+    """
     skipped = pytest.mark.skipif(
         name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ,
         reason="only by: make examples",
@@ -172,7 +176,10 @@ for folder, epochs in calls:
 
 
 def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
-    """Dotted options reach their places; a second call goes on from its checkpoint; what it saved loads without any pickled object."""
+    """Dotted options reach their places, and a second call continues from its checkpoint.
+
+    What it saved loads without any pickled object.
+    """
     import torch
 
     calls = [

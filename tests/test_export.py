@@ -35,7 +35,10 @@ def train(config, run):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for epoch in run.epochs(model=model, optimizer=optimizer):
         optimizer.zero_grad()
-        (-model(torch.ones(1, config["model"]["width"])).sum() if epoch < 3 else model.weight.sum() * 99).backward()
+        loss = model.weight.sum() * 99
+        if epoch < 3:
+            loss = -model(torch.ones(1, config["model"]["width"])).sum()
+        loss.backward()
         optimizer.step()
         run.report(**evaluate(config, model))
 """
@@ -99,7 +102,10 @@ def test_what_cannot_be_drawn_does_not_hide_that_the_model_is_good(
 
 def test_the_export_loads_without_this_project(run: RunDirectory, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "elsewhere", evaluate=False).folder
-    code = "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', weights_only=True)); print(m.bias.item())"
+    code = (
+        "import torch; m = torch.nn.Linear(3, 1); m.load_state_dict(torch.load('model.pt', "
+        "weights_only=True)); print(m.bias.item())"
+    )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -154,7 +160,10 @@ def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
     torch.save({"epoch": 1, "metrics": {"acc": 0.5}}, folder / "trials" / "grid-0" / "best.pt")
     with pytest.raises(
         RunError,
-        match=r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/grid-0",
+        match=(
+            r"train.py is a script, which keeps its own; the best trial's files are in "
+            r".*/trials/grid-0"
+        ),
     ):
         export(load(folder))
 

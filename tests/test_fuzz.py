@@ -1,4 +1,7 @@
-"""More than 10,000 broken files, of our format and of each dialect: what comes back is a sweep, or one line `file:line: what is wrong`."""
+"""More than 10,000 broken files, of our format and of each dialect.
+
+Each becomes a sweep, or one line `file:line: what is wrong`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ from tests.test_reader import FILE
 CONDITIONAL = (
     FILE.replace(
         "scheduler:",
-        "seeds: 2\nretries: 0\non_oom: [skip]\nplateau: {trials: 9}\ncheckpoints: {keep: 3}\nscheduler:",
+        "seeds: 2\nretries: 0\non_oom: [skip]\nplateau: {trials: 9}\ncheckpoints: {keep: 3}\n"
+        "scheduler:",
     )
     + """\
   model.width: {int: [1, 100], log: true, or: [0], around: 20, points: 3}
@@ -246,7 +250,7 @@ def test_files_with_other_parts() -> None:
     for number in range(PARTS):
         document, folder = documents()[number % len(documents())]
         changed = replace(document, data=mutated(document.data, rng))
-        good += ends_well(lambda changed=changed, folder=folder: understand(changed, folder))  # type: ignore[misc]
+        good += ends_well(functools.partial(understand, changed, folder))
     assert PARTS / 50 < good < PARTS / 2, "the changes are too coarse, or break nothing"
 
 

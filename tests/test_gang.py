@@ -34,7 +34,9 @@ def train(config, run):
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"])
     spread = run.process_group.wrap(model)
-    batches = DataLoader(data, batch_size=8 // run.process_group.world_size, sampler=run.process_group.sampler(data, run.seed))
+    group = run.process_group
+    sampler = group.sampler(data, run.seed)
+    batches = DataLoader(data, batch_size=8 // group.world_size, sampler=sampler)
     for epoch in run.epochs(model=model, optimizer=optimizer):
         if config.get("folder"):
             mark = Path(config["folder"], f"{run.trial}.{run.process_group.rank}.{epoch}")
@@ -42,7 +44,8 @@ def train(config, run):
             mark.write_text(f"{os.getpid()} {os.environ['RAY_RAYLET_PID']}")
             if (run.process_group.rank, epoch) == (1, config.get("dies")) and not again:
                 os.kill(os.getpid(), signal.SIGKILL)
-            while (run.process_group.rank, epoch) == (0, config.get("waits")) and not Path(config["folder"], "go on").exists():
+            go_on = Path(config["folder"], "go on")
+            while (group.rank, epoch) == (0, config.get("waits")) and not go_on.exists():
                 time.sleep(0.1)
         for inputs, wanted in batches:
             optimizer.zero_grad()
@@ -119,18 +122,19 @@ class TestOnTwoMachines:
     def test_what_finds_no_room_is_refused_before_the_start(
         self, tmp_path: Path, nodes: Nodes, text: str
     ) -> None:
-        """The first of these tests: a machine that was lost counts as alive until Ray has noticed."""
+        """This test comes first: a machine that was lost counts as alive until Ray has noticed."""
         code, _, errors = nodes.sweep(text, tmp_path, "resources.workers=3", "resources.cpu=3")
         assert code == 2
-        assert (
-            errors.strip()
-            == "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 processes, 2 of which fit"
+        assert errors.strip() == (
+            "raysweep: the cluster cannot hold one trial: it needs 1 CPU for each of 3 "
+            "processes, 2 of which fit"
         )
 
     def test_two_processes_on_two_machines_give_the_curve_of_one(
         self, tmp_path: Path, nodes: Nodes, text: str
     ) -> None:
-        """And a trial that is stopped leaves its place to the next one: there is room for one at a time."""
+        """A trial that is stopped leaves its place to the next one: there is room for one at a
+        time."""
         code, output, errors = nodes.sweep(text, tmp_path)
         assert code == 0, output + errors
         assert "1 trial at once on 2 nodes, each with 2 CPU in 2 processes on any node" in output
@@ -145,7 +149,11 @@ class TestOnTwoMachines:
     def test_it_goes_on_from_its_checkpoint_when_one_process_dies(
         self, tmp_path: Path, nodes: Nodes, text: str
     ) -> None:
-        """Not a failure, which `retries: 0` would make the end of it, though the other one's next step fails for it. In object storage."""
+        """A lost worker is no failure of the trial.
+
+        With `retries: 0` a failure would end it, although the step of the other process fails as a
+        consequence. The run is in object storage.
+        """
         storage = f"file://{tmp_path}/store"
         code, output, errors = nodes.sweep(
             text, tmp_path, "budget.trials=1", "space.dies=3", "retries=0", storage=storage

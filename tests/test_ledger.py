@@ -1,4 +1,4 @@
-"""The ledger: what was written comes back, whatever happened to the process; what was damaged is named."""
+"""The ledger: what was written is read back, and a damaged line is found and named."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from raysweep.trainables.runtime import checkpoint
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import load
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, Run
+from raysweep.trainables.runtime.train_job import train_job
 from tests.test_script import gone
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def hear(one: Job, messages: list[dict[str, Any]], stop_at: int = 0) -> Outcome:
         if message["epoch"] == stop_at:
             raise Stopped
 
-    return attempt(one, send)
+    return train_job(one, send)
 
 
 def alone(
@@ -106,7 +106,9 @@ def train(config, run):
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     spread = run.process_group.wrap(model)
-    batches = DataLoader(data, batch_size=8 // run.process_group.world_size, sampler=run.process_group.sampler(data, run.seed))
+    group = run.process_group
+    sampler = group.sampler(data, run.seed)
+    batches = DataLoader(data, batch_size=8 // group.world_size, sampler=sampler)
     for epoch in run.epochs(model=model, optimizer=optimizer):
         for inputs, wanted in batches:
             optimizer.zero_grad()
@@ -170,12 +172,12 @@ def test_they_end_when_their_worker_is_killed(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
     code = (
-        "import json, sys, time; from raysweep.trainables.runtime.attempt import attempt; "
+        "import json, sys, time; from raysweep.trainables.runtime.train_job import train_job; "
         "from raysweep.trainables.runtime.job import Job; "
         "from raysweep.trainables.runtime.run import Objective\n"
         "fields = json.loads(sys.argv[1])\n"
         "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
-        "attempt(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"
+        "train_job(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"
     )
     arguments = [sys.executable, "-c", code, json.dumps(asdict(job(tmp_path, *mine)))]
     with subprocess.Popen(

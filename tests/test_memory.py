@@ -1,4 +1,4 @@
-"""Out of memory is a result: searchers learn from it, the controller and the engine tell it from a crash."""
+"""Running out of memory is a result: searchers learn from it, and it is told from a crash."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from raysweep.tune.sweep import Budget, Searcher
 from tests.sweeps import StopAt, sweep
 
 RAYS_WORDS = """\
-1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
-Selected to kill: (Actor(4461): job ID=01, task name=A.__init__, pid=26906, actual memory used=3.16GB, worker ID=39db)
+1 worker(s) were killed due to the node running low on memory. \
+Memory on the node (IP: 192.0.2.2, ID: b956) was 6.17GB used / 23.54GB limit
+Selected to kill: (Actor(4461): job ID=01, task name=A.__init__, pid=26906, \
+actual memory used=3.16GB, worker ID=39db)
 """
 
 

@@ -1,4 +1,4 @@
-"""Whatever a worker sends, its own trial fails at most, and everything that is written can be read."""
+"""Whatever a worker sends, at most its own trial fails, and what is written can be read."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Session:
-    """A session of a sweep without a Ray: three trials of three epochs, side by side, no retries."""
+    """A session without Ray: three trials of three epochs at once, without retries."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         write_run(folder, [], goal="minimize", epochs=EPOCHS, metric=LOSS)
@@ -107,7 +107,7 @@ def report(epoch: Any, /, **changes: Any) -> dict[str, Any]:
     return content | changes
 
 
-def outcome(status: str = "failed", **changes: Any) -> dict[str, Any]:
+def outcome(status: Any = "failed", **changes: Any) -> dict[str, Any]:
     content = {"status": status, "reason": "ValueError: x", "trace": "Traceback", "notes": {}}
     return {"outcome": content | changes}
 
@@ -168,7 +168,7 @@ def test_good_messages_are_what_they_say() -> None:
         (report(1, notes={"memory_growth": math.nan}), "'memory_growth' is 'NaN' (str)"),
         (report(1, notes={"test": {"loss": "low"}}), "the metric 'loss' is 'low' (str)"),
         (outcome("best"), "status is 'best' (str), not one of completed, failed, killed"),
-        (outcome(["failed"]), "status is of type list, with 1 items, not one of"),  # type: ignore[arg-type]
+        (outcome(["failed"]), "status is of type list, with 1 items, not one of"),
         (outcome(reason=None), "reason is None (NoneType), not a text"),
         (outcome(trace=[]), "trace is of type list, with 0 items, not a text"),
         (outcome(notes=None), "notes is None (NoneType), not a mapping"),
@@ -482,7 +482,7 @@ def what_is_wrong(said: object) -> str:
 
 
 def check_everything(session: Session) -> None:
-    """What was said and written is safe and can be read, and another session begins as this ended."""
+    """What was printed and written is safe, and the next session begins as this one ended."""
     assert not CONTROL.search(session.out.getvalue())
     for path in session.folder.glob("trials/*/error.txt"):
         assert not CONTROL.search(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A user's own modules with names of raysweep's: neither hides the other, or it is refused in one line before the start."""
+"""A user's modules with names of raysweep's: no conflict, or one line before the start."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def imports(tmp_path: Path) -> Iterator[None]:
 
 
 def take_all_names(folder: Path, text: str = MINE) -> None:
-    """Put modules and folders with the names of raysweep's folders, and a `raysweep.py`, into a folder."""
+    """Fill a folder with modules and folders named as raysweep's, and with a `raysweep.py`."""
     for name in ("results", "trainables", "search_spaces", "utils"):
         (folder / f"{name}.py").write_text(text)
     (folder / "raysweep.py").write_text(MINE)
@@ -79,7 +79,10 @@ def raysweep_alone(folder: Path) -> Path:
 @pytest.mark.examples
 @pytest.mark.parametrize("trainable", ["train.py:train", "mine.train:train"])
 def test_a_users_modules_with_our_names(trainable: str, tmp_path: Path) -> None:
-    """On a Ray of its own: the driver, the page, workers, processes that they start, and the export's evaluation."""
+    """On a Ray of its own.
+
+    It covers the driver, the page, workers, processes that they start, and the export's evaluation.
+    """
     take_all_names(tmp_path, OWN)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").touch()

@@ -1,4 +1,7 @@
-"""Interruption and failure on a real Ray, through the command line: exit codes, what resumes, what is kept of what went wrong."""
+"""Interruptions and failures on a real Ray, through the command line.
+
+The tests look at exit codes, what resumes, and what is kept of a failure.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module", autouse=True)
 def brief() -> Iterator[None]:
-    """Without the export and the page at the end, which other tests look at: they take longer than the sweep."""
+    """Leave out the export and the page at the end, which take longer than the sweep.
+
+    Other tests cover them.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("raysweep.tune.cli.summary._export", lambda run: (None, "not exported"))
         patch.setattr("raysweep.tune.cli.summary._page", lambda run: "")
@@ -67,7 +73,10 @@ def cut(folder: Path, kept: int) -> None:
 def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At any other event, without a Ray: `test_promotion.py`, `test_stock_defects.py`; under kills: `make chaos`."""
+    """The other events are covered without Ray, and under kills.
+
+    See `test_promotion.py`, `test_stock_defects.py` and `make chaos`.
+    """
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
     assert typed.run() == 0
     before = numbers(typed.folder())

@@ -1,4 +1,4 @@
-"""What is installed: one package, `raysweep`, by a wheel made from a checkout or from an archive of its sources."""
+"""The installed package: `raysweep` alone, built from a checkout or from an sdist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("results", "schedulers", "search_spaces", "trainables", "tune")
-BUILD = "import sys; from setuptools import build_meta as b; getattr(b, 'build_' + sys.argv[1])(sys.argv[2])"
+BUILD = (
+    "import sys; from setuptools import build_meta as b; getattr(b, 'build_' + "
+    "sys.argv[1])(sys.argv[2])"
+)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_without_a_prior_a_draw_is_even(param: Param, v: float) -> None:
 
 
 def values_of(param: Param, count: int = 20_000) -> list[bool | int | float | str]:
-    """Values at evenly spaced points: their shares of the unit interval, without the noise of a draw."""
+    """Values at evenly spaced points of the unit interval, without the noise of draws."""
     return [param.from_unit((i + 0.5) / count) for i in range(count)]
 
 

@@ -90,9 +90,9 @@ def test_a_trial_that_fits_nowhere_is_an_error(resources: Resources, words: str)
 
 def test_the_line_says_how_trials_share_a_device() -> None:
     line = plan(Resources(gpu=0.25), None, [{"CPU": 16.0, "GPU": 1.0}]).lines[0]
-    assert (
-        line
-        == "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% of its memory"
+    assert line == (
+        "4 trials at once, each with 1 CPU, 0.25 GPU; up to 4 share a GPU, each held to 25% "
+        "of its memory"
     )
 
 

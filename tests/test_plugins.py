@@ -153,9 +153,10 @@ def configs(controller: SweepController) -> list[Config]:
 
 def test_a_file_beside_the_specification_gives_a_searcher_and_a_scheduler(place: Path) -> None:
     sweep = load_sweep(str(place / "s.yaml"))
-    (searcher,) = sweep.searchers.values()
+    searcher: Any = sweep.searchers["annealing"]
+    scheduler: Any = sweep.scheduler
     assert list(sweep.searchers) == ["annealing"]
-    assert (searcher.temperature, sweep.scheduler.margin) == (2.0, 0.1)  # type: ignore[attr-defined]
+    assert (searcher.temperature, scheduler.margin) == (2.0, 0.1)
     keep = Keep()
     controller = simulate(sweep, curve, 2, keep)
     assert len(configs(controller)) == 12

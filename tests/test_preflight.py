@@ -1,4 +1,7 @@
-"""Every line in which a sweep is refused before it starts on a cluster. The hosts of `make cluster-test` meet them for real."""
+"""Every line with which a sweep is refused before it starts on a cluster.
+
+The hosts of `make cluster-test` meet them for real.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def test_nodes_that_are_alike_are_taken() -> None:
 def test_storage_that_a_node_does_not_see() -> None:
     text = refused(replace(W1, storage="FileNotFoundError: /runs/a"), W2)
     assert text.startswith(
-        "w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several machines the run directory"
+        "w1 (10.0.0.2) cannot read and write /runs/a (FileNotFoundError: /runs/a); on several "
+        "machines the run directory"
     )
 
 
@@ -93,7 +97,8 @@ def test_what_a_node_brings_before_the_first_trial(
     file.write_text("""
 import os, pathlib
 def train(config, run): pass
-def prepare_data(config): pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
+def prepare_data(config):
+    pathlib.Path(os.environ["RAYSWEEP_DATA_ROOT"], config["data"]).write_text("there")
 """)
     question = Question(
         f"{file}:train", "", "", "", {"data": "set"}, {"RAYSWEEP_DATA_ROOT": str(tmp_path)}

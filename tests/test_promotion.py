@@ -1,4 +1,4 @@
-"""ASHA in its promotion form: who goes on, that nothing is trained twice, that a sweep resumes to the same end."""
+"""ASHA by promotion: what is promoted, and that nothing is trained twice, after a resume too."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def test_a_third_goes_on_from_each_rung_and_no_epoch_is_trained_twice(workers: i
 
 
 def test_with_one_worker_the_best_of_each_rung_go_on() -> None:
-    """Whoever waits at a rung in the end is worse there than those who went on, but for what came after the others had gone on."""
+    """A trial that is paused at the end is worse at its rung than those that were promoted.
+
+    Trials that arrived after the promotions are the exception.
+    """
     history = simulate(
         said(trials=None, budget=Budget(None, 27, seconds=400.0)), crossing, 1
     ).histories["draw"]
@@ -124,7 +127,7 @@ def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
 
 
 def slow(config: Config, seed: int) -> Iterable[Epoch]:
-    """Where `x` is below 0.3 a model learns from the third epoch on, and ends the better, the worse it began."""
+    """If `x` is below 0.3, a model learns from epoch 3 on, and ends better the worse it began."""
     for epoch in range(1, 28):
         begun = 1.5 + 0.1 * config["y"]
         yield (
@@ -163,7 +166,7 @@ losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
     ends: list[float], seed: int, ranked: bool
 ) -> None:
-    """Whatever came before: `decide` lets a trial go on exactly where `promote` would take it up at that moment."""
+    """`decide` continues a trial exactly if `promote` would resume it at that moment."""
     scheduler, rng = Asha(grace=1), np.random.default_rng(seed)
     history = History(scheduler.levels(27))
     expected = {

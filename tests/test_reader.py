@@ -297,7 +297,8 @@ MISTAKES = [
     (
         BUDGET,
         "budget: {epochs: 9, time: 3 hours}",
-        "s.yaml:6: budget.time: expected seconds, or a duration such as 30m, 2h30m or 1d, got '3 hours'",
+        "s.yaml:6: budget.time: expected seconds, or a duration such as 30m, 2h30m or 1d, got '3 "
+        "hours'",
     ),
     (
         BUDGET,
@@ -315,7 +316,8 @@ MISTAKES = [
     (
         "maximize",
         "maximise",
-        "s.yaml:3: metric.goal: expected 'minimize' or 'maximize', got 'maximise'; did you mean 'maximize'?",
+        "s.yaml:3: metric.goal: expected 'minimize' or 'maximize', got 'maximise'; did you mean "
+        "'maximize'?",
     ),
     (
         "maximize",
@@ -339,7 +341,8 @@ MISTAKES = [
     (
         GPU,
         "workers: 2, gpu: auto, spread: true",
-        "s.yaml:9: resources: spread: expected gpu as a number; the share of a process on another machine is not measured",
+        "s.yaml:9: resources: spread: expected gpu as a number; the share of a process on another "
+        "machine is not measured",
     ),
     (
         GPU,
@@ -419,7 +422,8 @@ MISTAKES = [
     (
         LR,
         "",
-        "s.yaml:11: space.lr: expected a parameter such as {float: [0, 1]} or a plain value, got nothing",
+        "s.yaml:11: space.lr: expected a parameter such as {float: [0, 1]} or a plain value, got "
+        "nothing",
     ),
     (
         LR,
@@ -482,12 +486,14 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{choice: [a, b], when: lr = 3}",
-        "s.yaml:14: space.optimizer.when: 'lr = 3' is not an expression: invalid syntax; equality is written ==",
+        "s.yaml:14: space.optimizer.when: 'lr = 3' is not an expression: invalid syntax; equality "
+        "is written ==",
     ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: 3}",
-        "s.yaml:14: space.optimizer.when: expected an expression, or names with the values (or lists of values) that they must have, got 3",
+        "s.yaml:14: space.optimizer.when: expected an expression, or names with the values (or "
+        "lists of values) that they must have, got 3",
     ),
     (
         OPTIMIZER,
@@ -507,32 +513,38 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{choice: [a, b], when: channels > 100}",
-        "s.yaml:14: space.optimizer.when: in 'channels > 100', 'channels' is never above 100; it is between 8 and 64",
+        "s.yaml:14: space.optimizer.when: in 'channels > 100', 'channels' is never above 100; it "
+        "is between 8 and 64",
     ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: 32 > batch_size}",
-        "s.yaml:14: space.optimizer.when: in '32 > batch_size', 'batch_size' is never below 32; it is between 32 and 128",
+        "s.yaml:14: space.optimizer.when: in '32 > batch_size', 'batch_size' is never below 32; "
+        "it is between 32 and 128",
     ),
     (
         "  data: digits",
         "  data: {int: [1, 3], when: optimizer == adam}",
-        "s.yaml:15: space.data.when: unknown name 'adam' in 'optimizer == adam'; the word is written 'adam', in quotes",
+        "s.yaml:15: space.data.when: unknown name 'adam' in 'optimizer == adam'; the word is "
+        "written 'adam', in quotes",
     ),
     (
         "  data: digits",
         "  a-b: {int: [1, 3]}\n  data: {int: [1, 3], when: a-b > 1}",
-        "s.yaml:16: space.data.when: unknown name 'a' in 'a-b > 1'; the name 'a-b' cannot stand in an expression",
+        "s.yaml:16: space.data.when: unknown name 'a' in 'a-b > 1'; the name 'a-b' cannot stand "
+        "in an expression",
     ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: if > 1}",
-        "s.yaml:14: space.optimizer.when: 'if > 1' is not an expression: invalid syntax; the name 'if' cannot stand in an expression",
+        "s.yaml:14: space.optimizer.when: 'if > 1' is not an expression: invalid syntax; the name "
+        "'if' cannot stand in an expression",
     ),
     (
         OPTIMIZER,
         "{choice: [a, b], when: lr > 0.1 && channels > 8}",
-        "s.yaml:14: space.optimizer.when: 'lr > 0.1 && channels > 8' is not an expression: invalid syntax; write `and`, `or`",
+        "s.yaml:14: space.optimizer.when: 'lr > 0.1 && channels > 8' is not an expression: "
+        "invalid syntax; write `and`, `or`",
     ),
     (
         OPTIMIZER,
@@ -547,7 +559,8 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{choice: [a, b], weights: [0, 0]}",
-        "s.yaml:14: space.optimizer: weights: expected numbers above 0, got [0.0, 0.0]; leave out what is never to be drawn",
+        "s.yaml:14: space.optimizer: weights: expected numbers above 0, got [0.0, 0.0]; leave out "
+        "what is never to be drawn",
     ),
     (
         "  data: digits",
@@ -562,7 +575,8 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{choice: [sgd, adam], when: chanels > 8}",
-        "s.yaml:14: space.optimizer.when: unknown name 'chanels' in 'chanels > 8'; did you mean 'channels'?",
+        "s.yaml:14: space.optimizer.when: unknown name 'chanels' in 'chanels > 8'; did you mean "
+        "'channels'?",
     ),
     (
         OPTIMIZER,
@@ -577,7 +591,8 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{choice: [sgd, adam], when: channels + 1}",
-        "s.yaml:14: space.optimizer.when: 'channels + 1' is neither true nor false; expected a comparison",
+        "s.yaml:14: space.optimizer.when: 'channels + 1' is neither true nor false; expected a "
+        "comparison",
     ),
     (
         OPTIMIZER,
@@ -587,12 +602,14 @@ MISTAKES = [
     (
         "space:",
         'constraints: ["channels > 8", "lr * lr < 1e-9"]\nspace:',
-        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; 'lr * lr < 1e-9' held in none of 1,000",
+        "s.yaml:10: constraints: fewer than 1 in 10,000 configurations satisfy the constraints; "
+        "'lr * lr < 1e-9' held in none of 1,000",
     ),
     (
         "space:",
         "space: [",
-        "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<scalar>'",
+        "s.yaml:12: not valid YAML: while parsing a flow sequence expected ',' or ']', but got "
+        "'<scalar>'",
     ),
     ("seed: 0", "seed: 0\n\tx: 1", "s.yaml:9: not valid YAML: "),
     (
@@ -620,7 +637,8 @@ MISTAKES = [
     (
         FILE,
         "---\na: 1\n---\nb: 2\n",
-        "s.yaml:3: not valid YAML: expected a single document in the stream but found another document",
+        "s.yaml:3: not valid YAML: expected a single document in the stream but found another "
+        "document",
     ),
 ]
 
@@ -732,7 +750,8 @@ def test_the_last_setting_wins() -> None:
         ),
         (
             "space.channels.step=9",
-            "--set space.channels.step: space.channels: step 9 from 8 misses the upper bound 64; 62 or 71 would do",
+            "--set space.channels.step: space.channels: step 9 from 8 misses the upper bound 64; "
+            "62 or 71 would do",
         ),
         (
             "searcher.7=grid",
@@ -744,7 +763,8 @@ def test_the_last_setting_wins() -> None:
         ("=3", "--set =3: expected key=value, as in budget.trials=5"),
         (
             "space.data=",
-            "--set space.data: expected a parameter such as {float: [0, 1]} or a plain value, got nothing",
+            "--set space.data: expected a parameter such as {float: [0, 1]} or a plain value, got "
+            "nothing",
         ),
     ],
 )

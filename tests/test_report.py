@@ -233,11 +233,13 @@ def test_the_filters_filter(browser: Browser, written: Path) -> None:
     browser.run("document.querySelector('.chips button').click()")
     assert counted() == "60 of 120 trials"
     browser.run(
-        "const s = document.querySelector('[name=status]'); s.value = 'completed'; s.dispatchEvent(new Event('change'))"
+        "const s = document.querySelector('[name=status]'); s.value = 'completed'; "
+        "s.dispatchEvent(new Event('change'))"
     )
     assert counted() == "20 of 120 trials"
     browser.run(
-        "const t = document.querySelector('[name=text]'); t.value = 'optimizer=sgd'; t.dispatchEvent(new Event('input'))"
+        "const t = document.querySelector('[name=text]'); t.value = 'optimizer=sgd'; "
+        "t.dispatchEvent(new Event('input'))"
     )
     browser.until(
         "return document.querySelector('#filters output').textContent !== '20 of 120 trials'"
@@ -252,7 +254,10 @@ def test_the_filters_filter(browser: Browser, written: Path) -> None:
 def test_the_table_sorts_and_a_click_marks_a_trial(browser: Browser, written: Path) -> None:
     browser.open(written)
     browser.run("sessionStorage.clear()")
-    best = "return [...document.querySelectorAll('table.trials tbody td:nth-child(2)')].map(cell => Number(cell.textContent))"
+    best = (
+        "return [...document.querySelectorAll('table.trials tbody td:nth-child(2)')].map(cell => "
+        "Number(cell.textContent))"
+    )
     values = browser.run("state.hidden.clear(); state.status = state.text = ''; table(); " + best)
     assert values == sorted(values, reverse=True)
     browser.run("document.querySelectorAll('table.trials th')[1].click()")
@@ -324,7 +329,10 @@ def test_retrainings_audits_and_replays_are_shown_where_there_are_any(
 
 def test_sections_with_nothing_in_them_are_hidden(browser: Browser, written: Path) -> None:
     browser.open(written)
-    hidden = "return [...document.querySelectorAll('section')].filter(one => one.offsetParent === null).map(one => one.id)"
+    hidden = (
+        "return [...document.querySelectorAll('section')].filter(one => one.offsetParent === "
+        "null).map(one => one.id)"
+    )
     assert browser.run(hidden) == ["simulation", "reliability"]
 
 
@@ -350,7 +358,10 @@ def test_printing_draws_everything_in_light_colours(browser: Browser, written: P
 
 
 def test_a_thousand_trials_of_27_epochs_open_at_once(browser: Browser, tmp_path: Path) -> None:
-    """The size of the page is held here; the three seconds are measured by benchmarks/report.py, since tests do not assert time."""
+    """The page of a large run is small enough.
+
+    How long it takes to open is measured by benchmarks/report.py, since tests assert no time.
+    """
     made = [
         Story(one.study, one.values, one.config, one.status, one.reason)
         for one in stories(1000, 27)

@@ -1,4 +1,7 @@
-"""What a trial does to its machine: a GPU's columns, by a made-up NVML, and leaks, by train functions that leak and that do not."""
+"""A trial's use of its machine: the GPU's columns and memory leaks.
+
+The GPU is a simulated NVML; leaks come from train functions that leak, and from some that do not.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class NVMLError(Exception):
 
 
 class Nvml:
-    """Not NVML: a module of its shape with three GPUs, the first of which is split, and does not tell how busy it is. No test had a GPU."""
+    """A module in the shape of NVML with three GPUs, since tests run without one.
+
+    The first GPU is split by MIG, and does not tell its utilization.
+    """
 
     NVMLError = NVMLError
     UUIDS = ("GPU-aaaa-0", "GPU-bbbb-1", b"GPU-cccc-2")
@@ -182,8 +188,10 @@ MIB = 2**20
     ],
 )
 def test_what_is_called_a_leak(held: list[float], leak: float) -> None:
-    """The last five are innocent: the first grows as CI was told of, the next three were measured. 1 MiB a step on average were not enough
-    of a rule, which took three of them for leaks."""
+    """The last five do not leak: one was reported by CI, and the next three were measured.
+
+    A rule of 1 MiB per step on average would take three of them for leaks.
+    """
     found = [
         leaked_per_epoch([int(one * MIB) for one in held[:epochs]]) / MIB
         for epochs in range(1, len(held) + 1)

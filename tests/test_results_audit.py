@@ -1,4 +1,4 @@
-"""The audit of early stopping: other trials are judged as without it, and what it says is true of curves whose end is known."""
+"""The stopping audit changes no decision, and is right on curves whose end is known."""
 
 from __future__ import annotations
 

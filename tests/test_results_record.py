@@ -1,4 +1,7 @@
-"""Record and replay: recorded configurations answer with their own curves, others with a surrogate whose error is told."""
+"""Recorded curves and simulations on them.
+
+Recorded configurations give their own curves, others a surrogate's, with its error stated.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ STOPPING = "{name: asha, type: stopping}"
 
 
 def training(config: Config, seed: int) -> Iterator[Epoch]:
-    """The accuracy depends on the learning rate, a little on the width, and on the seed; adam learns sooner."""
+    """The accuracy depends on the learning rate, the seed and a little on the width.
+
+    With adam it rises sooner.
+    """
     noise = np.random.default_rng(seed).normal(0, 0.003, EPOCHS)
     top = 0.98 - 0.06 * (math.log10(config["lr"]) + 2) ** 2 - 0.001 * (64 - config["width"])
     for epoch in range(1, EPOCHS + 1):
@@ -131,7 +137,7 @@ space: {x: {float: [0.0, 1.0]}}
 def test_a_replay_is_the_live_run_on_ray(
     tmp_path: Path, ray_here: Any, searcher: str, scheduler: str
 ) -> None:
-    """One worker, two search seeds, and a train function whose numbers depend on the training seed as well."""
+    """One worker, two search seeds, and a train function that depends on its training seed."""
     from raysweep.tune.callbacks.screen import Lines
     from raysweep.tune.session import Options, run
 

@@ -154,7 +154,8 @@ def test_a_run_without_reports_has_a_summary_and_no_best(tmp_path: Path) -> None
 def test_loading_a_run_imports_nothing_heavy() -> None:
     code = (
         "import sys, raysweep as rs\n"
-        f"run = rs.load({str(RUNS / 'finished')!r}); run.best.config; repr(run); run._repr_html_()\n"
+        f"run = rs.load({str(RUNS / 'finished')!r}); run.best.config; repr(run); "
+        "run._repr_html_()\n"
         "print(sorted({'ray', 'torch', 'pandas', 'scipy', 'plotly', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Resuming as users do it: by the command that was printed, after a change of the code, and when nothing is left to do."""
+"""Resuming: by the printed command, after a change of the code, and at the sweep's end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train(config, run):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> Path:
-    """Where a sweep has come to its end: 3 trials of 2 epochs, by a file that imports another one."""
+    """The folder of a finished sweep: 3 trials of 2 epochs, by a file that imports another one."""
     typed = Typed(tmp_path_factory.mktemp("trained"))
     (typed.place / "train.py").write_text(TRAIN)
     (typed.place / "helpers.py").write_text("offset = 1.0\n")

@@ -1,4 +1,4 @@
-"""The shipped JSON Schema: current, true to what the reader accepts, and met by every specification in the repository."""
+"""The shipped JSON Schema is current, agrees with the reader, and accepts every shipped file."""
 
 from __future__ import annotations
 

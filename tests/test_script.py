@@ -16,10 +16,10 @@ import pytest
 
 from raysweep.history import Trial
 from raysweep.search_spaces.file.writer import write
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
 from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
 from raysweep.trainables.runtime.script import CommandLine, ScriptError
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import preview
 from raysweep.tune.load import load_sweep
 from raysweep.tune.run_folders import FolderError, check_unchanged
@@ -30,8 +30,9 @@ CONFIG = {"lr": 0.1, "optimizer": {"args": {"nesterov": True}}, "layers": [1, 2]
 PRINTS = """
 import json, os, sys
 print("hello", file=sys.stderr)
+lr = json.loads(os.environ["RAYSWEEP_CONFIG"])["lr"]
 for epoch in range(1, int(os.environ["RAYSWEEP_EPOCHS"]) + 1):
-    print(json.dumps({"loss": 1 / epoch, "name": "x", "words": sys.argv[1:], "lr": json.loads(os.environ["RAYSWEEP_CONFIG"])["lr"]}))
+    print(json.dumps({"loss": 1 / epoch, "name": "x", "words": sys.argv[1:], "lr": lr}))
 """
 
 
@@ -144,7 +145,7 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     sweep = load_sweep(str(tmp_path / "s.yaml"))
     trial = Trial(0, "random", {"lr": 0.1, "net": {"deep": True}}, 0)
     made = job(sweep, tmp_path / "run", trial)
-    outcome = attempt(unpack(pack(made)), lambda message: None)
+    outcome = train_job(unpack(pack(made)), lambda message: None)
     assert outcome.status == "completed", outcome.reason
     words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())
     assert words == ["fit", "--rate=0.1", "--net.deep"]
@@ -219,7 +220,8 @@ with open(os.environ["RAYSWEEP_REPORTS"], "a") as file:
 def test_it_knows_its_seed_its_device_and_its_folder(tmp_path: Path) -> None:
     code = """
 import json, os
-print(json.dumps({"loss": int(os.environ["RAYSWEEP_SEED"]), "cpu": os.environ["RAYSWEEP_DEVICE"] == "cpu"}))
+is_on_cpu = os.environ["RAYSWEEP_DEVICE"] == "cpu"
+print(json.dumps({"loss": int(os.environ["RAYSWEEP_SEED"]), "cpu": is_on_cpu}))
 open(os.path.join(os.environ["RAYSWEEP_FOLDER"], "model_best.pth"), "w")
 assert os.path.exists("train.py")
 """
@@ -346,8 +348,10 @@ def test_stopping_ends_it_and_what_it_started(tmp_path: Path) -> None:
 def test_it_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
     reference = script(tmp_path, STUBBORN)
     code = (
-        "import sys, time; from raysweep.trainables.runtime.import_trainable import load; from raysweep.trainables.runtime.run import Run\n"
-        "def send(message): print(int(message['metrics']['pid']), int(message['metrics']['child']), flush=True); time.sleep(600)\n"
+        "import sys, time; from raysweep.trainables.runtime.import_trainable import load; from "
+        "raysweep.trainables.runtime.run import Run\n"
+        "def send(message): print(int(message['metrics']['pid']), "
+        "int(message['metrics']['child']), flush=True); time.sleep(600)\n"
         "load(sys.argv[1])[0]({}, Run(3, send))"
     )
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The parts of `searcher: auto` and `grace: auto`, and the benchmark that chose them, on what can be checked by hand."""
+"""The parts of `searcher: auto` and `grace: auto`, and the benchmark that chose them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,11 @@ def test_the_first_arrivals_are_the_same_however_much_followed() -> None:
 
 
 def test_what_is_read_as_it_comes_is_what_is_there() -> None:
-    """Asked for at uneven steps, beyond the sizes at which the arrays grow: the rung's arrivals, the points and their encoding."""
+    """Datasets that grow in uneven steps equal fresh ones.
+
+    They hold a rung's arrivals, the points and their encoding, beyond the sizes at which arrays
+    grow.
+    """
     space, history = Space({"x": Float(0.0, 1.0), "kind": Choice(("a", "b", "c"))}), History((1, 3))
     rng, cache = np.random.default_rng(0), DatasetCache(space)
     for number in range(300):
@@ -163,7 +167,7 @@ def once(points: Any) -> Observations:
 
 
 def rungs(agreement: float, count: int = 40) -> tuple[Observations, Any]:
-    """Trials seen at two rungs, the values at the second of which agree that much with those at the first."""
+    """Trials with reports at two rungs, whose values agree to this degree."""
     rng = np.random.default_rng(0)
     points = rng.random((count, 2))
     first, other = np.sin(5 * points[:, 0]), np.sin(5 * points[:, 1])
@@ -403,9 +407,8 @@ def test_the_floor_wants_runs_of_random(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == f"{tmp_path / 'none'}: no runs of random with 4 workers on each of the judging problems\n"
+    assert done.stderr == (
+        f"{tmp_path / 'none'}: no runs of random with 4 workers on each of the judging problems\n"
     )
 
 
@@ -458,7 +461,10 @@ def swept() -> TuneBohb:
 
 
 def test_rays_bohb_goes_through_its_brackets_in_order(swept: TuneBohb) -> None:
-    """The first bracket: nine trials for an epoch, the best three of them for three, the best of these for nine. The next has five."""
+    """The first bracket has nine trials: nine get one epoch, three get three, and one gets nine.
+
+    The next bracket has five trials.
+    """
     first = swept.trials[:9]
     best = sorted(first, key=lambda trial: trial.config["x"])
     assert [trial.last_result["epoch"] for trial in best] == [9, 3, 3, *[1] * 6]
@@ -499,7 +505,10 @@ def test_who_knows_the_ends_promotes_those_that_end_best() -> None:
 
 
 def test_the_time_that_no_searcher_saves_is_that_of_those_who_get_there() -> None:
-    """A loss of 0.5 is reached where x is at most 0.5 - 1/9, at the third of nine epochs by the best, at the fourth by the median one."""
+    """A loss of 0.5 is reached if x is at most 0.5 - 1/9.
+
+    The best reaches it at the third of nine epochs, the median configuration at the fourth.
+    """
     times = reached(bowl(), float(bowl().regret(0.5)))
     assert len(times) == pytest.approx(389, abs=45)
     assert times.min() == pytest.approx(3 / 9)

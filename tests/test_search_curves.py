@@ -1,4 +1,4 @@
-"""The nets of `benchmarks/search_curves.py`, many in one array operation, against torch's own, one by one."""
+"""The nets of `benchmarks/search_curves.py`, many at once, against torch's own, one by one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def theirs(cell: str) -> Callable[..., nn.RNNBase]:
 
 
 def in_torchs_order(cell: str, weights: torch.Tensor) -> torch.Tensor:
-    """The LSTM's gates: forget, input, output, new value here; input, forget, new value, output there."""
+    """The LSTM's gates are ordered forget, input, output, new value here.
+
+    In torch they are input, forget, new value, output.
+    """
     parts = weights.split(WIDTH, dim=-1)
     return torch.cat([parts[1], parts[0], parts[3], parts[2]], -1) if cell == "lstm" else weights
 
@@ -109,7 +112,10 @@ def test_a_step_is_adams_with_each_nets_own_rates() -> None:
 
 
 def test_decays_slow_it_down_and_penalties_pull_towards_zero() -> None:
-    """The rates after 500 of TaskSet's 10,000 steps; slopes of 1 are what Adam divides out at its first step."""
+    """The learning rates after 500 of TaskSet's 10,000 steps.
+
+    Adam divides out a gradient of 1 at its first step.
+    """
     hp = np.array(
         [[0.1, 0.9, 0.999, 1e-10, 0, 0, 0, 0], [0.1, 0.9, 0.999, 1e-10, 0, 0, 1e-4, 1e-3]]
     )

@@ -104,7 +104,7 @@ def holding(place: Path, secret: str) -> list[str]:
 
 
 def test_nothing_that_is_written_holds_a_secret(place: Path) -> None:
-    """Searched: the run, Ray's session, TensorBoard's files, what is printed, caches in the home."""
+    """The search covers the run, Ray's session, TensorBoard's files, the output, and caches."""
     run(place, f"file://{place}/runs", "[]")
     assert list(place.glob("t/*/r/session_*/logs/runtime_env_agent.log"))
     assert holding(place, PLANTED) == []

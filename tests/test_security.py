@@ -1,4 +1,4 @@
-"""What a stranger could reach or slip in: ports, text that is markup, names that are paths, secrets, pickles."""
+"""What others could reach or inject: ports, markup, paths as names, secrets, pickles."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def listening(pid: int) -> Iterator[str]:
 
 
 def test_a_parameter_called_script_stays_text(tmp_path: Path) -> None:
-    """In the page, in the tables and in TensorBoard's files: as a name, as a value and as a reason."""
+    """The name, a value and a reason, in the page, in the tables and in TensorBoard's files."""
     stories = [
         Story("random", [0.5], {SCRIPT: SCRIPT}, "failed", SCRIPT),
         Story("random", [0.6], {SCRIPT: "b"}),
@@ -111,7 +111,11 @@ TRUSTED = ("pickled_function.py",)
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
-    """Files are read safely: `torch.load` with `weights_only=True`, no `eval`, no `exec`, safe YAML, no `pickle.load`."""
+    """Files are read safely.
+
+    `torch.load` has `weights_only=True`, YAML is safe, and there is no `eval`, no `exec` and no
+    `pickle.load`.
+    """
     for room in ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results"):
         for path in (ROOT / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")

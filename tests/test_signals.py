@@ -1,4 +1,4 @@
-"""A sweep in a process group of its own, as a shell or `timeout` starts it, and what it leaves behind."""
+"""A sweep in a process group of its own, as `timeout` starts it, and what it leaves behind."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_space_in_which_nothing_is_allowed_says_so() -> None:
 
 
 def test_a_space_that_was_read_has_a_configuration_whenever_one_is_asked_for() -> None:
-    """One draw in 10,000 passes; a file like that is let through, and must not fail in the middle of a sweep."""
+    """One draw in 10,000 passes. Such a file is accepted, and must not fail during a sweep."""
     space = Space(
         {"a": Int(1, 100), "b": Int(1, 100)},
         constraints=(Constraint(Expression("a == 7 and b == 9")),),

@@ -1,4 +1,4 @@
-"""docs/reference/file-format.md: every example is read, every command runs, every message is the one that the mistake gives."""
+"""docs/reference/file-format.md: its examples are read, its commands run, its messages are real."""
 
 from __future__ import annotations
 

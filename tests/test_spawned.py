@@ -71,7 +71,8 @@ parallel: 2
 budget: {trials: 8, epochs: 1}
 space:
   kind:
-    choice: [spawn_pool, forkserver_pool, loader_spawn, loader_forkserver, loader_fork, mp_spawn, lambda_loader]
+    choice: [spawn_pool, forkserver_pool, loader_spawn, loader_forkserver, loader_fork, mp_spawn,
+             lambda_loader]
 """
 POOL = """\
 import multiprocessing
@@ -170,7 +171,10 @@ def test_a_file_is_imported_under_its_own_name(tmp_path: Path, imports: None) ->
 
 
 def test_files_of_one_name_in_one_process(tmp_path: Path, imports: None) -> None:
-    """Each stays itself, its folder first on the path, and can be imported by processes that are started."""
+    """Each module stays itself, and can be imported by processes that are started.
+
+    Its folder comes first on the path.
+    """
     for folder, factor in (("a", 2), ("b", 3)):
         (tmp_path / folder).mkdir()
         text = f"import times_{folder}\ndef train(x): return times_{folder}.FACTOR * x\n"
@@ -207,7 +211,8 @@ def test_a_standard_module_keeps_its_place(tmp_path: Path, imports: None) -> Non
     [
         b"\xef\xbb\xbfdef train(config, run): return '\xc3\xa9'\n",
         b"# -*- coding: latin-1 -*-\ndef train(config, run): return '\xe9'\n",
-        b"#!/usr/bin/env python\n# vim: set fileencoding=cp1252 :\ndef train(config, run): return '\xe9'\n",
+        b"#!/usr/bin/env python\n# vim: set fileencoding=cp1252 :\n"
+        b"def train(config, run): return '\xe9'\n",
         b"\xef\xbb\xbf# coding: utf-8\r\ndef train(config, run): return '\xc3\xa9'\r\n",
     ],
 )

@@ -1,4 +1,4 @@
-"""A file becomes a sweep: registries, options, the resolved form, and what `--dry-run` shows of it."""
+"""A file becomes a sweep: registries, options, the resolved form, and `--dry-run`."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def test_every_key_reaches_the_sweep() -> None:
 
 def test_what_is_not_written() -> None:
     Path("s.yaml").write_text(
-        "trainable: a:b\nmetric: {name: loss, goal: minimize}\nbudget: {epochs: 3, trials: 2}\nspace: {x: {float: [0, 1]}}\n"
+        "trainable: a:b\nmetric: {name: loss, goal: minimize}\nbudget: {epochs: 3, trials: 2}\n"
+        "space: {x: {float: [0, 1]}}\n"
     )
     sweep = load_sweep("s.yaml")
     assert list(sweep.searchers) == ["auto" if "auto" in SEARCHERS else "tpe"]
@@ -217,15 +218,18 @@ def test_every_default_is_written_out() -> None:
         ("searcher=[grid, rondom]", "--set searcher: unknown searcher 'rondom'; expected one of "),
         (
             "searcher.2.random_fraction=2",
-            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected 1 or less, got 2",
+            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected 1 or "
+            "less, got 2",
         ),
         (
             "searcher.2.random_fraction=few",
-            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, got 'few'",
+            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, "
+            "got 'few'",
         ),
         (
             "searcher.2.random_fraction=true",
-            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, got true",
+            "--set searcher.2.random_fraction: searcher bohb: random_fraction: expected a number, "
+            "got true",
         ),
         (
             "searcher.0={name: grid, _cells: 3}",
@@ -237,7 +241,8 @@ def test_every_default_is_written_out() -> None:
         ),
         (
             "trainable=trainables.cnn",
-            "--set trainable: trainable: expected package.module:function or path/to/file.py:function, got 'trainables.cnn'",
+            "--set trainable: trainable: expected package.module:function or "
+            "path/to/file.py:function, got 'trainables.cnn'",
         ),
     ],
 )
@@ -376,7 +381,9 @@ def test_a_preview_imports_neither_ray_nor_torch() -> None:
     code = (
         "import sys; from raysweep.tune.load import load_sweep; "
         "from raysweep.tune.cli.dry_run import preview; print(preview(load_sweep('cnn.yaml')));"
-        "print('HEAVY', sorted({'torch', 'ray', 'hyperopt', 'hpbandster', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
+        "print('HEAVY', "
+        "sorted({'torch', 'ray', 'hyperopt', 'hpbandster', 'pandas', 'scipy', 'sklearn'} & "
+        "set(sys.modules)))"
     )
     root = Path(__file__).parents[1]
     started = time.perf_counter()

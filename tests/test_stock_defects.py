@@ -1,4 +1,6 @@
-"""What goes wrong in Ray's own ASHA (A1-A10) and BOHB (B1-B15), as tests of ours; side by side where Ray's objects need no cluster.
+"""What goes wrong in Ray's own ASHA (A1-A10) and BOHB (B1-B15), as tests of ours.
+
+Both are compared where Ray's objects need no cluster.
 
 The numbers are those of the table in the README.
 """
@@ -23,10 +25,10 @@ from raysweep.schedulers import SCHEDULERS, Asha
 from raysweep.schedulers.rungs import geometric
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
 from raysweep.search_spaces.language.space import Space
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import Objective, ReportError, clean_metrics
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
@@ -45,7 +47,7 @@ def distance(config: Config) -> float:
 
 
 def curve(config: Config, seed: int) -> Iterable[Epoch]:
-    """Falls towards the distance from the best point; an epoch takes as long as the configuration says."""
+    """Falls towards the distance from the best point, in the time that the configuration names."""
     for epoch in range(1, 28):
         yield {"loss": distance(config) + 0.5 / epoch}, 1.0
 
@@ -133,7 +135,7 @@ def test_a4_a_value_that_is_no_number_is_one_trials_mistake(value: object) -> No
 
 
 def test_a5_a6_on_finite_curves_every_decision_is_rays() -> None:
-    """Ties and the generous start are kept as they are: the rule is the published one, and both forms agree to the last bit."""
+    """Ties and the generous start stay as published, and both forms agree to the last bit."""
     from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
     rng = np.random.default_rng(0)
@@ -273,8 +275,10 @@ def flat(config: Config, seed: int) -> Iterable[Epoch]:
 
 def test_b7_an_inactive_parameter_is_absent(tmp_path: Path) -> None:
     text = (
-        "trainable: tests.trainables:bowl\nmetric: {name: loss, goal: minimize}\nsearcher: bohb\nbudget: {trials: 60, epochs: 9}\n"
-        "space:\n  width: 3\n  optimizer: {choice: [sgd, adam]}\n  momentum: {float: [0.5, 0.99], when: {optimizer: sgd}}\n"
+        "trainable: tests.trainables:bowl\nmetric: {name: loss, goal: minimize}\nsearcher: bohb\n"
+        "budget: {trials: 60, epochs: 9}\n"
+        "space:\n  width: 3\n  optimizer: {choice: [sgd, adam]}\n"
+        "  momentum: {float: [0.5, 0.99], when: {optimizer: sgd}}\n"
     )
     (tmp_path / "s.yaml").write_text(text)
     said = load_sweep(str(tmp_path / "s.yaml"))
@@ -293,7 +297,10 @@ def test_b7_an_inactive_parameter_is_absent(tmp_path: Path) -> None:
 
 
 def test_b9_the_seed_reproduces_in_another_process_too() -> None:
-    code = "from tests.test_stock_defects import *\nprint([trial.config for trial in simulate(bohb_sweep(40), curve, 3).histories['bohb']])"
+    code = (
+        "from tests.test_stock_defects import *\n"
+        "print([trial.config for trial in simulate(bohb_sweep(40), curve, 3).histories['bohb']])"
+    )
     here = [trial.config for trial in simulate(bohb_sweep(40), curve, 3).histories["bohb"]]
     np.random.seed(5)
     state = np.random.get_state()[1].copy()  # type: ignore[index]
@@ -356,7 +363,7 @@ def test_b14_a_resumed_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None
             str(tmp_path),
             known_epoch=known,
         )
-        return attempt(job, heard.append)
+        return train_job(job, heard.append)
 
     assert train(0, 2).status == "completed"
     assert train(2, 4).status == "completed"
@@ -374,7 +381,7 @@ def test_b15_epochs_need_be_no_power_of_eta() -> None:
 
 
 class Theirs:
-    """Ray's TuneBOHB under ASHA, driven as Tune's controller drives it: results without `hyperband_info`."""
+    """Ray's TuneBOHB under ASHA, with results that lack `hyperband_info`, as Tune gives them."""
 
     spaces: ClassVar[dict[str, str]] = {"x": "uniform", "y": "uniform"}
 

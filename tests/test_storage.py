@@ -1,4 +1,4 @@
-"""Storage that fills or is read-only under a real sweep: a clear line, a whole ledger, and it can be resumed."""
+"""Storage that fills up or is read-only under a real sweep: one line, and it can be resumed."""
 
 from __future__ import annotations
 

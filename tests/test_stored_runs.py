@@ -1,4 +1,6 @@
-"""Runs in object storage. `file://` stands for s3:// here: the same code on a local folder; the cluster test has a real S3 server.
+"""Runs in object storage, with `file://` in place of s3://.
+
+It is the same code on a local folder; the cluster test has a real S3 server.
 
 With the extra `cluster-test`, `gs://` on an emulator of Google's storage too.
 """
@@ -113,7 +115,11 @@ def test_a_ledger_reads_back_however_its_objects_were_merged(
 def test_a_reader_that_lists_in_the_middle_of_a_merge_lists_again(
     bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list had passed the large object's place before it was there, and comes to the small ones when the first is gone."""
+    """A listing can miss both the large object and the small ones that it replaces.
+
+    It passed the large object's place before that was written, and came to the small ones when the
+    first of them was deleted.
+    """
     for i in range(3):
         bucket.write(object_name(i, i), b"%d\n" % i)
     torn = {object_name(2, 2): 2}
@@ -145,7 +151,7 @@ def test_only_one_session_holds_a_run(bucket: ObjectStore) -> None:
 
 @pytest.mark.parametrize("changes", [{"process": 2**22 + 1}, {"host": "elsewhere", "time": 0.0}])
 def test_the_hold_of_a_killed_session_ends(bucket: ObjectStore, changes: dict[str, Any]) -> None:
-    """At once where it ran on this machine, a minute after it was last heard where it ran elsewhere."""
+    """A lock ends at once if its process ran on this machine, elsewhere a minute later."""
     book = StoredLedger(mirror.create(bucket), bucket)
     said = json.loads(bucket.read("lock") or b"")
     bucket.write("lock", json.dumps(said | changes).encode())
@@ -246,7 +252,7 @@ def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:
 def test_a_sweep_on_object_storage_is_resumed_and_read(
     bucket: ObjectStore, ray_here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its folder on this machine is gone between the sessions, as if the second one ran elsewhere."""
+    """The mirror is deleted between the sessions, as if the second one ran on another machine."""
     storage = bucket.url.removesuffix("/run")
     for count in (2, 4):
         resolved = {

@@ -32,7 +32,10 @@ def trial_of(history: History, config: dict[str, Any], values: list[float]) -> T
 
 
 def play(folder: Path, config: dict[str, Any], values: list[float]) -> Path:
-    """Write a trial as a driver does, each report after the history has it; its folder of event files."""
+    """Write a trial as a driver does, and return the folder of its event files.
+
+    Each report is written after the history has it.
+    """
     history, writer = History(), Writer(folder, "acc")
     trial = trial_of(history, config, [])
     for report in trial_of(History(), config, values).reports:

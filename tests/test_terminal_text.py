@@ -1,4 +1,4 @@
-"""No text of a user's moves a terminal's cursor, colours it or ends a command, whoever prints it."""
+"""No text of a user's moves the cursor, colours a terminal or ends a command."""
 
 from __future__ import annotations
 

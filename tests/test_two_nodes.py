@@ -1,4 +1,4 @@
-"""A sweep joins a running cluster of two nodes, as its user types it: `--address auto`, trials on both nodes."""
+"""A sweep joins a running cluster with `--address auto`, and trains on both of its nodes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,6 @@ def test_what_no_single_node_can_hold_is_refused_before_the_start(
     """Ray compares totals only: two CPUs on two nodes would let a trial of two wait for ever."""
     code, _, errors = nodes.sweep(SWEEP, tmp_path, "resources.cpu=2")
     assert code == 2
-    assert (
-        errors.strip()
-        == "raysweep: no machine can hold one trial: it needs 2 CPU; the most that one offers is 1 CPU"
+    assert errors.strip() == (
+        "raysweep: no machine can hold one trial: it needs 2 CPU; the most that one offers is 1 CPU"
     )

@@ -1,4 +1,4 @@
-"""The verbs on real runs: sweeps of the shipped CNN on handwritten digits, made with Ray, interrupted and resumed."""
+"""The commands on real runs: sweeps of the shipped CNN, interrupted and resumed on Ray."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ pytestmark = pytest.mark.timeout(600)
 
 CPU = ["--set", "resources.gpu=0", "--set", "parallel=1", "--set", "space.channels=8"]
 SMALL = [*CPU, "--set", "budget.trials=3", "--set", "budget.epochs=2"]
-COMPARISON = "python run_sweep.py --space cnn.yaml --seeds 5 --set 'confirm={top: 3, seeds: 5}' --name digits"
+COMPARISON = (
+    "python run_sweep.py --space cnn.yaml --seeds 5 --set 'confirm={top: 3, seeds: 5}' --name "
+    "digits"
+)
 TABLES = "raysweep compare ray_results/digits"
 PAGE = "raysweep report ray_results/digits"
 RECORDING = "python run_sweep.py --space cnn.yaml --record 200 --name record"
@@ -85,7 +88,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def compared(storage: Path, ray_here: Any) -> RunDirectory:
-    """Two searchers, two seeds, confirmed: interrupted while the best is trained again, then resumed."""
+    """Two searchers and two seeds: interrupted during the retrainings, then resumed."""
     words = [
         "--seeds",
         "2",
@@ -211,8 +214,8 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(
     )
     assert "at 12 epochs for each study" in text
     assert (
-        "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off by 0."
-        in text
+        "12 recorded curves; between them a surrogate (random forest) answers: val_accuracy off "
+        "by 0." in text
     )
     assert run(REPLAY, *words, "--nearest") == 0
     text = capsys.readouterr().out
@@ -257,7 +260,10 @@ space: {x: {float: [0.0, 1.0]}, seconds: 0.05}
 
 @pytest.fixture(scope="module")
 def live(storage: Path, ray_here: Any) -> RunDirectory:
-    """A sweep under audit. `during.html` in its folder is the page as it was while the sweep ran."""
+    """A sweep with a stopping audit.
+
+    `during.html` in its folder is the page as it was while the sweep ran.
+    """
     Path("live.yaml").write_text(LIVE)
     page, copy = storage / "live" / "report.html", storage / "live" / "during.html"
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""What must hold when Ray is dead or old: the driver that hangs in a call, and the trials that Ray would keep."""
+"""When Ray is dead or old: a driver that hangs in a call, and trials that Ray would keep."""
 
 from __future__ import annotations
 

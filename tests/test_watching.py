@@ -1,4 +1,8 @@
-"""What a cluster does in mid-sweep: silent trials are retried, nodes are followed, and the loss of a machine is no trial's fault."""
+"""What a cluster does during a sweep.
+
+Silent trials are retried, new resources are used, and the loss of a machine is not blamed on the
+trial.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,10 @@ available_node_types:
   head: {resources: {CPU: 0}, max_workers: 0}
   gpu: {resources: {CPU: 4, GPU: 1}, max_workers: 8}
 """
-DIED = "The actor died because its node has died. Node Id: 0123\n\tthe actor's node was terminated unexpectedly"
+DIED = (
+    "The actor died because its node has died. Node Id: 0123\n"
+    "\tthe actor's node was terminated unexpectedly"
+)
 
 
 class NodeDied(Exception):
@@ -120,7 +127,10 @@ def test_room_is_followed(clock: Clock) -> None:
 def test_room_that_comes_late_is_used_however_short_the_trials_are(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray's own order would give the warm worker to the trial that waits for the new one, whose start it would throw away, for ever."""
+    """A warm worker must not go to the trial for which a new worker is starting.
+
+    Ray's own order would do that, throw the new worker away, and never end.
+    """
     first = tmp_path / "first"
     monkeypatch.setattr(
         "raysweep.tune.executors.ray.executor.node_resources", lambda ray: [{"CPU": 1.0}]

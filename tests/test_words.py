@@ -18,7 +18,7 @@ ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "resul
 BANNED = {
     "arm", "arms", "blame", "gang", "leash", "gauge", "standing", "standings", "believing",
     "verdict", "contest", "outlook", "resting", "complaint", "complaints", "conductor", "offers",
-    "promise", "traces", "bands", "meeting", "allowance", "interruption", "merit", "foreseeing",
+    "promise", "traces", "meeting", "allowance", "interruption", "merit", "foreseeing",
     "specify", "unjudged", "together", "wrong", "whom",
 }  # fmt: skip
 PHRASES = {
@@ -49,16 +49,7 @@ MODULES = {"words", "traces", "bands", "shares", "away", "follow", "join", "loss
            "axis", "at", "ends", "tested", "verify", "confirm", "replay", "auto"}  # fmt: skip
 """Names of modules that have a better one in the glossary."""
 STILL: tuple[str, ...] = (
-    "benchmarks/board.py",
-    "benchmarks/board.py: Timed",
-    "benchmarks/scale.py: Timed",
-    "benchmarks/scale_ray.py: Timed",
-    "benchmarks/search_runs.py: Timed",
-    "results/analysis/incumbent_bands.py",
-    "results/analysis/incumbent_bands.py: incumbent_bands",
     "search_spaces/file/error_messages.py: complaint",
-    "trainables/runtime/attempt.py",
-    "trainables/runtime/tensorboard.py: ALLOWANCE",
     "tune/offline/simulation_grid.py: Contest",
     "tune/offline/simulation_grid.py: play_arm",
 )
@@ -70,7 +61,7 @@ def modules() -> list[Path]:
 
 
 def public_names(path: Path) -> Iterator[tuple[str, str]]:
-    """The kind ("class" or "other") and the name of what a module and its classes define publicly."""
+    """The names that a module and its classes define publicly, each with "class" or "other"."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ClassDef):
             yield "class", node.name
@@ -90,7 +81,7 @@ def _names_in(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 
 def parts(name: str) -> str:
-    """The parts of a name in lower case, joined by underscores: `GaussianProcess`, gaussian_process."""
+    """The parts of a name in lower case: `GaussianProcess` becomes gaussian_process."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 

@@ -27,7 +27,11 @@ def bowl(config: dict[str, Any], run: Run) -> None:
 
 
 def newcomer(config: dict[str, Any], run: Run) -> None:
-    """Shorter than a worker's start. Its loss is 1 in the first process that trains it, whose number goes to the file `first`; else 0."""
+    """Trains for less time than a worker takes to start.
+
+    Its loss is 1 in the first process that trains it, whose number goes to the file `first`; else
+    0.
+    """
     first = Path(config["first"])
     if not first.exists():
         first.write_text(str(os.getpid()))
@@ -37,7 +41,7 @@ def newcomer(config: dict[str, Any], run: Run) -> None:
 
 
 def noisy(config: dict[str, Any], run: Run) -> None:
-    """Its numbers come from every generator that a checkpoint must carry, and from a weight that training moves."""
+    """Its numbers need every generator in a checkpoint, and a weight that training moves."""
     model = torch.nn.Linear(1, 1)
     for _ in run.epochs(model=model):
         time.sleep(config.get("seconds", 0.0))
@@ -48,7 +52,10 @@ def noisy(config: dict[str, Any], run: Run) -> None:
 
 
 def devices(config: dict[str, Any], run: Run) -> None:
-    """Writes when it ran and what it saw of the GPUs. Waits for `mates` trials to be there at once, for a minute at most."""
+    """Writes when it ran and which GPUs it saw.
+
+    Waits up to a minute until `mates` trials are there at once.
+    """
     folder, begin = Path(config["folder"]), time.time()
     (folder / f"here-{run.trial}").touch()
     for _ in run.epochs():
@@ -64,7 +71,10 @@ def devices(config: dict[str, Any], run: Run) -> None:
 
 
 def hungry(config: dict[str, Any], run: Run) -> None:
-    """Says that it holds `need` of a device's 80 GB. In its second epoch it waits for `mates` trials to be there at once."""
+    """Claims to hold `need` of a device's 80 GB.
+
+    In its second epoch it waits for `mates` trials to be there at once.
+    """
     process_setup.gpu_memory = lambda: (int(config["need"] * 80e9), int(80e9))
     folder = Path(config["folder"])
     for epoch in run.epochs():
@@ -90,7 +100,10 @@ def one_way(config: dict[str, Any], run: Run) -> None:
 
 
 def slow_to_stop(config: dict[str, Any], run: Run) -> None:
-    """Takes so many seconds to unwind when it is stopped; after two, Ray by itself fails the next trial."""
+    """Takes so many seconds to clean up when it is stopped.
+
+    After two seconds, Ray by itself fails the next trial.
+    """
     try:
         for _ in run.epochs():
             run.report(loss=config["x"])
@@ -187,7 +200,10 @@ def freezes_once(config: dict[str, Any], run: Run) -> None:
 
 
 def raises_until(config: dict[str, Any], run: Run) -> None:
-    """Raises in epoch 2, where `x` is high or `heal` is set, until the file `mark` is there. With `heal` it writes its epochs into it."""
+    """Raises in epoch 2 if `x` is high or `heal` is set, until the file `mark` is there.
+
+    With `heal` it writes its epochs into it.
+    """
     mark, heal = Path(config["mark"]), config.get("heal", False)
     for epoch in run.epochs():
         first = not mark.exists() or (heal and mark.read_text() == "1 ")

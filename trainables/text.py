@@ -146,9 +146,11 @@ class BucketSampler:
     def __iter__(self) -> Iterator[list[int]]:
         batches: list[list[int]] = []
         order = self._run.shuffled(len(self._lengths))
+        # Sorted within random pools: sorting all lines would give the same batches each epoch.
         for pool in order.split(POOL_BATCHES * self._batch_size):
             sorted_pool = pool[self._lengths[pool].argsort(stable=True)]
             batches += [batch.tolist() for batch in sorted_pool.split(self._batch_size)]
+        # Shuffled once more, or each pool would go from its short lines to its long ones.
         for i in self._run.shuffled(len(batches)).tolist():
             yield batches[i]
 

@@ -137,8 +137,10 @@ def train(config: dict[str, Any], run: Run) -> None:
     for epoch in run.epochs(**learner.state):
         head_only = epoch <= head_epochs
         if inputs is None or epoch == head_epochs + 1:
-            network.freeze(len(network.stages) if head_only else config["freeze_until"])
-            augment = "none" if head_only else config.get("augment", "none")
+            frozen, augment = config["freeze_until"], config.get("augment", "none")
+            if head_only:  # the features of all stages are computed once, from unchanged images
+                frozen, augment = len(network.stages), "none"
+            network.freeze(frozen)
             inputs = Inputs(config, network, learner.precision, augment)
         # A learner of its own, because the model and its gradients may be those of a part.
         part_learner = replace(learner, model=inputs.model)

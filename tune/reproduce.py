@@ -10,8 +10,8 @@ from typing import Any
 
 from raysweep.history import Report
 from raysweep.results.storage.run_directory import RunDirectory, RunError
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.make_job import job
 from raysweep.tune.run_folders import recorded_sweep
 
@@ -51,7 +51,7 @@ def reproduce(run: RunDirectory, trial_id: str) -> list[EpochComparison]:
         again = replace(job(sweep, Path(scratch), trial), epochs=trial.epoch, known_epoch=0)
         if trial.notes.get("device", "cpu") == "cpu":
             again = replace(again, gpu=0.0)
-        outcome = attempt(again, messages.append)
+        outcome = train_job(again, messages.append)
     if outcome.status != "completed":
         raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
     metrics = {message["epoch"]: message["metrics"] for message in messages}

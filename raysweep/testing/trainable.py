@@ -85,6 +85,7 @@ class _Check:
             if message["epoch"] == stop_after:
                 raise _Stopped
 
+        # The very class that a worker uses, so that checkpoints and resuming are the real ones.
         run = Run(
             self.epochs,
             receive,
@@ -95,6 +96,7 @@ class _Check:
         )
         try:
             with suppress(_Stopped):
+                # A copy, because a train function may change its configuration.
                 self.train_function(dict(self.config), run)
         except ReportError as error:
             raise AssertionError(str(error)) from error
@@ -114,6 +116,7 @@ class _Check:
         if name not in metrics:
             raise AssertionError(f"evaluate(...) gives {', '.join(metrics)}, but not {name}")
         reported = content["metrics"]
+        # The sweep's metric must be there; of others, those that both name are compared.
         for key in metrics.keys() & reported.keys():
             value = float(metrics[key])
             if not math.isclose(value, reported[key], rel_tol=tolerance):

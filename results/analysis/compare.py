@@ -76,6 +76,7 @@ class Comparison:
 
         from raysweep.results.analysis.findings import tables
 
+        # A fixed width, because the text may go to a file or a notebook.
         console = Console(width=100, no_color=True, highlight=False)
         with console.capture() as capture:
             console.print(tables(self))
@@ -126,6 +127,7 @@ class Comparison:
             label: [study.loss_at(self.budgets) for study in self.studies if study.label == label]
             for label in self.labels
         }
+        # The ceiling also replaces inf, before the first finite loss, of which there is no mean.
         return {label: np.minimum(np.array(rows), self.ceiling) for label, rows in losses.items()}
 
     @cached_property
@@ -166,6 +168,7 @@ class Comparison:
     def pairs(self) -> list[Pair]:
         """All pairs of searchers, the most certain difference first."""
         labels = list(combinations(self.labels, 2))
+        # A pair that shares fewer than two seeds is shown, but cannot be tested.
         tests = {pair: test for pair in labels if (test := self._test(*pair))}
         # Only tests that were made count for the correction.
         corrected = statistics.holm([test.p for test in tests.values()])
@@ -207,6 +210,7 @@ class Comparison:
         return statistics.p_value(of_a, of_b, self._pair_alpha)
 
     def _pair(self, a: str, b: str, test: PValue | None, p: float | None) -> Pair:
+        # The means of all seeds, as in the table; the test itself takes the shared ones only.
         means = {label: float(self.finals[label].mean()) for label in (a, b)}
         better, worse = sorted((a, b), key=lambda label: means[label])
         of_a, of_b = self._shared(a, b)
@@ -239,6 +243,7 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
             f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}"
         )
     metric, maximize = metrics.pop()
+    # A study without a report would make the common budget 0.
     return Comparison(tuple(study for study in studies if study.total > 0), metric, maximize, unit)
 
 

@@ -27,6 +27,7 @@ _YES_NO = {True: "yes", False: "no"}
 def findings(comparison: Comparison) -> list[str]:
     """The findings as sentences, the most important first."""
     spending = _uneven_spending(comparison)
+    # With one searcher there is nothing to test, and the findings end here.
     if len(comparison.labels) < 2:
         return [f"{comparison.labels[0]} alone: nothing to compare with", *spending]
     if all(pair.test is None for pair in comparison.pairs):

@@ -67,12 +67,13 @@ def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
     if not (run.path / FOLDER / ledger.NAME).is_file():
         return []
     found = []
+    # The study of a finalist's retrainings has the name of its trial.
     for name, history in RunDirectory(run.path / FOLDER).histories.items():
         best = run.trial(name).best
         if best is None:
             continue
         result = _result(name, history, run.metric, best.metrics[run.metric])
-        if result.validation:
+        if result.validation:  # none of its retrainings may have completed yet
             found.append((best.loss, result))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
 

@@ -33,6 +33,6 @@ def read(run: RunDirectory) -> dict[str, Any] | None:
     path = find_file(run.path, NAME)
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # no simulation was run, or its file was cut off
         return None
     return translate_simulation(content)

@@ -46,6 +46,7 @@ def audit(run: RunDirectory) -> dict[str, Any] | None:
         "high": high,
     }
     complete = [trial for trial in trials if trial.status == Status.COMPLETED]
+    # Not the last rung: the ranks at the end agree with themselves.
     found["rungs"] = [rank_correlation(complete, level) for level in run.levels[:-1]]
     found["finding"] = _finding(found)
     return found
@@ -114,6 +115,7 @@ def _finding(found: dict[str, Any]) -> str:
 
 def _would_have_won(trial: Trial, trials: Sequence[Trial]) -> bool:
     """True if an audited trial is better than all trials of its study that were not audited."""
+    # An audited trial has trained longer than its equals; it competes with those that counted.
     others = [
         other.best.loss
         for other in trials

@@ -102,6 +102,7 @@ class Ledger:
 
         The open file would still accept lines, but nobody could find them again.
         """
+        # `os.stat` itself raises if there is no file any more.
         if os.stat(self._path).st_ino != self._inode:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
@@ -127,7 +128,7 @@ def is_locked(folder: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except OSError:
+    except OSError:  # flock: another process holds the exclusive lock
         return True
     return False
 

@@ -57,6 +57,7 @@ def display_path(path: Path | str) -> str:
 
 def create(store: ObjectStore) -> Path:
     """Make the empty mirror of a run. It is deleted when this process ends."""
+    # `TemporaryDirectory` would delete it as soon as its object is collected.
     parent = Path(tempfile.mkdtemp(prefix="raysweep-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     # The name of the folder is the name of the run; the options of the URL are not part of it.
@@ -195,6 +196,7 @@ def _is_mirrored(name: str) -> bool:
 
 
 def _is_uploaded(path: Path) -> bool:
+    # Hidden files are `.origin`, and files that are still being written.
     return path.is_file() and path.name not in _OWN_UPLOAD and not path.name.startswith(".")
 
 

@@ -170,6 +170,7 @@ class Lock:
         if holder := _holder(store.read(LOCK)):
             raise LedgerLockedError(f"{store.url} is held by {holder}")
         self._write()
+        # A daemon: a lock that nobody releases must not keep the process from ending.
         threading.Thread(target=self._renew, daemon=True).start()
 
     def check(self) -> None:

@@ -131,6 +131,7 @@ class ObjectStore:
                 path = f"{parts.netloc}{parts.path}"
             else:
                 system, path = fs.FileSystem.from_uri(_with_retry_limit(self.url))
+        # TypeError: an option of the URL that pyarrow does not have.
         except (ValueError, TypeError, OSError) as error:
             raise StoreError(f"{self.url}: {str(error).splitlines()[0]}") from None
         return system, path.rstrip("/")

@@ -116,7 +116,7 @@ class RunDirectory:
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}
+            return {}  # it says where the run was made; nothing else depends on it
         return content
 
     @cached_property
@@ -213,6 +213,7 @@ class RunDirectory:
     @property
     def searchers(self) -> list[str]:
         """The searchers that have proposed a trial."""
+        # A searcher with several seeds has several studies, and is named once.
         names = (tables.split_study(study, self.seeds)[0] for study in self.histories)
         return list(dict.fromkeys(names))
 
@@ -264,6 +265,7 @@ class RunDirectory:
 def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:
     """The trial and the report with the least loss; None before the first finite loss."""
     found = [history.best for history in histories.values() if history.best]
+    # Of equal losses the trial with the smaller number, so that the answer is always the same.
     return min(found, key=lambda best: (best[1].loss, best[0].number), default=None)
 
 

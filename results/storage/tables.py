@@ -123,6 +123,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 def columns(rows: Iterable[Row]) -> list[str]:
     """All keys of the rows, the parameters (`config/...`) last."""
+    # `sorted` is stable, so within each half the order of the first appearance stays.
     names = dict.fromkeys(name for row in rows for name in row)
     return sorted(names, key=lambda name: name.startswith(CONFIG))
 
@@ -134,7 +135,7 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
     because some programs take them for the ends of lines.
     """
     rows = [{visible(name): _for_csv(value) for name, value in row.items()} for row in rows]
-    text = io.StringIO(newline="")
+    text = io.StringIO(newline="")  # or line ends would be translated twice
     writer = csv.DictWriter(text, columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

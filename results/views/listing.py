@@ -77,5 +77,6 @@ def _without_constants(rows: Sequence[Row], everything: Sequence[Row]) -> list[R
     if len(everything) < 2:  # of a single trial every value is the same in all
         return list(rows)
     names = {name for row in everything for name in row if name.startswith(CONFIG)}
+    # By `repr`, because a value may be a list, which a set cannot hold.
     constant = {name for name in names if len({repr(row.get(name)) for row in everything}) == 1}
     return [{name: row[name] for name in row if name not in constant} for row in rows]

@@ -114,6 +114,7 @@ class Writer:
         handle = open(folder / name, "wb")  # noqa: SIM115
         records = RecordWriter(handle)
         started = float(trial.notes.get("started") or now)
+        # Each event file begins with its version, or TensorBoard does not read it.
         records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         records.write(
             Event(wall_time=started, summary=_session_start(trial, started)).SerializeToString()
@@ -166,6 +167,7 @@ def _session_start(trial: Trial, started: float) -> Any:
         field = start.hparams[tag(name)]
         if isinstance(value, bool):  # before the numbers: True is an int as well
             field.bool_value = value
+        # The message holds a double. A whole number that is too large for one is written as text.
         elif isinstance(value, float) or (isinstance(value, int) and _fits(value)):
             field.number_value = value
         else:

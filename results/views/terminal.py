@@ -82,6 +82,7 @@ def trial_table(
         if row["best_epoch"]:
             epoch = f"{row['best_epoch']} of {row['epochs']}"
         cells = [row["trial"], number(row[f"best_{metric}"]), epoch, duration(row["seconds"])]
+        # A reason may have several lines, which would tear the table apart.
         texts = {"configuration": _one_line(row), "reason": row["reason"].replace("\n", " ")}
         table.add_row(
             *map(plain, cells),
@@ -150,6 +151,7 @@ def configuration(config: Mapping[str, Any], constants: Iterable[str] = ()) -> T
         for name in flat
         if any(name == constant or name.startswith(f"{constant}.") for constant in names)
     ]
+    # What was tuned comes first, because that is what a reader looks for.
     order = [name for name in flat if name not in fixed] + fixed
     return _facts({name: flat[name] for name in order})
 

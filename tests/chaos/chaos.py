@@ -1,10 +1,11 @@
-"""Kill a sweep again and again, at random moments, and hold what is left at the end against the sweep that nobody killed.
+"""Kill a sweep again and again at random moments, and compare the end with an undisturbed sweep.
 
     python -m tests.chaos.chaos --kills 32 --seed 0        (which is `make chaos`)
 
-One sweep with four searchers as studies and one worker is trained without trouble first. Then the same sweep is run in a fresh folder while
-a seeded SIGKILL hits its driver, a worker, the raylet or the head's store (GCS) once a few more reports have come; whenever that ends the
-driver, the same command with `--resume` goes on. At the end both must tell the same story, number by number.
+One sweep with four searchers as studies and one worker first runs undisturbed. Then the same sweep
+runs in a fresh folder, while a seeded SIGKILL hits its driver, a worker, the raylet or the head's
+store (GCS) each time a few more reports have come. Whenever that ends the driver, the same command
+with `--resume` continues. At the end both runs must be equal, number by number.
 """
 
 from __future__ import annotations
@@ -38,12 +39,17 @@ space:
   folder: {folder}
 """
 PATIENCE = 120.0
-"""Seconds that a driver may take to end after its raylet or its store was killed, or to make progress at all."""
+"""The most seconds in which a driver must end after its raylet or its store was killed, or must
+make progress."""
 
 
 @dataclass
 class Storm:
-    """What was survived: the seconds until each killed sweep had ended (its driver's own death: 0; a worker's: nothing ends)."""
+    """What the sweep survived.
+
+    It holds the seconds until each killed sweep had ended: 0 if its driver was killed, and none if
+    a worker was, because that ends no sweep.
+    """
 
     ends: dict[str, list[float]] = field(default_factory=lambda: {target: [] for target in TARGETS})
     sessions: int = 0
@@ -100,7 +106,8 @@ def undisturbed(place: Path, trials: int) -> None:
     )
     if done.returncode != 0:
         raise SystemExit(
-            f"the undisturbed sweep ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            f"the undisturbed sweep ended with {done.returncode}:\n{done.stdout[-2000:]}\n"
+            f"{done.stderr[-2000:]}"
         )
 
 
@@ -151,7 +158,8 @@ def session(
             )
             if storm.confirmed - reports(folder):
                 raise SystemExit(
-                    f"reports that the ledger had confirmed are lost: {sorted(storm.confirmed - reports(folder))}"
+                    "reports that the ledger had confirmed are lost: "
+                    f"{sorted(storm.confirmed - reports(folder))}"
                 )
             return False
         wait_for_end(driver, 0, PATIENCE * 5)
@@ -197,19 +205,25 @@ def tell(place: Path, storm: Storm, calm: float, seconds: float) -> int:
     print("| SIGKILL of the | times | the sweep |")
     print("| --- | ---: | --- |")
     for target, ends in storm.ends.items():
-        ended = f"ends by itself with exit code 4 in {max(ends, default=0.0):.0f} s at most; --resume goes on"
-        print(
-            f"| {target} | {len(ends)} | {'goes on' if target == 'worker' else '--resume goes on' if target == 'driver' else ended} |"
-        )
+        longest = max(ends, default=0.0)
+        consequences = {
+            "worker": "continues",
+            "driver": "continues with --resume",
+        }
+        ended = f"ends by itself with exit code 4 in at most {longest:.0f} s; --resume continues it"
+        print(f"| {target} | {len(ends)} | {consequences.get(target, ended)} |")
     epochs = len(reports(folder))
     print(
-        f"\n{storm.kills} kills in {storm.sessions} sessions and {seconds:.0f} s (undisturbed: {calm:.0f} s). Every number is the same."
+        f"\n{storm.kills} kills in {storm.sessions} sessions and {seconds:.0f} s (undisturbed: "
+        f"{calm:.0f} s). Every number is the same."
     )
     print(
-        f"{epochs} epochs reported, 0 lost, 0 trained again; {lines_of(written) - epochs} were under way when they were killed."
+        f"{epochs} epochs reported, 0 lost, 0 trained again; {lines_of(written) - epochs} were "
+        "under way when they were killed."
     )
     print(
-        "\n| searcher | trials | epochs | best, as in the undisturbed run |\n| --- | ---: | ---: | --- |"
+        "\n| searcher | trials | epochs | best, as in the undisturbed run |\n"
+        "| --- | ---: | ---: | --- |"
     )
     for name, trials, spent, best in studies(folder):
         print(f"| {name} | {trials} | {spent} | {best} |")

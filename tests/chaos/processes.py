@@ -13,7 +13,7 @@ TARGETS = {"driver": "", "worker": "ImplicitFunc", "raylet": "raylet/raylet", "G
 
 
 def kill(driver: int, target: str, draw: random.Random) -> bool:
-    """SIGKILL the driver or one of its descendants; False where there is no such process at present."""
+    """SIGKILL the driver or one of its descendants. False if there is no such process now."""
     mark = TARGETS[target]
     victims = [pid for pid in descendants(driver) if mark in name_of(pid)] if mark else [driver]
     if not victims:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and storage that goes away under a real sweep in a process of its own: it ends resumable, says how to go on, and does.
+"""Ctrl-C, SIGTERM and storage that disappears under a real sweep in a process of its own.
 
 `make chaos` runs it: pytest does not find it by its name.
 """
@@ -83,7 +83,7 @@ def test_stopped_by_hand_four_times_it_ends_as_if_never_stopped(tmp_path: Path) 
 
 
 def test_storage_that_goes_away_and_comes_back(tmp_path: Path) -> None:
-    """The train function moves the run's folder away itself, in the second epoch of the second trial."""
+    """The train function itself moves the run directory away, in the second epoch of trial 2."""
     typed, folder, away = Typed(tmp_path), tmp_path / "runs" / "first", tmp_path / "away"
     typed.write(
         "tests.trainables:loses_its_storage",

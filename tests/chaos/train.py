@@ -1,4 +1,7 @@
-"""A train function whose numbers show any generator or weight that was not restored, and which writes down every epoch it trains."""
+"""A train function whose numbers reveal any generator or weight that was not restored.
+
+It also writes down each epoch that it trains.
+"""
 
 from __future__ import annotations
 

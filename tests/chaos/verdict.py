@@ -1,4 +1,4 @@
-"""Whether the sweep that was killed again and again tells the same story as the one that nobody touched."""
+"""Does the sweep that was killed again and again give the results of the undisturbed one?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reports(folder: Path) -> set[tuple[str, int, float]]:
 
 
 def story(run: RunDirectory, study: str) -> Story:
-    """All that must be the same in both: configurations, seeds, every number of every epoch, ends and their reasons."""
+    """What must be equal in both: configurations, seeds, all numbers, statuses and reasons."""
     return {
         trial.id: (
             {key: value for key, value in trial.config.items() if key != "folder"},
@@ -56,7 +56,7 @@ def differences(calm: RunDirectory, storm: RunDirectory) -> list[str]:
 
 
 def trained_twice(storm: Path, written: Path) -> list[str]:
-    """Epochs that were trained again although the ledger had confirmed their report when training began."""
+    """Epochs that were trained again although the ledger had confirmed their report."""
     confirmed = {
         (event["trial"], event["epoch"]): event["time"]
         for event in read(storm)
@@ -69,7 +69,8 @@ def trained_twice(storm: Path, written: Path) -> list[str]:
             known = confirmed.get((entry["trial"], entry["epoch"]))
             if known is not None and entry["time"] > known:
                 twice.append(
-                    f"{entry['trial']} epoch {entry['epoch']} was trained again after its report was confirmed"
+                    f"{entry['trial']} epoch {entry['epoch']} was trained again after its report "
+                    "was confirmed"
                 )
     return twice
 

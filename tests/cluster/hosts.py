@@ -1,7 +1,10 @@
-"""Hosts made of namespaces on one Linux machine: each has its own address, disk, processes, host name and sshd.
+"""Hosts made of namespaces on one Linux machine.
 
-Root only, no container engine. A bridge joins them; nothing leads out of it. `cut` and `heal` take a host's link down and up, `power_off`
-kills everything on it, `switch_on` boots it with an empty disk, `down` removes all of it.
+Each has its own address, disk, processes, host name and sshd.
+
+They need root, and no container engine. A bridge joins them, and nothing leads out of it. `cut` and
+`heal` take a host's link down and up, `power_off` kills everything on a host, `switch_on` boots it
+with an empty disk, and `down` removes everything.
 """
 
 from __future__ import annotations
@@ -38,7 +41,10 @@ def missing() -> str:
         subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode
         == 0
     ):
-        return f"the bridge {BRIDGE} is there: another cluster test runs, or one was killed (ip link del {BRIDGE})"
+        return (
+            f"the bridge {BRIDGE} exists: another cluster test runs, or one was killed "
+            f"(ip link del {BRIDGE})"
+        )
     trial = subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"],
         capture_output=True,
@@ -52,7 +58,10 @@ def missing() -> str:
 
 
 class Hosts:
-    """The hosts `names`, numbered from 1 on the network. `state`: an empty folder. `shared`: a folder that all of them see as /shared."""
+    """The hosts `names`, numbered from 1 on the network.
+
+    `state`: an empty folder. `shared`: a folder that all of them see as /shared.
+    """
 
     def __init__(self, state: Path, names: Sequence[str], shared: Path | None = None) -> None:
         self.names = list(names)
@@ -190,19 +199,23 @@ class Hosts:
     def run(
         self, name: str, line: str, *, check: bool = True, seconds: float = COMMAND_SECONDS
     ) -> subprocess.CompletedProcess[str]:
-        """Run a line of shell on a host and wait. With `check`, a failure raises with what was printed."""
+        """Run a line of shell on a host and wait.
+
+        With `check`, a failure raises with what was printed.
+        """
         command = ["timeout", "-k", "5", str(seconds), *self.command(name, line)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
         if check and done.returncode != 0:
             raise AssertionError(
-                f"on {name}: {line}\nexit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+                f"on {name}: {line}\nexit code {done.returncode}\n{done.stdout[-4000:]}\n"
+                f"{done.stderr[-4000:]}"
             )
         return done
 
     def start(self, name: str, line: str, output: Path) -> subprocess.Popen[bytes]:
-        """Run a line of shell on a host, and do not wait for it. What it prints goes to `output`."""
+        """Start a line of shell on a host, without waiting for it. Its output goes to `output`."""
         with open(output, "ab") as file:
             return subprocess.Popen(
                 self.command(name, line),

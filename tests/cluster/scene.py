@@ -1,4 +1,8 @@
-"""What the cluster tests do on the hosts: a laptop with the project on it, a cluster file filled in, sweeps and what their ledgers say."""
+"""What the cluster tests do on the hosts.
+
+A laptop has the project and a cluster file that is filled in. Sweeps run, and their ledgers are
+read.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +42,19 @@ CHANGES = {
     "ssh_user: ubuntu": "ssh_user: root",
     "--disable-usage-stats": "--disable-usage-stats --num-cpus=1 --object-store-memory=100000000",
     "export RAY_enable_autoscaler_v2=0;": (
-        "export RAY_enable_autoscaler_v2=0 RAY_health_check_initial_delay_ms=1000 RAY_health_check_period_ms=1000 "
+        "export RAY_enable_autoscaler_v2=0 RAY_health_check_initial_delay_ms=1000 "
+        "RAY_health_check_period_ms=1000 "
         "RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3;"
     ),
     "'export RAY_AUTH_MODE=token'": "'export RAY_AUTH_MODE=token' "
     + " ".join(f"'export {name}={value}'" for name, value in S3_ACCESS.items()),
 }
-"""What the tests change in `cluster.yaml` besides the addresses: small machines, the S3 server of the tests, and the faster health check
-that the file describes."""
+"""What the tests change in `cluster.yaml` besides the addresses: small machines, the S3 server of
+the tests, and the faster health check that the file describes."""
 
 
 def equip_laptop(hosts: Hosts, shared: Path) -> None:
-    """Put the project on the laptop as a fresh clone would be, and a key in its home that opens the other hosts."""
+    """Put the project on the laptop as a fresh clone, and a key in its home for the other hosts."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(
         listed, cwd=PROJECT, capture_output=True, text=True, check=True
@@ -61,7 +66,8 @@ def equip_laptop(hosts: Hosts, shared: Path) -> None:
     shutil.copy(hosts.key, shared / "laptop-key")
     hosts.run(
         LAPTOP,
-        "mkdir raysweep && tar xf /shared/project.tar -C raysweep && install -m 600 /shared/laptop-key ~/.ssh/id_ed25519; "
+        "mkdir raysweep && tar xf /shared/project.tar -C raysweep && install -m 600 "
+        "/shared/laptop-key ~/.ssh/id_ed25519; "
         "printf 'StrictHostKeyChecking no\\nLogLevel ERROR\\n' > ~/.ssh/config; "
         "echo 'export PATH=$HOME/.raysweep/bin:$PATH' > ~/.bashrc; "
         "~/.raysweep/bin/pip install --quiet --no-deps --editable raysweep",
@@ -99,7 +105,10 @@ def alive_nodes(hosts: Hosts) -> set[str]:
 
 
 def until(true: Callable[[], bool], seconds: float, what: str, every: float = 0.3) -> None:
-    """Wait for something to become true. AssertionError, with `what`, where it has not after so many seconds."""
+    """Wait for something to become true.
+
+    Raises AssertionError, with `what`, if it has not after so many seconds.
+    """
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
@@ -116,7 +125,7 @@ def reports(run: Path) -> list[Event]:
 
 
 def outcome(run: Path | str) -> dict[str, tuple[object, ...]]:
-    """Each trial's configuration, status and losses by epoch: what must be equal, however disturbed the sweep was.
+    """Each trial's configuration, status and losses by epoch, which no disturbance may change.
 
     Without `seconds`, the pace, which a twin need not share.
     """
@@ -148,13 +157,17 @@ def attempts(run: Path) -> Counter[str]:
 
 
 def join_by_hand(hosts: Hosts, name: str) -> None:
-    """Have a machine with an empty disk join: what `ray up` copies and runs on a worker, typed on the laptop."""
+    """Have a machine with an empty disk join the cluster.
+
+    It is done with what `ray up` copies and runs on a worker, typed on the laptop.
+    """
     file = yaml.safe_load(hosts.run(LAPTOP, "cat raysweep/cluster.yaml").stdout)
     address = hosts.address(name)
     parts = f"pyproject.toml constraints.txt README.md LICENSE run_sweep.py {' '.join(ROOMS)}"
     hosts.run(
         LAPTOP,
-        f"cd raysweep && ssh root@{address} mkdir -p raysweep .ray && rsync -a --exclude __pycache__ {parts} root@{address}:raysweep/ && "
+        f"cd raysweep && ssh root@{address} mkdir -p raysweep .ray && rsync -a --exclude "
+        f"__pycache__ {parts} root@{address}:raysweep/ && "
         f"rsync -a ~/.ray/auth_token root@{address}:.ray/",
     )
     for line in [*file["setup_commands"], *file["worker_start_ray_commands"]]:
@@ -162,7 +175,10 @@ def join_by_hand(hosts: Hosts, name: str) -> None:
 
 
 def bring_dashboard(hosts: Hosts) -> None:
-    """Have the head's dashboard on the laptop, as `ray dashboard cluster.yaml` does; nothing where it is there."""
+    """Forward the head's dashboard to the laptop, as `ray dashboard cluster.yaml` does.
+
+    Does nothing if it is forwarded already.
+    """
     there = "exec 3<>/dev/tcp/127.0.0.1/8265"
     forward = f"ssh -f -N -L 8265:127.0.0.1:8265 root@{hosts.address(HEAD)} > /dev/null 2>&1"
     hosts.run(LAPTOP, f"bash -c '{there}' 2> /dev/null || {forward}")
@@ -174,7 +190,10 @@ def output(*command: str) -> str:
 
 @contextmanager
 def s3_server(log: Path) -> Iterator[str]:
-    """An S3 server on this machine, with a bucket in memory, as the hosts reach it. Yields the bucket's URL."""
+    """An S3 server on this machine, with a bucket in memory that the hosts can reach.
+
+    Yields the bucket's URL.
+    """
     command = [sys.executable, "-m", "moto.server", "-H", GATEWAY, "-p", str(S3_PORT)]
     with open(log, "ab") as file:
         server = subprocess.Popen(command, stdout=file, stderr=file)

@@ -1,6 +1,9 @@
-"""Three machines from nothing, as their user types it: `make cluster-test`. Hosts are namespaces; Ray, ssh, rsync and the kills are real.
+"""Three machines set up from nothing, as a user does it: `make cluster-test`.
 
-The scenes run in the order in which they stand here, on one cluster that `ray up` started. Each disturbed sweep is held against a calm one.
+The hosts are namespaces; Ray, ssh, rsync and the kills are real.
+
+The scenes run in the order in which they stand here, on one cluster that `ray up` started. Each
+disturbed sweep is compared with an undisturbed one.
 """
 
 from __future__ import annotations
@@ -112,7 +115,10 @@ def _no_driver_is_left(cluster: Cluster) -> Iterator[None]:
 
 
 def on_laptop(cluster: Cluster, command: str, check: bool = True) -> CompletedProcess[str]:
-    """Type a command of the documentation in the project's folder on the laptop, with the addresses and the user of these hosts."""
+    """Type a command of the documentation in the project's folder on the laptop.
+
+    The addresses and the user are those of these hosts.
+    """
     for old, name in scene.ADDRESSES.items():
         command = command.replace(old, cluster.hosts.address(name))
     return cluster.hosts.run(
@@ -121,7 +127,7 @@ def on_laptop(cluster: Cluster, command: str, check: bool = True) -> CompletedPr
 
 
 def busy(run: Path) -> dict[str, str]:
-    """Which trial trains on which node: of trials that have reported twice in this attempt and not ended."""
+    """The node of each trial that has reported twice in this attempt and has not ended."""
     found: dict[str, list[Event]] = {}
     for event in scene.events(run):
         name = event.get("trial", "")
@@ -191,7 +197,7 @@ def test_a_link_is_cut_and_healed(cluster: Cluster) -> None:
 def holds(
     cluster: Cluster, name: str, before: list[Event], calm: str = "calm", blamed: bool = False
 ) -> None:
-    """The whole table equals the calm one's; what was reported before the trouble is there, and no epoch twice.
+    """The whole table equals that of the undisturbed sweep, without a lost or a repeated epoch.
 
     `blamed`: a worker was lost, and not its machine.
     """
@@ -216,8 +222,10 @@ def test_a_machine_is_switched_off(cluster: Cluster) -> None:
 
 
 def test_a_machine_joins_late(cluster: Cluster) -> None:
-    """It has an empty disk and is prepared as `ray up` prepares a worker. It is used as soon as it is there, though trials are shorter than
-    the start of a worker."""
+    """A machine that joins late is used at once, though trials are shorter than a worker's start.
+
+    It has an empty disk, and is prepared as `ray up` prepares a worker.
+    """
     many = ("--set", "budget.trials=60")
     process = cluster.start("late", *many, "--set", "space.seconds=0.25")
     until(lambda: len(reports(cluster.run("late"))) >= 4, SWEEP_SECONDS, "four reports without w2")
@@ -280,7 +288,7 @@ def test_the_trial_of_a_silent_worker_is_taken_up_again(cluster: Cluster) -> Non
 def test_the_same_sweep_with_nothing_shared_but_object_storage(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its driver is killed, and with it all that lay on the head; the run goes on from what the store has."""
+    """The driver is killed, and all that lay on the head is lost: the store has the run."""
     pytest.importorskip("moto")
     for name, value in scene.S3_ACCESS.items():
         monkeypatch.setenv(name, value)
@@ -375,7 +383,10 @@ def test_a_job_is_stopped_and_exit_codes_come_through(cluster: Cluster) -> None:
 
 def test_a_wrong_and_a_missing_token_are_refused(cluster: Cluster) -> None:
     address = f"--address {cluster.hosts.address(HEAD)}:6379"
-    run = f"cd ~/raysweep && raysweep run --space mlp.yaml --storage /shared/runs --name refused {address}"
+    run = (
+        "cd ~/raysweep && raysweep run --space mlp.yaml --storage /shared/runs --name refused "
+        f"{address}"
+    )
     wrong = cluster.hosts.run(WORKERS[0], f"export RAY_AUTH_TOKEN={'0' * 64}; {run}", check=False)
     assert wrong.returncode == 2
     assert (
@@ -407,7 +418,10 @@ def test_storage_that_only_the_head_sees_is_refused_before_the_start(cluster: Cl
 
 def test_data_that_cannot_be_fetched_are_refused_before_the_start(cluster: Cluster) -> None:
     """No host has a way to where MNIST lies."""
-    run = "cd ~/raysweep && raysweep run --space mlp.yaml --address auto --storage /shared/runs --name dataless --set space.data=mnist"
+    run = (
+        "cd ~/raysweep && raysweep run --space mlp.yaml --address auto --storage /shared/runs "
+        "--name dataless --set space.data=mnist"
+    )
     done = cluster.hosts.run(HEAD, run, check=False)
     assert done.returncode == 2
     assert "MNIST is not under /shared/data and cannot be downloaded" in done.stderr

@@ -17,7 +17,10 @@ def prepare_data(config: dict[str, Any]) -> None:
 
 
 def steps(config: dict[str, Any], run: Run) -> None:
-    """Falls with the epochs towards (x - 0.3) ** 2, `seconds` an epoch; says under which of Ray's nodes it ran, and in which process."""
+    """Falls towards (x - 0.3) ** 2, with `seconds` per epoch.
+
+    Says on which of Ray's nodes it ran, and in which process.
+    """
     for epoch in run.epochs():
         time.sleep(config["seconds"])
         run.report(

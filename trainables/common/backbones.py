@@ -87,6 +87,7 @@ def _load_weights(
     model: nn.Module, state: dict[str, Any], backbone: Backbone, weights: str
 ) -> None:
     """Load everything but the head, which is not used."""
+    # The head has the classes of ImageNet; a new one for the classes of the data takes its place.
     state = {key: value for key, value in state.items() if not key.startswith(backbone.head)}
     expected = {
         key: value for key, value in model.state_dict().items() if not key.startswith(backbone.head)

@@ -98,8 +98,9 @@ class Learner:
             with self.precision.autocast():
                 logits = self.wrapped_model(micro_inputs)
                 loss = nn.functional.cross_entropy(logits, micro_labels, reduction="sum") * weight
+            # Divided by the whole batch, so that the micro-batches' gradients add up to its mean.
             self.precision.backward(loss / batch_size)
-            total_loss += loss.detach()
+            total_loss += loss.detach()  # a tensor: `.item()` would wait for the GPU at each step
         self.precision.step(self.optimizer)
         return total_loss
 
@@ -123,6 +124,7 @@ def score(
         labels = labels.to(device)
         with Precision(precision, device.type).autocast():
             logits = model(images.to(device))
+        # In float32: a sum over many samples loses digits in half precision.
         loss += nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
         correct += (logits.argmax(dim=1) == labels).sum()
     return loss.item() / len(split), correct.item() / len(split)
@@ -163,7 +165,9 @@ def draw_predictions(
 
     `predict_first(n)` predicts the first n samples. Nothing is predicted if the board has no time.
     """
-    count = min(len(labels), DRAWN_SAMPLES) if board.hurried else len(labels)
+    count = len(labels)
+    if board.hurried:
+        count = min(count, DRAWN_SAMPLES)
     # Both pictures may be due, or only one of them, or none: predict at most once.
     predictions = cache(lambda: predict_first(count))
     board.images("confusion", lambda: figures.confusion(labels[:count], predictions(), names))

@@ -175,7 +175,9 @@ def _read_idx(path: Path) -> np.ndarray[Any, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     is_uint8 = content[:3] == b"\0\0\x08"
-    dimensions = content[3] if is_uint8 else 0
+    dimensions = 0
+    if is_uint8:
+        dimensions = content[3]
     sizes = np.frombuffer(content, ">i4", dimensions, 4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
     if not dimensions or values.size != sizes.prod():
@@ -205,6 +207,7 @@ def _downloaded(dataset: str, last: Path) -> Iterator[None]:
     `last` is the file that torchvision writes last.
     """
     if not last.exists():
+        # The trials of a machine begin at once, and would all download the same files.
         with _locked(root() / f".{dataset}.lock"):
             if not last.exists():  # another process may have downloaded it meanwhile
                 _download(dataset)

@@ -33,6 +33,7 @@ def folder() -> Path:
 
 def key(network: nn.Module, images: Tensor, *settings: Any) -> str:
     """A digest of a network's weights, of the images, and of the computation's settings."""
+    # With torch's version, because another one may compute slightly different numbers.
     digest = hashlib.sha256(repr((torch.__version__, settings)).encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -52,6 +53,7 @@ def load_or_compute(name: str, compute: Callable[[], Tensor]) -> Tensor:
     path = cache / f"{name}.pt"
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        # All trials of a machine want the same features first. One computes, the others wait.
         with open(cache / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():

@@ -28,7 +28,9 @@ class Precision:
     @property
     def state(self) -> dict[str, Any]:
         """What belongs into a checkpoint: for fp16 the scaler, whose scale changes in training."""
-        return {"scaler": self._scaler} if self.name == "fp16" else {}
+        if self.name != "fp16":
+            return {}
+        return {"scaler": self._scaler}
 
     def autocast(self) -> torch.autocast:
         """A context in which a model computes in this precision."""

@@ -41,14 +41,17 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
         "random": _random_states(),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    # With the process id: an attempt that Ray has given up may still be writing beside the next.
     unfinished = folder / f".unfinished-{os.getpid()}"
     with open(unfinished, "wb") as file, _with_checksums():
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())  # the file must be whole on the disk before it has its name
     if best:
+        # A hard link takes no time and no space. It becomes `best.pt` before `last.pt` changes: a
+        # process that is killed in between trains this epoch again, and loses no best model.
         link = folder / f".best-{os.getpid()}"
-        link.unlink(missing_ok=True)
+        link.unlink(missing_ok=True)  # an earlier process with this id may have been killed here
         os.link(unfinished, link)
         os.replace(link, folder / BEST)
     os.replace(unfinished, folder / LAST)
@@ -63,7 +66,7 @@ def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     path = folder / LAST
     if not path.exists():
         return []
-    check(path)
+    check(path)  # before anything is loaded: half a state would be worse than none
     content = load(path)
     for name, part in state.items():
         part.load_state_dict(content[f"{name}_state_dict"])
@@ -121,9 +124,13 @@ def _random_states() -> dict[str, Any]:
     legacy: Any = np.random.get_state(legacy=True)
     kind, keys, position, has_gauss, gauss = legacy
     version, words, python_gauss = random.getstate()
+    cuda = []
+    if torch.cuda.is_available():
+        cuda = torch.cuda.get_rng_state_all()
+    # Tensors, lists and numbers only, which `torch.load` reads with `weights_only=True`.
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": cuda,
         "numpy": [
             str(kind),
             torch.from_numpy(keys.astype("int64")),
@@ -140,6 +147,7 @@ def _set_random_states(states: Mapping[str, Any]) -> None:
     import torch
 
     torch.set_rng_state(states["torch"])
+    # A trial may be resumed on a machine without a GPU.
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
     kind, keys, position, has_gauss, gauss = states["numpy"]

@@ -49,7 +49,9 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
         case KeyboardInterrupt() | GeneratorExit():
             raised = type(error).__name__
             return Outcome("failed", f"the train function raised {raised}", trace, notes)
-    return Outcome("oom" if _is_oom(error) else "failed", _reason(error), trace, notes)
+    if _is_oom(error):
+        return Outcome("oom", _reason(error), trace, notes)
+    return Outcome("failed", _reason(error), trace, notes)
 
 
 def outcome_of_exit(status: int | None, log: str, kernel_killed: bool) -> Outcome:
@@ -61,6 +63,8 @@ def outcome_of_exit(status: int | None, log: str, kernel_killed: bool) -> Outcom
     """
     if status is None:
         raise ValueError("the process has not ended")
+    # The kernel does not say which process it killed, so this may be a coincidence. It is called
+    # an out-of-memory kill all the same, because that is by far the likeliest reason.
     if status == -signal.SIGKILL and kernel_killed:
         return Outcome("killed_for_memory", "out of memory on the host, killed by the kernel")
     if status == -signal.SIGKILL:
@@ -80,6 +84,7 @@ def _signal(number: int) -> str:
 
 
 def _is_oom(error: BaseException) -> bool:
+    # By its name, because a worker imports this module, and does without torch.
     text = _text(error)
     return type(error).__name__ == "OutOfMemoryError" or any(words in text for words in OOM_TEXTS)
 
@@ -87,6 +92,7 @@ def _is_oom(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """The exception in one line. If torch carried it over from another process, the original."""
     lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    # The text holds the whole traceback of the other process, which ends with the exception.
     if len(lines) > 1 and FROM_ANOTHER_PROCESS.search(lines[0]):
         return message(lines[-1])
     return exception_line(error)
@@ -105,7 +111,7 @@ def _trace(error: BaseException) -> str:
     frames = error.__traceback__
     while (
         frames is not None
-        and frames.tb_frame.f_globals.get("__name__") == "raysweep.trainables.runtime.attempt"
+        and frames.tb_frame.f_globals.get("__name__") == "raysweep.trainables.runtime.train_job"
     ):
         frames = frames.tb_next
     return format_exception(error, frames)

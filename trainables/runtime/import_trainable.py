@@ -71,7 +71,9 @@ def check(reference: str) -> None:
     place, name = split_reference(reference)
     if place.endswith(pickled_function.SUFFIX):
         return
-    path = Path(place) if place.endswith(".py") else _source(place)
+    path: Path | None = Path(place)
+    if not place.endswith(".py"):
+        path = _source(place)
     if path is None:
         return
     if not path.is_file():
@@ -79,13 +81,15 @@ def check(reference: str) -> None:
     try:
         tree = parse(path)
     except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        shown = f"{path}:{line}" if line else f"{path}"
+        shown = str(path)
+        if line := getattr(error, "lineno", None):
+            shown = f"{path}:{line}"
         raise TrainableError(
             f"trainable '{reference}': {shown} is not valid Python: {error}"
         ) from None
     if not name:
         return
+    # A star import may bring any name, so only the import itself can tell.
     names = _names(tree)
     if name not in names and "*" not in names:
         raise TrainableError(
@@ -183,6 +187,7 @@ def _source(module: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, AttributeError, ValueError):
+        # `find_spec` imports the packages on the way, and raises if one of them is no package.
         spec = None
     if spec is None and module.partition(".")[0] == NAME:
         raise TrainableError(
@@ -194,7 +199,7 @@ def _source(module: str) -> Path | None:
             f"trainable: there is no module '{module}'; is its project on the Python path?"
         )
     if not spec.origin or not spec.origin.endswith(".py"):
-        return None
+        return None  # an extension module, or a package without `__init__.py`
     return Path(spec.origin)
 
 
@@ -234,6 +239,7 @@ def _module_name(path: Path) -> str:
     so its folder comes last.
     """
     name, folder = path.stem, str(path.parent)
+    # Removed first: it may be there already, at another place than it should be.
     sys.path[:] = [place for place in sys.path if os.path.realpath(place) != folder]
     loaded = sys.modules.get(name)
     if loaded is not None and _file(loaded) != path and _is_installed(name, loaded):

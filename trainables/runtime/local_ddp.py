@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from raysweep.finder import program
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
 
 DEATHS = ("died", "killed", "killed_for_memory")
@@ -153,6 +153,7 @@ def _started(
 ) -> Iterator[subprocess.Popen[str]]:
     """One process, killed when the body ends."""
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
+    # By default gloo looks up the host name, which may lead to another interface or nowhere.
     loopback = {"GLOO_SOCKET_IFNAME": "lo"}
     environment = os.environ | job.environment | loopback | _visible_device(job, rank)
     with open(job.log, "a", encoding="utf-8") as log:
@@ -174,7 +175,7 @@ def _started(
     finally:
         process.kill()
         process.wait()
-        thread.join()
+        thread.join()  # it ends with the output of the process, and reads that to its end
         assert process.stdin is not None
         process.stdin.close()
 
@@ -186,7 +187,9 @@ def job_of_one_process(job: Job) -> Job:
 
 def rendezvous_suffix(job: Job) -> str:
     """The end of the rendezvous' name: `#shared` if processes share a GPU, which excludes nccl."""
-    return "#shared" if 0 < job.gpu < job.workers else ""
+    if 0 < job.gpu < job.workers:
+        return "#shared"
+    return ""
 
 
 def _visible_device(job: Job, rank: int) -> dict[str, str]:
@@ -219,6 +222,7 @@ def main() -> None:
     import torch  # noqa: F401  # before imports find what lies in the current folder
 
     request = json.loads(sys.stdin.readline())
+    # A module that the parent can import must be found here too, whatever it added to its path.
     sys.path[:] = request["paths"]
     job = read_job(request["job"])
     replies: queue.Queue[str] = queue.Queue()
@@ -229,9 +233,10 @@ def main() -> None:
     def send(message: Message) -> None:
         if job.rank == 0:
             _write(out, message)
+            # Wait until the report was received, so that a stop comes before the next epoch.
             replies.get()
 
-    outcome = attempt(job, send)
+    outcome = train_job(job, send)
     _write(out, {"outcome": asdict(outcome) | {"time": time.time()}})
 
 
@@ -244,7 +249,7 @@ def _watch(lines: IO[str], replies: queue.Queue[str]) -> None:
     """Pass replies on. End the process when the one that started it is gone."""
     for line in lines:
         replies.put(line)
-    os._exit(1)
+    os._exit(1)  # not `sys.exit`, which would only end this thread
 
 
 if __name__ == "__main__":

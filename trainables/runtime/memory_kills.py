@@ -17,4 +17,6 @@ def kernel_kills() -> int:
         found = re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)
     except OSError:
         return 0
-    return int(found[1]) if found else 0
+    if found is None:
+        return 0
+    return int(found[1])

@@ -33,6 +33,7 @@ class ProcessGroup:
 
         Report, save and evaluate `model` itself.
         """
+        # DistributedDataParallel refuses a model without a gradient: one that is wholly frozen.
         if self.world_size == 1 or not any(weight.requires_grad for weight in model.parameters()):
             return model
         from torch.nn.parallel import DistributedDataParallel
@@ -81,7 +82,9 @@ class ProcessGroup:
         Averaging the gradients divides by the number of processes, which this undoes, except for a
         batch that is not split.
         """
-        return float(self.world_size) if batch_size >= self.world_size else 1.0
+        if batch_size < self.world_size:
+            return 1.0
+        return float(self.world_size)
 
     def mean(self, number: Tensor) -> float:
         """The mean of a number over the processes."""
@@ -102,7 +105,9 @@ def join_process_group(rank: int, world_size: int, rendezvous: str, device: str)
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     place, _, shared = rendezvous.partition("#")
-    backend = "nccl" if device == "cuda" and not shared else "gloo"
+    backend = "gloo"
+    if device == "cuda" and not shared:
+        backend = "nccl"
     if place.startswith("file://"):
         distributed.init_process_group(backend, init_method=place, rank=rank, world_size=world_size)
     else:
@@ -119,6 +124,7 @@ def open_rendezvous(host: str) -> tuple[str, Any]:
     """
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+    # The store would listen on every address of the machine, so it is given a socket of ours.
     listener = socket.create_server((host, 0))
     port = listener.getsockname()[1]
     store = TCPStore(

@@ -85,5 +85,6 @@ class Progress:
         wrote = used.bytes - self._used.bytes >= LEAST_BYTES * span
         if computed or wrote or self.gpu_busy():
             self._progressed = now
+        # Compared with the last check and not with the start: past work must not hide a hang.
         self._checked, self._used = now, used
         return now - self._progressed >= self.hang_after

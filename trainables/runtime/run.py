@@ -154,7 +154,7 @@ class Run:
         """
         self._state = state
         self._restore()
-        self._clock = time.perf_counter()
+        self._clock = time.perf_counter()  # loading a checkpoint is not training
         if self.process_group.rank:
             self.board = Board(None)  # rank 0 shows what all of them have computed
         with contextlib.closing(self.board):
@@ -183,10 +183,12 @@ class Run:
         now = time.perf_counter()
         self._seconds, self._clock = self._seconds + now - self._clock, now
         message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
-        best = is_first and self._is_best(clean)
+        best = is_first and self._is_best(clean)  # before the report is one of those it beats
         self.reports.append(message)
+        # Rank 0 alone saves: the others have the same weights, and would write the same file.
         if self.folder is not None and is_first:
             self._save(self.folder, best)
+        # The checkpoint comes before the report: whatever the receiver knows can be resumed from.
         self._send(message | {"notes": dict(self.notes)})
 
     def _save(self, folder: Path, best: bool) -> None:
@@ -194,7 +196,9 @@ class Run:
             checkpoint.save(folder, self._state, self.reports, best)
         except (OSError, RuntimeError) as error:
             # torch.save may raise a RuntimeError of its own over the OSError that caused it.
-            cause = error.__context__ if isinstance(error, RuntimeError) else error
+            cause: BaseException | None = error
+            if isinstance(error, RuntimeError):
+                cause = error.__context__
             if not isinstance(cause, OSError):
                 raise
             raise StorageError(
@@ -219,6 +223,7 @@ class Run:
             self._begin_again(self.folder, error)
         if self.reports:
             self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
+        # A process that was killed between checkpoint and report left reports that nobody received.
         for message in self.reports:
             if message["epoch"] > self._known_epoch:
                 self._send(message | {"notes": dict(self.notes)})
@@ -230,7 +235,7 @@ class Run:
         aside = folder / checkpoint.DAMAGED
         if aside.exists():
             raise CheckpointError(f"{damage}; the trial had begun again from a damaged one before")
-        (folder / checkpoint.LAST).rename(aside)
+        (folder / checkpoint.LAST).rename(aside)  # kept: somebody may want to know what damaged it
         self.notes["damaged_checkpoint"] = str(damage)
 
 

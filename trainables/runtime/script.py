@@ -92,7 +92,9 @@ class CommandLine:
         if value is None:
             return []  # an option that is left out is how a command line says null
         if self.flags and isinstance(value, bool):
-            return [f"--{name}"] if value else []
+            if value:
+                return [f"--{name}"]
+            return []
         if self.options == "--name=value":
             return [f"--{name}={self._text(value)}"]
         return [f"--{name}", self._text(value)]
@@ -100,7 +102,9 @@ class CommandLine:
     def _text(self, value: Any) -> str:
         if isinstance(value, str):
             return value
-        return json.dumps(value) if self.values == "json" else str(value)
+        if self.values == "json":
+            return json.dumps(value)
+        return str(value)
 
 
 def train(
@@ -178,7 +182,9 @@ class Output:
     @property
     def last(self) -> str:
         """The last line that is not a report."""
-        return self.lines[-1] if self.lines else "it printed nothing"
+        if not self.lines:
+            return "it printed nothing"
+        return self.lines[-1]
 
     def reports(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each report with its epoch, as they come, until the script ends."""
@@ -188,6 +194,7 @@ class Output:
                 printed = self._printed.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 printed = ""
+            # The file is read once more after the end of the output, for the last report.
             ended = printed is None
             for line in [printed or "", *self._written()]:
                 report = self._report(line)
@@ -208,6 +215,7 @@ class Output:
             return []
         with open(self._file, "rb") as file:
             file.seek(self._bytes_read)
+            # The script may be in the middle of a line: the rest is read the next time.
             lines, newline, _ = file.read().rpartition(b"\n")
         self._bytes_read += len(lines) + len(newline)
         return lines.decode(errors="replace").splitlines()
@@ -239,7 +247,9 @@ def _json_object(line: str) -> dict[str, Any] | None:
         content = json.loads(line)
     except ValueError:
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    return content
 
 
 @contextmanager
@@ -248,7 +258,9 @@ def _running(
 ) -> Iterator[subprocess.Popen[str]]:
     """The script as a process that ends with the body, or when this process dies."""
     paths.folder.mkdir(parents=True, exist_ok=True)
+    # What an earlier attempt reported is in the ledger. Read again, it would count for this one.
     paths.reports.unlink(missing_ok=True)
+    # -I -S: the guard needs no packages, and so starts in milliseconds.
     guard = [sys.executable, "-I", "-S", kill_with_parent.__file__]
     process = subprocess.Popen(
         [*guard, sys.executable, str(paths.script), *words],
@@ -270,7 +282,7 @@ def _running(
 
 def _environment(paths: Paths, config: dict[str, Any], run: Run) -> dict[str, str]:
     return {
-        "PYTHONUNBUFFERED": "1",
+        "PYTHONUNBUFFERED": "1",  # or reports would stay in a buffer
         "RAYSWEEP_CONFIG": json.dumps(config),
         "RAYSWEEP_DEVICE": run.device,
         "RAYSWEEP_EPOCHS": str(run.total_epochs),

@@ -39,9 +39,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from raysweep.finder import START
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import load
 from raysweep.trainables.runtime.job import Job, read_job
+from raysweep.trainables.runtime.train_job import train_job
 
 TORCH = ("torch", "torch.utils.data", "torch._dynamo")
 """What every training needs. Optimizers import `torch._dynamo` at their first use, which takes as
@@ -72,10 +72,10 @@ def main(control: socket.socket, paths: list[str]) -> None:
         if refused:
             os.close(descriptor)
             _say(control, {"refused": refused})
-            return
+            return  # it stays unsafe: the worker starts another template
         child = os.fork()
         if child == 0:
-            control.close()
+            control.close()  # or the worker would not see that the template has died
             _be_trial(job, socket.socket(fileno=descriptor), imports)
         os.close(descriptor)
         _say(control, {"pid": child})
@@ -87,7 +87,9 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any], int] | None:
     text, descriptors, _, _ = socket.recv_fds(control, CHUNK, 1)
     while text and not text.endswith(b"\n"):
         more = control.recv(CHUNK)
-        text = text + more if more else b""
+        if not more:
+            return None
+        text += more
     if not text:
         return None
     return json.loads(text), descriptors[0]
@@ -118,8 +120,12 @@ class Imports:
         before = len(sys.modules)
         if not self._tried:
             self._tried = True
-            self.begin(TORCH[:1] if job.trainable.endswith(".py") else TORCH)
+            modules: tuple[str, ...] = TORCH
+            if job.trainable.endswith(".py"):
+                modules = TORCH[:1]  # the script is a process of its own, and imports what it needs
+            self.begin(modules)
             if module:
+                # A module that draws when it is imported draws the same in every worker.
                 random.seed(0)
                 with contextlib.suppress(BaseException):
                     self._module = load(job.trainable)[1]
@@ -150,6 +156,7 @@ class Imports:
 
 def _import(names: list[str] | tuple[str, ...]) -> None:
     for name in names:
+        # What fails here fails in the trial too, where it is reported.
         with contextlib.suppress(BaseException):
             importlib.import_module(name)
 
@@ -193,8 +200,10 @@ def _wait(child: int, control: socket.socket) -> int:
 
 def _waited(child: int, control: socket.socket) -> int | None:
     """The status with which the child ended; None if the worker went away before."""
-    ends: list[int] = [os.pidfd_open(child)] if hasattr(os, "pidfd_open") else []
-    seconds = None if ends else POLL_SECONDS
+    ends: list[int] = []
+    seconds: float | None = POLL_SECONDS
+    if hasattr(os, "pidfd_open"):
+        ends, seconds = [os.pidfd_open(child)], None
     try:
         while True:
             ended, status = os.waitpid(child, os.WNOHANG)
@@ -221,6 +230,7 @@ def _adopt_orphans() -> None:
 
 def _kill_orphans() -> None:
     """Kill what the trial left behind, and what that leaves behind in turn."""
+    # Again and again: the children of an orphan become orphans when it is killed.
     while orphans := _children():
         for orphan in orphans:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -265,6 +275,7 @@ class Channel:
 
 def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
     """Train the job in this process, which was just forked, and exit."""
+    # A session of its own: what the trial starts can then be killed as one group.
     os.setsid()
     if sys.platform == "linux":
         _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
@@ -273,7 +284,7 @@ def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     _print_to(job.log)
-    faulthandler.enable()
+    faulthandler.enable()  # the stacks of a crash go to the log, from which the reason is taken
     if job.isolate:
         imports.begin(TORCH[:1])
     message = _train(job, channel.report)
@@ -293,9 +304,9 @@ def _main_module() -> types.ModuleType:
 def _train(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Train, and return the last message: the outcome, `stopped`, or a bug of this project."""
     try:
-        return {"outcome": asdict(attempt(job, report))}
+        return {"outcome": asdict(train_job(job, report))}
     except TrainingStopped:
-        return {"stopped": True}
+        return {"stopped": True}  # the worker knows why, and waits only for the end
     except BaseException:
         return {"bug": traceback.format_exc()}
 

@@ -1,9 +1,9 @@
 """TensorBoard beyond scalars: a train function calls `run.board.histograms(model)`, `.images(...)`,
 `.figure(...)` and `.mesh(...)`.
 
-At most `ALLOWANCE` of a training's time goes into it. What would take more is left out, so a short
-training writes nothing until loading TensorBoard's writer, which takes up to half a second, is
-within the allowance. The files lie in the trial's folder. Those of the best trial are shown with
+At most `MAX_TIME_FRACTION` of a training's time goes into it. What would take more is left out, so
+a short training writes nothing until loading TensorBoard's writer, which takes up to half a second,
+is within this limit. The files lie in the trial's folder. Those of the best trial are shown with
 the sweep's scalars, all of them by `tensorboard --logdir RUN/trials`. After a sweep its best model
 is drawn once more, however long that takes, by the process that evaluates the export
 (`trainables/runtime/evaluate.py`).
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FOLDER = "board"
-ALLOWANCE = 0.03
-"""The largest part of a training's time that drawing may take (`benchmarks/board.py`)."""
+MAX_TIME_FRACTION = 0.03
+"""The largest part of a training that drawing may take, by `benchmarks/tensorboard_cost.py`."""
 LOADING_SECONDS = 0.5
 """What the first use in a process takes, because it imports TensorBoard."""
 FIRST_DRAWING_SECONDS = 0.2
@@ -32,7 +32,7 @@ FIRST_DRAWING_SECONDS = 0.2
 class Board:
     """What a run shows, epoch by epoch. Without a folder it shows nothing.
 
-    `hurried`: it keeps to the allowance, as during a training.
+    `hurried`: it keeps to that part of the time, as during a training.
     """
 
     def __init__(self, folder: Path | None, hurried: bool = True) -> None:
@@ -64,7 +64,9 @@ class Board:
         """
 
         def write(writer: Any) -> None:
-            made = images() if callable(images) else images
+            made = images
+            if callable(made):
+                made = made()
             writer.add_images(name, made.detach().cpu(), self.epoch)
 
         self._write(name, write)
@@ -98,14 +100,16 @@ class Board:
                     writer.add_histogram(f"{kind}/{name}", finite.float().cpu(), self.epoch)
 
     def _write(self, kind: str, write: Callable[[Any], None]) -> None:
-        """Write, if what it took the last time is still within the allowance."""
+        """Write, if what it took the last time is still within the limit."""
         begin = time.perf_counter()
         if self._folder is None or (self.hurried and not self._has_time(kind, begin)):
             return
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            folder = self._folder / FOLDER if self.hurried else self._folder
+            folder = self._folder
+            if self.hurried:
+                folder /= FOLDER
             self._writer = SummaryWriter(str(folder))
         write(self._writer)
         self._last_seconds[kind] = time.perf_counter() - begin
@@ -115,4 +119,4 @@ class Board:
         expected = self._spent + self._last_seconds.get(kind, FIRST_DRAWING_SECONDS)
         if "torch.utils.tensorboard" not in sys.modules:
             expected += LOADING_SECONDS
-        return expected < ALLOWANCE * (now - self._began)
+        return expected < MAX_TIME_FRACTION * (now - self._began)

@@ -85,14 +85,16 @@ class Lines:
             if not select.select([self.end], [], [], left)[0]:
                 return None
             self._read()
-        return dict(json.loads(self._lines.pop(0))) if self._lines else None
+        if not self._lines:
+            return None
+        return dict(json.loads(self._lines.pop(0)))
 
     def _read(self) -> None:
         try:
             content = self.end.recv(CHUNK)
         except OSError:
             content = b""
-        self.closed = not content
+        self.closed = not content  # an empty read is the end of the stream
         *lines, self._rest = (self._rest + content).split(b"\n")
         self._lines += lines
 
@@ -120,9 +122,9 @@ class Template:
             subprocess.run(
                 [sys.executable, "-P", "-c", BOOT, *arguments],  # -P: not from the current folder
                 env=os.environ | ENVIRONMENT | {WORKER: str(os.getpid())} | dict(environment),
-                pass_fds=[its.fileno()],
+                pass_fds=[its.fileno()],  # its end of the socket survives the fork and the exec
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C in a terminal goes to the driver alone
                 check=True,
             )
         return Template(Lines(ours), imports_module=imports_module)
@@ -200,6 +202,7 @@ class TrialProcess:
         message = self._messages.next()
         if message is None and self.status is None:
             self._wait(timeout)
+            # Again, even if the process has ended: its last message may have come just before.
             message = self._messages.next()
         if message is not None:
             self.imported = message.pop("imported", [])
@@ -211,7 +214,8 @@ class TrialProcess:
         ends = [lines.end for lines in (control, self._messages) if not lines.closed]
         if control.end in select.select(ends, [], [], timeout)[0]:
             ended = self._template.hear(0.0)
-            self.status = ended["exit"] if ended else None
+            if ended is not None:
+                self.status = ended["exit"]
 
     def answer(self, word: str) -> None:
         """Answer a report."""

@@ -95,6 +95,7 @@ class Worker:
             try:
                 return self.template.fork(job, beat)
             except (ForkRefused, TemplateDied):
+                # An import may have started a thread, used the GPU, or crashed the template.
                 learned = self.template.has_learned
                 self.close()
                 if job.isolate:
@@ -123,6 +124,7 @@ class Worker:
             return None
         finally:
             process.close()
+            # The next trial will probably import the same, and then need not wait for it.
             if self.template is not None and self.learns:
                 self.template.learned = process.imported
 
@@ -139,6 +141,7 @@ def _pass_on_reports(
         if message is None:
             with _ending_if_raised(process, signal.SIGTERM):
                 beat()
+            # Asked only in silence: a process that reports does not hang.
             if progress.hangs():
                 return _end_hanging(process, job, beat, log)
         elif "report" in message:
@@ -181,6 +184,7 @@ def _read_outcome(process: TrialProcess, message: Message, beat: Beat) -> Outcom
 
 def _end_hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outcome:
     """End a process that makes no progress, once it has written its stacks to its log."""
+    # faulthandler, which the trial's process has enabled, writes all stacks on this signal.
     process.kill(signal.SIGABRT)
     process.end(STACK_SECONDS, beat)
     reason = f"no report, no CPU or GPU time and no input or output for {job.hang_after:.0f} s"
@@ -223,6 +227,7 @@ class Log:
                 text = file.read().decode(errors="replace")
         except OSError:
             return ""
+        # A progress bar overwrites its line with carriage returns; the last state is what was seen.
         lines = [line.rpartition("\r")[2] or line for line in text.rstrip().split("\n")]
         crashes = [i for i, line in enumerate(lines) if line.startswith(CRASH)]
         kept = lines[-LOG_LINES:]

@@ -18,12 +18,12 @@ from typing import Any
 from raysweep.errors import UserError
 from raysweep.finder import file_module
 from raysweep.history import Trial
-from raysweep.trainables.runtime.attempt import attempt
 from raysweep.trainables.runtime.import_trainable import split_reference
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_setup import gpu_memory
 from raysweep.trainables.runtime.run import StorageError
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
@@ -122,7 +122,7 @@ class _Attempt:
         """Train the trial. Raises what the train function raised."""
         try:
             with at_hand(job, lambda call: call()) as (local, store):
-                outcome = attempt(local, lambda message: self._send(message, store), self._keep)
+                outcome = train_job(local, lambda message: self._send(message, store), self._keep)
         except TrialStopped:
             return
         except StorageError as error:

@@ -2,7 +2,7 @@
 
 A worker sends `{"epoch", "metrics", "seconds", "notes"}` after each epoch, `{"outcome": {"status",
 "reason", "trace", "notes"}}` at the end, and `{"alive": true}` in between
-(`trainables/runtime/attempt.py`). Each travels as `{KEY: [message]}`. `parse` takes any object at
+(`trainables/runtime/train_job.py`). Each travels as `{KEY: [message]}`. `parse` takes any object at
 all and returns what the ledger can hold: plain finite JSON, with text that is short and safe to
 print. A message that cannot be used raises `MessageError`, which fails that trial alone.
 """

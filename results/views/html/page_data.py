@@ -92,6 +92,7 @@ def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
     found = []
     for name in dict.fromkeys(name for flat in flats for name in flat):
         values = [flat[name] for flat in flats if name in flat]
+        # A parameter with one value that only some trials have does differ: it is conditional.
         is_constant = len({repr(value) for value in values}) < 2 and len(values) == len(trials)
         if not is_constant:
             found.append(_parameter(name, space.get(name), values))
@@ -106,6 +107,7 @@ def pareto(trials: Sequence[Trial]) -> list[int]:
         if trial.best and math.isfinite(trial.best.loss)
     ]
     front, least = [], math.inf
+    # From the cheapest on: a trial is on the front if it is better than all cheaper ones.
     for _, loss, i in sorted(costs):
         if loss < least:
             front.append(i)
@@ -126,6 +128,7 @@ def timeline(run: RunDirectory, trials: Sequence[Trial]) -> list[list[Any]]:
             started[event["trial"]] = event["time"]
         elif event["event"] in ("ended", "returned") and event["trial"] in started:
             trial = event["trial"]
+            # Popped, because a trial that was retried starts once more.
             spans.append((started.pop(trial), event["time"], index[trial]))
     # Attempts that have not ended are shown up to the last thing that is known of the sweep.
     last = run.last_event or 0.0

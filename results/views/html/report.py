@@ -98,7 +98,7 @@ def main() -> None:
     `--live`: the sweep is running.
     """
     is_live = "--live" in sys.argv
-    if is_live:
+    if is_live:  # at the end of a sweep, and by `raysweep report`, somebody waits for the page
         os.nice(NICENESS)
     print(write(load(sys.argv[1]), live=is_live))
 
@@ -116,6 +116,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 
 def _embedded(data: object) -> str:
     """JSON in which no text can end the script element that holds it."""
+    # NaN is no JSON: `allow_nan=False` finds a number that `plain` did not turn into null.
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for letter in "&<>\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -125,6 +126,7 @@ def _embedded(data: object) -> str:
 def _plotly() -> str:
     """The plotly.js that comes with the Python package, without importing that package."""
     path = files("plotly") / "package_data" / "plotly.min.js"
+    # Inside of a string of JavaScript both mean the same, but the first would end the element.
     return path.read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 

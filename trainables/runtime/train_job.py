@@ -20,7 +20,7 @@ from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script import CommandLine
 
 
-def attempt(
+def train_job(
     job: Job,
     send: Callable[[dict[str, Any]], None],
     on_error: Callable[[BaseException], None] = lambda error: None,
@@ -32,12 +32,14 @@ def attempt(
     itself raised, before the outcome is made of it.
     """
     if job.workers > 1 and not job.rendezvous:
+        # Imported here, because that module imports this one for each of its processes.
         from raysweep.trainables.runtime.local_ddp import train_with_local_processes
 
         return train_with_local_processes(job, send)
     process_setup.prepare(job.seed, job.threads)
     os.environ.update(job.environment)
     if job.gpu <= 0:
+        # A train function that asks `torch.cuda.is_available()` must not use other trials' GPUs.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     device = _device(job.gpu)
     where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
@@ -45,6 +47,7 @@ def attempt(
     with monitored(device) as monitor:
 
         def forward(message: dict[str, Any]) -> None:
+            # A metric of the user's own with such a name wins over ours.
             metrics = monitor.read() | message["metrics"]
             notes = message["notes"] | where | _peak_memory(device) | leaks.check()
             send(message | {"metrics": metrics, "notes": notes})
@@ -84,6 +87,7 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
         else:
             train(job.config, run, CommandLine(**job.script))
     except BaseException as error:
+        # What stopped the training comes first: the train function may have turned it into another.
         if receiver.stopped is not None:
             raise receiver.stopped from None
         receiver.on_error(error)
@@ -92,7 +96,7 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
             # All epochs are trained: the trial counts, whatever the train function raised then.
             notes |= _test_metrics(job, run, module, device)
         return outcome_of(error, job.trainable, notes)
-    if receiver.stopped is not None:
+    if receiver.stopped is not None:  # the train function caught it, and returned
         raise receiver.stopped
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
@@ -118,6 +122,7 @@ def _make_run(job: Job, receiver: Receiver, device: str) -> Run:
 
 def _test_metrics(job: Job, run: Run, module: ModuleType | None, device: str) -> dict[str, Any]:
     """The notes of the best epoch's evaluation on the test split; {} if the job asks for none."""
+    # Rank 0 alone, because all processes have the same model.
     if not job.test or job.rank or module is None or not run.reports:
         return {}
     # It imports torch, which the workers that import this module do without.
@@ -135,6 +140,7 @@ def _device(gpu: float) -> str:
         return "cpu"
     import torch
 
+    # A trial that takes more than its part then fails itself, and not the others on the device.
     if gpu < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(gpu)
     return "cuda"

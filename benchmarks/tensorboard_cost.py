@@ -1,4 +1,4 @@
-"""What drawing for TensorBoard costs a training: `python benchmarks/board.py`.
+"""What drawing for TensorBoard costs a training: `python benchmarks/tensorboard_cost.py`.
 
 Trains the small CNN of `cnn.yaml` in several widths, and counts the seconds that are spent in the
 board. Then it times a call that draws nothing, because the board's share of the time is used up.
@@ -25,7 +25,7 @@ IDLE_CALLS = 100_000
 """Calls that draw nothing, and are timed together: a single one takes less than a microsecond."""
 
 
-class Timed(Board):
+class TimedBoard(Board):
     """A board that counts the seconds spent in it, and what it wrote."""
 
     inside = 0.0
@@ -39,11 +39,11 @@ class Timed(Board):
         self.written += self._spent > before
 
 
-def trained(channels: int, epochs: int) -> tuple[float, Timed]:
+def trained(channels: int, epochs: int) -> tuple[float, TimedBoard]:
     """Seconds of a training, and its board."""
     with tempfile.TemporaryDirectory() as folder:
         run = LocalRun(epochs, folder=Path(folder), quiet=True)
-        run.board = board = Timed(Path(folder))
+        run.board = board = TimedBoard(Path(folder))
         begin = time.perf_counter()
         cnn.train(CONFIG | {"channels": channels}, run)
         return time.perf_counter() - begin, board
@@ -60,7 +60,7 @@ def main() -> None:
             f"{seconds / epochs:6.2f} s {seconds:7.1f} s {board.inside:11.3f} s "
             f"{board.written:9d} {share:7.2%}"
         )
-    board = Timed(Path("nowhere"))
+    board = TimedBoard(Path("nowhere"))
     begin = time.perf_counter()
     for _ in range(IDLE_CALLS):
         Board.images(board, "confusion", lambda: torch.zeros(1))
