@@ -97,6 +97,8 @@ def measure(root: Path, revision: str) -> dict[str, str]:
     counts = Counts()
     for path in modules(root):
         counts.add(path.read_text())
+    per_thousand = 1000 * counts.conditionals / counts.lines
+    typed = 100 * counts.typed / len(counts.function_lines)
     subjects = [len(subject) for subject in _git("log", "--format=%s", revision).splitlines()]
     readme = (root / "README.md").read_text()
     return {
@@ -105,8 +107,8 @@ def measure(root: Path, revision: str) -> dict[str, str]:
         "function lines, median / 90 %": _spread(counts.function_lines),
         "lines over 100 characters": f"{100 * counts.long_lines / counts.lines:.1f} %",
         "comment lines": f"{100 * counts.comments / counts.lines:.1f} %",
-        "conditional expressions per 1,000 lines": f"{1000 * counts.conditionals / counts.lines:.1f}",
-        "functions with every type stated": f"{100 * counts.typed / len(counts.function_lines):.0f} %",
+        "conditional expressions per 1,000 lines": f"{per_thousand:.1f}",
+        "functions with every type stated": f"{typed:.0f} %",
         "commit subjects, median / 90 %": _spread(subjects),
         "README words": f"{len(readme.split()):,}",
     }

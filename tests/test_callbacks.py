@@ -1,4 +1,4 @@
-"""Callbacks that lie outside of raysweep: found, called with every event, and harmless if they raise."""
+"""Callbacks outside of raysweep are found, get every event, and are harmless if they raise."""
 
 from __future__ import annotations
 

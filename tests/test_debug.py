@@ -1,4 +1,4 @@
-"""The executor for debugging: trials train in this process, without Ray, into the same run directory."""
+"""The executor for debugging trains in this process, without Ray, into the same run directory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_first_trial_that_fails_raises_and_the_run_can_be_resumed(
 
 
 def test_a_breakpoint_stops_in_the_train_function(place: Path) -> None:
-    """A debugger reads its commands from the terminal; `q` ends the session, which can be resumed."""
+    """A debugger reads its commands from the terminal; after `q` the session can be resumed."""
     (place / "train.py").write_text(
         TRAIN.replace("    for epoch", "    breakpoint()\n    for epoch")
     )

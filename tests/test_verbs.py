@@ -37,7 +37,7 @@ PAGE = "raysweep report ray_results/digits"
 RECORDING = "python run_sweep.py --space cnn.yaml --record 200 --name record"
 REPLAY = """raysweep simulate ray_results/record --searchers grid,random,tpe,bohb
     --schedulers 'none,median,{name: asha, type: stopping}' --seeds 30 --workers 4"""
-"""The commands of the README. They are run as they stand there, with smaller numbers behind them."""
+"""The commands of the README, run as they stand there, with smaller numbers behind them."""
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Record and replay: learning curves trained once, to the end, on which any searcher and scheduler can be tried without training again.
+"""Recorded learning curves, on which searchers and schedulers are tried without training again.
 
-`--record 200` makes a run of 200 random configurations that nothing stops. `Recorded` answers for any configuration: one that was recorded
-with its own curve, any other with a surrogate's (or the nearest one's), whose error is known from configurations left out.
+`--record 200` makes a run of 200 random configurations that nothing stops. `Recorded` then gives a
+curve for any configuration: a recorded one has its own, any other gets that of a surrogate, whose
+error is estimated by cross-validation.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from raysweep.tune.sweep import Metric, Sweep
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 FEWEST = 10
+"""The fewest complete curves from which others are predicted."""
 
 
 def overrides(count: int) -> list[str]:
-    """What turns a sweep into the recording of `count` configurations: keys to set, as after `--set`."""
+    """The `key=value` settings that make of a sweep the recording of `count` configurations."""
     ends = [
         f"{key}=null"
         for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")
@@ -37,7 +39,10 @@ def overrides(count: int) -> list[str]:
 
 @dataclass
 class Recorded:
-    """The curves of a run, and answers for configurations between them. `nearest`: by the nearest recorded curve, else by a surrogate."""
+    """The curves of a run, and predictions for configurations between them.
+
+    `nearest`: predict by the nearest recorded curve instead of the random forest.
+    """
 
     trials: list[Trial]
     space: Space
@@ -47,7 +52,10 @@ class Recorded:
     _answers: dict[str, Array] = field(default_factory=dict)
 
     def curve(self, config: Config, seed: int) -> Iterator[Epoch]:
-        """The training of a configuration, epoch by epoch: as it was recorded (with this training seed, if it was), then as answered."""
+        """The training of a configuration, epoch by epoch.
+
+        Recorded epochs come first, with this training seed if it was recorded, then predicted ones.
+        """
         trial = self._same.get((_key(config), seed)) or self._same.get((_key(config), None))
         done, before = 0, 0.0
         for report in trial.reports if trial else ():
@@ -60,7 +68,7 @@ class Recorded:
 
     @cached_property
     def complete(self) -> list[Trial]:
-        """The trials that were trained to their end, which for some was to diverge."""
+        """The trials that were trained to their last epoch, and those that diverged."""
         return [
             trial
             for trial in self.trials
@@ -73,7 +81,10 @@ class Recorded:
 
     @cached_property
     def curves(self) -> Array:
-        """Losses by epoch and the seconds of an epoch, shape (trials, epochs + 1); inf after a divergence."""
+        """The loss of each epoch, then the seconds of an epoch: (trials, epochs + 1).
+
+        The loss is inf after a divergence.
+        """
         return np.array([_losses(trial, self.epochs) for trial in self.complete])
 
     @cached_property
@@ -82,16 +93,22 @@ class Recorded:
         return cross_validated(self.points, self.curves, self.nearest)
 
     def describe(self) -> str:
-        """What answers, and how far off it is."""
-        what = (
-            "the nearest recorded configuration" if self.nearest else "a surrogate (random forest)"
+        """How curves are predicted, and with which error."""
+        what = "a surrogate (random forest)"
+        if self.nearest:
+            what = "the nearest recorded configuration"
+        return (
+            f"{plural(len(self.complete), 'recorded curve')}; between them {what} answers: "
+            f"{self.metric.name} off by {number(self.error.mean, 2)} on average, "
+            f"ranks agree to {number(self.error.rank, 2)} (cross-validated, last epoch)"
         )
-        error = f"{self.metric.name} off by {number(self.error.mean, 2)} on average, ranks agree to {number(self.error.rank, 2)}"
-        return f"{plural(len(self.complete), 'recorded curve')}; between them {what} answers: {error} (cross-validated, last epoch)"
 
     @cached_property
     def _same(self) -> dict[tuple[str, int | None], Trial]:
-        """Trials by configuration and training seed, and the first of each configuration whatever its seed."""
+        """Trials by configuration and training seed.
+
+        The first trial of each configuration is also there with the seed None.
+        """
         found: dict[tuple[str, int | None], Trial] = {}
         for trial in self.trials:
             if trial.reports:
@@ -108,7 +125,8 @@ class Recorded:
     def _enough(self) -> None:
         if len(self.complete) < FEWEST:
             raise RunError(
-                f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to answer for others (--record 200)"
+                f"{len(self.complete)} curves were trained to their end; it takes {FEWEST} to "
+                "answer for others (--record 200)"
             )
 
     def _answer(self, config: Config) -> Array:
@@ -119,7 +137,7 @@ class Recorded:
 
 
 def recorded(run: RunDirectory, sweep: Sweep, nearest: bool = False) -> Recorded:
-    """What a run recorded, for replays in its own space. RunError where nothing was reported."""
+    """The curves of a run, in its own space. Raises RunError if nothing was reported."""
     trials = [trial for history in run.histories.values() for trial in history]
     if not any(trial.reports for trial in trials):
         raise RunError(f"{run.path}: nothing was recorded yet")
@@ -127,13 +145,16 @@ def recorded(run: RunDirectory, sweep: Sweep, nearest: bool = False) -> Recorded
 
 
 def _losses(trial: Trial, epochs: int) -> list[float]:
-    """The loss at each epoch (that of the next report where one was left out), and the seconds that an epoch took on average."""
-    losses, at = [], iter(trial.reports)
-    report = next(at, None)
-    for epoch in range(1, epochs + 1):
-        while report is not None and report.epoch < epoch:
-            report = next(at, None)
-        losses.append(report.loss if report is not None else math.inf)
+    """The loss of each epoch, then the mean seconds of an epoch.
+
+    An epoch without a report has the loss of the next report. After the last report it is inf.
+    """
+    losses = [math.inf] * epochs
+    following = math.inf
+    by_epoch = {report.epoch: report.loss for report in trial.reports}
+    for epoch in range(epochs, 0, -1):
+        following = by_epoch.get(epoch, following)
+        losses[epoch - 1] = following
     return [*losses, trial.reports[-1].seconds / trial.epoch]
 
 

@@ -1,7 +1,7 @@
-"""Every searcher under every scheduler, over many search seeds, on recorded curves: `raysweep simulate`.
+"""`raysweep simulate`: every searcher under every scheduler, on recorded curves.
 
-Each study (a searcher, a scheduler, a seed) is a sweep of its own on a simulated clock, run by the searchers and schedulers of live sweeps
-through the same loop. Studies are shared out over processes.
+Each study (a searcher, a scheduler, a search seed) is a sweep of its own on a simulated clock, with
+the searchers, schedulers and controller of live sweeps. Studies run in several processes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def play(
     processes: int | None = None,
     tick: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Played:
-    """Play all studies; `tick` hears how many are done. SpecificationError for an unknown name, RunError for a poor record."""
+    """Simulate all studies. `tick` gets how many are done, and of how many.
+
+    Raises SpecificationError for an unknown name, RunError if too few curves were recorded.
+    """
     said = [
         (searcher, scheduler, seed)
         for seed in range(contest.seeds)

@@ -1,4 +1,9 @@
-"""Learning curves of configurations that nobody trained, from those that were: a random forest over ranks, or the nearest recorded one."""
+"""Predicts the learning curve of a configuration from recorded curves.
+
+Two surrogates: a random forest over ranks (as the tabular surrogates of Eggensperger et al.,
+"Efficient Benchmarking of Hyperparameter Optimizers via Surrogates", AAAI 2015), and the curve of
+the nearest recorded configuration.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +13,27 @@ from typing import Any, Protocol
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-TREES, FOLDS = 48, 5
+TREES = 48
+"""Trees of the forest."""
+FOLDS = 5
+"""Folds of the cross-validation."""
 ABSENT = -0.5
-"""Where a forest sees a parameter that is inactive; below all values."""
+"""The coordinate that the forest gets for an inactive parameter. It lies below all values."""
 
 
 class Answer(Protocol):
-    """Says what the nearest thing to a curve is, for a point of the unit cube with NaN where a parameter is inactive."""
+    """Predicts the curve at a point of the unit cube, (d,), NaN where a parameter is inactive."""
 
     def curve(self, point: Array) -> Array:
-        """Losses by epoch, then the seconds of an epoch."""
+        """The loss of each epoch, then the seconds of an epoch: (epochs + 1,)."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The recorded curve whose configuration is nearest in the unit cube; a parameter that only one of the two has is as far as can be."""
+    """The recorded curve whose configuration is nearest in the unit cube.
+
+    A parameter that only one of two configurations has counts as the largest distance, 1.
+    """
 
     points: Array
     curves: Array
@@ -35,7 +46,10 @@ class Nearest:
 
 
 class Forest:
-    """A random forest that predicts ranks, turned back to values: a curve that falls by orders of magnitude weighs no more than others."""
+    """A random forest that predicts ranks, which are then turned back into values.
+
+    So a curve that falls by orders of magnitude weighs no more than others.
+    """
 
     def __init__(self, points: Array, curves: Array, seed: int = 0) -> None:
         from sklearn.ensemble import RandomForestRegressor
@@ -58,7 +72,10 @@ class Forest:
 
 @dataclass(frozen=True)
 class _Trees:
-    """All trees in one array, so that one point walks down all of them at once: scikit-learn takes 50 times longer for a single point."""
+    """All trees in one array, so that a point walks down all of them at once.
+
+    For a single point, scikit-learn takes 50 times longer.
+    """
 
     roots: np.ndarray[Any, np.dtype[np.int64]]
     feature: np.ndarray[Any, np.dtype[np.int64]]
@@ -95,7 +112,10 @@ def _flat(trees: list[Any]) -> _Trees:
 
 
 def _ranked(values: Array) -> tuple[Array, Array]:
-    """The sorted distinct values, and each value's place among them in 0 .. 1. What is not finite counts as the worst finite value."""
+    """The sorted distinct values, and the rank of each value among them, scaled to [0, 1].
+
+    A value that is not finite counts as the worst finite one.
+    """
     finite = np.where(
         np.isfinite(values), values, np.max(values[np.isfinite(values)], initial=-np.inf)
     )
@@ -105,9 +125,10 @@ def _ranked(values: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Error:
-    """How far off the answers are for configurations left out (cross-validation, FOLDS folds), at the last epoch.
+    """The error of the predictions at the last epoch, by cross-validation with FOLDS folds.
 
-    `mean`: the mean absolute error of the loss. `rank`: the rank correlation (Spearman) with what was recorded.
+    `mean`: the mean absolute error of the loss. `rank`: Spearman's rank correlation of predicted
+    and recorded losses.
     """
 
     mean: float
@@ -128,8 +149,10 @@ def cross_validated(points: Array, curves: Array, nearest: bool) -> Error:
 
 
 def answering(points: Array, curves: Array, nearest: bool) -> Answer:
-    """What answers for a configuration that was not recorded."""
-    return Nearest(points, curves) if nearest else Forest(points, curves)
+    """The surrogate that predicts configurations which were not recorded."""
+    if nearest:
+        return Nearest(points, curves)
+    return Forest(points, curves)
 
 
 def _finite_finals(curves: Array) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ SEEDS = 2**31
 REPLAYED = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler")
 """The samplers with a state of their own, which is made again from the history."""
 UNSUPPORTED = ("seed", "independent_sampler", "constraints_func")
-"""Options of samplers that a file cannot set: raysweep sets the seed, and the others are objects."""
+"""Options of samplers that a file cannot set. The seed is raysweep's; the others are objects."""
 
 Signature = tuple[Status, int]
 """What can change of a trial: its status and its last epoch."""

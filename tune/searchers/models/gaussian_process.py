@@ -252,8 +252,8 @@ def expected_improvement(
 def fit(observations: Observations, y: FloatArray) -> Hyperparameters:
     """The hyperparameters of largest posterior density.
 
-    The prior is normal, with variance 1, in the logarithms of the lengthscales, of the trials' noise
-    and of -log(rho). Its means are usual values, and decide what the data do not.
+    The prior is normal, with variance 1, in the logarithms of the lengthscales, of the trials'
+    noise and of -log(rho). Its means are usual values, and decide what the data do not.
     """
     from scipy.optimize import minimize
 
