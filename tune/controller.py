@@ -8,7 +8,6 @@ the histories from a ledger (`raysweep.history.apply`).
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from raysweep.errors import naming_component
 from raysweep.history import Event, History, Status, Trial, apply, seconds_spent, split_id
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.tune import retries
-from raysweep.tune.budget import allowed, is_behind, matched_epoch_budget
+from raysweep.tune.budget import StudyBudgets, matched_epoch_budget
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
 from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
@@ -95,14 +94,10 @@ class SweepController:
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._training_began = _training_began(past)
-        self._exhausted = {event["study"] for event in past if event["event"] == "exhausted"}
-        self._allowed = allowed(past, sweep)
-        self._out: set[str] = set()
-        """The ids of the trials that `next` gave out and that have not come back."""
+        self._budgets = StudyBudgets(sweep, list(self.studies.values()), self.histories, past)
         for event in past:
             apply(event, self.histories)
-        self._waiting: deque[Trial] = deque()
-        self._waiting.extend(self._unfinished())
+        self._budgets.waiting.extend(self._unfinished())
         self._settle()
 
     def _unfinished(self) -> Iterable[Trial]:
@@ -124,9 +119,8 @@ class SweepController:
         With `failed`, also those that failed or ran out of memory.
         """
         for trial in list(self.trials):
-            within_limit = self._limit is None or self.histories[trial.study].epochs < self._limit
             unfinished = trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs
-            if unfinished and within_limit:
+            if unfinished and self._budgets.may_extend(trial.study):
                 self.returned(trial, "the budget grew", {"limited": False})
             elif failed and trial.status in (Status.FAILED, Status.OOM):
                 self.returned(trial, "retried", {"failures": 0, "losses": []})
@@ -138,7 +132,7 @@ class SweepController:
         for history in self.histories.values():
             if history.best is not None:
                 self._check_target(history.best[0], history.best[1].loss)
-        if not self._waiting:
+        if not self._budgets.waiting:
             self._check_plateau()
         self._check_time()
 
@@ -175,7 +169,7 @@ class SweepController:
     @property
     def exhausted(self) -> bool:
         """True if no searcher has anything left to propose."""
-        return self._exhausted >= set(self.studies)
+        return self._budgets.exhausted >= set(self.studies)
 
     @property
     def trials(self) -> Iterator[Trial]:
@@ -194,14 +188,15 @@ class SweepController:
         self._check_time()
         if self.stopping:
             return None
-        trial = self._waiting.popleft() if self._waiting else self._promote_or_propose()
+        waiting = self._budgets.waiting
+        trial = waiting.popleft() if waiting else self._promote_or_propose()
         if trial is not None:
-            self._out.add(trial.id)
+            self._budgets.running.add(trial.id)
         return trial
 
     def _promote_or_propose(self) -> Trial | None:
         """A promoted or a new trial, of the study that has spent least of its budget."""
-        proposing = sorted(self._open(), key=self._spent)
+        proposing = sorted(self._budgets.proposing(), key=self._budgets.spent)
         for study in proposing:
             if trial := self._promote(study) or self._propose(study):
                 return trial
@@ -228,10 +223,9 @@ class SweepController:
             number = self.sweep.scheduler.promote(
                 history,
                 self.rankings.get(study.name),
-                budget_exhausted=study not in self._within_budget(),
+                budget_exhausted=study not in self._budgets.within(),
             )
-        within_limit = self._limit is None or self._committed_epochs(study.name) < self._limit
-        if number is None or not within_limit:
+        if number is None or not self._budgets.may_promote(study.name):
             return None
         return history[number]
 
@@ -243,12 +237,12 @@ class SweepController:
 
         That is when no trial is running or waiting and none will be promoted.
         """
-        unsettled = self._out or self._waiting or self._within_budget()
-        if self._allowed is not None or unsettled or self._any_promotable():
+        unsettled = self._budgets.running or self._budgets.waiting or self._budgets.within()
+        if self._budgets.matched is not None or unsettled or self._any_promotable():
             return
         found = matched_epoch_budget(self.sweep, self.histories)
         if found is not None:
-            self._allowed = found
+            self._budgets.matched = found
             self._happen(
                 {"event": "allowance", "trials": self.sweep.budget.trials, "epochs": found}
             )
@@ -256,9 +250,11 @@ class SweepController:
     @property
     def done(self) -> bool:
         """True if no trial is running, and none will be started any more."""
-        if self._out:
+        if self._budgets.running:
             return False
-        return bool(self.stopping) or not (self._waiting or self._open() or self._any_promotable())
+        return bool(self.stopping) or not (
+            self._budgets.waiting or self._budgets.proposing() or self._any_promotable()
+        )
 
     def started(self, trial: Trial) -> None:
         event: Event = {"event": "started", "trial": trial.id}
@@ -324,17 +320,12 @@ class SweepController:
             return self._stop(trial, Status.STOPPED, decision.reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        if self._is_spent(trial):
-            reason = f"epoch {trial.epoch}: the {self._limit} epochs of {trial.study} are spent"
+        if self._budgets.is_spent(trial):
+            reason = (
+                f"epoch {trial.epoch}: the {self._budgets.limit} epochs of {trial.study} are spent"
+            )
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
-
-    def _is_spent(self, trial: Trial) -> bool:
-        """True if the other trials of the study need all the epochs that it has left."""
-        if self._limit is None:
-            return False
-        epochs = self.histories[trial.study].epochs
-        return epochs + self._in_flight(trial.study, excluded=trial.id) >= self._limit
 
     def ended(
         self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None
@@ -347,7 +338,7 @@ class SweepController:
         }
         if notes:
             event["notes"] = dict(notes)
-        self._out.discard(trial.id)
+        self._budgets.running.discard(trial.id)
         self._happen(event)
         self._settle()
 
@@ -396,9 +387,9 @@ class SweepController:
         event: Event = {"event": "returned", "trial": trial.id, "reason": reason}
         if notes:
             event["notes"] = dict(notes)
-        self._out.discard(trial.id)
+        self._budgets.running.discard(trial.id)
         self._happen(event)
-        self._waiting.append(trial)
+        self._budgets.waiting.append(trial)
 
     def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
         """Record facts about a trial."""
@@ -442,59 +433,6 @@ class SweepController:
         if limit is not None and self.seconds >= limit:
             self.stop(f"the {limit:g} seconds of the budget are spent")
 
-    def _open(self) -> list[Study]:
-        """The studies that may propose: those within their budget, else those that are behind."""
-        return self._within_budget() or [
-            study
-            for study in self._productive()
-            if is_behind(
-                self.histories[study.name], self._committed_epochs(study.name), self._allowed
-            )
-        ]
-
-    def _within_budget(self) -> list[Study]:
-        """The studies with trials (or epochs) of the budget left."""
-        trials = self.sweep.budget.trials
-        return [
-            study
-            for study in self._productive()
-            if trials is None or len(self.histories[study.name]) < trials
-        ]
-
-    def _productive(self) -> list[Study]:
-        """The studies that have configurations left to propose, and epochs left for them."""
-        limit = self.sweep.budget.total_epochs
-        left = [study for name, study in self.studies.items() if name not in self._exhausted]
-        if limit is None:
-            return left
-        return [study for study in left if self._committed_epochs(study.name) < limit]
-
-    def _committed_epochs(self, study: str) -> int:
-        """The epochs that a study has trained, and one for each of its trials in flight.
-
-        Each of those will report at least once more.
-        """
-        return self.histories[study].epochs + self._in_flight(study)
-
-    def _in_flight(self, study: str, excluded: str = "") -> int:
-        """The number of trials of a study that are running or waiting."""
-        trials = chain(self._out, (trial.id for trial in self._waiting))
-        return sum(split_id(trial)[0] == study and trial != excluded for trial in trials)
-
-    @property
-    def _limit(self) -> int | None:
-        """The epochs that a study may train, or None if there is no such limit."""
-        if self._allowed is not None:
-            return self._allowed
-        return self.sweep.budget.total_epochs
-
-    def _spent(self, study: Study) -> int:
-        """What a study has spent: trials within its budget of trials, epochs beyond it."""
-        history, trials = self.histories[study.name], self.sweep.budget.trials
-        if trials is not None and len(history) < trials:
-            return len(history)
-        return history.epochs
-
     def _propose(self, study: Study) -> Trial | None:
         """A new trial of the study, or None if its searcher has nothing left to propose."""
         history = self.histories[study.name]
@@ -502,7 +440,7 @@ class SweepController:
         with naming_component(f"the searcher {study.name}", f"proposing {study.name}-{number}"):
             config = study.searcher.suggest(self.sweep.space, history, study.seed)
         if config is None:
-            self._exhausted.add(study.name)
+            self._budgets.exhausted.add(study.name)
             self._happen({"event": "exhausted", "study": study.name})
             self._settle()
             return None
