@@ -56,7 +56,6 @@ STILL: tuple[str, ...] = (
     "benchmarks/search_runs.py: Timed",
     "results/analysis/incumbent_bands.py",
     "results/analysis/incumbent_bands.py: incumbent_bands",
-    "search_spaces/file/error_messages.py: complaint",
     "trainables/runtime/attempt.py",
     "trainables/runtime/tensorboard.py: ALLOWANCE",
     "tune/callbacks/trackers.py: Told",

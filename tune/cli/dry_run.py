@@ -85,7 +85,7 @@ def _passing(sweep: Sweep) -> list[str]:
     """What share of draws the constraints let through."""
     if not sweep.space.constraints:
         return []
-    share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
+    share = sweep.space.feasible_fraction(np.random.default_rng(sweep.seed), DRAWS)
     few = f"fewer than 1 in {DRAWS // 2:,}" if share == 0 else f"1 in {1 / share:,.0f}"
     return [f"{f'{share:.1%} of' if share > 0.01 else few} draws satisfy the constraints"]
 
