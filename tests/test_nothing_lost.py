@@ -67,7 +67,7 @@ def cut(folder: Path, kept: int) -> None:
 def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At any other event, without a Ray: `test_promotion.py`, `test_stock_defects.py`; under kills: `make chaos`."""
+    """At any other event, without a Ray: `test_asha.py`, `test_stock_defects.py`; under kills: `make chaos`."""
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
     assert typed.run() == 0
     before = numbers(typed.folder())

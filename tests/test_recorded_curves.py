@@ -1,4 +1,4 @@
-"""Record and replay: recorded configurations answer with their own curves, others with a surrogate whose error is told."""
+"""Recorded curves: recorded configurations answer with their own, others with a surrogate."""
 
 from __future__ import annotations
 
