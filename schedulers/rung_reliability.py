@@ -97,7 +97,10 @@ def kendall_tau(pairs: tuple[tuple[float, float], ...]) -> float:
 
 
 def _sign(a: float, b: float) -> int:
-    """1 if `a` is the larger value, -1 if `b` is; 0 if they are equal or either is NaN."""
+    """1 if `a` is the larger value, -1 if `b` is; 0 if they are equal or either is NaN.
+
+    They may be numpy scalars, whose truth values cannot be subtracted.
+    """
     if math.isnan(a) or math.isnan(b):
         return 0
-    return (a > b) - (a < b)
+    return int(a > b) - int(a < b)

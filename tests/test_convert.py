@@ -641,7 +641,7 @@ def test_a_script_that_asks_wandb_gets_no_options_and_a_note_says_so() -> None:
         (X + "job: a/b:latest", "5: job: 'a/b:latest' has no equal here: a W&B job is started by"),
         (
             "parameters: {a.b: {value: 1}, a: {parameters: {b: {value: 2}}}}",
-            "4: parameters.a.parameters.b: 'a.b' stands twice",
+            "4: parameters.a.parameters.b: duplicate parameter 'a.b'",
         ),
         (
             X + "early_terminate: {type: hyperband, min_iter: 3, eta: 1}",
@@ -887,7 +887,7 @@ def test_what_a_katib_template_says_otherwise_is_noted() -> None:
             "[yes, no]",
             "7: spec.parameters.1.feasibleSpace.list.0: expected a word, got true",
         ),
-        ("name: use_bn", "name: lr", "7: spec.parameters.1: 'lr' stands twice"),
+        ("name: use_bn", "name: lr", "7: spec.parameters.1: duplicate parameter 'lr'"),
         ("algorithmName: random", "algorithmName: grid", "6: lr: a grid needs a step"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
 ) -> None:
     """The other events are covered without Ray, and under kills.
 
-    See `test_promotion.py`, `test_stock_defects.py` and `make chaos`.
+    See `test_asha.py`, `test_stock_defects.py` and `make chaos`.
     """
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
     assert typed.run() == 0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from raysweep.search_spaces.language.params import (
-    PRIOR_SHARE,
+    PRIOR_WEIGHT,
     Choice,
     Float,
     Int,
@@ -196,6 +196,6 @@ def test_a_prior_draws_near_its_centre_first_and_everything_in_the_end(
 
 def test_a_prior_is_the_normal_that_it_says() -> None:
     param = Float(0.0, 1.0, around=0.5)
-    drawn = [param.draw(PRIOR_SHARE * (i + 0.5) / 5000) for i in range(5000)]
+    drawn = [param.draw(PRIOR_WEIGHT * (i + 0.5) / 5000) for i in range(5000)]
     assert float(np.mean(drawn)) == pytest.approx(0.5, abs=1e-3)
     assert float(np.std(drawn)) == pytest.approx(0.15, abs=2e-3)

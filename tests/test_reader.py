@@ -325,29 +325,29 @@ MISTAKES = [
         "s.yaml:3: metric.target: expected a number, got 'high'",
     ),
     ("seed: 0", "seed: -1", "s.yaml:8: seed: expected 0 or more, got -1"),
-    ("seed: 0", "seed: 0\nseed: 1", "s.yaml:9: the key 'seed' stands twice"),
+    ("seed: 0", "seed: 0\nseed: 1", "s.yaml:9: duplicate key 'seed'"),
     ("seed: 0", "seed: true", "s.yaml:8: seed: expected a whole number, got true"),
     (
         "parallel: auto",
         "parallel: atuo",
         "s.yaml:7: parallel: expected a whole number or 'auto', got 'atuo'; did you mean 'auto'?",
     ),
-    (GPU, "gpu: 1.5", "s.yaml:9: resources: gpu: a share above 1 must be whole, got 1.5"),
+    (GPU, "gpu: 1.5", "s.yaml:9: resources: gpu: a number above 1 must be whole, got 1.5"),
     (
         GPU,
         "spread: true",
-        "s.yaml:9: resources: spread: expected workers: 2 or more; one process lies on one machine",
+        "s.yaml:9: resources: spread: expected workers: 2 or more; one process runs on one machine",
     ),
     (
         GPU,
         "workers: 2, gpu: auto, spread: true",
-        "s.yaml:9: resources: spread: expected gpu as a number; the share of a process on another "
-        "machine is not measured",
+        "s.yaml:9: resources: spread: expected gpu as a number; what a process on another "
+        "machine uses is not measured",
     ),
     (
         GPU,
         "workers: 2, gpu: 3, spread: true",
-        "s.yaml:9: resources: spread: 3 GPUs are not shared out evenly between 2 processes",
+        "s.yaml:9: resources: spread: 3 GPUs cannot be divided evenly between 2 processes",
     ),
     (GPU, "gpu: -1", "s.yaml:9: resources.gpu: expected 0 or more or 'auto', got -1"),
     (GPU, "custom: {tpu: many}", "s.yaml:9: resources.custom.tpu: expected a number, got 'many'"),
@@ -417,7 +417,7 @@ MISTAKES = [
     (
         LR,
         "{float: [0, 1], int: [0, 1]}",
-        "s.yaml:11: space.lr: more than one kind of parameter is written; 'int' is one too many",
+        "s.yaml:11: space.lr: expected one kind of parameter; 'int' is another",
     ),
     (
         LR,
@@ -451,11 +451,11 @@ MISTAKES = [
         "{choice: []}",
         "s.yaml:14: space.optimizer.choice: expected at least one value, got []",
     ),
-    (OPTIMIZER, "{choice: [sgd, sgd]}", "s.yaml:14: space.optimizer: the value 'sgd' stands twice"),
+    (OPTIMIZER, "{choice: [sgd, sgd]}", "s.yaml:14: space.optimizer: duplicate value 'sgd'"),
     (
         OPTIMIZER,
         "{choice: [[1, 2], [1, 2]]}",
-        "s.yaml:14: space.optimizer: the value [1, 2] stands twice",
+        "s.yaml:14: space.optimizer: duplicate value [1, 2]",
     ),
     (
         OPTIMIZER,
@@ -565,7 +565,7 @@ MISTAKES = [
     (
         "  data: digits",
         "  data: digits\n  data.x: 1",
-        "s.yaml:16: space.data.x: 'data' has a value of its own, so nothing can lie inside it",
+        "s.yaml:16: space.data.x: 'data' has a value of its own, so it can hold no others",
     ),
     (
         "  data: digits",
@@ -597,7 +597,7 @@ MISTAKES = [
     (
         OPTIMIZER,
         "{expr: optimizer}",
-        "s.yaml:14: space.optimizer: these wait for each other in a circle: optimizer",
+        "s.yaml:14: space.optimizer: circular dependency between parameters: optimizer",
     ),
     (
         "space:",
@@ -755,10 +755,10 @@ def test_the_last_setting_wins() -> None:
         ),
         (
             "searcher.7=grid",
-            "--set searcher.7: a list of 3 stands there; '7' is none of its places, 0 to 2",
+            "--set searcher.7: expected an index of a list of 3, 0 to 2, got '7'",
         ),
         ("searcher=[grid", "--set searcher: not valid YAML: "),
-        ("seed={a: 1, a: 2}", "--set seed: the key 'a' stands twice"),
+        ("seed={a: 1, a: 2}", "--set seed: duplicate key 'a'"),
         ("seed", "--set seed: expected key=value, as in budget.trials=5"),
         ("=3", "--set =3: expected key=value, as in budget.trials=5"),
         (

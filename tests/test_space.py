@@ -148,7 +148,7 @@ def test_constraints_hold_in_draws_grid_and_membership() -> None:
     assert all(config["a"] * config["b"] <= 4 for config in (space.sample(rng) for _ in range(200)))
     assert len(list(space.grid(4))) == 8
     assert {"a": 4, "b": 4} not in space
-    assert space.passing(rng, 4000) == pytest.approx(0.5, abs=0.03)
+    assert space.feasible_fraction(rng, 4000) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_derived_value_without_a_value_rules_the_configuration_out() -> None:

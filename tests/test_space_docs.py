@@ -20,7 +20,7 @@ from raysweep.search_spaces.file.param_specs import (
     ValueSpec,
 )
 from raysweep.search_spaces.file.sweep_spec import ScriptSpec
-from raysweep.search_spaces.language.params import PRIOR_SHARE, PRIOR_WIDTH, Float, RangeOrValues
+from raysweep.search_spaces.language.params import PRIOR_WEIGHT, PRIOR_WIDTH, Float, RangeOrValues
 from raysweep.search_spaces.language.space import MOST_DRAWS
 from raysweep.tune.cli.app import main
 from raysweep.tune.load import load_sweep
@@ -110,7 +110,7 @@ def test_the_line_for_editors_leads_to_the_schema() -> None:
 
 def test_numbers_that_are_written_are_those_of_the_code() -> None:
     assert f"{PRIOR_WIDTH} of the axis" in TEXT
-    assert PRIOR_SHARE == 4 / 5
+    assert PRIOR_WEIGHT == 4 / 5
     assert "4 in 5" in TEXT
     assert f"1 in {MOST_DRAWS:,}" in TEXT
     zero = RangeOrValues((0,), Float(1e-6, 1e-2, log=True))

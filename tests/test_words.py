@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("raysweep", "search_spaces", "schedulers", "tune", "trainables", "results", "benchmarks")
 BANNED = {
@@ -48,12 +46,6 @@ MODULES = {"words", "traces", "bands", "shares", "away", "follow", "join", "loss
            "resolve", "pictures", "board", "team", "attempt", "segments", "meaning", "entries",
            "axis", "at", "ends", "tested", "verify", "confirm", "replay", "auto"}  # fmt: skip
 """Names of modules that have a better one in the glossary."""
-STILL: tuple[str, ...] = (
-    "search_spaces/file/error_messages.py: complaint",
-    "tune/offline/simulation_grid.py: Contest",
-    "tune/offline/simulation_grid.py: play_arm",
-)
-"""What the other rooms have yet to rename. This must become empty."""
 
 
 def modules() -> list[Path]:
@@ -108,23 +100,4 @@ def found() -> set[str]:
 
 
 def test_no_module_and_no_public_name_has_a_banned_word() -> None:
-    assert sorted(found() - set(STILL)) == []
-
-
-def test_what_is_still_excused_is_still_there() -> None:
-    assert sorted(set(STILL) - found()) == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "banned"),
-    [
-        ("other", "next_arm", True),
-        ("class", "ArmState", True),
-        ("other", "alarm", False),
-        ("class", "Loop", True),
-        ("other", "has_gone_on", True),
-        ("class", "GaussianProcess", False),
-    ],
-)
-def test_a_word_is_banned_as_a_whole_part(kind: str, name: str, banned: bool) -> None:
-    assert is_banned(kind, name) is banned
+    assert sorted(found()) == []

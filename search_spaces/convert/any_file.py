@@ -16,8 +16,8 @@ def read(
 ) -> Specification:
     """Read the file of that path, or the one of that name in `search_spaces/`.
 
-    overrides: `key=value` settings that take the place of what the file says. update: gives the data
-    of a file that an earlier version wrote the form of this one. Raises SpecificationError.
+    overrides: `key=value` settings that replace what the file says. update: brings the data of a
+    file that an earlier version wrote up to date. Raises SpecificationError.
     """
     path = find(name)
     document = document_of(text_of(path, name), name, path.parent)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
 from raysweep.search_spaces.file.document import Document, override
-from raysweep.search_spaces.file.error_messages import complaint
+from raysweep.search_spaces.file.error_messages import most_telling_error
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.file.writer import write
@@ -75,5 +75,5 @@ def _missing(document: Document) -> list[str]:
     if not any(key in budget for key in ("trials", "total_epochs", "time")):
         missing.append("budget.trials")
     if others:
-        raise complaint(document, others)
+        raise most_telling_error(document, others)
     return sorted(missing)

@@ -1,6 +1,7 @@
 """Determined experiment files (docs.determined.ai, "Experiment Configuration Reference").
 
-There a `log` range is given by exponents of a base; here every number is a value. Both bounds are included in both.
+In these, a `log` range is given by exponents of a base; here every number is a value. Both bounds
+are included in both.
 """
 
 from __future__ import annotations
@@ -156,7 +157,8 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     if rule.get("mode", "standard") != "aggressive":
         draft.note(
             (*path, "mode"),
-            f"mode {rule.get('mode', 'standard')} runs several brackets; asha here is the one of mode aggressive",
+            f"mode {rule.get('mode', 'standard')} runs several brackets; "
+            "asha here is the one of mode aggressive",
         )
 
 

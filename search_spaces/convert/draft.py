@@ -1,4 +1,4 @@
-"""A specification in the making: what a foreign file says, put where ours says it, each part with the line that it came from."""
+"""The translation of a file of another tool, key by key, with the line that each part came from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Handler = Callable[["Draft", Path, Any], None]
 
 
 class Draft:
-    """Collects the keys of our format. `dialect`: what the foreign file is, as messages call it."""
+    """Collects the keys of our format.
+
+    source: the file of another tool. dialect: what messages call its format.
+    """
 
     def __init__(self, source: Document, dialect: str) -> None:
         self.source = source
@@ -25,7 +28,7 @@ class Draft:
         self._missing: dict[Path, str] = {}
 
     def put(self, target: Path, value: Any, origin: Path) -> None:
-        """Set a key of ours (`("budget", "trials")`) to what was said at `origin` of the foreign file."""
+        """Set a key of ours, such as `("budget", "trials")`; its line is that of `origin` there."""
         self._put(target, value, self.source.place(origin))
 
     def put_after(self, target: Path, value: Any, known: Path) -> None:
@@ -41,13 +44,13 @@ class Draft:
         self._places[target] = place
 
     def param(self, name: str, entry: Any, origin: Path) -> None:
-        """Put a parameter or a constant into the space; each name once."""
+        """Add a parameter or a constant to the space. Raises SpecificationError for a duplicate."""
         if name in self.data.get("space", {}):
-            raise self.error(origin, f"'{name}' stands twice")
+            raise self.error(origin, f"duplicate parameter '{name}'")
         self.put(("space", name), entry, origin)
 
     def rename(self, old: str, new: str) -> None:
-        """Call a parameter otherwise; it keeps its place in the order."""
+        """Rename a parameter. It keeps its place in the order."""
         space = self.data["space"]
         self.data["space"] = {new if name == old else name: space[name] for name in space}
         self._places[("space", new)] = self._places[("space", old)]
@@ -87,7 +90,7 @@ class Draft:
         )
 
     def each(self, path: Path, value: Any, handlers: Mapping[str, Handler]) -> None:
-        """Take every key of the mapping at `path`; one that has no handler is an error, for nothing is dropped."""
+        """Take every key of the mapping at `path`. A key without a handler is an error."""
         for key, inner in self.mapping(path, value).items():
             if key not in handlers:
                 raise self.error(
@@ -107,7 +110,7 @@ class Draft:
         return value
 
     def number(self, path: Path, value: Any, strings: bool = False) -> int | float:
-        """A finite number; where `strings`, also one in quotes."""
+        """A finite number; with `strings`, one in quotes is read, too."""
         if strings and isinstance(value, str):
             value = self._parsed(path, value)
         if (
@@ -125,14 +128,15 @@ class Draft:
         return int(number)
 
     def word(self, path: Path, value: Any, known: Iterable[str] = ()) -> str:
-        """A word, one of `known` where there are any."""
+        """A word; one of `known`, if any are given."""
         known = list(known)
         if not isinstance(value, str):
             raise self.error(path, f"expected a word, got {shown(value)}")
         if known and value not in known:
             raise self.error(
                 path,
-                f"'{value}' has no equal here; expected one of {', '.join(known)}{did_you_mean(value, known)}",
+                f"'{value}' has no equal here; expected one of {', '.join(known)}"
+                f"{did_you_mean(value, known)}",
             )
         return value
 

@@ -1,6 +1,7 @@
 """Katib Experiments (kubeflow.org, "How to Configure Experiment"; API v1beta1).
 
-There every number of a feasible space is a string. Both bounds are included; a step that misses the upper bound ends below it.
+In these, every number of a feasible space is a string. Both bounds are included; a step that misses
+the upper bound ends below it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NNI experiment files, of its configuration schemas 1 and 2 (nni.readthedocs.io); the space in them or beside them."""
+"""NNI experiment files, of its configuration schemas 1 and 2 (nni.readthedocs.io)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def _camel(key: Any) -> Any:
 
 
 def camel(document: Document) -> Document:
-    """The file with its keys, but for those of the search space and of `classArgs`, written in one way."""
+    """The file with its keys in camel case, as schema 2 has them.
+
+    Those of the search space and of `classArgs` stay as they are.
+    """
 
     def renamed(path: Path) -> Path:
         depth = 2 if _camel(path[0]) in _SECTIONS else 1
@@ -57,7 +60,7 @@ def camel(document: Document) -> Document:
 
 
 def _once(document: Document, path: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """The keys in camel case; an error where two become one."""
+    """The keys in camel case. Raises SpecificationError if two become the same."""
     renamed = {_camel(key): value for key, value in data.items()}
     if len(renamed) < len(data):
         twice = next(key for key in data if _camel(key) != key and _camel(key) in data)
@@ -66,12 +69,13 @@ def _once(document: Document, path: Path, data: dict[str, Any]) -> dict[str, Any
 
 
 def read(draft: Draft) -> None:
-    """Take an experiment file; the search space that it names is read by whoever opens files (`search_spaces.convert`)."""
+    """Take an experiment file. `dialects.translate` reads the file of the search space it names."""
     data = draft.source.data
     draft.put(("metric", "name"), "default", ())
     draft.note(
         (),
-        "NNI calls what nni.report_final_result reports 'default'; write the metric's name that run.report has here",
+        "NNI calls what nni.report_final_result reports 'default'; "
+        "write the metric's name that run.report has here",
     )
     if "assessor" not in data:
         draft.put(("scheduler",), "none", ())
@@ -171,7 +175,7 @@ def _command(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _counted(key: str, least: int) -> Handler:
-    """Keeps a whole number until the end, where the GPUs of a trial are divided by the trials that share one."""
+    """Keeps a whole number for the end, when the GPUs are divided by the trials on a GPU."""
 
     def take(draft: Draft, path: Path, value: Any) -> None:
         count = draft.whole(path, value)
@@ -196,7 +200,7 @@ def _trial(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _service(draft: Draft, path: Path, value: Any) -> None:
-    """Where trials run is the cluster's business here; how many share a GPU there, they do here too."""
+    """Take how many trials share a GPU. Where trials run is decided by the cluster here."""
     shared = _counted("sharing", 1)
     for key, inner in draft.mapping(path, value).items():
         if inner is not None:

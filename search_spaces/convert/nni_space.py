@@ -1,6 +1,7 @@
 """NNI search spaces (`search_space.json`, nni.readthedocs.io).
 
-There `randint` leaves its upper bound out, and quantized values are clipped to the bounds. A choice among nested spaces is a condition.
+In these, `randint` excludes its upper bound, and quantized values are clipped to the bounds. A
+choice among nested spaces becomes a condition.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def read(draft: Draft) -> None:
 def take(
     draft: Draft, path: Path, value: Any, prefix: str = "", when: dict[str, Any] | None = None
 ) -> None:
-    """Take the search space at a path; inside a branch its names have a prefix, and `when` says when they are active."""
+    """Take the search space at a path.
+
+    Within a branch, its names have a prefix, and `when` says when they are active.
+    """
     for name, inner in draft.mapping(path, value).items():
         place, full = (*path, name), f"{prefix}{name}"
         rule = draft.mapping(place, inner)
@@ -42,7 +46,7 @@ def take(
 
 
 def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict[str, Any]) -> None:
-    """A choice among nested spaces: the name that is chosen, and for each the parameters that are active then."""
+    """A choice among nested spaces: a parameter for the name that is chosen, and those of each."""
     options = [draft.mapping((*path, i), one) for i, one in enumerate(values)]
     names = [draft.word((*path, i, "_name"), one.get("_name")) for i, one in enumerate(options)]
     chosen = f"{name}._name"
@@ -54,7 +58,8 @@ def _branches(draft: Draft, path: Path, values: list[Any], name: str, when: dict
             if key != "_name" and rule != first:
                 raise draft.error(
                     (*path, i, key),
-                    f"'{key}' has another range in another branch, which has no equal here; rename one",
+                    f"'{key}' has another range in another branch, which has no equal here; "
+                    "rename one",
                 )
             if names[i] not in holders:
                 holders.append(names[i])

@@ -1,7 +1,8 @@
-"""victoresque/pytorch-template projects: a `config.json` in which some values are ranges, written as in our `space:` section.
+"""The `config.json` of a victoresque/pytorch-template project, with ranges as in `space:`.
 
-`{"optimizer": {"type": "Adam", "args": {"lr": {"float": [1e-4, 1e-1], "log": true}}}}` makes the parameter `optimizer.args.lr`. What is no
-range stays in that file, which the train script reads: the constant `config` names it.
+`{"optimizer": {"args": {"lr": {"float": [1e-4, 1e-1], "log": true}}}}` makes the parameter
+`optimizer.args.lr`. All other values stay in that file, which the train script reads: the constant
+`config` names it.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def exponents(
     if base <= 1 or any(abs(one) * math.log(base) > LARGEST for one in (low, high)):
         raise draft.error(
             path,
-            f"{base:g} to the power of {low:g} and of {high:g} are no bounds; are these values, not exponents?",
+            f"{base:g} to the power of {low:g} and of {high:g} are no bounds; "
+            "are these values, not exponents?",
         )
     return tidy(base**low), tidy(base**high)
 
@@ -60,7 +61,7 @@ def constant(value: Any) -> Any:
 def listed(values: list[Any], weights: list[float] | None = None, kind: str = "choice") -> Any:
     """One of several values, each as often as the list has it.
 
-    A value that stands in it twice is kept once, with both weights.
+    A duplicate value is kept once, with both weights.
     """
     kept: list[Any] = []
     totals: list[float] = []
@@ -93,7 +94,7 @@ def quantized(
     log: bool = False,
     clip: bool = False,
 ) -> Any:
-    """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as the rounding gives it.
+    """Multiples of `step` to which a (log-)uniform draw is rounded, each as often as by rounding.
 
     `clip`: what is rounded beyond a bound becomes the bound. The values are whole numbers if the
     step is an int.
@@ -117,7 +118,7 @@ def quantized(
 def _shares(
     bounds: tuple[float, float], step: float, axis: Callable[[float], float], clip: bool
 ) -> dict[float, float]:
-    """The values, and how much of the range each collects, measured on the axis on which the draw is even."""
+    """The values, and the width of the part of the axis that is rounded to each."""
     low, high = bounds
     if low == high:
         return {low if clip else tidy(round(low / step) * step): 1.0}
@@ -135,7 +136,8 @@ def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -
     if len(shares) > MOST_LISTED:
         raise draft.error(
             path,
-            f"the bounds are no multiples of q, and {len(shares)} values are too many to list; move the bounds",
+            f"the bounds are no multiples of q, and {len(shares)} values are too many to list; "
+            "move the bounds",
         )
     values = [round(value) if whole else float(value) for value in shares]
     if len(values) == 1:
@@ -179,7 +181,7 @@ def _size(entry: dict[str, Any]) -> int:
 
 
 def _count(entry: dict[str, Any]) -> int:
-    """How many values a range has; as many as its grid takes where it has no steps."""
+    """The number of values of a range; without a step, that of its grid."""
     low, high = entry.get("int") or entry["float"]
     step = entry.get("step", 1 if "int" in entry else None)
     return int(entry.get("points", 1)) if step is None else round((high - low) / step) + 1

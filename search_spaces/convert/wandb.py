@@ -1,6 +1,7 @@
-"""Weights & Biases sweep files (docs.wandb.ai, "Sweep configuration options"; distributions as its own code draws them).
+"""Weights & Biases sweep files (docs.wandb.ai, "Sweep configuration options").
 
-A number of ours means a value, always; there `log_uniform` takes natural exponents and `log_uniform_values` values.
+The distributions are those that its own code draws. In its files, `log_uniform` takes natural
+exponents and `log_uniform_values` takes values; here every number is a value.
 """
 
 from __future__ import annotations
@@ -277,7 +278,8 @@ def _log_uniform(draft: Draft, path: Path, low: float, high: float) -> Any:
     bottom, top = ranges.exponents(draft, path, low, high)
     draft.note(
         path,
-        f"log_uniform takes exponents, so the range is [{bottom:g}, {top:g}]; log_uniform_values would take values",
+        f"log_uniform takes exponents, so the range is [{bottom:g}, {top:g}]; "
+        "log_uniform_values would take values",
     )
     return ranges.continuous(draft, path, bottom, top, log=True)
 

@@ -1,4 +1,4 @@
-"""From the models of a specification to the space that is drawn from: names, conditions, derived values and constraints fit together."""
+"""Build the space of a file, and check that its names, conditions and constraints fit together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from raysweep.search_spaces.language.type_check import TRUTH, Kinds, check, chec
 
 @dataclass(frozen=True)
 class Equals:
-    """Whether each parameter named has one of its values; one that is inactive has none."""
+    """The condition that each of some parameters is active and has one of the given values."""
 
     wanted: tuple[tuple[str, tuple[Scalar, ...]], ...]
 
@@ -51,7 +51,7 @@ def space(content: SweepSpec, document: Document) -> Space:
 
 
 class _Builder:
-    """Collects what the entries of one file say of each other."""
+    """Builds the space of a file."""
 
     def __init__(self, content: SweepSpec, document: Document) -> None:
         self._document = document
@@ -113,7 +113,7 @@ class _Builder:
         return {name: entry for name, entry in self._entries.items() if isinstance(entry, ExprSpec)}
 
     def _guarded(self, path: Path, make: Callable[..., Any], *arguments: Any) -> Any:
-        """What `make` makes; its ExpressionError as an error of the file."""
+        """Call `make`, and raise its ExpressionError as an error of the file."""
         try:
             return make(*arguments)
         except ExpressionError as error:
@@ -130,13 +130,14 @@ class _Builder:
         for name in names:
             if name not in known:
                 label = ".".join(str(part) for part in path)
-                raise self._document.error(
-                    path,
-                    f"{label}: unknown name '{name}'{where}{self._meant(name, where) or did_you_mean(name, known)}",
-                )
+                hint = self._hint(name, where) or did_you_mean(name, known)
+                raise self._document.error(path, f"{label}: unknown name '{name}'{where}{hint}")
 
-    def _meant(self, name: str, where: str) -> str:
-        """Where what was taken for a name is a value without quotes, or a part of a name that no expression can hold."""
+    def _hint(self, name: str, where: str) -> str:
+        """What was probably meant by an unknown name; "" if there is no guess.
+
+        It may be a value without quotes, or a part of a name that no expression can hold.
+        """
         if any(
             name in param.values
             for param in self._params.values()
@@ -186,7 +187,7 @@ class _Builder:
             )
 
     def _order(self, uses: Mapping[str, tuple[str, ...]]) -> list[str]:
-        """The entries in the order of the file, but each after those that it looks at."""
+        """The entries in the order of the file, but each after those that it reads."""
         order: list[str] = []
         waiting = list(self._entries)
         while waiting:
@@ -199,32 +200,34 @@ class _Builder:
                 None,
             )
             if ready is None:
-                circle = ", ".join(waiting)
+                names = ", ".join(waiting)
                 raise self._document.error(
                     ("space", waiting[0]),
-                    f"space.{waiting[0]}: these wait for each other in a circle: {circle}",
+                    f"space.{waiting[0]}: circular dependency between parameters: {names}",
                 )
             order.append(ready)
             waiting.remove(ready)
         return order
 
     def _reachable(self, built: Space) -> Space:
-        """The space itself; an error where the constraints leave (almost) nothing."""
+        """The space itself. Raises SpecificationError if (almost) nothing meets the constraints."""
         try:
             built.sample(np.random.default_rng(0), patience=1)
         except EmptySpace as error:
-            raise self._blamed(built, error) from None
+            raise self._explained(built, error) from None
         return built
 
-    def _blamed(self, built: Space, error: EmptySpace) -> SpecificationError:
-        """The constraint that nothing satisfies, or the derived value that never has one, where there is one alone to blame."""
+    def _explained(self, built: Space, error: EmptySpace) -> SpecificationError:
+        """The error with its cause: a constraint or a derived value that alone rules out all."""
         rng = np.random.default_rng(0)
-        never = next((i for i, share in enumerate(built.holding(rng)) if share == 0), None)
-        if never is not None:
+        fractions = built.fractions_by_constraint(rng)
+        if 0.0 in fractions:
+            never = fractions.index(0.0)
             hint = f"; '{self._constraints[never]}' held in none of 1,000"
             return self._document.error(("constraints", never), f"constraints: {error}{hint}")
         for name, entry in self._derived().items():
-            if not replace(built, constraints=(), derived={name: built.derived[name]}).passing(rng):
+            alone = replace(built, constraints=(), derived={name: built.derived[name]})
+            if not alone.feasible_fraction(rng):
                 path = ("space", name, "expr")
                 return self._document.error(
                     path, f"space.{name}.expr: '{entry.expr}' had a value in none of 1,000 draws"
@@ -241,7 +244,10 @@ def _used(condition: Condition | Equals) -> tuple[str, ...]:
 
 
 def check_names(entries: Mapping[str, Any], document: Document) -> None:
-    """Dotted names nest, so `model` cannot have a value of its own beside `model.width`."""
+    """Raise SpecificationError for a name that is a part of another, or empty.
+
+    Dotted names nest, so `model` cannot have a value of its own beside `model.width`.
+    """
     for name in entries:
         parts = name.split(".")
         if "" in parts:
@@ -254,12 +260,15 @@ def check_names(entries: Mapping[str, Any], document: Document) -> None:
             if parent in entries:
                 raise document.error(
                     ("space", name),
-                    f"space.{name}: '{parent}' has a value of its own, so nothing can lie inside it",
+                    f"space.{name}: '{parent}' has a value of its own, so it can hold no others",
                 )
 
 
 def check_script(content: SweepSpec, document: Document) -> None:
-    """A script's options belong to parameters, each to one; a train function has no options."""
+    """Raise SpecificationError if the options of a script do not belong to parameters, each to one.
+
+    A train function has no options.
+    """
     if content.script is None:
         return
     if not content.trainable.endswith(".py"):

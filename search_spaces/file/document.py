@@ -1,8 +1,8 @@
-"""YAML text as plain data that remembers where each part of it was written, so that every error can say so.
+"""YAML text as plain data that knows the line of each of its parts, for error messages.
 
 Our own files are YAML 1.2: `1e-4` is a number, `on` and `off` are words, `12:30` is not a time.
 Files of tools that read YAML 1.1 are read as such: `on` is true, `010` is 8, `12:30` is 750. Merge
-keys (`<<: *base`) are known in both. A key that stands twice is an error.
+keys (`<<: *base`) are known in both. A duplicate key is an error.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ Path = tuple[str | int, ...]
 """The keys and indices that lead from the top of a document to one of its parts."""
 
 KINDS = ("float", "int", "ordinal", "choice", "expr")
-"""What says of which kind a parameter of the space is."""
+"""The keys that give the kind of a parameter."""
 MOST_NODES = 100_000
+"""The most parts of a file. A few aliases of aliases would otherwise fill the memory."""
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
 
@@ -31,7 +32,10 @@ Version = Literal["1.1", "1.2"]
 
 
 class SpecificationError(UserError):
-    """A mistake in a specification: one line, `place: what is wrong`, where the place is `file:line` or `--set key`."""
+    """A mistake in a specification. The message is one line, `place: what is wrong`.
+
+    The place is `file:line` or `--set key`.
+    """
 
     def __init__(self, line: str) -> None:
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
@@ -43,10 +47,11 @@ Entries = dict[str, tuple[Node, Node]]
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says, as dicts, lists and scalars, and the place of each part: `"cnn.yaml:13"` or `"--set budget.trials"`.
+    """The content of a file as dicts, lists and scalars, with the place of each part.
 
-    `dialect`: what it was before it was translated, empty for a file of ours. `notes`: what to know
-    about the translation. `missing`: why a key that a sweep needs could not be translated.
+    places: such as "cnn.yaml:13" or "--set budget.trials". dialect: the format that the file was
+    translated from; "" for a file of ours. notes: what to know about the translation. missing: why
+    a key that a sweep needs could not be translated.
     """
 
     name: str
@@ -57,7 +62,7 @@ class Document:
     missing: Mapping[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path) -> str:
-        """Where the part at `path` was written: by a setting inside it, else in the file, else the nearest part around it."""
+        """Where a part was written: in a setting, else in the file, else where its parent was."""
         settings = [
             place
             for known, place in self.places.items()
@@ -74,7 +79,11 @@ class Document:
 
 
 def parse(text: str, name: str, version: Version = "1.2") -> Document:
-    """Read YAML text. Raises SpecificationError, with the line, where it is no YAML, empty, too deep or too large, or repeats a key."""
+    """Read YAML text.
+
+    Raises SpecificationError, with the line, if it is not YAML, is empty, nests too deeply, is too
+    large, or repeats a key.
+    """
     if text.startswith("%YAML 1.1"):
         version = "1.1"
     node = _compose(text, name, version)
@@ -89,7 +98,7 @@ def parse(text: str, name: str, version: Version = "1.2") -> Document:
 
 
 def override(document: Document, setting: str) -> Document:
-    """The document with one `key=value` of the command line put in its place; the value is read as YAML."""
+    """The document with a `key=value` setting of the command line, whose value is read as YAML."""
     key, equals, text = setting.partition("=")
     place = f"--set {key}"
     if not equals or not key:
@@ -102,7 +111,7 @@ def override(document: Document, setting: str) -> Document:
 
 
 def _keys(data: Any, key: str) -> list[str]:
-    """The keys that a dotted key of the command line means; a new parameter's dots are part of its name."""
+    """The keys that a dotted key means. The dots of a new parameter are part of its name."""
     first, *rest = key.split(".")
     space = data.get("space") if isinstance(data, Mapping) and first == "space" else None
     if not isinstance(space, Mapping) or len(rest) < 2 or _longest(space, rest)[0] in space:
@@ -131,13 +140,16 @@ def _compose(text: str, name: str, version: Version) -> Node | None:
     except RecursionError:
         raise SpecificationError(f"{name}:1: the file nests too deeply") from None
     except Exception as error:
-        # The parser itself gives up on some input (escapes beyond Unicode) with whatever error comes first.
+        # On some input, such as escapes beyond Unicode, the parser fails with errors of any kind.
         raise SpecificationError(f"{name}:1: not valid YAML ({type(error).__name__})") from None
     return node
 
 
 class _Reader:
-    """Turns the nodes of one file into data and notes their places. An alias counts as often as it is used."""
+    """Turns the nodes of a file into data and records their places.
+
+    An alias counts as often as it is used.
+    """
 
     def __init__(self, name: str, places: dict[Path, str], version: Version) -> None:
         self._name = name
@@ -189,9 +201,7 @@ class _Reader:
                     raise SpecificationError(f"{self._place(key_node)}: a key must be a word")
                 key = _MERGE if str(key_node.tag) == f"{_TAG}merge" else str(key_node.value)
                 if key in own:
-                    raise SpecificationError(
-                        f"{self._place(key_node)}: the key '{key}' stands twice"
-                    )
+                    raise SpecificationError(f"{self._place(key_node)}: duplicate key '{key}'")
                 own[key] = key_node, value_node
             self._entries_of[id(node)] = self._merged(own)
         return self._entries_of[id(node)]
@@ -282,7 +292,7 @@ def _value(text: str, place: str) -> Any:
 
 
 def _put(data: Any, keys: Sequence[str], value: Any, place: str) -> tuple[Any, Path]:
-    """A copy of `data` with `value` at the dotted `keys`, and the path at which it now stands."""
+    """A copy of `data` with `value` at the dotted `keys`, and the path of the value."""
     if not keys:
         return value, ()
     if isinstance(data, list):
@@ -299,7 +309,8 @@ def _put(data: Any, keys: Sequence[str], value: Any, place: str) -> tuple[Any, P
 def _put_item(data: list[Any], keys: Sequence[str], value: Any, place: str) -> tuple[Any, Path]:
     if not keys[0].isdigit() or int(keys[0]) >= len(data):
         raise SpecificationError(
-            f"{place}: a list of {len(data)} stands there; '{keys[0]}' is none of its places, 0 to {len(data) - 1}"
+            f"{place}: expected an index of a list of {len(data)}, 0 to {len(data) - 1}, "
+            f"got '{keys[0]}'"
         )
     index = int(keys[0])
     changed, path = _put(data[index], keys[1:], value, place)
@@ -307,7 +318,10 @@ def _put_item(data: list[Any], keys: Sequence[str], value: Any, place: str) -> t
 
 
 def _longest(data: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The longest run of `keys` that is a dotted key of `data`, and what is left; the first key where there is none."""
+    """The longest run of `keys` that is a dotted key of `data`, and the keys after it.
+
+    The first key if there is no such run.
+    """
     for length in range(len(keys), 0, -1):
         name = ".".join(keys[:length])
         if name in data:

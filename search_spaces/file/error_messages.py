@@ -1,4 +1,7 @@
-"""What pydantic found wrong, in the words of the file: one line that names the place, what came, what was expected and the nearest name."""
+"""Pydantic's errors in the words of the file.
+
+A message is one line: the place, what was expected, what was found, and the nearest valid name.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,11 @@ _LIMITS = {
 _SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
 
 
-def complaint(document: Document, errors: list[Any]) -> SpecificationError:
-    """The most telling of pydantic's errors: an unknown key first, for it is often why another is missing."""
+def most_telling_error(document: Document, errors: list[Any]) -> SpecificationError:
+    """The error to show of all that pydantic found.
+
+    An unknown key goes first, because it is often the reason why another is missing.
+    """
     first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
     path = _path(first["loc"], document.data)
     if first["type"] == "extra_forbidden":
@@ -48,7 +54,8 @@ def complaint(document: Document, errors: list[Any]) -> SpecificationError:
         if path[0] == "space" and key in KINDS:
             return document.error(
                 path,
-                f"{where(path[:-1], document.data)}: more than one kind of parameter is written; '{key}' is one too many",
+                f"{where(path[:-1], document.data)}: expected one kind of parameter; "
+                f"'{key}' is another",
             )
         return document.error(
             path,
@@ -59,9 +66,9 @@ def complaint(document: Document, errors: list[Any]) -> SpecificationError:
             path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}"
         )
     if first["type"] == "missing":
+        hint = _elsewhere(document, path, first)
         return document.error(
-            path,
-            f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{_elsewhere(document, path, first)}",
+            path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{hint}"
         )
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
     label = f"{where(path, document.data)}: "
@@ -86,7 +93,10 @@ def _elsewhere(document: Document, path: Path, error: Any) -> str:
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> Path:
-    """Of a pydantic location, which names the branches of unions too, the part that leads into the data."""
+    """The part of a pydantic location that leads into the data.
+
+    A location names the branches of unions, too.
+    """
     path: Path = ()
     part: Any
     for part in loc:
@@ -149,7 +159,10 @@ def message(errors: list[Any], path: Path) -> str:
     if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _shapeless(first["input"], path)
     if path[-1:] == ("when",):
-        return f"expected an expression, or names with the values (or lists of values) that they must have, got {shown(first['input'])}"
+        return (
+            "expected an expression, or names with the values (or lists of values) that they must "
+            f"have, got {shown(first['input'])}"
+        )
     infinite = [one for one in errors if one["type"] == "finite_number"]
     expected = " or ".join(dict.fromkeys(_expected(one) for one in infinite or errors))
     hints = (

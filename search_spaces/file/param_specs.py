@@ -1,4 +1,4 @@
-"""What may stand in the `space:` section: one model for each kind of parameter, and what its values must satisfy."""
+"""The entries of the `space:` section: a model for each kind of parameter, and its checks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _parts(value: Any) -> list[Any]:
 Value = Annotated[Any, AfterValidator(check_value)]
 """A scalar, null, or a list or mapping of such, as YAML has them."""
 When = str | dict[str, Scalar | list[Scalar]]
-"""When a parameter is active: an expression, or the values (or lists of values) that other parameters must have."""
+"""When a parameter is active: an expression, or the values that other parameters must have."""
 
 
 class FloatSpec(BaseModel):
@@ -79,7 +79,8 @@ class FloatSpec(BaseModel):
     ends: Annotated[
         Ends,
         Field(
-            description="half: the outermost of stepped values are drawn half as often, as rounding does"
+            description="half: the outermost of stepped values are drawn half as often, "
+            "as rounding does"
         ),
     ] = "full"
     when: Annotated[When | None, Field(description="active only then")] = None
@@ -139,7 +140,7 @@ class OrdinalSpec(BaseModel):
     ]
     points: Annotated[
         Points | None,
-        Field(description="how many values the grid takes; all where it is not written"),
+        Field(description="how many values the grid takes; all by default"),
     ] = None
     around: Annotated[Scalar | None, Field(description="which value is believed to be good")] = None
     weights: Annotated[list[float] | None, Field(description="how often each value is drawn")] = (
@@ -234,11 +235,11 @@ Entry = Annotated[
 
 
 LARGEST_BOUND = 10**300
-"""Beyond it a whole number cannot be computed with as a float."""
+"""A whole number beyond this cannot be converted to a float."""
 
 
 def check_bounds(low: float, high: float, log: object, step: float | None) -> None:
-    """Raise ValueError where a range makes no sense."""
+    """Raise ValueError if a range makes no sense."""
     if isinstance(low, int) and max(abs(low), abs(high)) > LARGEST_BOUND:
         raise ValueError("a bound has more than 300 digits")
     if low > high:
@@ -262,6 +263,7 @@ def check_bounds(low: float, high: float, log: object, step: float | None) -> No
 
 
 def check_step(low: float, high: float, step: float) -> None:
+    """Raise ValueError if a step does not lead from the lower bound to the upper one."""
     if step <= 0:
         raise ValueError(f"step must be above zero, got {step:g}")
     if (high - low) > 2**53 * step:
@@ -270,17 +272,20 @@ def check_step(low: float, high: float, step: float) -> None:
     if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
         below, above = low + math.floor(steps) * step, low + math.ceil(steps) * step
         raise ValueError(
-            f"step {step:g} from {low:g} misses the upper bound {high:g}; {below:g} or {above:g} would do"
+            f"step {step:g} from {low:g} misses the upper bound {high:g}; "
+            f"{below:g} or {above:g} would do"
         )
 
 
 def check_distinct(values: Sequence[Value]) -> None:
+    """Raise ValueError if two values are the same."""
     for i, value in enumerate(values):
         if any(same(value, one) for one in values[:i]):
-            raise ValueError(f"the value {value!r} stands twice")
+            raise ValueError(f"duplicate value {value!r}")
 
 
 def check_or(values: Sequence[Value], low: float, high: float) -> None:
+    """Raise ValueError if a value beside a range lies within it."""
     check_distinct(values)
     for value in values:
         if is_number(value) and low <= value <= high:
@@ -288,17 +293,20 @@ def check_or(values: Sequence[Value], low: float, high: float) -> None:
 
 
 def check_around(value: Scalar | None, param: Param) -> None:
+    """Raise ValueError if the centre of a prior is not a value of the parameter."""
     inner = param.range if isinstance(param, RangeOrValues) else param
     if value is not None and value not in inner:
         raise ValueError(f"around: {value} is none of its values")
 
 
 def check_weights(weights: Sequence[float], count: int) -> None:
+    """Raise ValueError if there is not a positive weight for each value."""
     if len(weights) != count:
         raise ValueError(
             f"weights: expected one for each of the {count} values, got {len(weights)}"
         )
     if min(weights) <= 0 or not sum(weights) < math.inf:
         raise ValueError(
-            f"weights: expected numbers above 0, got {list(weights)}; leave out what is never to be drawn"
+            f"weights: expected numbers above 0, got {list(weights)}; "
+            "leave out what is never to be drawn"
         )

@@ -141,9 +141,10 @@ class Choice(Parameter):
 
 
 def plain(value: Any) -> Any:
-    """A Python value as YAML text gives it: tuples are lists, paths are words, numpy's are Python's.
+    """A Python value as reading it from YAML would give it.
 
-    What YAML has no form for stays as it is; the models refuse it.
+    Tuples become lists, paths become words, and numpy values become Python's. A value that YAML
+    cannot express is returned as it is; the models refuse it.
     """
     if isinstance(value, Parameter):
         return value.entry()

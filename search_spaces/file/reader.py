@@ -1,7 +1,7 @@
 """From a parsed document to a checked specification.
 
-Every mistake raises a SpecificationError, whose message is one line: the place, what was found, what
-was expected and the nearest valid name. `search_spaces/convert/any_file.py` reads a whole file.
+Every mistake raises a SpecificationError, whose message is one line: the place, what was expected,
+what was found, and the nearest valid name. `search_spaces/convert/any_file.py` reads a whole file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError
-from raysweep.search_spaces.file.error_messages import complaint
+from raysweep.search_spaces.file.error_messages import most_telling_error
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import Space
 
@@ -76,7 +76,7 @@ def text_of(path: Path, name: str) -> str:
 
 
 def check(document: Document) -> SweepSpec:
-    """The document as the models have it. Raises SpecificationError for the most telling mistake."""
+    """The document as the models have it. Raises SpecificationError for a mistake."""
     if not isinstance(document.data, dict):
         kind = type(document.data).__name__
         text = f"expected a mapping of keys such as trainable, metric and space, got a {kind}"
@@ -84,4 +84,4 @@ def check(document: Document) -> SweepSpec:
     try:
         return SweepSpec.model_validate(document.data)
     except ValidationError as error:
-        raise complaint(document, list(error.errors(include_url=False))) from None
+        raise most_telling_error(document, list(error.errors(include_url=False))) from None

@@ -1,7 +1,7 @@
-"""What a specification file may say: the schema, as pydantic models that forbid unknown keys.
+"""The keys of a sweep file, as pydantic models that forbid unknown ones.
 
-The models say which keys there are and of which type; the JSON Schema for editors is generated from them. What a searcher or a scheduler
-may be told besides its name stands in its own class and is checked where those are known.
+The JSON Schema for editors is generated from these models. The options of a searcher or a scheduler
+are the fields of its class, and `tune/load.py` checks them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ class MetricSpec(BaseModel):
 
 
 class BudgetSpec(BaseModel):
-    """`trials`, `epochs` of one trial and `total_epochs` are for each searcher; `time` is for the whole sweep."""
+    """What ends the sweep.
+
+    `trials`, the `epochs` of a trial and `total_epochs` are for each searcher; `time` is for the
+    whole sweep.
+    """
 
     model_config = STRICT
     epochs: Positive
@@ -84,9 +88,11 @@ class BudgetSpec(BaseModel):
 
 
 class ResourcesSpec(BaseModel):
-    """What one trial holds. `gpu`: a share below 1, a whole number, or auto. `custom`: resources of the cluster's own.
+    """The resources of a trial.
 
-    `workers`: how many processes train it; with `spread` they may lie on several machines, each with its part of all that the trial holds.
+    `gpu`: a fraction below 1, a whole number, or auto. `custom`: resources defined by the cluster.
+    `workers`: how many processes train it; with `spread` they may run on several machines, each
+    with its part of the trial's resources.
     """
 
     model_config = STRICT
@@ -99,7 +105,7 @@ class ResourcesSpec(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> ResourcesSpec:
         if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
-            raise ValueError(f"gpu: a share above 1 must be whole, got {self.gpu:g}")
+            raise ValueError(f"gpu: a number above 1 must be whole, got {self.gpu:g}")
         return self
 
     @model_validator(mode="after")
@@ -107,14 +113,16 @@ class ResourcesSpec(BaseModel):
         if not self.spread:
             return self
         if self.workers < 2:
-            raise ValueError("spread: expected workers: 2 or more; one process lies on one machine")
+            raise ValueError("spread: expected workers: 2 or more; one process runs on one machine")
         if self.gpu == "auto":
             raise ValueError(
-                "spread: expected gpu as a number; the share of a process on another machine is not measured"
+                "spread: expected gpu as a number; what a process on another machine uses is not "
+                "measured"
             )
         if self.gpu > self.workers and self.gpu % self.workers:
             raise ValueError(
-                f"spread: {self.gpu:g} GPUs are not shared out evenly between {self.workers} processes"
+                f"spread: {self.gpu:g} GPUs cannot be divided evenly between {self.workers} "
+                "processes"
             )
         return self
 
@@ -154,7 +162,10 @@ class ScriptSpec(BaseModel):
 
 
 class CheckpointsSpec(BaseModel):
-    """How many trials keep their checkpoints after they ended, best first. Those that the best model is made of always stay."""
+    """How many ended trials keep their checkpoints, the best first.
+
+    The checkpoint of the best model is always kept.
+    """
 
     model_config = STRICT
     keep: Positive | Literal["all"] = "all"
@@ -202,7 +213,7 @@ Several = Annotated[
 
 
 class SweepSpec(BaseModel):
-    """A sweep: what is trained, what is tried, who searches, when trials are stopped, and what it may cost."""
+    """A sweep: the trainable, the space, the searchers, the scheduler and the budget."""
 
     model_config = STRICT
     trainable: str
@@ -226,7 +237,10 @@ class SweepSpec(BaseModel):
     callbacks: Annotated[
         list[One],
         Field(
-            description="classes of your own that follow the sweep: package.module:Class or path/to/file.py:Class"
+            description=(
+                "classes of your own that follow the sweep: package.module:Class or "
+                "path/to/file.py:Class"
+            )
         ),
     ] = []
     space: dict[str, Entry]

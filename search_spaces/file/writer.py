@@ -1,4 +1,4 @@
-"""Plain data as the YAML of a specification: a line for each key, and one for each parameter of the space."""
+"""Write a specification as YAML, with a line for each key and for each parameter of the space."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def write(data: Mapping[str, Any]) -> str:
 
 
 def _items(value: Any) -> list[Any]:
-    return (
-        [{name: entry} for name, entry in value.items()] if isinstance(value, dict) else list(value)
-    )
+    if isinstance(value, dict):
+        return [{name: entry} for name, entry in value.items()]
+    return list(value)
 
 
 def _line(value: Any) -> str:

@@ -1,8 +1,9 @@
-"""A small language for conditions, constraints and derived values: comparison, arithmetic, `and or not in`, `min max abs`.
+"""A small language for conditions, constraints and derived values.
 
-Python's own parser makes a tree; only the kinds of node named here are walked, nothing is ever compiled or evaluated by Python. Dotted
-names are names: `model.width >= 2`. An expression about a parameter that is inactive has no value: the condition fails, the constraint
-holds, the derived parameter is absent too.
+It has comparison, arithmetic, `and or not in` and `min max abs`. Python's parser makes the syntax
+tree, but nothing is compiled or evaluated by Python: only the kinds of nodes that are named here
+are walked. A dotted name is one name: `model.width >= 2`. An expression that reads an inactive
+parameter has no value: a condition fails then, a constraint holds, and a derived value is absent.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from raysweep.search_spaces.language.params import is_number
 Flat = Mapping[str, Any]
 
 LONGEST = 500
-"""Characters of an expression."""
+"""The most characters of an expression. Far more than a person writes."""
 DEEPEST = 60
-"""How far it may nest."""
+"""The most levels of nesting, well below those that end Python's recursion."""
 MOST_BITS = 1024
-"""The size of a power."""
+"""The most bits of a power of whole numbers. `9 ** 9 ** 9` would fill the memory."""
 LANGUAGE = "numbers, 'words', names, comparison, arithmetic, and or not in min max abs"
 
 ARITHMETIC: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
@@ -48,20 +49,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
 
 
 class ExpressionError(ValueError):
-    """Text that is no expression of this language, in words without a place."""
+    """Text that is not an expression of this language. The message names no file or line."""
 
 
 class Absent(Exception):
-    """A name without a value: a parameter that is inactive."""
+    """A parameter that the expression reads is inactive."""
 
 
 class Undefined(Exception):
-    """An expression without a value: division by zero, a number out of bounds, a word where a number is needed."""
+    """The expression has no value: a division by zero, an overflow, or a wrong type."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """Text that was found to be an expression; ExpressionError otherwise."""
+    """A parsed expression. Raises ExpressionError if the text is not of the language."""
 
     text: str
 
@@ -74,11 +75,11 @@ class Expression:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names that it reads, in the order of the text."""
+        """The names that the expression reads, in the order of the text."""
         return tuple(dict.fromkeys(_names(self.tree)))
 
     def value(self, flat: Flat) -> Any:
-        """Its value. Raises Absent, or Undefined."""
+        """The value for given values of the names. Raises Absent or Undefined if there is none."""
         result = _value(self.tree, flat)
         if isinstance(result, float) and not math.isfinite(result):
             raise Undefined
@@ -87,7 +88,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Condition:
-    """Whether a parameter is active."""
+    """Decides whether a parameter is active."""
 
     expression: Expression
 
@@ -100,7 +101,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Constraint:
-    """Whether a configuration is allowed. One about an inactive parameter holds; one without a value does not."""
+    """Decides whether a configuration is allowed.
+
+    A constraint that reads an inactive parameter holds. If it has no value otherwise, it does not.
+    """
 
     expression: Expression
 
@@ -115,7 +119,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Derived:
-    """A value computed from others. Raises Absent where one of them is inactive, Undefined where there is no value."""
+    """Computes a value from others. Raises Absent if one of these is inactive, or Undefined."""
 
     expression: Expression
 
@@ -129,26 +133,25 @@ def _parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Truths().visit(ast.parse(_one_line(text), mode="eval").body)  # type: ignore[no-any-return]
+            tree: ast.expr = _YamlBooleans().visit(ast.parse(_one_line(text), mode="eval").body)
+            return tree
     except SyntaxError as error:
         raise ExpressionError(f"'{text}' is not an expression: {error.msg}{_hint(text)}") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"'{text}' is not an expression") from None
 
 
-class _Truths(ast.NodeTransformer):
-    """`true` and `false`, as YAML writes them, are constants."""
+class _YamlBooleans(ast.NodeTransformer):
+    """Makes constants of the names `true` and `false`, as YAML writes them."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return (
-            ast.copy_location(ast.Constant(node.id == "true"), node)
-            if node.id in ("true", "false")
-            else node
-        )
+        if node.id not in ("true", "false"):
+            return node
+        return ast.copy_location(ast.Constant(node.id == "true"), node)
 
 
 def _hint(text: str) -> str:
-    """What people of other languages write."""
+    """What to write instead of an operator of another language, or of a reserved word."""
     if re.search(r"[^=<>!]=[^=]", text):
         return "; equality is written =="
     if "&&" in text or "||" in text:
@@ -169,7 +172,7 @@ def _one_line(text: str) -> str:
 
 
 def dotted(node: ast.AST) -> str | None:
-    """`model.width` of the tree that Python makes of it; None for anything but a dotted name."""
+    """The dotted name that a node stands for, such as `model.width`; None for any other node."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -179,7 +182,7 @@ def dotted(node: ast.AST) -> str | None:
 
 
 def check_form(text: str, node: ast.AST, depth: int = 0) -> None:
-    """Raise ExpressionError for a tree with anything in it that is not of the language."""
+    """Raise ExpressionError if any node of a tree is not of the language."""
     if depth > DEEPEST:
         raise ExpressionError(f"'{text[:40]}...' nests too deeply")
     if not _known(node):
@@ -191,14 +194,14 @@ def check_form(text: str, node: ast.AST, depth: int = 0) -> None:
 
 
 def segment(text: str, node: ast.AST) -> str:
-    """The part of the text that a node was made of."""
+    """The part of the text that a node stands for."""
     if isinstance(node, ast.expr) and node.end_col_offset is not None:
         return _one_line(text).encode()[node.col_offset : node.end_col_offset].decode()
     return text
 
 
 def operands(node: ast.AST) -> list[ast.expr]:
-    """The parts of a node that have values of their own."""
+    """The nodes whose values a node combines."""
     if isinstance(node, ast.BoolOp):
         return node.values
     if isinstance(node, ast.BinOp):
@@ -236,7 +239,7 @@ def _known(node: ast.AST) -> bool:
 
 
 def _lists_after_in(node: ast.Compare) -> bool:
-    """Lists stand after `in` and nowhere else in a comparison."""
+    """True if lists are to the right of `in` and nowhere else in a comparison."""
     listed = [isinstance(one, ast.List | ast.Tuple) for one in node.comparators]
     return listed == [isinstance(op, ast.In | ast.NotIn) for op in node.ops]
 
@@ -319,5 +322,5 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
 
 
 def alike(left: Any, right: Any) -> bool:
-    """Equal, where 1 equals 1.0 but not True."""
+    """True if two values are equal; 1 equals 1.0 but not True."""
     return bool(left == right) and isinstance(left, bool) is isinstance(right, bool)

@@ -1,8 +1,14 @@
-"""The kinds of parameter. Each is one map to and from the unit interval, its grid, and its prior.
+"""The kinds of parameter, each with its map to and from the unit interval, its grid and its prior.
 
-Every value of a discrete parameter owns an equal share of the unit interval (its share of the log axis where it is `log`), so a uniform
-draw in [0, 1] is a fair draw of values, and a model that only sees the interval cannot propose what is not in the space. A prior
-(`around`, `weights`) changes nothing of that: it says which points of the interval are drawn first, in `draw`.
+Every value of a discrete parameter occupies an equal part of the unit interval (or of the log axis,
+with `log`). So a uniform draw in [0, 1] gives each value with equal probability, and a model that
+sees only the interval cannot propose a value that is not in the space. A prior (`around` or
+`weights`) does not change the map: `draw` moves a uniform number to another place in the interval.
+
+All kinds have the same methods: `from_unit(u)` is the value at u in [0, 1], `to_unit(value)` is the
+middle of a value's part, `grid(points)` lists the values of a grid, `draw(v)` turns a uniform v in
+[0, 1] into a draw from the prior, and `count` is the number of values, or None if they are real
+numbers.
 """
 
 from __future__ import annotations
@@ -19,22 +25,24 @@ from raysweep.search_spaces.language.scale import Axis, Log, slot, spread
 
 Scalar = bool | int | float | str
 Value = Any
-"""What a configuration may hold: a scalar, null, or a list or mapping of such."""
+"""A scalar, None, or a list or mapping of these."""
 Ends = Literal["full", "half"]
-"""Whether the outermost of stepped values are drawn as often as the others, or, as rounding does, half as often."""
+"""Whether the first and the last of stepped values are drawn as often as the others, or half as
+often, as when a continuous draw is rounded."""
 
 PRIOR_WIDTH = 0.15
 """The standard deviation of a prior, in the unit interval."""
-PRIOR_SHARE = 0.8
-"""How much of a draw with a prior comes from it; the rest is uniform, so that a wrong prior hides nothing."""
+PRIOR_WEIGHT = 0.8
+"""The weight of the prior in the mixture that is drawn from. The rest is uniform, so that a wrong
+prior hides no part of the space."""
 
 
 @dataclass(frozen=True)
 class Float:
-    """A real number in [low, high], both reachable.
+    """A real number in [low, high], both included.
 
-    `log` spreads it evenly over orders of magnitude, `reverse` over those of its distance to 1. `step` keeps low, low + step, ..., high.
-    `points` sets the size of its grid. `around`: where good values are believed to lie.
+    log: uniform in the logarithm, or with "reverse" in that of its distance to 1. step: only low,
+    low + step, ..., high. points: the size of its grid. around: the centre of the prior.
     """
 
     low: float
@@ -47,7 +55,7 @@ class Float:
 
     @cached_property
     def count(self) -> int | None:
-        """How many values there are; None where they are uncountable."""
+        """The number of values; None without a step."""
         return None if self.step is None else self._axis.count
 
     @cached_property
@@ -58,11 +66,9 @@ class Float:
         return self._axis.value(u) if self.step is None else self._stepped(self._axis.index(u))
 
     def to_unit(self, value: float) -> float:
-        return (
-            self._axis.place(value)
-            if self.step is None
-            else self._axis.middle(round((value - self.low) / self.step))
-        )
+        if self.step is None:
+            return self._axis.place(value)
+        return self._axis.middle(round((value - self.low) / self.step))
 
     def grid(self, points: int) -> list[float]:
         points = self.points or points
@@ -97,7 +103,10 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number: low, low + step, ..., high, both reachable. `log` gives each value the share it has on a log axis."""
+    """A whole number of low, low + step, ..., high.
+
+    log: each value occupies the part that it has on a log axis. The others are as of `Float`.
+    """
 
     low: int
     high: int
@@ -128,13 +137,18 @@ class Int:
         return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and self.low <= value <= self.high and (value - self.low) % self.step == 0  # type: ignore[operator]
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
 
 @dataclass(frozen=True)
 class Ordinal:
-    """One of `values`, whose order means something: a model may reason that 64 lies between 32 and 128. `weights`: as of a `Choice`."""
+    """One of several values whose order means something: 64 lies between 32 and 128.
+
+    points: the size of its grid, all values by default. around: the centre of the prior.
+    weights: as of a `Choice`.
+    """
 
     values: tuple[Value, ...]
     points: int | None = None
@@ -152,7 +166,7 @@ class Ordinal:
         return (_index(self.values, value) + 0.5) / len(self.values)
 
     def grid(self, points: int) -> list[Value]:
-        """All of the values, unless `points` is written beside them."""
+        """All values, or as many as the parameter's own `points`."""
         return [self.values[i] for i in spread(len(self.values), self.points or len(self.values))]
 
     def draw(self, v: float) -> float:
@@ -161,12 +175,15 @@ class Ordinal:
         return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, one) for one in self.values)
+        return any(same(value, other) for other in self.values)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `values`, between which there is no order. The grid takes each. `weights`: how often each is drawn, 0 or more."""
+    """One of several values without an order. The grid takes all of them.
+
+    weights: how often each value is drawn, relative to the others; 0 or more.
+    """
 
     values: tuple[Value, ...]
     weights: tuple[float, ...] | None = None
@@ -188,15 +205,15 @@ class Choice:
         return v if self.weights is None else _weighted(v, self.weights)
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, one) for one in self.values)
+        return any(same(value, other) for other in self.values)
 
 
 @dataclass(frozen=True)
 class RangeOrValues:
-    """One of a few `values`, or a value of a range: "zero, or log-uniform".
+    """One of a few values, or a value of a range, such as "zero, or log-uniform".
 
-    The values below the range own the bottom of the unit interval, the others its top. Each counts as much as one of the values of a small
-    range, and as a fourth of a large one.
+    Values below the range occupy the bottom of the unit interval, the others its top. Each occupies
+    as much as a value of a small range, or as a quarter of a range with more than four values.
     """
 
     values: tuple[Value, ...]
@@ -211,18 +228,18 @@ class RangeOrValues:
     @cached_property
     def _above(self) -> tuple[Value, ...]:
         return tuple(
-            value for value in self.values if not any(same(value, one) for one in self._below)
+            value for value in self.values if not any(same(value, other) for other in self._below)
         )
 
     @cached_property
-    def _share(self) -> float:
-        """What one of the values owns of the unit interval."""
+    def _width(self) -> float:
+        """The part of the unit interval that each of the values occupies."""
         return 1.0 / (len(self.values) + min(self.range.count or 4, 4))
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
-        """Where the range begins and ends in the unit interval."""
-        return len(self._below) * self._share, 1.0 - len(self._above) * self._share
+        """The part of the unit interval that the range occupies."""
+        return len(self._below) * self._width, 1.0 - len(self._above) * self._width
 
     def from_unit(self, u: float) -> Value:
         bottom, top = self._ends
@@ -234,10 +251,10 @@ class RangeOrValues:
 
     def to_unit(self, value: Value) -> float:
         bottom, top = self._ends
-        if any(same(value, one) for one in self._below):
-            return (_index(self._below, value) + 0.5) * self._share
-        if any(same(value, one) for one in self._above):
-            return top + (_index(self._above, value) + 0.5) * self._share
+        if any(same(value, other) for other in self._below):
+            return (_index(self._below, value) + 0.5) * self._width
+        if any(same(value, other) for other in self._above):
+            return top + (_index(self._above, value) + 0.5) * self._width
         return bottom + self.range.to_unit(value) * (top - bottom)
 
     def grid(self, points: int) -> list[Value]:
@@ -245,33 +262,31 @@ class RangeOrValues:
 
     def draw(self, v: float) -> float:
         bottom, top = self._ends
-        return (
-            bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom)
-            if bottom <= v <= top
-            else v
-        )
+        if not bottom <= v <= top:
+            return v
+        return bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom)
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, one) for one in self.values) or value in self.range
+        return any(same(value, other) for other in self.values) or value in self.range
 
 
 Param = Float | Int | Ordinal | Choice | RangeOrValues
 
 
 def has_prior(param: Param) -> bool:
-    """Whether its values are not drawn evenly."""
+    """True if a parameter has a prior."""
     if isinstance(param, RangeOrValues):
         return has_prior(param.range)
     return getattr(param, "weights", None) is not None or getattr(param, "around", None) is not None
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is an int or a float; true and false are neither."""
+    """True if a value is an int or a float; True and False are neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def same(a: object, b: object) -> bool:
-    """Equal and of one type, at every depth: True is not 1, and [1] is not [1.0]."""
+    """True if two values are equal and of the same type at every depth: [1] is not [1.0]."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
@@ -280,20 +295,21 @@ def same(a: object, b: object) -> bool:
 
 
 def _index(values: tuple[Value, ...], value: Any) -> int:
-    return next(i for i, one in enumerate(values) if same(one, value))
+    return next(i for i, other in enumerate(values) if same(other, value))
 
 
 def _weighted(v: float, weights: tuple[float, ...]) -> float:
-    """The middle of the share of the value that a uniform v falls to, by weight."""
+    """The middle of the part of the value that a uniform v selects by weight."""
     bounds = list(accumulate(weights))
     last = max(i for i, weight in enumerate(weights) if weight > 0)
     return (min(bisect_right(bounds, v * bounds[-1]), last) + 0.5) / len(weights)
 
 
 def _near(v: float, centre: float) -> float:
-    """The point of [0, 1] that a uniform v becomes under a normal prior at `centre`, cut to the interval and mixed with a uniform one."""
-    if v >= PRIOR_SHARE:
-        return (v - PRIOR_SHARE) / (1.0 - PRIOR_SHARE)
+    """Turn a uniform v into a draw of the prior: a mixture of a normal distribution, truncated to
+    [0, 1], and of a uniform one."""
+    if v >= PRIOR_WEIGHT:
+        return (v - PRIOR_WEIGHT) / (1.0 - PRIOR_WEIGHT)
     normal = NormalDist(centre, PRIOR_WIDTH)
     bottom, top = normal.cdf(0.0), normal.cdf(1.0)
-    return min(max(normal.inv_cdf(bottom + v / PRIOR_SHARE * (top - bottom)), 0.0), 1.0)
+    return min(max(normal.inv_cdf(bottom + v / PRIOR_WEIGHT * (top - bottom)), 0.0), 1.0)

@@ -1,4 +1,7 @@
-"""The axis on which a range is even (plain, log, or the log of the distance to 1), and its map to the unit interval."""
+"""The axis on which a range is uniform, and its map to the unit interval.
+
+The axis is the value itself, its logarithm, or the negative logarithm of its distance to 1.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ Log = bool | Literal["reverse"]
 
 @dataclass(frozen=True)
 class Axis:
-    """The range [low, high], continuous where `step` is None, else low, low + step, ..., high.
+    """The range [low, high]: continuous without a step, else low, low + step, ..., high.
 
-    On a log axis the share of a stepped value reaches half a step to either side, so that 1, 2, 3 are as likely as the real numbers that
-    round to them; the outermost shares do not reach zero (or, reversed, one). `half`: they end at the bounds, as if a number of the
+    On a log axis the part of a stepped value extends half a step to either side, so that 1, 2 and 3
+    are as likely as the real numbers that round to them. The outermost parts do not reach zero (or
+    one, with "reverse"). half: the outermost parts end at the bounds, as if a real number in the
     range were rounded.
     """
 
@@ -27,7 +31,7 @@ class Axis:
 
     @cached_property
     def count(self) -> int:
-        """How many values a stepped range has."""
+        """The number of values of a stepped range."""
         assert self.step is not None
         return round((self.high - self.low) / self.step) + 1
 
@@ -41,23 +45,21 @@ class Axis:
         )
 
     def place(self, value: float) -> float:
-        """Where in [0, 1] a number of a continuous range lies."""
+        """The position in [0, 1] of a number of a continuous range."""
         bottom, top = self._ends
-        return (
-            min(max((self._forward(value) - bottom) / (top - bottom), 0.0), 1.0)
-            if top > bottom
-            else 0.5
-        )
+        if top <= bottom:
+            return 0.5
+        return min(max((self._forward(value) - bottom) / (top - bottom), 0.0), 1.0)
 
     def index(self, u: float) -> int:
-        """Which value of a stepped range owns u."""
+        """The index of the value of a stepped range whose part of [0, 1] holds u."""
         if not self.log and not self.half:
             return slot(u, self.count)
         bottom, top = self._ends
         return self._nearest(self._backward(bottom + u * (top - bottom)))
 
     def middle(self, index: int) -> float:
-        """The middle of the share of [0, 1] that a value of a stepped range owns."""
+        """The middle of the part of [0, 1] that a value of a stepped range occupies."""
         if not self.log and not self.half:
             return (index + 0.5) / self.count
         assert self.step is not None
@@ -68,7 +70,7 @@ class Axis:
         return ((first + last) / 2 - bottom) / (top - bottom)
 
     def spread(self, points: int) -> list[int]:
-        """At most `points` values of a stepped range as indices, both ends among them, evenly spread on the axis."""
+        """At most `points` indices of a stepped range, evenly spread on the axis, both ends too."""
         if not self.log or points >= self.count or points == 1:
             return spread(self.count, points)
         bottom, top = self._forward(self.low), self._forward(self.high)
@@ -108,12 +110,12 @@ class Axis:
 
 
 def slot(u: float, count: int) -> int:
-    """The index of the share of [0, 1] that u falls into, of `count` equal ones."""
+    """The index of the part of [0, 1] that holds u, of `count` equal parts."""
     return min(int(u * count), count - 1)
 
 
 def spread(count: int, points: int) -> list[int]:
-    """At most `points` indices out of `count`, both ends among them, evenly spread."""
+    """At most `points` of `count` indices, evenly spread, with both ends."""
     if points >= count:
         return list(range(count))
     if points == 1:

@@ -1,7 +1,8 @@
-"""A space: what may be tried. Searchers see points of the unit cube, train functions see configurations; this is the map between.
+"""The search space, as a map between the unit cube and configurations.
 
-`Space` treats dotted names as nesting: the parameter `model.width` is `config["model"]["width"]`. A parameter whose condition does not hold
-is absent from the configuration, and NaN in the unit cube.
+Searchers see points of the unit cube, train functions see configurations. A dotted name nests: the
+parameter `model.width` is `config["model"]["width"]`. A parameter whose condition does not hold is
+absent from the configuration, and NaN in the unit cube.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ Config = dict[str, Any]
 Flat = Mapping[str, Any]
 """A configuration without nesting: `{"model.width": 8}`."""
 Test = Callable[[Flat], bool]
-"""Asked of the flat values known so far: a condition under which a parameter is active, or a constraint."""
+"""A condition under which a parameter is active, or a constraint, on the values decided so far."""
 Units = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_DRAWS = 10_000
-"""A file of which so many draws all break the constraints is refused."""
+"""A space is refused if none of this many draws satisfies the constraints."""
 PATIENCE = 10
-"""How many times as many are drawn later, so that a space that was read has a configuration whenever one is asked for."""
+"""A sweep draws this many times as often before it gives up, so that a space that was accepted when
+it was read nearly always yields a configuration later."""
 
 
 class EmptySpace(UserError):
@@ -38,10 +40,13 @@ class EmptySpace(UserError):
 
 @dataclass(frozen=True)
 class Space:
-    """What may be tried. `params` are the dimensions of the unit cube, in the order in which they are decided.
+    """What may be tried.
 
-    A condition or a derived value looks only at constants and at names that come before its own in `order`: parameters and derived
-    values in the order of their decision, by default the parameters first. A derived value raises Absent where it has none.
+    params: the dimensions of the unit cube. constants: by name, the same in every configuration.
+    conditions: by the name of the parameter that is active if they hold. derived: values that are
+    computed from others; a function raises Absent or Undefined if there is no value. order: the
+    parameters and derived values in the order in which they are decided, by default the parameters
+    first. A condition or a derived value reads only constants and names before its own.
     """
 
     params: Mapping[str, Param]
@@ -62,7 +67,10 @@ class Space:
     def sample(
         self, rng: np.random.Generator, prior: bool = True, patience: int = PATIENCE
     ) -> Config:
-        """A configuration that satisfies the constraints, drawn from the prior (or fairly); EmptySpace where none is found."""
+        """Draw a configuration that satisfies the constraints, from the prior or uniformly.
+
+        Raises EmptySpace if there is none among MOST_DRAWS * patience draws.
+        """
         for _ in range(MOST_DRAWS * patience):
             config = self.from_unit(self.draw(rng, prior))
             if self.allows(config):
@@ -70,23 +78,29 @@ class Space:
         raise EmptySpace(f"fewer than 1 in {MOST_DRAWS:,} configurations satisfy the constraints")
 
     def draw(self, rng: np.random.Generator, prior: bool = True) -> Units:
-        """A point of the unit cube, shape (len(self),), drawn from the prior (or fairly), whatever the constraints say."""
+        """Draw a point of the unit cube, shape (len(self),), from the prior or uniformly.
+
+        The constraints are not considered.
+        """
         u = rng.random(len(self.params))
         for i, param in self._priors if prior else ():
             u[i] = param.draw(float(u[i]))
         return u
 
-    def passing(self, rng: np.random.Generator, draws: int = 1000) -> float:
-        """The share of draws that satisfy the constraints, in [0, 1]."""
+    def feasible_fraction(self, rng: np.random.Generator, draws: int = 1000) -> float:
+        """The fraction of draws that satisfy the constraints, in [0, 1]."""
         return sum(self.allows(self.from_unit(self.draw(rng))) for _ in range(draws)) / draws
 
-    def holding(self, rng: np.random.Generator, draws: int = 1000) -> list[float]:
-        """The share of draws that satisfy each constraint, whatever the others say."""
-        flat = [self.flat(self.from_unit(self.draw(rng))) for _ in range(draws)]
-        return [sum(constraint(one) for one in flat) / draws for constraint in self.constraints]
+    def fractions_by_constraint(self, rng: np.random.Generator, draws: int = 1000) -> list[float]:
+        """The fraction of draws that satisfy each constraint by itself, in [0, 1]."""
+        drawn = [self.flat(self.from_unit(self.draw(rng))) for _ in range(draws)]
+        return [sum(map(constraint, drawn)) / draws for constraint in self.constraints]
 
     def from_unit(self, u: Iterable[float]) -> Config:
-        """The configuration at a point of the unit cube, shape (len(self),). Coordinates of inactive parameters are ignored."""
+        """The configuration at a point of the unit cube, shape (len(self),).
+
+        Coordinates of inactive parameters are ignored.
+        """
         values = u.tolist() if isinstance(u, np.ndarray) else list(u)
         if len(values) != len(self.params):
             raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
@@ -95,7 +109,10 @@ class Space:
         )
 
     def to_unit(self, config: Config) -> Units:
-        """The centre of the configuration's share of the unit cube, float64 of shape (len(self),); NaN where inactive."""
+        """The centre of the part of the unit cube that a configuration occupies.
+
+        A float64 array of shape (len(self),), with NaN for inactive parameters.
+        """
         flat = self.flat(config)
         return np.array(
             [
@@ -105,12 +122,16 @@ class Space:
         )
 
     def to_units(self, configs: Iterable[Config]) -> Units:
-        """As `to_unit`, for several configurations: float64 of shape (number of them, len(self))."""
+        """`to_unit` of several configurations, as a float64 array of shape (n, len(self))."""
         rows = [self.to_unit(config) for config in configs]
         return np.array(rows) if rows else np.empty((0, len(self.params)))
 
     def grid(self, points: int) -> Iterator[Config]:
-        """Each distinct configuration of the grid once, the last parameter moving fastest; an inactive one does not multiply it."""
+        """The configurations of the grid, each once; the last parameter changes fastest.
+
+        points: the number of values of a continuous parameter. An inactive parameter does not
+        multiply the configurations.
+        """
         values = {name: param.grid(points) for name, param in self.params.items()}
         if self.conditions or self.derived:
             cells = self._branches(dict(self.constants), 0, values)
@@ -122,12 +143,12 @@ class Space:
         yield from (config for config in map(self._nest, cells) if self.allows(config))
 
     def allows(self, config: Config) -> bool:
-        """Whether the constraints hold, and every derived value has one."""
+        """True if the constraints hold and every derived value can be computed."""
         if not self.constraints and not self.derived:
             return True
         flat = self.flat(config)
         return all(constraint(flat) for constraint in self.constraints) and all(
-            self._sound(name, flat) for name in self.derived
+            self._is_defined(name, flat) for name in self.derived
         )
 
     def __contains__(self, config: object) -> bool:
@@ -143,7 +164,7 @@ class Space:
         return decided == flat and self.allows(config)
 
     def flat(self, config: Flat) -> dict[str, Any]:
-        """A configuration by the names of the space; a value that is a mapping stays whole."""
+        """A configuration by the names of the space. A value that is a mapping stays whole."""
         return flatten(config, whole=self._names)
 
     @property
@@ -161,7 +182,7 @@ class Space:
 
     @cached_property
     def _priors(self) -> tuple[tuple[int, Param], ...]:
-        """The dimensions that are not drawn evenly."""
+        """The dimensions with a prior, by index."""
         return tuple((i, param) for i, param in enumerate(self.params.values()) if has_prior(param))
 
     @cached_property
@@ -174,7 +195,7 @@ class Space:
 
     @cached_property
     def _compound(self) -> bool:
-        """Whether a value is a list or a mapping, which a train function might change."""
+        """True if any value is a list or a mapping, which a train function might change."""
         listed = [
             value
             for param in self.params.values()
@@ -188,7 +209,7 @@ class Space:
         return copy.deepcopy(config) if self._compound else config
 
     def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
-        """Constants, what `pick` gives for each active parameter, and what is derived from them."""
+        """All values by name: `pick` gives that of each active parameter."""
         flat = dict(self.constants)
         for name in self._order:
             if name in self.derived:
@@ -198,24 +219,24 @@ class Space:
         return flat
 
     def _branches(
-        self, flat: dict[str, Any], at: int, values: Mapping[str, list[Any]]
+        self, flat: dict[str, Any], index: int, values: Mapping[str, list[Any]]
     ) -> Iterator[dict[str, Any]]:
-        """The ways in which the names from `at` on can be decided, given those before."""
-        if at == len(self._order):
+        """All ways to decide the names from an index in `order` on, given those before."""
+        if index == len(self._order):
             yield flat
             return
-        name = self._order[at]
+        name = self._order[index]
         if name in self.derived:
             _derive(flat, name, self.derived[name])
-            yield from self._branches(flat, at + 1, values)
+            yield from self._branches(flat, index + 1, values)
         elif name in self.conditions and not self.conditions[name](flat):
-            yield from self._branches(flat, at + 1, values)
+            yield from self._branches(flat, index + 1, values)
         else:
             for value in values[name]:
-                yield from self._branches(flat | {name: value}, at + 1, values)
+                yield from self._branches(flat | {name: value}, index + 1, values)
 
-    def _sound(self, name: str, flat: Flat) -> bool:
-        """Whether a derived value is there, or rightly absent."""
+    def _is_defined(self, name: str, flat: Flat) -> bool:
+        """True if a derived value can be computed, or is absent because a parameter is inactive."""
         try:
             self.derived[name](flat)
         except Absent:
@@ -226,6 +247,7 @@ class Space:
 
 
 def _derive(flat: dict[str, Any], name: str, derive: Callable[[Flat], Any]) -> None:
+    """Add a derived value, if there is one."""
     try:
         flat[name] = derive(flat)
     except (Absent, Undefined):
@@ -233,7 +255,10 @@ def _derive(flat: dict[str, Any], name: str, derive: Callable[[Flat], Any]) -> N
 
 
 def flatten(config: Flat, prefix: str = "", whole: Container[str] = ()) -> dict[str, Any]:
-    """`{"model": {"width": 8}}` as `{"model.width": 8}`; what is in `whole` is not taken apart."""
+    """Turn `{"model": {"width": 8}}` into `{"model.width": 8}`.
+
+    prefix: goes before every name. whole: names of mappings that are values of their own.
+    """
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping) and prefix + name not in whole:
@@ -244,12 +269,12 @@ def flatten(config: Flat, prefix: str = "", whole: Container[str] = ()) -> dict[
 
 
 def nest(flat: Flat) -> Config:
-    """`{"model.width": 8}` as `{"model": {"width": 8}}`."""
+    """Turn `{"model.width": 8}` into `{"model": {"width": 8}}`."""
     config: Config = {}
     for name, value in flat.items():
         *parents, last = name.split(".")
-        place = config
+        inner = config
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
     return config

@@ -1,4 +1,4 @@
-"""Whether an expression makes sense in a space: its names exist, numbers meet numbers, and what is compared can be equal."""
+"""The static check of expressions: names exist, types match, and a comparison can hold."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ _ARTICLE = {
 
 
 def kind(value: Any) -> str:
+    """The kind of a value."""
     if isinstance(value, bool):
         return "truth"
     if isinstance(value, str):
@@ -48,6 +49,7 @@ def kind(value: Any) -> str:
 
 
 def kinds(param: Param) -> Kinds:
+    """The kinds of a parameter's values."""
     if isinstance(param, Float | Int):
         return NUMBER
     values = frozenset(kind(value) for value in param.values)
@@ -55,12 +57,16 @@ def kinds(param: Param) -> Kinds:
 
 
 def check(expression: Expression, known: Mapping[str, Kinds], params: Mapping[str, Param]) -> Kinds:
-    """What the expression's value may be. Raises ExpressionError for an unknown name or a comparison that can never hold."""
+    """The kinds that an expression's value may have.
+
+    known: the kinds of all names of the space. Raises ExpressionError for an unknown name, a wrong
+    type, or a comparison that can never hold.
+    """
     return _Checker(expression.text, known, params).kinds(expression.tree)
 
 
 class _Checker:
-    """Walks one tree; `known` are the names that the space has."""
+    """Walks the tree of an expression."""
 
     def __init__(self, text: str, known: Mapping[str, Kinds], params: Mapping[str, Param]) -> None:
         self._text = text
@@ -124,7 +130,7 @@ class _Checker:
                 check_value(name, self._params[name], other.value)
 
     def _ordered(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
-        """Refuse a comparison of a parameter with a number that none of its values passes."""
+        """Refuse a comparison of a parameter with a number that holds for none of its values."""
         name, number = dotted(left), right
         if name is None:
             name, number, op = dotted(right), left, _TURNED[type(op)]()
@@ -137,8 +143,10 @@ class _Checker:
             return
         ends = extremes(param)
         if ends and not any(ORDER[type(op)](end, number.value) for end in ends):
-            text = f"'{name}' is never {_SIGNS[type(op)]} {number.value}; it is between {ends[0]:g} and {ends[1]:g}"
-            raise ExpressionError(f"in '{self._text}', {text}")
+            never = f"'{name}' is never {_SIGNS[type(op)]} {number.value}"
+            raise ExpressionError(
+                f"in '{self._text}', {never}; it is between {ends[0]:g} and {ends[1]:g}"
+            )
 
     def _shown(self, node: ast.expr) -> str:
         return f"'{segment(self._text, node)}'"
@@ -155,7 +163,7 @@ def extremes(param: Param) -> tuple[float, float] | None:
 
 
 def check_value(name: str, param: Param, value: Any) -> None:
-    """Raise ExpressionError where the parameter never has the value."""
+    """Raise ExpressionError if a parameter never has the value."""
     forms = [value] if isinstance(value, bool | str) else [value, float(value), int(value)]
     if any(form in param and form == value for form in forms):
         return

@@ -130,9 +130,9 @@ def simulate_run(options: argparse.Namespace) -> int:
     from raysweep.results.storage.mirror import display_path, is_locked, upload
     from raysweep.results.storage.run_directory import load
     from raysweep.results.views.html.report import write
-    from raysweep.tune.offline.simulation_grid import Contest, play
+    from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid
 
-    contest = Contest(
+    grid = SimulationGrid(
         options.searchers,
         options.schedulers,
         options.seeds,
@@ -141,12 +141,12 @@ def simulate_run(options: argparse.Namespace) -> int:
         options.nearest,
     )
     run = load(options.run)
-    played = play(run, contest, options.processes, _tick)
-    kept.save(run, played.comparison, played.answers)
-    show(tables(played.comparison))
+    result = simulate_grid(run, grid, options.processes, _tick)
+    kept.save(run, result.comparison, result.answers)
+    show(tables(result.comparison))
     path = write(run, live=is_locked(run.path))
     upload(run.path)
-    print(f"\n{played.answers}\n\nreport  {display_path(path)}")
+    print(f"\n{result.answers}\n\nreport  {display_path(path)}")
     return 0
 
 

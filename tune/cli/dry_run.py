@@ -97,7 +97,7 @@ def _passing(sweep: Sweep) -> list[str]:
     """The share of draws that satisfy the constraints."""
     if not sweep.space.constraints:
         return []
-    share = sweep.space.passing(np.random.default_rng(sweep.seed), DRAWS)
+    share = sweep.space.feasible_fraction(np.random.default_rng(sweep.seed), DRAWS)
     if share == 0:
         passing = f"fewer than 1 in {DRAWS // 2:,}"
     elif share <= 0.01:

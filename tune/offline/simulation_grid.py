@@ -28,8 +28,10 @@ TRAININGS = 27
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What is played: `total_epochs` is what each study may train, `nearest` as in `Recorded`.
+class SimulationGrid:
+    """The searchers, schedulers and seeds to simulate.
+
+    `total_epochs`: the epochs that each study may train. `nearest`: as in `Recorded`.
 
     A searcher or scheduler is given as YAML: its name, or `{name: asha, type: stopping}`.
     """
@@ -43,62 +45,64 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Played:
+class SimulationResult:
     """A comparison of all pairs, and what the answers between recorded curves are worth."""
 
     comparison: Comparison
     answers: str
 
 
-def play(
+def simulate_grid(
     run: RunDirectory,
-    contest: Contest,
+    grid: SimulationGrid,
     processes: int | None = None,
     tick: Callable[[int, int], None] = lambda done, all_: None,
-) -> Played:
+) -> SimulationResult:
     """Simulate all studies. `tick` gets how many are done, and of how many.
 
     Raises SpecificationError for an unknown name, RunError if too few curves were recorded.
     """
     said = [
         (searcher, scheduler, seed)
-        for seed in range(contest.seeds)
-        for searcher in contest.searchers
-        for scheduler in contest.schedulers
+        for seed in range(grid.seeds)
+        for searcher in grid.searchers
+        for scheduler in grid.schedulers
     ]
-    for searcher in contest.searchers:
-        for scheduler in contest.schedulers:
+    for searcher in grid.searchers:
+        for scheduler in grid.schedulers:
             _sweep(run.path, searcher, scheduler)
-    known = _recorded(run.path, contest.nearest)
+    known = _recorded(run.path, grid.nearest)
     answers = known.describe()
     studies: list[IncumbentCurve] = []
     count = processes or min(len(os.sched_getaffinity(0)), len(said))
-    for study in _results(run.path, contest, said, count):
+    for study in _results(run.path, grid, said, count):
         studies.append(study)
         tick(len(studies), len(said))
-    baseline = label("random", contest.schedulers[0], contest)
-    return Played(Comparison(tuple(studies), run.metric, run.maximize, baseline=baseline), answers)
+    baseline = label("random", grid.schedulers[0], grid)
+    return SimulationResult(
+        Comparison(tuple(studies), run.metric, run.maximize, baseline=baseline), answers
+    )
 
 
 def _results(
-    path: Path, contest: Contest, said: Sequence[tuple[str, str, int]], processes: int
+    path: Path, grid: SimulationGrid, said: Sequence[tuple[str, str, int]], processes: int
 ) -> Iterator[IncumbentCurve]:
-    work = [(path, contest, *one) for one in said]
+    work = [(path, grid, *one) for one in said]
     if processes == 1:
-        yield from (play_arm(*one) for one in work)
+        yield from (simulate_study(*one) for one in work)
         return
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        yield from pool.map(play_arm, *zip(*work, strict=True))
+        yield from pool.map(simulate_study, *zip(*work, strict=True))
 
 
-def play_arm(
-    path: Path, contest: Contest, searcher: str, scheduler: str, seed: int
+def simulate_study(
+    path: Path, grid: SimulationGrid, searcher: str, scheduler: str, seed: int
 ) -> IncumbentCurve:
     """One study: its best value so far against the epochs that it trained."""
-    known = _recorded(path, contest.nearest)
+    known = _recorded(path, grid.nearest)
     said = _sweep(path, searcher, scheduler)
-    total = contest.total_epochs or TRAININGS * said.budget.epochs
-    name = label(searcher, scheduler, contest)
+    total = grid.total_epochs or TRAININGS * said.budget.epochs
+    name = label(searcher, scheduler, grid)
     budget = Budget(None, said.budget.epochs, total)
     study = replace(
         said,
@@ -110,15 +114,15 @@ def play_arm(
     controller = simulate(
         replace(study, metric=replace(said.metric, target=None), plateau=None),
         known.curve,
-        contest.workers,
+        grid.workers,
     )
     history = controller.histories[name]
     return replace(incumbent_curve(name, study.seed, history), exhausted=history.epochs < total)
 
 
-def label(searcher: str, scheduler: str, contest: Contest) -> str:
+def label(searcher: str, scheduler: str, grid: SimulationGrid) -> str:
     """What a study is called: by its searcher alone if there is one scheduler."""
-    if len(contest.schedulers) == 1:
+    if len(grid.schedulers) == 1:
         return _shown(searcher)
     return f"{_shown(searcher)} + {_shown(scheduler)}"
 

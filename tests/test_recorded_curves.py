@@ -23,7 +23,7 @@ from raysweep.tune.controller import NoLog
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.offline.recorded_curves import Recorded, overrides, recorded
-from raysweep.tune.offline.simulation_grid import Contest, play, play_arm
+from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid, simulate_study
 from raysweep.tune.offline.surrogate import Forest, Nearest, cross_validated
 from tests.made_up import write_run
 
@@ -258,10 +258,10 @@ def test_recording_is_random_search_that_nothing_stops(tmp_path: Path) -> None:
 
 
 def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunDirectory) -> None:
-    contest = Contest(("grid", "random"), ("none",), seeds=2, total_epochs=400)
+    grid = SimulationGrid(("grid", "random"), ("none",), seeds=2, total_epochs=400)
     studies = [
-        play_arm(record.path, contest, searcher, "none", seed)
-        for searcher in contest.searchers
+        simulate_study(record.path, grid, searcher, "none", seed)
+        for searcher in grid.searchers
         for seed in range(2)
     ]
     assert [study.label for study in studies] == ["grid", "grid", "random", "random"]
@@ -271,8 +271,10 @@ def test_arms_spend_alike_and_a_grid_that_ends_is_said_to(record: RunDirectory) 
 
 
 def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> None:
-    played = play(
-        record, Contest(("random",), ("none", STOPPING), seeds=10, total_epochs=120), processes=1
+    played = simulate_grid(
+        record,
+        SimulationGrid(("random",), ("none", STOPPING), seeds=10, total_epochs=120),
+        processes=1,
     )
     assert played.comparison.labels == ("random + none", "random + asha (type: stopping)")
     (pair,) = played.comparison.pairs
@@ -287,17 +289,17 @@ def test_the_contest_finds_that_stopping_early_pays(record: RunDirectory) -> Non
 def test_both_types_of_asha_are_played_side_by_side(record: RunDirectory) -> None:
     schedulers = names("none, asha,{name: asha, type: stopping},asha")
     assert schedulers == ("none", "asha", STOPPING)
-    played = play(
-        record, Contest(("random",), schedulers[1:], seeds=2, total_epochs=40), processes=1
+    played = simulate_grid(
+        record, SimulationGrid(("random",), schedulers[1:], seeds=2, total_epochs=40), processes=1
     )
     assert played.comparison.labels == ("random + asha", "random + asha (type: stopping)")
 
 
 @pytest.mark.slow
 def test_processes_play_the_same_arms(record: RunDirectory) -> None:
-    contest, seen = Contest(("random", "tpe"), ("asha",), seeds=2, total_epochs=60), []
+    grid, seen = SimulationGrid(("random", "tpe"), ("asha",), seeds=2, total_epochs=60), []
     one, two = (
-        play(record, contest, processes, lambda done, total: seen.append((done, total)))
+        simulate_grid(record, grid, processes, lambda done, total: seen.append((done, total)))
         for processes in (1, 2)
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
@@ -309,4 +311,4 @@ def test_an_unknown_name_is_one_line(record: RunDirectory) -> None:
     from raysweep.search_spaces.file.document import SpecificationError
 
     with pytest.raises(SpecificationError, match="unknown searcher 'bobh'"):
-        play(record, Contest(("bobh",), ("asha",)), processes=1)
+        simulate_grid(record, SimulationGrid(("bobh",), ("asha",)), processes=1)

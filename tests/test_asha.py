@@ -1,4 +1,4 @@
-"""ASHA by promotion: what is promoted, and that nothing is trained twice, after a resume too."""
+"""ASHA with `type: promotion`: the order of promotions, no epoch trained twice, and resuming."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def trained(keep: Keep) -> Counter[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_third_goes_on_from_each_rung_and_no_epoch_is_trained_twice(workers: int) -> None:
+def test_a_third_is_promoted_from_each_rung_and_no_epoch_is_trained_twice(workers: int) -> None:
     keep = Keep()
     history = simulate(said(), crossing, workers, keep).histories["draw"]
     assert {level: len(rung) for level, rung in history.rungs.items()} == {1: 27, 3: 9, 9: 3, 27: 1}
@@ -62,7 +62,7 @@ def test_a_third_goes_on_from_each_rung_and_no_epoch_is_trained_twice(workers: i
     assert [report.epoch for report in best.reports] == list(range(1, 28))
 
 
-def test_with_one_worker_the_best_of_each_rung_go_on() -> None:
+def test_with_one_worker_the_best_of_each_rung_are_promoted() -> None:
     """A trial that is paused at the end is worse at its rung than those that were promoted.
 
     Trials that arrived after the promotions are the exception.
@@ -94,9 +94,7 @@ def paused(losses: list[float], level: int = 1) -> History:
     return history
 
 
-def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_say_the_rest() -> (
-    None
-):
+def test_the_order_is_the_searchers_ranking_and_then_the_losses() -> None:
     history = paused([0.4, 0.1, 0.3, math.inf, 0.2])
     rung = history.rungs[1]
     assert list(promotion_order(rung)) == [1, 4, 2, 0]
@@ -111,7 +109,7 @@ def test_whose_turn_it_is_the_searcher_says_where_it_says_something_and_losses_s
     assert list(promotion_order(rung, ranking, joining=0)) == [0, 2, 1, 4]
 
 
-def test_who_waits_although_its_loss_is_good_is_told_so() -> None:
+def test_the_reason_of_a_trial_that_pauses_although_its_loss_is_good() -> None:
     history = paused([0.4, 0.1, 0.3, 0.2, 0.5])
     reasons = {}
     for number, loss in ((5, 0.05), (6, 0.9)):
@@ -140,7 +138,7 @@ def slow(config: Config, seed: int) -> Iterable[Epoch]:
         )
 
 
-def test_those_who_begin_badly_where_others_came_out_well_go_on() -> None:
+def test_trials_are_promoted_that_begin_badly_if_their_like_ended_well() -> None:
     """Without the searcher's ranking they wait behind all who begin well."""
 
     def found(foreseen: bool, seed: int) -> float:
@@ -163,7 +161,7 @@ losses = st.lists(st.floats(0, 1) | st.just(math.inf), min_size=1, max_size=40)
 
 @settings(max_examples=150, deadline=None)
 @given(losses, st.integers(0, 2**31), st.booleans())
-def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
+def test_to_continue_at_once_is_to_pause_and_be_promoted_first(
     ends: list[float], seed: int, ranked: bool
 ) -> None:
     """`decide` continues a trial exactly if `promote` would resume it at that moment."""
@@ -199,7 +197,7 @@ def test_to_go_on_at_once_is_to_stop_and_be_promoted_first(
                 history.start(turn.number)
 
 
-def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> None:
+def test_a_sweep_in_the_order_that_auto_predicts_resumes_to_the_same_end() -> None:
     keep = Keep()
     whole = sweep(
         {"a": Auto(startup=4)}, scheduler=Asha(grace=1), space=SPACE, budget=Budget(16, 27)
@@ -213,7 +211,7 @@ def test_a_sweep_in_the_order_that_auto_foresees_goes_on_to_the_same_end() -> No
 
 
 @pytest.mark.parametrize("audit", [0.0, 0.3])
-def test_a_sweep_interrupted_at_any_event_goes_on_to_the_same_end(audit: float) -> None:
+def test_a_sweep_interrupted_at_any_event_resumes_to_the_same_end(audit: float) -> None:
     whole, keep = said(12, scheduler=Asha(grace=1, audit=audit)), Keep()
     there = outline(simulate(whole, crossing, 1, keep))
     for kept in range(len(keep.events)):
@@ -269,7 +267,7 @@ def test_no_promotion_beyond_the_epochs_of_the_budget() -> None:
     assert history.epochs == 50
 
 
-def test_audited_trials_take_nobodys_place() -> None:
+def test_audited_trials_take_no_place_of_others() -> None:
     history = simulate(said(60, scheduler=Asha(grace=1, audit=0.3)), crossing, 2).histories["draw"]
     audited = [trial for trial in history if "audited" in trial.notes]
     assert len(audited) > 5
@@ -286,21 +284,21 @@ def late(config: Config, seed: int) -> Iterable[Epoch]:
     )
 
 
-def test_a_first_epoch_that_misleads_is_passed_over() -> None:
+def test_a_first_epoch_that_misleads_is_skipped() -> None:
     history = simulate(said(60, scheduler=Asha()), late, 2).histories["draw"]
     assert min(trial.epoch for trial in history) == 3
     assert simulate(said(60, scheduler=Asha()), crossing, 2).histories["draw"].rungs[1].paused
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_those_that_tell_whether_a_rung_says_enough_take_nobodys_place_there(workers: int) -> None:
+def test_probes_take_no_place_of_others(workers: int) -> None:
     history = simulate(said(61, scheduler=Asha()), crossing, workers).histories["draw"]
     judged = 61 - PROBES
     assert abs(history.rungs[1].n_promoted - PROBES - judged / 3) <= 1
 
 
 @pytest.mark.parametrize("curves", [crossing, late])
-def test_a_sweep_interrupted_while_the_first_rung_is_not_known_goes_on_to_the_same_end(
+def test_a_sweep_interrupted_while_the_first_rung_is_untested_resumes_to_the_same_end(
     curves: Curve,
 ) -> None:
     whole, keep = said(26, scheduler=Asha()), Keep()

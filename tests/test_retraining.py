@@ -1,4 +1,4 @@
-"""Finalists trained again: who they are, and what the retrainings say of the selected score."""
+"""Retraining the best configurations: which ones, and what the new results say of the old ones."""
 
 from __future__ import annotations
 
