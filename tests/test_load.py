@@ -361,7 +361,7 @@ def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
     assert "# the first configurations of grid\n# none\n" in empty
     assert "# the grid has 0 cells" in empty
     assert (
-        preview(load_sweep("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 3
+        preview(load_sweep("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 4
     )
 
 

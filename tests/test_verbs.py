@@ -28,10 +28,8 @@ pytestmark = pytest.mark.timeout(600)
 
 CPU = ["--set", "resources.gpu=0", "--set", "parallel=1", "--set", "space.channels=8"]
 SMALL = [*CPU, "--set", "budget.trials=3", "--set", "budget.epochs=2"]
-COMPARISON = (
-    "python run_sweep.py --space cnn.yaml --seeds 5 --set 'confirm={top: 3, seeds: 5}' --name "
-    "digits"
-)
+COMPARISON = """python run_sweep.py --space cnn.yaml --seeds 5
+    --set 'confirm={top: 3, seeds: 5}' --name digits"""
 TABLES = "raysweep compare ray_results/digits"
 PAGE = "raysweep report ray_results/digits"
 RECORDING = "python run_sweep.py --space cnn.yaml --record 200 --name record"

@@ -63,8 +63,8 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--searchers",
         type=names,
-        default=("grid", "random", "tpe", "bohb"),
-        help="default: grid,random,tpe,bohb",
+        default=("grid", "random", "tpe", "bohb", "auto"),
+        help="default: grid,random,tpe,bohb,auto",
     )
     simulate.add_argument(
         "--schedulers",
