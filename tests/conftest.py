@@ -26,12 +26,15 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests about Ray in two processes, each with one Ray, while others run the rest.
 
+    Those with a browser share one, which costs more than they do.
     Tests of one group run one after the other in one process (`--dist loadgroup`).
     """
     for item in items:
         if item.get_closest_marker("ray"):
             group = 2 if item.path.stem in SECOND_RAY else 1
             item.add_marker(pytest.mark.xdist_group(f"ray{group}"))
+        elif "browser" in item.fixturenames:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.xdist_group("browser"))
         if item.get_closest_marker("examples") and "RAYSWEEP_EXAMPLES" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="only by: make examples"))
 
