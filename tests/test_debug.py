@@ -35,7 +35,7 @@ SWEEP = """\
 trainable: train.py:train
 metric: {name: loss, goal: minimize}
 searcher: random
-scheduler: {name: promotion, eta: 3}
+scheduler: {name: asha, eta: 3}
 budget: {trials: 6, epochs: 9}
 space:
   x: {float: [0, 1]}

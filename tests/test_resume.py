@@ -254,7 +254,12 @@ def test_the_command_keeps_how_a_session_runs_and_leaves_out_what_the_folder_hol
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = argparse.Namespace(
-        data_root=Path("my data"), address="auto", require_gpu=True, isolate=False, json=False
+        data_root=Path("my data"),
+        address="auto",
+        require_gpu=True,
+        isolate=False,
+        json=False,
+        debug=False,
     )
     monkeypatch.setattr(sys, "argv", ["pytest"])
     line = resume_command.resume(options, "ray_results/a")
