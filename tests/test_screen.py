@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from raysweep.history import Event, Status, Trial
+from raysweep.schedulers.asha import Asha
 from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, describe, render, time_left
 from raysweep.tune.controller import DAMAGED, NoLog, SweepController
 from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
@@ -128,6 +130,23 @@ def test_a_damaged_checkpoint_is_said_once() -> None:
     assert told == ["random-0 restarts from its first epoch: last.pt is damaged: cut off"]
     assert [report.epoch for report in trial.reports] == [1, 2]
     assert trial.notes[DAMAGED] == "last.pt is damaged: cut off"
+
+
+@pytest.mark.parametrize(("form", "word"), [("promotion", "paused"), ("stopping", "stopped")])
+def test_a_trial_that_may_be_promoted_is_paused(
+    form: Literal["promotion", "stopping"], word: str
+) -> None:
+    said: list[str] = []
+
+    class Told(NoLog):
+        def applied(self, event: dict[str, object], controller: SweepController) -> None:
+            said.append(describe(event, controller))
+
+    scheduler = Asha(type=form, grace=1)
+    controller = SweepController(sweep(scheduler=scheduler, budget=Budget(8, 9)), Told())
+    for loss in range(6):
+        controller.reported(taken(controller), 1, {"loss": float(loss)}, 1.0)
+    assert {line.split()[1] for line in said if "epoch 1: 5 " in line} == {f"{word}:"}
 
 
 def test_a_sweep_that_waits_for_others_says_so_once() -> None:

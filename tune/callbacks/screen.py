@@ -115,7 +115,7 @@ def describe(event: Event, controller: SweepController) -> str:
             value = f"{metric.name} {number(metric.value(event['loss']))}"
             return f"{trial} epoch {event['epoch']}: {value} ({event['seconds']:.1f} s)"
         case "ended":
-            return f"{trial} {event['status']}: {reason}"
+            return f"{trial} {_ended_as(event, controller)}: {reason}"
         case "returned":
             return f"{trial} queued again: {reason}"
         case "promoted":
@@ -123,6 +123,19 @@ def describe(event: Event, controller: SweepController) -> str:
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
+
+
+def _ended_as(event: Event, controller: SweepController) -> str:
+    """The status with which a trial ended; `paused` if the scheduler may promote it later.
+
+    The ledger says `stopped` of both, because a paused trial may never be promoted.
+    """
+    stopped_by_scheduler = event["status"] == Status.STOPPED and "limited" not in event.get(
+        "notes", {}
+    )
+    if stopped_by_scheduler and controller.sweep.scheduler.promotes:
+        return "paused"
+    return str(event["status"])
 
 
 def warning(event: Event) -> str:
