@@ -1,4 +1,4 @@
-"""Searchers and schedulers that lie outside of raysweep: found, checked, run, resumed."""
+"""Searchers, schedulers and callbacks outside of raysweep: found, checked, run, resumed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,26 @@ from raysweep.tune.load import load_sweep
 from raysweep.tune.run_folders import write_sweep
 from tests.sweeps import Keep, sweep
 
+FOLLOWER = '''\
+from dataclasses import dataclass
+
+
+@dataclass
+class Follower:
+    """Appends a line for each event to a file."""
+
+    file: str = ""
+
+    def on_event(self, event, controller):
+        with open(self.file, "a") as out:
+            out.write(f"{event['event']} {event.get('trial')}\\n")
+
+    def on_tick(self, controller):
+        pass
+
+    def close(self, controller):
+        pass
+'''
 PLUGINS = '''\
 """A searcher and a scheduler of a user's own."""
 
@@ -329,6 +349,10 @@ def test_it_runs_on_ray_and_resumes_after_the_driver_was_killed(place: Path) -> 
     """Two sessions, the first of them killed, propose what one session proposes."""
     command = [sys.executable, "-m", "raysweep", "run", "--space", str(place / "s.yaml")]
     command += ["--storage", str(place / "runs"), "--set", "parallel=1"]
+    (place / "follower.py").write_text(FOLLOWER)
+    heard = place / "heard"
+    callback = json.dumps([{"name": f"{place}/follower.py:Follower", "file": str(heard)}])
+    command += ["--set", f"callbacks={callback}"]
     run = place / "runs" / "killed"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     first = subprocess.Popen(
@@ -339,6 +363,7 @@ def test_it_runs_on_ray_and_resumes_after_the_driver_was_killed(place: Path) -> 
         while reported(run) < 8 and first.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         assert first.poll() is None, "the first session ended before it was killed"
+        in_first = len(heard.read_text().splitlines())
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
@@ -349,3 +374,7 @@ def test_it_runs_on_ray_and_resumes_after_the_driver_was_killed(place: Path) -> 
     expected = simulate(load_sweep(str(place / "s.yaml"), ["parallel=1"]), curve, 1)
     assert json.dumps([trial.config for trial in trials]) == json.dumps(configs(expected))
     assert all(trial.status.succeeded for trial in trials)
+    # Between the ledger and the callback the kill may cost the callback the events of one report.
+    ended = [line for line in heard.read_text().splitlines() if line.startswith("ended")]
+    assert in_first > 8
+    assert len(trials) - 1 <= len(ended) == len(set(ended)) <= len(trials)
