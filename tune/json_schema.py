@@ -51,6 +51,7 @@ def generate() -> dict[str, Any]:
     }
     properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": DEFAULT_SCHEDULER}
     properties["callbacks"]["items"] = {"anyOf": [{"type": "string"}, NAMED]}
+    properties["executor"]["anyOf"] = [{"type": "string"}, NAMED, {"type": "null"}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

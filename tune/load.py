@@ -1,7 +1,7 @@
 """From a YAML file to a `Sweep`.
 
-Searchers, schedulers and callbacks are found by name (`raysweep/plugins.py`), and their options are
-checked against the fields of their classes.
+Searchers, schedulers, callbacks and executors are found by name (`raysweep/plugins.py`), and their
+options are checked against the fields of their classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from raysweep.plugins import CALLBACK, SCHEDULER, SEARCHER, PluginError, Seam, find_component
+from raysweep.plugins import (
+    CALLBACK,
+    EXECUTOR,
+    SCHEDULER,
+    SEARCHER,
+    PluginError,
+    Seam,
+    find_component,
+)
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
@@ -78,7 +86,7 @@ def sweep_of(said: Specification) -> Sweep:
     content, budget = said.content, said.content.budget
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
-    callbacks = _callbacks(said)
+    callbacks, executor = _callbacks(said), _executor(said)
     trainable = _trainable(said)
     return Sweep(
         trainable=trainable,
@@ -100,20 +108,22 @@ def sweep_of(said: Specification) -> Sweep:
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
         callbacks=tuple(chosen.component for chosen in callbacks),
+        executor=executor.component if executor else None,
         command_line=_command_line(said),
         notes=(*said.document.notes, *_scheduler_note(said)),
-        resolved=_resolved(said, trainable, searchers, scheduler, callbacks),
+        resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )
 
 
 def check_components(said: Specification) -> None:
-    """Raise SpecificationError if a searcher, the scheduler or a callback cannot be made."""
+    """Raise SpecificationError if a component that the file names cannot be made."""
     from raysweep.schedulers import SCHEDULERS
     from raysweep.tune.searchers import SEARCHERS
 
     _searchers(said, SEARCHERS)
     _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     _callbacks(said)
+    _executor(said)
 
 
 def _wanted_scheduler(said: Specification) -> str | NamedSpec:
@@ -203,6 +213,14 @@ def _callbacks(said: Specification) -> list[Chosen]:
         _choose(said, named, ("callbacks", index), CALLBACK, {})
         for index, named in enumerate(said.content.callbacks)
     ]
+
+
+def _executor(said: Specification) -> Chosen | None:
+    """The executor of the user's own; None for Ray."""
+    wanted = said.content.executor
+    if wanted is None:
+        return None
+    return _choose(said, wanted, ("executor",), EXECUTOR, {})
 
 
 def _check_space(said: Specification, chosen: Chosen, path: Path) -> None:
@@ -326,6 +344,7 @@ def _resolved(
     searchers: Mapping[str, Chosen],
     scheduler: Chosen,
     callbacks: Sequence[Chosen],
+    executor: Chosen | None,
 ) -> dict[str, Any]:
     """The whole specification as plain data, with every default written out.
 
@@ -340,6 +359,8 @@ def _resolved(
     data["searcher"] = [chosen.plain() for chosen in searchers.values()]
     data["scheduler"] = scheduler.plain()
     data["callbacks"] = [chosen.plain() for chosen in callbacks]
+    if executor is not None:
+        data["executor"] = executor.plain()
     data["space"] = {
         name: entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         if isinstance(entry, BaseModel)

@@ -30,7 +30,7 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
-FREE = ("callbacks",)
+FREE = ("callbacks", "executor")
 """Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
 
@@ -242,15 +242,15 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
     """The sweep of a run directory, with `key=value` overrides, for use outside of a session.
 
-    It has no callbacks: they follow sessions only, and their files may be gone.
+    It has no callbacks and no executor: they serve sessions only, and their files may be gone.
     """
-    return load_run_sweep(folder, ["callbacks=[]", *overrides])
+    return load_run_sweep(folder, ["callbacks=[]", "executor=null", *overrides])
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
     """Raise FolderError, with the differences, if the file changed since the run began.
 
-    A budget may grow, and callbacks may change.
+    A budget may grow; callbacks and the executor may change.
     """
     from ruamel.yaml import YAML
 
@@ -272,7 +272,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         old, new = before.get(key), after.get(key)
         if key == "trainable" and _same_function(old, new):
             continue
-        if key in FREE:
+        if key.partition(".")[0] in FREE:
             continue
         if old != new and not (key in GROWING and _grew(old, new)):
             yield f"{key}: was {old}, is {new}"

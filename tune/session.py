@@ -59,8 +59,8 @@ def run(
 ) -> int:
     """Run a sweep, or what is left of it, in its run directory, and return the exit code.
 
-    `executor`: what trains, if not Ray as `options` describe it. Raises SessionError for a mistake
-    that only a trial could show.
+    `executor`: what trains; by default the sweep's own, else Ray as `options` describe it. Raises
+    SessionError for a mistake that only a trial could show.
     """
     held = RunFolder.hold(folder, sweep)
     try:
@@ -69,6 +69,7 @@ def run(
                 "the last line of the ledger was torn off by whatever ended the last session; "
                 "that event is trained again"
             )
+        executor = executor or sweep.executor
         if executor is None:
             abandon = partial(_abandon, observer, options.resume)
             executor = RayExecutor(held, options.machines, options.require_gpu, abandon)

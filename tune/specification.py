@@ -26,11 +26,12 @@ from raysweep.tune.train_function import main_folder, reference_of
 Trainable = Callable[..., Any] | str
 Metric = str | Mapping[str, Any]
 Component = str | Mapping[str, Any] | object
-"""A searcher, a scheduler or a callback: its name, with or without options, or an object."""
+"""A searcher, scheduler, callback or executor: its name, with or without options, or an object."""
 REGISTRIES: Mapping[str, Mapping[str, type[Any]]] = {
     "searcher": SEARCHERS,
     "scheduler": SCHEDULERS,
     "callbacks": {},
+    "executor": {},
 }
 
 
@@ -54,6 +55,7 @@ class Keys(TypedDict, total=False):
     confirm: Mapping[str, int]
     track: Sequence[Literal["wandb", "mlflow"]]
     callbacks: Sequence[Component]
+    executor: Component
 
 
 class ComponentObjectError(UserError):
@@ -84,7 +86,7 @@ def _components(key: str, value: Any) -> Any:
 
 
 def _component(key: str, value: Any) -> Any:
-    """A searcher, scheduler or callback as YAML names it. Raises ComponentObjectError."""
+    """A searcher, scheduler, callback or executor as YAML names it. Raises ComponentObjectError."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         options = {
             name: plain(getattr(value, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime.script import CommandLine
 from raysweep.tune.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from raysweep.tune.executors.base import Executor
 
 
 class Searcher(Protocol):
@@ -119,7 +122,8 @@ class Sweep:
     the sweep ends after so many trials of each study without a better one. `name`: of the run
     directory, if the file gives one. `keep`: how many ended trials keep their checkpoints, best
     first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
-    which each session makes anew from their options. `command_line`: how a script is told its
+    which each session makes anew from their options. `executor`: a user's own, which trains in
+    place of Ray. `command_line`: how a script is told its
     configuration; None for a train function. `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
@@ -143,6 +147,7 @@ class Sweep:
     confirm: Confirm | None = None
     track: tuple[str, ...] = ()
     callbacks: tuple[Callback, ...] = ()
+    executor: Executor | None = None
     command_line: CommandLine | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)

@@ -243,5 +243,14 @@ class SweepSpec(BaseModel):
             )
         ),
     ] = []
+    executor: Annotated[
+        One | None,
+        Field(
+            description=(
+                "a class of your own that trains the trials in place of Ray: package.module:Class "
+                "or path/to/file.py:Class"
+            )
+        ),
+    ] = None
     space: dict[str, Entry]
     constraints: list[str] = []
