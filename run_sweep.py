@@ -7,10 +7,11 @@ import sys
 
 from raysweep.tune.cli.app import main
 
-# This folder's tune/, results/ and so on are parts of raysweep. A user's own packages of the same
-# names come from the user's folder, so nothing is to be imported from here by those names.
+# Python put this file's folder first on the path. Its tune/, results/ and so on are parts of
+# raysweep, and would hide a user's own packages of these names in the user's folder.
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [place for place in sys.path if os.path.abspath(place) != HERE]
+if os.path.abspath(sys.path[0]) == HERE and os.getcwd() != HERE:
+    del sys.path[0]
 
 if __name__ == "__main__":
     sys.exit(main(["run", *sys.argv[1:]]))

@@ -65,5 +65,5 @@ def test_what_no_single_node_can_hold_is_refused_before_the_start(
     code, _, errors = nodes.sweep(SWEEP, tmp_path, "resources.cpu=2")
     assert code == 2
     assert errors.strip() == (
-        "raysweep: no machine can hold one trial: it needs 2 CPU; the most that one offers is 1 CPU"
+        "raysweep: no machine can hold one trial: it needs 2 CPU; the largest node has 1 CPU"
     )
