@@ -33,7 +33,7 @@ SUBJECTS = {name: Subject(kind) for name, kind in SEARCHERS.items() if name != "
 SKIPPED = {("grid", "no_worse_than_random")}
 """A grid of 3 x 3 cells holds no point near the optimum; it is not meant to."""
 IN_UNIT = (*(name for name in SEARCHERS if name != "optuna"), "optuna NSGAIISampler")
-"""What `make test` checks. The other samplers are slow; `make examples` checks them."""
+"""What `make test` checks. The other samplers are slow; `make conformance` checks them."""
 PARTLY_CHECKED = {
     "GPSampler": ("inside_the_space", "proposes_with_trials_pending"),
     "RandomSampler": ("same_seed_same_sequence", "continues_from_half_a_history"),

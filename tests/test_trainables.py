@@ -46,9 +46,9 @@ EXAMPLES = [
 
 
 def examples_only() -> None:
-    """Skip a slow test unless it is one of `make examples`."""
+    """Skip a slow test unless `make conformance` runs it."""
     if "RAYSWEEP_EXAMPLES" not in os.environ:
-        pytest.skip("only by: make examples")
+        pytest.skip("only by: make conformance")
 
 
 class Stopped(Exception):
