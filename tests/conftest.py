@@ -31,12 +31,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         if item.get_closest_marker("ray"):
-            group = 2 if item.path.stem in SECOND_RAY else 1
-            item.add_marker(pytest.mark.xdist_group(f"ray{group}"))
+            item.add_marker(pytest.mark.xdist_group(ray_group(item.path.stem)))
         elif "browser" in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker(pytest.mark.xdist_group("browser"))
-        if item.get_closest_marker("examples") and "RAYSWEEP_EXAMPLES" not in os.environ:
-            item.add_marker(pytest.mark.skip(reason="only by: make examples"))
+        for target in ("examples", "conformance"):
+            chosen = f"RAYSWEEP_{target.upper()}" in os.environ
+            if item.get_closest_marker(target) and not chosen:
+                item.add_marker(pytest.mark.skip(reason=f"only by: make {target}"))
+
+
+def ray_group(module: str) -> str:
+    """The group of a test about Ray. Of the examples, each module starts nodes of its own."""
+    if "RAYSWEEP_EXAMPLES" in os.environ:
+        return module
+    return "ray2" if module in SECOND_RAY else "ray1"
 
 
 @pytest.fixture(scope="session", autouse=True)

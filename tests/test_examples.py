@@ -56,11 +56,8 @@ def chosen(path: Path) -> Any:
     `cnn` and `quickstart` run as commands of the README, and all train functions have tests of
     their own.
     """
-    skipped = pytest.mark.skipif(
-        name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ,
-        reason="only by: make examples",
-    )
-    return pytest.param(path, id=name(path), marks=skipped)
+    marks = () if name(path) in ALWAYS else pytest.mark.examples
+    return pytest.param(path, id=name(path), marks=marks)
 
 
 @pytest.mark.ray

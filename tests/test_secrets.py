@@ -110,6 +110,7 @@ def test_nothing_that_is_written_holds_a_secret(place: Path) -> None:
     assert holding(place, PLANTED) == []
 
 
+@pytest.mark.examples
 def test_rays_token_is_in_one_file_that_is_closed(place: Path) -> None:
     run(place, str(place / "runs"), "[]", RAY_AUTH_TOKEN="")
     assert holding(place, PLANTED) == []

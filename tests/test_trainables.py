@@ -45,9 +45,9 @@ EXAMPLES = [
 """Those that are a train function. Lightning has much to say."""
 
 
-def examples_only() -> None:
+def conformance_only() -> None:
     """Skip a slow test unless `make conformance` runs it."""
-    if "RAYSWEEP_EXAMPLES" not in os.environ:
+    if "RAYSWEEP_CONFORMANCE" not in os.environ:
         pytest.skip("only by: make conformance")
 
 
@@ -121,7 +121,7 @@ def test_it_keeps_the_contract_in_every_precision(
 ) -> None:
     if "transfer.yaml" in request.node.name and precision != "fp32":
         # A CPU without half precision takes a minute for a ResNet.
-        examples_only()
+        conformance_only()
     check(said, config(said, precision=precision))
     assert missing_functions(load(said.trainable)[1]) == ""
 
