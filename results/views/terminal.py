@@ -125,7 +125,7 @@ def best(run: RunDirectory) -> RenderableType:
     )
     head.append(f", the best of {plural(len(run.rows), 'trial')}", "dim")
     config = configuration(found.config, run.constants)
-    return Group(head, config, plain(f"  checkpoint  {_checkpoint(found)}", "dim"))
+    return Group(head, config, plain(f"  checkpoint  {_checkpoint(run, found)}", "dim"))
 
 
 def ended_badly(histories: Mapping[str, History]) -> str:
@@ -222,10 +222,13 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     return _facts(facts)
 
 
-def _checkpoint(found: BestEpoch) -> str:
+def _checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
     if found.checkpoint is None:
         return "none was kept"
+    is_script = ":" not in str(run.sweep["trainable"])
+    if not found.has_state and is_script:
+        return f"the script's own, if it saved any, in {display_path(found.checkpoint.parent)}"
     if not found.has_state:
         return "none: the train function names no model in run.epochs(model=model, ...)"
     return display_path(found.checkpoint)

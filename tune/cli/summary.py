@@ -195,15 +195,21 @@ def _lines(
         return [f"interrupted; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
-    model = f"no model was exported: {complaint}"
-    if exported:
-        model = f"model        {display_path(exported.folder)}: {exported.message}"
     code_line = f"import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"
     return [
-        model,
+        *_model_line(run, exported, complaint),
         f"TensorBoard  tensorboard --logdir {display_path(run.path / 'tensorboard')}",
         f'data frame   {_python()} -c "{code_line}"',
     ]
+
+
+def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str) -> list[str]:
+    """Where the exported model is, or why there is none if the best trial's lines do not say it."""
+    if exported:
+        return [f"model        {display_path(exported.folder)}: {exported.message}"]
+    if run.best.checkpoint is not None and not run.best.has_state:
+        return []
+    return [f"no model was exported: {complaint}"]
 
 
 def _python() -> str:
