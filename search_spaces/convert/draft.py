@@ -82,7 +82,8 @@ class Draft:
         self.notes.append(f"{self.source.place(origin)}: {text}")
 
     def error(self, origin: Path, text: str) -> SpecificationError:
-        label = ".".join(str(part) for part in origin).strip()
+        label = ".".join(str(part) for part in origin)
+        label = "".join(letter for letter in label if letter.isprintable()).strip()
         return self.source.error(origin, f"{label}: {text}" if label else text)
 
     def document(self) -> Document:
