@@ -12,6 +12,7 @@ from typing import Any
 
 from raysweep.search_spaces.convert import (
     determined,
+    hydra,
     katib,
     nni,
     nni_space,
@@ -43,6 +44,7 @@ DIALECTS = (
     Dialect(nni.NAME, nni.recognize, nni.read, "1.1"),  # PyYAML
     Dialect(nni_space.NAME, nni_space.recognize, nni_space.read, "1.1"),
     Dialect(pytorch_template.NAME, pytorch_template.recognize, pytorch_template.read, "1.2"),
+    Dialect(hydra.NAME, hydra.recognize, hydra.read, "1.1"),  # PyYAML, but 1e-3 is a number
 )
 
 
@@ -55,15 +57,16 @@ def document_of(text: str, name: str, folder: Path) -> Document:
     dialect = _dialect(document)
     if dialect is not None and dialect.yaml != "1.2":
         document = parse(text, name, dialect.yaml)
-    return translate(document, folder)
+    return translate(document, folder, text)
 
 
-def translate(document: Document, folder: Path) -> Document:
+def translate(document: Document, folder: Path, text: str = "") -> Document:
     """A parsed file of another tool as ours; one that is ours (or of no known shape) as it is."""
     dialect = _dialect(document)
     if dialect is None:
         return document
-    draft = Draft(nni.camel(document) if dialect.read is nni.read else document, dialect.name)
+    source = nni.camel(document) if dialect.read is nni.read else document
+    draft = Draft(source, dialect.name, folder, text)
     if dialect.read is nni.read:
         _named_space(draft, folder)
     dialect.read(draft)

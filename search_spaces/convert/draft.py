@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path as FilePath
 from typing import Any
 
 from raysweep.errors import did_you_mean
@@ -16,12 +17,17 @@ Handler = Callable[["Draft", Path, Any], None]
 class Draft:
     """Collects the keys of our format.
 
-    source: the file of another tool. dialect: what messages call its format.
+    source: the file of another tool. dialect: what messages call its format. folder: where the file
+    lies. text: what it says, with its comments.
     """
 
-    def __init__(self, source: Document, dialect: str) -> None:
+    def __init__(
+        self, source: Document, dialect: str, folder: FilePath = FilePath(), text: str = ""
+    ) -> None:
         self.source = source
         self.dialect = dialect
+        self.folder = folder
+        self.text = text
         self.notes: list[str] = []
         self.data: dict[str, Any] = {}
         self._places: dict[Path, str] = {(): source.place(())}
@@ -77,6 +83,7 @@ class Draft:
 
     def error(self, origin: Path, text: str) -> SpecificationError:
         label = ".".join(str(part) for part in origin)
+        label = "".join(letter for letter in label if letter.isprintable()).strip()
         return self.source.error(origin, f"{label}: {text}" if label else text)
 
     def document(self) -> Document:
