@@ -16,8 +16,9 @@ class Option:
 
     name: as it is written, without dashes; "" for a word without a name. form: with a value, as
     `--name` alone, or as `--name` and `--no-name`. writable: False if there is no way to write it.
-    low, high: the bounds that the program checks. origin: the file that it is from, for a program
-    that reads its configuration from files; "" for an option. readers: names that mean the same.
+    many: it takes several values. low, high: the bounds that the program checks. aliases: other
+    names of the same. optional: it is only ever suggested in a comment. label: what a message calls
+    it.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Option:
     help: str = ""
     aliases: tuple[str, ...] = ()
     writable: bool = True
+    optional: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ class Interface:
 
     library: what reads the options, for comments. style: the form of an option, as the key
     `script.options` has it. values: as `script.values` has it. words: fixed words that come first,
-    such as a command. config_file: how a file with the configuration is passed. notes: what a user
-    should know. fixed: what cannot be told from outside, with the reason.
+    of which the first `commands` are commands such as `fit`. given: the options among the words.
+    config_file: how a file with the configuration is passed, as `script.config_file` has it.
+    folder: the working folder, as `script.folder` has it. config: the whole configuration of a
+    program that reads it from files. own_folder: it writes its files into the trial's own folder
+    already. notes: what a user should know. unread:
+    why nothing can be told to the program from outside; "" if it can.
     """
 
     library: str
@@ -49,10 +56,12 @@ class Interface:
     style: Literal["--name=value", "name=value", "none"] = "--name=value"
     values: Literal["json", "python"] = "json"
     words: tuple[str, ...] = ()
+    commands: int = 0
     given: Mapping[str, Any] = field(default_factory=dict)
     config_file: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
-    reports: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    own_folder: bool = False
     notes: tuple[str, ...] = ()
     unread: str = ""
 

@@ -186,8 +186,8 @@ def _is_whole(words: Words, text: str, numbers: list[int | float]) -> bool:
     whole = all(isinstance(number, int) for number in numbers)
     if whole and numbers[:2] == [0, 1] and not words.suffixes:
         raise words.error(
-            f"'{text}' may be meant as any number or as 0 and 1; expected {words.name}=0.0..1.0, or "
-            f"{words.name}=0,1"
+            f"'{text}' may be meant as any number or as 0 and 1; expected {words.name}=0.0..1.0, "
+            f"or {words.name}=0,1"
         )
     return whole
 
@@ -216,8 +216,8 @@ def _range_option(words: Words, text: str, suffix: str) -> dict[str, Any]:
     if _NUMBER.fullmatch(suffix):
         return {"step": _number(suffix)}
     raise words.error(
-        f"':{suffix}' is not known behind a range; expected {text}:log, {text}:reverse (a log scale "
-        f"of the distance to 1) or a step, as in 16..256:16{did_you_mean(suffix, WORDS)}"
+        f"':{suffix}' is not known behind a range; expected {text}:log, {text}:reverse (a log "
+        f"scale of the distance to 1) or a step, as in 16..256:16{did_you_mean(suffix, WORDS)}"
     )
 
 

@@ -16,6 +16,7 @@ MOST_BYTES = 1_000_000
 """The largest file that is read. A program is written by hand, and smaller."""
 PARENTS = 3
 """How many folders above the program's own may hold its packages, as in `project/src/train.py`."""
+_EXPECTED = "expected a Python file such as train.py"
 
 
 class ProgramError(UserError):
@@ -77,7 +78,7 @@ class Program:
         for name in imported_names(source.tree):
             for root in roots:
                 stem = root.joinpath(*name.split("."))
-                found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py")]
+                found = [stem.parent / f"{stem.name}.py", stem / "__init__.py"]
                 existing = [path for path in found if path.is_file()]
                 if existing:
                     yield existing[0].resolve()
@@ -88,13 +89,13 @@ def read_program(name: str) -> Program:
     """Read a program. Raises ProgramError if it is no file with valid Python."""
     path = Path(name)
     if path.is_dir():
-        raise ProgramError(f"{name}: is a directory; expected a Python file such as train.py")
+        raise ProgramError(f"{name}: is a directory; {_EXPECTED}")
     if not path.is_file():
         raise ProgramError(
             f"{name}: there is no such file; expected a Python file such as train.py"
         )
     if path.suffix != ".py":
-        raise ProgramError(f"{name}: expected a Python file such as train.py")
+        raise ProgramError(f"{name}: {_EXPECTED}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
         tree = ast.parse(text)
