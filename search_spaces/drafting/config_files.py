@@ -45,7 +45,11 @@ def named_by_option(program: Program, interface: Interface) -> Interface | None:
                 options=inside,
                 style="none",
                 words=_without(interface.words, option.name),
-                config_file={"name": found.name, "template": str(found), "option": option.name},
+                config_file={
+                    "name": found.name,
+                    "template": str(found),
+                    "option": f"--{option.name}",
+                },
                 config=data,
             )
     return None

@@ -67,6 +67,11 @@ def rate(option: Option) -> Entry:
     return entry
 
 
+def tiny(option: Option) -> Entry:
+    """A constant that keeps a division from failing."""
+    return decades(option, (1e-9, 1e-6))
+
+
 def decay(option: Option) -> Entry:
     """A weight decay: decades, or none at all."""
     return decades(option, (1e-6, 1e-2)) | {"or": [0]}
@@ -121,6 +126,8 @@ def doublings(below: int, above: int) -> Callable[[Option], Entry]:
 
     def entry(option: Option) -> Entry:
         value = number(option)
+        if value == 0:
+            return None  # the program computes it
         middle = int(value) if value is not None and value >= 1 else 64
         values = {middle * 2**step for step in range(above + 1)}
         values |= {max(1, middle // 2**step) for step in range(below + 1)}
@@ -158,7 +165,7 @@ def truth(option: Option) -> Entry:
 FAMILIES = (
     Family(
         _names(
-            r"(?!min_|warmup_|final_|end_)(.*_)?(lr|lr0|blr|eta0|learning_?rate|step_size|max_lr|base_lr|peak_lr|init_lr)"
+            r"(?!min_|warmup_|final_|end_)(.*_)?(lr|lr0|blr|eta0|learning_?rate|step_size|lr_base|lr_max)"
         ),
         rate,
         "a learning rate: log scale, a decade to each side",
@@ -269,9 +276,7 @@ FAMILIES = (
         "the end of a schedule: log scale",
         active=False,
     ),
-    Family(
-        _names(r"(.*_)?(adam_)?eps(ilon)?"), decades, "a small constant: log scale", active=False
-    ),
+    Family(_names(r"(.*_)?(adam_)?eps(ilon)?"), tiny, "a small constant: log scale", active=False),
     Family(
         _names(r"(.*_)?(n_?|num_?)?(attention_?)?heads?"),
         doublings(1, 1),
@@ -318,9 +323,11 @@ LEFT_ALONE = _names(
     | enable_.* | overfit_.* | barebones | inference_mode | detect_anomaly | callbacks | plugins
     # what the data set decides
     | (num|n)_?(classes|labels|outputs|tokens) | in_(chans|channels|features|dim) | vocab_?size
+    | (in|out)(put)?_?(size|dim|features|channels) | .*_(epochs|steps|iters|iterations)
     | (img|image|input|crop)_?(size|height|width) | mean | std | block_size
     | (max_)?seq(uence)?_len.*
     | max_(seq_)?length | (.*_)?eval_.* | use_fast.* | trust_remote.* | cache.* | past_index
+    | weights_only
     """
 )
 """Options that are left at their defaults: they change what is trained on, or nothing."""

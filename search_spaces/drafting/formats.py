@@ -88,19 +88,44 @@ def pieces_of(node: ast.expr) -> list[Piece]:
     """A text expression as its literal parts and its holes; any other one is a hole."""
     if isinstance(node, ast.Constant):
         return [str(node.value)]
+    if isinstance(node, ast.Dict):
+        return list(_dict(node))
     if isinstance(node, ast.JoinedStr):
         return [piece for value in node.values for piece in _joined(value)]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and _is_text(node):
         return [*pieces_of(node.left), *pieces_of(node.right)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and _text(node.left):
         values = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
         return list(_percent(_text(node.left), values))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr == "format" and _text(node.func.value):
-            return list(_formatted(_text(node.func.value), node))
+    template = _template(node)
+    if isinstance(node, ast.Call) and template:
+        return list(_formatted(template, node))
     if isinstance(node, ast.Call) and called(node) in ("str", "repr", "round") and node.args:
         return [Hole(node.args[0])]
     return [Hole(node)]
+
+
+def _dict(node: ast.Dict) -> Iterator[Piece]:
+    """A dict as Python prints it."""
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant):
+            yield f"{key.value!r}: "
+            yield Hole(value)
+            yield ", "
+
+
+def _is_text(node: ast.expr) -> bool:
+    """True for a sum that joins texts."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _is_text(node.left) or _is_text(node.right)
+    return bool(_text(node) or _template(node)) or isinstance(node, ast.JoinedStr)
+
+
+def _template(node: ast.expr) -> str:
+    """The text of `"...".format(...)`; "" for any other expression."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return _text(node.func.value) if node.func.attr == "format" else ""
+    return ""
 
 
 def _text(node: ast.expr) -> str:

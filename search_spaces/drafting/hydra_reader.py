@@ -19,6 +19,23 @@ from raysweep.search_spaces.drafting.parsers import value_of
 from raysweep.search_spaces.drafting.program import Program
 
 SUFFIXES = (".yaml", ".yml")
+_SURROUNDINGS = (
+    "callbacks",
+    "data",
+    "datamodule",
+    "dataset",
+    "debug",
+    "env",
+    "experiment",
+    "extras",
+    "hparams_search",
+    "local",
+    "logger",
+    "paths",
+    "task",
+    "trainer",
+)
+"""Groups that say where and on what a model is trained, not which model."""
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 _MOST_DEPTH = 12
 """How deep defaults lists may nest: two or three is usual, and a circle has no end."""
@@ -48,7 +65,9 @@ def interface_of(data: Mapping[str, Any], words: Sequence[str]) -> Interface:
 def _groups(folder: Path | None, chosen: Mapping[str, Any]) -> Iterator[Option]:
     """The groups of the configuration from which another file may be taken."""
     for group, default in chosen.items():
-        names = _names(folder / group) if folder is not None else []
+        if folder is None or group in _SURROUNDINGS:
+            continue
+        names = _names(folder / group)
         if len(names) > 1 and default in names:
             yield Option(group, "text", default, tuple(names), optional=True, label=group)
 

@@ -83,7 +83,7 @@ def length_of(program: Program, interface: Interface) -> Length:
 def _told(option: Option, interface: Interface) -> str:
     if option.name in interface.given:
         return "as in the words behind --"
-    return f"the default of {option.name}"
+    return f"the default of {option.label}"
 
 
 def _is_called(name: str, known: set[str]) -> bool:

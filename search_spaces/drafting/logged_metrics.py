@@ -1,4 +1,4 @@
-"""Metrics that a program logs: `wandb.log`, TensorBoard, Lightning, MLflow, the HF Trainer, JSON."""
+"""Metrics that a program logs: JSON, `wandb.log`, TensorBoard, Lightning, MLflow, HF Trainer."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.file.document import SpecificationError, parse
-from raysweep.search_spaces.file.error_messages import shown
 
 PYTHON_VALUES = ("fire",)
 """Libraries that read values as Python writes them: `True`, `None`."""
@@ -139,11 +138,6 @@ def missing(interface: Interface, covered: set[str]) -> list[str]:
     return names + [option.label for option in places[max(0, said) :]]
 
 
-def example(names: Sequence[str], interface: Interface) -> str:
+def examples(names: Sequence[str]) -> list[str]:
     """Words that would give what is missing, for a message."""
-    parts = []
-    for name in names:
-        option = next((one for one in interface.options if one.label == name), None)
-        value = shown(option.default) if option is not None and option.default else "VALUE"
-        parts.append(f"{name} {value}" if name.startswith("-") else name.upper())
-    return " ".join(parts)
+    return [f"{name} VALUE" if name.startswith("-") else name.upper() for name in names]

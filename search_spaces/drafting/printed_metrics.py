@@ -16,7 +16,7 @@ STEPS = ("step", "steps", "iter", "iters", "iteration", "global_step", "it", "up
 _PHASES = ("phase", "split", "mode", "stage", "prefix", "log_prefix", "name", "log_name", "set")
 """What programs call the variable that says whether a line is of training or of validation."""
 _FILLERS = {"average", "avg", "mean", "set", "the", "is", "of", "on", "final", "current", "total"}
-_DELIMITER = re.compile(r"[,;|:()\[\]{}\t]+|\s-+\s|\s{2,}|[*#>]+")
+_DELIMITER = re.compile(r"[,;|:()\[\]{}'\"\t]+|\s-+\s|\s{2,}|[*#>]+")
 _SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 
 
@@ -138,14 +138,19 @@ def _pattern(
     metric = _literal(_tail(pieces[start]) if start < place else "")
     for piece in pieces[start + 1 : place]:
         metric += r"\S+" if isinstance(piece, Hole) else _literal(piece)
-    metric += rf"(?P<{group_name(name)}>{NUMBER})"
+    metric = _padded(metric) + rf"(?P<{group_name(name)}>{NUMBER})"
     parts = [(start, metric)]
     if phase[0] is not None:
         parts.append((phase[0], rf"\b{phase[1]}\b"))
     if position is not None:
         before = _tail(_before(pieces, position[0]))
-        parts.append((position[0], rf"{_literal(before)}(?P<{position[1]}>\d+)"))
+        parts.append((position[0], rf"{_padded(_literal(before))}(?P<{position[1]}>\d+)"))
     return ".*?".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _padded(pattern: str) -> str:
+    """A pattern behind which a number may be padded with spaces."""
+    return pattern if not pattern or pattern.endswith(r"\s*") else rf"{pattern}\s*"
 
 
 def group_name(name: str) -> str:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import raysweep.trainables.runtime.kill_with_parent as kill_with_parent
 from raysweep.finder import program as command_of
 from raysweep.search_spaces.drafting.hook.answer import PLACE
 from raysweep.search_spaces.drafting.program import Program
-from raysweep.trainables.runtime import kill_with_parent
 
 LIMIT_SECONDS = 120.0
 """How long a program may take to its parser: the import of large libraries from a cold disk."""

@@ -23,7 +23,11 @@ MOST_ACTIVE = 8
 """Parameters that are tuned at first. Twenty trials tell little about more of them."""
 MOST_CHOICES = 12
 """Choices that are written out. More of them are names of models, which are a decision."""
+MOST_UNKNOWN = 12
+"""Options of which nothing is known that are suggested. Of more, the booleans are left out."""
 _UNKNOWN = len(FAMILIES)
+_PHASES = ("test", "val", "valid", "validation", "eval", "predict")
+"""Parts of the names of options that are about something else than the training."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ def suggestions(options: tuple[Option, ...]) -> list[Suggestion]:
     At most MOST_ACTIVE are active; options that are left alone are missing.
     """
     found = [one for option in options if (one := suggest(option)) is not None]
+    unknown = [one for one in found if one.rank == _UNKNOWN]
+    if len(unknown) > MOST_UNKNOWN:
+        found = [one for one in found if one not in unknown or one.option.kind != "bool"]
     ranked = sorted((one for one in found if one.active), key=lambda one: one.rank)
     active = {one.option.name for one in ranked[:MOST_ACTIVE]}
     return [
@@ -76,12 +83,13 @@ def _family(option: Option) -> tuple[int, Family | None]:
 
 def _is_of_another_phase(last: str) -> bool:
     """True for the batch size of an evaluation and the like, which change no result."""
-    return any(part in ("test", "val", "valid", "eval", "predict") for part in last.split("_"))
+    return any(part in _PHASES for part in last.split("_"))
 
 
 def _entry(option: Option, family: Family | None) -> Any:
     last = plain_name(option.name).rpartition(".")[2]
-    if family is None and LEFT_ALONE.fullmatch(last):
+    is_trainers = option.name.startswith("trainer.")  # how Lightning trains, not what
+    if family is None and (LEFT_ALONE.fullmatch(last) or is_trainers):
         return None
     if option.kind == "bool":
         return truth(option)

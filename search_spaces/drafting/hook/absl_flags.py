@@ -30,7 +30,7 @@ def _options(flags: Any) -> Iterator[dict[str, Any]]:
         if module.split(".")[0] in _OWN:
             continue
         for flag in found:
-            kind = _KINDS.get(flag.flag_type(), "list")
+            kind = _KINDS.get(flag.flag_type().split()[-1], "list")
             yield {
                 "names": [f"--{flag.name}"],
                 "negative": [],
