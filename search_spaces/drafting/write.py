@@ -9,6 +9,7 @@ from typing import Any
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.draft import Draft, relative
+from raysweep.search_spaces.drafting.keys import known
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.sections import Line
 from raysweep.search_spaces.file.document import parse
@@ -109,6 +110,7 @@ def _key(name: str) -> str:
 
 def _section(name: str, lines: Sequence[Line]) -> list[str]:
     """A section with a line for each key; nothing if it has no key."""
+    lines = known(name, lines)
     if not lines:
         return []
     written = [f"{name}:"]
