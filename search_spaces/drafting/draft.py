@@ -52,18 +52,15 @@ class Draft:
         ]
 
 
-def draft(
-    name: str, words: list[str], limit: float = LIMIT_SECONDS, covered: frozenset[str] = frozenset()
-) -> Draft:
+def draft(name: str, words: list[str], limit: float = LIMIT_SECONDS) -> Draft:
     """Read a program, and run it up to its options with `words`.
 
-    covered: options that are set in another way. Raises ProgramError if nothing is found, or if
-    the program needs words that are not given.
+    Raises ProgramError if nothing is found, or if the program needs words that are not given.
     """
     program = read_program(name)
     interface = read_interface(program, words, limit)
     length = length_of(program, interface)
-    outputs = tuple(_outputs(interface))
+    outputs = tuple(outputs_of(interface))
     taken = {option.name for option in outputs} | set(interface.given)
     if length.option is not None:
         taken.add(length.option.name)
@@ -71,12 +68,12 @@ def draft(
     made = Draft(
         program, interface, length, guesses(program, interface), suggestions(free), outputs
     )
-    required = {one.option.name for one in made.active} | taken | covered
-    _check_complete(made, required)
+    covered = {one.option.name for one in made.active} | taken
+    check_complete(program, interface, covered, f"raysweep init {name}")
     return made
 
 
-def _outputs(interface: Interface) -> list[Option]:
+def outputs_of(interface: Interface) -> list[Option]:
     """The options for which each trial gets its own folder, so that trials do not share files."""
     if interface.style == "none" or interface.own_folder:
         return []
@@ -89,13 +86,17 @@ def _outputs(interface: Interface) -> list[Option]:
     ]
 
 
-def _check_complete(made: Draft, covered: set[str]) -> None:
-    names = parsers.missing(made.interface, covered)
+def check_complete(program: Program, interface: Interface, covered: set[str], typed: str) -> None:
+    """Raise ProgramError if the program needs options that are neither given nor `covered`.
+
+    typed: the command that was typed, for the message.
+    """
+    names = parsers.missing(interface, covered)
     if names:
-        words = " ".join([*made.interface.words, *parsers.examples(names)])
+        words = " ".join([*interface.words, *parsers.examples(names)])
         raise ProgramError(
-            f"{made.program.shown} needs {', '.join(names)}: add that behind --, as in "
-            f"raysweep init {made.program.shown} -- {words}"
+            f"{program.shown} needs {', '.join(names)}: add that behind --, as in "
+            f"{typed} -- {words}"
         )
 
 

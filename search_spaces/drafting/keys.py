@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+
 from raysweep.search_spaces.drafting.sections import Line
 from raysweep.search_spaces.file.sweep_spec import BudgetSpec, MetricSpec, ScriptSpec
 
-MODELS = {"metric": MetricSpec, "budget": BudgetSpec, "script": ScriptSpec}
+MODELS: dict[str, type[BaseModel]] = {
+    "metric": MetricSpec,
+    "budget": BudgetSpec,
+    "script": ScriptSpec,
+}
 
 
 def known(section: str, lines: Sequence[Line]) -> list[Line]:

@@ -73,7 +73,7 @@ def length_of(program: Program, interface: Interface) -> Length:
         option, count = max(steps, key=lambda found: found[1])
         every = _every(interface, count)
         return Length(count, "steps", every, option, _told(option, interface))
-    unset = [option for option in interface.options if _is_called(option.name, LENGTHS)]
+    unset = [option for option in interface.options if is_called(option.name, LENGTHS)]
     if unset:
         why = f"the program has no default for {unset[0].name}: say how many are enough"
         return Length(FALLBACK_EPOCHS, "epochs", 1, unset[0], why)
@@ -86,14 +86,14 @@ def _told(option: Option, interface: Interface) -> str:
     return f"the default of {option.label}"
 
 
-def _is_called(name: str, known: set[str]) -> bool:
+def is_called(name: str, known: set[str]) -> bool:
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in known
 
 
 def _lengths(interface: Interface, known: set[str]) -> Iterator[tuple[Option, int]]:
     for option in interface.options:
         value = number(option)
-        if _is_called(option.name, known) and value is not None and value >= 1:
+        if is_called(option.name, known) and value is not None and value >= 1:
             yield option, int(value)
 
 

@@ -60,8 +60,15 @@ def _option(record: Mapping[str, Any]) -> Option:
         help=record["help"],
         aliases=tuple(positive[1:]),
         writable=bool(positive) and pairs and record.get("function") != "bool",
-        label=record["names"][0] if is_named else str(record["dest"]),
+        label=_label(record, name),
     )
+
+
+def _label(record: Mapping[str, Any], name: str) -> str:
+    """What a message calls an option: `--name`, `-n`, or the placeholder of a word."""
+    if name:
+        return f"--{name}"
+    return str(record["names"][0] if record["names"] else record["dest"])
 
 
 def _is_negative(name: str, names: list[str]) -> bool:

@@ -23,6 +23,10 @@ class ProgramError(UserError):
     """A program that cannot be drafted from, in one line."""
 
 
+class NothingFound(ProgramError):
+    """A program that shows nothing of what it can be told."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A file of the program with its syntax tree."""

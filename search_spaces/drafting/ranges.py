@@ -8,7 +8,6 @@ from typing import Any
 
 from raysweep.search_spaces.drafting.families import (
     FAMILIES,
-    LEFT_ALONE,
     Family,
     decades,
     listed,
@@ -17,6 +16,7 @@ from raysweep.search_spaces.drafting.families import (
     truth,
 )
 from raysweep.search_spaces.drafting.interface import Option, plain_name
+from raysweep.search_spaces.drafting.left_alone import LEFT_ALONE
 from raysweep.search_spaces.file.error_messages import shown
 
 MOST_ACTIVE = 8

@@ -13,13 +13,13 @@ from raysweep.search_spaces.drafting import (
 )
 from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS, probe, reads_options
-from raysweep.search_spaces.drafting.program import Program, ProgramError
+from raysweep.search_spaces.drafting.program import NothingFound, Program
 
 
 def read_interface(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Interface:
     """What the program can be told. `words`: those that it needs, such as a command.
 
-    Raises ProgramError if nothing is found that could be tuned.
+    Raises NothingFound if nothing is found that could be tuned.
     """
     configurator = constants.read_configurator(program, words)
     if configurator is not None:
@@ -31,7 +31,7 @@ def read_interface(program: Program, words: list[str], limit: float = LIMIT_SECO
             return config_files.named_by_option(program, interface) or interface
     found = config_files.named_in_source(program) or constants.read_defaults(program)
     if found is None:
-        raise ProgramError(f"{program.shown}: nothing to tune was found: {reason}")
+        raise NothingFound(f"{program.shown}: nothing to tune was found: {reason}")
     return replace(found, words=tuple(words))
 
 

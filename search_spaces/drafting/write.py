@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.draft import Draft, relative
 from raysweep.search_spaces.drafting.keys import known
 from raysweep.search_spaces.drafting.ranges import Suggestion
+from raysweep.search_spaces.drafting.render import aligned, entry
 from raysweep.search_spaces.drafting.sections import Line
-from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.file.writer import write
-from raysweep.search_spaces.language.params import same
 
 WIDTH = 100
 """Characters of a line of comments."""
 MOST_NAMES = 24
 """Options that are listed by name of those that the file leaves alone."""
-WIDEST = 60
-"""Columns up to which the comments of the space are aligned."""
 
 
 def text_of(draft: Draft, out: Path) -> str:
@@ -75,8 +70,7 @@ def _space(draft: Draft) -> list[str]:
     length = draft.length.option
     if length is not None and draft.interface.style == "none":
         lines.append((f"{_key(length.name)}: {draft.length.count}", "the same as in budget"))
-    widest = min(WIDEST, max((len(text) for text, _ in lines), default=0))
-    shown = [f"  {text.ljust(widest)}  # {comment}" for text, comment in lines]
+    shown = [f"  {text}" for text in aligned(lines)]
     if not any(not text.startswith("#") for text, _ in lines):
         shown = ["space: {}", *shown]
     else:
@@ -91,17 +85,8 @@ def _space(draft: Draft) -> list[str]:
 
 def _entry(suggestion: Suggestion) -> tuple[str, str]:
     """A parameter as the file has it, with its comment."""
-    text = line(suggestion.option.name, suggestion.entry)
+    text = entry(suggestion.option.name, suggestion.entry)
     return (text if suggestion.active else f"# {text}"), suggestion.why
-
-
-def line(name: str, entry: Any) -> str:
-    """An entry of the space as YAML, with numbers as people write them."""
-    written = write({"space": {name: entry}}).splitlines()[1].strip()
-    tidy = re.sub(r"(\d)(?:\.0)?e([-+])0(\d)\b", r"\1e\2\3", written).replace("e+", "e")
-    tidy = re.sub(r"\b0\.(00+)1\b", lambda found: f"1e-{len(found[1]) + 1}", tidy)
-    data = parse(tidy, "entry").data
-    return tidy if same(data, {name: entry}) else written
 
 
 def _key(name: str) -> str:
