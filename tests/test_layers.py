@@ -29,6 +29,11 @@ ALLOWED = {
     "search_spaces.language": {"raysweep.search_spaces.language"},
     "search_spaces.file": {"raysweep.search_spaces.language", "raysweep.search_spaces.file"},
     "search_spaces.convert": {"raysweep.search_spaces"},
+    # The probe ends a user's program as a trial's process does: with what it started.
+    "search_spaces.drafting": {
+        "raysweep.search_spaces",
+        "raysweep.trainables.runtime.kill_with_parent",
+    },
     "schedulers": {"raysweep.schedulers"},
     "results": {"raysweep.results.run", "raysweep.results.storage"},
     "results.environment": set(),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.convert.dialects import document_of
-from raysweep.search_spaces.file.document import Document, override
+from raysweep.search_spaces.file.document import Document, override, parse
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
 
 
@@ -25,6 +26,14 @@ def read(
     for setting in overrides:
         document = override(document, setting)
     return specification(without_script(document), path)
+
+
+def read_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Specification:
+    """Read a file of ours that is not written yet. `path`: where it will be."""
+    document = parse(text, str(path))
+    for setting in overrides:
+        document = override(document, setting)
+    return specification(document, path)
 
 
 def without_script(document: Document) -> Document:

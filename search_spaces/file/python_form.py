@@ -21,13 +21,36 @@ METRIC_WORDS: Mapping[str, Literal["minimize", "maximize"]] = {
     "acc": "maximize",
     "accuracy": "maximize",
     "auc": "maximize",
+    "auroc": "maximize",
+    "bleu": "maximize",
+    "dice": "maximize",
     "f1": "maximize",
+    "iou": "maximize",
+    "map": "maximize",
+    "miou": "maximize",
+    "precision": "maximize",
+    "psnr": "maximize",
+    "r2": "maximize",
+    "recall": "maximize",
+    "return": "maximize",
     "reward": "maximize",
+    "rouge": "maximize",
     "score": "maximize",
-    "loss": "minimize",
+    "ssim": "maximize",
+    "bpb": "minimize",
+    "bpc": "minimize",
+    "cer": "minimize",
+    "err": "minimize",
     "error": "minimize",
+    "fid": "minimize",
+    "loss": "minimize",
+    "mae": "minimize",
+    "mse": "minimize",
+    "nll": "minimize",
     "perplexity": "minimize",
+    "ppl": "minimize",
     "rmse": "minimize",
+    "wer": "minimize",
 }
 """Parts of a metric's name, between underscores and the like, that say which way is better."""
 
@@ -181,14 +204,24 @@ def metric_entry(metric: Any) -> Any:
     """
     if not isinstance(metric, str):
         return plain(metric)
-    words = "".join(letter if letter.isalnum() else " " for letter in metric.lower()).split()
-    goals = {METRIC_WORDS[word] for word in words if word in METRIC_WORDS}
-    if len(goals) != 1:
+    goal = goal_of(metric)
+    if goal is None:
         raise SpecificationError(
             f"metric: '{metric}' does not say which way is better; "
             f'write {{"name": "{metric}", "goal": "minimize"}} or "maximize"'
         )
-    return {"name": metric, "goal": goals.pop()}
+    return {"name": metric, "goal": goal}
+
+
+def goal_of(metric: str) -> Literal["minimize", "maximize"] | None:
+    """Which way is better, by the words in a metric's name; None if they do not say it.
+
+    `val/acc1` and `Acc@1` are accuracies: the digits at the end of a word do not count.
+    """
+    words = "".join(letter if letter.isalnum() else " " for letter in metric.lower()).split()
+    known = [word if word in METRIC_WORDS else word.rstrip("0123456789") for word in words]
+    goals = {METRIC_WORDS[word] for word in known if word in METRIC_WORDS}
+    return goals.pop() if len(goals) == 1 else None
 
 
 def python_document(data: Mapping[str, Any]) -> PythonDocument:

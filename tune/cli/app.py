@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from raysweep.errors import UserError
-from raysweep.tune.cli import analyse, cluster, convert, inspect, run
+from raysweep.tune.cli import analyse, cluster, convert, init, inspect, run
 
-VERB_MODULES = (run, inspect, cluster, convert, analyse)
+VERB_MODULES = (init, run, inspect, cluster, convert, analyse)
 """Each has `add(verbs)`, which adds its verbs. The help lists them in this order."""
+WITH_WORDS = ("init", "run")
+"""Verbs behind whose options `--` may stand, and behind that the words of the user's program."""
 INTERRUPTED = 4
 
 
@@ -25,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal can show every letter
             stream.reconfigure(errors="backslashreplace")
+    arguments, words = _split(arguments)
     options = parser().parse_args(arguments)
-    options.arguments = arguments[1:]
+    options.arguments, options.words = arguments[1:], words
     try:
         code: int = options.verb(options)
     except KeyboardInterrupt:
@@ -40,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"raysweep: {clean(str(error))}", file=sys.stderr)
         return error.exit_code
     return code
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments of raysweep, and those behind `--`, which are for the user's program."""
+    if arguments[:1] and arguments[0] in WITH_WORDS and "--" in arguments:
+        place = arguments.index("--")
+        return arguments[:place], arguments[place + 1 :]
+    return arguments, []
 
 
 def parser() -> argparse.ArgumentParser:

@@ -70,7 +70,7 @@ def submit(options: argparse.Namespace) -> int:
     """Send the sweep of `raysweep run` to a cluster and follow it there."""
     from raysweep.tune.cluster import ray_jobs
 
-    name = ray_jobs.submit(options.submit, options.arguments, Path.cwd())
+    name = ray_jobs.submit(options.submit, options.arguments, Path.cwd(), options.words)
     print(
         f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}",
         flush=True,

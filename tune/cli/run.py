@@ -14,16 +14,39 @@ from raysweep.tune.cli.arguments import Verbs, count, place
 from raysweep.tune.cli.cluster import submit
 
 if TYPE_CHECKING:
+    from raysweep.tune.cli.sweep_source import Source
     from raysweep.tune.sweep import Sweep
+
+EXAMPLES = """\
+examples:
+  raysweep run --space sweep.yaml
+  raysweep run train.py --param lr=1e-5..1e-1:log --param batch-size=32,64,128 \\
+      --metric val_acc:max --trials 20 --epochs 9
+  raysweep run main.py --param lr=1e-4..1e-2:log --metric loss:min --trials 20 -- --data ./data
+
+what --param takes:
+  lr=1e-5..1e-1:log      a range on a log scale; the ends are included
+  layers=2..8            whole numbers, if both ends are written as such
+  width=16..256:16       with steps
+  momentum=0.5..0.99:reverse       a log scale of the distance to 1
+  batch-size=32,64,128   numbers have an order, unless :choice follows
+  act=relu,gelu          values without an order, unless :ordinal follows
+  decay=0,1e-6..1e-2:log           a range, or a value outside of it
+  seed=1                 a constant
+  'm={float: [0, 0.9], when: {opt: sgd}}'   as in the file
+"""
 
 
 def add(verbs: Verbs) -> None:
     run = verbs.add_parser(
         "run",
         help="run a sweep, or resume one",
-        description="Run the sweep that a YAML file describes.",
+        description="Run the sweep that a YAML file describes, or the options beside a program.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_what(run)
+    _add_one_line(run)
     _add_resume(run)
     _add_where(run)
     run.set_defaults(verb=run_sweep)
@@ -64,6 +87,39 @@ def _add_what(run: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train one trial after another in this process, without Ray: for breakpoints and "
         "profilers; the first trial that fails raises its exception",
+    )
+
+
+def _add_one_line(run: argparse.ArgumentParser) -> None:
+    """The options that say what the sweep of a program is, without a file."""
+    run.add_argument(
+        "program",
+        nargs="?",
+        metavar="PROGRAM",
+        help="a script or train function to tune without a file: train.py, train.py:train, "
+        "package.module:train; or the YAML file",
+    )
+    run.add_argument(
+        "--param",
+        metavar="NAME=VALUES",
+        action="append",
+        default=[],
+        help="a parameter and what is tried, as below; of a file, in the place of the file's own",
+    )
+    run.add_argument(
+        "--metric",
+        metavar="NAME:max|min",
+        help="what is optimized: --metric val_acc:max",
+    )
+    run.add_argument("--trials", metavar="N", type=count, help="how many configurations are tried")
+    run.add_argument(
+        "--epochs",
+        metavar="N",
+        type=count,
+        help="epochs of a trial (default: as many as the script trains by itself)",
+    )
+    run.add_argument(
+        "--save", metavar="FILE", type=Path, help="write the YAML file that these options mean"
     )
 
 
@@ -123,15 +179,20 @@ def _add_where(run: argparse.ArgumentParser) -> None:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """`raysweep run`."""
-    if options.space is None and not options.resume:
-        return _usage("--space FILE is needed, or --resume RUN")
+    from raysweep.tune.cli.sweep_source import settle, source
+
+    settle(options)
+    if options.space is None and options.program is None and not options.resume:
+        return _usage("a file is needed (--space FILE), a program with --param, or --resume RUN")
     if options.debug and (options.address or options.submit or options.isolate):
         return _usage("--debug trains in this process, without --address, --submit and --isolate")
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
-    if options.space is None and options.submit is not None:
+    is_named = options.space is not None or options.program is not None
+    if options.submit is not None and not is_named:
         return submit(options)  # only the cluster can read the run's file
-    folder, sweep = _load(options)
+    found = source(options, _overrides(options))
+    sweep = found.sweep
     if options.require_gpu and not (sweep.resources.gpu or sweep.resources.auto_gpu):
         return _usage("--require-gpu, but resources.gpu is 0: no trial asks for a GPU")
     from raysweep.trainables.runtime.import_trainable import check
@@ -147,33 +208,21 @@ def run_sweep(options: argparse.Namespace) -> int:
     if options.submit is not None:
         return submit(options)
     if options.resume is None:
-        return _start(options, sweep, _new_folder(options, sweep))
-    return _resume(options, sweep, folder or _old_folder(options, sweep))
+        return _start(options, sweep, _new_folder(options, found))
+    return _resume(options, sweep, found.folder or _old_folder(options, found))
 
 
-def _load(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
-    """The sweep of the file that --space names, or of the run to resume with its directory."""
-    from raysweep.tune import run_folders
-    from raysweep.tune.load import load_run_sweep, load_sweep
-
-    overrides = [*_overrides(options), *options.set]
-    if options.space is not None:
-        return None, load_sweep(options.space, overrides)
-    folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
-    return folder, load_run_sweep(folder, overrides)
-
-
-def _new_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+def _new_folder(options: argparse.Namespace, found: Source) -> Path:
     from raysweep.tune import run_folders
 
-    stem = Path(options.space).stem
-    return run_folders.begin_anywhere(options.storage, stem, options.name or sweep.name)
+    name = options.name or found.sweep.name
+    return run_folders.begin_anywhere(options.storage, found.stem, name)
 
 
-def _old_folder(options: argparse.Namespace, sweep: Sweep) -> Path:
+def _old_folder(options: argparse.Namespace, found: Source) -> Path:
     from raysweep.tune import run_folders
 
-    stem = sweep.name or Path(options.space).stem
+    stem = found.sweep.name or found.stem
     return run_folders.resumed_anywhere(options.storage, stem, options.resume)
 
 

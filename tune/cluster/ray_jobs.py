@@ -27,7 +27,7 @@ STOP_SECONDS = 60
 """Seconds that Ray lets a stopped job end its running epochs."""
 LOOK_SECONDS = 1.0
 """Seconds between two questions about a job's status."""
-WITH_VALUE = ("--submit", "--address")
+WITH_VALUE = ("--submit", "--address", "--save")
 """Options that are not passed on to the cluster, each with its value."""
 
 
@@ -35,14 +35,14 @@ class JobsError(UserError):
     """A job that cannot be sent, found or followed, in one line."""
 
 
-def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
+def submit(url: str, arguments: Sequence[str], folder: Path, words: Sequence[str] = ()) -> str:
     """Send a sweep to the cluster, with the folder that the command was typed in.
 
-    `arguments`: those of `raysweep run`. Returns the job's name.
+    arguments: those of `raysweep run`. words: those behind `--`. Returns the job's name.
     """
     from raysweep.tune.executors.ray.connect import EXCLUDED
 
-    for argument in arguments:
+    for argument in [*arguments, *words]:
         refuse_credentials(argument)  # the cluster shows and logs a job's command
     name = f"raysweep-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     environment = {
@@ -62,19 +62,20 @@ def submit(url: str, arguments: Sequence[str], folder: Path) -> str:
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
     with _asking(url) as client:
         client.submit_job(
-            entrypoint=entry_point(arguments), submission_id=name, runtime_env=environment
+            entrypoint=entry_point(arguments, words), submission_id=name, runtime_env=environment
         )
     return name
 
 
-def entry_point(arguments: Sequence[str]) -> str:
+def entry_point(arguments: Sequence[str], words: Sequence[str] = ()) -> str:
     """The command that the head runs for what was typed."""
     kept, skip = [], False
     for word in arguments:
         if not skip and word.split("=")[0] not in WITH_VALUE:
             kept.append(word)
         skip = not skip and word in WITH_VALUE
-    return shlex.join(["raysweep", "run", *kept, "--address", "auto"])
+    program_words = ["--", *words] if words else []
+    return shlex.join(["raysweep", "run", *kept, "--address", "auto", *program_words])
 
 
 def follow(url: str, name: str, say: Callable[[str], None]) -> int:

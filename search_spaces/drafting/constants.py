@@ -1,0 +1,136 @@
+"""Programs whose configuration is written in their source.
+
+A program that executes a configurator (`exec(open('configurator.py').read())`) takes its constants
+as options. One with a dataclass, a dict or constants of defaults and no parser takes nothing: what
+could be tuned is written down with the lines that the program needs for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from raysweep.search_spaces.drafting.interface import Interface, Option
+from raysweep.search_spaces.drafting.literals import assignments, calls, literal
+from raysweep.search_spaces.drafting.nested import kind_of
+from raysweep.search_spaces.drafting.parsers import given
+from raysweep.search_spaces.drafting.program import Program
+
+_DEFAULTS = ("config", "cfg", "args", "params", "hparams", "hyperparams", "hyperparameters", "opts")
+"""What a dict of defaults is called, and a dataclass of them ends in."""
+_ENVIRONMENT = 'os.environ.get("RAYSWEEP_CONFIG", "{}")'
+FEWEST = 2
+"""Numbers that a set of defaults has at least; a single one may be anything."""
+
+
+def read_configurator(program: Program, words: list[str]) -> Interface | None:
+    """The interface of a program that executes a configurator after its constants."""
+    for call in calls(program.main.tree, "exec"):
+        inside = [node for node in ast.walk(call) if isinstance(node, ast.Constant)]
+        if any(isinstance(node.value, str) and node.value.endswith(".py") for node in inside):
+            line = call.lineno
+            options = tuple(
+                option
+                for option, place in _constants(program.main.tree)
+                if place < line and option.kind != "list"
+            )
+            return Interface(
+                library="configurator",
+                options=options,
+                values="python",
+                words=tuple(words),
+                given=given(options, words),
+            )
+    return None
+
+
+def read_defaults(program: Program) -> Interface | None:
+    """What a program without options has as defaults: a dataclass, a dict, or constants."""
+    candidates = [
+        *_dataclasses(program.main.tree),
+        *_dicts(program.main.tree),
+        _upper_case(program.main.tree),
+    ]
+    for options, advice in candidates:
+        if sum(option.kind in ("int", "float") for option in options) >= FEWEST:
+            return Interface(
+                library="defaults",
+                options=tuple(options),
+                style="none",
+                unread=f"the program takes no options. To let it, {advice}",
+            )
+    return None
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[Option, int]]:
+    """The module's constants with the lines that set them."""
+    for name, node, line in assignments(tree.body):
+        value = literal(node)
+        if value is not None and not name.startswith("_"):
+            yield _option(name, value), line
+
+
+def _option(name: str, value: Any) -> Option:
+    return Option(name, kind_of(value), value, many=isinstance(value, list | dict), label=name)
+
+
+def _upper_case(tree: ast.Module) -> tuple[list[Option], str]:
+    found = [(option, line) for option, line in _constants(tree) if option.name.isupper()]
+    last = max((line for _, line in found), default=1)
+    advice = f"add below line {last}: import json, os; globals().update(json.loads({_ENVIRONMENT}))"
+    return [option for option, _ in found], advice
+
+
+def _dicts(tree: ast.Module) -> Iterator[tuple[list[Option], str]]:
+    """Dicts of defaults, such as `config = {"lr": 1e-3}` or `config = dict(lr=1e-3)`."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for name, value, line in assignments(body if isinstance(body, list) else []):
+            if name.lower().rstrip("_") not in _DEFAULTS and not name.lower().endswith("config"):
+                continue
+            options = [_option(key, found) for key, found in _entries(value)]
+            yield (
+                options,
+                f"add below line {line}: import json, os; "
+                f"{name}.update(json.loads({_ENVIRONMENT}))",
+            )
+
+
+def _entries(node: ast.expr) -> Iterator[tuple[str, Any]]:
+    pairs: list[tuple[Any, ast.expr]] = []
+    if isinstance(node, ast.Dict):
+        keys = [literal(key) for key in node.keys]
+        pairs = list(zip(keys, node.values, strict=True))
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("dict", "SimpleNamespace"):
+        pairs = [(argument.arg, argument.value) for argument in node.keywords]
+    for key, value in pairs:
+        found = literal(value)
+        if isinstance(key, str) and found is not None:
+            yield key, found
+
+
+def _dataclasses(tree: ast.Module) -> Iterator[tuple[list[Option], str]]:
+    """Classes of defaults: dataclasses, and plain classes with a telling name."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        marks = {getattr(mark, "id", getattr(mark, "attr", "")) for mark in _bare(node)}
+        is_named = any(node.name.lower().endswith(word) for word in _DEFAULTS)
+        if "dataclass" in marks or is_named:
+            fields = [
+                _option(name, found)
+                for name, value, _ in assignments(node.body)
+                if (found := literal(value)) is not None
+            ]
+            yield (
+                fields,
+                f"make the {node.name} with what the trial is given: import json, os; "
+                f"{node.name}(**json.loads({_ENVIRONMENT}))",
+            )
+
+
+def _bare(node: ast.ClassDef) -> Iterator[ast.expr]:
+    """The decorators of a class, without their arguments."""
+    for decorator in node.decorator_list:
+        yield decorator.func if isinstance(decorator, ast.Call) else decorator

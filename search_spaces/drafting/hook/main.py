@@ -1,0 +1,52 @@
+"""Runs a program up to where it reads its options: `main.py PROGRAM WORDS...`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from raysweep.search_spaces.drafting.hook import (
+    absl_flags,
+    argparse_options,
+    click_options,
+    fire_options,
+    hydra_job,
+)
+from raysweep.search_spaces.drafting.hook.after_import import AfterImport
+from raysweep.search_spaces.drafting.hook.answer import PLACE, write
+
+ACTIONS = {
+    "tyro._backends._argparse": argparse_options.patch_copy,
+    "jsonargparse._core": argparse_options.patch_jsonargparse,
+    "jsonargparse.core": argparse_options.patch_jsonargparse,  # before version 4.40
+    "click.core": click_options.patch,
+    "typer._click.core": click_options.patch,
+    "typer.core": click_options.patch,
+    "fire.core": fire_options.patch,
+    "absl.app": absl_flags.patch,
+    "hydra.main": hydra_job.patch,
+}
+
+
+def main() -> None:
+    """Run the program with its words. The answer says what it ended with, if no parser was used."""
+    del sys.argv[0]
+    program = Path(sys.argv[0])
+    os.environ["PYTHON_TYRO_BACKEND"] = "argparse"  # the other one has no parser to look at
+    argparse_options.patch_argparse()
+    sys.meta_path.insert(0, AfterImport(ACTIONS))
+    sys.path.insert(0, str(program.parent))
+    try:
+        runpy.run_path(str(program), run_name="__main__")
+        reason = "it ended"
+    except SystemExit as end:
+        reason = f"it called sys.exit({end.code!r})"
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    with contextlib.suppress(OSError):
+        if not Path(os.environ[PLACE]).exists():  # else a first parser has been seen
+            write({"error": reason})
+    os._exit(1)  # threads that the program has started would keep this process alive

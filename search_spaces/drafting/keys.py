@@ -1,0 +1,45 @@
+"""Which keys this version's files have: a draft holds no other ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from raysweep.search_spaces.drafting.sections import Line
+from raysweep.search_spaces.file.sweep_spec import BudgetSpec, MetricSpec, ScriptSpec
+
+MODELS: dict[str, type[BaseModel]] = {
+    "metric": MetricSpec,
+    "budget": BudgetSpec,
+    "script": ScriptSpec,
+}
+
+
+def known(section: str, lines: Sequence[Line]) -> list[Line]:
+    """The lines of a section that a file may have, without placeholders where there are none."""
+    fields = MODELS[section].model_fields
+    kept = [line for line in lines if line.key in fields]
+    if section == "budget" and "steps" not in fields:
+        kept += _as_epochs(lines)
+    if section == "script" and "after" not in fields:
+        kept = [line for one in kept if (line := _plain(one)) is not None]
+    return kept
+
+
+def _as_epochs(lines: Sequence[Line]) -> list[Line]:
+    """A number of steps as one of reports."""
+    values = {line.key: line.value for line in lines}
+    if "steps" not in values:
+        return []
+    return [Line("epochs", values["steps"] // values["report_every"], "reports in a trial")]
+
+
+def _plain(line: Line) -> Line | None:
+    """A line without what has a placeholder; None if nothing is left."""
+    if line.key == "flags" and isinstance(line.value, list):
+        return None
+    if line.key != "arguments":
+        return line
+    words = [word for word in line.value if "{" not in word]
+    return Line(line.key, words) if words else None

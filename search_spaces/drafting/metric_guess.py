@@ -1,0 +1,176 @@
+"""The metric of a program: what it prints or logs, of all that the best guess, with its goal."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysweep.search_spaces.drafting.formats import lines
+from raysweep.search_spaces.drafting.interface import Interface
+from raysweep.search_spaces.drafting.literals import calls, literal
+from raysweep.search_spaces.drafting.logged_metrics import Way, logged_metrics
+from raysweep.search_spaces.drafting.printed_metrics import (
+    NUMBER,
+    group_name,
+    printed_metrics,
+)
+from raysweep.search_spaces.drafting.program import Program, Source
+from raysweep.search_spaces.file.python_form import goal_of
+
+VALIDATION = ("val", "valid", "validation", "dev", "eval", "evaluation", "heldout")
+_SELECTED, _VALIDATION, _TEST, _PLAIN, _TRAIN = 60, 40, 30, 20, 0
+"""How much a metric's phase speaks for it. What selects models is the metric; training is not."""
+_BEST_SO_FAR = -15
+"""A running best hides how a trial goes on."""
+_BATCH = -12
+"""What is printed for each batch, which is seldom what is tuned."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A metric. way: how the program tells it. pattern: for one that it prints, else "".
+
+    position: `epoch` or `step` if the pattern has it. why: where it is from.
+    """
+
+    name: str
+    goal: str
+    way: Way
+    pattern: str = ""
+    position: str = ""
+    why: str = ""
+    score: int = 0
+
+
+def guesses(program: Program, interface: Interface) -> list[Guess]:
+    """All metrics that were found, the most likely first."""
+    found = list(_monitored(interface.config))
+    for source in program.sources:
+        found += _printed(program, source)
+        found += _logged(program, source)
+        found += _meters(program, source)
+    # The first of several is taken: a stable order, in which the program's own file comes first.
+    return sorted(found, key=lambda guess: -guess.score)
+
+
+def named(found: list[Guess], name: str) -> Guess | None:
+    """The best guess for a metric that the user has named; None if nothing has that name.
+
+    `val_acc` finds `val/acc` and `Val Acc`, but no other metric.
+    """
+    for guess in found:
+        if guess.name == name:
+            return guess
+    for guess in found:
+        if group_name(guess.name).lower() == group_name(name).lower():
+            return guess
+    return None
+
+
+def _printed(program: Program, source: Source) -> Iterator[Guess]:
+    phase_word = _phase_word(source.tree)
+    for line in lines(source.tree):
+        for printed in printed_metrics(line, phase_word):
+            text = "".join(piece if isinstance(piece, str) else "{}" for piece in line.pieces)
+            words = f"{text} {printed.name}"
+            score = _score(words, printed.name, line.function) + printed.is_percent
+            if re.search(r"batch|\bit(er)?s?\b", text.lower()):
+                score += _BATCH
+            yield Guess(
+                name=printed.name,
+                goal=goal_of(printed.name) or "minimize",
+                way="print",
+                pattern=printed.pattern,
+                position=printed.position,
+                why=f"printed in {program.shown_place(source, line.number)}",
+                score=score,
+            )
+
+
+def _phase_word(tree: ast.Module) -> str:
+    """What the program itself calls its validation, as a text; "" if it has no such word."""
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    found = [word for word in ("val", "valid", "Val", "test", "Test", "eval") if word in words]
+    return found[0] if found else ""
+
+
+def _logged(program: Program, source: Source) -> Iterator[Guess]:
+    for logged in logged_metrics(program, source):
+        goal = logged.goal or goal_of(logged.name)
+        if goal is None:
+            continue
+        place = program.shown_place(source, logged.line)
+        what = "what the program selects models by" if logged.sure else "logged"
+        yield Guess(
+            name=logged.name,
+            goal=goal,
+            way=logged.way,
+            pattern=_trainer_pattern(logged.name) if logged.way == "transformers" else "",
+            position="epoch" if logged.way == "transformers" else "",
+            why=f"{what} in {place}",
+            score=_SELECTED if logged.sure else _score(logged.name, logged.name, "") + 2,
+        )
+
+
+def _trainer_pattern(name: str) -> str:
+    """A metric in the dict that the HF Trainer prints after an evaluation."""
+    return rf"'{name}': '?(?P<{name}>{NUMBER})\b.*'epoch': '?(?P<epoch>[\d.]+)"
+
+
+def _monitored(config: Mapping[str, Any]) -> Iterator[Guess]:
+    """What the callbacks of a configuration monitor, such as Lightning's ModelCheckpoint."""
+    for value in config.values():
+        if not isinstance(value, Mapping):
+            continue
+        name = value.get("monitor")
+        if isinstance(name, str) and "${" not in name:
+            goal = {"min": "minimize", "max": "maximize"}.get(str(value.get("mode")))
+            goal = goal or goal_of(name) or "minimize"
+            why = "what the configuration monitors"
+            yield Guess(name, goal, "lightning", why=why, score=_SELECTED)
+        yield from _monitored(value)
+
+
+def _meters(program: Program, source: Source) -> Iterator[Guess]:
+    """The meters of the ImageNet example, which are printed behind a star after an epoch."""
+    stars = any(
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value == " *"
+        for node in ast.walk(source.tree)
+    )
+    for call in calls(source.tree, "AverageMeter") if stars else ():
+        label = literal(call.args[0]) if call.args else None
+        name = re.sub(r"\W+", "", label).lower() if isinstance(label, str) else ""
+        if name and isinstance(label, str) and goal_of(name) is not None:
+            yield Guess(
+                name,
+                goal_of(name) or "maximize",
+                "print",
+                rf"^ \*.*?{re.escape(label)} (?P<{group_name(name)}>{NUMBER})",
+                why=f"a meter of {program.shown_place(source, call.lineno)}",
+                score=_score(name, name, "validate") + (1 if name.endswith("1") else 0),
+            )
+
+
+def _score(text: str, name: str, function: str) -> int:
+    """How likely a metric is what is tuned, by the words of its line and of its function."""
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    own = set(re.findall(r"[a-z]+", name.lower()))
+    inside = set(re.findall(r"[a-z]+", function.lower()))
+    score = _PLAIN
+    if "train" in own or "training" in own:
+        score = _TRAIN
+    elif own & set(VALIDATION):
+        score = _VALIDATION
+    elif "test" in own:
+        score = _TEST
+    elif words & set(VALIDATION) or inside & {*VALIDATION, "validate", "evaluate"}:
+        score = _VALIDATION - 2
+    elif "test" in words or "test" in inside:
+        score = _TEST - 2
+    elif "train" in words or "train" in inside:
+        score = _TRAIN
+    score += _BEST_SO_FAR if "best" in words else 0
+    return score + (3 if goal_of(name) == "maximize" else 0)

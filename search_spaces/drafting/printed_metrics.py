@@ -1,0 +1,173 @@
+"""Metrics among what a program prints, each with the pattern that finds it in a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from raysweep.search_spaces.drafting.formats import Hole, Line, Piece, name_of
+from raysweep.search_spaces.file.python_form import goal_of
+
+NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf"
+"""A number as programs print it. A dot at the end of a sentence is not taken twice."""
+EPOCHS = ("epoch", "ep", "epochs", "e")
+STEPS = ("step", "steps", "iter", "iters", "iteration", "global_step", "it", "update", "itr")
+_PHASES = ("phase", "split", "mode", "stage", "prefix", "log_prefix", "name", "log_name", "set")
+"""What programs call the variable that says whether a line is of training or of validation."""
+_FILLERS = {"average", "avg", "mean", "set", "the", "is", "of", "on", "final", "current", "total"}
+_DELIMITER = re.compile(r"[,;|:()\[\]{}'\"\t]+|\s-+\s|\s{2,}|[*#>]+")
+_SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A metric in a line. position: `epoch` or `step` if the pattern has it, else ""."""
+
+    name: str
+    pattern: str
+    position: str
+    line: Line
+    is_percent: bool = False
+
+
+def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
+    """The metrics of a line. phase_word: what a line of the validation has for its phase."""
+    position = _position(line.pieces)
+    for place, piece in enumerate(line.pieces):
+        if not isinstance(piece, Hole) or (position and place == position[0]):
+            continue
+        start, label = _label(line.pieces, place)
+        name = metric_name(label, name_of(piece))
+        if not name or goal_of(name) is None or _is_fraction(line.pieces, place):
+            continue
+        phase = _phase(line.pieces[:start]) if phase_word else None
+        if phase is not None and phase_word not in name:
+            name = f"{phase_word}_{name}"
+        yield Printed(
+            name,
+            _pattern(line.pieces, (start, place), name, position, (phase, phase_word)),
+            position[1] if position else "",
+            line,
+            _after(line.pieces, place).startswith("%"),
+        )
+
+
+def _label(pieces: Sequence[Piece], place: int) -> tuple[int, str]:
+    """The text that stands before a hole, and where it is.
+
+    In `Accuracy: {}/{} ({:.0f}%)` all three holes have the first one's label.
+    """
+    for start in range(place - 1, -1, -1):
+        piece = pieces[start]
+        if isinstance(piece, str) and re.search(r"[A-Za-z]", piece):
+            return start, _segment(piece)
+        if isinstance(piece, str) and re.search(r"[,;|]", piece):
+            return place, ""
+    return place, ""
+
+
+def _segment(text: str) -> str:
+    """The words at the end of a text, as far as they belong together."""
+    stripped = re.sub(r"[^A-Za-z0-9_@)\]]+$", "", text)
+    return _DELIMITER.split(stripped.rstrip(")]([ "))[-1].strip(" =-")
+
+
+def metric_name(label: str, variable: str) -> str:
+    """What a metric is called: by its label, or by the variable if that says more."""
+    words = [word for word in re.findall(r"[A-Za-z0-9]+", label) if word.lower() not in _FILLERS]
+    name = "_".join(words[-3:]).lower()
+    variable = variable.lower().strip("_")
+    if not re.search("[a-z]", name):
+        return variable
+    if variable.endswith(f"_{name}") and re.fullmatch(r"\w+", variable):
+        return variable
+    return name
+
+
+def _is_fraction(pieces: Sequence[Piece], place: int) -> bool:
+    """True for both numbers of `{correct}/{total}`."""
+    after, before = _after(pieces, place), _before(pieces, place)
+    return after.strip() == "/" or before.strip() == "/"
+
+
+def _after(pieces: Sequence[Piece], place: int) -> str:
+    piece = pieces[place + 1] if place + 1 < len(pieces) else ""
+    return piece if isinstance(piece, str) else ""
+
+
+def _before(pieces: Sequence[Piece], place: int) -> str:
+    piece = pieces[place - 1] if place else ""
+    return piece if isinstance(piece, str) else ""
+
+
+def _position(pieces: Sequence[Piece]) -> tuple[int, str] | None:
+    """The first hole with the number of the epoch or, without that, of the step."""
+    for names, kind in ((EPOCHS, "epoch"), (STEPS, "step")):
+        for place, piece in enumerate(pieces):
+            if isinstance(piece, Hole):
+                label = _segment(_before(pieces, place)).lower().replace(" ", "_")
+                words = [label, label.rpartition("_")[2]]
+                if any(word in names for word in words) or (
+                    not label and name_of(piece).lower() in names
+                ):
+                    return place, kind
+    return None
+
+
+def _phase(pieces: Sequence[Piece]) -> int | None:
+    """The hole with the name of the phase before a metric; None without it."""
+    for place, piece in enumerate(pieces):
+        if isinstance(piece, Hole) and name_of(piece).lower() in _PHASES:
+            return place
+    return None
+
+
+def _pattern(
+    pieces: Sequence[Piece],
+    span: tuple[int, int],
+    name: str,
+    position: tuple[int, str] | None,
+    phase: tuple[int | None, str],
+) -> str:
+    """A pattern for a line, whose group `name` is the metric.
+
+    span: the pieces of the metric, from its label to its hole.
+    """
+    start, place = span
+    metric = _literal(_tail(pieces[start]) if start < place else "")
+    for piece in pieces[start + 1 : place]:
+        metric += r"\S+" if isinstance(piece, Hole) else _literal(piece)
+    metric = _padded(metric) + rf"(?P<{group_name(name)}>{NUMBER})"
+    parts = [(start, metric)]
+    if phase[0] is not None:
+        parts.append((phase[0], rf"\b{phase[1]}\b"))
+    if position is not None:
+        before = _tail(_before(pieces, position[0]))
+        parts.append((position[0], rf"{_padded(_literal(before))}(?P<{position[1]}>\d+)"))
+    return ".*?".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _padded(pattern: str) -> str:
+    """A pattern behind which a number may be padded with spaces."""
+    return pattern if not pattern or pattern.endswith(r"\s*") else rf"{pattern}\s*"
+
+
+def group_name(name: str) -> str:
+    """The name of a group of a pattern: letters, digits and `_`."""
+    cleaned = re.sub(r"\W+", "_", name)
+    return f"_{cleaned}" if cleaned[:1].isdecimal() else cleaned
+
+
+def _tail(piece: Piece) -> str:
+    """The end of a literal from its last label on."""
+    if isinstance(piece, Hole):
+        return ""
+    segment = _segment(piece)
+    return piece[piece.rindex(segment) :] if segment and segment in piece else piece.lstrip()
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern, in which any white space matches any other."""
+    parts = re.split(r"\s+", text)
+    return r"\s*".join(_SPECIAL.sub(r"\\\1", part) for part in parts)

@@ -1,0 +1,197 @@
+"""The `metric:`, `budget:` and `script:` sections of a drafted file, each key with its reason."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysweep.search_spaces.drafting.draft import Draft, relative
+from raysweep.search_spaces.drafting.interface import Option
+from raysweep.search_spaces.drafting.length import Length
+from raysweep.search_spaces.drafting.metric_guess import Guess
+from raysweep.search_spaces.drafting.printed_metrics import group_name
+
+TRIALS = 20
+"""Trials of a first sweep: they show what matters, and one more of them is cheap."""
+SMOOTHED = 50
+"""Values of a return of episodes whose mean is compared: single ones say little."""
+_NOISY = ("return", "reward", "episodic", "episode")
+_FILES = {
+    "tensorboard": ("**/events.out.tfevents.*",),
+    "lightning": ("**/metrics.csv", "**/events.out.tfevents.*"),
+}
+"""The files that a metric is read from, by how the program logs it."""
+_RESUMES = {
+    "resume": "last.pt",
+    "resume_from_checkpoint": "checkpoint-*",
+    "ckpt_path": "*.ckpt",
+    "checkpoint": "last.pt",
+}
+"""Options that name a checkpoint to continue from, each with what such files are called."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A key of a section with its value, and the comment beside it."""
+
+    key: str
+    value: Any
+    comment: str = ""
+
+
+def metric(guess: Guess | None, others: Sequence[Guess]) -> list[Line]:
+    """The section about the metric. `others` are named in a comment."""
+    if guess is None:
+        return [
+            Line("name", "val_loss", "FILL IN: no metric was found in what the program prints"),
+            Line("goal", "minimize", "FILL IN: minimize or maximize"),
+        ]
+    names = list(dict.fromkeys(one.name for one in others if one.name != guess.name))[:4]
+    more = f"; also found: {', '.join(names)}" if names else ""
+    lines = [
+        Line("name", metric_name(guess), f"{guess.why}{more}"),
+        Line("goal", guess.goal, "by its name; check it" if guess.score < 60 else "as it says"),
+    ]
+    if guess.pattern:
+        lines.append(Line("pattern", guess.pattern))
+    if any(word in guess.name.lower() for word in _NOISY):
+        lines.append(Line("last", SMOOTHED, "single values are noisy: the mean of the last ones"))
+    return lines
+
+
+def metric_name(guess: Guess) -> str:
+    """The metric's name: for one that is printed, that of the pattern's group."""
+    return group_name(guess.name) if guess.pattern else guess.name
+
+
+def budget(length: Length) -> list[Line]:
+    trials = Line("trials", TRIALS, "a first look")
+    if length.unit == "epochs":
+        return [trials, Line("epochs", length.count, length.why)]
+    return [
+        trials,
+        Line("steps", length.count, length.why),
+        Line("report_every", length.every, "steps from one report of the metric to the next"),
+    ]
+
+
+def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
+    """The section about the command line; no line for a key that keeps its default.
+
+    `out`: the file that is written, from whose folder paths start.
+    """
+    interface = draft.interface
+    lines = [
+        Line("launcher", launcher, "the program reads its rank from the environment")
+        for launcher in _launchers(draft)
+    ]
+    folder = _folder(draft, guess)
+    if folder:
+        lines.append(Line("folder", folder, "its files go to the trial's own folder; so do paths"))
+    words = [*interface.words, *_fixed(draft)]
+    if words:
+        lines.append(Line("arguments", words, _why_words(draft)))
+    if interface.style != "--name=value":
+        lines.append(Line("options", interface.style, ""))
+    if interface.values != "json":
+        lines.append(Line("values", interface.values, ""))
+    lines += _flags(draft)
+    if interface.config_file and not interface.unread:
+        place = dict(interface.config_file)
+        place["template"] = relative(Path(place["template"]), out)
+        lines.append(Line("config_file", place, "with the parameters in their places"))
+    reports = _reports(draft, guess)
+    if reports:
+        lines.append(Line("reports", reports, "where the metric is logged"))
+    return lines
+
+
+def resume(draft: Draft) -> list[str]:
+    """Keys for a program that can continue, which a user completes; as comments."""
+    for name in _RESUMES:
+        option = draft.interface.option(name)
+        if option is not None and option.writable and draft.interface.style == "--name=value":
+            return [
+                "If it can continue from a checkpoint, say how, and good trials are promoted:",
+                f"resume: --{option.name}={{checkpoint}}",
+                f'checkpoint: "{{folder}}/**/{_RESUMES[name]}"',
+            ]
+    return []
+
+
+def _fixed(draft: Draft) -> list[str]:
+    """Words that tell the length of a trial, and its own folder."""
+    words = [_word(draft, option, "{folder}") for option in draft.outputs]
+    length = draft.length
+    told = length.option is not None and length.option.name not in draft.interface.given
+    if length.option is not None and told and draft.interface.style != "none":
+        words.append(_word(draft, length.option, f"{{{length.unit}}}"))
+    if length.unit == "epochs":
+        words += _evaluations(draft)
+    return words
+
+
+def _evaluations(draft: Draft) -> list[str]:
+    """The words that let an HF Trainer evaluate after each epoch, which it does not by default."""
+    for name in ("eval_strategy", "evaluation_strategy"):
+        option = draft.interface.option(name)
+        if option is not None and option.default == "no" and name not in draft.interface.given:
+            return [f"--{name}=epoch"]
+    return []
+
+
+def _word(draft: Draft, option: Option, value: str) -> str:
+    dashes = "" if draft.interface.style == "name=value" else "--"
+    return f"{dashes}{option.name}={value}"
+
+
+def _why_words(draft: Draft) -> str:
+    if draft.outputs or draft.interface.own_folder:
+        return "{folder} is the trial's own folder, so that trials do not share files"
+    return ""
+
+
+def _flags(draft: Draft) -> list[Line]:
+    """How booleans are written; all of them alike, or a list of those that are."""
+    booleans = [one for one in draft.suggestions if one.option.kind == "bool"]
+    lines = []
+    for form, key in (("flag", "flags"), ("both", "negated_flags")):
+        own = [one for one in booleans if one.option.form == form]
+        if own and len(own) == len(booleans):
+            lines.append(Line(key, True, ""))
+        elif any(one.active for one in own):
+            lines.append(Line(key, [one.option.name for one in own if one.active], ""))
+    return lines
+
+
+def _folder(draft: Draft, guess: Guess | None) -> str:
+    """The working folder, if the metric is in files that the program leaves there."""
+    if draft.interface.folder:
+        return draft.interface.folder
+    is_in_files = guess is not None and guess.way in _FILES
+    return "{folder}" if is_in_files and not _owns_folder(draft) else ""
+
+
+def _owns_folder(draft: Draft) -> bool:
+    """True if the program is told to leave its files in the trial's folder."""
+    return bool(draft.outputs) or draft.interface.own_folder
+
+
+def _reports(draft: Draft, guess: Guess | None) -> Any:
+    patterns = [f"{{folder}}/{part}" for part in _FILES.get(guess.way if guess else "", ())]
+    return patterns[0] if len(patterns) == 1 else patterns
+
+
+def _launchers(draft: Draft) -> list[str]:
+    """The launcher of a program that has no rank of its own unless it is started by one."""
+    text = draft.program.main.text
+    asked = False
+    for node in ast.walk(draft.program.main.tree):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else ""
+            asked = asked or (key in ("LOCAL_RANK", "RANK") and isinstance(node.ctx, ast.Load))
+    is_guarded = "environ.get(" in text or "in os.environ" in text or "getenv(" in text
+    return ["torchrun --nproc_per_node 1"] if asked and not is_guarded else []

@@ -1,0 +1,128 @@
+"""The commented file of a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.draft import Draft, relative
+from raysweep.search_spaces.drafting.keys import known
+from raysweep.search_spaces.drafting.ranges import Suggestion
+from raysweep.search_spaces.drafting.render import aligned, entry
+from raysweep.search_spaces.drafting.sections import Line
+from raysweep.search_spaces.file.writer import write
+
+WIDTH = 100
+"""Characters of a line of comments."""
+MOST_NAMES = 24
+"""Options that are listed by name of those that the file leaves alone."""
+
+
+def text_of(draft: Draft, out: Path) -> str:
+    """The file for a draft. `out`: where it will be, for the path of the program."""
+    guess = draft.found[0] if draft.found else None
+    parts = [
+        *_comments(_header(draft, out)),
+        f"trainable: {_scalar(relative(draft.program.path, out))}",
+        *_section("metric", sections.metric(guess, draft.found)),
+        *_section("budget", sections.budget(draft.length)),
+        *_script(draft, out),
+        *_space(draft),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _header(draft: Draft, out: Path) -> list[str]:
+    lines = [
+        f"Drafted from {draft.program.shown} by raysweep init. The ranges are guesses around the "
+        "program's defaults: look at each.",
+        f"What it means:  raysweep run --space {out} --dry-run",
+    ]
+    return [*lines, *warnings(draft)]
+
+
+def warnings(draft: Draft) -> list[str]:
+    """What the user has to know or to do, each in one line."""
+    said = [*draft.interface.notes]
+    if draft.interface.unread:
+        said.append(draft.interface.unread)
+    if not draft.found:
+        said.append("no metric was found: fill in metric.name and metric.goal")
+    if not draft.length.is_known:
+        said.append("how often it reports in a trial was not found: fill in budget.epochs")
+    if not draft.active:
+        said.append("no option was recognized as worth tuning: take the # off those that are")
+    return said
+
+
+def _script(draft: Draft, out: Path) -> list[str]:
+    guess = draft.found[0] if draft.found else None
+    lines = _section("script", sections.script(draft, guess, out))
+    resume = sections.resume(draft)
+    if resume and not lines:
+        lines = ["# script:"]
+    return [*lines, *(f"  # {text}" for text in resume)]
+
+
+def _space(draft: Draft) -> list[str]:
+    lines = [_entry(one) for one in draft.suggestions]
+    length = draft.length.option
+    if length is not None and draft.interface.style == "none":
+        lines.append((f"{_key(length.name)}: {draft.length.count}", "the same as in budget"))
+    shown = [f"  {text}" for text in aligned(lines)]
+    if not any(not text.startswith("#") for text, _ in lines):
+        shown = ["space: {}", *shown]
+    else:
+        shown = ["space:", *shown]
+    left = draft.left_alone
+    if left:
+        more = f" and {len(left) - MOST_NAMES} more" if len(left) > MOST_NAMES else ""
+        text = f"Left as they are: {', '.join(left[:MOST_NAMES])}{more}"
+        shown += [f"  {line}" for line in _comments([text])]
+    return shown
+
+
+def _entry(suggestion: Suggestion) -> tuple[str, str]:
+    """A parameter as the file has it, with its comment."""
+    text = entry(suggestion.option.name, suggestion.entry)
+    return (text if suggestion.active else f"# {text}"), suggestion.why
+
+
+def _key(name: str) -> str:
+    return write({name: 1}).partition(": 1")[0]
+
+
+def _section(name: str, lines: Sequence[Line]) -> list[str]:
+    """A section with a line for each key; nothing if it has no key."""
+    lines = known(name, lines)
+    if not lines:
+        return []
+    written = [f"{name}:"]
+    for one in lines:
+        value = write({one.key: one.value}).rstrip("\n").replace("\n", "\n  ")
+        comment = f"  # {one.comment}" if one.comment else ""
+        written.append(f"  {value}{comment}")
+    return written
+
+
+def _scalar(value: str) -> str:
+    return write({"x": value}).partition(": ")[2].rstrip("\n")
+
+
+def _comments(texts: Sequence[str]) -> list[str]:
+    """Texts as comments, in lines of WIDTH."""
+    import textwrap
+
+    return [
+        line
+        for text in texts
+        for line in textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent="# ",
+            subsequent_indent="#   ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
