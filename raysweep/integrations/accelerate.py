@@ -11,6 +11,7 @@ from typing import Any
 from accelerate.tracking import GeneralTracker, on_main_process
 
 from raysweep.integrations.reporter import Reporter
+from raysweep.integrations.script import POSITIONS
 from raysweep.trainables.runtime.run import ReportError, Run
 
 
@@ -44,6 +45,14 @@ class Report(GeneralTracker):  # type: ignore[misc]
         if not self._reporter.has_named(values):
             return
         if self._run is None:
-            self._reporter.report(values, **({} if step is None else {"step": step}))
+            self._reporter.report(values, **_position(values, step))
         elif self._run.metric in values or self._run.metric is None:
             self._run.report(**self._reporter.choose(values))
+
+
+def _position(values: dict[str, Any], step: int | None) -> dict[str, float]:
+    """Where the training is, by the argument of `accelerator.log` or among what is logged."""
+    position = {name: values[name] for name in POSITIONS if name in values}
+    if step is not None:
+        position.setdefault("step", step)
+    return position

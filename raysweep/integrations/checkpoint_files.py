@@ -22,18 +22,22 @@ NAME = "files"
 
 
 class CheckpointFiles:
-    """The part of a trial's checkpoint. `path` is the file or folder to pack, if there is one."""
+    """The part of a trial's checkpoint. `path` is the file or folder to pack, if there is one.
 
-    def __init__(self) -> None:
+    `name`: what it is called when it is unpacked.
+    """
+
+    def __init__(self, name: str) -> None:
         self.path: Path | None = None
+        self._name = name
 
     def state_dict(self) -> dict[str, Any]:
         if self.path is None:
             return {}
         if self.path.is_file():
-            return {self.path.name: _content(self.path)}
+            return {self._name: _content(self.path)}
         return {
-            str(Path(self.path.name, path.relative_to(self.path))): _content(path)
+            str(Path(self._name, path.relative_to(self.path))): _content(path)
             for path in sorted(self.path.rglob("*"))
             if path.is_file()
         }
@@ -58,8 +62,8 @@ class Weights:
 def extract(path: Path | str, folder: Path | str) -> Path:
     """Write the library's checkpoint that lies in a `best.pt` or `last.pt` to a folder.
 
-    Returns the file or folder that the library loads, `folder/model.ckpt` or
-    `folder/checkpoint-500`. Raises CheckpointError if there is none in it.
+    Returns the file or folder that the library loads, `folder/lightning.ckpt` or
+    `folder/checkpoint`. Raises CheckpointError if there is none in it.
     """
     files = load(Path(path)).get(f"{NAME}_state_dict")
     if not files:

@@ -9,8 +9,6 @@ In a train function:
 
 from __future__ import annotations
 
-from typing import Any
-
 from ignite.engine import Engine, Events
 
 from raysweep.integrations.reporter import Reporter

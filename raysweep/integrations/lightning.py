@@ -38,7 +38,7 @@ class Report(Callback):
     def __init__(self, *metrics: str, run: Run | None = None) -> None:
         super().__init__()
         self._reporter = Reporter(metrics, run)
-        self._files = CheckpointFiles()
+        self._files = CheckpointFiles("lightning.ckpt")
         self._is_due = False
 
     @property
@@ -64,10 +64,8 @@ class Report(Callback):
                 "does not: pass ckpt_path=report.ckpt_path to trainer.fit(...)"
             )
         trainer.should_stop = trainer.should_stop or not is_left
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if self._reporter.run is not None:
-            remove(self._reporter.run)
+            remove(self._reporter.run)  # Lightning has it in memory by now
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":

@@ -23,6 +23,8 @@ from raysweep.integrations.parameters import Parameters, merge
 
 CONFIG, REPORTS = "RAYSWEEP_CONFIG", "RAYSWEEP_REPORTS"
 """The environment variables that a sweep sets for a script."""
+POSITIONS = ("epoch", "step", "samples")
+"""The names in a report that say where the training is."""
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 """The variables by which launchers tell a process its rank. The first process has 0 in each."""
 FIRST = ("", "-1", "0")

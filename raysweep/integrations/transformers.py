@@ -36,7 +36,7 @@ class Report(TrainerCallback):
 
     def __init__(self, *metrics: str, run: Run | None = None) -> None:
         self._reporter = Reporter(metrics, run)
-        self._files = CheckpointFiles()
+        self._files = CheckpointFiles("checkpoint")
         self._is_ours = False
         """True if the Trainer's own arguments would not have saved this checkpoint."""
         self._is_training = False
@@ -111,6 +111,8 @@ class Report(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self._report(state, control)
         self._is_training = False
+        if self._reporter.run is not None:
+            remove(self._reporter.run)  # for a Trainer that had nothing left to train
 
     def _report(self, state: Any, control: Any) -> None:
         """Report what was evaluated since the last report, if anything was."""

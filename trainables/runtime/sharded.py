@@ -7,6 +7,7 @@ when the checkpoint is loaded. So `best.pt` loads into the model as it is withou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class ShardedModel:
 
 
 class ShardedOptimizer:
-    """The optimizer of a sharded module. Its state names the parameters, and does not count them."""
+    """The optimizer of a sharded module. Its state has the parameters' names, not their numbers."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self._model, self._optimizer = model, optimizer
@@ -63,6 +64,9 @@ def gathering(state: Mapping[str, Stateful]) -> dict[str, Stateful]:
 
     Raises ShardedError for an optimizer whose model is not among them, and for FSDP1.
     """
+    # Without this module there are no shards, and importing it takes seconds.
+    if "torch.distributed.tensor" not in sys.modules:
+        return dict(state)
     from torch import nn
     from torch.optim import Optimizer
 
