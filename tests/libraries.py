@@ -6,6 +6,7 @@ same line, so that a callback that reports or resumes wrongly shows in the numbe
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ def samples() -> TensorDataset:
     return TensorDataset(x, 3 * x + 1)
 
 
-def network() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Dropout(0.1), nn.Linear(4, 1))
+def network(dropout: float = 0.1) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Dropout(dropout), nn.Linear(4, 1))
 
 
-def build(config: dict[str, Any]) -> nn.Module:
-    """What an export of `lightning` is loaded into, as its Trainer names the weights."""
-    return nn.ModuleDict({"layers": network()})
+def processes() -> int:
+    """How many processes train this trial."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def folder_of(run: Run | None) -> Path:
@@ -70,6 +71,8 @@ def lightning(
 
     report = Report(*config.get("names", ()), run=run)
     epochs = EPOCHS if run is None else run.total_epochs
+    if run is not None and processes() > 1:
+        options = {"strategy": "ddp", "devices": 1, "num_nodes": processes()} | options
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = pl.Trainer(
         **{"max_epochs": epochs, "accelerator": "cpu", "enable_checkpointing": False}
@@ -96,9 +99,9 @@ class Pairs(Dataset[dict[str, Tensor]]):
 class Regression(nn.Module):
     """A model as the Trainer of Hugging Face wants it: it computes its own loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         super().__init__()
-        self.layers = network()
+        self.layers = network(dropout)
 
     def forward(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         out = self.layers(inputs)
@@ -118,7 +121,7 @@ def transformers(
         "output_dir": str(folder_of(run)),
         "num_train_epochs": EPOCHS if run is None else run.total_epochs,
         "learning_rate": config["lr"],
-        "per_device_train_batch_size": 8,
+        "per_device_train_batch_size": 8 // processes(),
         "eval_strategy": "epoch",
         "save_strategy": "no",
         "logging_strategy": "epoch",
@@ -128,7 +131,7 @@ def transformers(
         "seed": 3,
     }
     trainer = Trainer(
-        model=Regression(),
+        model=Regression(config.get("dropout", 0.1)),
         args=TrainingArguments(**arguments | options),
         train_dataset=Pairs(),
         eval_dataset=evaluation or Pairs(),

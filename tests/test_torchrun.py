@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Stopped(Exception):
 SHARDED = """
 import os
 import torch
+from importlib.util import find_spec
 from pathlib import Path
 from torch import nn
 from torch.distributed.fsdp import fully_shard
@@ -63,17 +65,19 @@ def sharded(tmp_path: Path) -> str:
     return f"{tmp_path}/train.py:train"
 
 
-def losses(trainable: str, folder: Path, stop_at: int = 0, **changes: Any) -> list[float]:
+def losses(
+    trainable: str, folder: Path, stop_at: int = 0, metric: str = "val_loss", **changes: Any
+) -> list[float]:
     """Train with two processes; the losses that were reported before the end."""
     heard: list[float] = []
 
     def send(message: dict[str, Any]) -> None:
-        heard.append(message["metrics"]["val_loss"])
+        heard.append(message["metrics"][metric])
         if message["epoch"] == stop_at:
             raise Stopped
 
     fields: dict[str, Any] = {"config": {"lr": 0.05}, "epochs": 4, "seed": 3, "workers": 2}
-    objective = Objective("val_loss", maximize=False)
+    objective = Objective(metric, maximize=False)
     job = Job(
         "t-0",
         trainable,
@@ -87,14 +91,12 @@ def losses(trainable: str, folder: Path, stop_at: int = 0, **changes: Any) -> li
     return heard
 
 
-def alone(trainable: str, folder: Path) -> list[float]:
+def alone(trainable: str, folder: Path, metric: str = "val_loss", **config: Any) -> list[float]:
     """The losses of one process."""
     torch.manual_seed(3)
-    run = Run(
-        4, lambda message: None, seed=3, folder=folder, objective=Objective("val_loss", False)
-    )
-    load(trainable)[0]({"lr": 0.05}, run)
-    return [report["metrics"]["val_loss"] for report in run.reports]
+    run = Run(4, lambda message: None, seed=3, folder=folder, objective=Objective(metric, False))
+    load(trainable)[0]({"lr": 0.05} | config, run)
+    return [report["metrics"][metric] for report in run.reports]
 
 
 def pids(folder: Path, epoch: int) -> list[int]:
@@ -135,6 +137,7 @@ os.execv(sys.executable, [sys.executable, *words, *sys.argv[1:]])
 DDP = """
 import argparse, os, time
 import torch
+from importlib.util import find_spec
 from pathlib import Path
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -173,17 +176,19 @@ if world_size > 1:
 """
 
 
-def run_script(script: Path, folder: Path, stop_at: int = 0) -> list[float]:
+def run_script(
+    script: Path, folder: Path, stop_at: int = 0, metric: str = "val_loss"
+) -> list[float]:
     """The losses that a script reports as a trial."""
 
     def send(message: dict[str, Any]) -> None:
         if message["epoch"] == stop_at:
             raise Stopped
 
-    objective = Objective("val_loss", maximize=False)
+    objective = Objective(metric, maximize=False)
     run = Run(4, send, seed=3, folder=folder / "trial", objective=objective)
     load(str(script))[0]({"lr": 0.05, "folder": str(folder)}, run)
-    return [report["metrics"]["val_loss"] for report in run.reports]
+    return [report["metrics"][metric] for report in run.reports]
 
 
 def test_torchrun_in_a_trial_gives_the_curve_of_one_process(tmp_path: Path) -> None:
@@ -203,4 +208,76 @@ def test_stopping_a_trial_ends_torchrun_and_all_of_its_ranks(
     (tmp_path / "launch.py").write_text(LAUNCHER)
     with pytest.raises(Stopped):
         run_script(tmp_path / "launch.py", tmp_path, stop_at=1)
+    assert all(gone(pid) for pid in pids(tmp_path, 1))
+
+
+needs_transformers = pytest.mark.skipif(not find_spec("transformers"), reason="not installed")
+needs_lightning = pytest.mark.skipif(not find_spec("lightning"), reason="not installed")
+
+
+@needs_transformers
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_of_hugging_face_trains_by_all_workers_of_a_trial(tmp_path: Path) -> None:
+    trainable, config = "tests.libraries:transformers", {"lr": 0.05, "dropout": 0.0}
+    two = losses(trainable, tmp_path / "two", metric="eval_loss", config=config)
+    expected = alone(trainable, tmp_path / "one", metric="eval_loss", dropout=0.0)
+    assert two == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(Stopped):
+        losses(trainable, tmp_path / "parts", 2, metric="eval_loss", config=config)
+    rest = losses(trainable, tmp_path / "parts", metric="eval_loss", config=config, known_epoch=2)
+    assert rest == pytest.approx(two[2:], abs=1e-6)
+
+
+@needs_lightning
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_trains_by_all_workers_of_a_trial(tmp_path: Path) -> None:
+    trainable = "tests.libraries:lightning"
+    two = losses(trainable, tmp_path / "two")
+    assert len(two) == 4
+    with pytest.raises(Stopped):
+        losses(trainable, tmp_path / "parts", 2)
+    rest = losses(trainable, tmp_path / "parts", known_epoch=2)
+    assert len(rest) == 2
+
+
+WITH_A_LIBRARY = """
+import os
+from pathlib import Path
+import raysweep as rs
+from tests import libraries
+
+config = rs.config(lr=0.05)
+rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
+Path(config.folder, f"{rank}-1").write_text(str(os.getpid()))
+"""
+
+
+@needs_transformers
+def test_the_trainer_of_hugging_face_under_torchrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    code = WITH_A_LIBRARY + "libraries.transformers(config | {'dropout': 0.0}, None)"
+    (tmp_path / "ddp.py").write_text(code)
+    (tmp_path / "launch.py").write_text(LAUNCHER)
+    two = run_script(tmp_path / "launch.py", tmp_path, metric="eval_loss")
+    assert len(set(pids(tmp_path, 1))) == 2
+    assert two == pytest.approx(
+        run_script(tmp_path / "ddp.py", tmp_path, metric="eval_loss"), abs=1e-5
+    )
+    with pytest.raises(Stopped):
+        run_script(tmp_path / "launch.py", tmp_path, stop_at=1, metric="eval_loss")
+    assert all(gone(pid) for pid in pids(tmp_path, 1))
+
+
+@needs_lightning
+def test_lightning_that_starts_its_own_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    call = "libraries.lightning(config, None, strategy='ddp', devices=2)"
+    (tmp_path / "train.py").write_text(WITH_A_LIBRARY + call)
+    assert len(run_script(tmp_path / "train.py", tmp_path)) == 4
+    with pytest.raises(Stopped):
+        run_script(tmp_path / "train.py", tmp_path, stop_at=1)
     assert all(gone(pid) for pid in pids(tmp_path, 1))
