@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raysweep.trainables.runtime import checkpoint
+from raysweep.trainables.runtime import checkpoint, sharded
 from raysweep.trainables.runtime.process_group import ProcessGroup
 from raysweep.trainables.runtime.tensorboard import Board
 
@@ -153,6 +153,8 @@ class Run:
         epochs begin after it.
         """
         self._state = state
+        if self.process_group.world_size > 1:
+            self._state = sharded.gathering(state)
         self._restore()
         self._clock = time.perf_counter()  # loading a checkpoint is not training
         if self.process_group.rank:
@@ -188,6 +190,8 @@ class Run:
         # Rank 0 alone saves: the others have the same weights, and would write the same file.
         if self.folder is not None and is_first:
             self._save(self.folder, best)
+        elif self.folder is not None:
+            sharded.take_part(self._state)
         # The checkpoint comes before the report: whatever the receiver knows can be resumed from.
         self._send(message | {"notes": dict(self.notes)})
 
