@@ -18,7 +18,8 @@ from raysweep.history import Trial
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
 from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
-from raysweep.trainables.runtime.script import CommandLine, ScriptError
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.train import ScriptError
 from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import preview
 from raysweep.tune.load import load_sweep

@@ -33,7 +33,7 @@ from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]

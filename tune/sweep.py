@@ -12,7 +12,7 @@ import numpy as np
 from raysweep.history import Config, History
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune.callbacks.base import Callback
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_group import join_process_group
 from raysweep.trainables.runtime.resource_monitor import LeakDetector, monitored
 from raysweep.trainables.runtime.run import Run
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
 
 
 def train_job(

@@ -1,0 +1,72 @@
+"""Trains by a script: runs it, and passes on what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raysweep.trainables.runtime.run import ReportError, Run
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.process import Paths, environment, running
+from raysweep.trainables.runtime.script.reports import Output
+
+GRACE_SECONDS = 5.0
+"""How long a script may take to end by itself after its last epoch."""
+
+
+class ScriptError(RuntimeError):
+    """A script that ended with an error. The message has its last line, then those before it."""
+
+
+def train(
+    script: Path, config: dict[str, Any], run: Run, command_line: CommandLine | None = None
+) -> None:
+    """Run the script and report what it reports."""
+    with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
+        paths = Paths(script, (run.folder or Path(scratch)).resolve())
+        words = (command_line or CommandLine()).words(config)
+        with running(paths, words, environment(paths, config, run)) as process:
+            output = Output(process, paths.reports, run.metric)
+            reports = output.reports()
+            for epoch in run.epochs():
+                metrics = _report_of(epoch, reports)
+                if metrics is None:
+                    break
+                run.report(**metrics)
+            _wait(process, output, paths, run.complete)
+
+
+def _report_of(epoch: int, reports: Iterator[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
+    """The next report that is of this epoch; None if the script ended before.
+
+    Reports of earlier epochs, which a script repeats that starts anew, are skipped.
+    """
+    for number, report in reports:
+        if number > epoch or number < 1:
+            raise ReportError(
+                f"the script reported epoch {number} where epoch {epoch} was due; "
+                "epochs count from 1, each once"
+            )
+        if number == epoch:
+            return report
+    return None
+
+
+def _wait(process: subprocess.Popen[str], output: Output, paths: Paths, complete: bool) -> None:
+    """Wait for the script to end.
+
+    After its last epoch it may still write its files for a while, and how it ends then does not
+    matter. Before that, an exit code other than 0 raises ScriptError.
+    """
+    if complete:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+        return
+    code = process.wait()
+    if code:
+        reason = f"{paths.script.name} ended with exit code {code}: {output.last}"
+        raise ScriptError("\n".join([reason, *output.lines]))
