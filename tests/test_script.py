@@ -262,10 +262,10 @@ def test_an_error_is_its_last_line(tmp_path: Path) -> None:
         ('{"epoch": 1, "val_los": 1}', "the metric 'loss' was not reported; reported: val_los"),
         ('{"loss": "low"}', "the metric 'loss' is 'low', a str; expected a number"),
         (
-            '{"epoch": 0, "loss": 1}',
-            "reported epoch 0 where epoch 1 was due; epochs count from 1, each once",
+            '{"epoch": 3, "loss": 1}',
+            "reported epoch 3 where epoch 1 was due; validation every 3 epochs is "
+            "budget.report_every: 3",
         ),
-        ('{"epoch": 3, "loss": 1}', "reported epoch 3 where epoch 1 was due"),
     ],
 )
 def test_a_report_that_cannot_be_used_says_why(tmp_path: Path, line: str, text: str) -> None:

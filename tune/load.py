@@ -27,10 +27,11 @@ from raysweep.plugins import (
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
+from raysweep.search_spaces.file.budget_spec import seconds
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
-from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
+from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
@@ -93,7 +94,13 @@ def sweep_of(said: Specification) -> Sweep:
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
         searchers={name: chosen.component for name, chosen in searchers.items()},
         scheduler=scheduler.component,
-        budget=Budget(budget.trials, budget.epochs, budget.total_epochs, budget.seconds),
+        budget=Budget(
+            budget.trials,
+            budget.reports,
+            budget.total_reports,
+            budget.time_limit,
+            budget.interval,
+        ),
         space=said.space,
         seed=content.seed,
         seeds=content.seeds,

@@ -31,7 +31,7 @@ class Paths:
 @contextmanager
 def running(
     paths: Paths, words: list[str], environment: dict[str, str]
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """The script as a process that ends with the body, or when this process dies."""
     paths.folder.mkdir(parents=True, exist_ok=True)
     # What an earlier attempt reported is in the ledger. Read again, it would count for this one.
@@ -45,8 +45,6 @@ def running(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
     )
     assert process.stdin is not None
     try:
@@ -61,8 +59,9 @@ def environment(paths: Paths, config: dict[str, Any], run: Run) -> dict[str, str
         "PYTHONUNBUFFERED": "1",  # or reports would stay in a buffer
         "RAYSWEEP_CONFIG": json.dumps(config),
         "RAYSWEEP_DEVICE": run.device,
-        "RAYSWEEP_EPOCHS": str(run.total_epochs),
         "RAYSWEEP_FOLDER": str(paths.folder),
         "RAYSWEEP_REPORTS": str(paths.reports),
+        "RAYSWEEP_REPORT_EVERY": str(run.report_every),
         "RAYSWEEP_SEED": str(run.seed),
+        f"RAYSWEEP_{run.unit.upper()}": str(run.length),
     }
