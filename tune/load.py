@@ -35,6 +35,7 @@ from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
@@ -88,7 +89,7 @@ def sweep_of(said: Specification) -> Sweep:
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     callbacks, executor = _callbacks(said), _executor(said)
-    trainable = _trainable(said)
+    trainable, command_line = _trainable(said), _command_line(said)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
@@ -116,7 +117,8 @@ def sweep_of(said: Specification) -> Sweep:
         track=tuple(content.track),
         callbacks=tuple(chosen.component for chosen in callbacks),
         executor=executor.component if executor else None,
-        command_line=_command_line(said),
+        command_line=command_line,
+        report_sources=report_sources(said, is_script=command_line is not None),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )

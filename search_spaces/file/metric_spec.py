@@ -28,15 +28,15 @@ def pattern(text: str) -> str:
     return text
 
 
-def _listed(value: Any) -> Any:
-    """A single pattern as the list that it stands for."""
+def listed(value: Any) -> Any:
+    """A single word as the list that it stands for."""
     if isinstance(value, str):
         return [value]
     return value
 
 
 Pattern = Annotated[str, AfterValidator(pattern)]
-Patterns = Annotated[list[Pattern], BeforeValidator(_listed), Field(min_length=1)]
+Patterns = Annotated[list[Pattern], BeforeValidator(listed), Field(min_length=1)]
 
 
 class MetricSpec(BaseModel):

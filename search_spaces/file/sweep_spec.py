@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,7 +22,7 @@ from pydantic import (
 )
 
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
-from raysweep.search_spaces.file.metric_spec import MetricSpec
+from raysweep.search_spaces.file.metric_spec import MetricSpec, listed
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
 
 
@@ -35,6 +36,7 @@ def option_name(text: str) -> str:
 
 
 OptionName = Annotated[str, AfterValidator(option_name)]
+OneOrMore = Annotated[list[str], BeforeValidator(listed)]
 
 
 class ResourcesSpec(BaseModel):
@@ -99,6 +101,15 @@ class ScriptSpec(BaseModel):
         dict[str, OptionName | None],
         Field(description="options called otherwise than their parameters; null: no option"),
     ] = {}
+    reports: Annotated[
+        OneOrMore,
+        Field(
+            description=(
+                "files that the script writes while it trains: paths, folders or globs of "
+                "TensorBoard's event files, CSV, JSON lines, trainer_state.json or MLflow's files"
+            )
+        ),
+    ] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> ScriptSpec:

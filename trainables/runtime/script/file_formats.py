@@ -1,4 +1,4 @@
-"""The files that loggers write: CSV, JSON lines, JSON documents, MLflow's files, and plain logs.
+"""The files that loggers write: CSV, JSON lines, JSON documents, and plain logs.
 
 Each reader gives the records that came since its last call. `skip` leaves out what a file has now.
 """
@@ -20,8 +20,6 @@ RecordOf = Callable[..., Record]
 LineRecords = Callable[[Line], tuple[list[Record], bool]]
 """The records of a line, as `Printed.read` gives them."""
 DELIMITERS = ",\t;"
-LONGEST_NUMBER = 40
-"""The most characters of a number in MLflow's files: 17 digits with a sign and an exponent."""
 
 
 class FileReader(Protocol):
@@ -60,35 +58,6 @@ def json_line_records(record_of: RecordOf) -> LineRecords:
         return [record_of(values) for values, _ in json_objects(line.text)], False
 
     return records
-
-
-class MlflowMetric:
-    """A metric in MLflow's file store: lines of time stamp, value and step.
-
-    A program that names no step has step 0 in every line, which then says nothing.
-    """
-
-    def __init__(self, path: Path, name: str, record_of: RecordOf) -> None:
-        self._name, self._record_of = name, record_of
-        self._file = LinesFile(path, self._records)
-        self._last_step: float | None = None
-
-    def read(self, ended: bool) -> list[Record]:
-        return self._file.read(ended)
-
-    def skip(self) -> None:
-        self._file.skip()
-
-    def _records(self, line: Line) -> tuple[list[Record], bool]:
-        words = line.text.split()
-        if len(words) != 3 or not words[2].lstrip("-").isdecimal():
-            return [], False
-        step: float | None = float(words[2][:LONGEST_NUMBER])
-        is_repeated = step == self._last_step
-        self._last_step = step
-        if is_repeated:
-            step = None
-        return [self._record_of({self._name: words[1]}, step=step)], False
 
 
 class CsvFile:

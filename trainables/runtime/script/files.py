@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from raysweep.report_interval import Unit
 from raysweep.trainables.runtime.script.event_file import EventFile
@@ -17,9 +17,13 @@ from raysweep.trainables.runtime.script.file_formats import (
     FileReader,
     JsonFile,
     LinesFile,
-    MlflowMetric,
     RecordOf,
     json_line_records,
+)
+from raysweep.trainables.runtime.script.mlflow_files import (
+    MlflowDatabase,
+    MlflowMetric,
+    metric_name,
 )
 from raysweep.trainables.runtime.script.printed import Printed
 from raysweep.trainables.runtime.script.records import Record, record_of
@@ -35,6 +39,7 @@ OLD_SECONDS = 60.0
 may be behind this machine's."""
 TABLES = (".csv", ".tsv")
 JSON_LINES = (".jsonl", ".ndjson")
+DATABASES = (".db", ".sqlite", ".sqlite3")
 LOGS = (".log", ".txt", ".out", ".err")
 
 
@@ -120,10 +125,9 @@ class ReportFiles:
 
     def _reader(self, path: Path) -> FileReader | None:
         """The reader for a file by its name; None for one that is no report."""
-        metric_name = _mlflow_name(path)
-        suffix = path.suffix.lower()
-        if metric_name is not None:
-            return MlflowMetric(path, metric_name, self._record_of)
+        name, suffix = metric_name(path), path.suffix.lower()
+        if name is not None:
+            return MlflowMetric(path, name, self._record_of)
         if "tfevents" in path.name:
             return EventFile(path, self._record_of)
         if suffix in TABLES:
@@ -132,17 +136,17 @@ class ReportFiles:
             return LinesFile(path, json_line_records(self._record_of))
         if suffix == ".json":
             return JsonFile(path, self._record_of, self._documents)
+        if suffix in DATABASES:
+            return MlflowDatabase(path, self._record_of)
         if suffix in LOGS:
             return LinesFile(path, self._printed.read)
         return None
 
 
-def _mlflow_name(path: Path) -> str | None:
-    """The name of a metric in MLflow's file store, RUN/metrics/NAME, where a name may have slashes.
-
-    None if the file lies elsewhere. A run's folder has a `meta.yaml`.
-    """
-    for folder in path.parents:
-        if folder.name == "metrics" and (folder.parent / "meta.yaml").is_file():
-            return path.relative_to(folder).as_posix()
-    return None
+def is_readable(path: PurePath) -> bool:
+    """True if what a path or glob names may be read: by its suffix, or because it has none."""
+    suffix = path.suffix.lower()
+    known = (*TABLES, *JSON_LINES, ".json", *DATABASES, *LOGS)
+    if "tfevents" in path.name or "metrics" in path.parts[:-1]:
+        return True
+    return not suffix or suffix in known or any(letter in suffix for letter in "*?[]{")

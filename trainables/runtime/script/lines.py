@@ -137,6 +137,8 @@ def printed_dictionaries(text: str) -> Iterator[dict[str, str]]:
     if "{" not in text or "'" not in text:
         return
     for found in _DICTIONARY.finditer(text[:PATTERN_CHARACTERS]):
+        if text[: found.start()].rstrip().endswith("':"):
+            continue  # the value of a name: without that, its own names mean something else
         pairs = {pair["name"]: pair["value"] for pair in _PAIR.finditer(found[0])}
         if pairs:
             yield pairs

@@ -112,6 +112,8 @@ class Reports:
         if draft.values and draft.position == position:
             at = self._interval.at(number)
             self._say("twice", f"{at} has '{self._metric}' more than once; the last value counts")
+        if not draft.values:
+            draft.first = position
         draft.values += 1
         draft.position = position
         draft.is_closed = not self.numbering.has_positions
@@ -187,9 +189,9 @@ class Reports:
 
     def _gap(self, due: int, later: Draft) -> str:
         unit = self._interval.unit
-        every = later.position - self._interval.position(due - 1)
+        every = later.first - self._interval.position(due - 1)
         return (
-            f"the script reported {self._interval.place(later.position)} where "
+            f"the script reported {self._interval.place(later.first)} where "
             f"{self._interval.at(due)} was due; validation every {amount(every)} {unit} is "
             f"budget.report_every: {every:g}"
         )

@@ -19,11 +19,12 @@ FIRST_SETTLE_SECONDS = 30.0
 class Draft:
     """A report that is not sent yet.
 
-    `position`: of the last value of the metric. `values`: how many of them came. `touched`: when
-    something came last. `is_closed`: nothing more can belong to it.
+    `first` and `position`: where the first and the last value of the metric came. `values`: how
+    many came. `touched`: when something came last. `is_closed`: nothing more can belong to it.
     """
 
     metrics: Metrics = field(default_factory=dict)
+    first: float = 0.0
     position: float = 0.0
     values: int = 0
     touched: float = 0.0
