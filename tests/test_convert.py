@@ -226,7 +226,7 @@ def test_an_nni_experiment_with_its_search_space() -> None:
     assert said.space.params["hidden_size"] == Int(124, 1023)
     assert said.space.params["batch_size"] == Ordinal((2.0, 5.0, 10.0), weights=(1, 10, 5))
     assert said.content.resources.gpu == 0.5
-    assert said.content.budget.seconds == 86400
+    assert said.content.budget.time_limit == 86400
     assert said.content.parallel == 2
 
 
@@ -255,7 +255,7 @@ def test_an_nni_experiment_of_schema_1() -> None:
         "grace": 1,
         "eta": 3,
     }
-    assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 3600)
+    assert (said.content.budget.epochs, said.content.budget.time_limit) == (27, 3600)
 
 
 def test_an_nni_experiment_in_snake_case_under_hyperband() -> None:

@@ -18,7 +18,8 @@ from raysweep.history import Trial
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
 from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
-from raysweep.trainables.runtime.script import CommandLine, ScriptError
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.train import ScriptError
 from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import preview
 from raysweep.tune.load import load_sweep
@@ -261,10 +262,10 @@ def test_an_error_is_its_last_line(tmp_path: Path) -> None:
         ('{"epoch": 1, "val_los": 1}', "the metric 'loss' was not reported; reported: val_los"),
         ('{"loss": "low"}', "the metric 'loss' is 'low', a str; expected a number"),
         (
-            '{"epoch": 0, "loss": 1}',
-            "reported epoch 0 where epoch 1 was due; epochs count from 1, each once",
+            '{"epoch": 3, "loss": 1}',
+            "reported epoch 3 where epoch 1 was due; validation every 3 epochs is "
+            "budget.report_every: 3",
         ),
-        ('{"epoch": 3, "loss": 1}', "reported epoch 3 where epoch 1 was due"),
     ],
 )
 def test_a_report_that_cannot_be_used_says_why(tmp_path: Path, line: str, text: str) -> None:

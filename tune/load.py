@@ -27,13 +27,15 @@ from raysweep.plugins import (
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
+from raysweep.search_spaces.file.budget_spec import seconds
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
-from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
+from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
@@ -87,13 +89,19 @@ def sweep_of(said: Specification) -> Sweep:
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     callbacks, executor = _callbacks(said), _executor(said)
-    trainable = _trainable(said)
+    trainable, command_line = _trainable(said), _command_line(said)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
         searchers={name: chosen.component for name, chosen in searchers.items()},
         scheduler=scheduler.component,
-        budget=Budget(budget.trials, budget.epochs, budget.total_epochs, budget.seconds),
+        budget=Budget(
+            budget.trials,
+            budget.reports,
+            budget.total_reports,
+            budget.time_limit,
+            budget.interval,
+        ),
         space=said.space,
         seed=content.seed,
         seeds=content.seeds,
@@ -109,7 +117,8 @@ def sweep_of(said: Specification) -> Sweep:
         track=tuple(content.track),
         callbacks=tuple(chosen.component for chosen in callbacks),
         executor=executor.component if executor else None,
-        command_line=_command_line(said),
+        command_line=command_line,
+        report_sources=report_sources(said, is_script=command_line is not None),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -20,25 +21,9 @@ from pydantic import (
     model_validator,
 )
 
+from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
+from raysweep.search_spaces.file.metric_spec import MetricSpec, listed
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
-
-
-def seconds(value: int | float | str) -> float:
-    """A duration in seconds: a number of them, or `30m`, `2h30m`, `1d`."""
-    if isinstance(value, str):
-        if not _DURATION.fullmatch(value):
-            raise ValueError(
-                f"expected seconds, or a duration such as 30m, 2h30m or 1d, got '{value}'"
-            )
-        value = sum(
-            float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhd]", value)
-        )
-    if value <= 0:
-        raise ValueError(f"expected a duration above zero, got {value}")
-    return float(value)
 
 
 def option_name(text: str) -> str:
@@ -51,40 +36,7 @@ def option_name(text: str) -> str:
 
 
 OptionName = Annotated[str, AfterValidator(option_name)]
-Duration = Annotated[int | float | str, AfterValidator(seconds)]
-
-
-class MetricSpec(BaseModel):
-    """What is optimized; `target` ends the sweep when it is reached."""
-
-    model_config = STRICT
-    name: str
-    goal: Literal["minimize", "maximize"]
-    target: float | None = None
-
-
-class BudgetSpec(BaseModel):
-    """What ends the sweep.
-
-    `trials`, the `epochs` of a trial and `total_epochs` are for each searcher; `time` is for the
-    whole sweep.
-    """
-
-    model_config = STRICT
-    epochs: Positive
-    trials: Positive | None = None
-    total_epochs: Positive | None = None
-    time: Duration | None = None
-
-    @model_validator(mode="after")
-    def _ends(self) -> BudgetSpec:
-        if self.trials is None and self.total_epochs is None and self.time is None:
-            raise ValueError("nothing ends the sweep; expected trials, total_epochs or time")
-        return self
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.time is None else seconds(self.time)
+OneOrMore = Annotated[list[str], BeforeValidator(listed)]
 
 
 class ResourcesSpec(BaseModel):
@@ -149,6 +101,15 @@ class ScriptSpec(BaseModel):
         dict[str, OptionName | None],
         Field(description="options called otherwise than their parameters; null: no option"),
     ] = {}
+    reports: Annotated[
+        OneOrMore,
+        Field(
+            description=(
+                "files that the script writes while it trains: paths, folders or globs of "
+                "TensorBoard's event files, CSV, JSON lines, trainer_state.json or MLflow's files"
+            )
+        ),
+    ] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> ScriptSpec:

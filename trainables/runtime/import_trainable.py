@@ -148,7 +148,7 @@ def _rename_advice(error: Exception) -> str:
 
 
 def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
-    from raysweep.trainables.runtime import script
+    from raysweep.trainables.runtime.script import train as script
 
     if not path.is_file():
         raise TrainableError(f"trainable: there is no file {path}")

@@ -1,0 +1,133 @@
+"""Trains by a script: runs it, and passes on what it reports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from raysweep.files import atomic_write
+from raysweep.trainables.runtime.metrics import Metrics, ReportError
+from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.files import ReportFiles
+from raysweep.trainables.runtime.script.output import Output, log
+from raysweep.trainables.runtime.script.printed import Printed
+from raysweep.trainables.runtime.script.process import Paths, environment, running
+from raysweep.trainables.runtime.script.reason import reason_and_lines
+from raysweep.trainables.runtime.script.reports import Reports
+from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
+
+POLL_SECONDS = 0.1
+"""How often the file of reports is read while the script prints nothing."""
+GRACE_SECONDS = 5.0
+"""How long a script may take to end by itself after its last report."""
+HABITS = "script_habits.json"
+"""The file in a trial's folder that tells the next attempt how the script counts its epochs."""
+
+
+class ScriptError(RuntimeError):
+    """A script that ended with an error. The message has the reason, then its last lines."""
+
+
+def train(
+    script: Path,
+    config: dict[str, Any],
+    run: Run,
+    command_line: CommandLine | None = None,
+    sources: ReportSources = PRINTED_JSON,
+) -> None:
+    """Run the script and report what it reports."""
+    with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
+        paths = Paths(script, (run.folder or Path(scratch)).resolve())
+        words = (command_line or CommandLine()).words(config)
+        printed = Printed(run.metric, run.unit, sources.patterns)
+        files = ReportFiles(
+            sources.files, script.parent, printed, run.metric, run.unit, excluded=paths.reports
+        )
+        with running(paths, words, environment(paths, config, run)) as process:
+            follower = Follower(run, paths, sources, Output(process, paths.reports, printed), files)
+            follower.report_all()
+            _wait(process, follower.output, paths, run.complete)
+            follower.check_reported()
+
+
+class Follower:
+    """Follows a script while it runs: reads its output and its files, and reports."""
+
+    def __init__(
+        self, run: Run, paths: Paths, sources: ReportSources, output: Output, files: ReportFiles
+    ) -> None:
+        self.output = output
+        self._run, self._paths, self._sources, self._files = run, paths, sources, files
+        self._reports: Reports | None = None
+
+    def report_all(self) -> None:
+        """Report until the script ends, or the last report is sent."""
+        for due in self._run.epochs():
+            if self._reports is None:
+                self._reports = self._begin(known=due - 1)
+            metrics = self._next(self._reports, due)
+            if metrics is None:
+                break
+            self._run.report(**metrics)
+
+    def _begin(self, known: int) -> Reports:
+        return Reports(
+            self._run.metric,
+            self._run.total_epochs,
+            self._run.interval,
+            known=known,
+            last=self._sources.last,
+            from_zero=_read_habits(self._paths.folder),
+            say=log,
+        )
+
+    def _next(self, reports: Reports, due: int) -> Metrics | None:
+        """The report that is due; None if the script ended before."""
+        while True:
+            metrics = reports.take(due, self.output.ended)
+            if metrics is not None or self.output.ended:
+                return metrics
+            counted_from_one = not reports.numbering.from_zero
+            for record in self.output.read(POLL_SECONDS) + self._files.read(self.output.ended):
+                reports.add(record)
+            if counted_from_one and reports.numbering.from_zero:
+                atomic_write(self._paths.folder / HABITS, json.dumps({"epochs_from": 0}))
+
+    def check_reported(self) -> None:
+        """Raise ReportError if the script ended well, but never said its metric."""
+        if self._reports is None or self._run.reports:
+            return
+        text = self._reports.missing()
+        if self._sources.files and not self._files.found:
+            text += f"; no new file matches {', '.join(self._sources.files)}"
+        raise ReportError(text)
+
+
+def _read_habits(folder: Path) -> bool:
+    """True if an earlier attempt found that the script counts its epochs from 0."""
+    try:
+        return bool(json.loads((folder / HABITS).read_text())["epochs_from"] == 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _wait(process: subprocess.Popen[bytes], output: Output, paths: Paths, complete: bool) -> None:
+    """Wait for the script to end.
+
+    After its last report it may still write its files for a while, and how it ends then does not
+    matter. Before that, an exit code other than 0 raises ScriptError.
+    """
+    until = time.monotonic() + GRACE_SECONDS
+    while process.poll() is None and not (complete and time.monotonic() > until):
+        # What it prints is read all the time: a script whose output is full would wait for ever.
+        output.read(POLL_SECONDS)
+    if complete or process.returncode == 0:
+        return
+    reason, lines = reason_and_lines(list(output.lines))
+    first = f"{paths.script.name} ended with exit code {process.returncode}: {reason}"
+    raise ScriptError("\n".join([first, *lines]))
