@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from raysweep.search_spaces.convert.command import LENGTHS
@@ -86,13 +86,18 @@ def _told(option: Option, interface: Interface) -> str:
     return f"the default of {option.label}"
 
 
+def _as_given(option: Option, interface: Interface) -> Option:
+    """The option with the value among the program's words, if it is there, as its default."""
+    return replace(option, default=interface.given.get(option.name, option.default))
+
+
 def is_called(name: str, known: set[str]) -> bool:
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in known
 
 
 def _lengths(interface: Interface, known: set[str]) -> Iterator[tuple[Option, int]]:
     for option in interface.options:
-        value = number(option)
+        value = number(_as_given(option, interface))
         if is_called(option.name, known) and value is not None and value >= 1:
             yield option, int(value)
 
@@ -100,7 +105,7 @@ def _lengths(interface: Interface, known: set[str]) -> Iterator[tuple[Option, in
 def _every(interface: Interface, steps: int) -> int:
     """The steps between two reports: those between the program's evaluations, if it says them."""
     for option in interface.options:
-        value = number(option)
+        value = number(_as_given(option, interface))
         if value is None or not EVERY.fullmatch(plain_name(option.name).rpartition(".")[2]):
             continue
         if 1 <= value <= steps:

@@ -59,9 +59,14 @@ def _option(record: Mapping[str, Any]) -> Option:
         high=record.get("high"),
         help=record["help"],
         aliases=tuple(positive[1:]),
-        writable=bool(positive) and pairs and record.get("function") != "bool",
+        writable=_is_word(name) and pairs and record.get("function") != "bool",
         label=_label(record, name),
     )
+
+
+def _is_word(name: str) -> bool:
+    """True for a name that can be written in front of a value."""
+    return bool(name) and not any(letter in "=" or letter.isspace() for letter in name)
 
 
 def _label(record: Mapping[str, Any], name: str) -> str:
