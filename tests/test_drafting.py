@@ -269,7 +269,7 @@ parser.add_argument("--dropout", type=float, default=0.1)
 parser.parse_args()
 """
     name = program(tmp_path, code)
-    with pytest.raises(ProgramError, match="needs --data: add that behind --, .* -- --data VALUE"):
+    with pytest.raises(ProgramError, match=r"needs --data: add that behind --, .* -- --data VALUE"):
         draft(name, [])
     made = draft(name, ["--data", "/data", "--lr=0.2", "--epochs", "5"])
     assert list(active(made)) == ["dropout"]

@@ -1,4 +1,4 @@
-"""Programs that do not come to their parser, or do something else on the way: nothing is trained."""
+"""Programs that do not come to their parser, or do something else before: nothing is trained."""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from raysweep.search_spaces.drafting.printed_metrics import printed_metrics
 from raysweep.search_spaces.drafting.program import Program, Source
 
 
-def found(code: str, config: dict[str, object] | None = None) -> list[Guess]:
+def found(code: str, config: Mapping[str, Any] | None = None) -> list[Guess]:
     path = Path("train.py").resolve()
     program = Program("train.py", Source(path, code, ast.parse(code)))
     return guesses(program, Interface("", config=config or {}))
@@ -38,7 +40,7 @@ PRINTED = [
         ("val_loss", 1.3, {"step": "500"}),
     ),
     (
-        "print('Epoch [%d/%d], Step [%d/%d], Loss: %.4f' % (epoch + 1, num_epochs, i + 1, n, loss))",
+        "print('Epoch [%d/%d], Step [%d/%d], Loss: %.4f' % (epoch + 1, epochs, i + 1, n, loss))",
         "Epoch [2/5], Step [100/600], Loss: 0.2345",
         ("loss", 0.2345, {"epoch": "2"}),
     ),

@@ -47,6 +47,8 @@ def _header(draft: Draft, out: Path) -> list[str]:
 def warnings(draft: Draft) -> list[str]:
     """What the user has to know or to do, each in one line."""
     said = [*draft.interface.notes]
+    traps = [option for option in draft.interface.options if option.trap]
+    said += [f"{option.name} cannot be told: {option.trap}" for option in traps]
     if draft.interface.unread:
         said.append(draft.interface.unread)
     if not draft.found:
