@@ -11,6 +11,7 @@ from typing import Literal
 from raysweep.search_spaces.convert.command import LENGTHS
 from raysweep.search_spaces.drafting.families import number
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
+from raysweep.search_spaces.drafting.literals import calls, literal
 from raysweep.search_spaces.drafting.program import Program
 
 STEPS = {
@@ -77,7 +78,7 @@ def length_of(program: Program, interface: Interface) -> Length:
     if unset:
         why = f"the program has no default for {unset[0].name}: say how many are enough"
         return Length(FALLBACK_EPOCHS, "epochs", 1, unset[0], why)
-    return _counted(program)
+    return _asked(program) or _counted(program)
 
 
 def _told(option: Option, interface: Interface) -> str:
@@ -111,6 +112,18 @@ def _every(interface: Interface, steps: int) -> int:
         if 1 <= value <= steps:
             return int(value)
     return max(1, steps // REPORTS)
+
+
+def _asked(program: Program) -> Length | None:
+    """The length of a program that asks raysweep for it, with its own default."""
+    for source in program.sources:
+        for call in calls(source.tree, "get", "getenv"):
+            words = [literal(argument) for argument in call.args]
+            if words[:1] == ["RAYSWEEP_EPOCHS"]:
+                default = str(words[1]) if len(words) > 1 else ""
+                count = int(default) if default.isdecimal() else FALLBACK_EPOCHS
+                return Length(max(1, count), why="the program asks for it: RAYSWEEP_EPOCHS")
+    return None
 
 
 def _counted(program: Program) -> Length:
