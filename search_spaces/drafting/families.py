@@ -14,6 +14,8 @@ from typing import Any
 
 from raysweep.search_spaces.drafting.interface import Option
 
+LARGEST = 1e15
+"""Of a default that a range is made from. Larger ones stand for "without a limit"."""
 Entry = Any
 """An entry of the space as plain data, such as `{"float": [0.0, 0.5]}`."""
 
@@ -41,9 +43,9 @@ def _names(pattern: str) -> re.Pattern[str]:
 def number(option: Option) -> float | None:
     """The default as a number; None if it is none."""
     value = option.default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    return value if abs(value) <= LARGEST else None  # neither infinite, nor no number at all
 
 
 def decades(option: Option, fallback: tuple[float, float] = (1e-5, 1e-1)) -> Entry:

@@ -18,7 +18,7 @@ class Option:
     `--name` alone, or as `--name` and `--no-name`. writable: False if there is no way to write it.
     many: it takes several values. low, high: the bounds that the program checks. aliases: other
     names of the same. optional: it is only ever suggested in a comment. label: what a message calls
-    it.
+    it. trap: why it cannot be written, if there is more to say.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Option:
     writable: bool = True
     optional: bool = False
     label: str = ""
+    trap: str = ""
 
 
 @dataclass(frozen=True)

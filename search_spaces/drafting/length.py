@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from raysweep.search_spaces.convert.command import LENGTHS
 from raysweep.search_spaces.drafting.families import number
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
+from raysweep.search_spaces.drafting.literals import calls, literal
 from raysweep.search_spaces.drafting.program import Program
 
 STEPS = {
@@ -77,7 +78,7 @@ def length_of(program: Program, interface: Interface) -> Length:
     if unset:
         why = f"the program has no default for {unset[0].name}: say how many are enough"
         return Length(FALLBACK_EPOCHS, "epochs", 1, unset[0], why)
-    return _counted(program)
+    return _asked(program) or _counted(program)
 
 
 def _told(option: Option, interface: Interface) -> str:
@@ -86,13 +87,18 @@ def _told(option: Option, interface: Interface) -> str:
     return f"the default of {option.label}"
 
 
+def _as_given(option: Option, interface: Interface) -> Option:
+    """The option with the value among the program's words, if it is there, as its default."""
+    return replace(option, default=interface.given.get(option.name, option.default))
+
+
 def is_called(name: str, known: set[str]) -> bool:
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in known
 
 
 def _lengths(interface: Interface, known: set[str]) -> Iterator[tuple[Option, int]]:
     for option in interface.options:
-        value = number(option)
+        value = number(_as_given(option, interface))
         if is_called(option.name, known) and value is not None and value >= 1:
             yield option, int(value)
 
@@ -100,12 +106,24 @@ def _lengths(interface: Interface, known: set[str]) -> Iterator[tuple[Option, in
 def _every(interface: Interface, steps: int) -> int:
     """The steps between two reports: those between the program's evaluations, if it says them."""
     for option in interface.options:
-        value = number(option)
+        value = number(_as_given(option, interface))
         if value is None or not EVERY.fullmatch(plain_name(option.name).rpartition(".")[2]):
             continue
         if 1 <= value <= steps:
             return int(value)
     return max(1, steps // REPORTS)
+
+
+def _asked(program: Program) -> Length | None:
+    """The length of a program that asks raysweep for it, with its own default."""
+    for source in program.sources:
+        for call in calls(source.tree, "get", "getenv"):
+            words = [literal(argument) for argument in call.args]
+            if words[:1] == ["RAYSWEEP_EPOCHS"]:
+                default = str(words[1]) if len(words) > 1 else ""
+                count = int(default) if default.isdecimal() else FALLBACK_EPOCHS
+                return Length(max(1, count), why="the program asks for it: RAYSWEEP_EPOCHS")
+    return None
 
 
 def _counted(program: Program) -> Length:

@@ -32,7 +32,7 @@ def check_known(
     if option is not None and not option.writable:
         raise ParamError(
             f"--param '{typed}': {option.label} of {program} cannot be given a value as "
-            "--name=value"
+            f"--name=value{option.trap and f': {option.trap}'}"
         )
     if option is not None and option.name in interface.given:
         raise ParamError(

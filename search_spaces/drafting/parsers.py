@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.file.document import SpecificationError, parse
 
+BOOL_TRAP = "type=bool of argparse takes every word for true, even False"
 PYTHON_VALUES = ("fire",)
 """Libraries that read values as Python writes them: `True`, `None`."""
 
@@ -34,7 +35,6 @@ def interface_of(name: str, data: Mapping[str, Any], words: Sequence[str]) -> In
         words=tuple(told),
         commands=len(data["command"]),
         given=given(options, words),
-        notes=tuple(_notes(data["options"])),
     )
 
 
@@ -59,9 +59,15 @@ def _option(record: Mapping[str, Any]) -> Option:
         high=record.get("high"),
         help=record["help"],
         aliases=tuple(positive[1:]),
-        writable=bool(positive) and pairs and record.get("function") != "bool",
+        writable=_is_word(name) and pairs and record.get("function") != "bool",
         label=_label(record, name),
+        trap=BOOL_TRAP if record.get("function") == "bool" else "",
     )
+
+
+def _is_word(name: str) -> bool:
+    """True for a name that can be written in front of a value."""
+    return bool(name) and not any(letter in "=" or letter.isspace() for letter in name)
 
 
 def _label(record: Mapping[str, Any], name: str) -> str:
@@ -74,15 +80,6 @@ def _label(record: Mapping[str, Any], name: str) -> str:
 def _is_negative(name: str, names: list[str]) -> bool:
     """True for the form that switches a flag off, such as `no-amp` beside `amp`."""
     return any(name == f"no-{other}" or name == f"no_{other}" for other in names)
-
-
-def _notes(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    wrong = [record["dest"] for record in records if record.get("function") == "bool"]
-    if wrong:
-        yield (
-            f"{', '.join(wrong)} cannot be told: type=bool of argparse takes every word for true, "
-            "even False"
-        )
 
 
 def given(options: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def metric_name(label: str, variable: str) -> str:
         return variable
     if variable.endswith(f"_{name}") and re.fullmatch(r"\w+", variable):
         return variable
+    if goal_of(name) is None and goal_of(variable) is not None:
+        return variable  # `Val: {val_acc}`
     return name
 
 

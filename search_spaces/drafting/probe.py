@@ -16,7 +16,6 @@ from typing import Any
 
 import raysweep.trainables.runtime.kill_with_parent as kill_with_parent
 from raysweep.finder import program as command_of
-from raysweep.search_spaces.drafting.hook.answer import PLACE
 from raysweep.search_spaces.drafting.program import Program
 
 LIMIT_SECONDS = 120.0
@@ -40,6 +39,12 @@ LIBRARIES = {
     "tyro",
 }
 """Modules that a program reads its options with. One that imports none of them is not run."""
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",  # no memory of a GPU is taken for a look at the options
+    "PYTHONDONTWRITEBYTECODE": "1",  # nothing is left in the user's folder
+    "WANDB_MODE": "disabled",  # a program may begin a run before it reads its options
+    "MPLBACKEND": "Agg",  # no window is opened
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ def probe(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> A
     """Run the program with `words` until it reads its options; at most `limit` seconds."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Path(scratch) / "answer.json"
-        command = command_of(f"{__package__}.hook.main", str(program.path), *words)
-        ended = _run(command, program.folder, place, limit)
+        command = command_of(f"{__package__}.hook.main", str(place), str(program.path), *words)
+        ended = _run(command, program.folder, limit)
         try:
             data = json.loads(place.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -72,18 +77,18 @@ def probe(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> A
 
 def _reason(ended: int | None, limit: float) -> str:
     if ended is None:
-        return f"it had not read them after {limit:g} seconds"
+        return f"it was ended after {limit:g} seconds"
     return f"it ended with exit code {ended}"
 
 
-def _run(command: list[str], folder: Path, place: Path, limit: float) -> int | None:
+def _run(command: list[str], folder: Path, limit: float) -> int | None:
     """Run a command; its exit code, or None if it was ended at the limit."""
     # -I -S: the guard needs no packages, and so starts in milliseconds.
     guard = [sys.executable, "-I", "-S", kill_with_parent.__file__]
     process = subprocess.Popen(
         [*guard, *command],
         cwd=folder,
-        env=os.environ | _environment(place),
+        env=os.environ | ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -96,13 +101,3 @@ def _run(command: list[str], folder: Path, place: Path, limit: float) -> int | N
     finally:
         process.stdin.close()  # which ends the program and what it started
         process.wait()
-
-
-def _environment(place: Path) -> dict[str, str]:
-    return {
-        PLACE: str(place),
-        "CUDA_VISIBLE_DEVICES": "",  # no memory of a GPU is taken for a look at the options
-        "PYTHONDONTWRITEBYTECODE": "1",  # nothing is left in the user's folder
-        "WANDB_MODE": "disabled",  # a program may begin a run before it reads its options
-        "MPLBACKEND": "Agg",
-    }

@@ -52,7 +52,7 @@ def _asked(program: Program, words: list[str], limit: float) -> tuple[Interface 
     if found_in_source is None:
         return None, answer.error
     note = (
-        f"the options were read from the source, for the program does not come to read them: "
+        "the options were read from the source, because the program ended before it read them: "
         f"{answer.error}"
     )
     return replace(found_in_source, notes=(*found_in_source.notes, note)), ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.render import aligned, entry
 from raysweep.search_spaces.drafting.sections import Line
 from raysweep.search_spaces.file.writer import write
+from raysweep.text_limits import visible
 
 WIDTH = 100
 """Characters of a line of comments."""
@@ -45,13 +47,17 @@ def _header(draft: Draft, out: Path) -> list[str]:
 def warnings(draft: Draft) -> list[str]:
     """What the user has to know or to do, each in one line."""
     said = [*draft.interface.notes]
+    traps = [option for option in draft.interface.options if option.trap]
+    said += [f"{option.name} cannot be told: {option.trap}" for option in traps]
     if draft.interface.unread:
         said.append(draft.interface.unread)
     if not draft.found:
         said.append("no metric was found: fill in metric.name and metric.goal")
     if not draft.length.is_known:
         said.append("how often it reports in a trial was not found: fill in budget.epochs")
-    if not draft.active:
+    if not draft.suggestions:
+        said.append("no option was recognized as worth tuning: fill in space")
+    elif not draft.active:
         said.append("no option was recognized as worth tuning: take the # off those that are")
     return said
 
@@ -71,10 +77,10 @@ def _space(draft: Draft) -> list[str]:
     if length is not None and draft.interface.style == "none":
         lines.append((f"{_key(length.name)}: {draft.length.count}", "the same as in budget"))
     shown = [f"  {text}" for text in aligned(lines)]
-    if not any(not text.startswith("#") for text, _ in lines):
-        shown = ["space: {}", *shown]
-    else:
-        shown = ["space:", *shown]
+    head = "space:"
+    if all(text.startswith("#") for text, _ in lines):
+        head = "space: {}  # without the braces as soon as a line below is active"
+    shown.insert(0, head)
     left = draft.left_alone
     if left:
         more = f" and {len(left) - MOST_NAMES} more" if len(left) > MOST_NAMES else ""
@@ -112,13 +118,11 @@ def _scalar(value: str) -> str:
 
 def _comments(texts: Sequence[str]) -> list[str]:
     """Texts as comments, in lines of WIDTH."""
-    import textwrap
-
     return [
         line
         for text in texts
         for line in textwrap.wrap(
-            text,
+            visible(text),
             WIDTH,
             initial_indent="# ",
             subsequent_indent="#   ",

@@ -111,7 +111,8 @@ def _summary(made: Draft, out: Path) -> list[str]:
     if made.found:
         guess = made.found[0]
         lines.append(f"  metric  {guess.goal} {guess.name}, {guess.why}")
-    lines.append(f"  trains  {length}")
+    if made.length.is_known:
+        lines.append(f"  trains  {length}")
     lines += [f"  note    {warning}" for warning in warnings(made)]
     return [
         *lines,

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-PLACE = "RAYSWEEP_PROBE_ANSWER"
-"""The environment variable with the path of the file that the answer is written to."""
+place = Path("answer.json")
+"""The file that the answer is written to; `main.py` sets it."""
 PLAIN = (bool, int, float, str, type(None))
 MOST_CHARACTERS = 300
 """The most that is kept of a default or of a help text: more would not fit into a comment."""
@@ -16,10 +16,9 @@ MOST_CHARACTERS = 300
 
 def write(answer: dict[str, Any]) -> None:
     """Write the answer. A later one replaces it."""
-    path = Path(os.environ[PLACE])
-    partial = path.with_suffix(".partial")
+    partial = place.with_suffix(".partial")
     partial.write_text(json.dumps(answer, default=repr), encoding="utf-8", errors="replace")
-    partial.replace(path)  # so that a process that is killed here leaves a whole answer or none
+    partial.replace(place)  # so that a process that is killed here leaves a whole answer or none
 
 
 def finish(answer: dict[str, Any]) -> None:

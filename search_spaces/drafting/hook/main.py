@@ -1,4 +1,4 @@
-"""Runs a program up to where it reads its options: `main.py PROGRAM WORDS...`."""
+"""Runs a program up to where it reads its options: `main.py ANSWER PROGRAM WORDS...`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from raysweep.search_spaces.drafting.hook import (
     absl_flags,
+    answer,
     argparse_options,
     click_options,
     fire_options,
     hydra_job,
 )
 from raysweep.search_spaces.drafting.hook.after_import import AfterImport
-from raysweep.search_spaces.drafting.hook.answer import PLACE, write
 
 ACTIONS = {
     "tyro._backends._argparse": argparse_options.patch_copy,
@@ -33,7 +33,8 @@ ACTIONS = {
 
 def main() -> None:
     """Run the program with its words. The answer says what it ended with, if no parser was used."""
-    del sys.argv[0]
+    answer.place = Path(sys.argv[1])
+    del sys.argv[:2]
     program = Path(sys.argv[0])
     os.environ["PYTHON_TYRO_BACKEND"] = "argparse"  # the other one has no parser to look at
     argparse_options.patch_argparse()
@@ -47,6 +48,6 @@ def main() -> None:
     except BaseException as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     with contextlib.suppress(OSError):
-        if not Path(os.environ[PLACE]).exists():  # else a first parser has been seen
-            write({"error": reason})
+        if not answer.place.exists():  # else a first parser has been seen
+            answer.write({"error": reason})
     os._exit(1)  # threads that the program has started would keep this process alive

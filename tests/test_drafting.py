@@ -1,0 +1,337 @@
+"""`raysweep init` on programs in the style of public ones: what it finds, and that it is a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysweep.search_spaces.convert.any_file import read_text
+from raysweep.search_spaces.drafting.draft import Draft, draft
+from raysweep.search_spaces.drafting.program import ProgramError
+from raysweep.search_spaces.drafting.sections import metric_name
+from raysweep.search_spaces.drafting.write import text_of
+from raysweep.search_spaces.file.document import parse
+from raysweep.tune.load import sweep_of
+
+PROGRAMS = Path(__file__).resolve().parent / "data" / "programs"
+
+
+def drafted(name: str, *words: str) -> Draft:
+    return draft(str(PROGRAMS / name), list(words))
+
+
+def active(made: Draft) -> dict[str, Any]:
+    return {one.option.name: one.entry for one in made.active}
+
+
+def file_of(made: Draft, folder: Path) -> str:
+    """The text of a draft, which is checked as `--dry-run` does; so is every line in a comment."""
+    text = text_of(made, folder / "sweep.yaml")
+    sweep_of(read_text(text, folder / "sweep.yaml"))
+    whole = re.sub(r"^  # (\S+: (?:\{|\[|\S+ ))", r"  \1", text, flags=re.M)
+    entries = parse(whole, "whole").data["space"] or {}
+    assert {one.option.name for one in made.suggestions} <= set(entries)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "tuned", "metric", "length"),
+    [
+        ("mnist.py", [], ["batch-size", "lr", "gamma"], "accuracy", (14, "epochs", "epochs")),
+        (
+            "imagenet.py",
+            [],
+            ["batch-size", "lr", "momentum", "wd"],
+            "acc1",
+            (90, "epochs", "epochs"),
+        ),
+        (
+            "gpt/train.py",
+            [],
+            ["batch_size", "n_layer", "n_embd", "dropout", "learning_rate", "weight_decay"],
+            "val_loss",
+            (200, "steps", "max_iters"),
+        ),
+        (
+            "two_parsers.py",
+            [],
+            ["batch-size", "momentum", "weight-decay", "lr-base", "smoothing", "drop"],
+            "acc_1",
+            (300, "epochs", "epochs"),
+        ),
+        (
+            "click_app.py",
+            ["train", "./data"],
+            ["lr", "hidden", "dropout", "activation"],
+            "val_acc",
+            (5, "epochs", "epochs"),
+        ),
+        (
+            "typer_app.py",
+            [],
+            ["learning-rate", "optimizer", "num-layers"],
+            "val/loss",
+            (4, "epochs", "num-epochs"),
+        ),
+        (
+            "fire_app.py",
+            [],
+            ["lr", "momentum", "hidden_size"],
+            "valid_loss",
+            (3, "epochs", "n_epochs"),
+        ),
+        (
+            "absl_app.py",
+            [],
+            ["learning_rate", "batch_size", "optimizer"],
+            "test_accuracy",
+            (3, "epochs", "num_epochs"),
+        ),
+        (
+            "constants.py",
+            [],
+            ["LEARNING_RATE", "BATCH_SIZE", "HIDDEN"],
+            "accuracy",
+            (3, "epochs", "NUM_EPOCHS"),
+        ),
+        (
+            "by_file/train.py",
+            [],
+            [
+                "optimizer.lr",
+                "optimizer.weight_decay",
+                "model.hidden_size",
+                "model.dropout",
+                "training.batch_size",
+            ],
+            "val_loss",
+            (3, "epochs", "training.epochs"),
+        ),
+        (
+            "by_option.py",
+            [],
+            ["lr", "batch_size", "nested.dropout"],
+            "val_f1",
+            (3, "epochs", "max_epochs"),
+        ),
+        (
+            "hydra_project/src/train.py",
+            [],
+            ["data.batch_size", "model.optimizer.lr", "model.optimizer.weight_decay"],
+            "val/acc",
+            (4, "epochs", "trainer.max_epochs"),
+        ),
+        (
+            "simple_parsing_app.py",
+            [],
+            ["lr", "momentum", "num_layers", "dropout"],
+            "valid_perplexity",
+            (3, "epochs", "max_epochs"),
+        ),
+        ("jsonargparse_app.py", [], ["width", "activation"], "val_mae", (3, "epochs", "epochs")),
+        (
+            "ppo.py",
+            [],
+            ["learning-rate", "gamma", "gae-lambda", "clip-coef", "ent-coef"],
+            "charts/episodic_return",
+            (20000, "steps", "total-timesteps"),
+        ),
+        pytest.param(
+            "lightning_cli.py",
+            [],
+            ["model.width", "model.learning_rate", "data.batch_size"],
+            "val_loss",
+            (10, "epochs", "trainer.max_epochs"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "glue.py",
+            ["--model_name_or_path", "tiny"],
+            [
+                "per_device_train_batch_size",
+                "learning_rate",
+                "weight_decay",
+                "label_smoothing_factor",
+            ],
+            "eval_accuracy",
+            (3, "epochs", "num_train_epochs"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_program_of_every_public_shape(
+    name: str,
+    words: list[str],
+    tuned: list[str],
+    metric: str,
+    length: tuple[int, str, str],
+    tmp_path: Path,
+) -> None:
+    made = drafted(name, *words)
+    assert list(active(made)) == tuned
+    assert metric_name(made.found[0]) == metric
+    assert made.length.option is not None
+    assert (made.length.count, made.length.unit, made.length.option.name) == length
+    file_of(made, tmp_path)
+
+
+def test_ranges_lie_around_the_defaults() -> None:
+    assert active(drafted("fire_app.py")) == {
+        "lr": {"float": [1e-3, 0.1], "log": True},
+        "momentum": {"float": [0.5, 0.99], "log": "reverse"},
+        "hidden_size": {"ordinal": [16, 32, 64]},
+    }
+
+
+def test_bounds_and_choices_of_the_program_are_kept() -> None:
+    found = active(drafted("click_app.py", "train", "./data"))
+    assert found["hidden"] == {"ordinal": [32, 64]}  # IntRange(8, 96)
+    assert found["activation"] == {"choice": ["relu", "gelu"]}
+    assert active(drafted("typer_app.py"))["num-layers"] == {"int": [1, 3]}
+
+
+def test_each_line_says_why(tmp_path: Path) -> None:
+    text = file_of(drafted("fire_app.py"), tmp_path)
+    assert "# default 0.01; a learning rate: log scale, a decade to each side" in text
+    assert "  # use_bias: {choice: [true, false]}  " in text
+    assert "# Left as they are: name" in text
+    assert "# printed in fire_app.py:8" in text
+
+
+def test_the_file_names_its_program_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    program = tmp_path / "src" / "train.py"
+    program.write_text((PROGRAMS / "fire_app.py").read_text())
+    made = draft(str(program), [])
+    assert "\ntrainable: src/train.py\n" in text_of(made, tmp_path / "sweep.yaml")
+    assert f"\ntrainable: {program}\n" in text_of(made, tmp_path / "other" / "sweep.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "line"),
+    [
+        ("click_app.py", [], "click_app.py needs data: add that behind --, as in raysweep init"),
+        ("click_app.py", [], "click_app.py -- train DATA"),
+        ("none.py", [], "none.py: there is no such file; expected a Python file such as train.py"),
+        ("gpt", [], "is a directory; expected a Python file"),
+        ("by_option.json", [], "by_option.json: expected a Python file"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(name: str, words: list[str], line: str) -> None:
+    with pytest.raises(ProgramError) as raised:
+        drafted(name, *words)
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+COMMANDS = """
+import argparse
+parser = argparse.ArgumentParser()
+commands = parser.add_subparsers()
+for name in {names}:
+    command = commands.add_parser(name)
+    command.add_argument("--lr", type=float, default=0.1)
+parser.parse_args()
+"""
+
+
+def program(folder: Path, code: str, name: str = "train.py") -> str:
+    path = folder / name
+    path.write_text(code)
+    return str(path)
+
+
+def test_of_several_commands_one_is_to_be_named(tmp_path: Path) -> None:
+    name = program(tmp_path, COMMANDS.format(names=["pretrain", "finetune"]))
+    with pytest.raises(ProgramError, match="has the commands pretrain, finetune: add one behind"):
+        draft(name, [])
+    assert draft(name, ["finetune"]).interface.words == ("finetune",)
+
+
+def test_the_command_that_trains_needs_no_name(tmp_path: Path) -> None:
+    name = program(tmp_path, COMMANDS.format(names=["fit", "test"]))
+    made = draft(name, [])
+    assert made.interface.words == ("fit",)
+    assert list(active(made)) == ["lr"]
+
+
+def test_words_behind_the_dashes_are_kept_and_what_they_say_is_fixed(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", required=True)
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=90)
+parser.add_argument("--dropout", type=float, default=0.1)
+parser.parse_args()
+"""
+    name = program(tmp_path, code)
+    with pytest.raises(ProgramError, match=r"needs --data: add that behind --, .* -- --data VALUE"):
+        draft(name, [])
+    made = draft(name, ["--data", "/data", "--lr=0.2", "--epochs", "5"])
+    assert list(active(made)) == ["dropout"]
+    assert made.length.count == 5
+    text = file_of(made, tmp_path)
+    assert "arguments: [--data, /data, --lr=0.2, --epochs, '5']" in text
+
+
+def test_a_required_hyperparameter_needs_no_word(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, required=True)
+parser.parse_args()
+"""
+    assert list(active(draft(program(tmp_path, code), []))) == ["lr"]
+
+
+def test_a_boolean_that_argparse_cannot_read_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--nesterov", type=bool, default=True)
+parser.add_argument("--lr", type=float, default=0.1)
+parser.parse_args()
+"""
+    made = draft(program(tmp_path, code), [])
+    assert [one.option.name for one in made.suggestions] == ["lr"]
+    assert "nesterov cannot be told: type=bool" in file_of(made, tmp_path)
+
+
+def test_a_trials_files_go_to_its_own_folder(tmp_path: Path) -> None:
+    made = drafted("gpt/train.py")
+    assert [option.name for option in made.outputs] == ["out_dir"]
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("LR = 0.1\nWIDTH = 32\n", "add below line 2: import json, os; globals().update"),
+        ('config = {"lr": 0.1, "width": 32}\n', "add below line 1: import json, os; config.update"),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Config:\n"
+            "    lr: float = 3e-4\n    width: int = 2**5\nConfig()\n",
+            "make the Config with what the trial is given",
+        ),
+    ],
+)
+def test_what_is_only_written_down_comes_with_the_line_that_lets_it_be_told(
+    code: str, advice: str, tmp_path: Path
+) -> None:
+    made = draft(program(tmp_path, code), [])
+    assert [name.lower() for name in active(made)] == ["lr", "width"]
+    assert advice in made.interface.unread
+    file_of(made, tmp_path)
+
+
+def test_a_file_that_a_program_finds_beside_itself_cannot_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("lr: 0.1\n")
+    code = (
+        "import yaml, pathlib\n"
+        'yaml.safe_load(open(pathlib.Path(__file__).parent / "config.yaml"))\n'
+    )
+    made = draft(program(tmp_path, code), [])
+    assert "reads config.yaml from its own folder, whatever it is told" in made.interface.unread

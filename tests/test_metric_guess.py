@@ -1,0 +1,183 @@
+"""The metric that is guessed from what a program prints or logs, and the pattern that finds it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysweep.search_spaces.drafting.formats import lines
+from raysweep.search_spaces.drafting.interface import Interface
+from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named
+from raysweep.search_spaces.drafting.printed_metrics import printed_metrics
+from raysweep.search_spaces.drafting.program import Program, Source
+
+
+def found(code: str, config: Mapping[str, Any] | None = None) -> list[Guess]:
+    path = Path("train.py").resolve()
+    program = Program("train.py", Source(path, code, ast.parse(code)))
+    return guesses(program, Interface("", config=config or {}))
+
+
+PRINTED = [
+    # the code, a line that it prints, the metric, its value, and the position
+    (
+        r"print('\nTest set: Average loss: {:.4f}, Accuracy: {}/{} ({:.0f}%)\n'.format("
+        "test_loss, correct, len(loader.dataset), 100. * correct / len(loader.dataset)))",
+        "Test set: Average loss: 0.0432, Accuracy: 9871/10000 (99%)",
+        ("accuracy", 99.0, {}),
+    ),
+    (
+        "print(f\"step {iter_num}: train loss {losses['train']:.4f}, val loss "
+        "{losses['val']:.4f}\")",
+        "step 500: train loss 1.2000, val loss 1.3000",
+        ("val_loss", 1.3, {"step": "500"}),
+    ),
+    (
+        "print('Epoch [%d/%d], Step [%d/%d], Loss: %.4f' % (epoch + 1, epochs, i + 1, n, loss))",
+        "Epoch [2/5], Step [100/600], Loss: 0.2345",
+        ("loss", 0.2345, {"epoch": "2"}),
+    ),
+    (
+        "print('Epoch', epoch, 'val_acc', val_acc)",
+        "Epoch 3 val_acc 0.91",
+        ("val_acc", 0.91, {"epoch": "3"}),
+    ),
+    (
+        "for phase in ['train', 'val']:\n"
+        "    print('{} Loss: {:.4f} Acc: {:.4f}'.format(phase, epoch_loss, epoch_acc))",
+        "val Loss: 0.2215 Acc: 0.9346",
+        ("val_epoch_acc", 0.9346, {}),
+    ),
+    (
+        "logger.info('epoch:% 3d, train_loss: %.4f, test_accuracy: %.2f', epoch, loss, acc * 100)",
+        "epoch:  3, train_loss: 0.1000, test_accuracy: 97.50",
+        ("test_accuracy", 97.5, {"epoch": "3"}),
+    ),
+    (
+        "print(f'| end of epoch {epoch:3d} | time: {t:5.2f}s | valid loss {val_loss:5.2f} | "
+        "valid ppl {math.exp(val_loss):8.2f}')",
+        "| end of epoch   1 | time: 12.34s | valid loss  5.60 | valid ppl   270.43",
+        ("valid_loss", 5.6, {"epoch": "1"}),
+    ),
+    (
+        "print(f'global_step={global_step}, episodic_return={info[\"r\"]}')",
+        "global_step=1234, episodic_return=21.0",
+        ("episodic_return", 21.0, {"step": "1234"}),
+    ),
+    (
+        "print('Epoch: {:03d}, Train: {:.4f}, Val: {:.4f}, Test: {:.4f}'.format("
+        "epoch, train_acc, val_acc, test_acc))",
+        "Epoch: 012, Train: 0.9911, Val: 0.7920, Test: 0.8110",
+        ("val_acc", 0.792, {"epoch": "012"}),
+    ),
+    (
+        "print({'epoch': epoch, 'val_mae': mae})",
+        "{'epoch': 3, 'val_mae': 0.25}",
+        ("val_mae", 0.25, {"epoch": "3"}),
+    ),
+    (
+        "tqdm.write(f'Epoch {epoch+1}/{n} - loss: {l:.4f} - val_accuracy: {a:.4f}')",
+        "Epoch 2/10 - loss: 0.3123 - val_accuracy: 0.9012",
+        ("val_accuracy", 0.9012, {"epoch": "2"}),
+    ),
+    ("print('Loss is %s.' % loss)", "Loss is 0.25.", ("loss", 0.25, {})),
+    ("print(f'test loss: {loss:.2e}')", "test loss: 1.25e-03", ("test_loss", 1.25e-3, {})),
+    ("print(f'val_loss={val_loss}')", "val_loss=nan", ("val_loss", float("nan"), {})),
+]
+
+
+@pytest.mark.parametrize(("code", "line", "expected"), PRINTED)
+def test_a_pattern_finds_the_metric_in_what_is_printed(
+    code: str, line: str, expected: tuple[str, float, dict[str, str]]
+) -> None:
+    name, value, position = expected
+    guess = found(code)[0]
+    match = re.search(guess.pattern, line)
+    assert match is not None, guess.pattern
+    groups = match.groupdict()
+    assert float(groups.pop(name)) == pytest.approx(value, nan_ok=True)
+    assert groups == position
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "goal", "way"),
+    [
+        (
+            "import wandb\nwandb.log({'train/loss': a, 'val/acc': b})",
+            "val/acc",
+            "maximize",
+            "wandb",
+        ),
+        (
+            "import wandb\nrun = wandb.init()\nrun.log(dict(epoch=1, val_loss=b))",
+            "val_loss",
+            "minimize",
+            "wandb",
+        ),
+        ("writer.add_scalar('Loss/val', a, epoch)", "Loss/val", "minimize", "tensorboard"),
+        ("print(json.dumps({'val': {'f1': a}}))", "val/f1", "maximize", "json"),
+        (
+            "import lightning\nclass A:\n    def f(self):\n        self.log('val_acc', a)",
+            "val_acc",
+            "maximize",
+            "lightning",
+        ),
+        (
+            "import lightning\nModelCheckpoint(monitor='val_quality', mode='max')\n"
+            "class A:\n    def f(self):\n        self.log('val_loss', a)",
+            "val_quality",
+            "maximize",
+            "lightning",
+        ),
+        (
+            "from transformers import TrainingArguments\n"
+            "TrainingArguments(metric_for_best_model='matthews', greater_is_better=True)",
+            "eval_matthews",
+            "maximize",
+            "transformers",
+        ),
+        ("import mlflow\nmlflow.log_metric('test_rmse', a)", "test_rmse", "minimize", "mlflow"),
+    ],
+)
+def test_a_logged_metric_is_found_by_its_name(code: str, name: str, goal: str, way: str) -> None:
+    guess = found(code)[0]
+    assert (guess.name, guess.goal, guess.way) == (name, goal, way)
+
+
+def test_what_a_configuration_monitors_comes_first() -> None:
+    config = {"callbacks": {"early_stopping": {"monitor": "val/psnr", "mode": "max"}}}
+    guess = found("print(f'val loss {val_loss}')", config)[0]
+    assert (guess.name, guess.goal) == ("val/psnr", "maximize")
+
+
+def test_validation_comes_before_test_and_test_before_training() -> None:
+    code = "print(f'train loss {a} test loss {b} val loss {c}')\nprint(f'best val acc {d}')"
+    assert [guess.name for guess in found(code)] == [
+        "val_loss",
+        "test_loss",
+        "best_val_acc",
+        "train_loss",
+    ]
+
+
+def test_a_named_metric_is_found_however_it_is_spelt() -> None:
+    metrics = found("print(f'Val Acc: {a}')\nwriter.add_scalar('test/loss', b, 1)")
+    assert named(metrics, "val_acc") is named(metrics, "val/acc") is not None
+    assert named(metrics, "test_loss") is not None
+    assert named(metrics, "val") is None
+
+
+@given(st.text(alphabet="abc loss acc:{}/()%,|[]epoch\t\n", max_size=40), st.integers(0, 4))
+def test_any_format_gives_patterns_that_compile(text: str, values: int) -> None:
+    arguments = ", ".join(["loss", "epoch", "x.avg", "100 * a", "y[0]"][:values])
+    for code in (f"print({text!r}.format({arguments}))", f"print({text!r} % ({arguments}))"):
+        for line in lines(ast.parse(code)):
+            for printed in printed_metrics(line, "val"):
+                re.compile(printed.pattern)
