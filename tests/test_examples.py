@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ FILES = [
 ]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
 ALWAYS = ("script",)
+NEEDS = {"lightning": "lightning", "huggingface": "transformers", "accelerate": "accelerate"}
+"""The library that an example is about, by the example's folder."""
 CHANGES = [
     "budget.trials=2",
     "budget.epochs=2",
@@ -42,6 +45,7 @@ WEIGHTS = "imagenet" if bundled() else "none"
 EXTRA = {
     "transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"],
     "text": ["space.train_size=240"],
+    "huggingface": ["space.width=32", "space.layers=1"],
 }
 """What a file's own test changes besides, by the file's name or its folder's."""
 
@@ -66,10 +70,9 @@ def chosen(path: Path) -> Any:
 def test_it_runs_from_end_to_end(
     path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if name(path) == "lightning":
-        pytest.importorskip(
-            "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
-        )
+    library = NEEDS.get(name(path), "torch")
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: pip install raysweep[{library}]")
     changes = [word for change in CHANGES + EXTRA.get(name(path), []) for word in ("--set", change)]
     assert (
         main(

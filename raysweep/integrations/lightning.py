@@ -27,7 +27,7 @@ else:
     from pytorch_lightning.callbacks import Callback
 
 
-class Report(Callback):
+class Report(Callback):  # type: ignore[misc]
     """Reports what was logged, `trainer.callback_metrics`, after each validation.
 
     `metrics`: their names; all that were logged by default. `run`: that of a train function. A
@@ -97,4 +97,4 @@ class Report(Callback):
             return
         # By this name, a file that a killed process has left is removed later.
         self._files.path = run.folder / f".unfinished-{os.getpid()}.ckpt"
-        trainer.save_checkpoint(self._files.path)
+        trainer.save_checkpoint(self._files.path, weights_only=False)

@@ -26,7 +26,7 @@ NOISE = ("_runtime", "_per_second", "_preparation_time")
 """How the names of metrics end that say how long an evaluation took."""
 
 
-class Report(TrainerCallback):
+class Report(TrainerCallback):  # type: ignore[misc]
     """Reports each evaluation, by epoch or by step, together with the last training loss.
 
     `metrics`: their names; all of the evaluation by default. `run`: that of a train function, in
