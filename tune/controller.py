@@ -209,7 +209,8 @@ class SweepController:
     def _promote(self, study: Study) -> Trial | None:
         trial = self._promotable(study)
         if trial is not None:
-            reason = f"promoted after epoch {trial.epoch}"
+            at = self.sweep.budget.interval.at(trial.epoch)
+            reason = f"promoted after {at}"
             self._happen({"event": "promoted", "trial": trial.id, "reason": reason})
         return trial
 
@@ -303,11 +304,12 @@ class SweepController:
 
     def judge(self, trial: Trial) -> Decision:
         """Decide whether a trial continues after its last report, and end it if it does not."""
+        interval = self.sweep.budget.interval
         if not math.isfinite(trial.loss):
-            reason = f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite"
+            reason = f"{interval.at(trial.epoch)}: {self.sweep.metric.name} is not finite"
             return self._stop(trial, Status.DIVERGED, reason)
         if trial.epoch >= self.sweep.budget.epochs:
-            reason = f"trained all {trial.epoch} epochs"
+            reason = f"trained all {interval.trained(trial.epoch)}"
             return self._stop(trial, Status.COMPLETED, reason, limited=True)
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
@@ -317,13 +319,17 @@ class SweepController:
                 trial, self.histories[trial.study], self.rankings.get(trial.study)
             )
         if decision.stop:
-            return self._stop(trial, Status.STOPPED, decision.reason)
+            # A scheduler counts reports, as everything else does; the user's unit may be another.
+            own = decision.reason.removeprefix(f"epoch {trial.epoch}: ")
+            reason = decision.reason
+            if own != reason:
+                reason = f"{interval.at(trial.epoch)}: {own}"
+            return self._stop(trial, Status.STOPPED, reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         if self._budgets.is_spent(trial):
-            reason = (
-                f"epoch {trial.epoch}: the {self._budgets.limit} epochs of {trial.study} are spent"
-            )
+            spent = interval.trained(self._budgets.limit or 0)
+            reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
 

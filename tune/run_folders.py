@@ -16,6 +16,7 @@ from raysweep.clock import now
 from raysweep.errors import SessionInterrupted, UserError, first_line
 from raysweep.files import atomic_write
 from raysweep.history import Event
+from raysweep.report_interval import UNITS
 from raysweep.results import environment
 from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.ledger import Ledger
@@ -32,7 +33,12 @@ from raysweep.tune.sweep import Sweep
 
 FREE = ("callbacks", "executor")
 """Keys that may change between the sessions of a run, because no result depends on them."""
-GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
+GROWING = (
+    "budget.trials",
+    "budget.time",
+    *(f"budget.{unit}" for unit in UNITS),
+    *(f"budget.total_{unit}" for unit in UNITS),
+)
 
 
 class FolderError(UserError):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
+from raysweep.search_spaces.file.budget_spec import NO_LENGTH
 from raysweep.search_spaces.file.document import Document, override
 from raysweep.search_spaces.file.error_messages import most_telling_error
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
@@ -66,13 +67,14 @@ def _missing(document: Document) -> list[str]:
     missing, others = [], []
     for one in errors:
         key = ".".join(str(part) for part in one["loc"])
-        key = "budget.epochs" if key == "budget" and one["type"] == "missing" else key
-        if one["type"] == "missing" and key in _STAND_INS:
+        is_missing = one["type"] in ("missing", NO_LENGTH)
+        key = "budget.epochs" if key == "budget" and is_missing else key
+        if is_missing and key in _STAND_INS:
             missing.append(key)
         elif one["loc"] != ("budget",):
             others.append(one)
     budget = document.data.get("budget", {})
-    if not any(key in budget for key in ("trials", "total_epochs", "time")):
+    if not any(key in ("trials", "time") or key.startswith("total_") for key in budget):
         missing.append("budget.trials")
     if others:
         raise most_telling_error(document, others)

@@ -36,7 +36,11 @@ def listed(value: Any) -> Any:
 
 
 Pattern = Annotated[str, AfterValidator(pattern)]
-Patterns = Annotated[list[Pattern], BeforeValidator(listed), Field(min_length=1)]
+Patterns = Annotated[
+    list[Pattern],
+    BeforeValidator(listed, json_schema_input_type=str | list[str]),
+    Field(min_length=1),
+]
 
 
 class MetricSpec(BaseModel):

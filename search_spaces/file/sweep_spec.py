@@ -36,7 +36,7 @@ def option_name(text: str) -> str:
 
 
 OptionName = Annotated[str, AfterValidator(option_name)]
-OneOrMore = Annotated[list[str], BeforeValidator(listed)]
+OneOrMore = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])]
 
 
 class ResourcesSpec(BaseModel):

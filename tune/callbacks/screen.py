@@ -113,7 +113,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "reported":
             metric = controller.sweep.metric
             value = f"{metric.name} {number(metric.value(event['loss']))}"
-            return f"{trial} epoch {event['epoch']}: {value} ({event['seconds']:.1f} s)"
+            at = controller.sweep.budget.interval.at(event["epoch"])
+            return f"{trial} {at}: {value} ({event['seconds']:.1f} s)"
         case "ended":
             return f"{trial} {_ended_as(event, controller)}: {reason}"
         case "returned":
@@ -174,14 +175,15 @@ def render(name: str, controller: SweepController, width: int, height: int = 50)
 def _headline(name: str, controller: SweepController) -> Text:
     counts = Counter(trial.status for trial in controller.trials)
     states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-    epochs = sum(history.epochs for history in controller.histories.values())
+    reports = sum(history.epochs for history in controller.histories.values())
+    trained = controller.sweep.budget.interval.trained(reports)
     clock = duration(controller.seconds)
     left = time_left(controller)
     if left is not None:
         clock += f", about {duration(left)} left"
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
-    text.append(f"{states}   {epochs} epochs", style="not bold")
+    text.append(f"{states}   {trained}", style="not bold")
     if controller.stopping:
         stopping = clean(controller.stopping)
         text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")

@@ -95,8 +95,9 @@ def _grace(sweep: Sweep) -> Iterator[str]:
     stops_at_once = getattr(scheduler, "grace", None) == 1 and not scheduler.promotes
     if stops_at_once and epochs >= MANY_EPOCHS:
         later = max(2, epochs // 27)
+        counted = "epochs" if sweep.budget.interval.is_epoch else "reports"
         yield (
-            f"grace: 1 stops trials after the first of {epochs} epochs; "
+            f"grace: 1 stops trials after the first of {epochs} {counted}; "
             f"grace: {later} waits until they can be told apart"
         )
 

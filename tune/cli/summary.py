@@ -135,9 +135,10 @@ def show_finished(
     console = Console(highlight=False, soft_wrap=True)
     reason = str(run.events[-1]["reason"])
     why = "" if reason == "done" else f" ({reason})"
-    epochs = plural(sum(history.epochs for history in run.histories.values()), "epoch")
+    reports = sum(history.epochs for history in run.histories.values())
+    trained = controller.sweep.budget.interval.trained(reports)
     trials = plural(len(run.rows), "trial")
-    console.print(f"{folder.name} is finished: {trials}, {epochs}{why}", markup=False)
+    console.print(f"{folder.name} is finished: {trials}, {trained}{why}", markup=False)
     if any(history.best for history in run.histories.values()):
         console.print(best(run))
     if extend:
@@ -158,7 +159,8 @@ def _extension(controller: SweepController) -> list[str]:
     if budget.trials is not None:
         words += ["--set", f"budget.trials={2 * budget.trials}"]
     if budget.total_epochs is not None:
-        words += ["--set", f"budget.total_epochs={2 * budget.total_epochs}"]
+        total = 2 * budget.interval.position(budget.total_epochs)
+        words += ["--set", f"budget.total_{budget.interval.unit}={total:.15g}"]
     return words
 
 

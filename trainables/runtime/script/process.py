@@ -14,6 +14,7 @@ from typing import Any
 
 from raysweep.trainables.runtime import kill_with_parent
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.script.hooks import with_wandb_hook
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def running(
     process = subprocess.Popen(
         [*guard, sys.executable, str(paths.script), *words],
         cwd=paths.script.parent,
-        env=os.environ | environment,
+        env=with_wandb_hook(os.environ | environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

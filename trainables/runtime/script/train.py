@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.files import atomic_write
+from raysweep.report_interval import amount
 from raysweep.trainables.runtime.metrics import Metrics, ReportError
 from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
@@ -99,8 +100,15 @@ class Follower:
                 atomic_write(self._paths.folder / HABITS, json.dumps({"epochs_from": 0}))
 
     def check_reported(self) -> None:
-        """Raise ReportError if the script ended well, but never said its metric."""
-        if self._reports is None or self._run.reports:
+        """Raise ReportError if the script ended well, but never said its metric.
+
+        An end before the last report is said in the log.
+        """
+        run = self._run
+        if run.reports and not run.complete:
+            at, end = run.interval.at(run.reports[-1]["epoch"]), amount(run.length)
+            log(f"raysweep: the script ended after {at} of {end}")
+        if self._reports is None or run.reports:
             return
         text = self._reports.missing()
         if self._sources.files and not self._files.found:
