@@ -670,13 +670,8 @@ def test_a_wandb_file_that_cannot_be_said_is_not_printed(
 def test_a_hydra_group_beside_its_members() -> None:
     text = "parameters: {optimizer: {values: [sgd, adam]}, optimizer.lr: {min: 0.1, max: 0.2}}\n"
     document = translated(WANDB + text + COMMAND + ', "${args_no_hyphens}"]')
-    assert document.data["script"] == {
-        "options": "name=value",
-        "names": {"optimizer_group": "optimizer"},
-    }
-    assert "4: optimizer has members (optimizer.lr), so it is called optimizer_group here" in (
-        notes_of(document)
-    )
+    assert document.data["script"] == {"options": "name=value"}
+    assert list(document.data["space"]) == ["optimizer", "optimizer.lr"]
     Path("train.py").touch()
     sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None

@@ -564,8 +564,8 @@ MISTAKES = [
     ),
     (
         "  data: digits",
-        "  data: digits\n  data.x: 1",
-        "s.yaml:16: space.data.x: 'data' has a value of its own, so it can hold no others",
+        "  data: {choice: [{x: 1}, digits]}\n  data.x: 1",
+        "s.yaml:16: space.data.x: 'data' is a mapping, so what it holds is said in its value",
     ),
     (
         "  data: digits",

@@ -10,7 +10,17 @@ import numpy as np
 
 from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
-from raysweep.search_spaces.file.param_specs import ExprSpec, ParamSpec, Scalar, ValueSpec, When
+from raysweep.search_spaces.file.param_specs import (
+    ChoiceSpec,
+    ExprSpec,
+    FloatSpec,
+    IntSpec,
+    OrdinalSpec,
+    ParamSpec,
+    Scalar,
+    ValueSpec,
+    When,
+)
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.expressions import (
     Condition,
@@ -22,7 +32,7 @@ from raysweep.search_spaces.language.expressions import (
     alike,
 )
 from raysweep.search_spaces.language.params import Choice, Ordinal, Param
-from raysweep.search_spaces.language.space import EmptySpace, Space
+from raysweep.search_spaces.language.space import EmptySpace, Space, parents
 from raysweep.search_spaces.language.type_check import TRUTH, Kinds, check, check_value, kind, kinds
 
 
@@ -244,24 +254,32 @@ def _used(condition: Condition | Equals) -> tuple[str, ...]:
 
 
 def check_names(entries: Mapping[str, Any], document: Document) -> None:
-    """Raise SpecificationError for a name that is a part of another, or empty.
+    """Raise SpecificationError for an empty name, or for one that lies in a mapping.
 
-    Dotted names nest, so `model` cannot have a value of its own beside `model.width`.
+    Dotted names nest. `trainer` may have a value of its own beside `trainer.max_epochs`, as a group
+    of Hydra's has, unless it is a mapping: that could hold the same name.
     """
     for name in entries:
-        parts = name.split(".")
-        if "" in parts:
+        if "" in name.split("."):
             raise document.error(
                 ("space", name),
                 f"space.{name}: a name must not be empty, nor begin or end with a dot",
             )
-        for length in range(1, len(parts)):
-            parent = ".".join(parts[:length])
-            if parent in entries:
+        for parent in parents(name):
+            if any(isinstance(value, Mapping) for value in _values(entries.get(parent))):
                 raise document.error(
                     ("space", name),
-                    f"space.{name}: '{parent}' has a value of its own, so it can hold no others",
+                    f"space.{name}: '{parent}' is a mapping, so what it holds is said in its value",
                 )
+
+
+def _values(entry: Any) -> list[Any]:
+    """The values that an entry of the space lists; nothing for a range or an expression."""
+    if isinstance(entry, ChoiceSpec | OrdinalSpec):
+        return entry.values
+    if isinstance(entry, FloatSpec | IntSpec):
+        return entry.or_
+    return [entry.value] if isinstance(entry, ValueSpec) else []
 
 
 def check_script(content: SweepSpec, document: Document) -> None:
