@@ -17,7 +17,7 @@ from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
-from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param
 from raysweep.tune.cli.app import main
@@ -615,7 +615,7 @@ def test_a_wandb_script_is_called_as_there(
     sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None
     assert sweep.command_line.words(sweep.space.from_unit([0.0])) == words
-    assert sweep.resolved["script"] == ScriptSpec(**(script or {})).model_dump()
+    assert sweep.resolved["script"] == ScriptSpec(**(script or {})).section()
 
 
 @pytest.mark.usefixtures("here")

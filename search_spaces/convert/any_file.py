@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from raysweep.references import is_script
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.file.document import Document, override
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
@@ -35,7 +36,7 @@ def without_script(document: Document) -> Document:
     trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
     foreign = document.dialect and ("script",) in document.places
     said_here = document.place(("script",)).startswith("--set ") if foreign else True
-    if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
+    if not foreign or said_here or not isinstance(trainable, str) or is_script(trainable):
         return document
     data = {key: value for key, value in document.data.items() if key != "script"}
     place = document.place(("script",))

@@ -9,18 +9,9 @@ from typing import Any
 import numpy as np
 
 from raysweep.errors import did_you_mean
+from raysweep.search_spaces.file.check_script import check_script, listed_values
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
-from raysweep.search_spaces.file.param_specs import (
-    ChoiceSpec,
-    ExprSpec,
-    FloatSpec,
-    IntSpec,
-    OrdinalSpec,
-    ParamSpec,
-    Scalar,
-    ValueSpec,
-    When,
-)
+from raysweep.search_spaces.file.param_specs import ExprSpec, ParamSpec, Scalar, ValueSpec, When
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.expressions import (
     Condition,
@@ -266,48 +257,8 @@ def check_names(entries: Mapping[str, Any], document: Document) -> None:
                 f"space.{name}: a name must not be empty, nor begin or end with a dot",
             )
         for parent in parents(name):
-            if any(isinstance(value, Mapping) for value in _values(entries.get(parent))):
+            if any(isinstance(value, Mapping) for value in listed_values(entries.get(parent))):
                 raise document.error(
                     ("space", name),
                     f"space.{name}: '{parent}' is a mapping, so what it holds is said in its value",
                 )
-
-
-def _values(entry: Any) -> list[Any]:
-    """The values that an entry of the space lists; nothing for a range or an expression."""
-    if isinstance(entry, ChoiceSpec | OrdinalSpec):
-        return entry.values
-    if isinstance(entry, FloatSpec | IntSpec):
-        return entry.or_
-    return [entry.value] if isinstance(entry, ValueSpec) else []
-
-
-def check_script(content: SweepSpec, document: Document) -> None:
-    """Raise SpecificationError if the options of a script do not belong to parameters, each to one.
-
-    A train function has no options.
-    """
-    if content.script is None:
-        return
-    if not content.trainable.endswith(".py"):
-        raise document.error(
-            ("script",),
-            f"script: the trainable '{content.trainable}' is a function; leave script out",
-        )
-    names = content.script.names
-    for name in names:
-        if name not in content.space:
-            raise document.error(
-                ("script", "names", name),
-                f"script.names: the space has no '{name}'{did_you_mean(name, content.space)}",
-            )
-    owners: dict[str, str] = {}
-    for name in content.space:
-        option = names.get(name, name)
-        if option is not None and option in owners:
-            raise document.error(
-                ("script", "names"),
-                f"script.names: '{owners[option]}' and '{name}' have the same option, '{option}'",
-            )
-        if option is not None:
-            owners[option] = name

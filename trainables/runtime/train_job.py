@@ -85,7 +85,7 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
         if job.script is None:
             train(job.config, run)
         else:
-            train(job.config, run, CommandLine(**job.script))
+            train(job.config, run, CommandLine.of(job.script))
     except BaseException as error:
         # What stopped the training comes first: the train function may have turned it into another.
         if receiver.stopped is not None:

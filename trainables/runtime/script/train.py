@@ -11,7 +11,7 @@ from typing import Any
 
 from raysweep.trainables.runtime.run import ReportError, Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
-from raysweep.trainables.runtime.script.process import Paths, environment, running
+from raysweep.trainables.runtime.script.process import Paths, make_call, running
 from raysweep.trainables.runtime.script.reports import Output
 
 GRACE_SECONDS = 5.0
@@ -28,8 +28,8 @@ def train(
     """Run the script and report what it reports."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         paths = Paths(script, (run.folder or Path(scratch)).resolve())
-        words = (command_line or CommandLine()).words(config)
-        with running(paths, words, environment(paths, config, run)) as process:
+        call = make_call(paths, config, run, command_line or CommandLine())
+        with running(paths, call) as process:
             output = Output(process, paths.reports, run.metric)
             reports = output.reports()
             for epoch in run.epochs():
