@@ -17,7 +17,7 @@ from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
-from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param
 from raysweep.tune.cli.app import main
@@ -615,7 +615,7 @@ def test_a_wandb_script_is_called_as_there(
     sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None
     assert sweep.command_line.words(sweep.space.from_unit([0.0])) == words
-    assert sweep.resolved["script"] == ScriptSpec(**(script or {})).model_dump()
+    assert sweep.resolved["script"] == ScriptSpec(**(script or {})).section()
 
 
 @pytest.mark.usefixtures("here")
@@ -670,13 +670,8 @@ def test_a_wandb_file_that_cannot_be_said_is_not_printed(
 def test_a_hydra_group_beside_its_members() -> None:
     text = "parameters: {optimizer: {values: [sgd, adam]}, optimizer.lr: {min: 0.1, max: 0.2}}\n"
     document = translated(WANDB + text + COMMAND + ', "${args_no_hyphens}"]')
-    assert document.data["script"] == {
-        "options": "name=value",
-        "names": {"optimizer_group": "optimizer"},
-    }
-    assert "4: optimizer has members (optimizer.lr), so it is called optimizer_group here" in (
-        notes_of(document)
-    )
+    assert document.data["script"] == {"options": "name=value"}
+    assert list(document.data["space"]) == ["optimizer", "optimizer.lr"]
     Path("train.py").touch()
     sweep = load_sweep("theirs.yaml", ["budget={epochs: 1, trials: 1}"])
     assert sweep.command_line is not None

@@ -236,7 +236,7 @@ def test_a_script_section() -> None:
             "script.options: expected '--name=value', '--name value', 'name=value' or 'none', "
             "got '--name'; did you mean '--name=value'?",
         ),
-        ("{values: yaml}", "script.values: expected 'json' or 'python', got 'yaml'"),
+        ("{values: yaml}", "script.values: expected 'json', 'python' or 'hydra', got 'yaml'"),
         (
             "{flags: true, options: name=value}",
             "script: flags: expected options --name=value or --name value, got name=value",
@@ -258,7 +258,7 @@ def test_a_script_section() -> None:
             "{names: {lr: data}}",
             "script.names: 'lr' and 'data' have the same option, 'data'",
         ),
-        ("{arguments: [--epochs, 9]}", "script.arguments.1: expected a word, got 9"),
+        ("{arguments: [--x, true]}", "script.arguments.1: expected a word, got true"),
     ],
 )
 def test_a_mistake_in_a_script_section_is_one_line(section: str, line: str) -> None:
@@ -634,8 +634,8 @@ MISTAKES = [
     ),
     (
         "  data: digits",
-        "  data: digits\n  data.x: 1",
-        "s.yaml:16: space.data.x: 'data' has a value of its own, so it can hold no others",
+        "  data: {choice: [{x: 1}, digits]}\n  data.x: 1",
+        "s.yaml:16: space.data.x: 'data' is a mapping, so what it holds is said in its value",
     ),
     (
         "  data: digits",

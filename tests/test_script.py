@@ -148,14 +148,18 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     made = job(sweep, tmp_path / "run", trial)
     outcome = train_job(unpack(pack(made)), lambda message: None)
     assert outcome.status == "completed", outcome.reason
-    words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())
+    words = json.loads((tmp_path / "run/trials/random-0/files/words.json").read_text())
     assert words == ["fit", "--rate=0.1", "--net.deep"]
     assert sweep.resolved["script"] == {
+        "environment": {},
         "arguments": ["fit"],
         "options": "--name=value",
         "values": "json",
+        "lists": "value",
         "flags": True,
+        "negated_flags": False,
         "names": {"lr": "rate"},
+        "after": [],
         "reports": [],
     }
 
@@ -180,7 +184,10 @@ def sweep_of(folder: Path, text: str) -> Sweep:
 def test_a_dry_run_shows_how_the_script_is_called(tmp_path: Path) -> None:
     shown = preview(sweep_of(tmp_path, SWEEP)).plain
     assert "# the first command\n# python train.py --shift=-1e-05 --net.kind=mlp\n" in shown
-    assert "script: {arguments: [], options: --name=value, values: json, flags: false" in shown
+    assert (
+        "script: {environment: {}, arguments: [], options: --name=value, values: json, "
+        "lists: value, flags: false, negated_flags: false, names: {}, after: [], reports: []}\n"
+    ) in shown
     assert "shift  -1e-05           null\n" in shown
     assert "net    {'kind': 'mlp'}  {'kind': 'mlp'}\n" in shown
 
@@ -227,7 +234,7 @@ assert os.path.exists("train.py")
     assert metrics(script(tmp_path, code), objective_run(1, tmp_path)) == [
         {"loss": 5.0, "cpu": 1.0}
     ]
-    assert (tmp_path / "trial" / "model_best.pth").exists()
+    assert (tmp_path / "trial/files/model_best.pth").exists()
 
 
 def test_one_that_ends_early_has_ended(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Any
 
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.file.document import Path
@@ -93,29 +92,6 @@ def _lengths(draft: Draft) -> Iterable[tuple[str, int]]:
 def says_length(name: str) -> bool:
     """Whether scripts call their number of epochs so."""
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in LENGTHS
-
-
-def separate_groups(draft: Draft) -> None:
-    """Call a parameter otherwise that others lie in, as `optimizer.lr` does in `optimizer`.
-
-    Its option keeps its name.
-    """
-    for name in list(draft.data.get("space", {})):
-        members = [one for one in draft.data["space"] if one.startswith(f"{name}.")]
-        if not members:
-            continue
-        new = f"{name}_group"
-        while new in draft.data["space"]:
-            new += "_"
-        draft.rename(name, new)
-        draft.notes.append(
-            f"{draft.place(('space', new))}: {name} has members ({members[0]}), "
-            f"so it is called {new} here"
-        )
-        section: dict[str, Any] = draft.data.get("script", {})
-        if section.get("options") != "none":
-            option = section.get("names", {}).pop(name, name)
-            draft.put_after(("script", "names", new), option, ("space", new))
 
 
 def split(draft: Draft, path: Path, text: str) -> list[str]:

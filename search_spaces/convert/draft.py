@@ -55,12 +55,6 @@ class Draft:
             raise self.error(origin, f"duplicate parameter '{name}'")
         self.put(("space", name), entry, origin)
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a parameter. It keeps its place in the order."""
-        space = self.data["space"]
-        self.data["space"] = {new if name == old else name: space[name] for name in space}
-        self._places[("space", new)] = self._places[("space", old)]
-
     def place(self, target: Path) -> str:
         """The line of the foreign file that a key of ours came from."""
         return self._places[target]

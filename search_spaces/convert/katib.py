@@ -40,7 +40,6 @@ def read(draft: Draft) -> None:
         handlers | dict.fromkeys(("apiVersion", "metadata", "status"), platform),
     )
     _passed(draft)
-    command.separate_groups(draft)
     command.length(draft)
     if draft.data.get("searcher") == {"name": "grid"}:
         ranges.every_value(draft, "a grid needs a step")

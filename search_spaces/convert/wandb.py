@@ -35,7 +35,6 @@ def read(draft: Draft) -> None:
     data = draft.source.data
     draft.each((), data, KEYS)
     _passed(draft)
-    command.separate_groups(draft)
     command.length(draft)
     _rungs(draft)
     if "metric" not in data and data["method"] != "bayes":

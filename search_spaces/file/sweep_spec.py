@@ -24,19 +24,9 @@ from pydantic import (
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
 from raysweep.search_spaces.file.metric_spec import MetricSpec, listed
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 
 
-def option_name(text: str) -> str:
-    """Raise ValueError if an option cannot be called so."""
-    if not re.fullmatch(r"[^\s=-][^\s=]*", text):
-        raise ValueError(
-            f"expected the name of an option without dashes before it, spaces or '=', got '{text}'"
-        )
-    return text
-
-
-OptionName = Annotated[str, AfterValidator(option_name)]
-OneOrMore = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])]
 
 
 class ResourcesSpec(BaseModel):
@@ -76,49 +66,6 @@ class ResourcesSpec(BaseModel):
                 f"spread: {self.gpu:g} GPUs cannot be divided evenly between {self.workers} "
                 "processes"
             )
-        return self
-
-
-class ScriptSpec(BaseModel):
-    """How a script gets its parameters, all of which `RAYSWEEP_CONFIG` has as JSON, too."""
-
-    model_config = STRICT
-    arguments: Annotated[
-        list[str], Field(description="words of the command line before the options, as they are")
-    ] = []
-    options: Annotated[
-        Literal["--name=value", "--name value", "name=value", "none"],
-        Field(description="how a parameter is written on the command line; none: it is not"),
-    ] = "--name=value"
-    values: Annotated[
-        Literal["json", "python"],
-        Field(description="json: true, null, [1, 2]; python: True, None, [1, 2]"),
-    ] = "json"
-    flags: Annotated[
-        bool, Field(description="true is written as --name alone, and false is left out")
-    ] = False
-    names: Annotated[
-        dict[str, OptionName | None],
-        Field(description="options called otherwise than their parameters; null: no option"),
-    ] = {}
-    reports: Annotated[
-        OneOrMore,
-        Field(
-            description=(
-                "files that the script writes while it trains: paths, folders or globs of "
-                "TensorBoard's event files, CSV, JSON lines, trainer_state.json or MLflow's files"
-            )
-        ),
-    ] = []
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ScriptSpec:
-        if self.flags and not self.options.startswith("--"):
-            raise ValueError(
-                f"flags: expected options --name=value or --name value, got {self.options}"
-            )
-        if self.names and self.options == "none":
-            raise ValueError("names: with options: none, no parameter has an option to name")
         return self
 
 

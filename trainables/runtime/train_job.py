@@ -87,7 +87,7 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
             train(job.config, run)
         else:
             sources = ReportSources(**job.report_sources)
-            train(job.config, run, CommandLine(**job.script), sources)
+            train(job.config, run, CommandLine.of(job.script), sources)
     except BaseException as error:
         # What stopped the training comes first: the train function may have turned it into another.
         if receiver.stopped is not None:

@@ -83,10 +83,11 @@ def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
 
 
 def _promoted_script(sweep: Sweep) -> Iterator[str]:
-    if sweep.trainable.endswith(".py") and sweep.scheduler.promotes:
+    line = sweep.command_line
+    if line is not None and line.resume is None and sweep.scheduler.promotes:
         yield (
-            "a promoted script is started again, and trains its first epochs again unless it goes "
-            "on from files that it keeps in RAYSWEEP_FOLDER; type: stopping promotes none"
+            "a promoted script is started again, and trains its first epochs again unless "
+            "script.resume says how it continues; type: stopping promotes none"
         )
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysweep.placeholders import ENVIRONMENT, fill, placeholders
+from raysweep.references import SCRIPT_FILES
 from raysweep.trainables.runtime import kill_with_parent
+from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.script.command_line import CommandLine, filled
 from raysweep.trainables.runtime.script.hooks import with_wandb_hook
+from raysweep.trainables.runtime.script.launchers import free_port, launched, search_path
+
+INSTALLED = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
@@ -22,27 +30,125 @@ class Paths:
     """The script, and the folder of the trial."""
 
     script: Path
-    folder: Path
+    trial: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the script may keep its files: `RAYSWEEP_FOLDER`, and `{folder}` in texts."""
+        return self.trial / SCRIPT_FILES
 
     @property
     def reports(self) -> Path:
-        return self.folder / "reports.jsonl"
+        return self.trial / "reports.jsonl"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A script as it is started.
+
+    `words`: the whole command. `folder`: the working folder. `environment`: all variables.
+    `continues`: the words of `resume` are among them, so the script continues where it saved.
+    `values`: those of the placeholders.
+    """
+
+    words: list[str]
+    folder: Path
+    environment: dict[str, str]
+    continues: bool
+    values: Mapping[str, str]
+
+
+class Values(dict[str, str]):
+    """The values of placeholders. A port is looked for, and a variable read, when it is asked."""
+
+    def __missing__(self, name: str) -> str:
+        if name == "port":
+            self[name] = str(free_port())
+            return self[name]
+        variable = name.removeprefix(ENVIRONMENT)
+        if variable == name:
+            raise TrainableError(f"script: '{{{name}}}' has no value in this configuration")
+        if variable not in os.environ:
+            raise TrainableError(f"script: the environment variable {variable} is not set")
+        return os.environ[variable]
+
+
+def make_call(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) -> Call:
+    """The call of the script for a configuration. Its configuration file, if any, is written.
+
+    Raises TrainableError for a launcher or a folder that is not there.
+    """
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    values = Values(how.placeholders(config) | _given(paths, config, run, how))
+    folder = _working_folder(paths, how, values)
+    continues = _find_checkpoint(folder, how, values)
+    if how.config_file is not None:
+        values["config_file"] = str(paths.folder / how.config_file.name)
+        how.config_file.write(paths.folder, how.in_file(config), values)
+    script = ["-m", how.module] if how.module else [str(paths.script)]
+    launcher = how.launcher if how.launcher is None else filled(how.launcher, values)
+    words = [*launched(launcher), *script, *how.words(config, values, continues)]
+    environment = _environment(paths, config, run, how, values)
+    return Call(words, folder, environment, continues, values)
+
+
+def _given(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) -> dict[str, str]:
+    """The values of the placeholders that the sweep gives."""
+    return {
+        "folder": str(paths.folder),
+        "seed": str(run.seed),
+        "device": run.device,
+        "trial": run.trial,
+        "sweep": str((paths.script.parent / how.sweep).resolve()),
+        "config": json.dumps(config),
+    }
+
+
+def _working_folder(paths: Paths, how: CommandLine, values: Values) -> Path:
+    """The working folder. One that has placeholders is made."""
+    text = "." if how.folder is None else fill(how.folder, values.__getitem__)
+    folder = (paths.script.parent / text).resolve()
+    if how.folder is not None and any(placeholders(how.folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise TrainableError(f"script.folder: there is no folder {folder}")
+    return folder
+
+
+def _find_checkpoint(folder: Path, how: CommandLine, values: Values) -> bool:
+    """Look for the checkpoint, and set the placeholder's value. True if there is one."""
+    if how.checkpoint is None:
+        return False
+    values["checkpoint"] = str(folder / fill(how.checkpoint, values.__getitem__))
+    found = newest(folder, checkpoint_pattern(how.checkpoint, values))
+    if found is None:
+        return False
+    values["checkpoint"] = str(found)
+    return True
+
+
+def checkpoint_pattern(text: str, values: Mapping[str, str]) -> str:
+    """The pattern of checkpoints with its placeholders filled in, whatever letters these have."""
+    return fill(text, lambda name: glob.escape(values[name]))
+
+
+def newest(folder: Path, pattern: str) -> Path | None:
+    """The file or folder that matches a pattern and was changed last; None if there is none."""
+    found = [Path(name) for name in glob.glob(str(folder / pattern), recursive=True)]
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path), default=None)
 
 
 @contextmanager
-def running(
-    paths: Paths, words: list[str], environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(paths: Paths, call: Call) -> Iterator[subprocess.Popen[bytes]]:
     """The script as a process that ends with the body, or when this process dies."""
-    paths.folder.mkdir(parents=True, exist_ok=True)
     # What an earlier attempt reported is in the ledger. Read again, it would count for this one.
     paths.reports.unlink(missing_ok=True)
     # -I -S: the guard needs no packages, and so starts in milliseconds.
     guard = [sys.executable, "-I", "-S", kill_with_parent.__file__]
     process = subprocess.Popen(
-        [*guard, sys.executable, str(paths.script), *words],
-        cwd=paths.script.parent,
-        env=with_wandb_hook(os.environ | environment),
+        [*guard, *call.words],
+        cwd=call.folder,
+        env=with_wandb_hook(call.environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -55,8 +161,12 @@ def running(
         process.wait()
 
 
-def environment(paths: Paths, config: dict[str, Any], run: Run) -> dict[str, str]:
-    return {
+def _environment(
+    paths: Paths, config: dict[str, Any], run: Run, how: CommandLine, values: Values
+) -> dict[str, str]:
+    """All variables of the script's process; those that the user sets win."""
+    environment = os.environ | {
+        "PATH": search_path(os.environ),
         "PYTHONUNBUFFERED": "1",  # or reports would stay in a buffer
         "RAYSWEEP_CONFIG": json.dumps(config),
         "RAYSWEEP_DEVICE": run.device,
@@ -66,3 +176,24 @@ def environment(paths: Paths, config: dict[str, Any], run: Run) -> dict[str, str
         "RAYSWEEP_SEED": str(run.seed),
         f"RAYSWEEP_{run.unit.upper()}": str(run.length),
     }
+    if how.module:
+        environment["PYTHONPATH"] = _module_path(paths.script, how.module, environment)
+    for name, text in how.environment.items():
+        environment.pop(name, None)
+        if text is not None:
+            environment[name] = fill(text, values.__getitem__)
+    return environment
+
+
+def _module_path(script: Path, module: str, environment: Mapping[str, str]) -> str:
+    """The PYTHONPATH on which Python finds the module, wherever the working folder is."""
+    root, path = module_root(script, module), environment.get("PYTHONPATH", "")
+    if any(part in INSTALLED for part in root.parts):
+        return path
+    return os.pathsep.join([str(root), *filter(None, [path])])
+
+
+def module_root(file: Path, module: str) -> Path:
+    """The folder that holds a module's outermost package, or the module itself."""
+    levels = module.count(".") + (file.name in ("__init__.py", "__main__.py"))
+    return file.parents[levels]

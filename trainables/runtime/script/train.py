@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.files import atomic_write
+from raysweep.placeholders import fill
 from raysweep.report_interval import amount
 from raysweep.trainables.runtime.metrics import Metrics, ReportError
 from raysweep.trainables.runtime.run import Run
@@ -17,7 +18,7 @@ from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.files import ReportFiles
 from raysweep.trainables.runtime.script.output import Output, log
 from raysweep.trainables.runtime.script.printed import Printed
-from raysweep.trainables.runtime.script.process import Paths, environment, running
+from raysweep.trainables.runtime.script.process import Paths, make_call, running
 from raysweep.trainables.runtime.script.reason import reason_and_lines
 from raysweep.trainables.runtime.script.reports import Reports
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
@@ -44,13 +45,15 @@ def train(
     """Run the script and report what it reports."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         paths = Paths(script, (run.folder or Path(scratch)).resolve())
-        words = (command_line or CommandLine()).words(config)
+        call = make_call(paths, config, run, command_line or CommandLine())
         printed = Printed(run.metric, run.unit, sources.patterns)
+        patterns = [fill(pattern, call.values.__getitem__) for pattern in sources.files]
         files = ReportFiles(
-            sources.files, script.parent, printed, run.metric, run.unit, excluded=paths.reports
+            patterns, call.folder, printed, run.metric, run.unit, excluded=paths.reports
         )
-        with running(paths, words, environment(paths, config, run)) as process:
-            follower = Follower(run, paths, sources, Output(process, paths.reports, printed), files)
+        with running(paths, call) as process:
+            output = Output(process, paths.reports, printed)
+            follower = Follower(run, paths, sources, output, files, call.continues)
             follower.report_all()
             _wait(process, follower.output, paths, run.complete)
             follower.check_reported()
@@ -60,10 +63,17 @@ class Follower:
     """Follows a script while it runs: reads its output and its files, and reports."""
 
     def __init__(
-        self, run: Run, paths: Paths, sources: ReportSources, output: Output, files: ReportFiles
+        self,
+        run: Run,
+        paths: Paths,
+        sources: ReportSources,
+        output: Output,
+        files: ReportFiles,
+        continues: bool,
     ) -> None:
         self.output = output
         self._run, self._paths, self._sources, self._files = run, paths, sources, files
+        self._continues = continues
         self._reports: Reports | None = None
 
     def report_all(self) -> None:
@@ -83,7 +93,8 @@ class Follower:
             self._run.interval,
             known=known,
             last=self._sources.last,
-            from_zero=_read_habits(self._paths.folder),
+            resumed=self._continues,
+            from_zero=_read_habits(self._paths.trial),
             say=log,
         )
 
@@ -97,7 +108,7 @@ class Follower:
             for record in self.output.read(POLL_SECONDS) + self._files.read(self.output.ended):
                 reports.add(record)
             if counted_from_one and reports.numbering.from_zero:
-                atomic_write(self._paths.folder / HABITS, json.dumps({"epochs_from": 0}))
+                atomic_write(self._paths.trial / HABITS, json.dumps({"epochs_from": 0}))
 
     def check_reported(self) -> None:
         """Raise ReportError if the script ended well, but never said its metric.
