@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file.reader import Specification
-from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.trainables.runtime.script.files import is_readable
 from raysweep.trainables.runtime.script.records import POSITIONS, find_metric
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources

@@ -79,7 +79,6 @@ def read(draft: Draft) -> None:
     _metric(draft, path, name)
     if path:
         _rest(draft)
-    command.separate_groups(draft)
     command.length(draft)
     _length(draft)
 

@@ -13,6 +13,7 @@ from typing import Any
 from raysweep.errors import did_you_mean
 from raysweep.placeholders import ALWAYS, ENVIRONMENT, LENGTHS, dollar_names, placeholders
 from raysweep.references import is_script, module_of
+from raysweep.search_spaces.file.budget_spec import BudgetSpec
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
 from raysweep.search_spaces.file.param_specs import (
     ChoiceSpec,
@@ -23,7 +24,7 @@ from raysweep.search_spaces.file.param_specs import (
     ValueSpec,
 )
 from raysweep.search_spaces.file.script_spec import ScriptSpec
-from raysweep.search_spaces.file.sweep_spec import BudgetSpec, SweepSpec
+from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import parents
 
 WILDCARD = re.compile(r"[*?\[]")

@@ -6,14 +6,11 @@ are the fields of its class, and `tune/load.py` checks them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -22,11 +19,9 @@ from pydantic import (
 )
 
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
-from raysweep.search_spaces.file.metric_spec import MetricSpec, listed
+from raysweep.search_spaces.file.metric_spec import MetricSpec
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
 from raysweep.search_spaces.file.script_spec import ScriptSpec
-
-
 
 
 class ResourcesSpec(BaseModel):
