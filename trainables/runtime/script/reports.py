@@ -8,8 +8,11 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from raysweep.trainables.runtime.script.heard import Heard
 
 POLL_SECONDS = 0.1
 """How often the file of reports is read while the script prints nothing."""
@@ -20,10 +23,15 @@ LAST_LINES = 20
 class Output:
     """What a script prints and writes. What is not a report is passed on to the trial's log."""
 
-    def __init__(self, process: subprocess.Popen[str], file: Path, metric: str | None) -> None:
-        self._file, self._metric = file, metric
+    def __init__(
+        self, process: subprocess.Popen[str], file: Path, metric: str | None, heard: Heard
+    ) -> None:
+        self._file, self._metric, self._heard = file, metric, heard
         self._printed: queue.Queue[str | None] = queue.Queue()
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.has_reported = False
+        """True once the script reported anything, of an epoch that is known already, too."""
+        self._ended = False
         self._bytes_read = 0
         threading.Thread(target=self._pump, args=(process,), daemon=True).start()
 
@@ -35,20 +43,34 @@ class Output:
         return self.lines[-1]
 
     def reports(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Each report with its epoch, as they come, until the script ends."""
-        ended, epoch = False, 0
-        while not ended:
+        """Each report with its epoch, as they come, until the script ends.
+
+        Those come first that a former attempt heard, if this one continues it.
+        """
+        epoch = 0
+        for report in chain(list(self._heard.earlier()), self._coming()):
+            epoch = int(report.pop("epoch", epoch + 1))
+            yield epoch, report
+
+    def hear_out(self) -> None:
+        """Keep what a script that has ended said after the last report that was taken."""
+        for _ in self._coming():
+            pass
+
+    def _coming(self) -> Iterator[dict[str, Any]]:
+        while not self._ended:
             try:
                 printed = self._printed.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 printed = ""
             # The file is read once more after the end of the output, for the last report.
-            ended = printed is None
+            self._ended = printed is None
             for line in [printed or "", *self._written()]:
                 report = self._report(line)
                 if report is not None:
-                    epoch = int(report.pop("epoch", epoch + 1))
-                    yield epoch, report
+                    self.has_reported = True
+                    self._heard.add(report)
+                    yield report
 
     def _pump(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

@@ -11,7 +11,8 @@ from typing import Any
 
 from raysweep.trainables.runtime.run import ReportError, Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
-from raysweep.trainables.runtime.script.process import Paths, make_call, running
+from raysweep.trainables.runtime.script.heard import HEARD, Heard
+from raysweep.trainables.runtime.script.process import Call, Paths, make_call, running
 from raysweep.trainables.runtime.script.reports import Output
 
 GRACE_SECONDS = 5.0
@@ -29,15 +30,48 @@ def train(
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         paths = Paths(script, (run.folder or Path(scratch)).resolve())
         call = make_call(paths, config, run, command_line or CommandLine())
-        with running(paths, call) as process:
-            output = Output(process, paths.reports, run.metric)
-            reports = output.reports()
-            for epoch in run.epochs():
-                metrics = _report_of(epoch, reports)
-                if metrics is None:
-                    break
-                run.report(**metrics)
-            _wait(process, output, paths, run.complete)
+        heard = Heard(
+            paths.trial / HEARD,
+            may_continue=call.saved.checkpoints is not None,
+            continues=call.continues,
+        )
+        output = None
+        try:
+            with running(paths, call) as process:
+                output = Output(process, paths.reports, run.metric, heard)
+                _follow(process, output, paths, run)
+        except (ScriptError, ReportError) as error:
+            raise _blaming_checkpoint(error, call, output) from error
+        finally:
+            if output is not None:
+                output.hear_out()
+
+
+def _follow(process: subprocess.Popen[str], output: Output, paths: Paths, run: Run) -> None:
+    """Report what the script reports, until it ends or has reported its last epoch."""
+    reports = output.reports()
+    for epoch in run.epochs():
+        metrics = _report_of(epoch, reports)
+        if metrics is None:
+            break
+        run.report(**metrics)
+    _wait(process, output, paths, run.complete)
+
+
+def _blaming_checkpoint(error: Exception, call: Call, output: Output | None) -> Exception:
+    """The error of a script that may have continued from a checkpoint that is to blame.
+
+    A script that said nothing may not have been able to read it: the one before it is tried. One
+    that said another epoch than the next is ahead of what is known: it begins again.
+    """
+    if not call.continues:
+        return error
+    if isinstance(error, ReportError):
+        call.refuse_checkpoint(or_any=True)
+        return ScriptError(f"continued from {call.saved.newest}: {error}")
+    if output is None or not output.has_reported:
+        call.refuse_checkpoint()
+    return error
 
 
 def _report_of(epoch: int, reports: Iterator[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
