@@ -230,6 +230,37 @@ class SweepController:
             return None
         return history[number]
 
+    def _is_promoted_at_once(self, trial: Trial) -> bool:
+        """True if a trial that pauses now would be the next to start: it need not end for that.
+
+        Its process would end, and another would load what the first one had in memory. Nothing is
+        changed here: the trial is taken for paused while the question is answered.
+        """
+        running, history = self._budgets.running, self.histories[trial.study]
+        if not self.sweep.scheduler.promotes or trial.id not in running:
+            return False
+        if self.stopping or self._budgets.waiting:
+            return False
+        history.close(trial.number, Status.STOPPED)
+        running.discard(trial.id)
+        try:
+            return self._first_to_continue() is trial
+        finally:
+            history.reopen(trial.number)
+            running.add(trial.id)
+
+    def _first_to_continue(self) -> Trial | None:
+        """The paused trial that `next` would promote; None if it would propose a new trial."""
+        proposing = sorted(self._budgets.proposing(), key=self._budgets.spent)
+        if proposing:
+            return self._promotable(proposing[0])
+        for study in sorted(
+            self.studies.values(), key=lambda study: self.histories[study.name].epochs
+        ):
+            if trial := self._promotable(study):
+                return trial
+        return None
+
     def _any_promotable(self) -> bool:
         return any(map(self._promotable, self.studies.values()))
 
@@ -318,6 +349,8 @@ class SweepController:
             decision = self.sweep.scheduler.decide(
                 trial, self.histories[trial.study], self.rankings.get(trial.study)
             )
+        if decision.stop and self._is_promoted_at_once(trial):
+            return CONTINUE
         if decision.stop:
             # A scheduler counts reports, as everything else does; the user's unit may be another.
             own = decision.reason.removeprefix(f"epoch {trial.epoch}: ")

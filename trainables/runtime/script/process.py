@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from raysweep.references import SCRIPT_FILES
 from raysweep.trainables.runtime import kill_with_parent
 from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.script.checkpoints import Checkpoints
 from raysweep.trainables.runtime.script.command_line import CommandLine, filled
 from raysweep.trainables.runtime.script.hooks import with_wandb_hook
 from raysweep.trainables.runtime.script.launchers import free_port, launched, search_path
@@ -43,19 +43,41 @@ class Paths:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """The checkpoints of a trial, and the newest; None for a script that does not say where."""
+
+    checkpoints: Checkpoints | None = None
+    newest: Path | None = None
+
+
+@dataclass(frozen=True)
 class Call:
     """A script as it is started.
 
     `words`: the whole command. `folder`: the working folder. `environment`: all variables.
-    `continues`: the words of `resume` are among them, so the script continues where it saved.
+    `saved`: its checkpoints, and the one that it continues from.
     `values`: those of the placeholders.
     """
 
     words: list[str]
     folder: Path
     environment: dict[str, str]
-    continues: bool
+    saved: Saved
     values: Mapping[str, str]
+
+    @property
+    def continues(self) -> bool:
+        """True if the script is told to continue from a checkpoint."""
+        return self.saved.newest is not None
+
+    def refuse_checkpoint(self, or_any: bool = False) -> None:
+        """Have the next attempt continue from another checkpoint than this one did.
+
+        `or_any`: from none of those that there are now, so that it begins again.
+        """
+        checkpoints, newest = self.saved.checkpoints, self.saved.newest
+        if checkpoints is not None and newest is not None:
+            checkpoints.refuse(newest, *(checkpoints.found() if or_any else ()))
 
 
 class Values(dict[str, str]):
@@ -79,63 +101,65 @@ def make_call(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) 
     Raises TrainableError for a launcher or a folder that is not there.
     """
     paths.folder.mkdir(parents=True, exist_ok=True)
-    values = Values(how.placeholders(config) | _given(paths, config, run, how))
+    values = _values(paths, config, (run.trial, run.seed, run.device), how)
     folder = _working_folder(paths, how, values)
-    continues = _find_checkpoint(folder, how, values)
+    if how.folder is not None and any(placeholders(how.folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise TrainableError(f"script.folder: there is no folder {folder}")
+    saved = _find_checkpoint(folder, paths, how, values)
     if how.config_file is not None:
         values["config_file"] = str(paths.folder / how.config_file.name)
         how.config_file.write(paths.folder, how.in_file(config), values)
     script = ["-m", how.module] if how.module else [str(paths.script)]
     launcher = how.launcher if how.launcher is None else filled(how.launcher, values)
-    words = [*launched(launcher), *script, *how.words(config, values, continues)]
+    words = [*launched(launcher), *script, *how.words(config, values, saved.newest is not None)]
     environment = _environment(paths, config, run, how, values)
-    return Call(words, folder, environment, continues, values)
+    return Call(words, folder, environment, saved, values)
 
 
-def _given(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) -> dict[str, str]:
-    """The values of the placeholders that the sweep gives."""
-    return {
+def checkpoints_of(
+    paths: Paths, config: dict[str, Any], trial: tuple[str, int, str], how: CommandLine
+) -> Checkpoints | None:
+    """The checkpoints of a trial, given by its name, seed and device; None if it says nothing."""
+    if how.checkpoint is None:
+        return None
+    values = _values(paths, config, trial, how)
+    return Checkpoints.at(how.checkpoint, values, _working_folder(paths, how, values), paths.trial)
+
+
+def _values(
+    paths: Paths, config: dict[str, Any], trial: tuple[str, int, str], how: CommandLine
+) -> Values:
+    """The values of the placeholders. `trial`: its name, seed and device."""
+    name, seed, device = trial
+    given = {
         "folder": str(paths.folder),
-        "seed": str(run.seed),
-        "device": run.device,
-        "trial": run.trial,
+        "seed": str(seed),
+        "device": device,
+        "trial": name,
         "sweep": str((paths.script.parent / how.sweep).resolve()),
         "config": json.dumps(config),
     }
+    return Values(how.placeholders(config) | given)
 
 
 def _working_folder(paths: Paths, how: CommandLine, values: Values) -> Path:
-    """The working folder. One that has placeholders is made."""
     text = "." if how.folder is None else fill(how.folder, values.__getitem__)
-    folder = (paths.script.parent / text).resolve()
-    if how.folder is not None and any(placeholders(how.folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not folder.is_dir():
-        raise TrainableError(f"script.folder: there is no folder {folder}")
-    return folder
+    return (paths.script.parent / text).resolve()
 
 
-def _find_checkpoint(folder: Path, how: CommandLine, values: Values) -> bool:
-    """Look for the checkpoint, and set the placeholder's value. True if there is one."""
+def _find_checkpoint(folder: Path, paths: Paths, how: CommandLine, values: Values) -> Saved:
+    """The checkpoints of the trial, and the newest; `{checkpoint}` gets its value."""
     if how.checkpoint is None:
-        return False
+        return Saved()
+    checkpoints = Checkpoints.at(how.checkpoint, values, folder, paths.trial)
     values["checkpoint"] = str(folder / fill(how.checkpoint, values.__getitem__))
-    found = newest(folder, checkpoint_pattern(how.checkpoint, values))
-    if found is None:
-        return False
-    values["checkpoint"] = str(found)
-    return True
-
-
-def checkpoint_pattern(text: str, values: Mapping[str, str]) -> str:
-    """The pattern of checkpoints with its placeholders filled in, whatever letters these have."""
-    return fill(text, lambda name: glob.escape(values[name]))
-
-
-def newest(folder: Path, pattern: str) -> Path | None:
-    """The file or folder that matches a pattern and was changed last; None if there is none."""
-    found = [Path(name) for name in glob.glob(str(folder / pattern), recursive=True)]
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, path), default=None)
+    found = checkpoints.found()
+    if not found:
+        return Saved(checkpoints)
+    values["checkpoint"] = str(found[-1])
+    return Saved(checkpoints, found[-1])
 
 
 @contextmanager
@@ -157,6 +181,8 @@ def running(paths: Paths, call: Call) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
+        if call.saved.checkpoints is not None:
+            call.saved.checkpoints.wait_until_whole(lambda: process.poll() is None)
         process.stdin.close()  # which ends the script, if it still runs
         process.wait()
 

@@ -16,10 +16,12 @@ from raysweep.trainables.runtime.metrics import Metrics, ReportError
 from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.files import ReportFiles
+from raysweep.trainables.runtime.script.heard import HEARD, Heard
 from raysweep.trainables.runtime.script.output import Output, log
 from raysweep.trainables.runtime.script.printed import Printed
-from raysweep.trainables.runtime.script.process import Paths, make_call, running
+from raysweep.trainables.runtime.script.process import Call, Paths, make_call, running
 from raysweep.trainables.runtime.script.reason import reason_and_lines
+from raysweep.trainables.runtime.script.records import Record
 from raysweep.trainables.runtime.script.reports import Reports
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
 
@@ -51,12 +53,40 @@ def train(
         files = ReportFiles(
             patterns, call.folder, printed, run.metric, run.unit, excluded=paths.reports
         )
-        with running(paths, call) as process:
-            output = Output(process, paths.reports, printed)
-            follower = Follower(run, paths, sources, output, files, call.continues)
-            follower.report_all()
-            _wait(process, follower.output, paths, run.complete)
-            follower.check_reported()
+        heard = Heard(
+            paths.trial / HEARD,
+            may_continue=call.saved.checkpoints is not None,
+            continues=call.continues,
+        )
+        follower = None
+        try:
+            with running(paths, call) as process:
+                output = Output(process, paths.reports, printed)
+                follower = Follower(run, paths, sources, output, files, heard)
+                follower.report_all()
+                _wait(process, follower.output, paths, run.complete)
+                follower.check_reported()
+        except (ScriptError, ReportError) as error:
+            raise _blaming_checkpoint(error, call, follower) from error
+        finally:
+            if follower is not None:
+                follower.hear_out()
+
+
+def _blaming_checkpoint(error: Exception, call: Call, follower: Follower | None) -> Exception:
+    """The error of a script that may have continued from a checkpoint that is to blame.
+
+    A script that said nothing may not have been able to read it: the one before it is tried. One
+    that said another epoch than the next is ahead of what is known: it begins again.
+    """
+    if not call.continues:
+        return error
+    if isinstance(error, ReportError):
+        call.refuse_checkpoint(or_any=True)
+        return ScriptError(f"continued from {call.saved.newest}: {error}")
+    if follower is None or not follower.has_reported:
+        call.refuse_checkpoint()
+    return error
 
 
 class Follower:
@@ -69,11 +99,13 @@ class Follower:
         sources: ReportSources,
         output: Output,
         files: ReportFiles,
-        continues: bool,
+        heard: Heard,
     ) -> None:
         self.output = output
+        self.has_reported = False
+        """True once the script reported anything, of an epoch that is known already, too."""
         self._run, self._paths, self._sources, self._files = run, paths, sources, files
-        self._continues = continues
+        self._heard = heard
         self._reports: Reports | None = None
 
     def report_all(self) -> None:
@@ -86,14 +118,37 @@ class Follower:
                 break
             self._run.report(**metrics)
 
+    def hear_out(self) -> None:
+        """Keep what a script that has ended said after the last report that was taken."""
+        while self._heard.is_kept and not self.output.ended:
+            self._read()
+
+    def _read(self) -> list[Record]:
+        """What came since the last call; it is kept for an attempt that continues this one."""
+        records = self.output.read(POLL_SECONDS) + self._files.read(self.output.ended)
+        for record in records:
+            self.has_reported = True
+            self._heard.add(record)
+        return records
+
     def _begin(self, known: int) -> Reports:
+        """The reports, with what former attempts heard if this one continues them."""
+        in_seconds = self._run.interval.unit == "seconds"
+        # Time is counted from the start of an attempt, so what was heard earlier has no place.
+        earlier = [] if in_seconds else list(self._heard.earlier())
+        reports = self._make_reports(known, resumed=self._heard.continues and not earlier)
+        for record in earlier:
+            reports.add(record)
+        return reports
+
+    def _make_reports(self, known: int, resumed: bool) -> Reports:
         return Reports(
             self._run.metric,
             self._run.total_epochs,
             self._run.interval,
             known=known,
             last=self._sources.last,
-            resumed=self._continues,
+            resumed=resumed,
             from_zero=_read_habits(self._paths.trial),
             say=log,
         )
@@ -105,7 +160,7 @@ class Follower:
             if metrics is not None or self.output.ended:
                 return metrics
             counted_from_one = not reports.numbering.from_zero
-            for record in self.output.read(POLL_SECONDS) + self._files.read(self.output.ended):
+            for record in self._read():
                 reports.add(record)
             if counted_from_one and reports.numbering.from_zero:
                 atomic_write(self._paths.trial / HABITS, json.dumps({"epochs_from": 0}))
