@@ -33,7 +33,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run"], "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN"),
+        (
+            ["run"],
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN",
+        ),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
         (
@@ -68,7 +71,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["run", "--space", "cnn.yaml", "--require-gpu", "--set", "resources.gpu=0"],
             "raysweep run: --require-gpu, but resources.gpu is 0: no trial asks for a GPU",
         ),
-        (["run", "--resume"], "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN"),
+        (
+            ["run", "--resume"],
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN",
+        ),
         (
             ["run", "--resume", "x"],
             "nothing to resume: neither ray_results/x nor x is a run directory",
