@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             ["run"],
-            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN",
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
@@ -73,7 +73,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["run", "--resume"],
-            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN",
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (
             ["run", "--resume", "x"],
