@@ -25,11 +25,6 @@ def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return said.err.rstrip()
 
 
-NOTHING_TO_RUN = (
-    "raysweep run: a file is needed (--space FILE), a program with --param, or --resume RUN"
-)
-
-
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -40,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             ["run"],
-            NOTHING_TO_RUN,
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
@@ -78,7 +73,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["run", "--resume"],
-            NOTHING_TO_RUN,
+            "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (
             ["run", "--resume", "x"],

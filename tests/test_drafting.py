@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,52 @@ def test_a_file_that_a_program_finds_beside_itself_cannot_be_replaced(tmp_path: 
     )
     made = draft(program(tmp_path, code), [])
     assert "reads config.yaml from its own folder, whatever it is told" in made.interface.unread
+
+
+def test_a_dataclass_of_tyro_is_read_if_a_package_is_missing(tmp_path: Path) -> None:
+    code = """
+from dataclasses import dataclass
+from typing import Optional
+import not_there_at_all
+import tyro
+@dataclass
+class Args:
+    learning_rate: float = 1
+    anneal_lr: bool = True
+    target_kl: Optional[float] = None
+    env_id: str = "CartPole-v1"
+    total_timesteps: int = 500000
+args = tyro.cli(Args)
+"""
+    made = draft(program(tmp_path, code), [])
+    assert active(made) == {"learning-rate": {"float": [0.1, 10.0], "log": True}}
+    assert [one.option.name for one in made.suggestions] == ["learning-rate", "anneal-lr"]
+    assert (made.length.count, made.length.unit) == (500000, "steps")
+    assert "No module named 'not_there_at_all'" in made.interface.notes[0]
+
+
+def test_the_files_of_hydra_are_read_if_a_package_is_missing(tmp_path: Path) -> None:
+    shutil.copytree(PROGRAMS / "hydra_project", tmp_path / "project")
+    train = tmp_path / "project" / "src" / "train.py"
+    expected = drafted("hydra_project/src/train.py")
+    train.write_text(train.read_text().replace("import csv\n", "import csv\nimport not_there\n"))
+    made = draft(str(train), [])
+    assert active(made) == active(expected)
+    assert made.length.count == expected.length.count
+    assert made.found[0].name == expected.found[0].name
+    assert "No module named 'not_there'" in made.interface.notes[0]
+
+
+def test_the_option_that_ends_the_loop_over_epochs_is_the_length(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--niter", type=int, default=25)
+parser.add_argument("--lr", type=float, default=0.1)
+opt = parser.parse_args()
+for epoch in range(opt.niter):
+    print(f"[{epoch}/{opt.niter}] Loss: {opt.lr}")
+"""
+    made = draft(program(tmp_path, code), [])
+    assert made.length.option is not None
+    assert (made.length.option.name, made.length.count) == ("niter", 25)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from raysweep.search_spaces.drafting.interface import Interface, Option
-from raysweep.search_spaces.drafting.literals import assignments, calls, literal
+from raysweep.search_spaces.drafting.interface import Form, Interface, Kind, Option
+from raysweep.search_spaces.drafting.literals import assignments, called, calls, literal
 from raysweep.search_spaces.drafting.nested import kind_of
 from raysweep.search_spaces.drafting.parsers import given
 from raysweep.search_spaces.drafting.program import Program
 
 _DEFAULTS = ("config", "cfg", "args", "params", "hparams", "hyperparams", "hyperparameters", "opts")
 """What a dict of defaults is called, and a dataclass of them ends in."""
+_KINDS: dict[str, Kind] = {"int": "int", "float": "float", "bool": "bool", "str": "text"}
 _ENVIRONMENT = 'os.environ.get("RAYSWEEP_CONFIG", "{}")'
 FEWEST = 2
 """Numbers that a set of defaults has at least; a single one may be anything."""
@@ -61,6 +63,37 @@ def read_defaults(program: Program) -> Interface | None:
                 unread=f"the program takes no options. To let it, {advice}",
             )
     return None
+
+
+def read_dataclasses(program: Program, words: list[str]) -> Interface | None:
+    """The interface of a program that makes options of a dataclass, off its source.
+
+    That is tyro, whose options have dashes and whose booleans have a `--no-` form, or the
+    HfArgumentParser and simple-parsing, which keep the names and take a value for a boolean.
+    """
+    for source in program.sources:
+        nodes = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+        classes = {node.name: node for node in nodes}
+        for call in calls(source.tree, "cli", "HfArgumentParser", "add_arguments"):
+            names = [node.id for node in ast.walk(call) if isinstance(node, ast.Name)]
+            fields = [one for name in names if name in classes for one in fields_of(classes[name])]
+            if not fields:
+                continue
+            is_tyro = called(call) == "cli"
+            options = tuple(_as_tyro(one) if is_tyro else one for one in fields)
+            return Interface(
+                library="tyro" if is_tyro else "argparse",
+                options=options,
+                words=tuple(words),
+                given=given(options, words),
+            )
+    return None
+
+
+def _as_tyro(option: Option) -> Option:
+    name = option.name.replace("_", "-")
+    form: Form = "both" if option.kind == "bool" else "value"
+    return replace(option, name=name, label=f"--{name}", form=form)
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[Option, int]]:
@@ -118,16 +151,28 @@ def _dataclasses(tree: ast.Module) -> Iterator[tuple[list[Option], str]]:
         marks = {getattr(mark, "id", getattr(mark, "attr", "")) for mark in _bare(node)}
         is_named = any(node.name.lower().endswith(word) for word in _DEFAULTS)
         if "dataclass" in marks or is_named:
-            fields = [
-                _option(name, found)
-                for name, value, _ in assignments(node.body)
-                if (found := literal(value)) is not None
-            ]
             yield (
-                fields,
+                fields_of(node),
                 f"make the {node.name} with what the trial is given: import json, os; "
                 f"{node.name}(**json.loads({_ENVIRONMENT}))",
             )
+
+
+def fields_of(node: ast.ClassDef) -> list[Option]:
+    """The fields of a class with their defaults; the kind of a field is that of its annotation."""
+    kinds = {
+        statement.target.id: ast.unparse(statement.annotation)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }
+    fields = []
+    for name, value, _ in assignments(node.body):
+        found = literal(value)
+        is_none = isinstance(value, ast.Constant) and value.value is None
+        if found is not None or is_none:
+            option = _option(name, found)
+            fields.append(replace(option, kind=_KINDS.get(kinds.get(name, ""), option.kind)))
+    return fields
 
 
 def _bare(node: ast.ClassDef) -> Iterator[ast.expr]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raysweep.search_spaces.drafting import parsers
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
+from raysweep.search_spaces.drafting.left_alone import SURROUNDINGS
 from raysweep.search_spaces.drafting.length import Length, length_of
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses
 from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
@@ -16,8 +17,8 @@ from raysweep.search_spaces.drafting.ranges import Suggestion, suggestions
 from raysweep.search_spaces.drafting.readers import read_interface
 
 OUTPUTS = re.compile(
-    r"(out(put)?_?(dir|folder|path)?|save_?(dir|path|folder)|log_?dir|results?_?(dir|path)?"
-    r"|exp(eriment)?_?dir|work_?dir|run_?dir|default_root_dir|checkpoints?_?dir|ckpt_?dir"
+    r"(out(put)?_?(dir|folder|path)?|save_?(model_?|checkpoint_?)?(dir|path|folder)|log_?dir|results?_?(dir|path)?"
+    r"|exp(eriment)?_?dir|work_?dir|run_?dir|default_root_dir|checkpoints?_?(model_?)?dir|ckpt_?dir"
     r"|tensorboard_?dir)"
 )
 """Options that name the folder in which a program leaves its files."""
@@ -49,6 +50,7 @@ class Draft:
             option.name
             for option in self.interface.options
             if option.name and option.name not in known and option.name not in self.interface.given
+            if option.name.partition(".")[0] not in SURROUNDINGS
         ]
 
 
@@ -93,7 +95,7 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
     """
     names = parsers.missing(interface, covered)
     if names:
-        words = " ".join([*interface.words, *parsers.examples(names)])
+        words = " ".join([*interface.words, *parsers.examples(interface, names)])
         raise ProgramError(
             f"{program.shown} needs {', '.join(names)}: add that behind --, as in "
             f"{typed} -- {words}"

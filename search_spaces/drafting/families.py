@@ -97,7 +97,7 @@ def share(high: float) -> Callable[[Option], Entry]:
 
     def entry(option: Option) -> Entry:
         value = number(option) or 0.0
-        return {"float": [0.0, high if value <= high else max(value, 1.0)]}
+        return {"float": [0.0, high if value <= high else min(1.0, round((1 + value) / 2, 2))]}
 
     return entry
 
@@ -140,8 +140,10 @@ def doublings(below: int, above: int) -> Callable[[Option], Entry]:
 
 def around(option: Option) -> Entry:
     """Whole numbers from half of the default to twice of it."""
-    value = int(number(option) or 2)
-    return {"int": [max(1, value // 2), max(2 * value, 3)]}
+    value = number(option)
+    if value is None or value < 1:
+        return None if value is not None else {"int": [1, 4]}
+    return {"int": [max(1, int(value) // 2), max(2 * int(value), 3)]}
 
 
 def up_to(times: int) -> Callable[[Option], Entry]:

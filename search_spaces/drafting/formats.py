@@ -74,6 +74,8 @@ def _printed(call: ast.Call) -> list[Piece]:
     """What a call prints: all arguments of `print`, the first of a logger with those it formats."""
     if called(call) != "print":
         first = call.args[0]
+        if isinstance(first, ast.Dict):
+            return []  # it is logged, not printed
         if isinstance(first, ast.Constant) and isinstance(first.value, str) and call.args[1:]:
             return list(_percent(first.value, call.args[1:]))
         return pieces_of(first)

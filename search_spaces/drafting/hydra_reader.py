@@ -55,6 +55,7 @@ def interface_of(data: Mapping[str, Any], words: Sequence[str]) -> Interface:
         library="hydra",
         options=tuple(options),
         style="name=value",
+        values="hydra",
         words=(*words, *extra),
         given=given,
         config=data["config"],

@@ -55,7 +55,7 @@ class Interface:
     library: str
     options: tuple[Option, ...] = ()
     style: Literal["--name=value", "name=value", "none"] = "--name=value"
-    values: Literal["json", "python"] = "json"
+    values: Literal["json", "python", "hydra"] = "json"
     words: tuple[str, ...] = ()
     commands: int = 0
     given: Mapping[str, Any] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 
 from pydantic import BaseModel
@@ -24,8 +25,8 @@ def known(section: str, lines: Sequence[Line]) -> list[Line]:
     kept = [line for line in lines if line.key in fields]
     if section == "budget" and "steps" not in fields:
         kept += _as_epochs(lines)
-    if section == "script" and "after" not in fields:
-        kept = [line for one in kept if (line := _plain(one)) is not None]
+    if section == "script":
+        kept = [line for one in kept if (line := _possible(one)) is not None]
     return kept
 
 
@@ -37,11 +38,17 @@ def _as_epochs(lines: Sequence[Line]) -> list[Line]:
     return [Line("epochs", values["steps"] // values["report_every"], "reports in a trial")]
 
 
-def _plain(line: Line) -> Line | None:
-    """A line without what has a placeholder; None if nothing is left."""
-    if line.key == "flags" and isinstance(line.value, list):
+def _possible(line: Line) -> Line | None:
+    """A line as far as a file may have it; None if nothing is left."""
+    fields = ScriptSpec.model_fields
+    if line.key == "flags" and isinstance(line.value, list) and fields["flags"].annotation is bool:
+        return None
+    if line.key == "values" and line.value not in typing.get_args(fields["values"].annotation):
         return None
     if line.key != "arguments":
         return line
-    words = [word for word in line.value if "{" not in word]
-    return Line(line.key, words) if words else None
+    unknown = "{" if "after" not in fields else "{steps}"
+    if "steps" in BudgetSpec.model_fields and unknown == "{steps}":
+        return line
+    words = [word for word in line.value if unknown not in word]
+    return Line(line.key, words, line.comment) if words else None

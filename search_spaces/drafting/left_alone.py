@@ -23,13 +23,15 @@ LEFT_ALONE = re.compile(
     | no_(cuda|mps|accel|gpu) | (.*_)?(rank|world_size|backend|num_nodes|nodes|nproc.*|strategy)
     | (dist|ddp|fsdp|deepspeed|multiprocessing|distributed|sync|jit|torch_?compile|compile)(_.*)?
     | (.*_)?(workers|num_proc|threads|prefetch.*|pin_mem.*|persistent_workers|num_envs|n_envs)
+    | n(um)?_proc(s|esses)?
     | (.*_)?(fp16|bf16|amp|half|tf32|precision|dtype|mixed_precision|channels_last|apex.*)(_.*)?
     # how often and how long something is watched
     | (.*_)?(interval|freq|frequency|every|period|patience)(_.*)?
     | (print|save|eval|checkpoint)(_.*)?
     | (.*_)?every_n.* | .*_(every|interval)_.* | num_sanity_.*
     | (max|limit)_.*(batches|samples|time)
-    | (valid|validation|test|eval)(_.*)? | .*_eval_batch_size | per_.*_eval_.* | min_(epochs|steps)
+    | (valid|validation|test|eval|evaluate)(_.*)? | .*_eval_batch_size | per_.*_eval_.*
+    | min_(epochs|steps)
     | overwrite.* | do_.* | dry_run | fast_dev_run | profil.* | .*profiler | download | quiet
     | smoke.*
     | enable_.* | overfit_.* | barebones | inference_mode | detect_anomaly | callbacks | plugins
@@ -44,3 +46,5 @@ LEFT_ALONE = re.compile(
     re.VERBOSE,
 )
 """Options that are left at their defaults: they change what is trained on, or nothing."""
+SURROUNDINGS = ("callbacks", "debug", "extras", "hparams_search", "hydra", "logger", "paths")
+"""Parts of nested configurations that say how a run is watched, not what is trained."""

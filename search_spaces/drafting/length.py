@@ -74,6 +74,9 @@ def length_of(program: Program, interface: Interface) -> Length:
         option, count = max(steps, key=lambda found: found[1])
         every = _every(interface, count)
         return Length(count, "steps", every, option, _told(option, interface))
+    looped = _looped(program, interface)
+    if looped is not None:
+        return looped
     unset = [option for option in interface.options if is_called(option.name, LENGTHS)]
     if unset:
         why = f"the program has no default for {unset[0].name}: say how many are enough"
@@ -112,6 +115,36 @@ def _every(interface: Interface, steps: int) -> int:
         if 1 <= value <= steps:
             return int(value)
     return max(1, steps // REPORTS)
+
+
+def _looped(program: Program, interface: Interface) -> Length | None:
+    """The option that ends the loop over epochs, as `n` does in `for epoch in range(args.n)`."""
+    for source in program.sources:
+        for end in _ends(source.tree):
+            name = _last_part(end)
+            option = interface.option(name) if name else None
+            value = None if option is None else number(_as_given(option, interface))
+            if option is not None and value is not None and value >= 1:
+                return Length(int(value), "epochs", 1, option, _told(option, interface))
+    return None
+
+
+def _ends(tree: ast.Module) -> Iterator[ast.expr]:
+    """What the loops over epochs count to, and parts of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For) and "epoch" in getattr(node.target, "id", "").lower():
+            for call in calls(node.iter, "range", "trange"):
+                for argument in call.args[:2]:
+                    yield from (part for part in ast.walk(argument) if isinstance(part, ast.expr))
+
+
+def _last_part(node: ast.expr) -> str:
+    """`n` for `args.n` and for `config["n"]`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value)
+    return ""
 
 
 def _asked(program: Program) -> Length | None:

@@ -23,6 +23,16 @@ from raysweep.search_spaces.file.python_form import goal_of
 VALIDATION = ("val", "valid", "validation", "dev", "eval", "evaluation", "heldout")
 _SELECTED, _VALIDATION, _TEST, _PLAIN, _TRAIN = 60, 40, 30, 20, 0
 """How much a metric's phase speaks for it. What selects models is the metric; training is not."""
+_WAYS: dict[Way, int] = {
+    "json": 5,
+    "tensorboard": 4,
+    "lightning": 4,
+    "transformers": 4,
+    "print": 2,
+    "mlflow": 0,
+    "wandb": 0,
+}
+"""How sure it is that a metric is told in this way: trackers are often switched off."""
 _BEST_SO_FAR = -15
 """A running best hides how a trial goes on."""
 _BATCH = -12
@@ -77,6 +87,7 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
             text = "".join(piece if isinstance(piece, str) else "{}" for piece in line.pieces)
             words = f"{text} {printed.name}"
             score = _score(words, printed.name, line.function) + printed.is_percent
+            score += _WAYS["print"]
             if re.search(r"batch|\bit(er)?s?\b", text.lower()):
                 score += _BATCH
             yield Guess(
@@ -104,6 +115,7 @@ def _logged(program: Program, source: Source) -> Iterator[Guess]:
             continue
         place = program.shown_place(source, logged.line)
         what = "what the program selects models by" if logged.sure else "logged"
+        score = _score(logged.name, logged.name, "") + _WAYS[logged.way]
         yield Guess(
             name=logged.name,
             goal=goal,
@@ -111,7 +123,7 @@ def _logged(program: Program, source: Source) -> Iterator[Guess]:
             pattern=_trainer_pattern(logged.name) if logged.way == "transformers" else "",
             position="epoch" if logged.way == "transformers" else "",
             why=f"{what} in {place}",
-            score=_SELECTED if logged.sure else _score(logged.name, logged.name, "") + 2,
+            score=_SELECTED if logged.sure else score,
         )
 
 

@@ -142,6 +142,11 @@ def missing(interface: Interface, covered: set[str]) -> list[str]:
     return names + [option.label for option in places[max(0, said) :]]
 
 
-def examples(names: Sequence[str]) -> list[str]:
+def examples(interface: Interface, names: Sequence[str]) -> list[str]:
     """Words that would give what is missing, for a message."""
-    return [f"{name} VALUE" if name.startswith("-") else name.upper() for name in names]
+    words = []
+    for name in names:
+        option = next(option for option in interface.options if option.label == name)
+        value = str(option.choices[0]) if option.choices else "VALUE"
+        words.append(f"{name} {value}" if option.name else name.upper())
+    return words

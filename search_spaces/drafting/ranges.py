@@ -16,7 +16,7 @@ from raysweep.search_spaces.drafting.families import (
     truth,
 )
 from raysweep.search_spaces.drafting.interface import Option, plain_name
-from raysweep.search_spaces.drafting.left_alone import LEFT_ALONE
+from raysweep.search_spaces.drafting.left_alone import LEFT_ALONE, SURROUNDINGS
 from raysweep.search_spaces.file.error_messages import shown
 
 MOST_ACTIVE = 8
@@ -88,8 +88,10 @@ def _is_of_another_phase(last: str) -> bool:
 
 def _entry(option: Option, family: Family | None) -> Any:
     last = plain_name(option.name).rpartition(".")[2]
-    is_trainers = option.name.startswith("trainer.")  # how Lightning trains, not what
-    if family is None and (LEFT_ALONE.fullmatch(last) or is_trainers):
+    first = plain_name(option.name).partition(".")[0]
+    if first in SURROUNDINGS and first != last:
+        return None
+    if family is None and (LEFT_ALONE.fullmatch(last) or first == "trainer"):
         return None
     if option.kind == "bool":
         return truth(option)

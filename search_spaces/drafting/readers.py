@@ -46,8 +46,10 @@ def _asked(program: Program, words: list[str], limit: float) -> tuple[Interface 
     if answer.data:
         found = parsers.interface_of(program.shown, answer.data, words)
         return (found, "") if found.options else (None, "its parser has no options")
-    found_in_source = hydra_reader.read_files(program, words) or parser_source.read_source(
-        program, words
+    found_in_source = (
+        hydra_reader.read_files(program, words)
+        or parser_source.read_source(program, words)
+        or constants.read_dataclasses(program, words)
     )
     if found_in_source is None:
         return None, answer.error
