@@ -6,6 +6,8 @@ same line, so that a callback that reports or resumes wrongly shows in the numbe
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -42,20 +44,18 @@ def folder_of(run: Run | None) -> Path:
     return run.folder
 
 
-def lightning(
-    config: dict[str, Any], run: Run | None, package: str = "lightning.pytorch", **options: Any
-) -> None:
-    """`options` are those of the Trainer."""
-    import importlib
+def line(package: str, keeps_objects: bool = False) -> Any:
+    """The class of a module of a package of Lightning.
 
-    from raysweep.integrations.lightning import Report
-
+    `keeps_objects`: not all of its hyperparameters are numbers.
+    """
     pl: Any = importlib.import_module(package)
 
     class Line(pl.LightningModule):  # type: ignore[misc]
-        def __init__(self, lr: float) -> None:
+        def __init__(self, lr: float, optimizer: Any = torch.optim.Adam) -> None:
             super().__init__()
-            self.save_hyperparameters()
+            self.save_hyperparameters(ignore=() if keeps_objects else "optimizer")
+            self.optimizer = optimizer
             self.layers = network()
 
         def training_step(self, batch: list[Tensor], i: int) -> Tensor:
@@ -67,9 +67,19 @@ def lightning(
             self.log("val_loss", nn.functional.mse_loss(self.layers(batch[0]), batch[1]))
 
         def configure_optimizers(self) -> Any:
-            optimizer = torch.optim.Adam(self.parameters(), self.hparams["lr"])
+            optimizer = self.optimizer(self.parameters(), self.hparams["lr"])
             return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
 
+    return Line
+
+
+def lightning(
+    config: dict[str, Any], run: Run | None, package: str = "lightning.pytorch", **options: Any
+) -> None:
+    """`options` are those of the Trainer."""
+    from raysweep.integrations.lightning import Report
+
+    pl: Any = importlib.import_module(package)
     report = Report(*config.get("names", ()), run=run)
     epochs = EPOCHS if run is None else run.total_epochs
     if run is not None and processes() > 1:
@@ -83,7 +93,9 @@ def lightning(
     )
     batches = DataLoader(samples(), 8, shuffle=True)
     path = None if config.get("forgets") else report.ckpt_path
-    trainer.fit(Line(config["lr"]), batches, DataLoader(samples(), 24), ckpt_path=path)
+    of_line = line(package, config.get("keeps_objects", False))
+    module = of_line(config["lr"], functools.partial(torch.optim.Adam, eps=1e-7))
+    trainer.fit(module, batches, DataLoader(samples(), 24), ckpt_path=path)
 
 
 class Pairs(Dataset[dict[str, Tensor]]):
@@ -209,3 +221,26 @@ def fastai(config: dict[str, Any], run: Run | None) -> None:
     epochs = EPOCHS if run is None else run.total_epochs
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, config["lr"], cbs=report)
+
+
+def names_of_the_documentation(name: str) -> dict[str, Any]:
+    """What the train functions that the documentation shows take for granted."""
+    loaders = {
+        "batches": DataLoader(samples(), 8, shuffle=True),
+        "validation_batches": DataLoader(samples(), 24),
+    }
+    if name == "lightning":
+        return loaders | {"Classifier": line("lightning.pytorch")}
+    if name == "transformers":
+        return {"model_of": lambda config: Regression(0.1), "lines": Pairs(), "held_out": Pairs()}
+    if name == "fastai":
+        from fastai.basics import DataLoaders, Learner
+        from fastai.callback.schedule import fit_one_cycle  # noqa: F401
+
+        return {
+            "Learner": functools.partial(Learner, loss_func=nn.functional.mse_loss),
+            "loaders": DataLoaders(loaders["batches"], loaders["validation_batches"]),
+            "model_of": lambda config: network(),
+        }
+    loss = nn.functional.mse_loss
+    return loaders | {"model_of": lambda config: network(), "loss_of": loss, "validate": validate}

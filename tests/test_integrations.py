@@ -6,7 +6,9 @@ numbers of one that is not, a stopped one ends, and its best epoch's model is ke
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,14 @@ pytestmark = [
     # The libraries' own, about loaders without workers, their coming versions and the like.
     pytest.mark.filterwarnings("ignore"),
 ]
+PAGE = Path(__file__).resolve().parent.parent / "docs/how-to/frameworks.md"
+TITLES = {
+    "lightning": "PyTorch Lightning",
+    "transformers": "Hugging Face's Trainer",
+    "accelerate": "Accelerate",
+    "ignite": "Ignite",
+    "fastai": "fastai",
+}
 METRIC = {"transformers": "eval_loss", "fastai": "valid_loss"}
 
 
@@ -213,10 +223,24 @@ def test_lightnings_own_checkpoint_of_the_best_epoch_can_be_taken_out(tmp_path: 
     assert content["state_dict"].keys() == best["model_state_dict"].keys()
 
 
+@needs_lightning
+def test_a_module_with_objects_among_its_hyperparameters_is_resumed(tmp_path: Path) -> None:
+    whole = train("lightning", run_in(tmp_path / "whole"))
+    with pytest.raises(Stopped):
+        train("lightning", run_in(tmp_path / "parts", stop_at=2), keeps_objects=True)
+    assert train("lightning", run_in(tmp_path / "parts"), keeps_objects=True) == whole
+    path = extract(tmp_path / "parts" / checkpoint.BEST, tmp_path / "out")
+    assert "hyper_parameters" not in torch.load(path, weights_only=True)
+
+
 def test_a_checkpoint_without_one_of_a_library_says_so(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {}, [{"epoch": 1, "metrics": {}}], best=True)
     with pytest.raises(CheckpointError, match=r"best.pt holds no checkpoint of a library"):
         extract(tmp_path / checkpoint.BEST, tmp_path / "out")
+    torch.save({"files_state_dict": {"../x": torch.empty(0)}}, tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match=r"would write outside of .*out: \.\./x"):
+        extract(tmp_path / "foreign.pt", tmp_path / "out")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
@@ -349,3 +373,30 @@ def test_the_trainers_own_checkpoint_of_the_best_epoch_can_be_taken_out(tmp_path
     weights = load_file(path / "model.safetensors")
     best = checkpoint.load(tmp_path / "trial" / checkpoint.BEST)["model_state_dict"]
     assert all(torch.equal(weights[key], best[key]) for key in best)
+
+
+def documented(name: str) -> str:
+    """The train function that the page about frameworks shows for a library."""
+    section = PAGE.read_text().partition(f"\n## {TITLES[name]}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```py\n(.*?)^```$", section, re.DOTALL | re.M)
+    (found,) = [block for block in blocks if "def train(config, run)" in block]
+    return str(found)
+
+
+@each_library
+def test_the_train_function_that_the_documentation_shows_is_resumed(
+    name: str, tmp_path: Path
+) -> None:
+    metric = METRIC.get(name, "val_loss")
+    scope = libraries.names_of_the_documentation(name)
+    exec(documented(name), scope)
+    results = []
+    for folder, stop_at in (("whole", 0), ("parts", 2), ("parts", 0)):
+        run = run_in(tmp_path / folder, stop_at=stop_at, metric=metric)
+        torch.manual_seed(3)
+        with contextlib.suppress(Stopped):
+            scope["train"]({"lr": 0.05}, run)
+        results.append([report["metrics"][metric] for report in run.reports])
+    whole, begun, parts = results
+    assert (len(whole), len(begun)) == (4, 2)
+    assert parts == whole

@@ -70,6 +70,8 @@ def extract(path: Path | str, folder: Path | str) -> Path:
         raise CheckpointError(f"{path} holds no checkpoint of a library")
     for name, content in files.items():
         target = Path(folder, name)
+        if not target.resolve().is_relative_to(Path(folder).resolve()):
+            raise CheckpointError(f"{path} would write outside of {folder}: {name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.numpy().tobytes())
     return Path(folder, Path(next(iter(files))).parts[0])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
-from fastai.learner import Recorder
+from fastai.learner import SkipToEpoch
 from fastcore.foundation import L
 
 from raysweep.integrations.reporter import Reporter
@@ -25,8 +25,9 @@ class Report(Callback):  # type: ignore[misc]
     attempt trained are skipped.
     """
 
-    order = Recorder.order + 1
-    """After the recorder, which computes them."""
+    order = SkipToEpoch.order
+    """After the recorder, which computes the metrics, and after the progress bar, which must see
+    the epochs that are skipped."""
 
     def __init__(self, *metrics: str, run: Run | None = None) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ It is for both packages, `lightning` and `pytorch_lightning`. In a train functio
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib.util import find_spec
@@ -40,6 +41,7 @@ class Report(Callback):  # type: ignore[misc]
         self._reporter = Reporter(metrics, run)
         self._files = CheckpointFiles("lightning.ckpt")
         self._is_due = False
+        self._is_saving = False
 
     @property
     def ckpt_path(self) -> Path | None:
@@ -79,6 +81,17 @@ class Report(Callback):  # type: ignore[misc]
         if self._is_due or not trainer.enable_validation:
             self._report(trainer, trainer.current_epoch + 1)
 
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Leave out hyperparameters that Lightning would refuse to load when the trial continues.
+
+        The module that continues has been made with them already.
+        """
+        if not self._is_saving:
+            return
+        for name in ("hyper_parameters", "datamodule_hyper_parameters"):
+            if name in checkpoint and not _is_loaded_safely(checkpoint[name]):
+                del checkpoint[name]
+
     def _report(self, trainer: Any, epoch: float) -> None:
         self._is_due = False
         self._save(trainer)
@@ -97,4 +110,20 @@ class Report(Callback):  # type: ignore[misc]
             return
         # By this name, a file that a killed process has left is removed later.
         self._files.path = run.folder / f".unfinished-{os.getpid()}.ckpt"
+        self._is_saving = True
         trainer.save_checkpoint(self._files.path, weights_only=False)
+        self._is_saving = False
+
+
+def _is_loaded_safely(value: Any) -> bool:
+    """True if `torch.load` reads a value with `weights_only=True`: it has no objects of classes."""
+    import torch
+
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # what an object raises that is pickled is its own affair
+        return False
+    return True

@@ -27,6 +27,8 @@ POSITIONS = ("epoch", "step", "samples")
 """The names in a report that say where the training is."""
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 """The variables by which launchers tell a process its rank. The first process has 0 in each."""
+WORKER = "RAYSWEEP_WORKER"
+"""The variable that the process of a trial has, and what it starts."""
 FIRST = ("", "-1", "0")
 """What they hold in the first process; -1 says that there is only one."""
 
@@ -38,8 +40,10 @@ def report(metrics: Mapping[str, Any] | None = None, /, **more: Any) -> None:
     Python does not allow as arguments. `epoch`, `step` or `samples` says where the training is;
     without them, reports are counted. If several processes train, only the first one reports.
 
-    Raises ReportError, if there is a sweep, for a value that is not a number.
+    Raises ReportError, if there is a sweep, for a value that is not a number; and in a train
+    function, which has a `run` that it reports to.
     """
+    _refuse_in_train_function("reports by run.report(...), and a callback by Report(..., run=run)")
     path = os.environ.get(REPORTS)
     if not path or not is_first_process():
         return
@@ -55,8 +59,9 @@ def config(defaults: Mapping[str, Any] | None = None, /, **more: Any) -> Paramet
     """The trial's parameters; those of them that the sweep does not set have their defaults.
 
     `config({"optimizer.lr": 0.1})` is for parameters in groups. Outside of a sweep, the defaults
-    are all there is.
+    are all there is. Raises ReportError in a train function.
     """
+    _refuse_in_train_function("gets its parameters as an argument, train(config, run)")
     values: Mapping[str, Any] = json.loads(os.environ.get(CONFIG) or "{}")
     return merge({**(defaults or {}), **more}, values)
 
@@ -67,3 +72,12 @@ def is_first_process() -> bool:
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return bool(distributed.get_rank() == 0)
     return all(os.environ.get(name, "0") in FIRST for name in RANKS)
+
+
+def _refuse_in_train_function(instead: str) -> None:
+    """Raise ReportError in a train function, where reports would be lost, and defaults be wrong."""
+    is_trial = WORKER in os.environ and "raysweep.trainables.runtime.train_job" in sys.modules
+    if is_trial and REPORTS not in os.environ:
+        from raysweep.trainables.runtime.run import ReportError
+
+        raise ReportError(f"this is for scripts; a train function {instead}")
