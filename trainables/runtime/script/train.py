@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import subprocess
 import tempfile
@@ -47,13 +48,26 @@ def train(
         words = (command_line or CommandLine()).words(config)
         printed = Printed(run.metric, run.unit, sources.patterns)
         files = ReportFiles(
-            sources.files, script.parent, printed, run.metric, run.unit, excluded=paths.reports
+            [_filled(pattern, paths, run) for pattern in sources.files],
+            script.parent,
+            printed,
+            run.metric,
+            run.unit,
+            excluded=paths.reports,
         )
         with running(paths, words, environment(paths, config, run)) as process:
             follower = Follower(run, paths, sources, Output(process, paths.reports, printed), files)
             follower.report_all()
             _wait(process, follower.output, paths, run.complete)
             follower.check_reported()
+
+
+def _filled(pattern: str, paths: Paths, run: Run) -> str:
+    """A pattern of files with the values of its placeholders, whatever letters these have."""
+    values = {"folder": str(paths.folder), "trial": run.trial, "seed": str(run.seed)}
+    for name, value in values.items():
+        pattern = pattern.replace(f"{{{name}}}", glob.escape(value))
+    return pattern
 
 
 class Follower:
