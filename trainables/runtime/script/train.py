@@ -20,13 +20,15 @@ from raysweep.trainables.runtime.script.output import Output, log
 from raysweep.trainables.runtime.script.printed import Printed
 from raysweep.trainables.runtime.script.process import Paths, environment, running
 from raysweep.trainables.runtime.script.reason import reason_and_lines
-from raysweep.trainables.runtime.script.reports import Reports
+from raysweep.trainables.runtime.script.reports import MISSING_SECONDS, Reports
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
 
 POLL_SECONDS = 0.1
 """How often the file of reports is read while the script prints nothing."""
 GRACE_SECONDS = 5.0
 """How long a script may take to end by itself after its last report."""
+PATIENCE_SECONDS = 2.0
+"""By how much the file of reports may be behind what is printed, or the other way round."""
 HABITS = "script_habits.json"
 """The file in a trial's folder that tells the next attempt how the script counts its epochs."""
 
@@ -98,6 +100,7 @@ class Follower:
             known=known,
             last=self._sources.last,
             from_zero=_read_habits(self._paths.folder),
+            patience=MISSING_SECONDS if self._sources.files else PATIENCE_SECONDS,
             say=log,
         )
 
