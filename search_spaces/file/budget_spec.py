@@ -38,7 +38,7 @@ def seconds(value: int | float | str) -> float:
 
 
 Duration = Annotated[int | float | str, AfterValidator(seconds)]
-Interval = Annotated[float, Field(gt=0)]
+Interval = Annotated[int | float, Field(gt=0)]
 
 
 class BudgetSpec(BaseModel):
