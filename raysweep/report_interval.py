@@ -7,8 +7,9 @@ number of a report. With `budget: {steps: 10000, report_every: 500}`, report 3 i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from raysweep.formatting import duration, plural
 
@@ -24,6 +25,13 @@ class ReportInterval:
 
     unit: Unit = "epochs"
     every: float = 1
+
+    @classmethod
+    def of(cls, budget: Mapping[str, Any]) -> ReportInterval:
+        """The interval that the `budget` section of a resolved sweep says."""
+        unit = next((unit for unit in UNITS if unit in budget), UNITS[0])
+        every = float(budget.get("report_every", 1))
+        return cls(unit, int(every) if every.is_integer() else every)
 
     @property
     def is_epoch(self) -> bool:
@@ -48,6 +56,15 @@ class ReportInterval:
         if self.unit == "seconds":
             return duration(position)
         return f"{self.unit[:-1]} {amount(position)}"
+
+    def within(self, report: int) -> str:
+        """Where a value was reported, in words: `in epoch 3`, `at step 1,500`, `after 12 s`."""
+        word = {"epochs": "in", "seconds": "after"}.get(self.unit, "at")
+        return f"{word} {self.at(report)}"
+
+    def amount(self, reports: int) -> str:
+        """How much so many reports are, as a number of the unit: `1,500`."""
+        return amount(self.position(reports))
 
     def trained(self, reports: int) -> str:
         """How much so many reports are, in words: `27 epochs`, `54,000 steps`, `12 min 00 s`."""

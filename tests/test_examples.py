@@ -215,3 +215,27 @@ def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
     assert content["monitor_best"] == min(line["val_loss"] for line in whole)
     assert content["state_dict"]["hidden.weight"].shape == (20, 64)
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.01
+
+
+@pytest.mark.ray
+@pytest.mark.examples
+def test_a_wandb_sweep_and_its_program_run_unchanged(
+    tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the network, with parameters from this sweep that win over the program's own."""
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    for variable in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(variable)
+    folder = ROOT / "examples" / "wandb_sweep"
+    before = sorted(path.name for path in folder.iterdir())
+    words = ["run", "--space", str(folder / "sweep-config.yaml"), "--storage", str(tmp_path)]
+    changes = ["budget.trials=2", "budget.epochs=2", "space.epochs=2", "scheduler=none"]
+    settings = [word for change in changes for word in ("--set", change)]
+    assert main([*words, "--name", "small", *settings]) == 0
+    run = load(tmp_path / "small")
+    assert list(run.trials["status"]) == ["completed"] * 2
+    assert {"train/loss", "val/accuracy"} <= set(run.curves.columns)
+    for trial in run.all_trials():
+        (kept,) = (tmp_path / "small/trials" / trial.id).glob("wandb/offline-run-*/*.wandb")
+        assert str(trial.config["lr"]).encode() in kept.read_bytes()  # as W&B knows it
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == before

@@ -38,7 +38,7 @@ def seconds(value: int | float | str) -> float:
 
 
 Duration = Annotated[int | float | str, AfterValidator(seconds)]
-Interval = Annotated[float, Field(gt=0)]
+Interval = Annotated[int | float, Field(gt=0)]
 
 
 class BudgetSpec(BaseModel):
@@ -120,8 +120,7 @@ class BudgetSpec(BaseModel):
     @property
     def interval(self) -> ReportInterval:
         """How often a trial reports."""
-        every = self.report_every or 1
-        return ReportInterval(self.unit, int(every) if float(every).is_integer() else every)
+        return ReportInterval.of({self.unit: self.length, "report_every": self.report_every or 1})
 
     @property
     def reports(self) -> int:

@@ -157,7 +157,8 @@ def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
 
 def render(name: str, controller: SweepController, width: int, height: int = 50) -> Group:
     """The whole screen."""
-    searchers = summary(controller.histories, controller.sweep.metric.name, controller.sweep.seeds)
+    sweep = controller.sweep
+    searchers = summary(controller.histories, sweep.metric.name, sweep.seeds, sweep.budget.interval)
     above = len(controller.histories) + OTHER_LINES
     shown, hidden = _shown(controller, max(MIN_ROWS, min(MAX_ROWS, height - above)))
     parts: list[RenderableType] = [
@@ -255,7 +256,10 @@ def _table(trials: list[Trial], controller: SweepController, width: int) -> Tabl
         {name: value for name, value in trial_row(trial, metric).items() if name not in constants}
         for trial in trials
     ]
-    return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
+    extra: tuple[str, ...] = ("reason",)
+    if width >= WIDE:
+        extra = ("configuration", "reason")
+    return trial_table(rows, metric, extra, interval=controller.sweep.budget.interval)
 
 
 def _rank(trial: Trial) -> tuple[float, int, str]:

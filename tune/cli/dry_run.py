@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raysweep.formatting import plural
 from raysweep.history import Config, History, Trial
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.space import Space
@@ -52,7 +53,7 @@ def preview(sweep: Sweep) -> Text:
         for study in studies
     ]
     parts += _command(sweep)
-    facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
+    facts = [f"the grid has {shape}", *_passing(sweep), *_length(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
     return Text(visible(text))
@@ -140,6 +141,18 @@ def _passing(sweep: Sweep) -> list[str]:
     else:
         passing = f"{share:.1%} of"
     return [f"{passing} draws satisfy the constraints"]
+
+
+def _length(sweep: Sweep) -> list[str]:
+    """What a trial is, if a report does not come after each epoch."""
+    budget = sweep.budget
+    if budget.interval.is_epoch:
+        return []
+    whole, part = budget.interval.trained(budget.epochs), budget.interval.trained(1)
+    return [
+        f"a trial is {whole} with {plural(budget.epochs, 'report')}, after each {part}; schedulers "
+        "and tables count reports"
+    ]
 
 
 def _comment(text: str) -> str:

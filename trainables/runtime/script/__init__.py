@@ -4,13 +4,16 @@ It is run once for each trial, in its own folder, by the same Python. The config
 options, `--lr=0.1 --optimizer.args.lr=0.1 --nesterov=true`, and as JSON in `RAYSWEEP_CONFIG`; the
 file's `script:` section says how else options are written.
 
-For each epoch the script reports one JSON object that has the metric, on a line of its own. It
-prints that line, or appends it to the file that `RAYSWEEP_REPORTS` names. An object with `epoch`
-(1, 2, ...) is the report of that epoch; without it, objects are counted.
+What it reports is read from what it prints (JSON objects, Python dictionaries, and whatever the
+user's patterns match), from the files that it writes, and from the file that `RAYSWEEP_REPORTS`
+names, to which it may append JSON objects. A position, such as `epoch` or `step`, says which report
+a value belongs to; without one, values are counted (`reports.py`). A program that logs to W&B runs
+as it is (`wandb_hook/`).
 
-`RAYSWEEP_EPOCHS` says how many epochs there are, `RAYSWEEP_SEED` the seed, `RAYSWEEP_DEVICE` `cpu`
-or `cuda`, and `RAYSWEEP_FOLDER` where the script may keep its files. The folder is the same when a
-trial is resumed, so a script that saves checkpoints can continue from them. A script that does not
-starts anew, and the epochs that are known already are skipped. A script that is stopped gets
-SIGTERM, and SIGKILL five seconds later.
+`RAYSWEEP_EPOCHS` says how many epochs there are (or `RAYSWEEP_STEPS`, `RAYSWEEP_SAMPLES`,
+`RAYSWEEP_SECONDS`), `RAYSWEEP_REPORT_EVERY` how many of them lie between two reports,
+`RAYSWEEP_SEED` the seed, `RAYSWEEP_DEVICE` `cpu` or `cuda`, and `RAYSWEEP_FOLDER` where the script
+may keep its files. The folder is the same when a trial is resumed, so a script that saves
+checkpoints can continue from them. A script that does not starts anew, and the epochs that are
+known already are skipped. A script that is stopped gets SIGTERM, and SIGKILL five seconds later.
 """

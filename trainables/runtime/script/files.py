@@ -30,8 +30,9 @@ from raysweep.trainables.runtime.script.records import Record, record_of
 
 READ_SECONDS = 1.0
 """How often files are read, which costs a few system calls each."""
-MOST_SEARCHING = 0.05
-"""The largest part of the time that looking for files may take, in folders with very many."""
+MOST_SEARCHING = 0.005
+"""The largest part of the time that looking for files may take, in folders with very many. It is
+below what counts as progress of a trial that hangs (`progress.py`)."""
 MOST_FILES = 1000
 """How many files of a trial are read. What is beyond is no logger's."""
 OLD_SECONDS = 60.0

@@ -21,13 +21,16 @@ PATTERN_CHARACTERS = 4096
 """The most of a line that patterns are matched against: beyond that they may take long."""
 MOST_BRACES = 20
 """How many braces of a line are tried as the start of a JSON object."""
-_ENDS = re.compile(r"\r\n|\n|\r")
+_ENDS = re.compile(r"\r\n|\n|\r|\x1b\[(?P<rows>\d{0,3})A")
+"""What ends a line or a state of it: line ends, and a cursor that goes up."""
+_BEGUN = re.compile(r"(?:\r|\x1b(?:\[\d{0,3})?)\Z")
+"""What may be the first half of such an end."""
 _ESCAPES = re.compile(
-    r"\x1b\[(?P<count>\d*)(?P<up>A)"  # the cursor goes up
-    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, such as a colour
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence, such as a colour
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # an operating system command, such as a link
     r"|\x1b[@-_]?"
 )
+_BAR = re.compile(r"\d+%\s*\|")
 _DICTIONARY = re.compile(r"\{\s*'[^{}]*\}")
 _PAIR = re.compile(
     r"'(?P<name>[^'\\]{1,200})':\s*(?P<quote>'?)(?:[\w.]{1,20}\()?"
@@ -52,7 +55,8 @@ class LineReader:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pieces: list[str] = []
         self._length = 0
-        self._carriage_return = False
+        self._begun = ""
+        self._rows_up = 0
         self._shown = ""
 
     def feed(self, content: bytes) -> list[Line]:
@@ -66,16 +70,15 @@ class LineReader:
         return [line for line in rest if line.text]
 
     def _split(self, text: str) -> list[Line]:
-        # A carriage return at the end of the last piece may be half of a line end of Windows.
-        if self._carriage_return:
-            text = "\r" + text
-        self._carriage_return = text.endswith("\r")
-        if self._carriage_return:
-            text = text[:-1]
+        text = self._begun + text
+        begun = _BEGUN.search(text)
+        self._begun = ""
+        if begun:
+            self._begun, text = begun[0], text[: begun.start()]
         lines, start = [], 0
         for end in _ENDS.finditer(text):
             self._keep(text[start : end.start()])
-            line = self._ended(is_return=end[0] == "\r")
+            line = self._ended(end)
             if line is not None:
                 lines.append(line)
             start = end.end()
@@ -88,29 +91,29 @@ class LineReader:
             self._pieces.append(piece)
             self._length += len(piece)
 
-    def _ended(self, is_return: bool) -> Line | None:
+    def _ended(self, end: re.Match[str]) -> Line | None:
         """The line that ends here; None if a terminal would show nothing of it."""
         raw = "".join(self._pieces)
         self._pieces, self._length = [], 0
-        text, moved_up = _without_escapes(raw)
-        text = text.rstrip()
-        # Nested bars go down by a line end, and up again after they have drawn.
-        if is_return or moved_up:
-            if text or raw:
-                self._shown = text
-            return Line(text, overwritten=True) if text else None
-        if not text and not raw:
+        text = _ESCAPES.sub("", raw).rstrip()
+        if "\n" not in end[0]:
+            return self._redrawn(text, raw, end["rows"])
+        if self._rows_up:
+            # Nested bars go down to draw, and up again. What is printed above them stays.
+            self._rows_up -= 1
+            return Line(text, overwritten=bool(_BAR.search(text))) if text else None
+        if not raw:
             text = self._shown  # the last state of a bar that the line end leaves standing
         self._shown = ""
         return Line(text)
 
-
-def _without_escapes(text: str) -> tuple[str, bool]:
-    """The text without control sequences, and whether one of them moved the cursor up."""
-    if "\x1b" not in text:
-        return text, False
-    moved_up = any(found["up"] for found in _ESCAPES.finditer(text))
-    return _ESCAPES.sub("", text), moved_up
+    def _redrawn(self, text: str, raw: str, rows: str | None) -> Line | None:
+        """The state of a line that is drawn again, or of one that the cursor leaves upwards."""
+        if rows is not None:
+            self._rows_up += int(rows or "1")
+        elif raw:
+            self._shown = text
+        return Line(text, overwritten=True) if text else None
 
 
 def json_objects(text: str) -> Iterator[tuple[dict[str, Any], bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -59,7 +60,8 @@ class MlflowDatabase:
     """The table of metrics in MLflow's SQLite database."""
 
     def __init__(self, path: Path, record_of: RecordOf) -> None:
-        self._address = f"file:{quote(str(path))}?mode=ro"
+        self._path = path
+        self._seen: list[tuple[int, int]] = []
         self._record_of, self._steps = record_of, _Steps()
         self._last_row = -1
 
@@ -74,14 +76,29 @@ class MlflowDatabase:
         self._new_rows()
 
     def _new_rows(self) -> list[tuple[int, str, float, int, bool]]:
+        seen = self._versions()
+        if seen == self._seen:
+            return []
+        self._seen = seen
+        address = f"file:{quote(str(self._path))}?mode=ro"
         try:
-            with closing(sqlite3.connect(self._address, WAIT_SECONDS, uri=True)) as database:
+            with closing(sqlite3.connect(address, WAIT_SECONDS, uri=True)) as database:
                 rows = database.execute(_NEW, (self._last_row, MOST_ROWS)).fetchall()
         except sqlite3.Error:  # it is another database, or it is being made or written to
+            self._seen = []
             return []
         if rows:
             self._last_row = rows[-1][0]
         return rows
+
+    def _versions(self) -> list[tuple[int, int]]:
+        """Sizes and times of the database and of its journal, to which new rows go first."""
+        found = []
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found.append((status.st_size, status.st_mtime_ns))
+        return found
 
 
 def metric_name(path: Path) -> str | None:

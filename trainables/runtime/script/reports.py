@@ -21,8 +21,8 @@ from raysweep.trainables.runtime.script.records import Record
 from raysweep.trainables.runtime.script.settling import Draft, Settling
 
 MISSING_SECONDS = 300.0
-"""How long a script may be past its first report without the metric. TensorBoard's writer keeps
-values for 120 s before it writes them."""
+"""How long a script may be past a report without the metric of it, if that may come by a file.
+TensorBoard's writer keeps values for 120 s before it writes them."""
 MOST_NAMES = 20
 """How many names of metrics an error message lists."""
 
@@ -31,7 +31,8 @@ class Reports:
     """Merges records into reports, which `take` gives out in order.
 
     `total`: how many reports a whole trial has. `last`: the mean of so many values of the metric is
-    reported. `say`: shows a line to the user, at most once of each kind.
+    reported. `patience`: for how many seconds the metric of a report may come after that of a later
+    one, from another source. `say`: shows a line to the user, at most once of each kind.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reports:
         last: int | None = None,
         resumed: bool = False,
         from_zero: bool = False,
+        patience: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = print,
     ) -> None:
@@ -62,7 +64,9 @@ class Reports:
             self._last_values = deque(maxlen=last)
         self._value: float | None = None
         """The metric of the last report that was sent."""
-        self._past_since: float | None = None
+        self._patience = patience
+        self._past: tuple[int, float] | None = None
+        """The report that the metric is missing of, and since when a later one has come."""
         self._names: dict[str, None] = {}
         self._problem = ""
         self._said: set[str] = set()
@@ -129,7 +133,7 @@ class Reports:
         self._sent = due - 1
         draft = self._drafts.get(due)
         if draft is None or not self._has_metric(draft.metrics):
-            metrics = self._without_metric(due)
+            metrics = self._without_metric(due, ended)
         elif ended or self._is_complete(due, draft):
             metrics = draft.metrics
             self._settling.sent(due, draft)
@@ -149,7 +153,7 @@ class Reports:
             return False
         return self._clock() - draft.touched >= self._settling.seconds(due, draft)
 
-    def _without_metric(self, due: int) -> Metrics | None:
+    def _without_metric(self, due: int, ended: bool) -> Metrics | None:
         """The metrics of a report for which the metric did not come.
 
         A value is repeated where it says no more than the last known one: in seconds, and in a mean
@@ -157,16 +161,25 @@ class Reports:
         """
         if self.numbering.current <= due:
             return None
-        later = self._later(due)
-        if later is None and self._value is None:
-            self._check_missing()
-            return None
-        repeats = self._interval.unit == "seconds" or self._last_values is not None
-        if repeats or (due == self._known + 1 and due > 1):
+        later, waited = self._later(due), self._waited(due)
+        if self._interval.unit == "seconds" and (later or self._value is not None):
             return self._repeated(due, later)
-        if later is not None:
+        if later is None:
+            if self._value is None and waited > MISSING_SECONDS:
+                raise ReportError(f"{self.missing()}; the script is past {self._interval.at(1)}")
+            return None  # it may still come, by a file
+        # The report of a checkpoint may be lost with the attempt that was killed before sending it.
+        if self._last_values is not None or (due == self._known + 1 and due > 1):
+            return self._repeated(due, later)
+        if ended or waited >= self._patience:
             raise ReportError(self._gap(due, later))
         return None
+
+    def _waited(self, due: int) -> float:
+        """For how long the metric of a report has been missing, although a later one has come."""
+        if self._past is None or self._past[0] != due:
+            self._past = (due, self._clock())
+        return self._clock() - self._past[1]
 
     def _repeated(self, due: int, later: Draft | None) -> Metrics:
         value = self._value
@@ -195,14 +208,6 @@ class Reports:
             f"{self._interval.at(due)} was due; validation every {amount(every)} {unit} is "
             f"budget.report_every: {every:g}"
         )
-
-    def _check_missing(self) -> None:
-        """Raise ReportError if the script has been past its first report for too long."""
-        now = self._clock()
-        if self._past_since is None:
-            self._past_since = now
-        if now - self._past_since > MISSING_SECONDS:
-            raise ReportError(f"{self.missing()}; the script is past {self._interval.at(1)}")
 
     def missing(self) -> str:
         """What to tell the user if the metric never came."""

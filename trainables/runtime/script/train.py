@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import subprocess
 import tempfile
@@ -22,13 +23,15 @@ from raysweep.trainables.runtime.script.printed import Printed
 from raysweep.trainables.runtime.script.process import Call, Paths, make_call, running
 from raysweep.trainables.runtime.script.reason import reason_and_lines
 from raysweep.trainables.runtime.script.records import Record
-from raysweep.trainables.runtime.script.reports import Reports
+from raysweep.trainables.runtime.script.reports import MISSING_SECONDS, Reports
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
 
 POLL_SECONDS = 0.1
 """How often the file of reports is read while the script prints nothing."""
 GRACE_SECONDS = 5.0
 """How long a script may take to end by itself after its last report."""
+PATIENCE_SECONDS = 2.0
+"""By how much the file of reports may be behind what is printed, or the other way round."""
 HABITS = "script_habits.json"
 """The file in a trial's folder that tells the next attempt how the script counts its epochs."""
 
@@ -49,7 +52,9 @@ def train(
         paths = Paths(script, (run.folder or Path(scratch)).resolve())
         call = make_call(paths, config, run, command_line or CommandLine())
         printed = Printed(run.metric, run.unit, sources.patterns)
-        patterns = [fill(pattern, call.values.__getitem__) for pattern in sources.files]
+        patterns = [
+            fill(pattern, lambda name: glob.escape(call.values[name])) for pattern in sources.files
+        ]
         files = ReportFiles(
             patterns, call.folder, printed, run.metric, run.unit, excluded=paths.reports
         )
@@ -150,6 +155,7 @@ class Follower:
             last=self._sources.last,
             resumed=resumed,
             from_zero=_read_habits(self._paths.trial),
+            patience=MISSING_SECONDS if self._sources.files else PATIENCE_SECONDS,
             say=log,
         )
 

@@ -20,7 +20,8 @@ def find(finder: Any, name: str, path: Any, target: Any) -> Any:
     if name != "wandb":
         if not getattr(sys.modules.get("wandb"), "IS_STAND_IN", False):
             return None
-        return importlib.machinery.ModuleSpec(name, _PartLoader(), is_package=True)
+        part: Any = _PartLoader()
+        return importlib.machinery.ModuleSpec(name, part, is_package=True)
     spec = _found(finder, name, path, target)
     if spec is not None and spec.loader is not None and spec.origin is not None:
         spec.loader = _PatchingLoader(spec.loader)

@@ -172,7 +172,7 @@ def login(*args: Any, **options: Any) -> bool:
 
 
 def sweep(*args: Any, **options: Any) -> str:
-    return raysweep_wandb_patch.SWEEP_ID
+    return str(raysweep_wandb_patch.SWEEP_ID)
 
 
 def __getattr__(name: str) -> Any:

@@ -39,5 +39,5 @@ def import_next():  # type: ignore[no-untyped-def]
 
 
 if os.environ.get("RAYSWEEP_REPORTS"):
-    sys.meta_path.insert(0, WandbFinder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, WandbFinder())
 import_next()  # type: ignore[no-untyped-call]
