@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from raysweep.placeholders import escaped
 from raysweep.search_spaces.convert.draft import Draft
-from raysweep.search_spaces.convert.shell import Command
+from raysweep.search_spaces.convert.shell import Command, lexer
 from raysweep.search_spaces.file.document import Path
 
 _PYTHON = re.compile(r"python[\d.]*")
@@ -21,6 +22,8 @@ MODULES_THAT_LAUNCH = (
     "accelerate.commands.launch",
 )
 """Modules that run a script, so that `python -m` with them is a launcher."""
+_FILLED_IN = re.compile(r"\$[\w{(]")
+_SHELL = re.compile(r"[;<>|&()]+")
 LENGTHS = {"epoch", "epochs", "nepochs", "nbepochs", "numepochs", "maxepochs", "totalepochs"}
 LENGTHS |= {"trainepochs", "trainingepochs", "numtrainepochs"}
 """What scripts call their number of epochs, without `_` and `-`."""
@@ -58,17 +61,40 @@ def _own_launcher(script: str) -> list[str]:
     return [] if script.endswith(".py") else ["bash"]
 
 
+def program(words: list[str]) -> list[str]:
+    """The script and its arguments; [] if the words have no script."""
+    found = find_script(words)
+    return [found[1], *found[2]] if found else []
+
+
 def take(draft: Draft, path: Path, command: Command) -> list[str]:
-    """Take the script of a command, and how it is started. Returns its arguments."""
+    """Take the script of a command, and how it is started. Returns its arguments.
+
+    The words are as `shell` makes them, with our placeholders.
+    """
     found = find_script(command.words)
     if found is None:
         text = f"'{' '.join(command.words)}' has no equal here"
         raise draft.error(path, f"{text}; expected `python train.py`, its arguments behind it")
-    launcher, script, rest = found
-    take_script(draft, path, script, command.folder)
+    launcher, script_words, rest = found
+    take_script(draft, path, script_words, command.folder)
     take_launcher(draft, path, launcher)
     take_environment(draft, path, command.environment)
     return rest
+
+
+def script(draft: Draft, path: Path, words: list[str], folder: str = "") -> list[str]:
+    """Take the script of words in which every letter means itself. Returns its arguments."""
+    take(draft, path, Command([escaped(word) for word in words], folder))
+    return program(words)[1:]
+
+
+def split(draft: Draft, path: Path, text: str) -> list[str]:
+    """The words of a shell's command; what only a shell understands is a word of its own."""
+    try:
+        return list(lexer(text))
+    except ValueError:
+        raise draft.error(path, f"'{text}' is no command") from None
 
 
 def take_script(draft: Draft, path: Path, script: str, folder: str = "") -> None:
@@ -98,10 +124,20 @@ def take_environment(draft: Draft, path: Path, variables: dict[str, str]) -> Non
             draft.put(("script", "environment", name), value, path)
 
 
-def arguments(draft: Draft, path: Path, words: list[str], key: str = "arguments") -> None:
-    """Take fixed words of a script, in which placeholders are ours already."""
+def take_words(draft: Draft, path: Path, words: list[str], key: str = "arguments") -> None:
+    """Take the words before or after the options, in which placeholders are ours already."""
     if words:
         draft.put(("script", key), words, path)
+
+
+def arguments(draft: Draft, path: Path, words: list[str]) -> None:
+    """Take fixed arguments as they are; an error for one that something else fills in."""
+    for word in words:
+        if _FILLED_IN.search(word) or _SHELL.fullmatch(word):
+            raise draft.error(
+                path, f"the argument '{word}' has no equal here; expected fixed words"
+            )
+    take_words(draft, path, [escaped(word) for word in words])
 
 
 def unpassed(draft: Draft, path: Path, tool: str) -> None:

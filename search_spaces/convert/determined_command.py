@@ -39,7 +39,7 @@ def take(draft: Draft, path: Path, value: Any) -> None:
         if inner:
             raise draft.error(path, f"'{' '.join(inner)}' in a launch layer has no equal here")
         command.take_launcher(draft, path, launcher)
-    command.arguments(draft, path, words)
+    command.take_words(draft, path, words)
     command.unpassed(draft, path, "Determined")
 
 

@@ -205,8 +205,8 @@ def _say_options(draft: Draft, path: Path, words: list[str]) -> None:
     options = list(_options(words))
     fixed = [(place, word) for place, word in enumerate(words) if not kinds[place]]
     first = next((place for place, kind in enumerate(kinds) if kind), len(words))
-    command.arguments(draft, path, [word for place, word in fixed if place < first])
-    command.arguments(draft, path, [word for place, word in fixed if place > first], "after")
+    command.take_words(draft, path, [word for place, word in fixed if place < first])
+    command.take_words(draft, path, [word for place, word in fixed if place > first], "after")
     names = {_referred(draft, path, one.reference): one.option for one in options}
     if not names:
         draft.put(("script", "options"), "none", path)
@@ -245,7 +245,7 @@ def _say_words(draft: Draft, path: Path, words: list[str]) -> None:
         used.add(name)
         return f"{{{name}}}"
 
-    command.arguments(draft, path, [_MARK.sub(ours, word) for word in words])
+    command.take_words(draft, path, [_MARK.sub(ours, word) for word in words])
     draft.put(("script", "options"), "none", path)
     for name in draft.data["space"]:
         if name not in used:

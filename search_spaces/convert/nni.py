@@ -170,7 +170,7 @@ def _command(draft: Draft, path: Path, value: Any) -> None:
     folder = data.get("trialCodeDirectory") or (trial or {}).get("codeDir") or "."
     found = shell.parse(draft, path, draft.word(path, value), str(PurePosixPath(str(folder))))
     found = replace(found, words=[_with_output(word) for word in found.words])
-    command.arguments(draft, path, command.take(draft, path, found))
+    command.take_words(draft, path, command.take(draft, path, found))
     command.unpassed(draft, path, "NNI")
 
 

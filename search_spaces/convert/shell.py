@@ -77,12 +77,17 @@ def _assigned(found: Command, words: list[str]) -> list[str]:
     return []
 
 
+def lexer(text: str) -> shlex.shlex:
+    """Divides text as a shell does. Its operators are words of their own."""
+    divided = shlex.shlex(text, posix=True, punctuation_chars=True)
+    divided.whitespace_split, divided.commenters = True, ""
+    return divided
+
+
 def _parts(draft: Draft, path: Path, text: str) -> list[list[str]]:
     """The words of each command of a sequence."""
-    lexer = shlex.shlex(text.replace("\\\n", " ").strip(), posix=True, punctuation_chars=True)
-    lexer.whitespace_split, lexer.commenters = True, ""
     try:
-        words = list(lexer)
+        words = list(lexer(text.replace("\\\n", " ").strip()))
     except ValueError:
         raise draft.error(path, f"'{text}' is no command") from None
     parts: list[list[str]] = [[]]

@@ -106,8 +106,8 @@ def _with_variables(word: str) -> str:
 
 
 def _take_arguments(draft: Draft, path: Path, before: list[str], after: list[str]) -> None:
-    command.arguments(draft, path, before)
-    command.arguments(draft, path, after, "after")
+    command.take_words(draft, path, before)
+    command.take_words(draft, path, after, "after")
 
 
 def _check_nested(draft: Draft, path: Path, macro: str) -> None:
