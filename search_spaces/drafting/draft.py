@@ -105,4 +105,6 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
 def relative(path: Path, out: Path) -> str:
     """A path as the file `out` has it: from its folder if it lies in there, else the whole path."""
     folder = out.resolve().parent
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    return str(path)

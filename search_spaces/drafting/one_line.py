@@ -168,7 +168,9 @@ class _Script:
         name = name_of(typed)
         option = self._interface.option(name)
         check_known(typed, name, option, self._interface, self._said.program)
-        kind = option.kind if option is not None else ""
+        kind = ""
+        if option is not None:
+            kind = option.kind
         entry = entry_of(typed, kind if kind in ("int", "float") else "")
         if option is not None:
             check_values(typed, option, entry)
@@ -218,8 +220,12 @@ class _Script:
         """Where the metric is from, if the program prints or logs one of that name."""
         if self._said.metric is None:
             names = list(dict.fromkeys(f"{one.name}:{one.goal[:3]}" for one in found))[:3]
-            hint = f"; {self._said.program} has {', '.join(names)}" if names else ""
-            example = names[0] if names else "val_acc:max"
+            hint = ""
+            if names:
+                hint = f"; {self._said.program} has {', '.join(names)}"
+            example = "val_acc:max"
+            if names:
+                example = names[0]
             raise OneLineError(
                 f"--metric is missing: what is optimized, as in --metric {example}{hint}"
             )

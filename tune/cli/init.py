@@ -60,7 +60,9 @@ def init_sweep(options: argparse.Namespace) -> int:
 
     out: Path = options.out
     is_printed = str(out) == "-"
-    place = Path("sweep.yaml") if is_printed else out
+    place = out
+    if is_printed:
+        place = Path("sweep.yaml")
     _check_free(out, is_printed)
     print(f"looking at {options.program}; nothing is trained", file=sys.stderr, flush=True)
     made = draft(options.program, options.words, options.limit or LIMIT_SECONDS)
