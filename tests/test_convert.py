@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
-from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
+from raysweep.search_spaces.convert.dialects import DIALECTS, claiming, document_of, parsed
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.file.writer import write
@@ -110,6 +110,16 @@ def test_each_dialect_has_three_samples_at_least() -> None:
     )
     assert {name.split()[1] for name in (dialect.name for dialect in DIALECTS)} == set(names)
     assert min(names.values()) >= 3
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SAMPLES.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_no_two_dialects_claim_the_same_file(path: Path) -> None:
+    found = claiming(parsed(path.read_text(), path.name))
+    assert [dialect.name for dialect in found] == [
+        document_of(path.read_text(), path.name, path.parent).dialect
+    ]
 
 
 def test_a_wandb_sweep() -> None:
