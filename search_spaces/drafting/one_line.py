@@ -24,7 +24,7 @@ from raysweep.search_spaces.drafting.one_line_checks import (
     metric_of,
 )
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
-from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.program import NothingFound, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.readers import read_interface
