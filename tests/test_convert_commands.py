@@ -12,8 +12,8 @@ from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.convert.draft import Draft
-from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.search_spaces.file.budget_spec import BudgetSpec
+from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from tests.test_convert import DETERMINED, KATIB, NNI, WANDB, X, here, notes_of, translated
 
 __all__ = ["here"]  # the fixture, which tests ask for by its name

@@ -11,8 +11,8 @@ from raysweep.search_spaces.drafting import (
     parser_source,
     parsers,
 )
-from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS, probe, reads_options
+from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.program import NothingFound, Program
 
 
