@@ -304,6 +304,7 @@ def test_a_run_directory_keeps_paths_that_hold_from_anywhere(
         "config_file: {name: c.yaml, template: base.yaml, option: --c}",
         text=text,
     )
+    assert "# python src/train.py " in preview(sweep).plain
     kept = sweep.resolved["script"]
     assert kept["folder"] == str(tmp_path)
     assert kept["arguments"] == [f"{tmp_path}/data", "{{sweep}}"]
