@@ -263,9 +263,21 @@ def test_fixed_words_of_another_tool_mean_themselves() -> None:
         command.split(draft, ("x",), "a 'b")
 
 
-WORDS = st.sampled_from(
-    ["python", "train.py", "-m", "sh", "-c", "&&", ";", "|", "cd", "x", "export", "A=b", "--", "''", "$HOME", "${a:-b}", "{lr}", "$(x)", "--lr", "\\", "'", '"', "${args}", "${env}", "${program}", "${trialParameters.bs}", "torchrun", "determined.launch.deepspeed"]
-) | st.sampled_from(["\0", "\n", ""])
+OF_A_SHELL = ["sh", "-c", "&&", ";", "|", "cd", "export", "A=b", "$HOME", "${a:-b}", "$(x)", "'"]
+OF_TOOLS = [
+    "${args}",
+    "${env}",
+    "${program}",
+    "${trialParameters.bs}",
+    "determined.launch.deepspeed",
+]
+ODD = ["--", "{lr}", "\\", '"', "\0", "\n", "", "''"]
+WORDS = (
+    st.sampled_from(["python", "train.py", "-m", "torchrun", "--lr", "x"])
+    | st.sampled_from(OF_A_SHELL)
+    | st.sampled_from(OF_TOOLS)
+    | st.sampled_from(ODD)
+)
 COMMANDS = st.lists(WORDS | st.text(max_size=4), min_size=1, max_size=8)
 
 
