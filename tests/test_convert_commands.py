@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raysweep.search_spaces.convert import command
 from raysweep.search_spaces.convert.any_file import read
@@ -14,6 +17,8 @@ from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.file.budget_spec import BudgetSpec
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
+from raysweep.search_spaces.file.error_messages import keys
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from tests.test_convert import DETERMINED, KATIB, NNI, WANDB, X, here, notes_of, translated
 
 __all__ = ["here"]  # the fixture, which tests ask for by its name
@@ -256,3 +261,50 @@ def test_fixed_words_of_another_tool_mean_themselves() -> None:
             command.arguments(draft, ("x",), [word])
     with pytest.raises(SpecificationError, match=r"theirs.yaml:1: x: 'a 'b' is no command"):
         command.split(draft, ("x",), "a 'b")
+
+
+OF_A_SHELL = ["sh", "-c", "&&", ";", "|", "cd", "export", "A=b", "$HOME", "${a:-b}", "$(x)", "'"]
+OF_TOOLS = [
+    "${args}",
+    "${env}",
+    "${program}",
+    "${trialParameters.bs}",
+    "determined.launch.deepspeed",
+]
+ODD = ["--", "{lr}", "\\", '"', "\0", "\n", "", "''"]
+WORDS = (
+    st.sampled_from(["python", "train.py", "-m", "torchrun", "--lr", "x"])
+    | st.sampled_from(OF_A_SHELL)
+    | st.sampled_from(OF_TOOLS)
+    | st.sampled_from(ODD)
+)
+COMMANDS = st.lists(WORDS | st.text(max_size=4), min_size=1, max_size=8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(COMMANDS)
+def test_any_command_is_read_or_refused_in_one_line(words: list[str]) -> None:
+    spoken, listed = json.dumps(" ".join(words)), json.dumps(words)
+    texts = [
+        f"{WANDB}parameters: {{lr: {{min: 0.1, max: 0.2}}}}\ncommand: {listed}\n",
+        KATIB.replace("COMMAND", f"command: {listed}"),
+        *(
+            DETERMINED.replace("python3 train.py --data cifar", said).replace(
+                "LENGTH", "max_length: {epochs: 3}"
+            )
+            for said in (spoken, listed)
+        ),
+        NNI.replace("python3 train.py --epochs 7", spoken),
+    ]
+    for text in texts:
+        message, section = read_or_refused(text)
+        assert "\n" not in message
+        assert message.startswith("theirs.yaml:") or set(section) <= set(keys(ScriptSpec))
+
+
+def read_or_refused(text: str) -> tuple[str, dict[str, Any]]:
+    """The message of the error, or the script section."""
+    try:
+        return "", document_of(text, "theirs.yaml", Path()).data.get("script", {})
+    except SpecificationError as error:
+        return str(error), {}
