@@ -52,7 +52,7 @@ def _names(pattern: str) -> re.Pattern[str]:
 FAMILIES = (
     Family(
         _names(
-            r"(?!min_|warmup_|final_|end_)(.*_)?(lr|lr0|blr|eta0|learning_?rate|step_size|lr_base|lr_max)"
+            r"(?!min_|warmup_|final_|end_)(.*_)?(lr|lr0|blr|eta0|learning_?rate|lr_base|lr_max)"
         ),
         rate,
         "a learning rate: log scale, a decade to each side",
