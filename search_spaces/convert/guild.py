@@ -142,6 +142,8 @@ def _objective(draft: Draft, path: Path, value: Any) -> None:
     if isinstance(value, dict):
         rule = {"minimize": taken, "maximize": taken}
         draft.each(path, value, rule)
+        if len(value) != 1:
+            raise draft.error(path, "expected minimize or maximize, and the metric's name")
         (goal, name), *_ = value.items()
     else:
         name = draft.word(path, value)

@@ -34,7 +34,8 @@ class Hunt:
 
 def read(draft: Draft) -> None:
     """Take the command, then the settings in the file that it names."""
-    hunt = _options(draft, draft.source.data[KEY])
+    words = draft.items((KEY,), draft.source.data[KEY])
+    hunt = _options(draft, [draft.word((KEY,), word) for word in words])
     draft.put(("script", "options"), "--name value", (KEY,))
     draft.put(("metric", "goal"), "minimize", (KEY,))
     text = "the script hands its objective to Orion's client there; here it reports its metric"

@@ -9,21 +9,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from raysweep.search_spaces.convert import command, options, polyaxon_params, ranges
+from raysweep.search_spaces.convert import (
+    command,
+    options,
+    polyaxon_groups,
+    polyaxon_params,
+    polyaxon_search,
+    ranges,
+)
 from raysweep.search_spaces.convert.draft import Draft, Handler, noted, only, refused, taken
 from raysweep.search_spaces.convert.spelling import in_camel_case
 from raysweep.search_spaces.file.document import Document, Path
 
 NAME = "a Polyaxon operation"
-SEARCHERS = {
-    "random": ("random", ""),
-    "grid": ("grid", ""),
-    "hyperband": ("random", "hyperband's brackets become asha's rungs here"),
-    "bayes": ("auto", "a Gaussian process of its own there; auto is one here"),
-    "bo": ("auto", "a Gaussian process of its own there; auto is one here"),
-    "tpe": ("tpe", ""),
-    "hyperopt": ("tpe", ""),
-}
 _PLACEHOLDER = re.compile(r"\{\{ *(?:params\.)?(?P<name>[\w-]+)(?:\.value)? *\}\}")
 _AS_ARGUMENT = re.compile(r"\{\{ *params\.(?P<name>[\w-]+)\.as_arg *\}\}")
 
@@ -48,7 +46,7 @@ def read(draft: Draft) -> None:
         draft.each((), data, KEYS)
         _component(draft)
     else:
-        draft.each((), data, GROUP)
+        draft.each((), data, polyaxon_groups.GROUP)
         _run(draft, ("run",), data.get("run"))
     if draft.data.get("searcher") == "grid":
         ranges.every_value(draft, "a grid there takes no continuous range")
@@ -62,8 +60,10 @@ def read(draft: Draft) -> None:
 
 def _matrix(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
-    kind = draft.word((*path, "kind"), rule.get("kind"), [k for k in SEARCHERS if k != "bo"])
-    _search(draft, (*path, "kind"), kind)
+    kind = draft.word(
+        (*path, "kind"), rule.get("kind"), [k for k in polyaxon_search.SEARCHERS if k != "bo"]
+    )
+    polyaxon_search.search(draft, (*path, "kind"), kind)
     draft.each(path, rule, MATRIX)
     polyaxon_params.take(draft, (*path, "params"), rule.get("params"), kind == "hyperopt")
     if kind in ("bayes", "tpe"):
@@ -72,77 +72,9 @@ def _matrix(draft: Draft, path: Path, value: Any) -> None:
         if first + more:
             draft.put(("budget", "trials"), first + more, path)
     if kind == "hyperband":
-        _brackets(draft, path, rule.get("maxIterations"), rule.get("eta"), rule.get("resource"))
-
-
-def _search(draft: Draft, path: Path, kind: str) -> None:
-    searcher, note = SEARCHERS[kind]
-    draft.put(("searcher",), searcher, path)
-    if note:
-        draft.note(path, note)
-
-
-def _brackets(draft: Draft, path: Path, longest: Any, eta: Any, resource: Any) -> None:
-    """Hyperband: the longest training, and the parameter that says how long a trial is."""
-    epochs = draft.whole(path, longest)
-    scheduler: dict[str, Any] = {"name": "asha", "type": "stopping"}
-    if eta is not None:
-        scheduler["eta"] = draft.number(path, eta)
-    draft.put(("scheduler",), scheduler, path)
-    draft.put(("budget", "epochs"), epochs, path)
-    draft.ask(("budget", "trials"), "hyperband's brackets say how many trials there are", path)
-    name = resource.get("name") if isinstance(resource, dict) else None
-    if name is not None and name not in draft.data["space"]:
-        draft.param(draft.word(path, name), epochs, path)
-        text = f"{name} is how long a trial is there; here it is {epochs}, and asha ends trials"
-        draft.note(path, text)
-
-
-def _metric(draft: Draft, path: Path, value: Any) -> None:
-    rule = draft.mapping(path, value)
-    draft.each(path, rule, {"name": taken, "optimization": taken})
-    goal = draft.word((*path, "optimization"), rule.get("optimization"), ("minimize", "maximize"))
-    draft.put(("metric", "name"), draft.word((*path, "name"), rule.get("name")), path)
-    draft.put(("metric", "goal"), goal, path)
-
-
-def _early(draft: Draft, path: Path, value: Any) -> None:
-    """A metric that ends the whole search when it reaches a value."""
-    for i, one in enumerate(draft.items(path, value)):
-        place = (*path, i)
-        rule = draft.mapping(place, one)
-        if rule.get("kind", "metric_early_stopping") != "metric_early_stopping":
-            draft.note(place, "the first three trials that fail alike end a sweep here")
-            continue
-        if rule.get("policy") is not None:
-            raise draft.error((*place, "policy"), "it stops trials by a rule that is none here")
-        known = ("kind", "metric", "value", "optimization", "policy")
-        draft.each(place, rule, dict.fromkeys(known, taken))
-        name = draft.word((*place, "metric"), rule.get("metric"))
-        said = draft.data.get("metric", {})
-        if said.get("name", name) != name:
-            draft.note(place, f"a sweep there ends by {name}, too; here by its own metric only")
-            continue
-        goal = draft.word(
-            (*place, "optimization"), rule.get("optimization"), ("minimize", "maximize")
+        polyaxon_search.brackets(
+            draft, path, rule.get("maxIterations"), rule.get("eta"), rule.get("resource")
         )
-        if said.get("goal", goal) != goal:
-            raise draft.error((*place, "optimization"), f"the metric's goal is {said['goal']}")
-        target = float(draft.number((*place, "value"), rule.get("value")))
-        draft.put(("metric",), {"name": name, "goal": goal, "target": target}, place)
-
-
-def _whole(*target: str) -> Handler:
-    return lambda draft, path, value: draft.put(target, draft.whole(path, value), path)
-
-
-def _constants(draft: Draft, path: Path, value: Any) -> None:
-    for name, inner in draft.mapping(path, value).items():
-        place = (*path, name)
-        rule = inner if isinstance(inner, dict) else {"value": inner}
-        if "value" not in rule or set(rule) - {"value", "contextOnly"}:
-            raise draft.error(place, "expected a value; what other runs fill in has no equal here")
-        draft.param(name, ranges.constant(rule["value"]), place)
 
 
 def _component(draft: Draft) -> None:
@@ -154,7 +86,9 @@ def _component(draft: Draft) -> None:
     words: list[str] = []
     for key in ("command", "args"):
         given = container.get(key) if isinstance(container, dict) else None
-        words += [given] if isinstance(given, str) else [str(one) for one in given or []]
+        if given is not None:
+            several = [given] if isinstance(given, str) else draft.items((*path, key), given)
+            words += [str(one) for one in several]
     _passed(draft, path, words)
 
 
@@ -182,21 +116,19 @@ def _passed(draft: Draft, path: Path, words: list[str]) -> None:
     options.say(draft, path, passed, fixed)
 
 
-_SHOWN = noted("where an operation is shown there")
-_PLACED = noted("where trials run there, and with what")
 MATRIX: dict[str, Handler] = {
     "kind": taken,
     "params": taken,
-    "numRuns": _whole("budget", "trials"),
+    "numRuns": polyaxon_search.whole("budget", "trials"),
     "numInitialRuns": taken,
     "maxIterations": taken,
-    "concurrency": _whole("parallel"),
-    "seed": _whole("seed"),
-    "metric": _metric,
+    "concurrency": polyaxon_search.whole("parallel"),
+    "seed": polyaxon_search.whole("seed"),
+    "metric": polyaxon_search.metric,
     "eta": taken,
     "resource": taken,
     "resume": noted("a trial there begins anew, or from its checkpoint"),
-    "earlyStopping": _early,
+    "earlyStopping": polyaxon_search.early,
     "algorithm": only("tpe"),
     "utilityFunction": noted("how its search works, which is another here"),
     "tuner": noted("how its search works, which is another here"),
@@ -204,7 +136,7 @@ MATRIX: dict[str, Handler] = {
 KEYS: dict[str, Handler] = {
     "kind": only("operation", "component"),
     "matrix": _matrix,
-    "params": _constants,
+    "params": polyaxon_search.constants,
     "component": taken,
     "version": taken,
     "joins": refused("what other runs give has no equal here"),
@@ -236,65 +168,5 @@ KEYS: dict[str, Handler] = {
         "environment",
         "namespace",
     ),
-    _SHOWN,
-)
-
-
-def _algorithm(kind: str) -> Handler:
-    """A search of a group of experiments."""
-
-    def take(draft: Draft, path: Path, value: Any) -> None:
-        _search(draft, path, kind)
-        draft.each(path, value, ALGORITHM)
-        if kind == "hyperband":
-            rule = draft.mapping(path, value)
-            _brackets(draft, path, rule.get("maxIter"), rule.get("eta"), rule.get("resource"))
-
-    return take
-
-
-def _tuning(draft: Draft, path: Path, value: Any) -> None:
-    rule = draft.mapping(path, value)
-    polyaxon_params.take_old(draft, (*path, "matrix"), rule.get("matrix"))
-    draft.each(path, rule, TUNING)
-    if "searcher" not in draft.data:
-        draft.put(("searcher",), "grid", path)
-
-
-def _iterations(draft: Draft, path: Path, value: Any) -> None:
-    trials = draft.data.get("budget", {}).get("trials", 0) + draft.whole(path, value)
-    draft.put(("budget", "trials"), trials, path)
-
-
-ALGORITHM: dict[str, Handler] = {
-    "nExperiments": _whole("budget", "trials"),
-    "maxIter": taken,
-    "eta": taken,
-    "resource": taken,
-    "metric": _metric,
-    "resume": noted("a trial there begins anew, or from its checkpoint"),
-    "nInitialTrials": _iterations,
-    "nIterations": _iterations,
-    "utilityFunction": noted("how its search works, which is another here"),
-}
-TUNING: dict[str, Handler] = {
-    "matrix": taken,
-    "concurrency": _whole("parallel"),
-    "seed": _whole("seed"),
-    "gridSearch": _algorithm("grid"),
-    "randomSearch": _algorithm("random"),
-    "hyperband": _algorithm("hyperband"),
-    "bo": _algorithm("bo"),
-    "earlyStopping": _early,
-}
-GROUP: dict[str, Handler] = {
-    "kind": only("group"),
-    "version": taken,
-    "hptuning": _tuning,
-    "run": taken,
-    "params": _constants,
-    "declarations": _constants,
-} | dict.fromkeys(
-    ("name", "description", "tags", "logging", "environment", "build", "framework", "backend"),
-    _SHOWN,
+    polyaxon_search.SHOWN,
 )

@@ -122,7 +122,8 @@ def _container(draft: Draft, path: Path, value: Any) -> None:
     rule = draft.mapping(path, value)
     keys = {"command": taken, "args": taken, "imageUri": _PLACED, "env": _PLACED}
     draft.each(path, rule, keys)
-    words = [str(word) for key in ("command", "args") for word in rule.get(key) or []]
+    given = {key: rule[key] for key in ("command", "args") if rule.get(key)}
+    words = [str(one) for key in given for one in draft.items((*path, key), given[key])]
     if command.program(words):
         command.arguments(draft, path, command.script(draft, path, words))
     elif rule.get("command"):

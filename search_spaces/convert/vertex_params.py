@@ -38,7 +38,9 @@ def _parameter(draft: Draft, path: Path, rule: dict[str, Any], when: dict[str, A
         draft, spec, draft.mapping(spec, rule[specs[0]]), _log(draft, path, rule)
     )
     _put(draft, path, name, entry, rule, when)
-    for i, one in enumerate(rule.get("conditionalParameterSpecs") or []):
+    inner = rule.get("conditionalParameterSpecs")
+    several = draft.items((*path, "conditionalParameterSpecs"), inner) if inner else []
+    for i, one in enumerate(several):
         _conditional(draft, (*path, "conditionalParameterSpecs", i), one, name)
 
 
