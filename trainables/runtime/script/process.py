@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysweep.placeholders import ENVIRONMENT, fill, placeholders
+from raysweep.placeholders import ENVIRONMENT, LENGTHS, fill, placeholders
 from raysweep.references import SCRIPT_FILES
 from raysweep.trainables.runtime import kill_with_parent
 from raysweep.trainables.runtime.import_trainable import TrainableError
@@ -63,7 +63,12 @@ class Call:
     folder: Path
     environment: dict[str, str]
     saved: Saved
-    values: Mapping[str, str]
+    values: Values
+
+    @property
+    def knows_length(self) -> bool:
+        """True if the script is told how long a trial is, so that it ends by itself."""
+        return not self.values.asked.isdisjoint(LENGTHS)
 
     @property
     def continues(self) -> bool:
@@ -81,7 +86,18 @@ class Call:
 
 
 class Values(dict[str, str]):
-    """The values of placeholders. A port is looked for, and a variable read, when it is asked."""
+    """The values of placeholders. A port is looked for, and a variable read, when it is asked.
+
+    `asked`: the names of those that were filled in.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
 
     def __missing__(self, name: str) -> str:
         if name == "port":
