@@ -128,7 +128,9 @@ def make_call(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) 
         values["config_file"] = str(paths.folder / how.config_file.name)
         how.config_file.write(paths.folder, how.in_file(config), values)
     script = ["-m", how.module] if how.module else [str(paths.script)]
-    launcher = how.launcher if how.launcher is None else filled(how.launcher, values)
+    launcher = None
+    if how.launcher is not None:
+        launcher = filled(how.launcher, values)
     words = [*launched(launcher), *script, *how.words(config, values, saved.newest is not None)]
     environment = _environment(paths, config, run, how, values)
     return Call(words, folder, environment, saved, values)
