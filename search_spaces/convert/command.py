@@ -76,7 +76,7 @@ def length(draft: Draft) -> None:
 def _lengths(draft: Draft) -> Iterable[tuple[str, int]]:
     """The constants and fixed arguments that say a number of epochs."""
     for name, value in draft.data.get("space", {}).items():
-        if says_length(name) and isinstance(value, int) and value > 0 and value is not True:
+        if _says_length(name) and isinstance(value, int) and value > 0 and value is not True:
             yield name, value
     words = draft.data.get("script", {}).get("arguments", [])
     for word, following in pairwise([*words, ""]):
@@ -84,14 +84,13 @@ def _lengths(draft: Draft) -> Iterable[tuple[str, int]]:
         name, text = (option.group(1), option.group(2)) if option else (word, following)
         if (
             (option or word.startswith("--"))
-            and says_length(name)
+            and _says_length(name)
             and re.fullmatch("[1-9][0-9]*", text)
         ):
             yield name.lstrip("-"), int(text)
 
 
-def says_length(name: str) -> bool:
-    """Whether scripts call their number of epochs so."""
+def _says_length(name: str) -> bool:
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in LENGTHS
 
 
