@@ -77,6 +77,12 @@ def test_optunas_distributions() -> None:
     }
 
 
+def test_a_distribution_may_be_a_text_of_json() -> None:
+    text = json.dumps({"name": "IntDistribution", "attributes": {"low": 1, "high": 9, "step": 2}})
+    document = translated({"x": text})
+    assert document.data["space"] == {"x": {"int": [1, 9], "step": 2}}
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
