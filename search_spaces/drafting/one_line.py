@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.draft import Draft, check_complete, outputs_of
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.keys import known
@@ -24,7 +25,6 @@ from raysweep.search_spaces.drafting.one_line_checks import (
     metric_of,
 )
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
-from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.program import NothingFound, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.readers import read_interface

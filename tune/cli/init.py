@@ -54,8 +54,8 @@ def add(verbs: Verbs) -> None:
 
 def init_sweep(options: argparse.Namespace) -> int:
     """`raysweep init`."""
+    from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
     from raysweep.search_spaces.drafting.draft import draft
-    from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
     from raysweep.search_spaces.drafting.write import text_of
 
     out: Path = options.out
