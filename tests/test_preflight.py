@@ -169,6 +169,14 @@ def test_what_a_job_runs() -> None:
     )
 
 
+def test_a_job_gets_the_words_of_the_program_and_writes_no_file() -> None:
+    typed = ["train.py", "--param", "lr=1..2", "--save", "x.yaml", "--submit", "http://x"]
+    assert (
+        entry_point(typed, ["--data", "my data"])
+        == "raysweep run train.py --param lr=1..2 --address auto -- --data 'my data'"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [

@@ -49,7 +49,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What the probe found. `error`: why it found nothing, without the program's name."""
+    """What was found. `error`: why it found nothing, without the program's name."""
 
     data: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -60,7 +60,7 @@ def reads_options(program: Program) -> bool:
     return bool(program.imports & LIBRARIES)
 
 
-def probe(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Answer:
+def ask(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Answer:
     """Run the program with `words` until it reads its options; at most `limit` seconds."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Path(scratch) / "answer.json"

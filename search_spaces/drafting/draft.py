@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
 
 def relative(path: Path, out: Path) -> str:
     """A path as the file `out` has it: from its folder if it lies in there, else the whole path."""
-    folder = out.resolve().parent
+    folder = Path(os.path.abspath(out)).parent
     if path.is_relative_to(folder):
         return path.relative_to(folder).as_posix()
     return str(path)

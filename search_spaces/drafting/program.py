@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +88,7 @@ class Program:
                 found = [stem.parent / f"{stem.name}.py", stem / "__init__.py"]
                 existing = [path for path in found if path.is_file()]
                 if existing:
-                    yield existing[0].resolve()
+                    yield existing[0]
                     break
 
 
@@ -114,7 +115,8 @@ def read_program(name: str) -> Program:
         raise ProgramError(f"{place}: not valid Python: {reason}") from None
     except OSError as error:
         raise ProgramError(f"{name}: cannot be read: {error.strerror}") from None
-    return Program(name, Source(path.resolve(), text, tree))
+    # Not resolved: a link to a project is what its user sees, and works on every machine.
+    return Program(name, Source(Path(os.path.abspath(path)), text, tree))
 
 
 def imported_names(tree: ast.Module) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -170,5 +171,5 @@ def _seen_from(name: str, path: Path) -> str:
     from raysweep.search_spaces.drafting.draft import relative
 
     if Path(name).is_file():
-        return relative(Path(name).resolve(), path)
+        return relative(Path(os.path.abspath(name)), path)
     return name
