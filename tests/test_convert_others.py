@@ -128,7 +128,7 @@ def test_a_sagemaker_script_is_called_as_there(tmp_path: Path) -> None:
 def test_sagemakers_hyperband_and_grid() -> None:
     said = sample("sagemaker/config.json", SCRIPT)
     assert said.document.data["scheduler"] == {"name": "asha", "type": "stopping", "grace": 3}
-    assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 7200)
+    assert (said.content.budget.epochs, said.content.budget.time_limit) == (27, 7200)
     assert said.content.metric.target == 0.97
     assert said.content.plateau is not None
     assert said.content.plateau.trials == 15
@@ -352,7 +352,6 @@ def test_the_settings_of_an_orion_hunt_are_read(tmp_path: Path) -> None:
         ("train.py -x~'uniform(0, 1)'", "expected an option such as --lr~'uniform(0, 1)'"),
         ("train.py --lr~'>other'", "'>other' changes an earlier experiment"),
         ("train.py --lr 3", "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'"),
-        ("./run.sh --lr~'uniform(0, 1)'", "expected `python train.py`"),
         ("--unknown 3 train.py", "the option '--unknown' of orion hunt has no equal here"),
         ("train.py --lr~'uniform(0, 1)", "1: a quote has no end"),
     ],
@@ -507,3 +506,11 @@ def test_a_call_is_read_without_evaluation(text: str, call: PythonCall) -> None:
 def test_a_text_that_is_no_plain_call_is_an_error(text: str) -> None:
     with pytest.raises(CallError):
         parse(text)
+
+
+def test_a_hunt_may_start_a_shell_script(tmp_path: Path) -> None:
+    path = tmp_path / "hunt.sh"
+    path.write_text("orion hunt -n x ./run.sh --lr~'uniform(0, 1)'\n")
+    converted = convert(str(path))
+    assert "trainable: run.sh\n" in converted
+    assert "launcher: [bash]" in converted
