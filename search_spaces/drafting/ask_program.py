@@ -16,7 +16,7 @@ from typing import Any
 
 import raysweep.trainables.runtime.kill_with_parent as kill_with_parent
 from raysweep.finder import program as command_of
-from raysweep.search_spaces.drafting.program import Program
+from raysweep.search_spaces.drafting.program import MODULE, Program
 
 LIMIT_SECONDS = 120.0
 """How long a program may take to its parser: the import of large libraries from a cold disk."""
@@ -64,7 +64,10 @@ def ask(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Ans
     """Run the program with `words` until it reads its options; at most `limit` seconds."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Path(scratch) / "answer.json"
-        command = command_of(f"{__package__}.hook.main", str(place), str(program.path), *words)
+        what = str(program.path)
+        if program.module:
+            what = f"{MODULE}{program.module}"
+        command = command_of(f"{__package__}.hook.main", str(place), what, *words)
         ended = _run(command, program.folder, limit)
         try:
             data = json.loads(place.read_text(encoding="utf-8"))

@@ -103,6 +103,13 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
         )
 
 
+def reference(program: Program, out: Path) -> str:
+    """The program as the file `out` has it under `trainable`."""
+    if program.module:
+        return program.shown
+    return relative(program.path, out)
+
+
 def relative(path: Path, out: Path) -> str:
     """A path as the file `out` has it: from its folder if it lies in there, else the whole path."""
     folder = Path(os.path.abspath(out)).parent

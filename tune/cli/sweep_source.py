@@ -95,7 +95,8 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source:
     """The sweep that a program and the options beside it describe; `--save` writes its file."""
-    from raysweep.search_spaces.drafting.one_line import Said, is_script, meaning
+    from raysweep.search_spaces.drafting.one_line import Said, meaning
+    from raysweep.search_spaces.drafting.program import MODULE, is_program
     from raysweep.search_spaces.file.document import override
     from raysweep.search_spaces.file.reader import specification
     from raysweep.tune.load import sweep_of
@@ -109,7 +110,7 @@ def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source
         options.words,
         ends=any(setting.partition("=")[0] in ENDS for setting in overrides),
     )
-    if is_script(options.program):
+    if is_program(options.program):
         print(f"looking at the options of {options.program}", file=sys.stderr, flush=True)
     meant = meaning(said)
     document = meant.document
@@ -120,7 +121,8 @@ def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source
         print(f"note: {note}", file=sys.stderr)
     if options.save is not None:
         save(options, document, meant)
-    return Source(sweep, Path(options.program.partition(":")[0]).stem)
+    name = options.program.removeprefix(MODULE).partition(":")[0]
+    return Source(sweep, Path(name).stem)
 
 
 def save(options: argparse.Namespace, document: Document, meant: Meant) -> None:
