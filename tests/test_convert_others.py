@@ -254,6 +254,19 @@ def test_a_polyaxon_operation(tmp_path: Path) -> None:
     assert "--epochs=8" in called
 
 
+def test_values_are_written_as_python_shows_them(tmp_path: Path) -> None:
+    """As Polyaxon's templates and Orion do."""
+    hunt = tmp_path / "hunt.sh"
+    hunt.write_text("orion hunt a.py --amp~'choices([True, False])' --sizes~'choices([[1, 2]])'\n")
+    assert document_of(hunt.read_text(), str(hunt), tmp_path).data["script"]["values"] == "python"
+    data = polyaxon("choice", [True, None])
+    command = ["python", "train.py", "--x={{ x }}"]
+    data["component"] = {"run": {"container": {"command": command}}}
+    document = translated(data)
+    assert document.data["script"] == {"values": "python"}
+    assert "x may be null, written None there; its option is left out here" in notes_of(document)
+
+
 def test_polyaxons_hyperband_and_its_groups(tmp_path: Path) -> None:
     said = sample("polyaxon/hyperband.yaml", SCRIPT, TRIALS)
     assert said.space.constants == {"epochs": 27}
