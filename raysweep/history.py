@@ -244,6 +244,13 @@ class History:
         else:
             rung.leave(number)
 
+    def reopen(self, number: int) -> None:
+        """Undo `close` for a trial that runs."""
+        trial = self._trials[number]
+        self.close(number, Status.WAITING)
+        self._set_status(trial, Status.RUNNING)
+        self.running.add(number)
+
     def _set_status(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
         if status.ended and not status.succeeded:

@@ -19,6 +19,7 @@ from typing import Any
 from raysweep.errors import first_line
 from raysweep.finder import program
 from raysweep.formatting import number
+from raysweep.references import SCRIPT_FILES, is_script
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
 from raysweep.results.views.tensorboard import best_model_folder
 
@@ -112,10 +113,10 @@ def load_checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:
         raise RunError(f"{best.checkpoint} cannot be read: {first_line(error)}") from error
     if "model_state_dict" in content:
         return content
-    if trainable.endswith(".py"):
+    if is_script(trainable):
         raise RunError(
             f"{Path(trainable).name} is a script, which keeps its own; "
-            f"the best trial's files are in {best.checkpoint.parent}"
+            f"the best trial's files are in {best.checkpoint.parent / SCRIPT_FILES}"
         )
     raise RunError(
         f"{best.checkpoint} holds no model; name it in the train function: "

@@ -11,6 +11,7 @@ import pytest
 
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, Param, RangeOrValues
 from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune.cli.advice import advise
 from raysweep.tune.searchers import SEARCHERS
 from raysweep.tune.sweep import Budget, Resources
@@ -93,12 +94,17 @@ def test_a_grace_of_one_in_a_long_training() -> None:
 def test_a_script_that_is_promoted() -> None:
     from raysweep.schedulers import SCHEDULERS
 
-    promoted = sweep(trainable="/somewhere/train.py", scheduler=SCHEDULERS["asha"]())
+    promoted = sweep(
+        trainable="/somewhere/train.py",
+        scheduler=SCHEDULERS["asha"](),
+        command_line=CommandLine(),
+    )
     assert [line.split(",")[0] for line in advise(promoted, 1)] == [
         "a promoted script is started again"
     ]
     assert advise(replace(promoted, scheduler=SCHEDULERS["asha"](type="stopping")), 1) == []
-    assert advise(replace(promoted, trainable="/somewhere/train.py:train"), 1) == []
+    assert advise(replace(promoted, command_line=None), 1) == []
+    assert advise(replace(promoted, command_line=CommandLine(resume=())), 1) == []
 
 
 def earlier_run(name: str, trainable: str, peak: int, device: str = "cuda:0") -> None:

@@ -45,7 +45,7 @@ PARTLY_CHECKED = {
 @pytest.mark.parametrize(
     ("name", "check"),
     [
-        pytest.param(n, check, marks=() if n in IN_UNIT else pytest.mark.examples)
+        pytest.param(n, check, marks=() if n in IN_UNIT else pytest.mark.conformance)
         for n in SUBJECTS
         for check in SEARCHER_CHECKS
         if (n, check) not in SKIPPED
@@ -55,7 +55,7 @@ def test_a_searcher_keeps_its_contract(name: str, check: str) -> None:
     SEARCHER_CHECKS[check](SUBJECTS[name])
 
 
-@pytest.mark.examples
+@pytest.mark.conformance
 @pytest.mark.parametrize(
     ("sampler", "check"),
     [(sampler, check) for sampler, checks in PARTLY_CHECKED.items() for check in checks],

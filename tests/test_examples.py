@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,16 @@ FILES = [
 ]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
 ALWAYS = ("script",)
+NEEDS = {
+    "lightning": "lightning",
+    "huggingface": "transformers",
+    "accelerate": "accelerate",
+    "lightning_hydra": "hydra",
+    "rl_tyro": "tyro",
+}
+"""The library that an example is about, by the example's folder."""
 CHANGES = [
     "budget.trials=2",
-    "budget.epochs=2",
-    "budget.total_epochs=null",
     "scheduler=none",
     "parallel=1",
     "resources.gpu=0",
@@ -42,8 +49,15 @@ WEIGHTS = "imagenet" if bundled() else "none"
 EXTRA = {
     "transfer": ["space.image_size=32", "space.train_size=60", f"space.weights={WEIGHTS}"],
     "text": ["space.train_size=240"],
+    "huggingface": ["space.width=32", "space.layers=1"],
 }
 """What a file's own test changes besides, by the file's name or its folder's."""
+SHORT = ("budget.epochs=2", "budget.total_epochs=null")
+SHORT_STEPS = {
+    "gpt": ("budget.steps=100",),
+    "rl_tyro": ("budget.steps=4000",),
+}
+"""How long the trials of examples are that count no epochs: two reports."""
 
 
 def name(path: Path) -> str:
@@ -56,11 +70,8 @@ def chosen(path: Path) -> Any:
     `cnn` and `quickstart` run as commands of the README, and all train functions have tests of
     their own.
     """
-    skipped = pytest.mark.skipif(
-        name(path) not in ALWAYS and "RAYSWEEP_EXAMPLES" not in os.environ,
-        reason="only by: make examples",
-    )
-    return pytest.param(path, id=name(path), marks=skipped)
+    marks = () if name(path) in ALWAYS else pytest.mark.examples
+    return pytest.param(path, id=name(path), marks=marks)
 
 
 @pytest.mark.ray
@@ -69,11 +80,12 @@ def chosen(path: Path) -> Any:
 def test_it_runs_from_end_to_end(
     path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if name(path) == "lightning":
-        pytest.importorskip(
-            "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
-        )
-    changes = [word for change in CHANGES + EXTRA.get(name(path), []) for word in ("--set", change)]
+    library = NEEDS.get(name(path), "torch")
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: pip install raysweep[{library}]")
+    short = SHORT_STEPS.get(name(path), SHORT)
+    wanted = [*CHANGES, *short, *EXTRA.get(name(path), [])]
+    changes = [word for change in wanted for word in ("--set", change)]
     assert (
         main(
             [
@@ -97,7 +109,7 @@ def test_it_runs_from_end_to_end(
         assert summary["exported"]["difference"] in (0.0, None)
     else:
         assert re.search(
-            r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/",
+            r"\w+.py is a script, which keeps its own; the best trial's files are in .*/trials/",
             summary["complaint"],
         )
     if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):
@@ -215,3 +227,27 @@ def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
     assert content["monitor_best"] == min(line["val_loss"] for line in whole)
     assert content["state_dict"]["hidden.weight"].shape == (20, 64)
     assert content["optimizer"]["param_groups"][0]["lr"] == 0.01
+
+
+@pytest.mark.ray
+@pytest.mark.examples
+def test_a_wandb_sweep_and_its_program_run_unchanged(
+    tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the network, with parameters from this sweep that win over the program's own."""
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    for variable in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(variable)
+    folder = ROOT / "examples" / "wandb_sweep"
+    before = sorted(path.name for path in folder.iterdir())
+    words = ["run", "--space", str(folder / "sweep-config.yaml"), "--storage", str(tmp_path)]
+    changes = ["budget.trials=2", "budget.epochs=2", "space.epochs=2", "scheduler=none"]
+    settings = [word for change in changes for word in ("--set", change)]
+    assert main([*words, "--name", "small", *settings]) == 0
+    run = load(tmp_path / "small")
+    assert list(run.trials["status"]) == ["completed"] * 2
+    assert {"train/loss", "val/accuracy"} <= set(run.curves.columns)
+    for trial in run.all_trials():
+        (kept,) = (tmp_path / "small/trials" / trial.id).glob("wandb/offline-run-*/*.wandb")
+        assert str(trial.config["lr"]).encode() in kept.read_bytes()  # as W&B knows it
+    assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == before

@@ -71,7 +71,7 @@ space:
 slow = [
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.skipif("RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples"),
+    pytest.mark.examples,
 ]
 
 

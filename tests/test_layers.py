@@ -18,6 +18,7 @@ RUN = {"raysweep.trainables.runtime.run", "raysweep.trainables.runtime.tensorboa
 ALLOWED = {
     "raysweep": {"raysweep.tune.cli.app"},
     "raysweep.__init__": {
+        "raysweep.integrations.script",
         "raysweep.results",
         "raysweep.search_spaces.file.python_form",
         "raysweep.trainables.runtime.run",
@@ -25,6 +26,11 @@ ALLOWED = {
         "raysweep.tune.study",
     },
     "raysweep.testing": {"raysweep"},
+    "raysweep.integrations": {
+        "raysweep.integrations",
+        "raysweep.trainables.runtime.checkpoint",
+        "raysweep.trainables.runtime.run",
+    },
     "search_spaces": set(),
     "search_spaces.language": {"raysweep.search_spaces.language"},
     "search_spaces.file": {"raysweep.search_spaces.language", "raysweep.search_spaces.file"},
@@ -53,7 +59,7 @@ ALLOWED = {
 }
 """What a room may import of ours, besides the kernel, `raysweep/*.py`. The longest name counts."""
 RAY = ("tune/executors/ray/", "tune/cluster/")
-TORCH = ("trainables/", "results/export.py")
+TORCH = ("trainables/", "results/export.py", "raysweep/integrations/")
 HEAVY = (
     "ray",
     "torch",

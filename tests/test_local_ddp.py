@@ -173,11 +173,10 @@ def test_they_end_when_their_worker_is_killed(
 ) -> None:
     code = (
         "import json, sys, time; from raysweep.trainables.runtime.train_job import train_job; "
-        "from raysweep.trainables.runtime.job import Job; "
-        "from raysweep.trainables.runtime.run import Objective\n"
+        "from raysweep.trainables.runtime.job import read_job\n"
         "fields = json.loads(sys.argv[1])\n"
         "def send(message): print(message['epoch'], flush=True); time.sleep(600)\n"
-        "train_job(Job(**fields | {'objective': Objective(**fields['objective'])}), send)"
+        "train_job(read_job(fields), send)"
     )
     arguments = [sys.executable, "-c", code, json.dumps(asdict(job(tmp_path, *mine)))]
     with subprocess.Popen(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
 
 from raysweep.clock import now
 from raysweep.history import Config, Event, History, Status, Trial, seconds_spent
+from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
@@ -366,3 +368,41 @@ def test_the_time_left_counts_the_further_trials_of_a_comparison() -> None:
         now[0] += 1.0
     assert [history.epochs for history in controller.histories.values()] == [12, 4]
     assert time_left(controller) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("trials", [1, 4, 9])
+@pytest.mark.parametrize("searchers", [{"a": Draw()}, {"a": Draw(), "b": Draw()}])
+def test_a_trial_that_would_be_promoted_at_once_does_not_pause(
+    trials: int, searchers: dict[str, Draw], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It continues in its process, and the sweep trains what it would have trained."""
+    whole = sweep(searchers, scheduler=Asha(grace=1), budget=Budget(trials, 27))
+
+    def played() -> tuple[Keep, SweepController]:
+        keep = Keep()
+        controller = SweepController(whole, keep)
+        train_all(controller)
+        return keep, controller
+
+    keep, controller = played()
+    events = [event for event in keep.events if event["event"] in ("ended", "promoted", "started")]
+    for ended, promoted in pairwise(events):
+        again = (ended["event"], promoted["event"]) == ("ended", "promoted")
+        assert not (again and ended["trial"] == promoted["trial"])
+    monkeypatch.setattr(SweepController, "_is_promoted_at_once", lambda self, trial: False)
+    parked, reference = played()
+    assert outline(controller) == outline(reference)
+    if len(searchers) == 1:  # of two, the one that trained less is promoted first
+        assert len(parked.events) > len(keep.events)
+
+
+def test_a_trial_that_would_be_promoted_at_once_is_resumed_as_it_is() -> None:
+    """Whatever the moment at which the session ended."""
+    whole = sweep(scheduler=Asha(grace=1), budget=Budget(4, 27))
+    keep = Keep()
+    controller = SweepController(whole, keep)
+    train_all(controller)
+    for count in range(len(keep.events)):
+        resumed = SweepController(whole, past=keep.events[:count])
+        train_all(resumed)
+        assert outline(resumed) == outline(controller), count

@@ -100,6 +100,7 @@ def test_an_error_that_no_file_takes_becomes_one_that_does() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_a_worker_that_the_memory_monitor_killed_is_out_of_memory(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,7 +236,7 @@ def test_a_script_section() -> None:
             "script.options: expected '--name=value', '--name value', 'name=value' or 'none', "
             "got '--name'; did you mean '--name=value'?",
         ),
-        ("{values: yaml}", "script.values: expected 'json' or 'python', got 'yaml'"),
+        ("{values: yaml}", "script.values: expected 'json', 'python' or 'hydra', got 'yaml'"),
         (
             "{flags: true, options: name=value}",
             "script: flags: expected options --name=value or --name value, got name=value",
@@ -258,7 +258,7 @@ def test_a_script_section() -> None:
             "{names: {lr: data}}",
             "script.names: 'lr' and 'data' have the same option, 'data'",
         ),
-        ("{arguments: [--epochs, 9]}", "script.arguments.1: expected a word, got 9"),
+        ("{arguments: [--x, true]}", "script.arguments.1: expected a word, got true"),
     ],
 )
 def test_a_mistake_in_a_script_section_is_one_line(section: str, line: str) -> None:
@@ -287,7 +287,77 @@ MISTAKES = [
         "tirals: 27",
         "s.yaml:6: unknown key 'tirals' in budget; did you mean 'trials'?",
     ),
-    (BUDGET, "budget: {trials: 27}", "s.yaml:6: missing key 'epochs' in budget"),
+    (
+        BUDGET,
+        "budget: {trials: 27}",
+        "s.yaml:6: missing key 'epochs' in budget; or steps, samples or seconds, with report_every",
+    ),
+    (
+        BUDGET,
+        "budget: {trials: 27, epochs: 9, steps: 500}",
+        "s.yaml:6: budget: expected one length of a trial, got epochs and steps",
+    ),
+    (
+        BUDGET,
+        "budget: {trials: 27, steps: 10000}",
+        "s.yaml:6: budget: with steps, report_every says how many of them lie between two reports, "
+        "such as 500",
+    ),
+    (
+        BUDGET,
+        "budget: {trials: 27, steps: 10000, report_every: 3000}",
+        "s.yaml:6: budget: steps: 10,000 is no multiple of report_every, 3,000; 9,000 or 12,000 "
+        "would do",
+    ),
+    (
+        BUDGET,
+        "budget: {trials: 27, epochs: 3, report_every: 5}",
+        "s.yaml:6: budget: report_every: 5 is more than all epochs of a trial, 3",
+    ),
+    (
+        BUDGET,
+        "budget: {steps: 10, report_every: 5, total_epochs: 9}",
+        "s.yaml:6: budget: total_epochs: expected total_steps, because trials are measured in "
+        "steps",
+    ),
+    (
+        BUDGET,
+        "budget: {seconds: 60, report_every: 5}",
+        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_seconds or time",
+    ),
+    (
+        BUDGET,
+        "budget: {trials: 1, seconds: 60, report_every: 0}",
+        "s.yaml:6: budget.report_every: expected more than 0, got 0",
+    ),
+    (
+        "goal: maximize",
+        "goal: maximize, pattern: '(acc'",
+        "s.yaml:3: metric.pattern: '(acc' is not a regular expression: missing ), unterminated "
+        "subpattern at position 0",
+    ),
+    (
+        "goal: maximize",
+        "goal: maximize, pattern: ['acc (.*)']",
+        "s.yaml:3: metric.pattern.0: 'acc (.*)' has no named group; (?P<accuracy>[\\d.]+) reads a "
+        "number as accuracy",
+    ),
+    (
+        "goal: maximize",
+        "goal: maximize, pattern: 'epoch\\n(?P<acc>.*)'",
+        "s.yaml:3: metric.pattern: 'epoch\\n(?P<acc>.*)' spans lines; each line is matched by "
+        "itself",
+    ),
+    (
+        "goal: maximize",
+        "goal: maximize, pattern: 3",
+        "s.yaml:3: metric.pattern: expected a list, got 3",
+    ),
+    (
+        "goal: maximize",
+        "goal: maximize, last: 0",
+        "s.yaml:3: metric.last: expected 1 or more, got 0",
+    ),
     (
         BUDGET,
         "budget: {epochs: 9}",
@@ -564,8 +634,8 @@ MISTAKES = [
     ),
     (
         "  data: digits",
-        "  data: digits\n  data.x: 1",
-        "s.yaml:16: space.data.x: 'data' has a value of its own, so it can hold no others",
+        "  data: {choice: [{x: 1}, digits]}\n  data.x: 1",
+        "s.yaml:16: space.data.x: 'data' is a mapping, so what it holds is said in its value",
     ),
     (
         "  data: digits",

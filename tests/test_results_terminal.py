@@ -13,6 +13,7 @@ from raysweep.formatting import clean, duration, number, size, wrapped
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.views import listing, terminal
+from raysweep.results.views.sparkline import spark
 from tests.made_up import Story, write_run
 
 STORIES = [
@@ -152,9 +153,9 @@ def test_sizes_and_safe_text() -> None:
 
 
 def test_a_flat_curve_and_one_with_gaps() -> None:
-    assert terminal.spark([1.0, 1.0]) == "▁▁"
-    assert terminal.spark([0.0, math.nan, 1.0]) == "▁ █"
-    assert terminal.spark([]) == ""
+    assert spark([1.0, 1.0]) == "▁▁"
+    assert spark([0.0, math.nan, 1.0]) == "▁ █"
+    assert spark([]) == ""
 
 
 @pytest.mark.parametrize("width", [80, 120])

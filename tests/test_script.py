@@ -18,7 +18,8 @@ from raysweep.history import Trial
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
 from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
-from raysweep.trainables.runtime.script import CommandLine, ScriptError
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.train import ScriptError
 from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import preview
 from raysweep.tune.load import load_sweep
@@ -147,14 +148,19 @@ def test_a_job_says_how_the_script_is_told(tmp_path: Path, monkeypatch: pytest.M
     made = job(sweep, tmp_path / "run", trial)
     outcome = train_job(unpack(pack(made)), lambda message: None)
     assert outcome.status == "completed", outcome.reason
-    words = json.loads((tmp_path / "run/trials/random-0/words.json").read_text())
+    words = json.loads((tmp_path / "run/trials/random-0/files/words.json").read_text())
     assert words == ["fit", "--rate=0.1", "--net.deep"]
     assert sweep.resolved["script"] == {
+        "environment": {},
         "arguments": ["fit"],
         "options": "--name=value",
         "values": "json",
+        "lists": "value",
         "flags": True,
+        "negated_flags": False,
         "names": {"lr": "rate"},
+        "after": [],
+        "reports": [],
     }
 
 
@@ -179,9 +185,9 @@ def test_a_dry_run_shows_how_the_script_is_called(tmp_path: Path) -> None:
     shown = preview(sweep_of(tmp_path, SWEEP)).plain
     assert "# the first command\n# python train.py --shift=-1e-05 --net.kind=mlp\n" in shown
     assert (
-        "script: {arguments: [], options: --name=value, values: json, flags: false, names: {}}"
-        in (shown)
-    )
+        "script: {environment: {}, arguments: [], options: --name=value, values: json, "
+        "lists: value, flags: false, negated_flags: false, names: {}, after: [], reports: []}\n"
+    ) in shown
     assert "shift  -1e-05           null\n" in shown
     assert "net    {'kind': 'mlp'}  {'kind': 'mlp'}\n" in shown
 
@@ -228,7 +234,7 @@ assert os.path.exists("train.py")
     assert metrics(script(tmp_path, code), objective_run(1, tmp_path)) == [
         {"loss": 5.0, "cpu": 1.0}
     ]
-    assert (tmp_path / "trial" / "model_best.pth").exists()
+    assert (tmp_path / "trial/files/model_best.pth").exists()
 
 
 def test_one_that_ends_early_has_ended(tmp_path: Path) -> None:
@@ -261,10 +267,10 @@ def test_an_error_is_its_last_line(tmp_path: Path) -> None:
         ('{"epoch": 1, "val_los": 1}', "the metric 'loss' was not reported; reported: val_los"),
         ('{"loss": "low"}', "the metric 'loss' is 'low', a str; expected a number"),
         (
-            '{"epoch": 0, "loss": 1}',
-            "reported epoch 0 where epoch 1 was due; epochs count from 1, each once",
+            '{"epoch": 3, "loss": 1}',
+            "reported epoch 3 where epoch 1 was due; validation every 3 epochs is "
+            "budget.report_every: 3",
         ),
-        ('{"epoch": 3, "loss": 1}', "reported epoch 3 where epoch 1 was due"),
     ],
 )
 def test_a_report_that_cannot_be_used_says_why(tmp_path: Path, line: str, text: str) -> None:

@@ -19,9 +19,10 @@ from raysweep.search_spaces.file.param_specs import (
     OrdinalSpec,
     ValueSpec,
 )
-from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.params import PRIOR_WEIGHT, PRIOR_WIDTH, Float, RangeOrValues
 from raysweep.search_spaces.language.space import MOST_DRAWS
+from raysweep.trainables.runtime.script.launchers import with_free_port
 from raysweep.tune.cli.app import main
 from raysweep.tune.load import load_sweep
 from tests.test_schema import VALIDATOR
@@ -52,17 +53,30 @@ def test_every_example_is_read(block: str, tmp_path: Path) -> None:
     VALIDATOR.validate(parse(path.read_text(), "s.yaml").data)
 
 
-def test_every_key_of_the_script_section_is_told_and_its_example_is_called_so(
+def test_every_key_of_the_script_section_is_told_and_its_examples_are_called_so(
     tmp_path: Path,
 ) -> None:
-    block = next(block for block in blocks("yaml") if "\nscript:" in block)
-    assert set(parse(block, "s.yaml").data["script"]) == set(keys(ScriptSpec))
-    (tmp_path / "s.yaml").write_text(block)
+    examples = [block for block in blocks("yaml") if "\nscript:" in block]
+    sections = [parse(block, "s.yaml").data["script"] for block in examples]
+    assert {key for section in sections for key in section} == set(keys(ScriptSpec))
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/train.py").touch()
     (tmp_path / "train.py").touch()
-    sweep = load_sweep(str(tmp_path / "s.yaml"))
-    assert sweep.command_line is not None
-    words = sweep.command_line.words({"lr": 0.02, "nesterov": True, "seed": 7})
-    assert f"`{shlex.join(['python', 'train.py', *words])}`" in TEXT
+    for block in examples:
+        (tmp_path / "s.yaml").write_text(block)
+        sweep = load_sweep(str(tmp_path / "s.yaml"))
+        line = sweep.command_line
+        assert line is not None
+        config = sweep.space.from_unit([0.575, 0.1, 0.1, 0.9][: len(sweep.space)])
+        config |= {"lr": 0.02} if "lr" in config else {}
+        values = line.placeholders(config) | {
+            "folder": "FOLDER",
+            "config_file": "FOLDER/config.yaml",
+        }
+        script = ["-m", line.module] if line.module else ["train.py"]
+        launcher = with_free_port(line.launcher or ["python"])
+        said = shlex.join([*launcher, *script, *line.words(config, values)])
+        assert f"`{said}`" in TEXT
 
 
 def test_there_is_an_example_of_every_key_of_a_parameter() -> None:

@@ -148,7 +148,16 @@ def trained(place: Path, trainable: str) -> Outcome:
         worker.close()
 
 
-@pytest.mark.parametrize("name", ["my-train.py", "random.py", "torch.py", "results.py", "v1.2.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random.py",
+        *(
+            pytest.param(name, marks=pytest.mark.examples)
+            for name in ("my-train.py", "torch.py", "results.py", "v1.2.py")
+        ),
+    ],
+)
 def test_processes_import_a_file_whatever_it_is_called(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(POOL)
     outcome = trained(tmp_path, f"{tmp_path / name}:train")

@@ -90,6 +90,7 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.examples
 def test_a_start_that_fails_twice_is_one_line_and_can_be_typed_again(place: Path) -> None:
     for _ in range(2):  # the first one leaves nothing that is in the way of the second
         done = typed(place, SLOW_RAY, "--name", "first")

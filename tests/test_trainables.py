@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,15 @@ EXAMPLES = [
     "model_parallel",
     "quickstart",
     pytest.param("lightning", marks=pytest.mark.filterwarnings("ignore")),
+    pytest.param("huggingface", marks=pytest.mark.filterwarnings("ignore")),
 ]
-"""Those that are a train function. Lightning has much to say."""
+"""Those that are a train function. Lightning and Hugging Face have much to say."""
+LIBRARIES = {"lightning": "lightning", "huggingface": "transformers"}
 
 
-def examples_only() -> None:
+def conformance_only() -> None:
     """Skip a slow test unless `make conformance` runs it."""
-    if "RAYSWEEP_EXAMPLES" not in os.environ:
+    if "RAYSWEEP_CONFORMANCE" not in os.environ:
         pytest.skip("only by: make conformance")
 
 
@@ -62,10 +65,9 @@ def said(request: pytest.FixtureRequest) -> Sweep:
 
 @pytest.fixture(params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Sweep:
-    if request.param == "lightning":
-        pytest.importorskip(
-            "lightning", reason="PyTorch Lightning is not installed: pip install lightning"
-        )
+    library = LIBRARIES.get(request.param, "torch")
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: pip install raysweep[{library}]")
     return load_sweep(str(ROOT / "examples" / request.param / "sweep.yaml"))
 
 
@@ -121,7 +123,7 @@ def test_it_keeps_the_contract_in_every_precision(
 ) -> None:
     if "transfer.yaml" in request.node.name and precision != "fp32":
         # A CPU without half precision takes a minute for a ResNet.
-        examples_only()
+        conformance_only()
     check(said, config(said, precision=precision))
     assert missing_functions(load(said.trainable)[1]) == ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +26,7 @@ space:
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.skipif("RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples"),
+    pytest.mark.examples,
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from raysweep.tune.cli.app import main
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.skipif("RAYSWEEP_EXAMPLES" not in os.environ, reason="only by: make examples"),
+    pytest.mark.examples,
 ]
 
 

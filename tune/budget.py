@@ -53,7 +53,7 @@ def describe_budget(sweep: Sweep) -> list[str]:
         return []
     return [
         f"each searcher gets {plural(trials, 'trial')}, then further ones "
-        "until all have trained equally many epochs"
+        f"until all have trained equally many {sweep.budget.interval.unit}"
     ]
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from raysweep.clock import now
 from raysweep.errors import UserError
 from raysweep.history import Event, Status, Trial
+from raysweep.trainables.runtime.script.process import module_root
 from raysweep.tune.callbacks.recorder import EventRecorder
-from raysweep.tune.code_digests import digests
+from raysweep.tune.code_digests import digest, digests
 from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Sweep
 
 MAX_NAMED = 3
 """Files or trials that a message names."""
@@ -25,7 +27,7 @@ def check(folder: Path, controller: SweepController, past: Iterable[Event], acce
 
     `accepted`: the user accepts that.
     """
-    changed = changes(past, digests(controller.sweep.trainable))
+    changed = changes(past, code(controller.sweep))
     unfinished = unfinished_trials(controller)
     if not changed or not unfinished or accepted:
         return
@@ -38,7 +40,7 @@ def check(folder: Path, controller: SweepController, past: Iterable[Event], acce
 
 def record(controller: SweepController, recorder: EventRecorder) -> None:
     """Record the code that a session trains with, and say what changed since the last session."""
-    files = digests(controller.sweep.trainable)
+    files = code(controller.sweep)
     changed = changes(recorder.past, files)
     event: Event = {"event": "code", "time": now(), "files": files}
     if changed:
@@ -50,6 +52,18 @@ def record(controller: SweepController, recorder: EventRecorder) -> None:
         )
     if changed or last(recorder.past) != files:
         recorder.write(event)
+
+
+def code(sweep: Sweep) -> dict[str, str]:
+    """A digest of each file that trials are trained with: of code, and a script's template."""
+    line = sweep.command_line
+    if line is None:
+        return digests(sweep.trainable)
+    root = module_root(Path(sweep.trainable), line.module) if line.module else None
+    files = digests(sweep.trainable, root)
+    if line.config_file is not None and line.config_file.template is not None:
+        files[line.config_file.source] = digest(line.config_file.template.encode())
+    return files
 
 
 def last(past: Iterable[Event]) -> Mapping[str, str] | None:

@@ -209,7 +209,8 @@ class SweepController:
     def _promote(self, study: Study) -> Trial | None:
         trial = self._promotable(study)
         if trial is not None:
-            reason = f"promoted after epoch {trial.epoch}"
+            at = self.sweep.budget.interval.at(trial.epoch)
+            reason = f"promoted after {at}"
             self._happen({"event": "promoted", "trial": trial.id, "reason": reason})
         return trial
 
@@ -228,6 +229,37 @@ class SweepController:
         if number is None or not self._budgets.may_promote(study.name):
             return None
         return history[number]
+
+    def _is_promoted_at_once(self, trial: Trial) -> bool:
+        """True if a trial that pauses now would be the next to start: it need not end for that.
+
+        Its process would end, and another would load what the first one had in memory. Nothing is
+        changed here: the trial is taken for paused while the question is answered.
+        """
+        running, history = self._budgets.running, self.histories[trial.study]
+        if not self.sweep.scheduler.promotes or trial.id not in running:
+            return False
+        if self.stopping or self._budgets.waiting:
+            return False
+        history.close(trial.number, Status.STOPPED)
+        running.discard(trial.id)
+        try:
+            return self._first_to_continue() is trial
+        finally:
+            history.reopen(trial.number)
+            running.add(trial.id)
+
+    def _first_to_continue(self) -> Trial | None:
+        """The paused trial that `next` would promote; None if it would propose a new trial."""
+        proposing = sorted(self._budgets.proposing(), key=self._budgets.spent)
+        if proposing:
+            return self._promotable(proposing[0])
+        for study in sorted(
+            self.studies.values(), key=lambda study: self.histories[study.name].epochs
+        ):
+            if trial := self._promotable(study):
+                return trial
+        return None
 
     def _any_promotable(self) -> bool:
         return any(map(self._promotable, self.studies.values()))
@@ -303,11 +335,12 @@ class SweepController:
 
     def judge(self, trial: Trial) -> Decision:
         """Decide whether a trial continues after its last report, and end it if it does not."""
+        interval = self.sweep.budget.interval
         if not math.isfinite(trial.loss):
-            reason = f"epoch {trial.epoch}: {self.sweep.metric.name} is not finite"
+            reason = f"{interval.at(trial.epoch)}: {self.sweep.metric.name} is not finite"
             return self._stop(trial, Status.DIVERGED, reason)
         if trial.epoch >= self.sweep.budget.epochs:
-            reason = f"trained all {trial.epoch} epochs"
+            reason = f"trained all {interval.trained(trial.epoch)}"
             return self._stop(trial, Status.COMPLETED, reason, limited=True)
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
@@ -316,14 +349,20 @@ class SweepController:
             decision = self.sweep.scheduler.decide(
                 trial, self.histories[trial.study], self.rankings.get(trial.study)
             )
+        if decision.stop and self._is_promoted_at_once(trial):
+            return CONTINUE
         if decision.stop:
-            return self._stop(trial, Status.STOPPED, decision.reason)
+            # A scheduler counts reports, as everything else does; the user's unit may be another.
+            own = decision.reason.removeprefix(f"epoch {trial.epoch}: ")
+            reason = decision.reason
+            if own != reason:
+                reason = f"{interval.at(trial.epoch)}: {own}"
+            return self._stop(trial, Status.STOPPED, reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         if self._budgets.is_spent(trial):
-            reason = (
-                f"epoch {trial.epoch}: the {self._budgets.limit} epochs of {trial.study} are spent"
-            )
+            spent = interval.trained(self._budgets.limit or 0)
+            reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
 

@@ -24,21 +24,23 @@ from raysweep.plugins import (
     Seam,
     find_component,
 )
+from raysweep.references import ASK_AND_TELL, is_script, module_of
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
+from raysweep.search_spaces.file.budget_spec import seconds
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
-from raysweep.search_spaces.file.sweep_spec import NamedSpec, ScriptSpec, seconds
+from raysweep.search_spaces.file.sweep_spec import NamedSpec, SweepSpec
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune import script_files
+from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
-ASK_AND_TELL = "ask and tell"
-"""The trainable of a run that has none, whose trials a user's own loop trains (`tune/study.py`)."""
 DEFAULT_SCHEDULER = "asha"
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -88,12 +90,19 @@ def sweep_of(said: Specification) -> Sweep:
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     callbacks, executor = _callbacks(said), _executor(said)
     trainable = _trainable(said)
+    command_line = _command_line(said, trainable)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
         searchers={name: chosen.component for name, chosen in searchers.items()},
         scheduler=scheduler.component,
-        budget=Budget(budget.trials, budget.epochs, budget.total_epochs, budget.seconds),
+        budget=Budget(
+            budget.trials,
+            budget.reports,
+            budget.total_reports,
+            budget.time_limit,
+            budget.interval,
+        ),
         space=said.space,
         seed=content.seed,
         seeds=content.seeds,
@@ -109,7 +118,8 @@ def sweep_of(said: Specification) -> Sweep:
         track=tuple(content.track),
         callbacks=tuple(chosen.component for chosen in callbacks),
         executor=executor.component if executor else None,
-        command_line=_command_line(said),
+        command_line=command_line,
+        report_sources=report_sources(said, is_script=command_line is not None),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )
@@ -138,7 +148,7 @@ def _wanted_scheduler(said: Specification) -> str | NamedSpec:
     if _name(wanted) in OLD_SCHEDULERS:
         text = f"scheduler {_name(wanted)} has another name now: {OLD_SCHEDULERS[_name(wanted)]}"
         raise said.document.error(("scheduler", "name"), text)
-    if _is_asha_without_type(wanted) and _restarts(said.content.trainable):
+    if _is_asha_without_type(wanted) and _restarts(said.content):
         options = {} if isinstance(wanted, str) else wanted.model_dump()
         return NamedSpec.model_validate(options | {"name": DEFAULT_SCHEDULER, "type": "stopping"})
     return wanted
@@ -149,31 +159,38 @@ def _is_asha_without_type(wanted: str | NamedSpec) -> bool:
     return _name(wanted) == DEFAULT_SCHEDULER and "type" not in given
 
 
-def _restarts(trainable: str) -> bool:
-    """True if a promoted trial might begin again: a script, or a loop that asks and tells."""
-    return trainable.endswith(".py") or trainable == ASK_AND_TELL
+def _restarts(content: SweepSpec) -> bool:
+    """True if a promoted trial begins again: a script, or a loop that asks and tells.
+
+    A script that says how it resumes does not.
+    """
+    if is_script(content.trainable):
+        return content.script is None or content.script.resume is None
+    return content.trainable == ASK_AND_TELL
 
 
 def _scheduler_note(said: Specification) -> list[str]:
-    """Why a script gets another type of ASHA than a train function, if the file names no type."""
-    is_script = said.content.trainable.endswith(".py")
-    if not is_script or not _is_asha_without_type(said.content.scheduler or DEFAULT_SCHEDULER):
+    """Which type of ASHA a script gets, and why, if the file names no type."""
+    is_open = _is_asha_without_type(said.content.scheduler or DEFAULT_SCHEDULER)
+    if not is_open or not is_script(said.content.trainable):
         return []
+    if _restarts(said.content):
+        return [
+            "the scheduler asha has type: stopping, which promotes no trial, because a promoted "
+            "script begins again from its first epoch; if yours can continue, say how with "
+            "script.resume and script.checkpoint"
+        ]
     return [
-        "the scheduler asha has type: stopping, which promotes no trial, because a promoted script "
-        "begins again from its first epoch; if yours continues from files in RAYSWEEP_FOLDER, "
-        "write scheduler: {name: asha, type: promotion}"
+        "the scheduler asha has type: promotion, which pauses trials and promotes the best of "
+        "them, because script.resume says how a trial continues"
     ]
 
 
-def _command_line(said: Specification) -> CommandLine | None:
+def _command_line(said: Specification, trainable: str) -> CommandLine | None:
     """How a script is told its configuration; None for a train function."""
-    if not said.content.trainable.endswith(".py"):
+    if not is_script(said.content.trainable):
         return None
-    script = said.content.script or ScriptSpec()
-    return CommandLine(
-        tuple(script.arguments), script.options, script.values, script.flags, script.names
-    )
+    return script_files.command_line(said, FilePath(trainable))
 
 
 def _resources(said: Specification) -> Resources:
@@ -315,8 +332,10 @@ def _trainable(said: Specification) -> str:
     reference = said.content.trainable
     if reference == ASK_AND_TELL:
         return reference
+    if module_of(reference):
+        return str(script_files.module_file(said))
     place, colon, function = reference, "", ""
-    if not reference.endswith(".py"):
+    if not is_script(reference):
         place, colon, function = reference.rpartition(":")
     if not place or not (function.isidentifier() or not colon):
         raise said.document.error(
@@ -326,7 +345,7 @@ def _trainable(said: Specification) -> str:
         )
     if place == pickled_function.NAME and not (said.path.parent / place).is_file():
         return reference  # it is written when the run begins
-    if not place.endswith((".py", pickled_function.SUFFIX)):
+    if not is_script(reference) and not place.endswith((".py", pickled_function.SUFFIX)):
         return full_name(reference)
     for folder in (said.path.resolve().parent, FilePath.cwd()):
         if (folder / place).is_file():
@@ -354,8 +373,10 @@ def _resolved(
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
         "trainable": _kept_reference(trainable)
     }
-    if content.trainable.endswith(".py"):
-        data["script"] = (content.script or ScriptSpec()).model_dump(mode="json")
+    if is_script(content.trainable):
+        data["script"] = script_files.kept_section(said, FilePath(trainable))
+    if module_of(content.trainable):
+        data["trainable"] = content.trainable
     data["searcher"] = [chosen.plain() for chosen in searchers.values()]
     data["scheduler"] = scheduler.plain()
     data["callbacks"] = [chosen.plain() for chosen in callbacks]

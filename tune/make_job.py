@@ -57,6 +57,8 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         accumulation=trial.notes.get("accumulation", 1),
         environment=forwarded(),
         script=asdict(sweep.command_line) if sweep.command_line else None,
+        report_sources=asdict(sweep.report_sources),
+        interval=sweep.budget.interval,
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from raysweep.formatting import clean, duration, number, plural
+from raysweep.formatting import clean, duration, number
 from raysweep.history import Event, Status, Trial
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.screen import settings, time_left, warning
@@ -87,7 +87,8 @@ def page(name: str, controller: SweepController) -> str:
     trials = list(controller.trials)
     counts = Counter(trial.status for trial in trials)
     states = [f"{counts[status]} {status}" for status in Status if counts[status]]
-    epochs = plural(sum(history.epochs for history in controller.histories.values()), "epoch")
+    reports = sum(history.epochs for history in controller.histories.values())
+    trained = controller.sweep.budget.interval.trained(reports)
     left = time_left(controller)
     clock = duration(controller.seconds)
     if left is not None and not controller.done:
@@ -96,7 +97,7 @@ def page(name: str, controller: SweepController) -> str:
     return (
         f"<div><b>{escape(clean(name))}</b> &nbsp; {escape(clock)}</div>"
         f'<div style="{STYLE}"><div style="{BAR};width:{width}%"></div></div>'
-        f"<div>{escape(', '.join([*states, epochs]))}</div>{_table(controller, trials)}"
+        f"<div>{escape(', '.join([*states, trained]))}</div>{_table(controller, trials)}"
     )
 
 

@@ -72,7 +72,7 @@ def retraining_sweep(
         metric=replace(sweep.metric, target=None),
         searchers={name: FixedConfig(config) for name, config in (former | chosen).items()},
         scheduler=NoStopping(),
-        budget=Budget(count, epochs, count * epochs),
+        budget=Budget(count, epochs, count * epochs, interval=sweep.budget.interval),
         seed=sweep.seed + SEED_OFFSET,
         seeds=1,
         plateau=None,

@@ -16,6 +16,7 @@ from raysweep.clock import now
 from raysweep.errors import SessionInterrupted, UserError, first_line
 from raysweep.files import atomic_write
 from raysweep.history import Event
+from raysweep.report_interval import UNITS
 from raysweep.results import environment
 from raysweep.results.storage import ledger, mirror
 from raysweep.results.storage.ledger import Ledger
@@ -23,7 +24,7 @@ from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, fetch_run
-from raysweep.search_spaces.file.sweep_spec import ScriptSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.tune.controller import SweepController
@@ -32,7 +33,14 @@ from raysweep.tune.sweep import Sweep
 
 FREE = ("callbacks", "executor")
 """Keys that may change between the sessions of a run, because no result depends on them."""
-GROWING = ("budget.trials", "budget.epochs", "budget.total_epochs", "budget.time")
+GROWING = (
+    "budget.trials",
+    "budget.time",
+    *(f"budget.{unit}" for unit in UNITS),
+    *(f"budget.total_{unit}" for unit in UNITS),
+)
+MOVED = ("script.folder", "script.config_file.template")
+"""Paths of which the last part counts: a sweep that is sent to a cluster lies elsewhere there."""
 
 
 class FolderError(UserError):
@@ -257,8 +265,8 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
     with open(folder / SWEEP, encoding="utf-8") as file:
         before = translate_sweep(YAML(typ="safe", pure=True).load(file))
     after = json.loads(json.dumps(sweep.resolved))
-    if "script" in after:  # runs of early versions have no such section
-        before = {"script": ScriptSpec().model_dump(mode="json")} | before
+    if "script" in after:  # runs of early versions have no such section, or not all of its keys
+        before = before | {"script": ScriptSpec().section() | before.get("script", {})}
     changes = list(_changes(flatten(before), flatten(after)))
     if changes:
         raise FolderError(
@@ -272,6 +280,8 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         old, new = before.get(key), after.get(key)
         if key == "trainable" and _same_function(old, new):
             continue
+        if key in MOVED and old is not None and _last_part(old) == _last_part(new):
+            continue
         if key.partition(".")[0] in FREE:
             continue
         if old != new and not (key in GROWING and _grew(old, new)):
@@ -284,6 +294,10 @@ def _same_function(old: Any, new: Any) -> bool:
     A sweep that is sent to a cluster has its file in another folder there.
     """
     return full_name(str(old)).rpartition("/")[2] == full_name(str(new)).rpartition("/")[2]
+
+
+def _last_part(path: Any) -> str:
+    return str(path).rpartition("/")[2]
 
 
 def _grew(old: Any, new: Any) -> bool:

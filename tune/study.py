@@ -13,8 +13,9 @@ from raysweep.clock import now
 from raysweep.errors import UserError
 from raysweep.formatting import plural
 from raysweep.history import Config, Event, Status
+from raysweep.references import ASK_AND_TELL
 from raysweep.tune.controller import NoLog, SweepController
-from raysweep.tune.load import ASK_AND_TELL, sweep_of
+from raysweep.tune.load import sweep_of
 from raysweep.tune.specification import Component, Metric, specified
 from raysweep.tune.sweep import Budget, Sweep
 

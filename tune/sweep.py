@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from raysweep.history import Config, History
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
 from raysweep.tune.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -69,13 +71,15 @@ class Budget:
     """What ends the sweep.
 
     `trials` and `total_epochs` are for each study, `epochs` for each trial, and `seconds` for the
-    whole sweep.
+    whole sweep. Epochs are counted by their reports: `interval` says what lies between two of them,
+    and in which unit the user measures.
     """
 
     trials: int | None
     epochs: int
     total_epochs: int | None = None
     seconds: float | None = None
+    interval: ReportInterval = EVERY_EPOCH
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,9 @@ class Sweep:
     directory, if the file gives one. `keep`: how many ended trials keep their checkpoints, best
     first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
     which each session makes anew from their options. `executor`: a user's own, which trains in
-    place of Ray. `command_line`: how a script is told its
-    configuration; None for a train function. `notes`: how the file of another tool was read.
+    place of Ray. `command_line`: how a script is told its configuration; None for a train function.
+    `report_sources`: how a script's metrics are read. `notes`: how the file of another tool was
+    read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
 
@@ -149,6 +154,7 @@ class Sweep:
     callbacks: tuple[Callback, ...] = ()
     executor: Executor | None = None
     command_line: CommandLine | None = None
+    report_sources: ReportSources = PRINTED_JSON
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 

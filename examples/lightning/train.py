@@ -1,6 +1,6 @@
-"""A PyTorch Lightning module in a sweep, by means of a short callback.
+"""A PyTorch Lightning module in a sweep, by means of a callback.
 
-Needs: pip install lightning
+Needs: pip install raysweep[lightning]
 """
 
 from typing import Any
@@ -8,31 +8,11 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
+import raysweep as rs
+from raysweep.integrations.lightning import Report
 from raysweep.trainables.common.datasets import load
-from raysweep.trainables.runtime.run import Run
-
-
-class Report(lightning.Callback):
-    """Reports what was logged after each validation.
-
-    `run.epochs(...)` restores the module and the optimizer if the trial is resumed.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self.epochs = self.run.epochs(model=module, optimizer=trainer.optimizers[0])
-        trainer.should_stop = next(self.epochs, None) is None
-
-    def on_validation_end(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule
-    ) -> None:
-        logged = trainer.callback_metrics.items()
-        self.run.report(**{name: value for name, value in logged if name.startswith("val_")})
-        trainer.should_stop = next(self.epochs, None) is None
 
 
 class Classifier(lightning.LightningModule):
@@ -45,7 +25,9 @@ class Classifier(lightning.LightningModule):
 
     def training_step(self, batch: list[Tensor], i: int) -> Tensor:
         images, labels = batch
-        return nn.functional.cross_entropy(self.layers(images), labels)
+        loss = nn.functional.cross_entropy(self.layers(images), labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss
 
     def validation_step(self, batch: list[Tensor], i: int) -> None:
         images, labels = batch
@@ -71,23 +53,22 @@ def evaluate(
     return {f"{prefix}_accuracy": correct.float().mean().item()}
 
 
-def train(config: dict[str, Any], run: Run) -> None:
+def train(config: dict[str, Any], run: rs.Run) -> None:
     digits = load("digits")
     training = TensorDataset(digits.train.images, digits.train.labels)
     validation = TensorDataset(digits.validation.images, digits.validation.labels)
-    # The loaders have generators of their own, because Lightning starts the first epoch's loader
-    # before a resumed trial has the states of the global generators back.
-    training_batches = DataLoader(
-        training, config["batch_size"], sampler=RandomSampler(training), generator=torch.Generator()
-    )
-    validation_batches = DataLoader(validation, 1024, generator=torch.Generator())
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    report = Report(run=run)
     trainer = lightning.Trainer(
-        max_epochs=-1, num_sanity_val_steps=0, accelerator="auto", callbacks=[Report(run)], **quiet
+        max_epochs=run.total_epochs,
+        callbacks=[report],
+        logger=False,
+        enable_checkpointing=False,  # the callback has Lightning save with each report
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
-    trainer.fit(build(config), training_batches, validation_batches)
+    trainer.fit(
+        build(config),
+        DataLoader(training, config["batch_size"], shuffle=True),
+        DataLoader(validation, 1024),
+        ckpt_path=report.ckpt_path,
+    )

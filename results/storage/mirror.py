@@ -32,6 +32,8 @@ UPLOAD_SECONDS = 20.0
 """How often, in seconds, changed files are uploaded. The ledger does not wait for this."""
 NOT_MIRRORED = ("logs/", "trials/")
 """Folders of a run that stay in the store: they hold checkpoints and whatever trials wrote."""
+SCRIPT_CHECKPOINTS = "script_checkpoints"
+"""The folder of a trial in the store in which the checkpoints of a script are kept."""
 _OWN_UPLOAD = (ledger.NAME, "lock")
 """Files that the ledger itself keeps in the store."""
 
@@ -108,6 +110,8 @@ def delete_checkpoints(folder: Path, trial_id: str) -> None:
     if store := origin(folder):
         for name in ("last.pt", "best.pt"):
             store.delete(f"trials/{trial_id}/{name}")
+        for name in store.sizes(f"trials/{trial_id}/{SCRIPT_CHECKPOINTS}"):
+            store.delete(name)
 
 
 def delete_run(folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
 from raysweep.history import Config, Event, History, Report, Trial, apply
+from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
@@ -194,6 +195,11 @@ class RunDirectory:
     def metric(self) -> str:
         """The name of the metric that the sweep optimizes."""
         return str(self.sweep["metric"]["name"])
+
+    @property
+    def interval(self) -> ReportInterval:
+        """What lies between two reports of a trial, and in which unit."""
+        return ReportInterval.of(self.sweep.get("budget") or {})
 
     @property
     def maximize(self) -> bool:

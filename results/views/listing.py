@@ -62,7 +62,7 @@ def trials(
     if width >= WIDE:
         extra = ("configuration", "reason")
     return Group(
-        trial_table(_without_constants(rows, everything), run.metric, extra, cut),
+        trial_table(_without_constants(rows, everything), run.metric, extra, cut, run.interval),
         Text(footer, style="dim"),
     )
 

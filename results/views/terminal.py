@@ -17,9 +17,11 @@ from rich.text import Text
 
 from raysweep.formatting import DASH, clean, duration, number, plural, size
 from raysweep.history import History, Report, Status, Trial
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study, training_seconds
+from raysweep.results.views.sparkline import spark
 
 STYLES = {
     Status.WAITING: "dim",
@@ -32,7 +34,6 @@ STYLES = {
 }
 WIDE = 110
 """From this many columns on, a table has room for a further column of text."""
-BARS = "▁▂▃▄▅▆▇█"
 FAILURES = {
     Status.FAILED: "failed",
     Status.DIVERGED: "diverged",
@@ -40,22 +41,27 @@ FAILURES = {
 }
 
 
-def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Table:
+def summary(
+    histories: Mapping[str, History],
+    metric: str,
+    seeds: int = 1,
+    interval: ReportInterval = EVERY_EPOCH,
+) -> Table:
     """The table of searchers: best value and its trial, trials, epochs and training time.
 
-    The best searcher is bold.
+    The best searcher is bold. Epochs are shown in the unit of the budget.
     """
     searchers: dict[str, list[History]] = {}
     for study, history in histories.items():
         searchers.setdefault(split_study(study, seeds)[0], []).append(history)
-    headings = ["searcher", f">best {metric}", "at", ">trials", ">epochs", ">training"]
+    headings = ["searcher", f">best {metric}", "at", ">trials", f">{interval.unit}", ">training"]
     if seeds > 1:
         headings.insert(2, f">mean of {seeds}")
     table = columns(*headings)
     best_loss = min((_loss(studies) for studies in searchers.values()), default=math.inf)
     for searcher, studies in searchers.items():
         is_best = _loss(studies) == best_loss < math.inf and len(searchers) > 1
-        cells = _summary_cells(searcher, studies, metric, seeds)
+        cells = _summary_cells(searcher, studies, metric, seeds, interval)
         table.add_row(*cells)
         if is_best:
             table.rows[-1].style = "bold"
@@ -63,14 +69,18 @@ def summary(histories: Mapping[str, History], metric: str, seeds: int = 1) -> Ta
 
 
 def trial_table(
-    rows: Iterable[Row], metric: str, extra: tuple[str, ...] = ("reason",), cut: bool = True
+    rows: Iterable[Row],
+    metric: str,
+    extra: tuple[str, ...] = ("reason",),
+    cut: bool = True,
+    interval: ReportInterval = EVERY_EPOCH,
 ) -> Table:
     """The table of trials, in the order given. The column `epoch` has the best and the last epoch.
 
     extra: further columns, `configuration`, `reason` or both. cut: cut these to the width of the
     screen.
     """
-    table = columns("trial", f">best {metric}", ">epoch", ">time", "status")
+    table = columns("trial", f">best {metric}", f">{interval.unit[:-1]}", ">time", "status")
     table.expand = bool(extra) and cut
     ratio: int | None = None
     if cut:  # columns with a ratio share what is left of the width
@@ -80,7 +90,8 @@ def trial_table(
     for row in rows:
         epoch = DASH
         if row["best_epoch"]:
-            epoch = f"{row['best_epoch']} of {row['epochs']}"
+            best_epoch, epochs = int(row["best_epoch"]), int(row["epochs"])
+            epoch = f"{interval.amount(best_epoch)} of {interval.amount(epochs)}"
         cells = [row["trial"], number(row[f"best_{metric}"]), epoch, duration(row["seconds"])]
         # A reason may have several lines, which would tear the table apart.
         texts = {"configuration": _one_line(row), "reason": row["reason"].replace("\n", " ")}
@@ -105,7 +116,10 @@ def show(run: RunDirectory, trial_id: str) -> RenderableType:
         configuration(trial.config, run.constants),
     ]
     if trial.reports:
-        parts += [Text("by epoch", style="bold"), curve(trial, run.metric)]
+        parts += [
+            Text(f"by {run.interval.unit[:-1]}", style="bold"),
+            curve(trial, run.metric, run.interval),
+        ]
     if traceback := trial.notes.get("traceback"):
         indented = Padding(plain(traceback, "red"), (0, 0, 0, 2))
         parts += [Text("traceback", style="bold"), indented]
@@ -120,12 +134,12 @@ def best(run: RunDirectory) -> RenderableType:
     found = run.best
     head = Text.assemble(
         (f"{run.metric} {number(found.value, 6)}", "bold green"),
-        f" in epoch {found.epoch} of ",
+        f" {run.interval.within(found.epoch)} of ",
         (clean(found.trial.id), "bold"),
     )
     head.append(f", the best of {plural(len(run.rows), 'trial')}", "dim")
     config = configuration(found.config, run.constants)
-    return Group(head, config, plain(f"  checkpoint  {_checkpoint(found)}", "dim"))
+    return Group(head, config, plain(f"  checkpoint  {_checkpoint(run, found)}", "dim"))
 
 
 def ended_badly(histories: Mapping[str, History]) -> str:
@@ -156,29 +170,17 @@ def configuration(config: Mapping[str, Any], constants: Iterable[str] = ()) -> T
     return _facts({name: flat[name] for name in order})
 
 
-def curve(trial: Trial, metric: str) -> RenderableType:
-    """What a trial reported, a line for each epoch, below a sparkline of the metric."""
+def curve(trial: Trial, metric: str, interval: ReportInterval = EVERY_EPOCH) -> RenderableType:
+    """What a trial reported, a line for each report, below a sparkline of the metric."""
     names = list(dict.fromkeys(name for report in trial.reports for name in report.metrics))
-    table = columns(">epoch", *(f">{name}" for name in names), ">time")
+    table = columns(f">{interval.unit[:-1]}", *(f">{name}" for name in names), ">time")
     for report in trial.reports:
         cells = [plain(number(report.metrics.get(name))) for name in names]
-        table.add_row(str(report.epoch), *cells, duration(report.seconds))
+        table.add_row(interval.amount(report.epoch), *cells, duration(report.seconds))
         if report is trial.best:
             table.rows[-1].style = "green"
     bars = spark([report.metrics.get(metric, math.nan) for report in trial.reports])
     return Group(Text(f"  {clean(metric)} {bars}"), table)
-
-
-def spark(values: Iterable[float]) -> str:
-    """Values as a row of bars, with a gap for each that is not finite."""
-    values = list(values)
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = 0.0  # equal values are a row of the lowest bars
-    if high > low:
-        scale = (len(BARS) - 1) / (high - low)
-    bars = {value: BARS[round((value - low) * scale)] for value in finite}
-    return "".join(bars.get(value, " ") for value in values)
 
 
 def status_text(status: str) -> Text:
@@ -212,8 +214,8 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     if "afterwards" in notes:
         facts["afterwards"] = notes["afterwards"]
     facts |= {
-        "best": _value_and_epoch(trial.best, run.metric),
-        "training": f"{plural(trial.epoch, 'epoch')} in {duration(seconds)}",
+        "best": _value_and_epoch(trial.best, run.metric, run.interval),
+        "training": f"{run.interval.trained(trial.epoch)} in {duration(seconds)}",
         "ran on": f"{node}, {device}; {plural(trial.attempts, 'attempt')}",
         "peak memory": size(notes.get("peak_memory")),
         "training seed": str(trial.seed),
@@ -222,21 +224,26 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     return _facts(facts)
 
 
-def _checkpoint(found: BestEpoch) -> str:
+def _checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
     if found.checkpoint is None:
         return "none was kept"
+    is_script = ":" not in str(run.sweep["trainable"])
+    if not found.has_state and is_script:
+        return f"the script's own, if it saved any, in {display_path(found.checkpoint.parent)}"
     if not found.has_state:
         return "none: the train function names no model in run.epochs(model=model, ...)"
     return display_path(found.checkpoint)
 
 
-def _summary_cells(searcher: str, studies: list[History], metric: str, seeds: int) -> list[Text]:
+def _summary_cells(
+    searcher: str, studies: list[History], metric: str, seeds: int, interval: ReportInterval
+) -> list[Text]:
     best = _best(studies)
     value, place = DASH, DASH
     if best:
         trial, report = best
-        value, place = number(report.metrics[metric]), f"epoch {report.epoch} of {trial.id}"
+        value, place = number(report.metrics[metric]), f"{interval.at(report.epoch)} of {trial.id}"
     cells = [searcher, value]
     if seeds > 1:
         values = [history.best[1].metrics[metric] for history in studies if history.best]
@@ -244,7 +251,7 @@ def _summary_cells(searcher: str, studies: list[History], metric: str, seeds: in
     trials = [trial for history in studies for trial in history]
     seconds = sum(map(training_seconds, trials))
     epochs = sum(history.epochs for history in studies)
-    cells += [place, f"{len(trials):,}", f"{epochs:,}", duration(seconds)]
+    cells += [place, f"{len(trials):,}", interval.amount(epochs), duration(seconds)]
     return [plain(cell) for cell in cells]
 
 
@@ -268,10 +275,10 @@ def _loss(studies: list[History]) -> float:
     return min((history.best[1].loss for history in studies if history.best), default=math.inf)
 
 
-def _value_and_epoch(report: Report | None, metric: str) -> str:
+def _value_and_epoch(report: Report | None, metric: str, interval: ReportInterval) -> str:
     if report is None:
         return DASH
-    return f"{metric} {number(report.metrics.get(metric), 6)} in epoch {report.epoch}"
+    return f"{metric} {number(report.metrics.get(metric), 6)} {interval.within(report.epoch)}"
 
 
 def _one_line(row: Row) -> str:

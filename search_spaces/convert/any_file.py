@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raysweep.references import is_script
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.file.document import Document, override, parse
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
@@ -44,7 +45,7 @@ def without_script(document: Document) -> Document:
     trainable = document.data.get("trainable") if isinstance(document.data, dict) else None
     foreign = document.dialect and ("script",) in document.places
     said_here = document.place(("script",)).startswith("--set ") if foreign else True
-    if not foreign or said_here or not isinstance(trainable, str) or trainable.endswith(".py"):
+    if not foreign or said_here or not isinstance(trainable, str) or is_script(trainable):
         return document
     data = {key: value for key, value in document.data.items() if key != "script"}
     place = document.place(("script",))

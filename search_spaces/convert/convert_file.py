@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysweep.search_spaces.convert.dialects import DIALECTS, document_of
+from raysweep.search_spaces.file.budget_spec import NO_LENGTH
 from raysweep.search_spaces.file.document import Document, override
 from raysweep.search_spaces.file.error_messages import most_telling_error
 from raysweep.search_spaces.file.reader import Specification, find, specification, text_of
@@ -48,7 +49,7 @@ def convert(name: str, check: Callable[[Specification], object] = lambda said: N
     text = "".join(f"# {note}\n" for note in notes) + write(data)
     whole = document
     for key in missing:
-        whole = override(whole, f"{key}={_STAND_INS[key]}")
+        whole = override(whole, f"{key}={_stand_in(key, document)}")
     check(specification(whole, path))
     printed = document_of(text, name, path.parent)
     if printed.dialect or not same(printed.data, document.data):
@@ -66,14 +67,25 @@ def _missing(document: Document) -> list[str]:
     missing, others = [], []
     for one in errors:
         key = ".".join(str(part) for part in one["loc"])
-        key = "budget.epochs" if key == "budget" and one["type"] == "missing" else key
-        if one["type"] == "missing" and key in _STAND_INS:
+        is_missing = one["type"] in ("missing", NO_LENGTH)
+        key = "budget.epochs" if key == "budget" and is_missing else key
+        if is_missing and key in _STAND_INS:
             missing.append(key)
         elif one["loc"] != ("budget",):
             others.append(one)
     budget = document.data.get("budget", {})
-    if not any(key in budget for key in ("trials", "total_epochs", "time")):
+    if not any(key in ("trials", "time") or key.startswith("total_") for key in budget):
         missing.append("budget.trials")
+    if ("budget", "report_every") in document.missing:
+        missing.append("budget.report_every")
     if others:
         raise most_telling_error(document, others)
     return sorted(missing)
+
+
+def _stand_in(key: str, document: Document) -> str:
+    """What stands for a key that is still to be said: of an interval, the whole length."""
+    if key != "budget.report_every":
+        return _STAND_INS[key]
+    budget = document.data["budget"]
+    return str(next(budget[unit] for unit in ("steps", "samples") if unit in budget))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path as FilePath
 from typing import Any
 
 from raysweep.errors import did_you_mean
@@ -16,12 +17,17 @@ Handler = Callable[["Draft", Path, Any], None]
 class Draft:
     """Collects the keys of our format.
 
-    source: the file of another tool. dialect: what messages call its format.
+    source: the file of another tool. dialect: what messages call its format. folder: where the file
+    lies. text: what it says, with its comments.
     """
 
-    def __init__(self, source: Document, dialect: str) -> None:
+    def __init__(
+        self, source: Document, dialect: str, folder: FilePath = FilePath(), text: str = ""
+    ) -> None:
         self.source = source
         self.dialect = dialect
+        self.folder = folder
+        self.text = text
         self.notes: list[str] = []
         self.data: dict[str, Any] = {}
         self._places: dict[Path, str] = {(): source.place(())}
@@ -49,12 +55,6 @@ class Draft:
             raise self.error(origin, f"duplicate parameter '{name}'")
         self.put(("space", name), entry, origin)
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a parameter. It keeps its place in the order."""
-        space = self.data["space"]
-        self.data["space"] = {new if name == old else name: space[name] for name in space}
-        self._places[("space", new)] = self._places[("space", old)]
-
     def place(self, target: Path) -> str:
         """The line of the foreign file that a key of ours came from."""
         return self._places[target]
@@ -65,11 +65,13 @@ class Draft:
         self.note(origin, f"{why}; {'.'.join(str(part) for part in target)} is to be said")
 
     def adopt(self, other: Draft) -> None:
-        """Take what another draft collected, with its places."""
-        found = other.document()
-        self.data.update(found.data)
-        self._places.update({path: place for path, place in found.places.items() if path})
-        self.notes += found.notes
+        """Take what another draft collected, with its places; what is here already stays."""
+        for key, value in other.data.items():
+            mine = self.data.get(key, value)
+            both = isinstance(value, dict) and isinstance(mine, dict)
+            self.data[key] = {**value, **mine} if both else mine
+        self._places = {path: place for path, place in other._places.items() if path} | self._places
+        self.notes += other.notes
 
     def note(self, origin: Path, text: str) -> None:
         """Something that the reader of the converted file should know."""
@@ -77,6 +79,7 @@ class Draft:
 
     def error(self, origin: Path, text: str) -> SpecificationError:
         label = ".".join(str(part) for part in origin)
+        label = "".join(letter for letter in label if letter.isprintable()).strip()
         return self.source.error(origin, f"{label}: {text}" if label else text)
 
     def document(self) -> Document:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from raysweep.search_spaces.drafting.sections import Line
-from raysweep.search_spaces.file.sweep_spec import BudgetSpec, MetricSpec, ScriptSpec
+from raysweep.search_spaces.file.budget_spec import BudgetSpec
+from raysweep.search_spaces.file.metric_spec import MetricSpec
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 
 MODELS: dict[str, type[BaseModel]] = {
     "metric": MetricSpec,

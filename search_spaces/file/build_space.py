@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from raysweep.errors import did_you_mean
+from raysweep.search_spaces.file.check_script import check_script, listed_values
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
 from raysweep.search_spaces.file.param_specs import ExprSpec, ParamSpec, Scalar, ValueSpec, When
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
@@ -22,7 +23,7 @@ from raysweep.search_spaces.language.expressions import (
     alike,
 )
 from raysweep.search_spaces.language.params import Choice, Ordinal, Param
-from raysweep.search_spaces.language.space import EmptySpace, Space
+from raysweep.search_spaces.language.space import EmptySpace, Space, parents
 from raysweep.search_spaces.language.type_check import TRUTH, Kinds, check, check_value, kind, kinds
 
 
@@ -244,52 +245,20 @@ def _used(condition: Condition | Equals) -> tuple[str, ...]:
 
 
 def check_names(entries: Mapping[str, Any], document: Document) -> None:
-    """Raise SpecificationError for a name that is a part of another, or empty.
+    """Raise SpecificationError for an empty name, or for one that lies in a mapping.
 
-    Dotted names nest, so `model` cannot have a value of its own beside `model.width`.
+    Dotted names nest. `trainer` may have a value of its own beside `trainer.max_epochs`, as a group
+    of Hydra's has, unless it is a mapping: that could hold the same name.
     """
     for name in entries:
-        parts = name.split(".")
-        if "" in parts:
+        if "" in name.split("."):
             raise document.error(
                 ("space", name),
                 f"space.{name}: a name must not be empty, nor begin or end with a dot",
             )
-        for length in range(1, len(parts)):
-            parent = ".".join(parts[:length])
-            if parent in entries:
+        for parent in parents(name):
+            if any(isinstance(value, Mapping) for value in listed_values(entries.get(parent))):
                 raise document.error(
                     ("space", name),
-                    f"space.{name}: '{parent}' has a value of its own, so it can hold no others",
+                    f"space.{name}: '{parent}' is a mapping, so what it holds is said in its value",
                 )
-
-
-def check_script(content: SweepSpec, document: Document) -> None:
-    """Raise SpecificationError if the options of a script do not belong to parameters, each to one.
-
-    A train function has no options.
-    """
-    if content.script is None:
-        return
-    if not content.trainable.endswith(".py"):
-        raise document.error(
-            ("script",),
-            f"script: the trainable '{content.trainable}' is a function; leave script out",
-        )
-    names = content.script.names
-    for name in names:
-        if name not in content.space:
-            raise document.error(
-                ("script", "names", name),
-                f"script.names: the space has no '{name}'{did_you_mean(name, content.space)}",
-            )
-    owners: dict[str, str] = {}
-    for name in content.space:
-        option = names.get(name, name)
-        if option is not None and option in owners:
-            raise document.error(
-                ("script", "names"),
-                f"script.names: '{owners[option]}' and '{name}' have the same option, '{option}'",
-            )
-        if option is not None:
-            owners[option] = name

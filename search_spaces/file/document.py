@@ -114,9 +114,14 @@ def _keys(data: Any, key: str) -> list[str]:
     """The keys that a dotted key means. The dots of a new parameter are part of its name."""
     first, *rest = key.split(".")
     space = data.get("space") if isinstance(data, Mapping) and first == "space" else None
-    if not isinstance(space, Mapping) or len(rest) < 2 or _longest(space, rest)[0] in space:
+    if not isinstance(space, Mapping) or len(rest) < 2:
         return [first, *rest]
     options = 1 if rest[-1] in KINDS else 0
+    found, left = _longest(space, rest)
+    # A plain value has no options. What follows its name is the name of another that lies in it.
+    is_group = len(left) > options and not isinstance(space.get(found), Mapping | list)
+    if found in space and not is_group:
+        return [first, *rest]
     name = rest[: len(rest) - options]
     return [first, ".".join(name), *rest[len(name) :]]
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from raysweep.errors import did_you_mean
+from raysweep.search_spaces.file.budget_spec import NO_LENGTH
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
 from raysweep.search_spaces.file.param_specs import KINDS
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, SweepSpec
@@ -70,6 +71,10 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
         return document.error(
             path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{hint}"
         )
+    if first["type"] == NO_LENGTH:
+        hint = _elsewhere(document, path, {"loc": ("epochs",)})
+        other = hint or "; or steps, samples or seconds, with report_every"
+        return document.error(path, f"missing key 'epochs' in {where(path, document.data)}{other}")
     alike = [one for one in errors if _path(one["loc"], document.data) == path]
     label = f"{where(path, document.data)}: "
     return document.error(

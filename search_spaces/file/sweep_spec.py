@@ -6,12 +6,10 @@ are the fields of its class, and `tune/load.py` checks them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -20,71 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
+from raysweep.search_spaces.file.metric_spec import MetricSpec
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
-
-
-def seconds(value: int | float | str) -> float:
-    """A duration in seconds: a number of them, or `30m`, `2h30m`, `1d`."""
-    if isinstance(value, str):
-        if not _DURATION.fullmatch(value):
-            raise ValueError(
-                f"expected seconds, or a duration such as 30m, 2h30m or 1d, got '{value}'"
-            )
-        value = sum(
-            float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhd]", value)
-        )
-    if value <= 0:
-        raise ValueError(f"expected a duration above zero, got {value}")
-    return float(value)
-
-
-def option_name(text: str) -> str:
-    """Raise ValueError if an option cannot be called so."""
-    if not re.fullmatch(r"[^\s=-][^\s=]*", text):
-        raise ValueError(
-            f"expected the name of an option without dashes before it, spaces or '=', got '{text}'"
-        )
-    return text
-
-
-OptionName = Annotated[str, AfterValidator(option_name)]
-Duration = Annotated[int | float | str, AfterValidator(seconds)]
-
-
-class MetricSpec(BaseModel):
-    """What is optimized; `target` ends the sweep when it is reached."""
-
-    model_config = STRICT
-    name: str
-    goal: Literal["minimize", "maximize"]
-    target: float | None = None
-
-
-class BudgetSpec(BaseModel):
-    """What ends the sweep.
-
-    `trials`, the `epochs` of a trial and `total_epochs` are for each searcher; `time` is for the
-    whole sweep.
-    """
-
-    model_config = STRICT
-    epochs: Positive
-    trials: Positive | None = None
-    total_epochs: Positive | None = None
-    time: Duration | None = None
-
-    @model_validator(mode="after")
-    def _ends(self) -> BudgetSpec:
-        if self.trials is None and self.total_epochs is None and self.time is None:
-            raise ValueError("nothing ends the sweep; expected trials, total_epochs or time")
-        return self
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.time is None else seconds(self.time)
+from raysweep.search_spaces.file.script_spec import ScriptSpec
 
 
 class ResourcesSpec(BaseModel):
@@ -124,40 +61,6 @@ class ResourcesSpec(BaseModel):
                 f"spread: {self.gpu:g} GPUs cannot be divided evenly between {self.workers} "
                 "processes"
             )
-        return self
-
-
-class ScriptSpec(BaseModel):
-    """How a script gets its parameters, all of which `RAYSWEEP_CONFIG` has as JSON, too."""
-
-    model_config = STRICT
-    arguments: Annotated[
-        list[str], Field(description="words of the command line before the options, as they are")
-    ] = []
-    options: Annotated[
-        Literal["--name=value", "--name value", "name=value", "none"],
-        Field(description="how a parameter is written on the command line; none: it is not"),
-    ] = "--name=value"
-    values: Annotated[
-        Literal["json", "python"],
-        Field(description="json: true, null, [1, 2]; python: True, None, [1, 2]"),
-    ] = "json"
-    flags: Annotated[
-        bool, Field(description="true is written as --name alone, and false is left out")
-    ] = False
-    names: Annotated[
-        dict[str, OptionName | None],
-        Field(description="options called otherwise than their parameters; null: no option"),
-    ] = {}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ScriptSpec:
-        if self.flags and not self.options.startswith("--"):
-            raise ValueError(
-                f"flags: expected options --name=value or --name value, got {self.options}"
-            )
-        if self.names and self.options == "none":
-            raise ValueError("names: with options: none, no parameter has an option to name")
         return self
 
 

@@ -1,8 +1,9 @@
 """The search space, as a map between the unit cube and configurations.
 
 Searchers see points of the unit cube, train functions see configurations. A dotted name nests: the
-parameter `model.width` is `config["model"]["width"]`. A parameter whose condition does not hold is
-absent from the configuration, and NaN in the unit cube.
+parameter `model.width` is `config["model"]["width"]`. If `model` has a value of its own beside it,
+as a group of Hydra's has, the name keeps its dot: `config["model.width"]`. A parameter whose
+condition does not hold is absent from the configuration, and NaN in the unit cube.
 """
 
 from __future__ import annotations
@@ -194,6 +195,11 @@ class Space:
         return frozenset((*self.constants, *self._order))
 
     @cached_property
+    def _groups(self) -> frozenset[str]:
+        """The names that have a value of their own although other names lie in them."""
+        return frozenset(parent for name in self._names for parent in parents(name)) & self._names
+
+    @cached_property
     def _compound(self) -> bool:
         """True if any value is a list or a mapping, which a train function might change."""
         listed = [
@@ -205,7 +211,7 @@ class Space:
         return any(isinstance(value, list | dict) for value in (*self.constants.values(), *listed))
 
     def _nest(self, flat: dict[str, Any]) -> Config:
-        config = nest(flat) if self._nested else flat
+        config = nest(flat, self._groups) if self._nested else flat
         return copy.deepcopy(config) if self._compound else config
 
     def _decide(self, pick: Callable[[str], Any]) -> dict[str, Any]:
@@ -268,13 +274,25 @@ def flatten(config: Flat, prefix: str = "", whole: Container[str] = ()) -> dict[
     return flat
 
 
-def nest(flat: Flat) -> Config:
-    """Turn `{"model.width": 8}` into `{"model": {"width": 8}}`."""
+def nest(flat: Flat, groups: Container[str] = ()) -> Config:
+    """Turn `{"model.width": 8}` into `{"model": {"width": 8}}`.
+
+    groups: names that have a value of their own. What lies in these keeps its whole name as its key
+    at the top.
+    """
     config: Config = {}
     for name, value in flat.items():
-        *parents, last = name.split(".")
+        *outer, last = name.split(".")
         inner = config
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
+        if any(parent in groups for parent in parents(name)):
+            outer, last = [], name
+        for part in outer:
+            inner = inner.setdefault(part, {})
         inner[last] = value
     return config
+
+
+def parents(name: str) -> Iterator[str]:
+    """The names that a dotted name lies in: `a` and `a.b` for `a.b.c`."""
+    parts = name.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts)))

@@ -1,7 +1,7 @@
 """Finds the train function that a reference names.
 
 `my_package.my_module:train` names a function in a module, `path/to/train.py:train` a function in a
-file, and `path/to/train.py` a script, which is run as it is.
+file, and `path/to/train.py` (or any other file) a script, which is run as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from raysweep.errors import UserError, did_you_mean
 from raysweep.finder import NAME, file_module
+from raysweep.references import is_script
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.imported_files import hidden_import, parse
 
@@ -72,12 +73,14 @@ def check(reference: str) -> None:
     if place.endswith(pickled_function.SUFFIX):
         return
     path: Path | None = Path(place)
-    if not place.endswith(".py"):
+    if name and not place.endswith(".py"):
         path = _source(place)
     if path is None:
         return
     if not path.is_file():
         raise TrainableError(f"trainable '{reference}': there is no file {place}")
+    if not name and path.suffix != ".py":
+        return  # its launcher knows the language that it is written in
     try:
         tree = parse(path)
     except (SyntaxError, ValueError) as error:
@@ -148,7 +151,7 @@ def _rename_advice(error: Exception) -> str:
 
 
 def _script(path: Path) -> tuple[Callable[..., Any], ModuleType]:
-    from raysweep.trainables.runtime import script
+    from raysweep.trainables.runtime.script import train as script
 
     if not path.is_file():
         raise TrainableError(f"trainable: there is no file {path}")
@@ -160,7 +163,7 @@ def split_reference(reference: str) -> tuple[str, str]:
 
     Raises TrainableError if it is no such reference.
     """
-    if reference.endswith(".py"):
+    if is_script(reference):
         return reference, ""
     place, _, name = full_name(reference).rpartition(":")
     if not place or not name.isidentifier():

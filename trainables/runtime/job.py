@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.trainables.runtime.run import Objective
 
 
@@ -20,7 +21,9 @@ class Job:
     `isolate`: the trial's process imports everything itself, and is not forked from a template.
     `hang_after`: seconds without any progress after which the process is ended; 0 for never.
     `test`: the best epoch is evaluated on the test split after the last one.
+    `epochs` counts reports: `interval` says what lies between two of them.
     `script`: the fields of a `CommandLine`; None for a train function.
+    `report_sources`: the fields of a `ReportSources`, which say how a script's metrics are read.
     """
 
     trial: str
@@ -43,9 +46,17 @@ class Job:
     rendezvous: str = ""
     isolate: bool = False
     hang_after: float = 0.0
+    interval: ReportInterval = EVERY_EPOCH
     script: dict[str, Any] | None = None
+    report_sources: dict[str, Any] = field(default_factory=dict)
 
 
 def read_job(fields: dict[str, Any]) -> Job:
     """The job that `dataclasses.asdict` made these fields of."""
-    return Job(**fields | {"objective": Objective(**fields["objective"])})
+    return Job(
+        **fields
+        | {
+            "objective": Objective(**fields["objective"]),
+            "interval": ReportInterval(**fields["interval"]),
+        }
+    )

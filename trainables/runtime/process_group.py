@@ -8,6 +8,7 @@ whole sees a difference, because it sees a shard: batch normalization, and the d
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -114,7 +115,27 @@ def join_process_group(rank: int, world_size: int, rendezvous: str, device: str)
         host, _, port = place.removeprefix("tcp://").rpartition(":")
         store = TCPStore(host, int(port), timeout=RENDEZVOUS_TIMEOUT)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    os.environ.update(_launched(rank, world_size, place))
     return ProcessGroup(rank, world_size)
+
+
+def _launched(rank: int, world_size: int, place: str) -> dict[str, str]:
+    """The variables by which torchrun tells a process its rank, and libraries that it has one.
+
+    As on machines of one process each, because every process sees its own GPU alone.
+    """
+    host = "127.0.0.1"
+    if place.startswith("tcp://"):
+        host = place.removeprefix("tcp://").rpartition(":")[0]
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "1",
+        "GROUP_RANK": str(rank),
+        "NODE_RANK": str(rank),  # Lightning's name for it
+        "MASTER_ADDR": host,  # Accelerate asks for it, although the processes have met already
+    }
 
 
 def open_rendezvous(host: str) -> tuple[str, Any]:

@@ -19,14 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raysweep.trainables.runtime import checkpoint
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval, Unit
+from raysweep.trainables.runtime import checkpoint, sharded
+from raysweep.trainables.runtime.metrics import Metrics as Metrics
+from raysweep.trainables.runtime.metrics import ReportError as ReportError
+from raysweep.trainables.runtime.metrics import clean_metrics as clean_metrics
 from raysweep.trainables.runtime.process_group import ProcessGroup
 from raysweep.trainables.runtime.tensorboard import Board
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Metrics = dict[str, float]
 
 
 class Stateful(Protocol):
@@ -35,10 +37,6 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
-
-
-class ReportError(ValueError):
-    """A report that cannot be used: the objective is missing, or a value is not a number."""
 
 
 class StorageError(OSError):
@@ -73,7 +71,8 @@ class Run:
 
     `send` receives a message for each epoch, `{"epoch", "metrics", "seconds", "notes"}`, and raises
     to stop the training. `known_epoch` is the last epoch that the receiver has. Epochs that a
-    checkpoint holds beyond it are sent again, not trained again.
+    checkpoint holds beyond it are sent again, not trained again. Epochs count reports: `interval`
+    says what lies between two of them, if the sweep's budget is not in epochs.
     """
 
     def __init__(
@@ -86,6 +85,7 @@ class Run:
         folder: Path | None = None,
         objective: Objective | None = None,
         known_epoch: int = 0,
+        interval: ReportInterval = EVERY_EPOCH,
     ) -> None:
         self.trial = "local"
         self.total_epochs = epochs
@@ -106,6 +106,8 @@ class Run:
         have none."""
         self._objective = objective
         self._known_epoch = known_epoch
+        self.interval = interval
+        self._interval_read = interval.is_epoch
         self._state: Mapping[str, Stateful] = {}
         self._seconds = 0.0
         self._clock = time.perf_counter()
@@ -123,6 +125,22 @@ class Run:
     @accumulation.setter
     def accumulation(self, count: int) -> None:
         self._accumulation = count
+
+    @property
+    def unit(self) -> Unit:
+        """What the budget measures a trial in: `epochs`, `steps`, `samples` or `seconds`."""
+        return self.interval.unit
+
+    @property
+    def report_every(self) -> float:
+        """How many of the unit are to be trained between two reports: 1, if epochs are."""
+        self._interval_read = True
+        return self.interval.every
+
+    @property
+    def length(self) -> float:
+        """How many of the unit a whole trial trains."""
+        return self.interval.position(self.total_epochs)
 
     @property
     def metric(self) -> str | None:
@@ -153,6 +171,8 @@ class Run:
         epochs begin after it.
         """
         self._state = state
+        if self.process_group.world_size > 1:
+            self._state = sharded.gathering(state)
         self._restore()
         self._clock = time.perf_counter()  # loading a checkpoint is not training
         if self.process_group.rank:
@@ -178,6 +198,7 @@ class Run:
             )
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
             raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
+        self._check_interval()
         is_first = self.process_group.rank == 0
         clean = clean_metrics(metrics, self.metric if is_first else None)
         now = time.perf_counter()
@@ -188,8 +209,18 @@ class Run:
         # Rank 0 alone saves: the others have the same weights, and would write the same file.
         if self.folder is not None and is_first:
             self._save(self.folder, best)
+        elif self.folder is not None:
+            sharded.take_part(self._state)
         # The checkpoint comes before the report: whatever the receiver knows can be resumed from.
         self._send(message | {"notes": dict(self.notes)})
+
+    def _check_interval(self) -> None:
+        """Raise ReportError if the train function cannot know how much to train for a report."""
+        if not self._interval_read:
+            raise ReportError(
+                f"the budget has a report after each {self.interval.trained(1)}, and the train "
+                "function has not read run.report_every, which tells it so"
+            )
 
     def _save(self, folder: Path, best: bool) -> None:
         try:
@@ -242,7 +273,8 @@ class Run:
 class LocalRun(Run):
     """A run by hand, which prints its reports (unless `quiet`) and keeps them in `reports`.
 
-    With a `folder` it saves checkpoints there and continues from them.
+    With a `folder` it saves checkpoints there and continues from them. `epochs` counts reports;
+    `unit` and `report_every` say what lies between two of them.
     """
 
     def __init__(
@@ -253,9 +285,12 @@ class LocalRun(Run):
         device: str = "cpu",
         folder: Path | None = None,
         quiet: bool = False,
+        unit: Unit = "epochs",
+        report_every: float = 1,
     ) -> None:
         send = _ignore if quiet else _show
-        super().__init__(epochs, send, seed=seed, device=device, folder=folder)
+        interval = ReportInterval(unit, report_every)
+        super().__init__(epochs, send, seed=seed, device=device, folder=folder, interval=interval)
 
 
 def _show(message: dict[str, Any]) -> None:
@@ -265,31 +300,3 @@ def _show(message: dict[str, Any]) -> None:
 
 def _ignore(message: dict[str, Any]) -> None:
     pass
-
-
-def clean_metrics(metrics: Mapping[str, Any], objective: str | None) -> Metrics:
-    """Metrics as plain floats.
-
-    Raises ReportError, which names what was reported, if the objective is missing or a value is not
-    a number.
-    """
-    if objective is not None and objective not in metrics:
-        names = ", ".join(sorted(metrics)) or "nothing"
-        raise ReportError(f"the metric '{objective}' was not reported; reported: {names}")
-    return {name: _number(name, value) for name, value in metrics.items()}
-
-
-def _number(name: str, value: Any) -> float:
-    item = getattr(value, "item", None)
-    if callable(item):
-        try:
-            value = item()
-        except (ValueError, RuntimeError):
-            raise ReportError(
-                f"the metric '{name}' has more than one element; report a mean or another number"
-            ) from None
-    if isinstance(value, bool | int | float):
-        return float(value)
-    raise ReportError(
-        f"the metric '{name}' is {value!r}, a {type(value).__name__}; expected a number"
-    )

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from raysweep.finder import START
+from raysweep.references import is_script
 from raysweep.trainables.runtime.import_trainable import load
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.train_job import train_job
@@ -121,7 +122,7 @@ class Imports:
         if not self._tried:
             self._tried = True
             modules: tuple[str, ...] = TORCH
-            if job.trainable.endswith(".py"):
+            if is_script(job.trainable):
                 modules = TORCH[:1]  # the script is a process of its own, and imports what it needs
             self.begin(modules)
             if module:

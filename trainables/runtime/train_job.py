@@ -17,7 +17,8 @@ from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.process_group import join_process_group
 from raysweep.trainables.runtime.resource_monitor import LeakDetector, monitored
 from raysweep.trainables.runtime.run import Run
-from raysweep.trainables.runtime.script import CommandLine
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.trainables.runtime.script.sources import ReportSources
 
 
 def train_job(
@@ -85,7 +86,8 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
         if job.script is None:
             train(job.config, run)
         else:
-            train(job.config, run, CommandLine(**job.script))
+            sources = ReportSources(**job.report_sources)
+            train(job.config, run, CommandLine.of(job.script), sources)
     except BaseException as error:
         # What stopped the training comes first: the train function may have turned it into another.
         if receiver.stopped is not None:
@@ -113,6 +115,7 @@ def _make_run(job: Job, receiver: Receiver, device: str) -> Run:
         folder=Path(job.folder),
         objective=job.objective,
         known_epoch=job.known_epoch,
+        interval=job.interval,
     )
     run.trial, run.accumulation = job.trial, job.accumulation
     if job.rendezvous:

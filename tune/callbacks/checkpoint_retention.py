@@ -13,8 +13,10 @@ from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage import mirror
 from raysweep.schedulers.rungs import promotion_order
 from raysweep.trainables.runtime.checkpoint import remove_unfinished
+from raysweep.trainables.runtime.script.process import Paths, checkpoints_of
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Sweep
 
 
 @contextmanager
@@ -55,6 +57,19 @@ class CheckpointRetention(Callback):
                 mirror.delete_checkpoints(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):
                     path.unlink(missing_ok=True)
+                _delete_of_script(self._folder / "trials" / trial.id, trial, controller.sweep)
+
+
+def _delete_of_script(folder: Path, trial: Trial, sweep: Sweep) -> None:
+    """Delete the checkpoints that a script saved in its trial's folder."""
+    if sweep.command_line is None:
+        return
+    # Only the trial knows its device. A path with that is found where the trials use no GPU.
+    identity = (trial.id, trial.seed, "cpu")
+    paths = Paths(Path(sweep.trainable), folder.resolve())
+    checkpoints = checkpoints_of(paths, trial.config, identity, sweep.command_line)
+    if checkpoints is not None:
+        checkpoints.delete()
 
 
 def _rank(trial: Trial) -> tuple[float, int]:

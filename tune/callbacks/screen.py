@@ -113,7 +113,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "reported":
             metric = controller.sweep.metric
             value = f"{metric.name} {number(metric.value(event['loss']))}"
-            return f"{trial} epoch {event['epoch']}: {value} ({event['seconds']:.1f} s)"
+            at = controller.sweep.budget.interval.at(event["epoch"])
+            return f"{trial} {at}: {value} ({event['seconds']:.1f} s)"
         case "ended":
             return f"{trial} {_ended_as(event, controller)}: {reason}"
         case "returned":
@@ -156,7 +157,8 @@ def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
 
 def render(name: str, controller: SweepController, width: int, height: int = 50) -> Group:
     """The whole screen."""
-    searchers = summary(controller.histories, controller.sweep.metric.name, controller.sweep.seeds)
+    sweep = controller.sweep
+    searchers = summary(controller.histories, sweep.metric.name, sweep.seeds, sweep.budget.interval)
     above = len(controller.histories) + OTHER_LINES
     shown, hidden = _shown(controller, max(MIN_ROWS, min(MAX_ROWS, height - above)))
     parts: list[RenderableType] = [
@@ -174,14 +176,15 @@ def render(name: str, controller: SweepController, width: int, height: int = 50)
 def _headline(name: str, controller: SweepController) -> Text:
     counts = Counter(trial.status for trial in controller.trials)
     states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-    epochs = sum(history.epochs for history in controller.histories.values())
+    reports = sum(history.epochs for history in controller.histories.values())
+    trained = controller.sweep.budget.interval.trained(reports)
     clock = duration(controller.seconds)
     left = time_left(controller)
     if left is not None:
         clock += f", about {duration(left)} left"
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
-    text.append(f"{states}   {epochs} epochs", style="not bold")
+    text.append(f"{states}   {trained}", style="not bold")
     if controller.stopping:
         stopping = clean(controller.stopping)
         text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")
@@ -253,7 +256,10 @@ def _table(trials: list[Trial], controller: SweepController, width: int) -> Tabl
         {name: value for name, value in trial_row(trial, metric).items() if name not in constants}
         for trial in trials
     ]
-    return trial_table(rows, metric, ("configuration", "reason") if width >= WIDE else ("reason",))
+    extra: tuple[str, ...] = ("reason",)
+    if width >= WIDE:
+        extra = ("configuration", "reason")
+    return trial_table(rows, metric, extra, interval=controller.sweep.budget.interval)
 
 
 def _rank(trial: Trial) -> tuple[float, int, str]:

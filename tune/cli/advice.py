@@ -83,10 +83,11 @@ def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
 
 
 def _promoted_script(sweep: Sweep) -> Iterator[str]:
-    if sweep.trainable.endswith(".py") and sweep.scheduler.promotes:
+    line = sweep.command_line
+    if line is not None and line.resume is None and sweep.scheduler.promotes:
         yield (
-            "a promoted script is started again, and trains its first epochs again unless it goes "
-            "on from files that it keeps in RAYSWEEP_FOLDER; type: stopping promotes none"
+            "a promoted script is started again, and trains its first epochs again unless "
+            "script.resume says how it continues; type: stopping promotes none"
         )
 
 
@@ -95,8 +96,9 @@ def _grace(sweep: Sweep) -> Iterator[str]:
     stops_at_once = getattr(scheduler, "grace", None) == 1 and not scheduler.promotes
     if stops_at_once and epochs >= MANY_EPOCHS:
         later = max(2, epochs // 27)
+        counted = "epochs" if sweep.budget.interval.is_epoch else "reports"
         yield (
-            f"grace: 1 stops trials after the first of {epochs} epochs; "
+            f"grace: 1 stops trials after the first of {epochs} {counted}; "
             f"grace: {later} waits until they can be told apart"
         )
 

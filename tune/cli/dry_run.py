@@ -7,6 +7,7 @@ of draws that satisfy the constraints, and advice.
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import textwrap
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raysweep.formatting import plural
 from raysweep.history import Config, History, Trial
 from raysweep.search_spaces.file.writer import write
 from raysweep.search_spaces.language.space import Space
 from raysweep.text_limits import visible
+from raysweep.trainables.runtime.script.command_line import CommandLine, filled
+from raysweep.trainables.runtime.script.launchers import with_free_port
 from raysweep.tune.cli.advice import advise
 from raysweep.tune.searchers.random_grid import MAX_CELLS
 from raysweep.tune.sweep import Study, Sweep, trial_seed
@@ -32,6 +36,8 @@ GRID_POINTS = 3
 """Values of a parameter in a grid, as in `Grid.points`, if the sweep has no grid searcher."""
 DRAWS = 2000
 """Draws from the space: enough to tell the share that passes to within two percent."""
+FILE_LINES = 20
+"""Lines of a script's configuration file that are shown."""
 WIDTH = 80
 """Characters of a line that any terminal shows whole."""
 
@@ -48,20 +54,58 @@ def preview(sweep: Sweep) -> Text:
         for study in studies
     ]
     parts += _command(sweep)
-    facts = [f"the grid has {shape}", *_passing(sweep), *sweep.notes]
+    facts = [f"the grid has {shape}", *_passing(sweep), *_length(sweep), *sweep.notes]
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
     return Text(visible(text))
 
 
 def _command(sweep: Sweep) -> list[str]:
-    """How the script is called for the first configuration; nothing for a train function."""
-    if sweep.command_line is None:
+    """How the script is called for the first configuration; nothing for a train function.
+
+    Placeholders of which only a trial knows the value, such as its folder, are shown as they are.
+    """
+    line = sweep.command_line
+    if line is None:
         return []
     configs = first(sweep, sweep.studies()[0], 1)
     config = configs[0] if configs else {}
-    words = ["python", Path(sweep.trainable).name, *sweep.command_line.words(config)]
-    return [f"# the first command\n# {shlex.join(words)}"]
+    values = _Shown(line.placeholders(config))
+    launcher = with_free_port(filled(line.launcher or ("python",), values), lambda: "{port}")
+    words = [*launcher, *_script(sweep, line)]
+    shown = [f"# the first command\n# {shlex.join([*words, *line.words(config, values)])}"]
+    if line.resume:
+        added = shlex.join(filled(line.resume, values))
+        shown[0] += f"\n# and behind it, once there is a checkpoint:\n# {added}"
+    if line.config_file is not None:
+        text = line.config_file.text(line.in_file(config), values)
+        content = "\n".join(f"# {written}".rstrip() for written in _shortened(text.splitlines()))
+        shown.append(f"# the first {line.config_file.name}\n{content}")
+    return shown
+
+
+class _Shown(dict[str, str]):
+    """The values of placeholders; one without a value is shown as it is written."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def _script(sweep: Sweep, line: CommandLine) -> list[str]:
+    """The script as it would be named in its working folder."""
+    if line.module:
+        return ["-m", line.module]
+    script = Path(sweep.trainable)
+    folder = Path(os.path.normpath(script.parent / (line.folder or ".")))
+    if script.is_relative_to(folder):
+        return [str(script.relative_to(folder))]
+    return [str(script)]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    if len(lines) <= FILE_LINES:
+        return lines
+    return [*lines[:FILE_LINES], f"... and {len(lines) - FILE_LINES} more lines"]
 
 
 def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
@@ -105,6 +149,18 @@ def _passing(sweep: Sweep) -> list[str]:
     else:
         passing = f"{share:.1%} of"
     return [f"{passing} draws satisfy the constraints"]
+
+
+def _length(sweep: Sweep) -> list[str]:
+    """What a trial is, if a report does not come after each epoch."""
+    budget = sweep.budget
+    if budget.interval.is_epoch:
+        return []
+    whole, part = budget.interval.trained(budget.epochs), budget.interval.trained(1)
+    return [
+        f"a trial is {whole} with {plural(budget.epochs, 'report')}, after each {part}; schedulers "
+        "and tables count reports"
+    ]
 
 
 def _comment(text: str) -> str:

@@ -59,7 +59,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    console.print(summary(run.histories, run.metric, run.seeds))
+    console.print(summary(run.histories, run.metric, run.seeds, run.interval))
     if bad := ended_badly(run.histories):
         _print(console, f"{bad}; raysweep ls {display_path(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):
@@ -135,9 +135,10 @@ def show_finished(
     console = Console(highlight=False, soft_wrap=True)
     reason = str(run.events[-1]["reason"])
     why = "" if reason == "done" else f" ({reason})"
-    epochs = plural(sum(history.epochs for history in run.histories.values()), "epoch")
+    reports = sum(history.epochs for history in run.histories.values())
+    trained = controller.sweep.budget.interval.trained(reports)
     trials = plural(len(run.rows), "trial")
-    console.print(f"{folder.name} is finished: {trials}, {epochs}{why}", markup=False)
+    console.print(f"{folder.name} is finished: {trials}, {trained}{why}", markup=False)
     if any(history.best for history in run.histories.values()):
         console.print(best(run))
     if extend:
@@ -158,7 +159,8 @@ def _extension(controller: SweepController) -> list[str]:
     if budget.trials is not None:
         words += ["--set", f"budget.trials={2 * budget.trials}"]
     if budget.total_epochs is not None:
-        words += ["--set", f"budget.total_epochs={2 * budget.total_epochs}"]
+        total = 2 * budget.interval.position(budget.total_epochs)
+        words += ["--set", f"budget.total_{budget.interval.unit}={total:.15g}"]
     return words
 
 
@@ -195,15 +197,21 @@ def _lines(
         return [f"interrupted; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
-    model = f"no model was exported: {complaint}"
-    if exported:
-        model = f"model        {display_path(exported.folder)}: {exported.message}"
     code_line = f"import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"
     return [
-        model,
+        *_model_line(run, exported, complaint),
         f"TensorBoard  tensorboard --logdir {display_path(run.path / 'tensorboard')}",
         f'data frame   {_python()} -c "{code_line}"',
     ]
+
+
+def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str) -> list[str]:
+    """Where the exported model is, or why there is none if the best trial's lines do not say it."""
+    if exported:
+        return [f"model        {display_path(exported.folder)}: {exported.message}"]
+    if run.best.checkpoint is not None and not run.best.has_state:
+        return []
+    return [f"no model was exported: {complaint}"]
 
 
 def _python() -> str:

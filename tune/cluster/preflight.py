@@ -6,6 +6,7 @@ What is wrong is a PreflightError, in one line.
 from __future__ import annotations
 
 import importlib.util
+import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
+from raysweep.references import is_script
 from raysweep.results.storage.object_store import ObjectStore, is_url
+from raysweep.trainables.runtime.script.process import module_root
 from raysweep.tune.executors.ray.connect import join
 from raysweep.tune.executors.ray.node_checks import (
     MARKER,
@@ -63,7 +66,7 @@ def preflight(ray: Any, address: str, sweep: Sweep, run: str) -> str:
         judge(answers, _here(question), run)
         code = None
         if any(answer.source != question.source for answer in answers):
-            code = code_of(name)
+            code = code_of(name, needed_folders(sweep))
         if code is not None:
             ray.shutdown()
             join(ray, address, code.folder)
@@ -121,16 +124,30 @@ def fetched(answers: Sequence[Answer]) -> None:
         raise PreflightError(f"on {_names(failed)}: {failed[0].data}")
 
 
-def code_of(trainable: str) -> Code | None:
+def needed_folders(sweep: Sweep) -> list[Path]:
+    """The folders besides its own that a script needs: where it works, and its package's."""
+    line, script = sweep.command_line, Path(sweep.trainable)
+    if line is None:
+        return []
+    needed = [module_root(script, line.module)] if line.module else []
+    if line.folder is not None and not line.folder.startswith(("/", "{")):
+        # What follows a placeholder is made by the trial.
+        needed.append(Path(os.path.normpath(script.parent / line.folder.partition("{")[0])))
+    return needed
+
+
+def code_of(trainable: str, needed: Sequence[Path] = ()) -> Code | None:
     """What to copy for a train function; None if it belongs to an installed package.
 
-    Raises PreflightError for a home folder.
+    `needed`: folders that a script needs, too. Raises PreflightError for a home folder.
     """
     place, colon, function = trainable, "", ""
-    if not trainable.endswith(".py"):
+    if not is_script(trainable):
         place, colon, function = trainable.rpartition(":")
-    if place.endswith(".py"):
-        folder, trainable = Path(place).resolve().parent, f"{Path(place).name}{colon}{function}"
+    if place.endswith(".py") or is_script(trainable):
+        file = Path(place).resolve()
+        folder = Path(os.path.commonpath([file.parent, *needed]))
+        trainable = f"{file.relative_to(folder).as_posix()}{colon}{function}"
     else:
         spec = importlib.util.find_spec(place.partition(".")[0])
         origin = Path(spec.origin) if spec and spec.origin else None

@@ -19,6 +19,7 @@ from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import StorageError
+from raysweep.tune.executors.ray.script_checkpoints import ScriptCheckpoints, script_checkpoints
 
 Patience = Callable[[Callable[[], None]], None]
 """Calls what may take minutes, and meanwhile says that this worker is alive."""
@@ -39,12 +40,16 @@ def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], N
     with tempfile.TemporaryDirectory(prefix="raysweep-") as name:
         folder = Path(name)
         local = replace(job, folder=name, log=str(folder / "log"))
-        patiently(lambda: _fetch(bucket, folder))
         local = replace(local, trainable=_fetch_function(job.trainable, folder))
-        store = Store(bucket, folder)
+        of_script = script_checkpoints(bucket, local)
+        patiently(lambda: _fetch(bucket, folder, of_script))
+        store = Store(bucket, folder, of_script)
         try:
             yield local, lambda: patiently(store)
         finally:
+            if of_script is not None:
+                with _storing(bucket):
+                    patiently(of_script.store_last)
             with contextlib.suppress(OSError):
                 if (folder / "log").exists():
                     logs, file = (
@@ -82,9 +87,11 @@ def _nothing() -> None:
     """A folder of this machine needs no copies."""
 
 
-def _fetch(bucket: ObjectStore, folder: Path) -> None:
+def _fetch(bucket: ObjectStore, folder: Path, of_script: ScriptCheckpoints | None) -> None:
     """Bring the checkpoints here."""
     with _storing(bucket):
+        if of_script is not None:
+            of_script.fetch()
         for part in (LAST, BEST):
             if (content := bucket.read(part)) is not None:
                 (folder / part).write_bytes(content)
@@ -96,13 +103,18 @@ class Store:
     The best one is stored first, because the last checkpoint refers to it.
     """
 
-    def __init__(self, bucket: ObjectStore, folder: Path) -> None:
+    def __init__(
+        self, bucket: ObjectStore, folder: Path, of_script: ScriptCheckpoints | None
+    ) -> None:
         self._bucket = bucket
         self._folder = folder
+        self._of_script = of_script
         self._best = self._mark()
 
     def __call__(self) -> None:
         with _storing(self._bucket):
+            if self._of_script is not None:
+                self._of_script.store()
             if self._mark() != self._best:
                 self._bucket.write(BEST, (self._folder / BEST).read_bytes())
                 self._best = self._mark()

@@ -234,10 +234,11 @@ def source(reference: str) -> str:
 
     A pickled function has none: it lies in the run directory, so every machine has the same one.
     """
+    from raysweep.references import is_script
     from raysweep.trainables.runtime.import_trainable import split_reference
 
     place = split_reference(reference)[0]
-    if not place.endswith(".py"):
+    if not place.endswith(".py") and not is_script(reference):
         try:
             spec = importlib.util.find_spec(place)
         except (ImportError, ValueError):
