@@ -343,6 +343,11 @@ def test_polyaxon_rounds_quantized_values_down(low: float, high: float, step: fl
     same_draws(param, lambda u: math.floor((low + u * (high - low)) / step + 1e-12) * step)
 
 
+def test_a_number_that_is_too_large_is_refused() -> None:
+    message = refusal(polyaxon("uniform", [0, 10**400]))
+    assert "matrix.params.x.value: expected a number, got 1000" in message
+
+
 @pytest.mark.parametrize(("low", "high", "step"), [(0, 3, 2), (0, 2.5, 1)])
 def test_polyaxon_rounds_log_values_down(low: float, high: float, step: float) -> None:
     param = sample_of(translated(polyaxon("qloguniform", [low, high, step])), "x")
