@@ -110,6 +110,8 @@ def test_the_replicas_of_a_pytorch_job_are_ranks() -> None:
         translated(job.replace("python3,", "torchrun,"))
     with pytest.raises(SpecificationError, match=r"nprocPerNode: 'gpu' has no equal here"):
         translated(job.replace('"2"', "gpu"))
+    with pytest.raises(SpecificationError, match=r"containers: expected a list"):
+        translated(job.replace(f"[{CONTAINER}]", "3"))
 
 
 def drafted(text: str) -> Document:
@@ -143,6 +145,13 @@ def test_a_length_in_batches_or_records(
     elif searcher == "adaptive_asha":
         reports = budget[next(iter(budget))] // budget["report_every"]
         assert document.data["scheduler"]["grace"] == max(1, reports // 4**4)
+
+
+def test_a_length_in_a_metric_of_the_trainings_own_is_asked_for() -> None:
+    text = DETERMINED.replace("LENGTH", "time_metric: frames, max_time: 90")
+    document = drafted(text)
+    assert ("budget", "epochs") in document.missing
+    assert any("the length is 90 of 'frames', a metric of" in one for one in document.notes)
 
 
 @pytest.mark.skipif(
