@@ -15,7 +15,6 @@ from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.convert.draft import Draft
-from raysweep.search_spaces.file.budget_spec import BudgetSpec
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.search_spaces.file.error_messages import keys
 from raysweep.search_spaces.file.script_spec import ScriptSpec
@@ -154,9 +153,6 @@ def test_a_length_in_a_metric_of_the_trainings_own_is_asked_for() -> None:
     assert any("the length is 90 of 'frames', a metric of" in one for one in document.notes)
 
 
-@pytest.mark.skipif(
-    "steps" not in BudgetSpec.model_fields, reason="a budget is counted in epochs only"
-)
 @pytest.mark.usefixtures("here")
 def test_a_length_in_batches_is_read() -> None:
     text = DETERMINED.replace("LENGTH", "max_length: {batches: 1000}")
