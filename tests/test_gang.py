@@ -161,7 +161,8 @@ class TestOnTwoMachines:
         assert code == 0, output + errors
         (trial,) = trials(f"{storage}/run")
         assert (trial.status, trial.attempts) == (Status.COMPLETED, 2)
-        assert trial.notes["losses"] == [2]
+        # Process 1 does not wait until process 0 has reported its second epoch.
+        assert trial.notes["losses"] in ([1], [2])
         assert "retrying: process 1 of 2 died: its process was killed by SIGKILL" in output
         assert (
             checkpoint.load(tmp_path / "store" / "run" / "trials" / "random-0" / "last.pt")["epoch"]

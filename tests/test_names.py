@@ -125,9 +125,10 @@ def test_several_processes_of_a_trial(tmp_path: Path, monkeypatch: pytest.Monkey
     take_all_names(tmp_path / "sub", OWN)
     (tmp_path / "sub" / "train.py").write_text(TRAIN)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(ROOT))])
     monkeypatch.syspath_prepend(raysweep_alone(tmp_path / "installed"))
     monkeypatch.syspath_prepend(tmp_path)
+    # Last, for `syspath_prepend` brings back the path that it found.
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(ROOT))])
     worker = Worker()
     try:
         outcome = worker.train(
