@@ -124,7 +124,8 @@ class Sweep:
     first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
     which each session makes anew from their options. `executor`: a user's own, which trains in
     place of Ray. `command_line`: how a script is told its
-    configuration; None for a train function. `notes`: how the file of another tool was read.
+    configuration; None for a train function. `enqueue`: the configurations that each study trains
+    first. `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
 
@@ -149,6 +150,7 @@ class Sweep:
     callbacks: tuple[Callback, ...] = ()
     executor: Executor | None = None
     command_line: CommandLine | None = None
+    enqueue: tuple[Config, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 

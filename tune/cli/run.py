@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from functools import partial
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.errors import UserError
-from raysweep.tune.cli.arguments import Verbs, count, place
+from raysweep.tune.cli.arguments import Verbs, count, place, storage
 from raysweep.tune.cli.cluster import submit
 
 if TYPE_CHECKING:
     from raysweep.tune.sweep import Sweep
+
+
+TITLE = "run a sweep"
 
 
 def add(verbs: Verbs) -> None:
@@ -24,9 +28,28 @@ def add(verbs: Verbs) -> None:
         description="Run the sweep that a YAML file describes.",
     )
     _add_what(run)
-    _add_resume(run)
+    run.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="",
+        help="continue a run, by its name, path or URL; --space is not needed then "
+        "(default: the newest run of --space)",
+    )
+    _add_continuing(run)
     _add_where(run)
     run.set_defaults(verb=run_sweep)
+    resume = verbs.add_parser(
+        "resume",
+        help="continue a sweep that ended, was interrupted or is paused",
+        description="Continue a sweep: one that runs but is paused, or one whose session ended, "
+        "as raysweep run --resume does.",
+    )
+    resume.add_argument("resume", metavar="RUN", help="its name, path or URL")
+    _add_changes(resume)
+    _add_continuing(resume)
+    _add_where(resume)
+    resume.set_defaults(verb=resume_sweep, space=None, seeds=None, record=None, dry_run=False)
 
 
 def _add_what(run: argparse.ArgumentParser) -> None:
@@ -34,13 +57,7 @@ def _add_what(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep"
     )
-    run.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="override a key of the file: --set budget.trials=5",
-    )
+    _add_changes(run)
     many = run.add_mutually_exclusive_group()
     many.add_argument(
         "--seeds",
@@ -59,6 +76,23 @@ def _add_what(run: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show the resolved file and the first configurations; train nothing",
     )
+
+
+def _add_changes(run: argparse.ArgumentParser) -> None:
+    """The options that change what a file, new or of a run, says."""
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a key of the file: --set budget.trials=5",
+    )
+    run.add_argument(
+        "--enqueue",
+        metavar="FILE",
+        type=Path,
+        help="train the configurations of this YAML or JSON file first",
+    )
     run.add_argument(
         "--debug",
         action="store_true",
@@ -67,15 +101,7 @@ def _add_what(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_resume(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
-        "--resume",
-        metavar="RUN",
-        nargs="?",
-        const="",
-        help="continue a run, by its name, path or URL; --space is not needed then "
-        "(default: the newest run of --space)",
-    )
+def _add_continuing(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--retry-failed",
         action="store_true",
@@ -96,7 +122,7 @@ def _add_where(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--storage",
         type=place,
-        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        default=storage(),
         help="where run directories go: a folder, s3://..., gs://... "
         "(default: $RAYSWEEP_STORAGE, or ray_results)",
     )
@@ -151,12 +177,31 @@ def run_sweep(options: argparse.Namespace) -> int:
     return _resume(options, sweep, folder or _old_folder(options, sweep))
 
 
+def resume_sweep(options: argparse.Namespace) -> int:
+    """`raysweep resume`: continue a paused sweep by a command, any other by a new session."""
+    from raysweep.formatting import clean
+    from raysweep.results.storage import mirror
+    from raysweep.results.storage.run_directory import RunDirectory
+    from raysweep.tune import run_folders
+    from raysweep.tune.steer import give, unpause
+
+    folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
+    run = RunDirectory(folder)
+    if mirror.is_locked(folder) and run.steering.paused:
+        print(clean(give(run, "resume").text))
+        return 0
+    unpause(run)
+    return run_sweep(options)
+
+
 def _load(options: argparse.Namespace) -> tuple[Path | None, Sweep]:
     """The sweep of the file that --space names, or of the run to resume with its directory."""
     from raysweep.tune import run_folders
     from raysweep.tune.load import load_run_sweep, load_sweep
 
     overrides = [*_overrides(options), *options.set]
+    if options.space is not None and options.resume is None:
+        return None, load_sweep(options.space, [*overrides, *_enqueued(options)])
     if options.space is not None:
         return None, load_sweep(options.space, overrides)
     folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
@@ -186,13 +231,30 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     return [f"seeds={options.seeds}"] if options.seeds is not None else []
 
 
+def _enqueued(options: argparse.Namespace) -> list[str]:
+    """What --enqueue changes in the file: its configurations come before those of the file."""
+    from raysweep.search_spaces.convert.any_file import read
+    from raysweep.tune.cli.steer import read_configurations
+
+    if options.enqueue is None:
+        return []
+    own = read(options.space, options.set).content.enqueue or []
+    return [f"enqueue={json.dumps([*read_configurations(options.enqueue), *own])}"]
+
+
 def _resume(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     """Continue a run. If it is finished, say so without starting Ray."""
     from raysweep.results.storage import ledger
+    from raysweep.results.storage.run_directory import RunDirectory
     from raysweep.tune import code_changes, run_folders, session
+    from raysweep.tune.cli.steer import read_configurations
     from raysweep.tune.cli.summary import finished, show_finished
+    from raysweep.tune.steer import give
 
     run_folders.check_unchanged(folder, sweep)
+    if options.enqueue is not None:
+        wanted = {"configurations": read_configurations(options.enqueue)}
+        print(give(RunDirectory(folder), "enqueue", wanted).text)
     past = ledger.read(folder)
     controller = session.former(sweep, past, options.retry_failed)
     if finished(folder, controller):
