@@ -39,9 +39,6 @@ class TrialCoordinator:
         self._trials: dict[str, Trial] = {}
         self._epochs: dict[str, int] = {}
         self._silent_seconds: dict[str, float] = {}
-        self.gave_back = False
-        """True if a trial was queued again because fewer are to train at once. An executor that
-        keeps idle workers releases them then, and sets it back."""
 
     def next_job(self, worker: str) -> Job | None:
         """The job for a free worker, or None if there is none at present.
@@ -66,6 +63,11 @@ class TrialCoordinator:
         """The most trials at once."""
         wanted = self.controller.sweep.parallel
         return self.parallel if wanted is None else min(self.parallel, wanted)
+
+    @property
+    def needs_no_idle_worker(self) -> bool:
+        """True if a command limits the trials at once, and so many train: idle workers can go."""
+        return self.controller.steering.parallel is not None and len(self._trials) >= self.limit
 
     def started(self, worker: str) -> None:
         """The worker has begun its trial."""
@@ -131,7 +133,6 @@ class TrialCoordinator:
             self.controller.returned(trial, reason, {"share": 0.0})
             return False
         if len(self._trials) > self.limit:
-            self.gave_back = True
             self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
         return not self.controller.hold(trial)
