@@ -80,5 +80,9 @@ def test_devices_are_given_back_and_no_epoch_is_lost(tmp_path: Path, ray_here: A
     assert {trial.status for trial in trials} == {Status.COMPLETED}
     reported = [(event["trial"], event["epoch"]) for event in events(folder, "reported")]
     assert len(reported) == len(set(reported)) == 13
+    assert {event["reason"] for event in events(folder, "returned")} == {
+        "at most 1 trial at once",
+        "the sweep is paused",
+    }
     assert {event["outcome"] for event in events(folder, "command")} == {"applied"}
     assert rs.load(folder).state == "finished"

@@ -123,12 +123,15 @@ class Session:
             self.observer.say(f"interrupted: {error}")
         finally:
             recorder.close(controller)
-            for callback in (self.observer, *self.callbacks):
+            for callback in (inbox, self.observer, *self.callbacks):
                 callback.close(controller)
         if controller.mistake:
             raise SessionError(controller.mistake)
         with contextlib.suppress(SessionInterrupted):  # the next session does without the event
             self.folder.closed(controller)
+        if left := inbox.left():
+            commands = ", ".join(command.command for command in left)
+            self.observer.say(f"waits for the next session: {commands}")
         return exit_code(controller)
 
     def _train(

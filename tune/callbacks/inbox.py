@@ -44,6 +44,13 @@ class CommandInbox(Callback):
         with self._run.storage_errors():
             self._carry_out(self._inbox.names(), self._search, waited=True)
 
+    def left(self) -> list[Command]:
+        """The commands that came too late for this session; none if the storage is gone."""
+        try:
+            return self._inbox.waiting()
+        except OSError:
+            return []
+
     def on_tick(self, controller: SweepController) -> None:
         with self._run.storage_errors():
             self._carry_out(self._names(), controller)
