@@ -8,6 +8,8 @@ from pathlib import Path
 
 from raysweep.tune.cli.arguments import Verbs
 
+TITLE = "clusters"
+
 
 def add(verbs: Verbs) -> None:
     check = verbs.add_parser(
