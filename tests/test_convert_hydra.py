@@ -303,7 +303,7 @@ def test_a_grid_of_optuna_leaves_the_end_of_a_range_out(tmp_path: Path) -> None:
         ("lr: {type: float}", "6: hydra.sweeper.params.lr: Hydra takes no mapping here"),
         ("lr: ${other.lr}", "6: hydra.sweeper.params.lr: '${other.lr}' is filled in by Hydra"),
         ("lr: tag(log, interval(0, 1))", "6: hydra.sweeper.params.lr: a log range must lie above"),
-        ("lr: range(5, 1)", "6: hydra.sweeper.params.lr: a range of Optuna ends above its start"),
+        ("lr: range(5, 1)", "6: hydra.sweeper.params.lr: a range needs an end above its start"),
         ("'a b': 1", "6: hydra.sweeper.params.a b: 'a b' is no name of a value in Hydra"),
         ("db: glob(*)", "6: hydra.sweeper.params.db: glob chooses among the files of the group"),
         ("x: choice('a,b')", "6: hydra.sweeper.params.x: 'a,b' would be a sweep in itself"),

@@ -17,6 +17,8 @@ from raysweep.search_spaces.drafting.write import text_of
 from raysweep.search_spaces.file.document import parse
 from raysweep.tune.load import sweep_of
 
+NEEDS = {"glue.py": ["transformers"], "lightning_cli.py": ["lightning"]}
+"""Libraries of programs that are not among those of the tests, for they are large."""
 PROGRAMS = Path(__file__).resolve().parent / "data" / "programs"
 
 
@@ -171,6 +173,8 @@ def test_a_program_of_every_public_shape(
     length: tuple[int, str, str],
     tmp_path: Path,
 ) -> None:
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module, reason=f"{module} is in the extra examples")
     made = drafted(name, *words)
     assert list(active(made)) == tuned
     assert metric_name(made.found[0]) == metric

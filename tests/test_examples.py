@@ -31,12 +31,16 @@ FILES = [
 ]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
 ALWAYS = ("script",)
-NEEDS = {"lightning": "lightning", "huggingface": "transformers", "accelerate": "accelerate"}
+NEEDS = {
+    "lightning": "lightning",
+    "huggingface": "transformers",
+    "accelerate": "accelerate",
+    "lightning_hydra": "hydra",
+    "rl_tyro": "tyro",
+}
 """The library that an example is about, by the example's folder."""
 CHANGES = [
     "budget.trials=2",
-    "budget.epochs=2",
-    "budget.total_epochs=null",
     "scheduler=none",
     "parallel=1",
     "resources.gpu=0",
@@ -48,6 +52,12 @@ EXTRA = {
     "huggingface": ["space.width=32", "space.layers=1"],
 }
 """What a file's own test changes besides, by the file's name or its folder's."""
+SHORT = ("budget.epochs=2", "budget.total_epochs=null")
+SHORT_STEPS = {
+    "gpt": ("budget.steps=100",),
+    "rl_tyro": ("budget.steps=4000",),
+}
+"""How long the trials of examples are that count no epochs: two reports."""
 
 
 def name(path: Path) -> str:
@@ -73,7 +83,9 @@ def test_it_runs_from_end_to_end(
     library = NEEDS.get(name(path), "torch")
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed: pip install raysweep[{library}]")
-    changes = [word for change in CHANGES + EXTRA.get(name(path), []) for word in ("--set", change)]
+    short = SHORT_STEPS.get(name(path), SHORT)
+    wanted = [*CHANGES, *short, *EXTRA.get(name(path), [])]
+    changes = [word for change in wanted for word in ("--set", change)]
     assert (
         main(
             [
@@ -97,7 +109,7 @@ def test_it_runs_from_end_to_end(
         assert summary["exported"]["difference"] in (0.0, None)
     else:
         assert re.search(
-            r"train.py is a script, which keeps its own; the best trial's files are in .*/trials/",
+            r"\w+.py is a script, which keeps its own; the best trial's files are in .*/trials/",
             summary["complaint"],
         )
     if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):

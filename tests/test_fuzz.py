@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raysweep.search_spaces.convert.convert_file import convert as converted
-from raysweep.search_spaces.convert.dialects import translate
+from raysweep.search_spaces.convert.dialects import parsed, translate
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError, override, parse
 from raysweep.search_spaces.file.reader import SHIPPED, check
@@ -140,7 +140,7 @@ def files() -> tuple[tuple[str, Path], ...]:
 
 @cache
 def documents() -> tuple[tuple[Document, Path], ...]:
-    return tuple((parse(text, "s.yaml"), folder) for text, folder in files())
+    return tuple((parsed(text, "s.yaml"), folder) for text, folder in files())
 
 
 def complaint(take: Callable[[], Any]) -> str:

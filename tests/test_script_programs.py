@@ -269,3 +269,25 @@ def test_the_log_has_what_a_terminal_would_show(
     assert "INFO:root:saved mnist_cnn.pt" in shown
     assert sum("Epoch 1" in line and "30/30" in line for line in shown) == 1
     assert sys.stdout.encoding
+
+
+SUMMARY = """\
+import sys
+from pathlib import Path
+rows = ["epoch,step,loss,val/acc"]
+for epoch in range(2):
+    rows += [f"{epoch},{epoch},,{epoch / 4}", f"{epoch},{epoch},{1 / (epoch + 1)},"]
+    Path(sys.argv[0]).with_name("metrics.csv").write_text("\\n".join(rows) + "\\n")
+print({"val/acc": 0.25, "loss": 0.5})
+"""
+
+
+def test_a_summary_that_is_printed_is_no_report_where_files_are_read(tmp_path: Path) -> None:
+    """It is read at once, and the files once a second."""
+    files = ["metrics.csv"]
+    assert [
+        metrics["val/acc"] for metrics in train(tmp_path, SUMMARY, "val/acc", 2, files=files)
+    ] == [
+        0.0,
+        0.25,
+    ]

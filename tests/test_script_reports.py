@@ -287,6 +287,23 @@ def test_the_mean_of_the_last_values_bridges_an_interval_without_one() -> None:
     assert values(script.ends()) == [5]
 
 
+def test_the_same_value_from_two_sources_counts_once() -> None:
+    script = Script(STEPS, total=2, options={"last": 2})
+    for step, value in ((100, 1), (200, 4)):
+        script.says(step=step, acc=value)
+        script.says(step=step, acc=value)
+    assert values(script.ends()) == [2.5]
+    assert script.said == []
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1.7e308])
+def test_a_mean_of_extreme_values_raises_nothing(value: float) -> None:
+    script = Script(STEPS, options={"last": 5})
+    for step in (100, 200, 300):
+        script.says(step=step, acc=value if step < 300 else math.inf)
+    assert not math.isfinite(values(script.ends())[0])
+
+
 def test_a_mean_with_a_value_that_is_not_finite_is_not_finite() -> None:
     script = Script(options={"last": 2})
     script.says(acc=1)

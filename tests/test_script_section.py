@@ -251,6 +251,15 @@ def test_options_are_left_to_the_file_if_there_is_one() -> None:
     assert both.words({"a": 1}, {"config_file": "/c"}) == ["--a", "1", "--config", "/c"]
 
 
+def test_the_processes_of_a_script_are_its_launchers() -> None:
+    Path("s.yaml").write_text(FILE.replace("script:\n", "resources: {workers: 2}\n"))
+    with pytest.raises(
+        SpecificationError,
+        match=r"s.yaml:12: resources.workers: a script starts .* torchrun --nproc_per_node 2 would",
+    ):
+        load_sweep("s.yaml")
+
+
 def test_a_file_of_another_kind_needs_a_launcher() -> None:
     Path("run.sh").write_text("echo")
     text = FILE.replace("train.py", "run.sh")
@@ -304,6 +313,7 @@ def test_a_run_directory_keeps_paths_that_hold_from_anywhere(
         "config_file: {name: c.yaml, template: base.yaml, option: --c}",
         text=text,
     )
+    assert "# python src/train.py " in preview(sweep).plain
     kept = sweep.resolved["script"]
     assert kept["folder"] == str(tmp_path)
     assert kept["arguments"] == [f"{tmp_path}/data", "{{sweep}}"]

@@ -16,7 +16,6 @@ from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.config_file import ConfigFile, TemplateError
-from raysweep.trainables.runtime.script.process import module_root
 
 ABSOLUTE = ("{folder}", "{sweep}", "{env:", "/")
 """How a path begins that is relative to no folder."""
@@ -30,7 +29,7 @@ def module_file(said: Specification) -> Path:
     """
     module = module_of(said.content.trainable)
     for folder in _module_folders(said):
-        for place in (f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__main__.py"):
+        for place in _module_places(module):
             if (folder / place).is_file():
                 return (folder / place).resolve()
     found = _installed(module)
@@ -41,6 +40,12 @@ def module_file(said: Specification) -> Path:
             "current folder, nor among the installed ones",
         )
     return found
+
+
+def _module_places(module: str) -> tuple[str, str]:
+    """Where the file of a module is, and that of a package, below a folder."""
+    path = module.replace(".", "/")
+    return f"{path}.py", f"{path}/__main__.py"
 
 
 def _installed(module: str) -> Path | None:
@@ -97,15 +102,29 @@ def _folder(said: Specification) -> Path:
     return said.path.resolve().parent
 
 
+def _base(said: Specification) -> Path:
+    """The folder that the working folder is relative to: where the trainable's own path begins.
+
+    That is the folder of the sweep's file, or the current folder if the trainable is found there.
+    """
+    beside, place = _folder(said), said.content.trainable
+    if module_of(place):
+        for folder in (beside, Path.cwd()):
+            if any((folder / part).is_file() for part in _module_places(module_of(place))):
+                return folder
+    elif not (beside / place).is_file() and (Path.cwd() / place).is_file():
+        return Path.cwd()
+    return beside
+
+
 def _working_folder(said: Specification, spec: ScriptSpec, script: Path) -> str | None:
     """The working folder relative to the script's, so that both can be copied elsewhere."""
     module = module_of(said.content.trainable)
     if spec.folder is None and not module:
         return None
     if spec.folder is None:
-        root, folders = module_root(script, module), (_folder(said), Path.cwd())
-        return os.path.relpath(root if root in folders else folders[0], script.parent)
-    folder = _folder(said) / spec.folder
+        return os.path.relpath(_base(said), script.parent)
+    folder = _base(said) / spec.folder
     if not any(placeholders(spec.folder)) and not folder.is_dir():
         raise said.document.error(
             ("script", "folder"),
@@ -188,13 +207,9 @@ def kept_section(said: Specification, script: Path) -> dict[str, Any]:
     section = {key: _moved(value, here) for key, value in section.items()}
     if line.folder is not None and not line.folder.startswith(ABSOLUTE):
         section["folder"] = os.path.normpath(script.parent / line.folder)
-    file = section.get("config_file")
-    if file is not None:
-        template = file["template"]
-        path = template and str(template_path(said, template))
-        section["config_file"] = {
-            key: value for key, value in (file | {"template": path}).items() if value is not None
-        }
+    template = section.get("config_file", {}).get("template")
+    if template is not None:
+        section["config_file"]["template"] = str(template_path(said, template))
     return section
 
 

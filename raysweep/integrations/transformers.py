@@ -51,8 +51,10 @@ class Report(TrainerCallback):  # type: ignore[misc]
 
         None if there is none to continue from, and always in a script.
         """
-        path = unpack(self._reporter.run) if self._reporter.run else None
-        return str(path) if path else None
+        if self._reporter.run is None:
+            return None
+        path = unpack(self._reporter.run)
+        return None if path is None else str(path)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self._is_training = True

@@ -49,7 +49,7 @@ def convert(name: str, check: Callable[[Specification], object] = lambda said: N
     text = "".join(f"# {note}\n" for note in notes) + write(data)
     whole = document
     for key in missing:
-        whole = override(whole, f"{key}={_STAND_INS[key]}")
+        whole = override(whole, f"{key}={_stand_in(key, document)}")
     check(specification(whole, path))
     printed = document_of(text, name, path.parent)
     if printed.dialect or not same(printed.data, document.data):
@@ -76,6 +76,16 @@ def _missing(document: Document) -> list[str]:
     budget = document.data.get("budget", {})
     if not any(key in ("trials", "time") or key.startswith("total_") for key in budget):
         missing.append("budget.trials")
+    if ("budget", "report_every") in document.missing:
+        missing.append("budget.report_every")
     if others:
         raise most_telling_error(document, others)
     return sorted(missing)
+
+
+def _stand_in(key: str, document: Document) -> str:
+    """What stands for a key that is still to be said: of an interval, the whole length."""
+    if key != "budget.report_every":
+        return _STAND_INS[key]
+    budget = document.data["budget"]
+    return str(next(budget[unit] for unit in ("steps", "samples") if unit in budget))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert import determined_command, ranges
 from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from raysweep.search_spaces.file.document import Path, SpecificationError
 
 NAME = "a Determined experiment"
 KINDS = ("const", "int", "double", "log", "categorical")
 UNITS = ("epochs", "batches", "records")
+OUR_UNITS = {"batches": "steps", "records": "samples"}
+"""What our `budget` calls the units of a length."""
 _BOUNDS = {"minval", "maxval", "vals", "val"}
 ASHA_DIVISOR, ASHA_RUNGS = 4, 5
 """Determined's defaults."""
@@ -44,20 +46,6 @@ def _check_counts(draft: Draft) -> None:
         if ranged and "points" not in entry:
             place = draft.place(("space", name))
             raise SpecificationError(f"{place}: hyperparameters.{name}: a grid needs count")
-
-
-def _entrypoint(draft: Draft, path: Path, value: Any) -> None:
-    words = (
-        [str(one) for one in value]
-        if isinstance(value, list)
-        else command.split(draft, path, draft.word(path, value))
-    )
-    if len(words) == 1 and ":" in words[0]:
-        draft.put(("trainable",), words[0], path)
-        draft.note(path, f"{words[0]} is a Trial class there; a train function here")
-    else:
-        command.arguments(draft, path, command.script(draft, path, words))
-        command.unpassed(draft, path, "Determined")
 
 
 def _hyperparameters(draft: Draft, path: Path, value: Any) -> None:
@@ -138,7 +126,7 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     """The rungs: the longest training divided by `divisor`, `max_rungs - 1` times."""
     eta = draft.number((*path, "divisor"), rule.get("divisor", ASHA_DIVISOR))
     rungs = draft.whole((*path, "max_rungs"), rule.get("max_rungs", ASHA_RUNGS))
-    longest = draft.data.get("budget", {}).get("epochs")
+    longest = _reports(draft)
     if eta <= 1 or not 1 <= rungs <= 64:
         raise draft.error(path, f"{rungs} rungs with the divisor {eta:g} are none")
     part = eta ** (rungs - 1)
@@ -162,6 +150,17 @@ def _asha(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
         )
 
 
+def _reports(draft: Draft) -> int | None:
+    """How many reports a whole trial has; None if that is not known."""
+    budget = draft.data.get("budget", {})
+    if "epochs" in budget:
+        return int(budget["epochs"])
+    for unit in OUR_UNITS.values():
+        if unit in budget and "report_every" in budget:
+            return int(budget[unit] // budget["report_every"])
+    return None
+
+
 def _max_length(draft: Draft, path: Path, value: Any) -> None:
     """The length as `{epochs: 9}` or in another unit; a mere number has none."""
     if isinstance(value, dict):
@@ -179,15 +178,30 @@ def _max_time(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _length(draft: Draft, path: Path, value: Any) -> None:
-    """A length in the unit that the path ends with.
-
-    If that is not the epoch, the length is asked for: the file does not say how many make one.
-    """
+    """A length in the unit that the path ends with: epochs, or batches or records of our own."""
     length = draft.whole(path, value)
     if path[-1] in ("epochs", "max_time"):
         draft.put(("budget", "epochs"), length, path)
+        return
+    unit = str(path[-1])
+    draft.put(("budget", OUR_UNITS[unit]), length, path)
+    place, every = _validation_period(draft, unit)
+    if every is None or length % every:
+        why = f"a trial of {length} {unit} there is validated at no fixed part of them"
+        draft.ask(("budget", "report_every"), why, place)
     else:
-        draft.ask(("budget", "epochs"), f"the length of a trial is {length} {path[-1]} there", path)
+        draft.put(("budget", "report_every"), every, place)
+
+
+def _validation_period(draft: Draft, unit: str) -> tuple[Path, int | None]:
+    """How many of the unit lie between two validations; None if the file does not say that."""
+    path: Path = ("min_validation_period",)
+    said = draft.source.data.get("min_validation_period")
+    if isinstance(said, dict) and unit in said:
+        return (*path, unit), draft.whole((*path, unit), said[unit]) or None
+    if isinstance(said, int) and unit == "batches":
+        return path, said or None
+    return path if said is not None else (), None
 
 
 def _goal(draft: Draft, path: Path, value: Any) -> None:
@@ -248,7 +262,7 @@ SEARCHER_KEYS: dict[str, Handler] = {
 _PLATFORM = noted("how a trial is started there")
 _SHOWN = noted("where an experiment is shown there")
 KEYS: dict[str, Handler] = {
-    "entrypoint": _entrypoint,
+    "entrypoint": determined_command.take,
     "hyperparameters": _hyperparameters,
     "data": _data,
     "searcher": _searcher,

@@ -65,11 +65,13 @@ class Draft:
         self.note(origin, f"{why}; {'.'.join(str(part) for part in target)} is to be said")
 
     def adopt(self, other: Draft) -> None:
-        """Take what another draft collected, with its places."""
-        found = other.document()
-        self.data.update(found.data)
-        self._places.update({path: place for path, place in found.places.items() if path})
-        self.notes += found.notes
+        """Take what another draft collected, with its places; what is here already stays."""
+        for key, value in other.data.items():
+            mine = self.data.get(key, value)
+            both = isinstance(value, dict) and isinstance(mine, dict)
+            self.data[key] = {**value, **mine} if both else mine
+        self._places = {path: place for path, place in other._places.items() if path} | self._places
+        self.notes += other.notes
 
     def note(self, origin: Path, text: str) -> None:
         """Something that the reader of the converted file should know."""

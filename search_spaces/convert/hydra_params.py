@@ -204,11 +204,7 @@ def optuna(draft: Draft, path: Path, swept: Drawn) -> Any:
         return listed(draft, path, swept.values)
     if swept.shuffled:
         return ranges.listed(_counted(draft, path, swept))
-    low, high, step = _stepped(draft, path, swept)
-    if low == high:
-        return low
-    kind = "int" if swept.whole else "float"
-    return {kind: [low, high]} | ({} if step == 1 and swept.whole else {"step": step})
+    return ranges.stepped(draft, path, swept.start, swept.stop, swept.step, swept.whole)
 
 
 def optuna_grid(draft: Draft, path: Path, swept: Drawn) -> Any:
@@ -217,29 +213,19 @@ def optuna_grid(draft: Draft, path: Path, swept: Drawn) -> Any:
         raise draft.error(path, "a grid takes no interval; expected choice(...) or range(...)")
     if isinstance(swept, Choices) or swept.shuffled:
         return optuna(draft, path, swept)
-    low, high, step = _stepped(draft, path, swept)
+    entry = ranges.stepped(draft, path, swept.start, swept.stop, swept.step, swept.whole)
+    kind = "int" if swept.whole else "float"
+    low, high = entry[kind] if isinstance(entry, dict) else (entry, entry)
     # As the sweeper counts them, with floats and their rounding.
-    count = int((high - low) // step)
+    count = int((high - low) // swept.step)
     if not 0 < count <= ranges.MOST_STEPS:
         raise draft.error(path, f"a grid of Optuna's sweeper has {count} values of this range")
     draft.note(path, f"a grid of Optuna's sweeper leaves the end of a range out, here {high:g}")
-    last = low + (count - 1) * step
+    last = low + (count - 1) * swept.step
     if count == 1:
         return low
-    kind = "int" if swept.whole else "float"
+    step = swept.step if swept.whole else float(swept.step)
     return {kind: [low, last if swept.whole else ranges.tidy(last)], "step": step}
-
-
-def _stepped(draft: Draft, path: Path, swept: Steps) -> tuple[Any, Any, Any]:
-    """The bounds and the step of a range of Optuna, whose upper bound is one of its steps."""
-    start, stop, step = (Decimal(str(one)) for one in (swept.start, swept.stop, swept.step))
-    if step <= 0 or start > stop:
-        raise draft.error(path, "a range of Optuna ends above its start, and its step is above 0")
-    top = start + (stop - start) // step * step
-    if top != stop:
-        draft.note(path, f"{stop} is no step of the range, which ends with {top}")
-    number = int if swept.whole else float
-    return number(start), number(top), number(step)
 
 
 def _open(draft: Draft, path: Path, swept: Steps) -> Any:

@@ -7,11 +7,9 @@ the upper bound ends below it.
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from typing import Any
 
-from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert import command, katib_template, ranges
 from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, taken
 from raysweep.search_spaces.file.document import Path
 
@@ -39,7 +37,7 @@ def read(draft: Draft) -> None:
         draft.source.data,
         handlers | dict.fromkeys(("apiVersion", "metadata", "status"), platform),
     )
-    _passed(draft)
+    katib_template.passed(draft)
     command.length(draft)
     if draft.data.get("searcher") == {"name": "grid"}:
         ranges.every_value(draft, "a grid needs a step")
@@ -185,133 +183,6 @@ def _steps(draft: Draft, path: Path, low: float, high: float, step: float) -> in
     return math.floor((high - low) / step + 1e-9)
 
 
-_CONTAINERS = ("trialTemplate", "trialSpec", "spec", "template", "spec", "containers")
-
-
-def _template(draft: Draft, path: Path, value: Any) -> None:
-    """The script of a job. Its options are read when all parameters are known (`_passed`)."""
-    place, container = _container(draft)
-    image = noted("how Kubernetes starts a trial; its script is the trainable here")
-    image(draft, path, {"image": container.get("image", "?")})
-    for key in ("env", "envFrom"):
-        if container.get(key):
-            draft.note(
-                (*place, key), f"{key}: the variables that a trial gets there are not set here"
-            )
-    words = _words(container)
-    if command.program(words):
-        command.script(draft, (*place, "command"), words, str(container.get("workingDir") or ""))
-    else:
-        draft.note(
-            path,
-            "how a trial is started there is not read; "
-            "trainable is to be said, and script if its options differ",
-        )
-
-
-def _container(draft: Draft) -> tuple[Path, dict[str, Any]]:
-    """The container of the job that trains, and its path."""
-    spec: Any = draft.source.data["spec"]
-    template = spec.get("trialTemplate")
-    primary = template.get("primaryContainerName") if isinstance(template, dict) else None
-    for key in _CONTAINERS:
-        spec = spec.get(key) if isinstance(spec, dict) else None
-    found: list[tuple[Path, dict[str, Any]]] = [
-        (("spec", *_CONTAINERS, i), one)
-        for i, one in enumerate(spec if isinstance(spec, list) else [])
-        if isinstance(one, dict)
-    ]
-    named = [pair for pair in found if pair[1].get("name") == primary]
-    nothing: tuple[Path, dict[str, Any]] = ((), {})
-    return (named or found or [nothing])[0]
-
-
-def _words(container: dict[str, Any]) -> list[str]:
-    """The command of a container and its arguments."""
-    lists = (container.get(key) for key in ("command", "args"))
-    return [str(word) for words in lists if isinstance(words, list) for word in words]
-
-
-@dataclass(frozen=True)
-class Passed:
-    """An option that a placeholder fills in. `form`: as our `script:` section has it."""
-
-    option: str
-    reference: str
-    form: str
-
-
-def _passed(draft: Draft) -> None:
-    """How the script is told its parameters: by options that the template calls as it likes."""
-    if "trainable" not in draft.data:
-        return
-    place, container = _container(draft)
-    origin = (*place, "command")
-    options, fixed = _sorted(command.program(_words(container))[1:])
-    command.arguments(draft, origin, fixed)
-    names: dict[str, str] = {}
-    for one in options:
-        name = _referred(draft, origin, one.reference)
-        if name in names:
-            raise draft.error(origin, f"the parameter '{name}' is passed twice")
-        names[name] = one.option
-    _say_options(draft, origin, names, [one.form for one in options])
-
-
-def _sorted(words: list[str]) -> tuple[list[Passed], list[str]]:
-    """The options that a parameter fills in, and the words that are fixed."""
-    options: list[Passed] = []
-    fixed: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        form = "--name=value" if word.startswith("--") else "name=value"
-        if left and "=" not in word and _PLACEHOLDER.fullmatch(left[0]):
-            word, form = f"{word}={left.pop(0)}", "--name value"
-        found = _PASSED.fullmatch(word)
-        if found is None or (form == "--name value" and not word.startswith("--")):
-            fixed.append(word)
-        else:
-            options.append(Passed(found.group(1), found.group(2), form))
-    return options, fixed
-
-
-def _referred(draft: Draft, path: Path, reference: str) -> str:
-    """The parameter that a placeholder of the template stands for."""
-    place = ("spec", "trialTemplate", "trialParameters")
-    declared = draft.source.data["spec"]["trialTemplate"].get("trialParameters")
-    rules = [
-        draft.mapping((*place, i), one)
-        for i, one in enumerate(draft.items(place, declared) if declared else [])
-    ]
-    targets = [rule.get("reference") for rule in rules if rule.get("name") == reference]
-    name = str(targets[0] if targets else reference).lstrip("-")
-    if name not in draft.data.get("space", {}):
-        raise draft.error(path, f"'{reference}' is none of the parameters")
-    if not targets:
-        draft.note(path, f"{reference} is not among trialParameters; taken as the parameter {name}")
-    return name
-
-
-def _say_options(draft: Draft, path: Path, names: dict[str, str], forms: list[str]) -> None:
-    """Say the form of the options, and the names of those not called as their parameters."""
-    if not names:
-        draft.put(("script", "options"), "none", path)
-        draft.note(path, "no parameter is passed to the script there, nor here")
-        return
-    if len({form.startswith("--") for form in forms}) > 1:
-        raise draft.error(path, "options with and without dashes have no equal here")
-    if len(set(forms)) == 1 and forms[0] != "--name=value":
-        draft.put(("script", "options"), forms[0], path)
-    for name in draft.data["space"]:
-        if name not in names:
-            draft.note(path, f"{name} is not passed to the script there, nor here")
-        if names.get(name) != name:
-            draft.put(("script", "names", name), names.get(name), path)
-
-
-_PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^{}]+)\}")
-_PASSED = re.compile(rf"(?:--)?([A-Za-z_][\w.-]*)={_PLACEHOLDER.pattern}")
 KINDS: dict[str, Any] = {
     "double": _double,
     "int": _int,
@@ -327,6 +198,6 @@ KEYS: dict[str, Handler] = {
     "maxTrialCount": moved("budget", "trials"),
     "maxFailedTrialCount": noted("the first three trials that fail alike end a sweep here"),
     "resumePolicy": noted("a sweep is resumed with --resume here"),
-    "trialTemplate": _template,
+    "trialTemplate": katib_template.take,
     "metricsCollectorSpec": noted("a train function reports its metrics here"),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from raysweep.search_spaces.convert import command, nni_space, ranges
+from raysweep.search_spaces.convert import command, nni_space, ranges, shell
 from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from raysweep.search_spaces.file.document import Document, Path
 
@@ -164,14 +164,19 @@ def _goal(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _command(draft: Draft, path: Path, value: Any) -> None:
+    """What a shell runs in the folder of the trial's code."""
     data = draft.source.data
     trial = data.get("trial") if isinstance(data.get("trial"), dict) else {}
     folder = data.get("trialCodeDirectory") or (trial or {}).get("codeDir") or "."
-    words = command.split(draft, path, draft.word(path, value))
-    command.arguments(
-        draft, path, command.script(draft, path, words, str(PurePosixPath(str(folder))))
-    )
+    found = shell.parse(draft, path, draft.word(path, value), str(PurePosixPath(str(folder))))
+    found = replace(found, words=[_with_output(word) for word in found.words])
+    command.take_words(draft, path, command.take(draft, path, found))
     command.unpassed(draft, path, "NNI")
+
+
+def _with_output(word: str) -> str:
+    """A word with the trial's own folder in place of the variable that has it there."""
+    return word.replace("{env:NNI_OUTPUT_DIR}", "{folder}").replace("{env:NNI_SYS_DIR}", "{folder}")
 
 
 def _counted(key: str, least: int) -> Handler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from raysweep.search_spaces.convert.draft import Draft
@@ -38,6 +39,22 @@ def integers(draft: Draft, path: Path, low: int, high: int, log: bool = False) -
     if low == high:
         return low
     return {"int": [low, high]} | ({"log": True} if log else {})
+
+
+def stepped(draft: Draft, path: Path, low: float, high: float, step: float, whole: bool) -> Any:
+    """A range in steps, which ends with the last one that is not beyond its upper bound."""
+    bottom, top, stride = (Decimal(str(one)) for one in (low, high, step))
+    if stride <= 0 or bottom > top:
+        text = f"a range needs an end above its start, and a step above 0, got {step:g}"
+        raise draft.error(path, text)
+    last = bottom + (top - bottom) // stride * stride
+    if last != top:
+        draft.note(path, f"{high:g} is no step of the range, which ends with {last}")
+    number: Callable[[Decimal], Any] = int if whole else float
+    if last == bottom:
+        return number(bottom)
+    entry: dict[str, Any] = {"int" if whole else "float": [number(bottom), number(last)]}
+    return entry if whole and stride == 1 else entry | {"step": number(stride)}
 
 
 def exponents(
@@ -148,6 +165,29 @@ def _listed(draft: Draft, path: Path, shares: dict[float, float], whole: bool) -
         "ordinal": values,
         "weights": [round(one) if abs(one - round(one)) < 1e-9 else one for one in weights],
     }
+
+
+def floored(
+    draft: Draft, path: Path, bounds: tuple[float, float], step: float, log: bool = False
+) -> Any:
+    """Multiples of `step` to which a (log-)uniform draw is rounded down."""
+    low, high = check_order(draft, path, *bounds, log)
+    if step <= 0 or (high - low) / step > MOST_STEPS:
+        raise draft.error(path, f"q {step:g} does not fit the range [{low:g}, {high:g}]")
+    axis = math.log if log else float
+    first, last = math.floor(tidy(low / step)), math.ceil(tidy(high / step)) - 1
+    parts = [(max(k * step, low), min((k + 1) * step, high)) for k in range(first, last + 1)]
+    shares = {
+        tidy(k * step): axis(top) - axis(bottom)
+        for k, (bottom, top) in zip(range(first, last + 1), parts, strict=True)
+        if top > bottom
+    }
+    whole = isinstance(step, int)
+    if not shares:
+        return tidy(first * step)
+    if len(shares) > 1 and max(shares.values()) - min(shares.values()) < 1e-9 * step:
+        return stepped(draft, path, min(shares), max(shares), step, whole)
+    return _listed(draft, path, shares, whole)
 
 
 def every_value(draft: Draft, continuous: str) -> None:

@@ -7,23 +7,14 @@ exponents and `log_uniform_values` takes values; here every number is a value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
-from raysweep.search_spaces.convert import command, ranges
+from raysweep.search_spaces.convert import command, ranges, wandb_command
 from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from raysweep.search_spaces.file.document import Path
 
 NAME = "a W&B sweep"
 METHODS = {"grid": "grid", "random": "random", "bayes": "auto"}
-_STARTERS = ("${env}", "/usr/bin/env")
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "${args}": {},
-    "${args_no_boolean_flags}": {"flags": True},
-    "${args_no_equals}": {"options": "--name value"},
-    "${args_no_hyphens}": {"options": "name=value"},
-}
-"""What stands for the parameters in a command, as our `script:` section says it."""
 
 
 def recognize(data: dict[str, Any]) -> bool:
@@ -34,7 +25,7 @@ def read(draft: Draft) -> None:
     """Take the whole file."""
     data = draft.source.data
     draft.each((), data, KEYS)
-    _passed(draft)
+    wandb_command.passed(draft)
     command.length(draft)
     _rungs(draft)
     if "metric" not in data and data["method"] != "bayes":
@@ -67,73 +58,9 @@ def _metric(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _program(draft: Draft, path: Path, value: Any) -> None:
-    draft.put(("trainable",), draft.word(path, value), path)
-
-
-def _command(draft: Draft, path: Path, value: Any) -> None:
-    """The interpreter, the script, fixed arguments, and what stands for the parameters."""
-    words = [str(one) for one in draft.items(path, value)]
-    words = [word for word in words if word not in _STARTERS]
-    macros = [word for word in words if word in _OPTIONS]
-    if len(macros) > 1:
-        raise draft.error(path, f"the parameters stand in it twice: {' and '.join(macros)}")
-    fixed = [word for word in words if word not in _OPTIONS]
-    if fixed[1:2] == ["${program}"] or fixed[1:3] == ["-u", "${program}"]:
-        fixed = fixed[fixed.index("${program}") + 1 :]
-    else:
-        fixed = command.script(draft, path, fixed)
-    command.arguments(draft, path, fixed)
-    if not macros:
-        command.unpassed(draft, path, "wandb.config")
-    for key, said in _OPTIONS[macros[0]].items() if macros else ():
-        draft.put(("script", key), said, path)
-
-
-def _passed(draft: Draft) -> None:
-    """How the parameters' values are written on the command line: as Python shows them."""
-    section = draft.data.get("script", {})
-    if section.get("options") == "none":
-        return
-    dashes = "" if section.get("options") == "name=value" else "--"
-    for name, rule in (draft.source.data["parameters"] or {}).items():
-        if "parameters" in rule:
-            one = f"{name} is one option there, {dashes}{name}={{...}}"
-            draft.note(("parameters", name), f"{one}; here each of its parameters is one")
-    for name, entry in draft.data.get("space", {}).items():
-        values = list(_values(entry))
-        origin = draft.place(("space", name))
-        if any(isinstance(value, dict) for value in values):
-            one = f"{name} is one option there, {dashes}{name}={{...}}"
-            draft.notes.append(f"{origin}: {one}; here each of its keys is one")
-        if any(value is None for value in values):
-            draft.notes.append(f"{origin}: {name} may be null, at which the agent there fails")
-        odd = [value for value in values if isinstance(value, list | dict | bool)]
-        if odd and not (section.get("flags") and all(isinstance(one, bool) for one in odd)):
-            draft.put_after(("script", "values"), "python", ("space", name))
-    _check_overridden(draft)
-
-
-def _values(entry: Any) -> Iterator[Any]:
-    """The values that an entry of the space lists."""
-    if not isinstance(entry, dict):
-        yield entry
-    elif "value" in entry:
-        yield entry["value"]
-    else:
-        yield from entry.get("choice", [])
-
-
-def _check_overridden(draft: Draft) -> None:
-    """Refuse a fixed argument that stands behind the parameters and takes the place of one.
-
-    Here fixed arguments stand before the options, and the last of two is the one that counts.
-    """
-    words = [str(one) for one in draft.source.data.get("command") or []]
-    macro = next((i for i, word in enumerate(words) if word in _OPTIONS), len(words))
-    for word in words[macro + 1 :]:
-        name = word.removeprefix("--").partition("=")[0]
-        if name in draft.data.get("space", {}):
-            raise draft.error(("command",), f"'{word}' takes the place of the parameter '{name}'")
+    """The script. It works in the folder in which the agent is started, and not in its own."""
+    if "command" not in draft.source.data:
+        command.take_script(draft, path, draft.word(path, value))
 
 
 def _early(draft: Draft, path: Path, value: Any) -> None:
@@ -342,7 +269,7 @@ LISTS = {
 _ELSEWHERE = noted("where a sweep is shown there")
 KEYS: dict[str, Handler] = {
     "program": _program,
-    "command": _command,
+    "command": wandb_command.take,
     "method": _method,
     "metric": _metric,
     "parameters": _parameters,

@@ -33,7 +33,9 @@ def named_by_option(program: Program, interface: Interface) -> Interface | None:
     """
     for option in interface.options:
         name = interface.given.get(option.name, option.default)
-        found = _file(program, name) if option.name and option.writable else None
+        found = None
+        if option.name and option.writable:
+            found = _file(program, name)
         if found is None:
             continue
         data = read(found)
@@ -74,7 +76,9 @@ def named_in_source(program: Program) -> Interface | None:
     for source in program.sources:
         for name, is_beside in _names(source.tree):
             found = _file(program, name)
-            data = read(found) if found is not None else {}
+            data = {}
+            if found is not None:
+                data = read(found)
             if found is None or not data:
                 continue
             interface = Interface(
@@ -97,7 +101,9 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, bool]]:
         inside = list(ast.walk(call))
         is_beside = any(isinstance(node, ast.Name) and node.id == "__file__" for node in inside)
         for node in inside:
-            name = node.value if isinstance(node, ast.Constant) else None
+            name = None
+            if isinstance(node, ast.Constant):
+                name = node.value
             if isinstance(name, str) and name.endswith(SUFFIXES):
                 yield name, is_beside
 
@@ -108,7 +114,9 @@ def _file(program: Program, name: Any) -> Path | None:
         return None
     try:
         path = (program.folder / name).resolve()
-        return path if path.is_file() else None
+        if path.is_file():
+            return path
+        return None
     except (OSError, ValueError):
         return None
 

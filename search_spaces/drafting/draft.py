@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.search_spaces.drafting import parsers
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
 from raysweep.search_spaces.drafting.left_alone import SURROUNDINGS
 from raysweep.search_spaces.drafting.length import Length, length_of
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses
-from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.program import Program, ProgramError, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion, suggestions
 from raysweep.search_spaces.drafting.readers import read_interface
@@ -105,4 +105,6 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
 def relative(path: Path, out: Path) -> str:
     """A path as the file `out` has it: from its folder if it lies in there, else the whole path."""
     folder = out.resolve().parent
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    return str(path)

@@ -64,7 +64,9 @@ def lines(tree: ast.Module) -> Iterator[Line]:
 def _calls(node: ast.AST, function: str = "") -> Iterator[tuple[ast.Call, str]]:
     """All calls, each with the name of the function that it is in."""
     for child in ast.iter_child_nodes(node):
-        inner = child.name if isinstance(child, ast.FunctionDef) else function
+        inner = function
+        if isinstance(child, ast.FunctionDef):
+            inner = child.name
         if isinstance(child, ast.Call):
             yield child, inner
         yield from _calls(child, inner)
@@ -97,7 +99,10 @@ def pieces_of(node: ast.expr) -> list[Piece]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and _is_text(node):
         return [*pieces_of(node.left), *pieces_of(node.right)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and _text(node.left):
-        values = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
+        if isinstance(node.right, ast.Tuple):
+            values = node.right.elts
+        else:
+            values = [node.right]
         return list(_percent(_text(node.left), values))
     template = _template(node)
     if isinstance(node, ast.Call) and template:
@@ -126,13 +131,17 @@ def _is_text(node: ast.expr) -> bool:
 def _template(node: ast.expr) -> str:
     """The text of `"...".format(...)`; "" for any other expression."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return _text(node.func.value) if node.func.attr == "format" else ""
+        if node.func.attr == "format":
+            return _text(node.func.value)
+        return ""
     return ""
 
 
 def _text(node: ast.expr) -> str:
     """The text of a literal; "" for any other expression."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ""
 
 
 def _joined(value: ast.expr) -> list[Piece]:
@@ -158,10 +167,14 @@ def _formatted(text: str, call: ast.Call) -> Iterator[Piece]:
         if not first:
             first, number = str(number), number + 1
         if first.isdecimal():
-            found = call.args[int(first)] if int(first) < len(call.args) else None
+            found = None
+            if int(first) < len(call.args):
+                found = call.args[int(first)]
         else:
             found = named.get(first) or ast.Name(id=first)
-        rest = field[len(first) :] if field.startswith(first) else ""
+        rest = ""
+        if field.startswith(first):
+            rest = field[len(first) :]
         yield Hole(ast.Attribute(found, rest[1:]) if found and rest.startswith(".") else found)
 
 
@@ -191,7 +204,9 @@ def _split(pieces: list[Piece]) -> list[list[Piece]]:
         for number, part in enumerate(re.split(r"[\r\n]", piece)):
             if number:
                 found.append([])
-            last = found[-1][-1] if found[-1] else None
+            last = None
+            if found[-1]:
+                last = found[-1][-1]
             if isinstance(last, str):
                 found[-1][-1] = last + part
             elif part:
@@ -208,7 +223,9 @@ def name_of(hole: Hole) -> str:
         node = node.args[0]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         sides = [side for side in (node.left, node.right) if not isinstance(side, ast.Constant)]
-        node = sides[0] if len(sides) == 1 else None
+        node = None
+        if len(sides) == 1:
+            node = sides[0]
     if isinstance(node, ast.Attribute) and node.attr in (
         "avg",
         "val",

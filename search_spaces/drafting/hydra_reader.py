@@ -43,7 +43,9 @@ _MOST_DEPTH = 12
 
 def interface_of(data: Mapping[str, Any], words: Sequence[str]) -> Interface:
     """The interface for the configuration that the probe composed."""
-    folder = Path(data["folder"]) if data["folder"] else None
+    folder = None
+    if data["folder"]:
+        folder = Path(data["folder"])
     groups = {key: value for key, value in data["choices"].items() if "/" not in key}
     told = dict(word.split("=", 1) for word in words if "=" in word)
     options = [*_groups(folder, groups), *options_of(data["config"])]
@@ -112,7 +114,9 @@ def _composed(folder: Path, name: str, chosen: dict[str, Any], depth: int) -> di
     """A file of the configuration, merged with those of its defaults list."""
     path = folder / (name if name.endswith(SUFFIXES) else f"{name}.yaml")
     text = _text(path)
-    own = value_of(text) if text else {}
+    own = {}
+    if text:
+        own = value_of(text)
     if not isinstance(own, dict) or depth > _MOST_DEPTH:
         return {}
     defaults = own.pop("defaults", [])
@@ -130,7 +134,9 @@ def _composed(folder: Path, name: str, chosen: dict[str, Any], depth: int) -> di
             merged = _merged(merged, _placed(folder / group, str(option), group, found))
         elif group:
             chosen.setdefault(group, None)
-    return _merged(merged, own) if is_own_last else merged
+    if is_own_last:
+        return _merged(merged, own)
+    return merged
 
 
 def _item(item: Any) -> tuple[str, Any]:

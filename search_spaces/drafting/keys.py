@@ -47,8 +47,12 @@ def _possible(line: Line) -> Line | None:
         return None
     if line.key != "arguments":
         return line
-    unknown = "{" if "after" not in fields else "{steps}"
+    unknown = "{steps}"
+    if "after" not in fields:
+        unknown = "{"
     if "steps" in BudgetSpec.model_fields and unknown == "{steps}":
         return line
     words = [word for word in line.value if unknown not in word]
-    return Line(line.key, words, line.comment) if words else None
+    if words:
+        return Line(line.key, words, line.comment)
+    return None

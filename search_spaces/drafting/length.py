@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raysweep.search_spaces.convert.command import LENGTHS
-from raysweep.search_spaces.drafting.families import number
+from raysweep.search_spaces.drafting.entries import number
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
 from raysweep.search_spaces.drafting.literals import calls, literal
 from raysweep.search_spaces.drafting.program import Program
@@ -122,8 +122,12 @@ def _looped(program: Program, interface: Interface) -> Length | None:
     for source in program.sources:
         for end in _ends(source.tree):
             name = _last_part(end)
-            option = interface.option(name) if name else None
-            value = None if option is None else number(_as_given(option, interface))
+            option = None
+            if name:
+                option = interface.option(name)
+            value = None
+            if option is not None:
+                value = number(_as_given(option, interface))
             if option is not None and value is not None and value >= 1:
                 return Length(int(value), "epochs", 1, option, _told(option, interface))
     return None
@@ -153,8 +157,12 @@ def _asked(program: Program) -> Length | None:
         for call in calls(source.tree, "get", "getenv"):
             words = [literal(argument) for argument in call.args]
             if words[:1] == ["RAYSWEEP_EPOCHS"]:
-                default = str(words[1]) if len(words) > 1 else ""
-                count = int(default) if default.isdecimal() else FALLBACK_EPOCHS
+                default = ""
+                if len(words) > 1:
+                    default = str(words[1])
+                count = FALLBACK_EPOCHS
+                if default.isdecimal():
+                    count = int(default)
                 return Length(max(1, count), why="the program asks for it: RAYSWEEP_EPOCHS")
     return None
 
@@ -204,5 +212,7 @@ def _whole(node: ast.expr, constants: dict[str, int]) -> int | None:
         return constants.get(node.id)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _whole(node.left, constants), _whole(node.right, constants)
-        return None if left is None or right is None else left + right
+        if left is None or right is None:
+            return None
+        return left + right
     return None

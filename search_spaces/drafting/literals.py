@@ -20,7 +20,9 @@ def literal(node: ast.expr | None) -> Any:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return value
 
 
 def _computed(node: ast.BinOp) -> int | float | None:
@@ -69,7 +71,9 @@ def called(call: ast.Call) -> str:
     """The last part of what is called: `load` for `yaml.load(...)`."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
-    return call.func.id if isinstance(call.func, ast.Name) else ""
+    if isinstance(call.func, ast.Name):
+        return call.func.id
+    return ""
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:

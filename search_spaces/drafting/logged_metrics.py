@@ -47,7 +47,9 @@ def logged_metrics(program: Program, source: Source) -> Iterator[Logged]:
 
 def _way(program: Program, call: ast.Call) -> Way | None:
     """What a call of `log` logs to, by its object and by what the program imports."""
-    owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    owner = ""
+    if isinstance(call.func, ast.Attribute):
+        owner = ast.unparse(call.func.value)
     if owner == "self" and program.imports & {"lightning", "pytorch_lightning"}:
         return "lightning"
     if owner == "mlflow":
@@ -60,7 +62,9 @@ def _way(program: Program, call: ast.Call) -> Way | None:
 
 
 def _named(call: ast.Call, way: Way, source: Source) -> Iterator[Logged]:
-    name = literal(call.args[0]) if call.args else None
+    name = None
+    if call.args:
+        name = literal(call.args[0])
     if isinstance(name, str):
         yield Logged(name, way, source, call.lineno)
 
@@ -105,7 +109,9 @@ def _selected(program: Program, source: Source) -> Iterator[Logged]:
 
 def evaluated(name: str) -> str:
     """A metric as the HF Trainer prints it."""
-    return name if name.startswith("eval_") else f"eval_{name}"
+    if name.startswith("eval_"):
+        return name
+    return f"eval_{name}"
 
 
 def _goal(mode: Any) -> str:

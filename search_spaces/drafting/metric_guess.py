@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raysweep.search_spaces.drafting.formats import lines
@@ -35,6 +35,8 @@ _WAYS: dict[Way, int] = {
 """How sure it is that a metric is told in this way: trackers are often switched off."""
 _BEST_SO_FAR = -15
 """A running best hides how a trial goes on."""
+_SCORED = 3
+"""Of a loss and a score of the same phase, the score is what the training is for."""
 _BATCH = -12
 """What is printed for each batch, which is seldom what is tuned."""
 
@@ -84,7 +86,7 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
     phase_word = _phase_word(source.tree)
     for line in lines(source.tree):
         for printed in printed_metrics(line, phase_word):
-            text = "".join(piece if isinstance(piece, str) else "{}" for piece in line.pieces)
+            text = " ".join(piece for piece in line.pieces if isinstance(piece, str))
             words = f"{text} {printed.name}"
             score = _score(words, printed.name, line.function) + printed.is_percent
             score += _WAYS["print"]
@@ -105,7 +107,9 @@ def _phase_word(tree: ast.Module) -> str:
     """What the program itself calls its validation, as a text; "" if it has no such word."""
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     found = [word for word in ("val", "valid", "Val", "test", "Test", "eval") if word in words]
-    return found[0] if found else ""
+    if found:
+        return found[0]
+    return ""
 
 
 def _logged(program: Program, source: Source) -> Iterator[Guess]:
@@ -114,22 +118,19 @@ def _logged(program: Program, source: Source) -> Iterator[Guess]:
         if goal is None:
             continue
         place = program.shown_place(source, logged.line)
-        what = "what the program selects models by" if logged.sure else "logged"
-        score = _score(logged.name, logged.name, "") + _WAYS[logged.way]
-        yield Guess(
-            name=logged.name,
-            goal=goal,
-            way=logged.way,
-            pattern=_trainer_pattern(logged.name) if logged.way == "transformers" else "",
-            position="epoch" if logged.way == "transformers" else "",
-            why=f"{what} in {place}",
-            score=_SELECTED if logged.sure else score,
-        )
+        what, score = "logged", _score(logged.name, logged.name, "") + _WAYS[logged.way]
+        if logged.sure:
+            what, score = "what the program selects models by", _SELECTED
+        guess = Guess(logged.name, goal, logged.way, why=f"{what} in {place}", score=score)
+        if logged.way == "transformers":
+            guess = replace(guess, pattern=_trainer_pattern(logged.name), position="epoch")
+        yield guess
 
 
 def _trainer_pattern(name: str) -> str:
     """A metric in the dict that the HF Trainer prints after an evaluation."""
-    return rf"'{name}': '?(?P<{name}>{NUMBER})\b.*'epoch': '?(?P<epoch>[\d.]+)"
+    group = group_name(name)
+    return rf"'{re.escape(name)}': '?(?P<{group}>{NUMBER})\b.*'epoch': '?(?P<epoch>[\d.]+)"
 
 
 def _monitored(config: Mapping[str, Any]) -> Iterator[Guess]:
@@ -153,8 +154,12 @@ def _meters(program: Program, source: Source) -> Iterator[Guess]:
         for node in ast.walk(source.tree)
     )
     for call in calls(source.tree, "AverageMeter") if stars else ():
-        label = literal(call.args[0]) if call.args else None
-        name = re.sub(r"\W+", "", label).lower() if isinstance(label, str) else ""
+        label = None
+        if call.args:
+            label = literal(call.args[0])
+        name = ""
+        if isinstance(label, str):
+            name = re.sub(r"\W+", "", label).lower()
         if name and isinstance(label, str) and goal_of(name) is not None:
             yield Guess(
                 name,
@@ -162,7 +167,7 @@ def _meters(program: Program, source: Source) -> Iterator[Guess]:
                 "print",
                 rf"^ \*.*?{re.escape(label)} (?P<{group_name(name)}>{NUMBER})",
                 why=f"a meter of {program.shown_place(source, call.lineno)}",
-                score=_score(name, name, "validate") + (1 if name.endswith("1") else 0),
+                score=_score(name, name, "validate") + name.endswith("1"),
             )
 
 
@@ -184,5 +189,8 @@ def _score(text: str, name: str, function: str) -> int:
         score = _TEST - 2
     elif "train" in words or "train" in inside:
         score = _TRAIN
-    score += _BEST_SO_FAR if "best" in words else 0
-    return score + (3 if goal_of(name) == "maximize" else 0)
+    if "best" in words:
+        score += _BEST_SO_FAR
+    if goal_of(name) == "maximize":
+        score += _SCORED
+    return score

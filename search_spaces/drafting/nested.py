@@ -43,4 +43,6 @@ def kind_of(value: Any) -> Kind:
         return "float"
     if isinstance(value, str):
         return "text"
-    return "list" if isinstance(value, list | tuple) else "other"
+    if isinstance(value, list | tuple):
+        return "list"
+    return "other"

@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.draft import Draft, check_complete, outputs_of
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.keys import known
@@ -24,7 +25,6 @@ from raysweep.search_spaces.drafting.one_line_checks import (
     metric_of,
 )
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
-from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.program import NothingFound, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.readers import read_interface
@@ -168,7 +168,9 @@ class _Script:
         name = name_of(typed)
         option = self._interface.option(name)
         check_known(typed, name, option, self._interface, self._said.program)
-        kind = option.kind if option is not None else ""
+        kind = ""
+        if option is not None:
+            kind = option.kind
         entry = entry_of(typed, kind if kind in ("int", "float") else "")
         if option is not None:
             check_values(typed, option, entry)
@@ -218,8 +220,12 @@ class _Script:
         """Where the metric is from, if the program prints or logs one of that name."""
         if self._said.metric is None:
             names = list(dict.fromkeys(f"{one.name}:{one.goal[:3]}" for one in found))[:3]
-            hint = f"; {self._said.program} has {', '.join(names)}" if names else ""
-            example = names[0] if names else "val_acc:max"
+            hint = ""
+            if names:
+                hint = f"; {self._said.program} has {', '.join(names)}"
+            example = "val_acc:max"
+            if names:
+                example = names[0]
             raise OneLineError(
                 f"--metric is missing: what is optimized, as in --metric {example}{hint}"
             )

@@ -49,7 +49,9 @@ def _may_exist(interface: Interface, name: str) -> bool:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > 8 else ""
+    more = ""
+    if len(names) > 8:
+        more = ", ..."
     return f"{', '.join(names[:8])}{more}"
 
 

@@ -128,10 +128,12 @@ def _parts(values: str) -> list[str]:
     parts, depth, quote = [""], 0, ""
     for letter in values:
         if quote:
-            quote = "" if letter == quote else quote
+            if letter == quote:
+                quote = ""
         elif letter in "\"'":
             quote = letter
-        depth += (letter in "[{") - (letter in "]}") if not quote else 0
+        if not quote:
+            depth += (letter in "[{") - (letter in "]}")
         if letter == "," and depth == 0 and not quote:
             parts.append("")
         else:
@@ -163,13 +165,15 @@ def _range(words: Words, text: str, others: list[Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for suffix in words.suffixes:
         options |= _range_option(words, text, suffix)
+    number: type[int] | type[float] = float
     if _is_whole(words, text, [low, high, options.get("step", 0)]):
-        entry: dict[str, Any] = {"int": [int(low), int(high)]} | options
-        entry |= {"step": int(options["step"])} if "step" in options else {}
-    else:
-        entry = {"float": [float(low), float(high)]} | options
-        entry |= {"step": float(options["step"])} if "step" in options else {}
-    return entry | ({"or": others} if others else {})
+        number = int
+    entry: dict[str, Any] = {number.__name__: [number(low), number(high)]} | options
+    if "step" in options:
+        entry["step"] = number(options["step"])
+    if others:
+        entry["or"] = others
+    return entry
 
 
 def _is_whole(words: Words, text: str, numbers: list[int | float]) -> bool:
@@ -195,7 +199,10 @@ def _is_whole(words: Words, text: str, numbers: list[int | float]) -> bool:
 def _end(words: Words, text: str, end: str, which: str) -> int | float:
     """An end of a range as a number: an int if it is written as such."""
     if not _NUMBER.fullmatch(end):
-        found = f"'{end}' is no number" if end else f"the {which} value is missing"
+        if end:
+            found = f"'{end}' is no number"
+        else:
+            found = f"the {which} value is missing"
         raise words.error(
             f"in '{text}' {found}; expected a range such as {words.name}=1e-5..1e-1:log or "
             f"{words.name}=2..8, and quotes for a text: {words.name}='\"{text}\"'"
@@ -205,7 +212,9 @@ def _end(words: Words, text: str, end: str, which: str) -> int | float:
 
 def _number(text: str) -> int | float:
     text = text.replace("_", "")
-    return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    if text.lstrip("+-").isdecimal():
+        return int(text)
+    return float(text)
 
 
 def _range_option(words: Words, text: str, suffix: str) -> dict[str, Any]:
@@ -233,15 +242,17 @@ def _listed(words: Words, values: list[Any]) -> Any:
             f"{did_you_mean(unknown[0], WORDS)}"
         )
     if len(values) == 1 and not kinds:
-        return (
-            values[0] if isinstance(values[0], bool | int | float | str) else {"value": values[0]}
-        )
+        if isinstance(values[0], bool | int | float | str):
+            return values[0]
+        return {"value": values[0]}
     twice = [one for number, one in enumerate(values) if any(same(one, x) for x in values[:number])]
     if twice:
         raise words.error(f"the value {twice[0]!r} stands twice; expected each once")
     if kinds[-1:] == ["choice"] or not (kinds or all(map(is_number, values))):
         return {"choice": values}
-    return {"ordinal": sorted(values) if all(map(is_number, values)) else values}
+    if all(map(is_number, values)):
+        values = sorted(values)
+    return {"ordinal": values}
 
 
 def _value(words: Words, text: str) -> Any:

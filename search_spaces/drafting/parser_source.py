@@ -41,7 +41,7 @@ def _record(call: ast.Call) -> dict[str, Any] | None:
     default = literal(said.get("default"))
     form = "value"
     if action in _FLAGS or literal(said.get("is_flag")) is True:
-        form, default = "flag", bool(default) if action != "store_false" else False
+        form, default = "flag", bool(default) and action != "store_false"
     if getattr(said.get("action"), "attr", "") == "BooleanOptionalAction" or "/" in names[-1]:
         form = "both"
     if action in ("append", "count", "help", "version"):
@@ -67,7 +67,9 @@ def _record(call: ast.Call) -> dict[str, Any] | None:
 def _negative(name: str) -> list[str]:
     """The form of a flag that says no: the second half of `--a/--b`, else `--no-a`."""
     first, slash, second = name.partition("/")
-    return [second] if slash else [f"--no-{first.lstrip('-')}"]
+    if slash:
+        return [second]
+    return [f"--no-{first.lstrip('-')}"]
 
 
 def _kind(name: str, default: Any) -> str:

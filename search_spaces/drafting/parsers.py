@@ -44,7 +44,9 @@ def _option(record: Mapping[str, Any]) -> Option:
     positive = [name for name in long if not _is_negative(name, long)] or long
     is_named = bool(record["names"])
     form, negative = record["form"], record["negative"]
-    name = positive[0] if positive else ""
+    name = ""
+    if positive:
+        name = positive[0]
     # Only `--no-name` can be said of a flag that has a name for both values.
     pairs = form != "both" or f"--no-{name}" in negative
     return Option(
@@ -100,7 +102,9 @@ def given(options: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
         elif option is not None and option.form != "value":
             found[option.name] = True
         elif option is not None:
-            following = words[place + 1] if place + 1 < len(words) else ""
+            following = ""
+            if place + 1 < len(words):
+                following = words[place + 1]
             found[option.name] = value_of(text if equals else following)
     return found
 
@@ -147,6 +151,8 @@ def examples(interface: Interface, names: Sequence[str]) -> list[str]:
     words = []
     for name in names:
         option = next(option for option in interface.options if option.label == name)
-        value = str(option.choices[0]) if option.choices else "VALUE"
+        value = "VALUE"
+        if option.choices:
+            value = str(option.choices[0])
         words.append(f"{name} {value}" if option.name else name.upper())
     return words

@@ -34,6 +34,7 @@ class Printed:
 def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
     """The metrics of a line. phase_word: what a line of the validation has for its phase."""
     position = _position(line.pieces)
+    kind = position[1] if position else ""
     for place, piece in enumerate(line.pieces):
         if not isinstance(piece, Hole) or (position and place == position[0]):
             continue
@@ -41,13 +42,15 @@ def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
         name = metric_name(label, name_of(piece))
         if not name or goal_of(name) is None or _is_fraction(line.pieces, place):
             continue
-        phase = _phase(line.pieces[:start]) if phase_word else None
+        phase = None
+        if phase_word:
+            phase = _phase(line.pieces[:start])
         if phase is not None and phase_word not in name:
             name = f"{phase_word}_{name}"
         yield Printed(
             name,
             _pattern(line.pieces, (start, place), name, position, (phase, phase_word)),
-            position[1] if position else "",
+            kind,
             line,
             _after(line.pieces, place).startswith("%"),
         )
@@ -94,13 +97,18 @@ def _is_fraction(pieces: Sequence[Piece], place: int) -> bool:
 
 
 def _after(pieces: Sequence[Piece], place: int) -> str:
-    piece = pieces[place + 1] if place + 1 < len(pieces) else ""
-    return piece if isinstance(piece, str) else ""
+    """The text right behind a hole; "" if another hole or nothing follows."""
+    return _text(pieces[place + 1 : place + 2])
 
 
 def _before(pieces: Sequence[Piece], place: int) -> str:
-    piece = pieces[place - 1] if place else ""
-    return piece if isinstance(piece, str) else ""
+    """The text right before a hole; "" if it is the first piece or follows another hole."""
+    return _text(pieces[:place][-1:])
+
+
+def _text(pieces: Sequence[Piece]) -> str:
+    """The literal parts of some pieces."""
+    return "".join(piece for piece in pieces if isinstance(piece, str))
 
 
 def _position(pieces: Sequence[Piece]) -> tuple[int, str] | None:
@@ -137,7 +145,9 @@ def _pattern(
     span: the pieces of the metric, from its label to its hole.
     """
     start, place = span
-    metric = _literal(_tail(pieces[start]) if start < place else "")
+    metric = ""
+    if start < place:
+        metric = _literal(_tail(pieces[start]))
     for piece in pieces[start + 1 : place]:
         metric += r"\S+" if isinstance(piece, Hole) else _literal(piece)
     metric = _padded(metric) + rf"(?P<{group_name(name)}>{NUMBER})"
@@ -152,13 +162,17 @@ def _pattern(
 
 def _padded(pattern: str) -> str:
     """A pattern behind which a number may be padded with spaces."""
-    return pattern if not pattern or pattern.endswith(r"\s*") else rf"{pattern}\s*"
+    if not pattern or pattern.endswith(r"\s*"):
+        return pattern
+    return rf"{pattern}\s*"
 
 
 def group_name(name: str) -> str:
     """The name of a group of a pattern: letters, digits and `_`."""
     cleaned = re.sub(r"\W+", "_", name)
-    return f"_{cleaned}" if cleaned[:1].isdecimal() else cleaned
+    if cleaned[:1].isdecimal():
+        return f"_{cleaned}"
+    return cleaned
 
 
 def _tail(piece: Piece) -> str:
@@ -166,7 +180,9 @@ def _tail(piece: Piece) -> str:
     if isinstance(piece, Hole):
         return ""
     segment = _segment(piece)
-    return piece[piece.rindex(segment) :] if segment and segment in piece else piece.lstrip()
+    if segment and segment in piece:
+        return piece[piece.rindex(segment) :]
+    return piece.lstrip()
 
 
 def _literal(text: str) -> str:

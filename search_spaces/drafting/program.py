@@ -58,7 +58,9 @@ class Program:
         waiting = [self.main]
         while waiting and len(found) < MOST_FILES:
             for path in self._imported(waiting.pop(0)):
-                source = None if path in found else _readable(path)
+                source = None
+                if path not in found:
+                    source = _readable(path)
                 if source is not None:
                     found[path] = source
                     waiting.append(source)
@@ -105,7 +107,9 @@ def read_program(name: str) -> Program:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        place = f"{name}:{line}" if line else name
+        place = name
+        if line:
+            place = f"{name}:{line}"
         reason = getattr(error, "msg", str(error))
         raise ProgramError(f"{place}: not valid Python: {reason}") from None
     except OSError as error:

@@ -6,15 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.search_spaces.drafting.families import (
-    FAMILIES,
-    Family,
-    decades,
-    listed,
-    near_one,
-    number,
-    truth,
-)
+from raysweep.search_spaces.drafting.entries import decades, listed, near_one, number, truth
+from raysweep.search_spaces.drafting.families import FAMILIES, Family
 from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.left_alone import LEFT_ALONE, SURROUNDINGS
 from raysweep.search_spaces.file.error_messages import shown
@@ -66,17 +59,23 @@ def suggest(option: Option) -> Suggestion | None:
     entry = _entry(option, family)
     if entry is None or _only_value(entry):
         return None
+    active = family is not None and _is_worth_it(option, family)
+    return Suggestion(option, entry, _why(option, family), rank, active)
+
+
+def _is_worth_it(option: Option, family: Family) -> bool:
+    """True if an option is tuned from the start."""
     # An option that the program does not set by itself is off: to turn it on is a decision.
     is_off = option.optional or (option.default is None and not option.required)
-    active = family is not None and family.active and not is_off
-    active = active and (number(option) or 0) <= (family.largest if family else 0)
-    return Suggestion(option, entry, _why(option, family), rank, active)
+    return family.active and not is_off and (number(option) or 0) <= family.largest
 
 
 def _family(option: Option) -> tuple[int, Family | None]:
     last = plain_name(option.name).rpartition(".")[2]
-    for rank, family in enumerate(FAMILIES if option.kind != "bool" else ()):
-        if family.names.fullmatch(last) and not _is_of_another_phase(last):
+    if option.kind == "bool" or _is_of_another_phase(last):
+        return _UNKNOWN, None
+    for rank, family in enumerate(FAMILIES):
+        if family.names.fullmatch(last):
             return rank, family
     return _UNKNOWN, None
 
@@ -96,11 +95,18 @@ def _entry(option: Option, family: Family | None) -> Any:
     if option.kind == "bool":
         return truth(option)
     if option.choices:
-        return listed(option) if len(option.choices) <= MOST_CHOICES else None
+        if len(option.choices) <= MOST_CHOICES:
+            return listed(option)
+        return None
     if option.kind == "text":
         return None
-    entry = family.entry(option) if family is not None else _unknown(option)
-    return None if entry is None else _fitted(option, entry)
+    if family is not None:
+        entry = family.entry(option)
+    else:
+        entry = _unknown(option)
+    if entry is None:
+        return None
+    return _fitted(option, entry)
 
 
 def _unknown(option: Option) -> Any:
@@ -122,15 +128,21 @@ def _fitted(option: Option, entry: dict[str, Any]) -> dict[str, Any] | None:
     if "ordinal" in entry:
         inside = [value for value in entry["ordinal"] if _allowed(option, value)]
         return {"ordinal": inside}
-    kind = "int" if "int" in entry else "float"
+    kind = "float"
+    if "int" in entry:
+        kind = "int"
     low, high = entry[kind]
-    low = low if option.low is None else max(low, option.low)
-    high = high if option.high is None else min(high, option.high)
+    if option.low is not None:
+        low = max(low, option.low)
+    if option.high is not None:
+        high = min(high, option.high)
     if high <= low:
         return None
     if kind == "float" and option.kind == "int":
         # The option is called like a rate, and counts: `warmup`, `momentum` in steps.
-        return {"int": [math.ceil(low), math.floor(high)]} if high - low >= 2 else None
+        if high - low >= 2:
+            return {"int": [math.ceil(low), math.floor(high)]}
+        return None
     if entry.get("log") == "reverse" and high >= 1:
         return {"float": [low, high]}
     return entry | {kind: [low, high]}
@@ -147,7 +159,9 @@ def _only_value(entry: dict[str, Any]) -> bool:
 
 
 def _why(option: Option, family: Family | None) -> str:
-    default = "no default" if option.default is None else f"default {shown(option.default)}"
+    default = "no default"
+    if option.default is not None:
+        default = f"default {shown(option.default)}"
     if family is not None:
         return f"{default}; {family.why}"
     if option.choices or option.kind == "bool":

@@ -11,8 +11,8 @@ from raysweep.search_spaces.drafting import (
     parser_source,
     parsers,
 )
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS, probe, reads_options
 from raysweep.search_spaces.drafting.interface import Interface
-from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS, probe, reads_options
 from raysweep.search_spaces.drafting.program import NothingFound, Program
 
 
@@ -45,7 +45,9 @@ def _asked(program: Program, words: list[str], limit: float) -> tuple[Interface 
         return hydra_reader.interface_of(answer.data, words), ""
     if answer.data:
         found = parsers.interface_of(program.shown, answer.data, words)
-        return (found, "") if found.options else (None, "its parser has no options")
+        if found.options:
+            return (found, "")
+        return (None, "its parser has no options")
     found_in_source = (
         hydra_reader.read_files(program, words)
         or parser_source.read_source(program, words)

@@ -53,4 +53,6 @@ def entry(name: str, value: Any) -> str:
     written = write({"space": {name: value}}).splitlines()[1].strip()
     tidy = re.sub(r"(\d)(?:\.0)?e([-+])0(\d)\b", r"\1e\2\3", written).replace("e+", "e")
     tidy = re.sub(r"\b0\.(00+)1\b", lambda found: f"1e-{len(found[1]) + 1}", tidy)
-    return tidy if same(parse(tidy, "entry").data, {name: value}) else written
+    if same(parse(tidy, "entry").data, {name: value}):
+        return tidy
+    return written

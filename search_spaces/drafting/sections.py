@@ -11,6 +11,7 @@ from typing import Any
 from raysweep.search_spaces.drafting.draft import Draft, relative
 from raysweep.search_spaces.drafting.interface import Option
 from raysweep.search_spaces.drafting.length import Length
+from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
 from raysweep.search_spaces.drafting.printed_metrics import group_name
 
@@ -50,7 +51,9 @@ def metric(guess: Guess | None, others: Sequence[Guess]) -> list[Line]:
             Line("goal", "minimize", "FILL IN: minimize or maximize"),
         ]
     names = list(dict.fromkeys(one.name for one in others if one.name != guess.name))[:4]
-    more = f"; also found: {', '.join(names)}" if names else ""
+    more = ""
+    if names:
+        more = f"; also found: {', '.join(names)}"
     lines = [
         Line("name", metric_name(guess), f"{guess.why}{more}"),
         Line("goal", guess.goal, "by its name; check it" if guess.score < 60 else "as it says"),
@@ -64,7 +67,9 @@ def metric(guess: Guess | None, others: Sequence[Guess]) -> list[Line]:
 
 def metric_name(guess: Guess) -> str:
     """The metric's name: for one that is printed, that of the pattern's group."""
-    return group_name(guess.name) if guess.pattern else guess.name
+    if guess.pattern:
+        return group_name(guess.name)
+    return guess.name
 
 
 def budget(length: Length) -> list[Line]:
@@ -144,7 +149,9 @@ def _evaluations(draft: Draft) -> list[str]:
 
 
 def _word(draft: Draft, option: Option, value: str) -> str:
-    dashes = "" if draft.interface.style == "name=value" else "--"
+    dashes = "--"
+    if draft.interface.style == "name=value":
+        dashes = ""
     return f"{dashes}{option.name}={value}"
 
 
@@ -172,7 +179,9 @@ def _folder(draft: Draft, guess: Guess | None) -> str:
     if draft.interface.folder:
         return draft.interface.folder
     is_in_files = guess is not None and guess.way in _FILES
-    return "{folder}" if is_in_files and not _owns_folder(draft) else ""
+    if is_in_files and not _owns_folder(draft):
+        return "{folder}"
+    return ""
 
 
 def _owns_folder(draft: Draft) -> bool:
@@ -182,7 +191,9 @@ def _owns_folder(draft: Draft) -> bool:
 
 def _reports(draft: Draft, guess: Guess | None) -> Any:
     patterns = [f"{{folder}}/{part}" for part in _FILES.get(guess.way if guess else "", ())]
-    return patterns[0] if len(patterns) == 1 else patterns
+    if len(patterns) == 1:
+        return patterns[0]
+    return patterns
 
 
 def _launchers(draft: Draft) -> list[str]:
@@ -191,7 +202,9 @@ def _launchers(draft: Draft) -> list[str]:
     asked = False
     for node in ast.walk(draft.program.main.tree):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else ""
+            key = literal(node.slice)
             asked = asked or (key in ("LOCAL_RANK", "RANK") and isinstance(node.ctx, ast.Load))
     is_guarded = "environ.get(" in text or "in os.environ" in text or "getenv(" in text
-    return ["torchrun --nproc_per_node 1"] if asked and not is_guarded else []
+    if asked and not is_guarded:
+        return ["torchrun --nproc_per_node 1"]
+    return []

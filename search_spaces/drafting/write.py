@@ -23,7 +23,9 @@ MOST_NAMES = 24
 
 def text_of(draft: Draft, out: Path) -> str:
     """The file for a draft. `out`: where it will be, for the path of the program."""
-    guess = draft.found[0] if draft.found else None
+    guess = None
+    if draft.found:
+        guess = draft.found[0]
     parts = [
         *_comments(_header(draft, out)),
         f"trainable: {_scalar(relative(draft.program.path, out))}",
@@ -63,7 +65,9 @@ def warnings(draft: Draft) -> list[str]:
 
 
 def _script(draft: Draft, out: Path) -> list[str]:
-    guess = draft.found[0] if draft.found else None
+    guess = None
+    if draft.found:
+        guess = draft.found[0]
     lines = _section("script", sections.script(draft, guess, out))
     resume = sections.resume(draft)
     if resume and not lines:
@@ -83,7 +87,9 @@ def _space(draft: Draft) -> list[str]:
     shown.insert(0, head)
     left = draft.left_alone
     if left:
-        more = f" and {len(left) - MOST_NAMES} more" if len(left) > MOST_NAMES else ""
+        more = ""
+        if len(left) > MOST_NAMES:
+            more = f" and {len(left) - MOST_NAMES} more"
         text = f"Left as they are: {', '.join(left[:MOST_NAMES])}{more}"
         shown += [f"  {line}" for line in _comments([text])]
     return shown
@@ -107,7 +113,9 @@ def _section(name: str, lines: Sequence[Line]) -> list[str]:
     written = [f"{name}:"]
     for one in lines:
         value = write({one.key: one.value}).rstrip("\n").replace("\n", "\n  ")
-        comment = f"  # {one.comment}" if one.comment else ""
+        comment = ""
+        if one.comment:
+            comment = f"  # {one.comment}"
         written.append(f"  {value}{comment}")
     return written
 

@@ -58,6 +58,13 @@ def _check_launched(content: SweepSpec, document: Document) -> None:
     launcher = content.script.launcher if content.script else None
     if launcher == []:
         raise document.error(("script", "launcher"), "script.launcher: expected at least one word")
+    workers = content.resources.workers
+    if workers > 1:
+        raise document.error(
+            ("resources", "workers"),
+            "resources.workers: a script starts its processes itself; script.launcher: torchrun "
+            f"--nproc_per_node {workers} would do it",
+        )
     if launcher or content.trainable.endswith(".py") or module_of(content.trainable):
         return
     raise document.error(

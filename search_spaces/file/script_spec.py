@@ -214,6 +214,8 @@ class ScriptSpec(BaseModel):
     def section(self) -> dict[str, Any]:
         """The section as plain data, with every default written out."""
         data = self.model_dump(mode="json") | {"options": self.form}
+        if self.config_file is not None:
+            data["config_file"] = self.config_file.model_dump(mode="json", exclude_none=True)
         return {key: value for key, value in data.items() if value is not None}
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ of draws that satisfy the constraints, and advice.
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import textwrap
 from collections.abc import Mapping
@@ -91,7 +92,14 @@ class _Shown(dict[str, str]):
 
 
 def _script(sweep: Sweep, line: CommandLine) -> list[str]:
-    return ["-m", line.module] if line.module else [Path(sweep.trainable).name]
+    """The script as it would be named in its working folder."""
+    if line.module:
+        return ["-m", line.module]
+    script = Path(sweep.trainable)
+    folder = Path(os.path.normpath(script.parent / (line.folder or ".")))
+    if script.is_relative_to(folder):
+        return [str(script.relative_to(folder))]
+    return [str(script)]
 
 
 def _shortened(lines: list[str]) -> list[str]:

@@ -55,13 +55,15 @@ def add(verbs: Verbs) -> None:
 
 def init_sweep(options: argparse.Namespace) -> int:
     """`raysweep init`."""
+    from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
     from raysweep.search_spaces.drafting.draft import draft
-    from raysweep.search_spaces.drafting.probe import LIMIT_SECONDS
     from raysweep.search_spaces.drafting.write import text_of
 
     out: Path = options.out
     is_printed = str(out) == "-"
-    place = Path("sweep.yaml") if is_printed else out
+    place = out
+    if is_printed:
+        place = Path("sweep.yaml")
     _check_free(out, is_printed)
     print(f"looking at {options.program}; nothing is trained", file=sys.stderr, flush=True)
     made = draft(options.program, options.words, options.limit or LIMIT_SECONDS)

@@ -166,7 +166,9 @@ def _typed(options: argparse.Namespace) -> str:
         if not skip and word != "--dry-run" and not word.startswith("--save"):
             kept.append(word)
         skip = word == "--save"
-    words = ["--", *options.words] if options.words else []
+    words = []
+    if options.words:
+        words = ["--", *options.words]
     return f"What this means: {shlex.join(['raysweep', 'run', *kept, *words])}"
 
 
@@ -175,7 +177,9 @@ def _moved(data: dict[str, object], path: Path) -> dict[str, object]:
     place, colon, function = str(data["trainable"]).partition(":")
     moved = data | {"trainable": f"{_seen_from(place, path)}{colon}{function}"}
     script = data.get("script")
-    template = script.get("config_file") if isinstance(script, dict) else None
+    template = None
+    if isinstance(script, dict):
+        template = script.get("config_file")
     if isinstance(script, dict) and isinstance(template, dict) and "template" in template:
         new = template | {"template": _seen_from(str(template["template"]), path)}
         moved["script"] = script | {"config_file": new}
@@ -185,4 +189,6 @@ def _moved(data: dict[str, object], path: Path) -> dict[str, object]:
 def _seen_from(name: str, path: Path) -> str:
     from raysweep.search_spaces.drafting.draft import relative
 
-    return relative(Path(name).resolve(), path) if Path(name).is_file() else name
+    if Path(name).is_file():
+        return relative(Path(name).resolve(), path)
+    return name

@@ -23,7 +23,9 @@ class AfterImport(MetaPathFinder):
         if name not in self._actions:
             return None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+            spec = None
+            if finder is not self:
+                spec = finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
                 spec.loader = _Wrapped(spec.loader, self._actions[name])
                 return spec

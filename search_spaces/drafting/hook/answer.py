@@ -30,7 +30,9 @@ def finish(answer: dict[str, Any]) -> None:
 def plain(value: Any) -> Any:
     """A default or a choice as JSON has it; None for anything else."""
     if isinstance(value, PLAIN):
-        return value[:MOST_CHARACTERS] if isinstance(value, str) else value
+        if isinstance(value, str):
+            return value[:MOST_CHARACTERS]
+        return value
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     inner = getattr(value, "value", None)  # a member of an enumeration

@@ -99,7 +99,9 @@ def _is_library(file: str) -> bool:
 
 def _words(args: Any) -> list[str]:
     """The words that are parsed: those that are given, or those of the command line."""
-    return sys.argv[1:] if args is None else [str(word) for word in args]
+    if args is None:
+        return sys.argv[1:]
+    return [str(word) for word in args]
 
 
 def describe(parser: Any, words: list[str]) -> dict[str, Any]:
@@ -189,7 +191,9 @@ def _default(action: Any) -> Any:
     """The default; for tyro, which keeps it elsewhere, the text that the help shows."""
     if action.default == argparse.SUPPRESS or "MISSING" in repr(action.default):
         found = _SHOWN_DEFAULT.search(action.help or "")
-        return _literal(found[1]) if found else None
+        if found:
+            return _literal(found[1])
+        return None
     if type(action).__name__ == "_StoreFalseAction":
         return False  # of the flag itself: it is not given
     return plain(action.default)
@@ -215,14 +219,18 @@ def _kind(action: Any, default: Any) -> str:
     for kind, name in ((bool, "bool"), (int, "int"), (float, "float"), (str, "text")):
         if isinstance(default, kind):
             return name
-    return "text" if action.type is None and hint is None else "other"
+    if action.type is None and hint is None:
+        return "text"
+    return "other"
 
 
 def _type_name(told: Any) -> str:
     """What a type is called: `int`, `typing.Optional[int]`, or the placeholder in the help."""
     if isinstance(told, str):
         return told
-    return told.__name__ if isinstance(told, type | FunctionType) else str(told)
+    if isinstance(told, type | FunctionType):
+        return told.__name__
+    return str(told)
 
 
 def _choices(action: Any) -> list[Any]:

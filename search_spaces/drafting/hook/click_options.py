@@ -20,7 +20,10 @@ def patch(module: ModuleType) -> None:
     """Answer when a command of this module is called."""
 
     def main(self: Any, args: Any = None, *_: Any, **__: Any) -> Any:
-        words = sys.argv[1:] if args is None else [str(word) for word in args]
+        if args is None:
+            words = sys.argv[1:]
+        else:
+            words = [str(word) for word in args]
         finish(describe(self, words) | {"library": "click"})
 
     for name in _COMMANDS:
@@ -50,7 +53,9 @@ def _option(parameter: Any) -> dict[str, Any]:
     is_option = parameter.param_type_name == "option"
     form = "value"
     if getattr(parameter, "is_flag", False):
-        form = "both" if parameter.secondary_opts else "flag"
+        form = "flag"
+        if parameter.secondary_opts:
+            form = "both"
     kind, choices = _kind(parameter)
     own = getattr(parameter, "type", parameter)
     return {
@@ -75,7 +80,9 @@ def _default(parameter: Any, form: str) -> Any:
     value = parameter.default
     if form == "flag" and not isinstance(value, bool):
         return False  # a flag without a default is not set
-    return None if callable(value) else plain(value)
+    if callable(value):
+        return None
+    return plain(value)
 
 
 def _kind(parameter: Any) -> tuple[str, list[Any]]:

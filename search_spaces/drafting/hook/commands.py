@@ -14,4 +14,6 @@ def chosen(commands: Sequence[str], words: Sequence[str]) -> str | None:
         if word in commands:
             return word
     training = [command for command in commands if command in TRAINING]
-    return training[0] if len(training) == 1 else None
+    if len(training) == 1:
+        return training[0]
+    return None

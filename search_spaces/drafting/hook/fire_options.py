@@ -58,7 +58,9 @@ def _options(function: Any) -> Iterator[dict[str, Any]]:
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        default = None if parameter.default is parameter.empty else plain(parameter.default)
+        default = None
+        if parameter.default is not parameter.empty:
+            default = plain(parameter.default)
         yield {
             "names": [f"--{name}"],
             "negative": [],
@@ -79,4 +81,6 @@ def _kind(annotation: Any, default: Any) -> str:
     for kind, name in ((bool, "bool"), (int, "int"), (float, "float"), (str, "text")):
         if annotation is kind or annotation == kind.__name__ or isinstance(default, kind):
             return name
-    return "list" if isinstance(default, list) else "other"
+    if isinstance(default, list):
+        return "list"
+    return "other"

@@ -1,8 +1,8 @@
 """Runs a script as a trainable, whatever it trains with: `trainable: path/to/train.py`.
 
-It is run once for each trial, in its own folder, by the same Python. The configuration comes as
-options, `--lr=0.1 --optimizer.args.lr=0.1 --nesterov=true`, and as JSON in `RAYSWEEP_CONFIG`; the
-file's `script:` section says how else options are written.
+It is run once for each trial, in its own folder, by the same Python or by its `launcher`. The
+configuration comes as options, `--lr=0.1 --optimizer.args.lr=0.1 --nesterov=true`, as a file if the
+`script:` section says so, and as JSON in `RAYSWEEP_CONFIG`.
 
 What it reports is read from what it prints (JSON objects, Python dictionaries, and whatever the
 user's patterns match), from the files that it writes, and from the file that `RAYSWEEP_REPORTS`
@@ -13,7 +13,8 @@ as it is (`wandb_hook/`).
 `RAYSWEEP_EPOCHS` says how many epochs there are (or `RAYSWEEP_STEPS`, `RAYSWEEP_SAMPLES`,
 `RAYSWEEP_SECONDS`), `RAYSWEEP_REPORT_EVERY` how many of them lie between two reports,
 `RAYSWEEP_SEED` the seed, `RAYSWEEP_DEVICE` `cpu` or `cuda`, and `RAYSWEEP_FOLDER` where the script
-may keep its files. The folder is the same when a trial is resumed, so a script that saves
-checkpoints can continue from them. A script that does not starts anew, and the epochs that are
-known already are skipped. A script that is stopped gets SIGTERM, and SIGKILL five seconds later.
+may keep its files. The folder is the same when a trial is continued, so a script that saves
+checkpoints can continue from them; `resume` and `checkpoint` say how it is told. A script that does
+not starts anew, and the epochs that are known already are skipped. A script that is stopped gets
+SIGTERM, and SIGKILL five seconds later, with all that it started.
 """

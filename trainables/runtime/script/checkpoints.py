@@ -19,7 +19,7 @@ REFUSED = "refused_checkpoints.json"
 LONGEST_SECONDS = 10.0
 """How long a script that is stopped may take to save. Many report an epoch before they save it, and
 without a checkpoint a promoted trial would begin again."""
-STILL_SECONDS = 0.5
+STILL_SECONDS = 0.25
 """A checkpoint that has not changed for so long is whole."""
 POLL_SECONDS = 0.05
 """How often a checkpoint that is waited for is looked at."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from statistics import fmean
 
 from raysweep.errors import did_you_mean
 from raysweep.report_interval import ReportInterval, amount
@@ -113,17 +112,22 @@ class Reports:
             position = self._interval.position(number)
         elif record.counted and self.numbering.from_zero:
             position += 1
+        value = metrics[self._metric] if self._metric is not None else None
         if draft.values and draft.position == position:
+            if draft.last == value and self._metric is not None:
+                metrics[self._metric] = draft.metrics[self._metric]
+                return  # from another source, or from another process
             at = self._interval.at(number)
             self._say("twice", f"{at} has '{self._metric}' more than once; the last value counts")
         if not draft.values:
             draft.first = position
         draft.values += 1
-        draft.position = position
+        draft.position, draft.last = position, value
         draft.is_closed = not self.numbering.has_positions
-        if self._last_values is not None and self._metric is not None:
-            self._last_values.append(metrics[self._metric])
-            metrics[self._metric] = fmean(self._last_values)
+        if self._last_values is not None and self._metric is not None and value is not None:
+            self._last_values.append(value)
+            # Not fmean, which raises an error for values that are infinite or nearly so.
+            metrics[self._metric] = sum(self._last_values) / len(self._last_values)
 
     def take(self, due: int, ended: bool = False) -> Metrics | None:
         """The metrics of the report that is due; None if it is not complete.

@@ -20,13 +20,15 @@ class Draft:
     """A report that is not sent yet.
 
     `first` and `position`: where the first and the last value of the metric came. `values`: how
-    many came. `touched`: when something came last. `is_closed`: nothing more can belong to it.
+    many came. `last`: the last of them. `touched`: when something came last. `is_closed`: nothing
+    more can belong to it.
     """
 
     metrics: Metrics = field(default_factory=dict)
     first: float = 0.0
     position: float = 0.0
     values: int = 0
+    last: float | None = None
     touched: float = 0.0
     is_closed: bool = False
 

@@ -130,7 +130,12 @@ class Follower:
 
     def _read(self) -> list[Record]:
         """What came since the last call; it is kept for an attempt that continues this one."""
-        records = self.output.read(POLL_SECONDS) + self._files.read(self.output.ended)
+        records = self.output.read(POLL_SECONDS)
+        if self._sources.files:
+            # A summary that is printed at the end names no epoch. Before the files were read, it
+            # would count as the first report.
+            records = [record for record in records if record.position is not None]
+        records += self._files.read(self.output.ended)
         for record in records:
             self.has_reported = True
             self._heard.add(record)

@@ -17,7 +17,11 @@ from raysweep.trainables.runtime.run import Objective, Run
 from raysweep.trainables.runtime.train_job import train_job
 from tests.test_script import gone
 
-pytestmark = [pytest.mark.slow, pytest.mark.examples]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.examples,
+    pytest.mark.timeout(900),  # each starts up to six processes that import torch and a library
+]
 
 
 class Stopped(Exception):
@@ -233,10 +237,10 @@ def test_the_trainer_of_hugging_face_trains_by_all_workers_of_a_trial(tmp_path: 
 def test_lightning_trains_by_all_workers_of_a_trial(tmp_path: Path) -> None:
     trainable = "tests.libraries:lightning"
     two = losses(trainable, tmp_path / "two")
-    assert len(two) == 4
     with pytest.raises(Stopped):
         losses(trainable, tmp_path / "parts", 2)
     rest = losses(trainable, tmp_path / "parts", known_epoch=2)
+    assert rest == pytest.approx(two[2:], abs=1e-6)
     assert len(rest) == 2
 
 
