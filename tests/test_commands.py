@@ -169,6 +169,22 @@ def test_the_file_enqueues_for_each_study_within_its_budget() -> None:
     assert [trial.config["x"] for trial in few.trials] == [0.1, 0.1]
 
 
+def test_what_is_enqueued_comes_before_a_trial_that_would_be_promoted_at_once() -> None:
+    said = sweep(scheduler=Asha(grace=1, eta=2), budget=Budget(1, 4))
+    for command in ("enqueue", "pause"):
+        controller = SweepController(said, Keep())
+        trial = controller.next()
+        assert trial is not None
+        given = {"configurations": [{"x": 0.5}]} if command == "enqueue" else {}
+        controller.started(trial)
+        give(controller, command, **given)
+        assert controller.reported(trial, 1, {"loss": 0.5}, 1.0).stop
+        assert trial.status is Status.STOPPED
+        following = controller.next()
+        assert (following is None) == (command == "pause")
+        assert following is not trial
+
+
 def test_a_stopped_trial_ends_after_its_epoch_and_is_not_promoted() -> None:
     said = sweep(scheduler=Asha(grace=1, eta=2), budget=Budget(4, 4))
     keep = Keep()

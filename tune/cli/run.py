@@ -53,7 +53,7 @@ def add(verbs: Verbs) -> None:
     _add_resume(run)
     _add_continuing(run)
     _add_where(run)
-    run.set_defaults(verb=run_sweep)
+    run.set_defaults(verb=run_sweep, sent_verb="run")
     resume = verbs.add_parser(
         "resume",
         help="continue a sweep that ended, was interrupted or is paused",
@@ -64,7 +64,8 @@ def add(verbs: Verbs) -> None:
     _add_changes(resume)
     _add_continuing(resume)
     _add_where(resume)
-    resume.set_defaults(verb=resume_sweep, space=None, seeds=None, record=None, dry_run=False)
+    resume.set_defaults(verb=resume_sweep, sent_verb="resume", dry_run=False)
+    resume.set_defaults(space=None, seeds=None, record=None)
     resume.set_defaults(program=None, param=[], metric=None, trials=None, epochs=None, save=None)
 
 
@@ -250,6 +251,8 @@ def resume_sweep(options: argparse.Namespace) -> int:
     from raysweep.tune import run_folders
     from raysweep.tune.steer import give, unpause
 
+    if options.submit is not None:
+        return run_sweep(options)  # only the cluster can read the run's files
     folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
     run = RunDirectory(folder)
     if mirror.is_locked(folder) and run.steering.paused:
