@@ -18,7 +18,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# In four processes, because most tests wait for others: two about Ray, and two for the rest.
+# In four processes, because most tests wait for others: three begin with those about Ray, and one with the rest.
 unit: $(READY)
 	$(BIN)/pytest -n 4 --dist loadgroup
 

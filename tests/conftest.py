@@ -16,7 +16,8 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # as in a worker; models this small wait for each other's threads longer than they compute
 SECOND_RAY = ("test_outcomes", "test_spawned", "test_stored_runs", "test_watching")
-"""Test modules that take about as long as all others that are about Ray."""
+THIRD_RAY = ("test_api", "test_callbacks", "test_nothing_lost", "test_resume", "test_verbs")
+"""Two groups of test modules, each of which takes about as long as the others about Ray."""
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -24,7 +25,7 @@ settings.load_profile("untimed")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests about Ray in two processes, each with one Ray, while others run the rest.
+    """Run the tests about Ray in three processes, each with one Ray, while others run the rest.
 
     Those with a browser share one, which costs more than they do.
     Tests of one group run one after the other in one process (`--dist loadgroup`).
@@ -44,7 +45,9 @@ def ray_group(module: str) -> str:
     """The group of a test about Ray. Of the examples, each module starts nodes of its own."""
     if "RAYSWEEP_EXAMPLES" in os.environ:
         return module
-    return "ray2" if module in SECOND_RAY else "ray1"
+    if module in SECOND_RAY:
+        return "ray2"
+    return "ray3" if module in THIRD_RAY else "ray1"
 
 
 @pytest.fixture(scope="session", autouse=True)

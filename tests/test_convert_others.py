@@ -77,6 +77,12 @@ def test_optunas_distributions() -> None:
     }
 
 
+def test_a_distribution_may_be_a_text_of_json() -> None:
+    text = json.dumps({"name": "IntDistribution", "attributes": {"low": 1, "high": 9, "step": 2}})
+    document = translated({"x": text})
+    assert document.data["space"] == {"x": {"int": [1, 9], "step": 2}}
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
@@ -122,7 +128,7 @@ def test_a_sagemaker_script_is_called_as_there(tmp_path: Path) -> None:
 def test_sagemakers_hyperband_and_grid() -> None:
     said = sample("sagemaker/config.json", SCRIPT)
     assert said.document.data["scheduler"] == {"name": "asha", "type": "stopping", "grace": 3}
-    assert (said.content.budget.epochs, said.content.budget.seconds) == (27, 7200)
+    assert (said.content.budget.epochs, said.content.budget.time_limit) == (27, 7200)
     assert said.content.metric.target == 0.97
     assert said.content.plateau is not None
     assert said.content.plateau.trials == 15
@@ -248,6 +254,19 @@ def test_a_polyaxon_operation(tmp_path: Path) -> None:
     assert "--epochs=8" in called
 
 
+def test_values_are_written_as_python_shows_them(tmp_path: Path) -> None:
+    """As Polyaxon's templates and Orion do."""
+    hunt = tmp_path / "hunt.sh"
+    hunt.write_text("orion hunt a.py --amp~'choices([True, False])' --sizes~'choices([[1, 2]])'\n")
+    assert document_of(hunt.read_text(), str(hunt), tmp_path).data["script"]["values"] == "python"
+    data = polyaxon("choice", [True, None])
+    command = ["python", "train.py", "--x={{ x }}"]
+    data["component"] = {"run": {"container": {"command": command}}}
+    document = translated(data)
+    assert document.data["script"] == {"values": "python"}
+    assert "x may be null, written None there; its option is left out here" in notes_of(document)
+
+
 def test_polyaxons_hyperband_and_its_groups(tmp_path: Path) -> None:
     said = sample("polyaxon/hyperband.yaml", SCRIPT, TRIALS)
     assert said.space.constants == {"epochs": 27}
@@ -346,7 +365,6 @@ def test_the_settings_of_an_orion_hunt_are_read(tmp_path: Path) -> None:
         ("train.py -x~'uniform(0, 1)'", "expected an option such as --lr~'uniform(0, 1)'"),
         ("train.py --lr~'>other'", "'>other' changes an earlier experiment"),
         ("train.py --lr 3", "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'"),
-        ("./run.sh --lr~'uniform(0, 1)'", "expected `python train.py`"),
         ("--unknown 3 train.py", "the option '--unknown' of orion hunt has no equal here"),
         ("train.py --lr~'uniform(0, 1)", "1: a quote has no end"),
     ],
@@ -501,3 +519,11 @@ def test_a_call_is_read_without_evaluation(text: str, call: PythonCall) -> None:
 def test_a_text_that_is_no_plain_call_is_an_error(text: str) -> None:
     with pytest.raises(CallError):
         parse(text)
+
+
+def test_a_hunt_may_start_a_shell_script(tmp_path: Path) -> None:
+    path = tmp_path / "hunt.sh"
+    path.write_text("orion hunt -n x ./run.sh --lr~'uniform(0, 1)'\n")
+    converted = convert(str(path))
+    assert "trainable: run.sh\n" in converted
+    assert "launcher: [bash]" in converted

@@ -12,7 +12,7 @@ import pytest
 from raysweep.search_spaces.convert.any_file import read_text
 from raysweep.search_spaces.drafting.draft import Draft, draft
 from raysweep.search_spaces.drafting.program import ProgramError
-from raysweep.search_spaces.drafting.sections import metric_name
+from raysweep.search_spaces.drafting.sections import metric_name, script
 from raysweep.search_spaces.drafting.write import text_of
 from raysweep.search_spaces.file.document import parse
 from raysweep.tune.load import sweep_of
@@ -389,3 +389,33 @@ for epoch in range(opt.niter):
     made = draft(program(tmp_path, code), [])
     assert made.length.option is not None
     assert (made.length.option.name, made.length.count) == ("niter", 25)
+
+
+def test_a_module_of_a_package_is_run_as_python_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "options.py").write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        'parser.add_argument("--lr", type=float, default=0.1)\n'
+    )
+    program(tmp_path / "package", "from .options import parser\nparser.parse_args()\n")
+    monkeypatch.chdir(tmp_path)
+    made = draft("-m package.train", [])
+    assert list(active(made)) == ["lr"]
+    assert made.interface.notes == ()
+    assert "\ntrainable: -m package.train\n" in text_of(made, tmp_path / "sweep.yaml")
+    with pytest.raises(ProgramError, match=r"-m package\.none: there is no package/none\.py"):
+        draft("-m package.none", [])
+
+
+@pytest.mark.parametrize(("asks", "launched"), [("os.environ['LOCAL_RANK']", True), ("0", False)])
+def test_a_program_that_needs_a_rank_gets_a_launcher(
+    asks: str, launched: bool, tmp_path: Path
+) -> None:
+    code = f"import argparse, os\nrank = {asks}\n" + COMMANDS.partition("commands =")[0]
+    code += 'parser.add_argument("--lr", type=float, default=0.1)\nparser.parse_args()\n'
+    made = draft(program(tmp_path, code), [])
+    lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
+    assert ("launcher" in lines) == launched

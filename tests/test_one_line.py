@@ -286,3 +286,10 @@ def test_it_runs(tmp_path: Path) -> None:
     ledger = Path("ray_results/one/ledger.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in ledger]
     assert sum("metrics" in event for event in events) == 4
+
+
+def test_a_length_that_is_only_in_a_file_of_the_program_is_told_there() -> None:
+    Path("config.yaml").write_text("lr: 0.1\nepochs: 14\n")
+    Path("train.py").write_text('import yaml\nconfig = yaml.safe_load(open("config.yaml"))\n')
+    assert told("lr=0.1..0.2", epochs=3)["space"] == {"lr": {"float": [0.1, 0.2]}, "epochs": 3}
+    assert told("lr=0.1..0.2")["budget"]["epochs"] == 14

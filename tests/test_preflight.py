@@ -184,6 +184,14 @@ def test_a_run_that_is_resumed_on_a_cluster_is_resumed_there(
     assert sent == ["raysweep resume s3://bucket/cnn --address auto"]
 
 
+def test_a_job_gets_the_words_of_the_program_and_writes_no_file() -> None:
+    typed = ["train.py", "--param", "lr=1..2", "--save", "x.yaml", "--submit", "http://x"]
+    assert (
+        entry_point(typed, ["--data", "my data"])
+        == "raysweep run train.py --param lr=1..2 --address auto -- --data 'my data'"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [

@@ -15,6 +15,7 @@ from raysweep.trainables.runtime.run import Objective, Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.sources import ReportSources
 from raysweep.trainables.runtime.script.train import ScriptError
+from tests.test_script import gone
 
 
 def train(
@@ -291,3 +292,31 @@ def test_a_summary_that_is_printed_is_no_report_where_files_are_read(tmp_path: P
         0.0,
         0.25,
     ]
+
+
+SAVES_LATE = """\
+import json, time
+from pathlib import Path
+for epoch in range(1, 3):
+    print(json.dumps({"epoch": epoch, "loss": 1 / epoch}), flush=True)
+time.sleep(6)
+Path("model.pt").write_text("weights")
+"""
+TRAINS_ON = """\
+import itertools, json, os, time
+from pathlib import Path
+Path("pid").write_text(str(os.getpid()))
+for epoch in itertools.count(1):
+    print(json.dumps({"epoch": epoch, "loss": 1 / epoch}), flush=True)
+    time.sleep(0.5)
+"""
+
+
+def test_a_script_may_save_its_model_after_its_last_report(tmp_path: Path) -> None:
+    assert len(train(tmp_path, SAVES_LATE, "loss", 2)) == 2
+    assert (tmp_path / "model.pt").read_text() == "weights"
+
+
+def test_a_script_that_trains_on_after_its_last_report_is_ended(tmp_path: Path) -> None:
+    assert len(train(tmp_path, TRAINS_ON, "loss", 2)) == 2
+    assert gone(int((tmp_path / "pid").read_text()))

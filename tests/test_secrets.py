@@ -92,7 +92,7 @@ def run(place: Path, storage: str, track: str, **variables: str) -> None:
     )
     (place / "printed").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, done.stderr
-    assert "first/trials/random-0" in done.stdout
+    assert "random-0 completed" in done.stdout
     assert "loss 0 " in done.stdout  # the worker has found the secret in its environment
 
 

@@ -173,7 +173,7 @@ def _has(draft: Draft, place: tuple[str, str]) -> bool:
 def _lengths(draft: Draft) -> Iterable[tuple[str, int]]:
     """The constants and fixed arguments that say a number of epochs."""
     for name, value in draft.data.get("space", {}).items():
-        if says_length(name) and isinstance(value, int) and value > 0 and value is not True:
+        if _says_length(name) and isinstance(value, int) and value > 0 and value is not True:
             yield name, value
     section = draft.data.get("script", {})
     for key in ("arguments", "after"):
@@ -182,12 +182,11 @@ def _lengths(draft: Draft) -> Iterable[tuple[str, int]]:
             name, text = (option.group(1), option.group(2)) if option else (word, following)
             if (
                 (option or word.startswith("--"))
-                and says_length(name)
+                and _says_length(name)
                 and re.fullmatch("[1-9][0-9]*", text)
             ):
                 yield name.lstrip("-"), int(text)
 
 
-def says_length(name: str) -> bool:
-    """Whether scripts call their number of epochs so."""
+def _says_length(name: str) -> bool:
     return re.sub("[_-]", "", name.rpartition(".")[2]).lower() in LENGTHS

@@ -189,5 +189,9 @@ def _numbers(path: Path, value: Any) -> Iterator[tuple[Path, int]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _numbers((*path, key), inner)
-    elif type(value) is int and value > 0 and command.says_length(str(path[-1])):
+    elif type(value) is int and value > 0 and _says_epochs(str(path[-1])):
         yield path, value
+
+
+def _says_epochs(name: str) -> bool:
+    return re.sub("[_-]", "", name).lower() in command.LENGTHS

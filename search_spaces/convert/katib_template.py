@@ -131,7 +131,7 @@ def _take_replicas(draft: Draft) -> None:
     spec = _at(draft.source.data, place)
     if not isinstance(spec.get(_REPLICAS), dict):
         return
-    launcher = draft.data["script"].get("launcher", []) if "script" in draft.data else []
+    launcher = draft.data.get("script", {}).get("launcher")
     if launcher:
         raise draft.error(
             (*place, _REPLICAS), f"replicas that '{' '.join(launcher)}' starts have no equal here"
@@ -187,9 +187,7 @@ def _kind(words: list[str], place: int) -> str:
 
     "" for a fixed word.
     """
-    word = words[place]
-    before = words[place - 1] if place else ""
-    following = words[place + 1] if place + 1 < len(words) else ""
+    before, word, following = ["", *words, ""][place : place + 3]
     if word.startswith("--") and "=" not in word and _MARK.fullmatch(following):
         return "--name value"
     if _MARK.fullmatch(word) and before.startswith("--") and "=" not in before:

@@ -43,6 +43,19 @@ def split(words: Iterable[str], placeholder: re.Pattern[str]) -> tuple[list[Pass
     return passed, fixed
 
 
+def as_python_shows(draft: Draft) -> None:
+    """Have values written as Python shows them, `True` and `[1, 2]`, if that makes a difference."""
+    for name, entry in draft.data.get("space", {}).items():
+        given = [entry]
+        if isinstance(entry, dict):
+            given = entry.get("choice") or entry.get("ordinal") or [entry.get("value", 0)]
+        if any(one is None for one in given):
+            text = f"{name} may be null, written None there; its option is left out here"
+            draft.notes.append(f"{draft.place(('space', name))}: {text}")
+        if any(isinstance(one, bool | list) for one in given):
+            draft.put_after(("script", "values"), "python", ("space", name))
+
+
 def say(draft: Draft, path: Path, passed: list[Passed], fixed: list[str]) -> None:
     """Say the fixed words, the form of the options, and those not called as their parameters."""
     command.arguments(draft, path, fixed)
@@ -53,6 +66,7 @@ def say(draft: Draft, path: Path, passed: list[Passed], fixed: list[str]) -> Non
         if one.parameter in names:
             raise draft.error(path, f"the parameter '{one.parameter}' is passed twice")
         names[one.parameter] = one.option
+    as_python_shows(draft)
     forms = sorted({one.form for one in passed})
     if len(forms) > 1:
         raise draft.error(path, f"options of two forms have no equal here: {' and '.join(forms)}")

@@ -6,6 +6,7 @@ Optuna 2 are known by their names there.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from raysweep.search_spaces.convert import ranges
@@ -16,18 +17,30 @@ NAME = "an Optuna search space"
 
 
 def recognize(data: dict[str, Any]) -> bool:
-    return bool(data) and all(
-        isinstance(one, dict)
-        and str(one.get("name")).endswith("Distribution")
-        and isinstance(one.get("attributes"), dict)
-        for one in data.values()
+    return bool(data) and all(_rule(one) is not None for one in data.values())
+
+
+def _rule(value: Any) -> dict[str, Any] | None:
+    """A distribution, which may be a text of JSON, as `distribution_to_json` gives it."""
+    if isinstance(value, str) and value.startswith("{") and "Distribution" in value:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    known = (
+        isinstance(value, dict)
+        and str(value.get("name")).endswith("Distribution")
+        and isinstance(value.get("attributes"), dict)
     )
+    return value if known else None
 
 
 def read(draft: Draft) -> None:
     """Take every distribution."""
-    for name, rule in draft.source.data.items():
+    for name, value in draft.source.data.items():
         path = (name, "attributes")
+        rule = _rule(value)
+        assert rule is not None
         draft.each((name,), rule, {"name": taken, "attributes": taken})
         kind = draft.word((name, "name"), rule["name"], KINDS)
         attributes = rule["attributes"]

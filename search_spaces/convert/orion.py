@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.search_spaces.convert import command, orion_priors, orion_settings
+from raysweep.search_spaces.convert import command, options, orion_priors, orion_settings
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.convert.orion_command import KEY, label
 from raysweep.search_spaces.convert.python_call import CallError, PythonCall, parse
@@ -43,6 +43,7 @@ def read(draft: Draft) -> None:
     fidelity = _script(draft, hunt.words)
     if "space" not in draft.data:
         raise draft.error((KEY,), "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'")
+    options.as_python_shows(draft)
     if any(isinstance(one, dict) and "float" in one for one in draft.data["space"].values()):
         draft.note(
             (KEY,), "real numbers have the digits of their precision there; here all of them"

@@ -111,7 +111,8 @@ def _range(draft: Draft, path: Path, numbers: Numbers) -> Any:
     whole = all(one == int(one) for one in numbers)
     count = -int(-ranges.tidy((stop - start) / step) // 1)
     last = ranges.tidy(start + (count - 1) * step)
-    draft.note(path, f"a range leaves out its end, {stop:g}")
+    numbers_are = "; its numbers are written without a point here" if whole else ""
+    draft.note(path, f"a range leaves out its end, {stop:g}{numbers_are}")
     return ranges.stepped(draft, path, start, last, step, whole)
 
 

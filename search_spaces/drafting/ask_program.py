@@ -16,7 +16,7 @@ from typing import Any
 
 import raysweep.trainables.runtime.kill_with_parent as kill_with_parent
 from raysweep.finder import program as command_of
-from raysweep.search_spaces.drafting.program import Program
+from raysweep.search_spaces.drafting.program import MODULE, Program
 
 LIMIT_SECONDS = 120.0
 """How long a program may take to its parser: the import of large libraries from a cold disk."""
@@ -49,7 +49,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What the probe found. `error`: why it found nothing, without the program's name."""
+    """What was found. `error`: why it found nothing, without the program's name."""
 
     data: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -60,11 +60,14 @@ def reads_options(program: Program) -> bool:
     return bool(program.imports & LIBRARIES)
 
 
-def probe(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Answer:
+def ask(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Answer:
     """Run the program with `words` until it reads its options; at most `limit` seconds."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Path(scratch) / "answer.json"
-        command = command_of(f"{__package__}.hook.main", str(place), str(program.path), *words)
+        what = str(program.path)
+        if program.module:
+            what = f"{MODULE}{program.module}"
+        command = command_of(f"{__package__}.hook.main", str(place), what, *words)
         ended = _run(command, program.folder, limit)
         try:
             data = json.loads(place.read_text(encoding="utf-8"))

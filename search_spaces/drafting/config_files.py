@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -113,7 +114,7 @@ def _file(program: Program, name: Any) -> Path | None:
     if not isinstance(name, str) or not name.endswith(SUFFIXES):
         return None
     try:
-        path = (program.folder / name).resolve()
+        path = Path(os.path.abspath(program.folder / name))
         if path.is_file():
             return path
         return None

@@ -1,6 +1,6 @@
 """Programs whose configuration is written in their source.
 
-A program that executes a configurator (`exec(open('configurator.py').read())`) takes its constants
+A program that executes a configurator (it runs the text of `configurator.py`) takes its constants
 as options. One with a dataclass, a dict or constants of defaults and no parser takes nothing: what
 could be tuned is written down with the lines that the program needs for it.
 """

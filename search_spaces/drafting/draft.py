@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,16 @@ def check_complete(program: Program, interface: Interface, covered: set[str], ty
         )
 
 
+def reference(program: Program, out: Path) -> str:
+    """The program as the file `out` has it under `trainable`."""
+    if program.module:
+        return program.shown
+    return relative(program.path, out)
+
+
 def relative(path: Path, out: Path) -> str:
     """A path as the file `out` has it: from its folder if it lies in there, else the whole path."""
-    folder = out.resolve().parent
+    folder = Path(os.path.abspath(out)).parent
     if path.is_relative_to(folder):
         return path.relative_to(folder).as_posix()
     return str(path)

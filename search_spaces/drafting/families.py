@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raysweep.search_spaces.drafting.entries import (
+from raysweep.search_spaces.drafting.default_ranges import (
     Entry,
     around,
     between,

@@ -1,7 +1,7 @@
 """The interface of a program with `@hydra.main`: the keys of its configuration, `name=value`.
 
-The configuration is composed by Hydra itself in the probe. For a program that cannot be run, the
-files are read and merged in the order of their defaults lists.
+The configuration is composed by Hydra itself in the program's process. For a program that cannot be
+run, the files are read and merged in the order of their defaults lists.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MOST_DEPTH = 12
 
 
 def interface_of(data: Mapping[str, Any], words: Sequence[str]) -> Interface:
-    """The interface for the configuration that the probe composed."""
+    """The interface for the configuration that Hydra composed."""
     folder = None
     if data["folder"]:
         folder = Path(data["folder"])

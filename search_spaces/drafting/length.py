@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raysweep.search_spaces.convert.command import LENGTHS
-from raysweep.search_spaces.drafting.entries import number
+from raysweep.search_spaces.drafting.default_ranges import number
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
 from raysweep.search_spaces.drafting.literals import calls, literal
 from raysweep.search_spaces.drafting.program import Program

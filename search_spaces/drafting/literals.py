@@ -68,7 +68,7 @@ def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
 
 
 def called(call: ast.Call) -> str:
-    """The last part of what is called: `load` for `yaml.load(...)`."""
+    """The last part of what is called: `load` for a call of `yaml.load`."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     if isinstance(call.func, ast.Name):

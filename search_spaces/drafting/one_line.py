@@ -25,7 +25,7 @@ from raysweep.search_spaces.drafting.one_line_checks import (
     metric_of,
 )
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
-from raysweep.search_spaces.drafting.program import NothingFound, read_program
+from raysweep.search_spaces.drafting.program import NothingFound, is_program, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.readers import read_interface
 from raysweep.search_spaces.drafting.sections import Line
@@ -58,10 +58,6 @@ class Meant:
     notes: Sequence[str] = ()
 
 
-def is_script(program: str) -> bool:
-    return program.endswith(".py")
-
-
 def meaning(said: Said, limit: float = LIMIT_SECONDS) -> Meant:
     """The sweep that the options describe. Raises a UserError for a mistake in them."""
     if not said.params:
@@ -69,7 +65,7 @@ def meaning(said: Said, limit: float = LIMIT_SECONDS) -> Meant:
             "--param is missing: what is tuned, as in --param lr=1e-5..1e-1:log or "
             "--param batch-size=32,64,128"
         )
-    if not is_script(said.program):
+    if not is_program(said.program):
         return _of_function(said)
     return _Script(said, limit).meaning()
 
@@ -139,6 +135,10 @@ class _Script:
         for typed in self._said.params:
             self._take(typed)
         length = self._length()
+        is_in_file = self._interface.style == "none" and self._said.epochs is not None
+        if is_in_file and length.option is not None:
+            # Nothing but the file of its configuration can tell it to the program.
+            self._space.entries[length.option.name] = length.count
         found = guesses(self._program, self._interface)
         guess = self._metric(found)
         name, goal = metric_of(self._said.metric, guess)

@@ -30,7 +30,7 @@ def read_source(program: Program, words: list[str]) -> Interface | None:
 
 
 def _record(call: ast.Call) -> dict[str, Any] | None:
-    """What the probe would have answered for an option, as far as it is written out."""
+    """What the program would have answered for an option, as far as it is written out."""
     if getattr(call.func, "attr", "") not in _CALLS:
         return None
     names = [text for argument in call.args if isinstance(text := literal(argument), str)]

@@ -1,4 +1,4 @@
-"""From what the probe saw of a program's parser to its `Interface`."""
+"""From what was seen of a program's parser to its `Interface`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ MOST_BYTES = 1_000_000
 """The largest file that is read. A program is written by hand, and smaller."""
 PARENTS = 3
 """How many folders above the program's own may hold its packages, as in `project/src/train.py`."""
+MODULE = "-m "
+"""What stands before the name of a module that Python runs."""
 _EXPECTED = "expected a Python file such as train.py"
 
 
@@ -38,10 +41,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Program:
-    """A training program. `shown` is its path as the user typed it."""
+    """A training program.
+
+    shown: what the user typed, a path or `-m package.module`. module: the module that Python runs;
+    "" for a file.
+    """
 
     shown: str
     main: Source
+    module: str = ""
 
     @property
     def path(self) -> Path:
@@ -49,7 +57,11 @@ class Program:
 
     @property
     def folder(self) -> Path:
-        return self.path.parent
+        """The folder that the program runs in: its own, or that of a module's outermost package."""
+        if not self.module:
+            return self.path.parent
+        levels = self.module.count(".") + (self.path.name == "__main__.py")
+        return self.path.parents[levels]
 
     @cached_property
     def sources(self) -> list[Source]:
@@ -87,13 +99,22 @@ class Program:
                 found = [stem.parent / f"{stem.name}.py", stem / "__init__.py"]
                 existing = [path for path in found if path.is_file()]
                 if existing:
-                    yield existing[0].resolve()
+                    yield existing[0]
                     break
+
+
+def is_program(name: str) -> bool:
+    """True for what is run as a program: a file, or a module as in `python -m`."""
+    return name.endswith(".py") or name.startswith(MODULE)
 
 
 def read_program(name: str) -> Program:
     """Read a program. Raises ProgramError if it is no file with valid Python."""
+    module = ""
     path = Path(name)
+    if name.startswith(MODULE):
+        module = name.removeprefix(MODULE).strip()
+        path = _module_file(module)
     if path.is_dir():
         raise ProgramError(f"{name}: is a directory; {_EXPECTED}")
     if not path.is_file():
@@ -114,7 +135,20 @@ def read_program(name: str) -> Program:
         raise ProgramError(f"{place}: not valid Python: {reason}") from None
     except OSError as error:
         raise ProgramError(f"{name}: cannot be read: {error.strerror}") from None
-    return Program(name, Source(path.resolve(), text, tree))
+    # Not resolved: a link to a project is what its user sees, and works on every machine.
+    return Program(name, Source(Path(os.path.abspath(path)), text, tree), module)
+
+
+def _module_file(module: str) -> Path:
+    """The file of a module of the current folder. Raises ProgramError if there is none."""
+    stem = Path(*module.split("."))
+    for path in (stem / "__main__.py", stem.parent / f"{stem.name}.py"):
+        if path.is_file():
+            return path
+    raise ProgramError(
+        f"-m {module}: there is no {stem}.py in this folder; expected the name of a module, as in "
+        "-m package.train"
+    )
 
 
 def imported_names(tree: ast.Module) -> Iterator[str]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from raysweep.search_spaces.drafting.entries import decades, listed, near_one, number, truth
+from raysweep.search_spaces.drafting.default_ranges import decades, listed, near_one, number, truth
 from raysweep.search_spaces.drafting.families import FAMILIES, Family
 from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.left_alone import LEFT_ALONE, SURROUNDINGS

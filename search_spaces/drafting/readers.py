@@ -11,7 +11,7 @@ from raysweep.search_spaces.drafting import (
     parser_source,
     parsers,
 )
-from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS, probe, reads_options
+from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS, ask, reads_options
 from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.program import NothingFound, Program
 
@@ -40,7 +40,7 @@ def _asked(program: Program, words: list[str], limit: float) -> tuple[Interface 
 
     Without it, the second value says why there is none.
     """
-    answer = probe(program, words, limit)
+    answer = ask(program, words, limit)
     if answer.data.get("library") == "hydra":
         return hydra_reader.interface_of(answer.data, words), ""
     if answer.data:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raysweep.search_spaces.drafting import sections
-from raysweep.search_spaces.drafting.draft import Draft, relative
+from raysweep.search_spaces.drafting.draft import Draft, reference
 from raysweep.search_spaces.drafting.keys import known
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.render import aligned, entry
@@ -28,7 +28,7 @@ def text_of(draft: Draft, out: Path) -> str:
         guess = draft.found[0]
     parts = [
         *_comments(_header(draft, out)),
-        f"trainable: {_scalar(relative(draft.program.path, out))}",
+        f"trainable: {_scalar(reference(draft.program, out))}",
         *_section("metric", sections.metric(guess, draft.found)),
         *_section("budget", sections.budget(draft.length)),
         *_script(draft, out),

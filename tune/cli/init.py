@@ -19,6 +19,7 @@ examples:
   raysweep init train.py                        write sweep.yaml
   raysweep init src/train.py --out tune.yaml    write another file
   raysweep init main.py -- fit --data ./data    with words that the program needs
+  raysweep init '-m package.train'              a module, as with python -m
 
 The program is run up to where it reads its options, and ended there: nothing is trained.
 """
@@ -36,7 +37,7 @@ def add(verbs: Verbs) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    init.add_argument("program", help="a Python file, such as train.py")
+    init.add_argument("program", help="a Python file such as train.py, or '-m package.module'")
     init.add_argument(
         "--out",
         type=Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -111,7 +112,8 @@ def _enqueued(options: argparse.Namespace, read: Callable[[], Specification]) ->
 
 def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source:
     """The sweep that a program and the options beside it describe; `--save` writes its file."""
-    from raysweep.search_spaces.drafting.one_line import Said, is_script, meaning
+    from raysweep.search_spaces.drafting.one_line import Said, meaning
+    from raysweep.search_spaces.drafting.program import MODULE, is_program
     from raysweep.search_spaces.file.document import override
     from raysweep.search_spaces.file.reader import specification
     from raysweep.tune.load import sweep_of
@@ -125,7 +127,7 @@ def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source
         options.words,
         ends=any(setting.partition("=")[0] in ENDS for setting in overrides),
     )
-    if is_script(options.program):
+    if is_program(options.program):
         print(f"looking at the options of {options.program}", file=sys.stderr, flush=True)
     meant = meaning(said)
     document = meant.document
@@ -139,7 +141,8 @@ def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source
         print(f"note: {note}", file=sys.stderr)
     if options.save is not None:
         save(options, document, meant)
-    return Source(sweep, Path(options.program.partition(":")[0]).stem)
+    name = options.program.removeprefix(MODULE).partition(":")[0]
+    return Source(sweep, Path(name).stem)
 
 
 def save(options: argparse.Namespace, document: Document, meant: Meant) -> None:
@@ -190,5 +193,5 @@ def _seen_from(name: str, path: Path) -> str:
     from raysweep.search_spaces.drafting.draft import relative
 
     if Path(name).is_file():
-        return relative(Path(name).resolve(), path)
+        return relative(Path(os.path.abspath(name)), path)
     return name

@@ -1,4 +1,4 @@
-"""Writes the answer of the probe and ends the process: what would follow is the training."""
+"""Writes the answer and ends the process: what would follow is the training."""
 
 from __future__ import annotations
 

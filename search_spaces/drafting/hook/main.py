@@ -1,4 +1,7 @@
-"""Runs a program up to where it reads its options: `main.py ANSWER PROGRAM WORDS...`."""
+"""Runs a program up to where it reads its options: `main.py ANSWER PROGRAM WORDS...`.
+
+The program is the path of a file, or `-m package.module`, which lies below the current folder.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,11 @@ def main() -> None:
     """Run the program with its words. The answer says what it ended with, if no parser was used."""
     answer.place = Path(sys.argv[1])
     del sys.argv[:2]
-    program = Path(sys.argv[0])
     os.environ["PYTHON_TYRO_BACKEND"] = "argparse"  # the other one has no parser to look at
     argparse_options.patch_argparse()
     sys.meta_path.insert(0, AfterImport(ACTIONS))
-    sys.path.insert(0, str(program.parent))
     try:
-        runpy.run_path(str(program), run_name="__main__")
+        _run(sys.argv[0])
         reason = "it ended"
     except SystemExit as end:
         reason = f"it called sys.exit({end.code!r})"
@@ -51,3 +52,14 @@ def main() -> None:
         if not answer.place.exists():  # else a first parser has been seen
             answer.write({"error": reason})
     os._exit(1)  # threads that the program has started would keep this process alive
+
+
+def _run(program: str) -> None:
+    """Run a program as Python would, with its folder first on the path for imports."""
+    module = program.removeprefix("-m ")
+    if module != program:
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
+    sys.path.insert(0, str(Path(program).parent))
+    runpy.run_path(program, run_name="__main__")

@@ -124,7 +124,9 @@ class CommandLine:
         negated = _lists(self.negated_flags, name) or (
             self.negated_flags is True and not _lists(self.flags, name)
         )
-        return [f"--{negation(shown)}"] if negated else []
+        if negated:
+            return [f"--{negation(shown)}"]
+        return []
 
     def _kinds_of_flags(self) -> tuple[bool | Sequence[str], bool | Sequence[str]]:
         return self.flags, self.negated_flags

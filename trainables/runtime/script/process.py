@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysweep.placeholders import ENVIRONMENT, fill, placeholders
+from raysweep.placeholders import ENVIRONMENT, LENGTHS, fill, placeholders
 from raysweep.references import SCRIPT_FILES
 from raysweep.trainables.runtime import kill_with_parent
 from raysweep.trainables.runtime.import_trainable import TrainableError
@@ -63,7 +63,12 @@ class Call:
     folder: Path
     environment: dict[str, str]
     saved: Saved
-    values: Mapping[str, str]
+    values: Values
+
+    @property
+    def knows_length(self) -> bool:
+        """True if the script is told how long a trial is, so that it ends by itself."""
+        return not self.values.asked.isdisjoint(LENGTHS)
 
     @property
     def continues(self) -> bool:
@@ -81,7 +86,18 @@ class Call:
 
 
 class Values(dict[str, str]):
-    """The values of placeholders. A port is looked for, and a variable read, when it is asked."""
+    """The values of placeholders. A port is looked for, and a variable read, when it is asked.
+
+    `asked`: the names of those that were filled in.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
 
     def __missing__(self, name: str) -> str:
         if name == "port":
@@ -112,7 +128,9 @@ def make_call(paths: Paths, config: dict[str, Any], run: Run, how: CommandLine) 
         values["config_file"] = str(paths.folder / how.config_file.name)
         how.config_file.write(paths.folder, how.in_file(config), values)
     script = ["-m", how.module] if how.module else [str(paths.script)]
-    launcher = how.launcher if how.launcher is None else filled(how.launcher, values)
+    launcher = None
+    if how.launcher is not None:
+        launcher = filled(how.launcher, values)
     words = [*launched(launcher), *script, *how.words(config, values, saved.newest is not None)]
     environment = _environment(paths, config, run, how, values)
     return Call(words, folder, environment, saved, values)

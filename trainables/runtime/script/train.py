@@ -28,8 +28,11 @@ from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSourc
 
 POLL_SECONDS = 0.1
 """How often the file of reports is read while the script prints nothing."""
+ENDING_SECONDS = {True: 3600.0, False: 60.0}
+"""How long a script may take to end by itself after its last report, for it may save its model or
+evaluate it on other data: by whether it was told how long a trial is."""
 GRACE_SECONDS = 5.0
-"""How long a script may take to end by itself after its last report."""
+"""How long it may take once it has reported what lies behind its last report: it trains on."""
 PATIENCE_SECONDS = 2.0
 """By how much the file of reports may be behind what is printed, or the other way round."""
 HABITS = "script_habits.json"
@@ -69,7 +72,7 @@ def train(
                 output = Output(process, paths.reports, printed)
                 follower = Follower(run, paths, sources, output, files, heard)
                 follower.report_all()
-                _wait(process, follower.output, paths, run.complete)
+                _wait(process, follower, paths, ENDING_SECONDS[call.knows_length])
                 follower.check_reported()
         except (ScriptError, ReportError) as error:
             raise _blaming_checkpoint(error, call, follower) from error
@@ -176,6 +179,20 @@ class Follower:
             if counted_from_one and reports.numbering.from_zero:
                 atomic_write(self._paths.trial / HABITS, json.dumps({"epochs_from": 0}))
 
+    @property
+    def complete(self) -> bool:
+        """True if the last report of the trial was sent."""
+        return self._run.complete
+
+    def trains_on(self) -> bool:
+        """Read what came; True if any of it lies behind the last report of the trial."""
+        records = self._read()
+        if self._reports is None:
+            return False
+        for record in records:
+            self._reports.add(record)
+        return self._reports.numbering.current > self._run.total_epochs
+
     def check_reported(self) -> None:
         """Raise ReportError if the script ended well, but never said its metric.
 
@@ -201,18 +218,21 @@ def _read_habits(folder: Path) -> bool:
         return False
 
 
-def _wait(process: subprocess.Popen[bytes], output: Output, paths: Paths, complete: bool) -> None:
-    """Wait for the script to end.
+def _wait(
+    process: subprocess.Popen[bytes], follower: Follower, paths: Paths, seconds: float
+) -> None:
+    """Wait for the script to end; after its last report no longer than `seconds`.
 
-    After its last report it may still write its files for a while, and how it ends then does not
-    matter. Before that, an exit code other than 0 raises ScriptError.
+    It may still write its files then, and how it ends does not matter. Before that, an exit code
+    other than 0 raises ScriptError.
     """
-    until = time.monotonic() + GRACE_SECONDS
+    until, complete = time.monotonic() + seconds, follower.complete
     while process.poll() is None and not (complete and time.monotonic() > until):
         # What it prints is read all the time: a script whose output is full would wait for ever.
-        output.read(POLL_SECONDS)
+        if follower.trains_on():
+            until = min(until, time.monotonic() + GRACE_SECONDS)
     if complete or process.returncode == 0:
         return
-    reason, lines = reason_and_lines(list(output.lines))
+    reason, lines = reason_and_lines(list(follower.output.lines))
     first = f"{paths.script.name} ended with exit code {process.returncode}: {reason}"
     raise ScriptError("\n".join([first, *lines]))

@@ -34,9 +34,9 @@ def load(text: str) -> Any:
     """Read YAML so that `dump` writes the same. An empty text is an empty mapping."""
     from ruamel.yaml.error import YAMLError
 
-    yaml = _yaml()
+    reader = _yaml()
     try:
-        data = yaml.load(text)
+        data = reader.load(text)
     except YAMLError as error:
         raise YamlError(first_line(error)) from None
     if data is None or isinstance(data, Written):

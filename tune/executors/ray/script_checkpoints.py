@@ -91,16 +91,14 @@ class ScriptCheckpoints:
         mark = changed(path)
         if mark is None or (path, mark) == self._stored:
             return
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        files = [file for file in (path, *path.rglob("*")) if file.is_file()]
         names = [file.relative_to(self.folder).as_posix() for file in files]
         for file, name in zip(files, names, strict=True):
             self.bucket.write(f"{mark}/{name}", file.read_bytes())
-        heard = self.folder / HEARD
-        index = {
-            "name": str(mark),
-            "files": names,
-            "heard": heard.read_text(encoding="utf-8") if heard.exists() else "",
-        }
+        heard = ""
+        if (self.folder / HEARD).exists():
+            heard = (self.folder / HEARD).read_text(encoding="utf-8")
+        index = {"name": str(mark), "files": names, "heard": heard}
         self.bucket.write(INDEX, json.dumps(index).encode())
         self._delete_others(str(mark))
         self._stored = (path, mark)
@@ -113,4 +111,7 @@ class ScriptCheckpoints:
 
     def _index(self) -> dict[str, Any] | None:
         content = self.bucket.read(INDEX)
-        return None if content is None else json.loads(content)
+        if content is None:
+            return None
+        index: dict[str, Any] = json.loads(content)
+        return index
