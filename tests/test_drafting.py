@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from raysweep.history import Trial
 from raysweep.search_spaces.convert.any_file import read_text
 from raysweep.search_spaces.drafting.draft import Draft, draft
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.drafting.sections import metric_name, script
 from raysweep.search_spaces.drafting.write import text_of
 from raysweep.search_spaces.file.document import parse
-from raysweep.tune.load import sweep_of
+from raysweep.trainables.runtime.train_job import train_job
+from raysweep.tune.cli.dry_run import first
+from raysweep.tune.load import load_sweep, sweep_of
+from raysweep.tune.make_job import job
 
 NEEDS = {"glue.py": ["transformers"], "lightning_cli.py": ["lightning"]}
 """Libraries of programs that are not among those of the tests, for they are large."""
@@ -181,6 +185,42 @@ def test_a_program_of_every_public_shape(
     assert made.length.option is not None
     assert (made.length.count, made.length.unit, made.length.option.name) == length
     file_of(made, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "reports"),
+    [
+        ("typer_app.py", [], 4),
+        ("click_app.py", ["train", "./data"], 5),
+        ("fire_app.py", [], 3),
+        ("absl_app.py", [], 3),
+        ("simple_parsing_app.py", [], 3),
+        ("jsonargparse_app.py", [], 3),
+        ("by_file/train.py", [], 3),
+        ("by_option.py", [], 3),
+        ("hydra_project/src/train.py", [], 4),
+        ("gpt/train.py", [], 10),
+        pytest.param("mnist.py", [], 14, marks=pytest.mark.slow),
+        pytest.param("imagenet.py", [], 90, marks=pytest.mark.slow),
+        pytest.param("ppo.py", [], 20, marks=pytest.mark.slow),
+        pytest.param("lightning_cli.py", [], 10, marks=pytest.mark.slow),
+    ],
+)
+def test_a_drafted_file_trains_the_unchanged_program(
+    name: str, words: list[str], reports: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # an attempt changes it for its process
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module, reason=f"{module} is in the extra examples")
+    (tmp_path / "sweep.yaml").write_text(file_of(drafted(name, *words), tmp_path))
+    sweep = load_sweep(str(tmp_path / "sweep.yaml"))
+    config = first(sweep, sweep.studies()[0], 1)[0]
+    heard: list[dict[str, Any]] = []
+    made = job(sweep, tmp_path / "run", Trial(0, "auto", config, 0))
+    outcome = train_job(made, heard.append)
+    assert outcome.status == "completed", outcome.reason
+    values = [message["metrics"][sweep.metric.name] for message in heard if "metrics" in message]
+    assert len(values) == reports
 
 
 def test_ranges_lie_around_the_defaults() -> None:
@@ -405,7 +445,7 @@ def test_a_module_of_a_package_is_run_as_python_would(
     made = draft("-m package.train", [])
     assert list(active(made)) == ["lr"]
     assert made.interface.notes == ()
-    assert "\ntrainable: -m package.train\n" in text_of(made, tmp_path / "sweep.yaml")
+    assert "\ntrainable: -m package.train\n" in file_of(made, tmp_path)
     with pytest.raises(ProgramError, match=r"-m package\.none: there is no package/none\.py"):
         draft("-m package.none", [])
 

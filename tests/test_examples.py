@@ -248,6 +248,6 @@ def test_a_wandb_sweep_and_its_program_run_unchanged(
     assert list(run.trials["status"]) == ["completed"] * 2
     assert {"train/loss", "val/accuracy"} <= set(run.curves.columns)
     for trial in run.all_trials():
-        (kept,) = (tmp_path / "small/trials" / trial.id).glob("wandb/offline-run-*/*.wandb")
+        (kept,) = (tmp_path / "small/trials" / trial.id).glob("files/wandb/offline-run-*/*.wandb")
         assert str(trial.config["lr"]).encode() in kept.read_bytes()  # as W&B knows it
     assert sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") == before

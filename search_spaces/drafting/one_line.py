@@ -15,7 +15,6 @@ from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.draft import Draft, check_complete, outputs_of
 from raysweep.search_spaces.drafting.interface import Interface, Option
-from raysweep.search_spaces.drafting.keys import known
 from raysweep.search_spaces.drafting.length import Length, length_of
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named
 from raysweep.search_spaces.drafting.one_line_checks import (
@@ -262,10 +261,9 @@ def _meant(
     comments: dict[Path, str] = {}
     places: dict[Path, str] = {(): "raysweep run", ("trainable",): said.program}
     for section, rows in lines.items():
-        kept = known(section, rows)
-        if kept:
-            data[section] = {row.key: row.value for row in kept}
-        comments |= {(section, row.key): row.comment for row in kept if row.comment}
+        if rows:
+            data[section] = {row.key: row.value for row in rows}
+        comments |= {(section, row.key): row.comment for row in rows if row.comment}
     places |= {
         ("metric",): "--metric",
         ("budget",): "--trials",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.draft import Draft, reference
-from raysweep.search_spaces.drafting.keys import known
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.render import aligned, entry
 from raysweep.search_spaces.drafting.sections import Line
@@ -107,7 +106,6 @@ def _key(name: str) -> str:
 
 def _section(name: str, lines: Sequence[Line]) -> list[str]:
     """A section with a line for each key; nothing if it has no key."""
-    lines = known(name, lines)
     if not lines:
         return []
     written = [f"{name}:"]
