@@ -15,7 +15,6 @@ from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.convert.draft import Draft
-from raysweep.search_spaces.file.budget_spec import BudgetSpec
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.search_spaces.file.error_messages import keys
 from raysweep.search_spaces.file.script_spec import ScriptSpec
@@ -110,6 +109,8 @@ def test_the_replicas_of_a_pytorch_job_are_ranks() -> None:
         translated(job.replace("python3,", "torchrun,"))
     with pytest.raises(SpecificationError, match=r"nprocPerNode: 'gpu' has no equal here"):
         translated(job.replace('"2"', "gpu"))
+    with pytest.raises(SpecificationError, match=r"containers: expected a list"):
+        translated(job.replace(f"[{CONTAINER}]", "3"))
 
 
 def drafted(text: str) -> Document:
@@ -145,9 +146,13 @@ def test_a_length_in_batches_or_records(
         assert document.data["scheduler"]["grace"] == max(1, reports // 4**4)
 
 
-@pytest.mark.skipif(
-    "steps" not in BudgetSpec.model_fields, reason="a budget is counted in epochs only"
-)
+def test_a_length_in_a_metric_of_the_trainings_own_is_asked_for() -> None:
+    text = DETERMINED.replace("LENGTH", "time_metric: frames, max_time: 90")
+    document = drafted(text)
+    assert ("budget", "epochs") in document.missing
+    assert any("the length is 90 of 'frames', a metric of" in one for one in document.notes)
+
+
 @pytest.mark.usefixtures("here")
 def test_a_length_in_batches_is_read() -> None:
     text = DETERMINED.replace("LENGTH", "max_length: {batches: 1000}")

@@ -25,6 +25,7 @@ from tests.test_convert import notes_of, sample
 
 SCRIPT, EPOCHS = "trainable=train.py", "budget.epochs=9"
 METRIC = "metric={name: loss, goal: minimize}"
+RUN_DIR = "hydra.run.dir={folder}"
 OPTUNA = "defaults:\n  - override hydra/sweeper: optuna\nhydra:\n  sweeper:\n    params:\n"
 BASIC = "hydra:\n  sweeper:\n    params:\n"
 
@@ -149,7 +150,7 @@ def test_a_sweep_of_optuna() -> None:
     assert said.document.data["script"] == {
         "options": "name=value",
         "names": {"trainer.gradient_clip_val": "+trainer.gradient_clip_val"},
-        "arguments": ["~callbacks.early_stopping"],
+        "arguments": ["hydra.run.dir={folder}", "~callbacks.early_stopping"],
     }
 
 
@@ -161,7 +162,7 @@ def test_hydras_own_sweeper_tries_every_combination() -> None:
     assert said.space.params["seed"] == Int(1, 3, points=3)
     assert said.space.params["warmup"] == Float(0.0, 0.2, step=0.1, points=3)
     assert said.content.budget.epochs == 20
-    assert said.document.data["script"]["arguments"] == ["hydra.mode=RUN"]
+    assert said.document.data["script"]["arguments"] == ["hydra.mode=RUN", RUN_DIR]
 
 
 def test_ranges_of_ax_and_of_nevergrad() -> None:
@@ -228,11 +229,19 @@ def test_an_option_of_a_group_is_handed_to_the_script(tmp_path: Path) -> None:
     """With a plus where the configuration does not name the group among its defaults."""
     file = tmp_path / "configs" / "hparams_search" / "unet.yaml"
     document = translated(GROUP_FILE, file)
-    assert document.data["script"]["arguments"] == ["+hparams_search=unet", "hydra.mode=RUN"]
+    assert document.data["script"]["arguments"] == [
+        "+hparams_search=unet",
+        "hydra.mode=RUN",
+        RUN_DIR,
+    ]
     assert document.data["budget"] == {"trials": 5, "epochs": 7}
     (tmp_path / "configs" / "train.yaml").write_text("defaults:\n  - hparams_search: null\n")
     document = translated(GROUP_FILE, file)
-    assert document.data["script"]["arguments"] == ["hparams_search=unet", "hydra.mode=RUN"]
+    assert document.data["script"]["arguments"] == [
+        "hparams_search=unet",
+        "hydra.mode=RUN",
+        RUN_DIR,
+    ]
     deeper = tmp_path / "configs" / "hparams_search" / "small" / "unet.yaml"
     document = translated(GROUP_FILE, deeper)
     assert document.data["script"]["arguments"][0] == "hparams_search=small/unet"
@@ -244,9 +253,11 @@ def test_the_command_of_a_hydra_sweep(tmp_path: Path, monkeypatch: pytest.Monkey
     Path("train.py").touch()
     sweep = load_sweep("conf/hpo/unet.yaml", ["trainable=train.py"])
     assert sweep.command_line is not None
-    assert sweep.command_line.words(sweep.space.from_unit([0.9, 0.0])) == [
+    config = sweep.space.from_unit([0.9, 0.0])
+    assert sweep.command_line.words(config, {"folder": "/trial"}) == [
         "+hpo=unet",
         "hydra.mode=RUN",
+        "hydra.run.dir=/trial",
         "model=vit",
         "model.lr=0.1",
     ]

@@ -33,7 +33,9 @@ def words(name: str, tmp_path: Path, *settings: str, u: float = 0.0) -> list[str
     (tmp_path / script).touch()
     sweep = load_sweep(str(path), list(settings))
     assert sweep.command_line is not None
-    return sweep.command_line.words(sweep.space.from_unit([u] * len(sweep.space)))
+    config = sweep.space.from_unit([u] * len(sweep.space))
+    given = sweep.command_line.placeholders(config) | {"folder": "/trial", "trial": "0"}
+    return sweep.command_line.words(config, given)
 
 
 def translated(data: Any, name: str = "theirs.json") -> Document:
@@ -110,11 +112,15 @@ def test_a_sagemaker_job() -> None:
         "batch-size": Choice((64, 128)),
     }
     assert said.space.constants == {"epochs": 12, "amp": True}
-    assert (said.content.metric.name, said.content.metric.goal) == ("test-loss", "minimize")
+    assert said.document.data["metric"] == {
+        "name": "test_loss",
+        "goal": "minimize",
+        "pattern": "Average loss: (?P<test_loss>[0-9\\.]+)",
+    }
     assert (said.content.budget.trials, said.content.parallel) == (24, 3)
     assert said.content.scheduler == "median"
     assert "the scale of dropout is chosen there" in notes_of(said.document)
-    assert "read there by the pattern Average loss: ([0-9\\.]+)" in notes_of(said.document)
+    assert "test-loss is called test_loss here" in notes_of(said.document)
 
 
 def test_a_sagemaker_script_is_called_as_there(tmp_path: Path) -> None:
@@ -200,7 +206,7 @@ def test_a_vertex_study_and_a_job_of_ai_platform() -> None:
     assert said.space.params == {"lr": Float(0.001, 1.0), "layers": Int(1, 5)}
     assert (said.content.searcher, said.content.scheduler) == ("random", "none")
     said = sample("vertex/ai_platform.yaml", EPOCHS)
-    assert said.content.trainable == "trainer/task.py"
+    assert said.content.trainable == "-m trainer.task"
     assert said.space.params == {
         "learning-rate": Float(1e-4, 0.1, log=True),
         "embedding": Int(3, 30),
@@ -267,6 +273,53 @@ def test_values_are_written_as_python_shows_them(tmp_path: Path) -> None:
     assert "x may be null, written None there; its option is left out here" in notes_of(document)
 
 
+def test_a_polyaxon_command_whose_words_are_no_options_is_kept_in_order(tmp_path: Path) -> None:
+    data = polyaxon("choice", ["a.json", "b.json"])
+    words = [
+        "python3",
+        "-m",
+        "runner.main",
+        "-c",
+        "{{ x }}",
+        "--out={{ globals.run_outputs_path }}",
+    ]
+    data["component"] = {"run": {"container": {"command": words}}}
+    document = translated(data)
+    assert document.data["trainable"] == "-m runner.main"
+    assert document.data["script"] == {
+        "options": "none",
+        "arguments": ["-c", "{x}", "--out={folder}"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("cmd", "script"),
+    [
+        # The lines of a plain YAML text become one, with the backslashes in it.
+        ("python t.py --lr={{ lr }} \\ --n={{ epochs }} \\", {"names": {"epochs": "n"}}),
+        (
+            ["cd code", "python t.py {{ lr }} \\\n {{ epochs }}"],
+            {"options": "none", "arguments": ["{lr}", "12"]},
+        ),
+    ],
+)
+def test_commands_of_polyaxons_groups(cmd: Any, script: dict[str, Any]) -> None:
+    group = {
+        "version": 1,
+        "kind": "group",
+        "params": {"epochs": 12},
+        "hptuning": {"matrix": {"lr": {"values": [1, 2]}}},
+        "run": {"cmd": cmd},
+    }
+    document = translated(group)
+    assert document.data["script"] == script
+    assert document.data["trainable"] in ("t.py", "code/t.py")
+    group["run"] = {"cmd": "train --lr={{ lr }}"}
+    assert "how a trial is started there is not read: train --lr=⟨lr⟩" in notes_of(
+        translated(group)
+    )
+
+
 def test_polyaxons_hyperband_and_its_groups(tmp_path: Path) -> None:
     said = sample("polyaxon/hyperband.yaml", SCRIPT, TRIALS)
     assert said.space.constants == {"epochs": 27}
@@ -288,6 +341,11 @@ def test_polyaxon_rounds_quantized_values_down(low: float, high: float, step: fl
     document = translated(polyaxon("quniform", [low, high, step]))
     param = sample_of(document, "x")
     same_draws(param, lambda u: math.floor((low + u * (high - low)) / step + 1e-12) * step)
+
+
+def test_a_number_that_is_too_large_is_refused() -> None:
+    message = refusal(polyaxon("uniform", [0, 10**400]))
+    assert "matrix.params.x.value: expected a number, got 1000" in message
 
 
 @pytest.mark.parametrize(("low", "high", "step"), [(0, 3, 2), (0, 2.5, 1)])
@@ -362,7 +420,11 @@ def test_the_settings_of_an_orion_hunt_are_read(tmp_path: Path) -> None:
         ("train.py --lr~'uniform(1, 2, shape=3)'", "a parameter that is an array has no equal"),
         ("train.py --lr~'uniform(1)'", "'uniform(1)' is no prior: uniform needs high"),
         ("train.py --lr~'uniform(a, b)'", "is no prior: 'a' is no plain value"),
-        ("train.py -x~'uniform(0, 1)'", "expected an option such as --lr~'uniform(0, 1)'"),
+        ("train.py {trial.params} --lr~'uniform(0, 1)'", "the argument '{trial.params}' has no"),
+        ("t.py --lr~'uniform(0, 1)' 3", "does not take '--lr~uniform(0, 1)' for a prior"),
+        ("t.py --a 3 'orion~uniform(0, 1)'", "does not take 'orion~uniform(0, 1)' for a prior"),
+        ("t.py --lr=~'uniform(0, 1)'", "does not take '--lr=~uniform(0, 1)' for a prior"),
+        ("t.py lr~'uniform(0, 1)' --a 3", "does not take 'lr~uniform(0, 1)' for a prior"),
         ("train.py --lr~'>other'", "'>other' changes an earlier experiment"),
         ("train.py --lr 3", "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'"),
         ("--unknown 3 train.py", "the option '--unknown' of orion hunt has no equal here"),
@@ -375,6 +437,38 @@ def test_a_hunt_that_cannot_be_said_is_refused(command: str, message: str, tmp_p
     with pytest.raises(SpecificationError) as error:
         convert(str(path))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "called"),
+    [
+        ("python t.py -x~'uniform(0, 1)' --lr~'uniform(0, 1)'", "-x 0.0 --lr 0.0"),
+        ("./t.py 'orion~uniform(0, 1)' --out {trial.working_dir}/m", "0.0 --out /trial/m"),
+        ("./t.py --id {exp.name}-{trial.id} --lr~'uniform(2, 3)'", "--id x-0 --lr 2.0"),
+        ("./t.py --lr 'orion~uniform(2, 3)'", "--lr 2.0"),
+    ],
+)
+def test_a_hunt_passes_its_words_as_there(command: str, called: str, tmp_path: Path) -> None:
+    (tmp_path / "t.py").touch()
+    path = tmp_path / "hunt.sh"
+    path.write_text(f"orion hunt -n x {command}\n")
+    sweep = load_sweep(str(path), [EPOCHS, TRIALS, "metric.name=loss"])
+    assert sweep.command_line is not None
+    config = sweep.space.from_unit([0.0] * len(sweep.space))
+    given = sweep.command_line.placeholders(config) | {"folder": "/trial", "trial": "0"}
+    assert " ".join(sweep.command_line.words(config, given)) == called
+
+
+def test_priors_in_the_file_of_a_hunts_script_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hunt.sh"
+    path.write_text("orion hunt -n x t.py --config own.yaml --lr~'uniform(0, 1)'\n")
+    note = "own.yaml cannot be read; Orion looks for priors there, too"
+    assert any(note in one for one in document_of(path.read_text(), str(path), tmp_path).notes)
+    (tmp_path / "own.yaml").write_text("data: ~\nname: a\n")
+    assert document_of(path.read_text(), str(path), tmp_path).data["space"].keys() == {"lr"}
+    (tmp_path / "own.yaml").write_text("data: a\nwidth: orion~loguniform(8, 64, discrete=True)\n")
+    with pytest.raises(SpecificationError, match=r"1: --config: the prior in own\.yaml, line 2"):
+        convert(str(path))
 
 
 def test_two_hunts_are_two_sweeps(tmp_path: Path) -> None:

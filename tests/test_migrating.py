@@ -16,7 +16,8 @@ from raysweep.search_spaces.convert.convert_file import convert
 from raysweep.search_spaces.convert.dialects import document_of
 from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.language.params import Choice, Int, Ordinal
-from raysweep.trainables.runtime.run import LocalRun
+from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.run import LocalRun, Objective, Run
 from raysweep.tune.load import load_sweep
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/how-to/migrating.md"
@@ -115,6 +116,22 @@ def test_a_wandb_sweep_before_and_after(place: Path) -> None:
     printed = convert("sweep.yaml")
     assert parse(printed, "a.yaml").data == parse(after, "b.yaml").data
     assert read_space(place, after)["width"] == Choice((16, 64, 256))
+
+
+@pytest.mark.slow
+def test_a_wandb_program_trains_unchanged(place: Path) -> None:
+    pytest.importorskip("wandb")
+    sweep, program, _ = section("W&B Sweeps")
+    (place / "sweep.yaml").write_text(sweep)
+    (place / "train.py").write_text(program)
+    loaded = load_sweep("sweep.yaml", ["budget.epochs=2", "space.epochs=2"])
+    assert loaded.command_line is not None
+    objective = Objective("val_accuracy", maximize=True)
+    run = Run(2, lambda message: None, folder=place / "trial", objective=objective)
+    config = loaded.space.sample(np.random.default_rng(0))
+    load(str(place / "train.py"))[0](config, run, loaded.command_line)
+    assert [set(one["metrics"]) for one in run.reports] == [{"train_loss", "val_accuracy"}] * 2
+    assert list((place / "trial").glob("**/offline-run-*/*.wandb"))
 
 
 @pytest.mark.parametrize("title", ["W&B Sweeps", "Optuna", "Ray Tune"])

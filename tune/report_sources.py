@@ -6,13 +6,14 @@ import re
 from pathlib import PurePath
 
 from raysweep.errors import did_you_mean
+from raysweep.placeholders import placeholders
 from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.trainables.runtime.script.files import is_readable
 from raysweep.trainables.runtime.script.records import POSITIONS, find_metric
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
 
-OWN = ("{folder}", "{trial}", "{seed}")
+OWN = {"folder", "trial", "seed"}
 """Placeholders that are different in each trial."""
 
 
@@ -68,7 +69,11 @@ def _check_files(said: Specification, script: ScriptSpec) -> None:
 
 def _is_own(pattern: str, script: ScriptSpec) -> bool:
     """True if no two trials find the same files by a pattern."""
-    if any(word in pattern for word in OWN):
+    if _named(pattern) & OWN:
         return True
-    folder = getattr(script, "folder", None) or ""
-    return not PurePath(pattern).is_absolute() and any(word in folder for word in OWN)
+    return not PurePath(pattern).is_absolute() and bool(_named(script.folder or "") & OWN)
+
+
+def _named(text: str) -> set[str]:
+    """The placeholders of a text."""
+    return {name for name, _ in placeholders(text)}

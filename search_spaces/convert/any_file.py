@@ -48,6 +48,9 @@ def without_script(document: Document) -> Document:
     if not foreign or said_here or not isinstance(trainable, str) or is_script(trainable):
         return document
     data = {key: value for key, value in document.data.items() if key != "script"}
+    metric = data.get("metric")
+    if isinstance(metric, dict) and ("metric", "pattern") in document.places:
+        data["metric"] = {key: value for key, value in metric.items() if key != "pattern"}
     place = document.place(("script",))
     note = f"{place}: how the script is called is left out, for {trainable} is a function"
     return replace(document, data=data, notes=(*document.notes, note))

@@ -174,7 +174,11 @@ def _max_time(draft: Draft, path: Path, value: Any) -> None:
     """The length in the unit that `time_metric` names."""
     rule = draft.source.data["searcher"]
     unit = draft.word((*path[:-1], "time_metric"), rule.get("time_metric"))
-    _length(draft, path if unit in ("epochs", "epoch") else (*path[:-1], unit), value)
+    if unit in ("epochs", "epoch", *OUR_UNITS):
+        _length(draft, (*path[:-1], unit) if unit in OUR_UNITS else path, value)
+        return
+    why = f"the length is {draft.whole(path, value)} of '{unit}', a metric of the training's own"
+    draft.ask(("budget", "epochs"), why, path)
 
 
 def _length(draft: Draft, path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -119,7 +120,7 @@ class Draft:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
-            or not abs(value) < float("inf")
+            or not abs(value) <= sys.float_info.max
         ):
             raise self.error(path, f"expected a number, got {shown(value)}")
         return value

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
-from raysweep.search_spaces.convert import command, guild_flags, options, ranges
+from raysweep.search_spaces.convert import command, guild_flags, options, ranges, shell
 from raysweep.search_spaces.convert.draft import Draft, Handler, noted, refused, taken
 from raysweep.search_spaces.file.document import Path
 
@@ -158,16 +157,23 @@ def _script(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
     if dest != "args" and not dest.startswith("args:"):
         text = f"flags-dest {dest}: the script is told its flags in a way that is none here"
         raise draft.error((*path, "flags-dest"), text)
-    draft.put(("script", "options"), "--name value", path)
     if rule.get("exec") is not None:
         _exec(draft, (*path, "exec"), rule["exec"])
         return
+    draft.put(("script", "options"), "--name value", path)
     words = command.split(draft, path, str(rule.get("main") or path[-1]))
-    module = words[0].removesuffix(".py")
-    script = str(PurePosixPath(*module.split(".")).with_suffix(".py"))
-    draft.put(("trainable",), script, (*path, "main"))
+    if not words:
+        raise draft.error((*path, "main"), "no module is named")
+    is_module = "." in words[0].removesuffix(".py") and "/" not in words[0]
+    script = f"-m {words[0]}" if is_module else f"{words[0].removesuffix('.py')}.py"
+    command.take_script(draft, (*path, "main"), script)
     command.arguments(draft, path, words[1:])
-    _uses_arguments(draft, path, rule, script)
+    _uses_arguments(
+        draft,
+        path,
+        rule,
+        script.removeprefix("-m ").replace(".", "/") + ".py" if is_module else script,
+    )
     _booleans(draft, path, rule)
 
 
@@ -202,14 +208,15 @@ def _booleans(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
 
 def _exec(draft: Draft, path: Path, value: Any) -> None:
     """A command in which `${flag_args}` stands for all flags, or `${lr}` for one."""
-    words = command.split(draft, path, draft.word(path, value).replace("${", "\\${"))
-    rest = command.script(draft, path, words)
-    if "${flag_args}" in rest:
-        command.arguments(draft, path, [word for word in rest if word != "${flag_args}"])
-        return
-    passed, fixed = options.split(rest, _FLAG)
-    del draft.data["script"]["options"]
-    options.say(draft, path, passed, fixed)
+    text = draft.word(path, value)
+    rest = text.replace("${flag_args}", " ")
+    marked = _FLAG.sub(lambda found: options.mark(found["name"]), rest)
+    found = shell.parse(draft, path, marked)
+    if rest == text:
+        options.take(draft, path, found)
+    else:
+        command.take_words(draft, path, command.take(draft, path, found))
+        draft.put(("script", "options"), "--name value", path)
 
 
 def _trials(draft: Draft, path: Path, value: Any) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from raysweep.placeholders import escaped
 from raysweep.search_spaces.convert import (
     command,
     hydra_config,
@@ -77,8 +78,7 @@ def read(draft: Draft) -> None:
     if "space" not in draft.data:
         raise draft.error(path, "the sweeper has no params in this file")
     _metric(draft, path, name)
-    if path:
-        _rest(draft)
+    _rest(draft, path)
     command.length(draft)
     _length(draft)
 
@@ -141,35 +141,38 @@ def _metric(draft: Draft, path: Path, name: str) -> None:
         draft.note(path, text)
 
 
-def _rest(draft: Draft) -> None:
-    """What the file says beside the search: the script reads it, if it is told to."""
-    for key, value in draft.source.data["hydra"].items():
+def _rest(draft: Draft, path: Path) -> None:
+    """What the file says beside the search, and how the script runs one trial of it."""
+    hydra = draft.source.data["hydra"] if path else {}
+    for key, value in hydra.items():
         if key not in ("sweeper", "mode") and value is not None:
             draft.note(("hydra", key), f"hydra.{key}: {_OUTSIDE}")
-    words = list(_told(draft))
-    if words:
-        before = draft.data["script"].get("arguments", [])
-        draft.put(("script", "arguments"), [*words, *before], ())
+    words = list(_selected(draft)) if path else []
+    if hydra.get("mode") is not None and (words or not hydra_config.is_option(draft)):
+        words.append("hydra.mode=RUN")
+    # Trials that start in the same second would otherwise share a folder that is named by the time.
+    words.append("hydra.run.dir={folder}")
+    draft.note((), "the folder that Hydra writes a run to is the trial's own here")
+    before = draft.data["script"].get("arguments", [])
+    draft.put(("script", "arguments"), [*words, *before], ())
 
 
-def _told(draft: Draft) -> Iterator[str]:
-    """The words that tell the script to take this file, and to run one trial with it."""
+def _selected(draft: Draft) -> Iterator[str]:
+    """The word that tells the script to take this file, if it sets more than the search."""
+    if not hydra_config.is_option(draft):
+        draft.note((), "the script is taken to read this file itself, as its configuration")
+        return
     data = draft.source.data
-    run = [] if data["hydra"].get("mode") is None else ["hydra.mode=RUN"]
     others = [key for key in data if key not in ("hydra", "defaults", "optimized_metric")]
     if any(not one.group.startswith("hydra/") for one in hydra_config.defaults(draft)):
         others.append("defaults")
-    if not hydra_config.is_option(draft):
-        draft.note((), "the script is taken to read this file itself, as its configuration")
-        yield from run
-        return
     if not others:
         return
     selection = hydra_config.selection(draft)
     draft.note((), f"the script is told to take this file, which also sets {', '.join(others)}")
     if selection.root is None:
         draft.note((), f"the group is taken to be '{selection.group}', after the file's folder")
-    yield from [selection.word, *run]
+    yield escaped(selection.word)
 
 
 def _length(draft: Draft) -> None:

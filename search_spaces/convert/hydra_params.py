@@ -12,6 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from raysweep.placeholders import escaped
 from raysweep.search_spaces.convert import hydra_config, ranges
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.convert.hydra_grammar import (
@@ -65,7 +66,7 @@ def _removed(draft: Draft, path: Path, key: str, value: Any) -> None:
     """`~key`, which takes a key out of the configuration, as a fixed word."""
     words = draft.data.get("script", {}).get("arguments", [])
     word = key if value in (None, "") else f"{key}={value}"
-    draft.put(("script", "arguments"), [*words, word], path)
+    draft.put(("script", "arguments"), [*words, escaped(word)], path)
 
 
 def _said(draft: Draft, path: Path, value: Any) -> Any:

@@ -79,7 +79,7 @@ def _container(draft: Draft) -> tuple[Path, dict[str, Any]]:
     place, spec = (*place, "template", "spec", "containers"), _at(spec, ("template", "spec"))
     found = [
         ((*place, number), one)
-        for number, one in enumerate(spec.get("containers") or [])
+        for number, one in enumerate(draft.items(place, spec.get("containers") or []))
         if isinstance(one, dict)
     ]
     primary = template.get("primaryContainerName")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from raysweep.search_spaces.convert import command
+from raysweep.placeholders import ALWAYS, LENGTHS, escaped
+from raysweep.search_spaces.convert import command, shell
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.file.document import Path
 
@@ -20,23 +21,74 @@ class Passed:
     form: str
 
 
-def split(words: Iterable[str], placeholder: re.Pattern[str]) -> tuple[list[Passed], list[str]]:
-    """The options that a parameter fills in, and the words that are fixed.
+MARK = re.compile("⟨([^⟨⟩]*)⟩")
+"""What stands for a parameter while words are divided. Messages may show it."""
+_PASSED = re.compile(rf"(--)?([A-Za-z_][\w./-]*)={MARK.pattern}")
 
-    placeholder: what stands for a parameter; its group `name` is the parameter's.
+
+def mark(name: str) -> str:
+    return f"⟨{name}⟩"
+
+
+def take(draft: Draft, path: Path, found: shell.Command) -> None:
+    """Take the script of a command in whose words parameters are marked.
+
+    Where they are the values of options, our `script:` section says which; else the words are taken
+    as they are, with our placeholders.
     """
-    assigned = re.compile(rf"(--)?([A-Za-z_][\w./-]*)={placeholder.pattern}")
+    words = command.take(draft, path, found)
+    as_python_shows(draft)
+    passed, fixed = split(words)
+    names = [name for word in words for name in MARK.findall(word)]
+    _check(draft, path, names)
+    plain = len(set(names)) == len(names) and len({one.form for one in passed}) <= 1
+    if plain and not any(MARK.search(word) for word in fixed):
+        say(draft, path, passed, fixed)
+    else:
+        _in_order(draft, path, words, names)
+
+
+def _check(draft: Draft, path: Path, names: list[str]) -> None:
+    for name in names:
+        if name not in draft.data.get("space", {}):
+            raise draft.error(path, f"'{name}' is none of the parameters")
+
+
+def _in_order(draft: Draft, path: Path, words: list[str], names: list[str]) -> None:
+    """The words as they are, with a placeholder of ours for each mark."""
+    draft.put(("script", "options"), "none", path)
+    placed = {name: _placed(draft, name) for name in names}
+    filled = [MARK.sub(lambda found: placed[found[1]], word) for word in words]
+    command.take_words(draft, path, filled)
+    _say_unpassed(draft, path, names)
+
+
+def _placed(draft: Draft, name: str) -> str:
+    """The placeholder of a parameter; the value of a constant whose name means something else."""
+    entry = draft.data["space"][name]
+    if name in (*ALWAYS, *LENGTHS) and not isinstance(entry, dict):
+        return escaped(str(entry))
+    return f"{{{name}}}"
+
+
+def _say_unpassed(draft: Draft, path: Path, names: Collection[str]) -> None:
+    for name in draft.data["space"]:
+        if name not in names:
+            draft.note(path, f"{name} is not passed to the script there, nor here")
+
+
+def split(words: Iterable[str]) -> tuple[list[Passed], list[str]]:
+    """The options that a parameter fills in, and the other words."""
     passed: list[Passed] = []
     fixed: list[str] = []
     left = list(words)
     while left:
         word = left.pop(0)
-        whole, alone = assigned.fullmatch(word), placeholder.fullmatch(left[0]) if left else None
+        whole, alone = _PASSED.fullmatch(word), MARK.fullmatch(left[0]) if left else None
         if whole:
-            form = f"{whole.group(1) or ''}name=value"
-            passed.append(Passed(whole.group(2), whole.group("name"), form))
-        elif alone and word.startswith("--") and "=" not in word:
-            passed.append(Passed(word[2:], alone.group("name"), "--name value"))
+            passed.append(Passed(whole[2], whole[3], f"{whole[1] or ''}name=value"))
+        elif alone and re.fullmatch("--[A-Za-z_][^=]*", word):
+            passed.append(Passed(word[2:], alone[1], "--name value"))
             left.pop(0)
         else:
             fixed.append(word)
@@ -58,26 +110,15 @@ def as_python_shows(draft: Draft) -> None:
 
 def say(draft: Draft, path: Path, passed: list[Passed], fixed: list[str]) -> None:
     """Say the fixed words, the form of the options, and those not called as their parameters."""
-    command.arguments(draft, path, fixed)
-    names: dict[str, str] = {}
-    for one in passed:
-        if one.parameter not in draft.data.get("space", {}):
-            raise draft.error(path, f"'{one.parameter}' is none of the parameters")
-        if one.parameter in names:
-            raise draft.error(path, f"the parameter '{one.parameter}' is passed twice")
-        names[one.parameter] = one.option
-    as_python_shows(draft)
-    forms = sorted({one.form for one in passed})
-    if len(forms) > 1:
-        raise draft.error(path, f"options of two forms have no equal here: {' and '.join(forms)}")
+    command.take_words(draft, path, fixed)
+    names = {one.parameter: one.option for one in passed}
     if not names:
         draft.put(("script", "options"), "none", path)
         draft.note(path, "no parameter is passed to the script there, nor here")
         return
-    if forms != ["--name=value"]:
-        draft.put(("script", "options"), forms[0], path)
+    if passed[0].form != "--name=value":
+        draft.put(("script", "options"), passed[0].form, path)
+    _say_unpassed(draft, path, names)
     for name in draft.data["space"]:
-        if name not in names:
-            draft.note(path, f"{name} is not passed to the script there, nor here")
         if names.get(name) != name:
             draft.put(("script", "names", name), names.get(name), path)

@@ -7,17 +7,30 @@ behind `-c`. Bounds are included in both.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from raysweep.search_spaces.convert import command, options, orion_priors, orion_settings
+from raysweep.search_spaces.convert import command, options, orion_priors, orion_settings, shell
 from raysweep.search_spaces.convert.draft import Draft
 from raysweep.search_spaces.convert.orion_command import KEY, label
 from raysweep.search_spaces.convert.python_call import CallError, PythonCall, parse
 from raysweep.search_spaces.file.document import Path
 
 NAME = "an Orion hunt"
-_PRIOR = re.compile(r"(?P<dashes>--?)?(?P<name>[A-Za-z_][\w.-]*)?[ =]?(?:orion)?~(?P<prior>.+)")
+TEMPLATES = {
+    "{trial.working_dir}": "{folder}",
+    "{trial.id}": "{trial}",
+    "{trial.hash_params}": "{trial}",
+}
+"""What Orion fills in, as our placeholders."""
+_OURS = re.compile(r"\{\{(folder|trial)\}\}")
+"""Our placeholders after a shell's words were read, which escapes braces."""
+_PRIOR = re.compile(r"(?:(?P<option>--?[A-Za-z_][\w.-]*)|orion)~(?P<prior>.+)")
+_LOOSE = re.compile(r"[^/]+~[+>-]?[A-Za-z_]\w*\(.*")
+"""What looks like a prior, and is none to Orion where _PRIOR does not find it."""
+_IN_A_FILE = re.compile(r"~\s*\+?(?:log)?(?:uniform|normal|choices|random|fidelity|gaussian)\(")
 
 
 def recognize(data: dict[str, Any]) -> bool:
@@ -29,6 +42,7 @@ class Hunt:
     """What the command says: the words of the script, and the file of settings."""
 
     words: list[tuple[Path, str]]
+    name: str = "orion"
     config: tuple[Path, str] | None = None
 
 
@@ -36,14 +50,10 @@ def read(draft: Draft) -> None:
     """Take the command, then the settings in the file that it names."""
     words = draft.items((KEY,), draft.source.data[KEY])
     hunt = _options(draft, [draft.word((KEY,), word) for word in words])
-    draft.put(("script", "options"), "--name value", (KEY,))
     draft.put(("metric", "goal"), "minimize", (KEY,))
     text = "the script hands its objective to Orion's client there; here it reports its metric"
     draft.note((KEY,), text)
-    fidelity = _script(draft, hunt.words)
-    if "space" not in draft.data:
-        raise draft.error((KEY,), "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'")
-    options.as_python_shows(draft)
+    fidelity = _script(draft, hunt.words, hunt.name)
     if any(isinstance(one, dict) and "float" in one for one in draft.data["space"].values()):
         draft.note(
             (KEY,), "real numbers have the digits of their precision there; here all of them"
@@ -70,6 +80,7 @@ def _options(draft: Draft, words: list[str]) -> Hunt:
         if option in ("-c", "--config"):
             hunt.config = path, value
         elif OPTIONS[option] is None:
+            hunt.name = value if option in ("-n", "--name") else hunt.name
             draft.note(path, f"{option} {value}: how Orion stores trials and runs workers")
         else:
             _set(draft, path, OPTIONS[option], value)
@@ -84,38 +95,81 @@ def _set(draft: Draft, path: Path, target: Path, text: str) -> None:
         draft.put(target, draft.whole(path, text, strings=True), path)
 
 
-def _script(draft: Draft, words: list[tuple[Path, str]]) -> PythonCall | None:
+def _script(draft: Draft, words: list[tuple[Path, str]], name: str) -> PythonCall | None:
     """The script's words: those that are fixed, and those that have a prior. Returns a fidelity."""
     if not words:
         raise draft.error((KEY,), "no script is called")
-    fixed: list[str] = []
+    marked: list[str] = []
     fidelity = None
-    given = [word for _, word in words]
-    if not command.program(given) and given[0].endswith(".py"):
-        words = [((KEY,), "python"), *words]
-    for path, word in words:
-        if word.startswith("orion~") and fixed and fixed[-1].startswith("-"):
-            word = fixed.pop() + word.removeprefix("orion")
+    _file_without_priors(draft, words)
+    for number, (path, word) in enumerate(words):
         found = _PRIOR.fullmatch(word)
-        if found is None or word.startswith(("~", "/")):
-            fixed.append(word)
+        after = [one for _, one in words[number + 1 :]]
+        if _LOOSE.fullmatch(word) and not (found and _is_alone(found, marked, after)):
+            hint = "expected --lr~'...' with no other values"
+            raise draft.error(path, f"Orion does not take '{word}' for a prior; {hint}")
+        if found is None:
+            marked.append(_template(draft, path, word, name))
             continue
-        call = _prior(draft, path, found)
+        call, option = _prior(draft, path, found, marked)
+        marked += option
         if call.name == "fidelity":
             fidelity = call
-    rest = command.script(draft, (KEY,), fixed)
-    if any("{" in word for word in rest):
-        odd = next(word for word in rest if "{" in word)
-        raise draft.error((KEY,), f"the argument '{odd}' has no equal here")
-    command.arguments(draft, (KEY,), rest)
+    if "space" not in draft.data:
+        raise draft.error((KEY,), "no option has a prior, as in --lr~'loguniform(1e-5, 1.0)'")
+    found_command = shell.parse(draft, (KEY,), shlex.join(marked))
+    found_command.words = [_OURS.sub(r"{\1}", word) for word in found_command.words]
+    options.take(draft, (KEY,), found_command)
     return fidelity
 
 
-def _prior(draft: Draft, path: Path, found: re.Match[str]) -> PythonCall:
-    """A parameter, by the option that it is passed with."""
-    name, dashes, text = found.group("name"), found.group("dashes"), found.group("prior")
-    if name is None or name == "orion" or dashes != "--" or len(name) == 1:
-        raise draft.error(path, f"'{found.group()}': expected an option such as --lr~'{text}'")
+def _file_without_priors(draft: Draft, words: list[tuple[Path, str]]) -> None:
+    """Refuse the script's own file behind `--config` if Orion fills in priors there."""
+    for (path, option), (_, name) in pairwise(words):
+        if option not in ("-config", "--config"):
+            continue
+        try:
+            text = (draft.folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError, ValueError):
+            draft.note(path, f"{name} cannot be read; Orion looks for priors there, too")
+            continue
+        found = _IN_A_FILE.search(text)
+        if found:
+            line = text.count("\n", 0, found.start()) + 1
+            hint = "write {name} there instead, and see script.config_file"
+            raise draft.error(path, f"the prior in {name}, line {line}, has no equal here; {hint}")
+
+
+def _is_alone(found: re.Match[str], before: list[str], after: list[str]) -> bool:
+    """Whether a prior is all that an option is given, or a word before all options."""
+    options_before = any(word.startswith("-") for word in before)
+    follows = found["option"] or (before and before[-1].startswith("-"))
+    if not follows:
+        return not options_before
+    return not after or after[0].startswith("-")
+
+
+def _template(draft: Draft, path: Path, word: str, name: str) -> str:
+    """A word in which Orion fills in what it knows of a trial."""
+    for text, ours in (*TEMPLATES.items(), ("{exp.name}", name)):
+        word = word.replace(text, ours)
+    if re.search(r"\{(exp|trial)\.", word):
+        raise draft.error(path, f"the argument '{word}' has no equal here")
+    return word
+
+
+def _prior(
+    draft: Draft, path: Path, found: re.Match[str], before: list[str]
+) -> tuple[PythonCall, list[str]]:
+    """A parameter, and the words that pass it: an option and its value, or a value alone."""
+    option, text = found["option"], found["prior"]
+    if option is None:
+        name = before[-1].lstrip("-") if before and before[-1].startswith("-") else ""
+        name, words = name or f"argument{len(before)}", []
+    else:
+        name = option.lstrip("-")
+        # As Orion does: an option of a single letter has a single dash.
+        words = [f"-{name}" if len(name) == 1 else option]
     if text.startswith(("-", ">")):
         raise draft.error(path, f"'{text}' changes an earlier experiment, which has no equal here")
     try:
@@ -123,7 +177,7 @@ def _prior(draft: Draft, path: Path, found: re.Match[str]) -> PythonCall:
         draft.param(name, orion_priors.entry(draft, path, call), path)
     except CallError as error:
         raise draft.error(path, f"'{text}' is no prior: {error}") from None
-    return call
+    return call, [*words, options.mark(name)]
 
 
 FLAGS = (

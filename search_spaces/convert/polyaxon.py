@@ -16,14 +16,15 @@ from raysweep.search_spaces.convert import (
     polyaxon_params,
     polyaxon_search,
     ranges,
+    shell,
 )
 from raysweep.search_spaces.convert.draft import Draft, Handler, noted, only, refused, taken
 from raysweep.search_spaces.convert.spelling import in_camel_case
 from raysweep.search_spaces.file.document import Document, Path
 
 NAME = "a Polyaxon operation"
-_PLACEHOLDER = re.compile(r"\{\{ *(?:params\.)?(?P<name>[\w-]+)(?:\.value)? *\}\}")
-_AS_ARGUMENT = re.compile(r"\{\{ *params\.(?P<name>[\w-]+)\.as_arg *\}\}")
+_PLACEHOLDER = re.compile(r"\{\{ *(?P<name>[A-Za-z_][\w.-]*) *\}\}")
+_FOLDERS = ("globals.run_outputs_path", "globals.run_artifacts_path")
 
 
 def recognize(data: dict[str, Any]) -> bool:
@@ -89,31 +90,50 @@ def _component(draft: Draft) -> None:
         if given is not None:
             several = [given] if isinstance(given, str) else draft.items((*path, key), given)
             words += [str(one) for one in several]
-    _passed(draft, path, words)
+    marked = [_marked(draft, path, word) for word in words]
+    _passed(draft, path, shell.simple(draft, path, marked))
 
 
 def _run(draft: Draft, path: Path, value: Any) -> None:
     """The command of an experiment before version 1.0, with placeholders."""
     cmd = value.get("cmd") if isinstance(value, dict) else None
-    if isinstance(cmd, list) and len(cmd) == 1:
-        cmd = cmd[0]
-    text = _PLACEHOLDER.sub(lambda found: found.group().replace(" ", ""), str(cmd or ""))
-    _passed(draft, (*path, "cmd"), command.split(draft, path, text) if cmd else [])
+    place = (*path, "cmd")
+    if cmd:
+        several = cmd if isinstance(cmd, list) else [cmd]
+        marked = [_marked(draft, place, str(one)) for one in several]
+        _passed(draft, place, shell.parse(draft, place, " && ".join(map(_on_a_line, marked))))
 
 
-def _passed(draft: Draft, path: Path, words: list[str]) -> None:
-    if not command.program(words):
-        shown = " ".join(words)
-        if shown:
-            draft.note(path, f"how a trial is started there is not read: {shown[:60]}")
+def _on_a_line(command: str) -> str:
+    """A command without the backslashes at the ends of words, as Polyaxon passes it to a shell."""
+    words = [word.strip("\\") for word in command.split()]
+    return " ".join(word for word in words if word)
+
+
+def _marked(draft: Draft, path: Path, text: str) -> str:
+    """A text with our marks, and placeholders, for what Polyaxon fills in."""
+
+    def filled(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name in _FOLDERS:
+            return "{folder}"
+        if name.startswith(("globals.", "connections.", "artifacts.")):
+            raise draft.error(path, f"'{found[0]}' has no equal here")
+        name, _, form = name.removeprefix("params.").partition(".")
+        return f"--{name}={options.mark(name)}" if form == "as_arg" else options.mark(name)
+
+    return _PLACEHOLDER.sub(filled, text)
+
+
+def _passed(draft: Draft, path: Path, found: shell.Command) -> None:
+    # What is escaped for a shell's command are the braces of other words, not of the folder.
+    found.words = [word.replace("{{folder}}", "{folder}") for word in found.words]
+    if command.find_script(found.words) is None:
+        if found.words:
+            shown = " ".join(found.words)[:60]
+            draft.note(path, f"how a trial is started there is not read: {shown}")
         return
-    told = [_AS_ARGUMENT.sub(r"--\g<name>={{\g<name>}}", word) for word in words]
-    rest = command.script(draft, path, told)
-    passed, fixed = options.split(rest, _PLACEHOLDER)
-    left = [word for word in fixed if "{{" in word]
-    if left:
-        raise draft.error(path, f"the argument '{left[0]}' has no equal here")
-    options.say(draft, path, passed, fixed)
+    options.take(draft, path, found)
 
 
 MATRIX: dict[str, Handler] = {

@@ -7,11 +7,13 @@ Every number of a range is a string; both bounds are included. A script gets its
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from raysweep.search_spaces.convert import command, ranges
 from raysweep.search_spaces.convert.draft import Draft, Handler, moved, noted, only, refused, taken
 from raysweep.search_spaces.file.document import Path
+from raysweep.search_spaces.file.metric_spec import pattern
 
 NAME = "a SageMaker tuning job"
 _CONFIG = "HyperParameterTuningJobConfig"
@@ -21,6 +23,8 @@ STRATEGIES = {
     "Grid": ("grid", ""),
     "Hyperband": ("random", "hyperband's brackets become asha's rungs here"),
 }
+_FIRST_GROUP = re.compile(r"^((?:[^\\(\[]|\\.|\[(?:[^\]\\]|\\.)*\]|\(\?)*)\((?!\?)", re.DOTALL)
+"""What is before the first group of a pattern that is kept."""
 SCALES = ("Auto", "Linear", "Logarithmic", "ReverseLogarithmic")
 
 
@@ -166,13 +170,28 @@ def _static(draft: Draft, path: Path, value: Any) -> None:
 def _algorithm(draft: Draft, path: Path, value: Any) -> None:
     """The image that trains; how its metrics are read from what it prints is told."""
     draft.note(path, "the image that trains there; trainable says it here")
-    for key, inner in draft.mapping(path, value).items():
-        if key != "MetricDefinitions":
-            continue
-        for i, one in enumerate(inner if isinstance(inner, list) else []):
-            rule = draft.mapping((*path, key, i), one)
-            text = f"{rule.get('Name')} is read there by the pattern {rule.get('Regex')}"
-            draft.note((*path, key, i), text)
+    given = draft.mapping(path, value).get("MetricDefinitions") or []
+    place = (*path, "MetricDefinitions")
+    for i, one in enumerate(draft.items(place, given) if given else []):
+        rule = draft.mapping((*place, i), one)
+        if rule.get("Name") == draft.data.get("metric", {}).get("name"):
+            _pattern(draft, (*place, i), rule)
+
+
+def _pattern(draft: Draft, path: Path, rule: dict[str, Any]) -> None:
+    """How the metric is read from what the script prints: by the first group of a pattern."""
+    name, regex = draft.word(path, rule["Name"]), draft.word(path, rule.get("Regex"))
+    word = re.sub(r"\W", "_", name, flags=re.ASCII)
+    named = _FIRST_GROUP.sub(rf"\1(?P<{word}>", regex, count=1)
+    try:
+        pattern(named)
+    except ValueError:
+        draft.note(path, f"{name} is read there by the pattern {regex}, which has no equal here")
+        return
+    draft.put(("metric", "pattern"), named, path)
+    if word != name:
+        draft.put(("metric", "name"), word, path)
+        draft.note(path, f"{name} is called {word} here, as a group of a pattern must be")
 
 
 def _limits(draft: Draft, path: Path, value: Any) -> None:

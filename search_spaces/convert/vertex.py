@@ -6,7 +6,6 @@ A script gets its parameters as `--name=value`. Keys are written `maxTrialCount`
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from raysweep.search_spaces.convert import command, ranges, vertex_params
@@ -124,7 +123,7 @@ def _container(draft: Draft, path: Path, value: Any) -> None:
     draft.each(path, rule, keys)
     given = {key: rule[key] for key in ("command", "args") if rule.get(key)}
     words = [str(one) for key in given for one in draft.items((*path, key), given[key])]
-    if command.program(words):
+    if command.find_script(words):
         command.arguments(draft, path, command.script(draft, path, words))
     elif rule.get("command"):
         draft.note((*path, "command"), f"{' '.join(words)}: trainable says it here")
@@ -138,11 +137,7 @@ def _package(draft: Draft, path: Path, value: Any) -> None:
 
 
 def _module(draft: Draft, path: Path, value: Any) -> None:
-    """`trainer.task` as the file trainer/task.py."""
-    parts = draft.word(path, value).split(".")
-    script = str(PurePosixPath(*parts).with_suffix(".py"))
-    draft.put(("trainable",), script, path)
-    draft.note(path, f"the module {value} is run as the file {script} here")
+    command.take_script(draft, path, f"-m {draft.word(path, value)}")
 
 
 def _arguments(draft: Draft, path: Path, value: Any) -> None:

@@ -81,6 +81,9 @@ Variables = Annotated[
 ]
 
 
+OneOrMore = Annotated[list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])]
+
+
 def long_option(text: str) -> str:
     """Raise ValueError if a text is no option with its dashes."""
     if not re.fullmatch(r"-[^\s=]+", text):
@@ -193,14 +196,11 @@ class ScriptSpec(BaseModel):
             description="where the script saves; of a pattern such as {folder}/*.ckpt, the newest"
         ),
     ] = None
-
     reports: Annotated[
-        Annotated[list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])],
+        OneOrMore,
         Field(
-            description=(
-                "files that the script writes while it trains: paths, folders or globs of "
-                "TensorBoard's event files, CSV, JSON lines, trainer_state.json or MLflow's files"
-            )
+            description="files that the script writes while it trains: paths, folders or globs of "
+            "TensorBoard's event files, CSV, JSON lines, trainer_state.json or MLflow's files"
         ),
     ] = []
 

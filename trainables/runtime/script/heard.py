@@ -8,7 +8,7 @@ continues, so that it is kept: those epochs are sent, and not trained again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,8 +41,9 @@ class Heard:
             except (TypeError, ValueError):
                 return
 
-    def add(self, record: Record) -> None:
-        """Keep a record."""
-        if self.is_kept:
+    def add(self, records: Iterable[Record]) -> None:
+        """Keep records, but for the states of progress bars, which come again as lines."""
+        lines = [json.dumps(asdict(record)) + "\n" for record in records if record.firm]
+        if self.is_kept and lines:
             with open(self._file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(record)) + "\n")
+                file.writelines(lines)

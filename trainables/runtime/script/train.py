@@ -28,9 +28,11 @@ from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSourc
 
 POLL_SECONDS = 0.1
 """How often the file of reports is read while the script prints nothing."""
-ENDING_SECONDS = {True: 3600.0, False: 60.0}
-"""How long a script may take to end by itself after its last report, for it may save its model or
-evaluate it on other data: by whether it was told how long a trial is."""
+ENDING_SECONDS = 60.0
+"""How long a script may take to end by itself after its last report: it may save its model, or
+evaluate it on other data."""
+TOLD_ENDING_SECONDS = 3600.0
+"""The same for a script that was told how long a trial is, and so does end by itself."""
 GRACE_SECONDS = 5.0
 """How long it may take once it has reported what lies behind its last report: it trains on."""
 PATIENCE_SECONDS = 2.0
@@ -66,13 +68,14 @@ def train(
             may_continue=call.saved.checkpoints is not None,
             continues=call.continues,
         )
+        patience = TOLD_ENDING_SECONDS if call.knows_length else ENDING_SECONDS
         follower = None
         try:
             with running(paths, call) as process:
                 output = Output(process, paths.reports, printed)
                 follower = Follower(run, paths, sources, output, files, heard)
                 follower.report_all()
-                _wait(process, follower, paths, ENDING_SECONDS[call.knows_length])
+                _wait(process, follower, paths, patience)
                 follower.check_reported()
         except (ScriptError, ReportError) as error:
             raise _blaming_checkpoint(error, call, follower) from error
@@ -139,9 +142,8 @@ class Follower:
             # would count as the first report.
             records = [record for record in records if record.position is not None]
         records += self._files.read(self.output.ended)
-        for record in records:
-            self.has_reported = True
-            self._heard.add(record)
+        self.has_reported |= bool(records)
+        self._heard.add(records)
         return records
 
     def _begin(self, known: int) -> Reports:
