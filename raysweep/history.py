@@ -25,6 +25,10 @@ Event = dict[str, Any]
 """A line of a ledger: `event` says what happened and `time` when, in Unix seconds."""
 
 
+APPLIED, REFUSED = "applied", "refused"
+"""The outcomes of a person's command, in its event."""
+
+
 class Status(StrEnum):
     """The state of a trial.
 
@@ -131,10 +135,14 @@ class Rung:
         """The number of trials that continued past the rung, or are still being compared there."""
         return len(self.losses) - len(self.ended)
 
-    def end(self, number: int, status: Status) -> None:
-        """Record that a trial ended at the rung. If it was stopped, it is paused there."""
+    def end(self, number: int, status: Status, final: bool = False) -> None:
+        """Record that a trial ended at the rung. If it was stopped, it is paused there.
+
+        `final`: it is not to be promoted, even if it was paused there before.
+        """
+        self.leave(number)
         self.ended.add(number)
-        if status is Status.STOPPED:
+        if status is Status.STOPPED and not final:
             insort(self.paused, (self.by_trial[number], number))
 
     def leave(self, number: int) -> None:
@@ -231,8 +239,11 @@ class History:
             self.best = (trial, report)
         return True
 
-    def close(self, number: int, status: Status, reason: str = "") -> None:
-        """End a trial; or, with the status WAITING, let it continue when a worker is free."""
+    def close(self, number: int, status: Status, reason: str = "", *, final: bool = False) -> None:
+        """End a trial; or, with the status WAITING, let it continue when a worker is free.
+
+        `final`: no scheduler may promote it later.
+        """
         trial = self._trials[number]
         self._set_status(trial, status, reason)
         self.running.discard(number)
@@ -240,7 +251,7 @@ class History:
         if rung is None or number not in rung.by_trial or "audited" in trial.notes:
             return
         if status.ended:
-            rung.end(number, status)
+            rung.end(number, status, final)
         else:
             rung.leave(number)
 
@@ -273,7 +284,11 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
     kind = event["event"]
     if kind == "proposed":
         study, number = event["study"], event["number"]
-        histories[study].add(Trial(number, study, event["config"], event["seed"]))
+        notes = dict(event.get("notes", {}))
+        histories[study].add(Trial(number, study, event["config"], event["seed"], notes=notes))
+        return
+    if kind == "command":
+        _command(event, histories)
         return
     if kind not in ("started", "reported", "ended", "returned", "promoted", "noted"):
         return
@@ -295,9 +310,23 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
         )
     elif kind == "ended":
         trial.notes["ended"] = event["time"]
-        history.close(number, Status(event["status"]), event["reason"])
+        trial.notes.pop("asked", None)
+        final = bool(event.get("notes", {}).get("by_hand"))
+        history.close(number, Status(event["status"]), event["reason"], final=final)
     elif kind in ("returned", "promoted"):
         history.close(number, Status.WAITING, event["reason"])
+
+
+def _command(event: Event, histories: Mapping[str, History]) -> None:
+    """Change a trial as a person's command says; the state of the sweep is `Steering`."""
+    trial_id = event["arguments"].get("trial")
+    if event["outcome"] != APPLIED or not trial_id:
+        return
+    study, number = split_id(trial_id)
+    trial = histories[study][number]
+    trial.notes.update(event.get("notes", {}))
+    if event["command"] in ("continue", "retry") and trial.status.ended:
+        histories[study].close(number, Status.WAITING, event["reason"])
 
 
 def split_id(trial_id: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.formatting import DASH, html_table, number
 from raysweep.history import Config
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from raysweep.results.analysis.compare import Comparison
     from raysweep.results.analysis.incumbents import Unit
     from raysweep.results.export import ExportResult
+    from raysweep.steering import Note
+    from raysweep.tune.steer import Answer
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,87 @@ class Run:
 
         return export(self._directory, _as_path(out), evaluate)
 
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the sweep."""
+        return list(self._directory.steering.tags.get("", []))
+
+    @property
+    def notes(self) -> list[Note]:
+        """What people noted about the sweep and its trials, in order.
+
+        Each has `text`, `trial` (empty if it is about the sweep), `author` and `time`.
+        """
+        return list(self._directory.steering.notes)
+
+    def stop(self, *, now: bool = False) -> Answer:
+        """End the running session after the running epochs, or at once; it can be resumed.
+
+        This and the following methods give the sweep a command, as the verbs of the command line
+        do. A session that works on the run carries it out within a second; the answer then says
+        `applied`. Without a session it waits for the next one (`waiting`), except for `stop`,
+        `pause` and `resume`, which are about a session. Raises UserError, with the reason, if the
+        command is refused.
+        """
+        return self._give("stop", now=now)
+
+    def stop_trial(self, trial: str, *, now: bool = False) -> Answer:
+        """Stop a trial after its running epoch, or at once. It is not promoted any more."""
+        return self._give("stop", trial=trial, now=now)
+
+    def pause(self) -> Answer:
+        """Let the running epochs end, and start nothing until `resume`. No device is held."""
+        return self._give("pause")
+
+    def resume(self) -> Answer:
+        """Continue a sweep that was paused. `Sweep.run(resume=...)` begins a new session."""
+        return self._give("resume")
+
+    def retry(self, trial: str) -> Answer:
+        """Run a trial again that failed or ran out of memory, from its last checkpoint."""
+        return self._give("retry", trial=trial)
+
+    def continue_trial(self, trial: str, epochs: int) -> Answer:
+        """Train a trial to this epoch, whatever the budget and the scheduler say."""
+        return self._give("continue", trial=trial, epochs=epochs)
+
+    def enqueue(self, *configurations: Mapping[str, Any], study: str | None = None) -> Answer:
+        """Train these configurations next.
+
+        Constants and derived values of the space are filled in, and the centre (`around`) of a
+        parameter that has one; other parameters must have a value. study: which one trains them,
+        by default the one that has spent least.
+        """
+        given = [dict(config) for config in configurations]
+        chosen = {} if study is None else {"study": study}
+        return self._give("enqueue", configurations=given, **chosen)
+
+    def extend(self, **limits: int | float | str) -> Answer:
+        """Let the sweep train more, as by `trials=80`, `trials="+50"` or `time="2h30m"`."""
+        return self._give("extend", **limits)
+
+    def set_parallel(self, count: int | Literal["auto"]) -> Answer:
+        """Train at most `count` trials at once. Trials beyond that finish their epoch and wait."""
+        return self._give("set", parallel=count)
+
+    def note(self, text: str, trial: str | None = None) -> Answer:
+        """Attach a text to the sweep, or to a trial."""
+        return self._give("note", text=text, **_about(trial))
+
+    def tag(self, *tags: str, trial: str | None = None, remove: bool = False) -> Answer:
+        """Tag the sweep, or a trial, with words; or take these tags away."""
+        return self._give("tag", tags=list(tags), remove=remove, **_about(trial))
+
+    def _give(self, command: str, **arguments: Any) -> Answer:
+        """Give a command. What this run shows from now on has been read anew."""
+        from raysweep.tune.steer import give
+
+        directory = RunDirectory(self._directory.path)
+        answer = give(directory, command, arguments)
+        self._directory = RunDirectory(self._directory.path)
+        self.__dict__.pop("best", None)
+        return answer
+
     def _repr_html_(self) -> str:
         """A summary for a notebook: the state, the best trial, and the trials by status."""
         from collections import Counter
@@ -205,6 +288,10 @@ class Run:
             )
         row = {"run": self.name, "state": self.state, f"best {self.metric}": best, "at": place}
         return html_table([row | {"trials": counts or "none yet"}])
+
+
+def _about(trial: str | None) -> dict[str, str]:
+    return {} if trial is None else {"trial": trial}
 
 
 def _as_path(path: str | Path | None) -> Path | None:

@@ -51,7 +51,7 @@ ALLOWED = {
         "raysweep.results.views",
     },
     "results.export": {"raysweep.results.storage", "raysweep.results.views"},
-    "results.run": {"raysweep.results"},
+    "results.run": {"raysweep.results", "raysweep.tune.steer"},
     "trainables": {"raysweep.trainables.common", *RUN},
     "trainables.common": {"raysweep.trainables.common", *RUN},
     "trainables.runtime": {"raysweep.trainables.runtime"},

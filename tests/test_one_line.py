@@ -124,6 +124,18 @@ def test_settings_are_part_of_what_is_saved(capsys: pytest.CaptureFixture[str]) 
     assert (data["searcher"], data["space"]["act"], data["seed"]) == ("random", "relu", 3)
 
 
+def test_what_is_enqueued_is_part_of_what_is_saved(tmp_path: Path) -> None:
+    """The configurations of `--enqueue` come before those of `--set`."""
+    best = {"learning_rate": 0.01, "batch-size": 32, "act": "gelu"}
+    (tmp_path / "best.json").write_text(json.dumps(best))
+    own = {"learning_rate": 0.1, "batch-size": 64, "act": "relu"}
+    more = ["--enqueue", "best.json", "--set", f"enqueue={json.dumps([own])}"]
+    assert main(["run", "train.py", *TYPED, *more, "--save", "sweep.yaml", "--dry-run"]) == 0
+    data = parse(Path("sweep.yaml").read_text(), "sweep.yaml").data
+    assert data["enqueue"] == [best, own]
+    assert [config["seed"] for config in load_sweep("sweep.yaml").enqueue] == [1, 1]
+
+
 def test_the_programs_options_decide_how_a_parameter_is_told() -> None:
     data = told("learning-rate=1..5", "bs=16..64", "nesterov=true,false")
     assert data["space"]["learning-rate"] == {"float": [1.0, 5.0]}  # type=float

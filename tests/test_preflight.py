@@ -169,6 +169,21 @@ def test_what_a_job_runs() -> None:
     )
 
 
+def test_a_run_that_is_resumed_on_a_cluster_is_resumed_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+
+    def sends(url: str, arguments: list[str], folder: Path, words: list[str], verb: str) -> str:
+        sent.append(entry_point(arguments, words, verb))
+        return "job"
+
+    monkeypatch.setattr("raysweep.tune.cluster.ray_jobs.submit", sends)
+    monkeypatch.setattr("raysweep.tune.cluster.ray_jobs.follow", lambda *where: 0)
+    assert main(["resume", "s3://bucket/cnn", "--submit", "http://127.0.0.1:8265"]) == 0
+    assert sent == ["raysweep resume s3://bucket/cnn --address auto"]
+
+
 def test_a_job_gets_the_words_of_the_program_and_writes_no_file() -> None:
     typed = ["train.py", "--param", "lr=1..2", "--save", "x.yaml", "--submit", "http://x"]
     assert (

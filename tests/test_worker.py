@@ -355,6 +355,28 @@ def test_one_that_is_not_wanted_any_more_ends_in_mid_epoch(
     assert gone(int((tmp_path / "pid").read_text() or "0"))
 
 
+def test_one_that_is_not_wanted_before_it_is_forked_leaves_nothing_to_the_next(
+    fresh: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_process, "BEAT_SECONDS", 0.1)
+    code = """
+    time.sleep(0.5)
+    def train(config, run):
+        for epoch in run.epochs():
+            run.report(loss=run.seed)
+    """
+
+    def beat() -> None:
+        raise NoMore
+
+    with pytest.raises(NoMore):
+        fresh.train(job(tmp_path, code, "first"), lambda report: None, beat)
+    second = job(tmp_path, code, "second")
+    reports, outcome = heard(fresh, replace(second, seed=7, folder=str(tmp_path / "other")))
+    assert outcome.status == "completed"
+    assert [report["metrics"]["loss"] for report in reports] == [7, 7]
+
+
 def test_a_hang_is_ended_with_its_stack(
     shared: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,12 @@ class StudyBudgets:
         self.running: set[str] = set()
         self.waiting: deque[Trial] = deque()
 
+    def follow(self, sweep: Sweep) -> None:
+        """Count with the budget that the sweep has now: a person's command has extended it."""
+        if sweep.budget.trials != self._budget.trials:
+            self.matched = None  # it was found for fewer trials
+        self._budget = sweep.budget
+
     @property
     def limit(self) -> int | None:
         """The epochs that a study may train, or None if there is no such limit."""

@@ -8,6 +8,7 @@ the histories from a ledger (`raysweep.history.apply`).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -16,11 +17,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
-from raysweep.history import Event, History, Status, Trial, apply, seconds_spent, split_id
+from raysweep.history import (
+    APPLIED,
+    Config,
+    Event,
+    History,
+    Status,
+    Trial,
+    apply,
+    seconds_spent,
+    split_id,
+)
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
+from raysweep.steering import Queued
 from raysweep.tune import retries
 from raysweep.tune.budget import StudyBudgets, matched_epoch_budget
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
+from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
 if TYPE_CHECKING:
@@ -29,6 +42,7 @@ if TYPE_CHECKING:
 SAME_FAILURE = "the first trials all failed in the same way"
 SAME_FAILURE_TRIALS = 3
 """Trials that must have failed with the same words before the sweep ends."""
+STOPPED_BY_HAND = "stopped by hand"
 DAMAGED = "damaged_checkpoint"
 """The note of a trial that restarted because its checkpoint was damaged; its value says how."""
 
@@ -59,8 +73,10 @@ class NoLog:
 class SweepController:
     """The state of a running sweep: histories, remaining budgets, and why it stops, if it does.
 
-    `past` holds the events of former sessions. `make_job` turns a trial into the job that a worker
-    trains; an executor that trains nothing, as the simulated one, does without it.
+    `sweep` is what the file says with what people's commands have changed since
+    (`tune/commands.py`). `past` holds the events of former sessions. `make_job` turns a trial into
+    the job that a worker trains; an executor that trains nothing, as the simulated one, does
+    without it.
     """
 
     def __init__(
@@ -72,7 +88,9 @@ class SweepController:
         make_job: Callable[[Trial], Job] | None = None,
     ) -> None:
         past = list(past)
-        self.sweep = sweep
+        self._file = sweep
+        self.steering = steering_of(sweep, past)
+        self.sweep = sweep = steered(sweep, self.steering)
         self.studies = {study.name: study for study in sweep.studies()}
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
@@ -84,6 +102,10 @@ class SweepController:
         }
         self.stopping = ""
         self.interrupted = False
+        self.ended_before = ""
+        """Why a former session ended the sweep, if this one trains only what a person asked for."""
+        self._out_of_time = False
+        self._left_running: set[str] = set()
         self.mistake = ""
         """What the user got wrong, in one line, if the first trial showed it."""
         self.traceback = ""
@@ -97,8 +119,13 @@ class SweepController:
         self._budgets = StudyBudgets(sweep, list(self.studies.values()), self.histories, past)
         for event in past:
             apply(event, self.histories)
-        self._budgets.waiting.extend(self._unfinished())
-        self._settle()
+        for trial in self._unfinished():
+            self._budgets.waiting.append(trial)
+        places = _places(past)
+        self._budgets.waiting = deque(
+            sorted(self._budgets.waiting, key=lambda trial: places[trial.id])
+        )
+        self.settle()
 
     def _unfinished(self) -> Iterable[Trial]:
         """The trials that a former session left unfinished.
@@ -107,10 +134,14 @@ class SweepController:
         """
         for history in self.histories.values():
             for trial in history:
+                if trial.status is Status.STOPPED:
+                    self.stop_by_hand(trial)
                 if trial.status.ended:
                     continue
+                if trial.status is Status.RUNNING:
+                    self._left_running.add(trial.id)
                 history.close(trial.number, Status.WAITING, trial.reason)
-                if not trial.reports or not self.judge(trial).stop:
+                if not self.stop_by_hand(trial) and not (trial.reports and self.judge(trial).stop):
                     yield trial
 
     def reopen(self, failed: bool) -> None:
@@ -118,22 +149,32 @@ class SweepController:
 
         With `failed`, also those that failed or ran out of memory.
         """
+        self._reopen_limited()
         for trial in list(self.trials):
-            unfinished = trial.notes.get("limited") and trial.epoch < self.sweep.budget.epochs
-            if unfinished and self._budgets.may_extend(trial.study):
-                self.returned(trial, "the budget grew", {"limited": False})
-            elif failed and trial.status in (Status.FAILED, Status.OOM):
-                self.returned(trial, "retried", {"failures": 0, "losses": []})
+            if failed and trial.status in (Status.FAILED, Status.OOM):
+                self.returned(trial, "retried", retries.FORGIVEN)
         if not failed:
             self._end_as_before()
 
+    def _reopen_limited(self) -> None:
+        """Queue the trials that ended only because the budget was smaller then."""
+        for trial in list(self.trials):
+            unfinished = trial.notes.get("limited") and trial.epoch < self.epochs_of(trial)
+            if unfinished and trial.status.ended and self._budgets.may_extend(trial.study):
+                self.returned(trial, "the budget grew", {"limited": False})
+
     def _end_as_before(self) -> None:
-        """Stop if a former session reached the target, the plateau or the end of the time."""
+        """Stop if a former session reached the target, the plateau or the end of the time.
+
+        What a person has asked for since is trained all the same, unless no time is left.
+        """
         for history in self.histories.values():
             if history.best is not None:
                 self._check_target(history.best[0], history.best[1].loss)
-        if not self._budgets.waiting:
+        if all(trial.notes.get("asked") for trial in self._budgets.waiting):
             self._check_plateau()
+        if self.stopping and self._work_left(asked_only=True):
+            self.ended_before, self.stopping = self.stopping, ""
         self._check_time()
 
     def say(self, line: str) -> None:
@@ -145,6 +186,59 @@ class SweepController:
         if self._make_job is None:
             raise RuntimeError("this controller was made without make_job: it has no run directory")
         return self._make_job(trial)
+
+    def epochs_of(self, trial: Trial) -> int:
+        """The epochs that a trial may train: those of the budget, or what a person set for it."""
+        return int(trial.notes.get("epochs") or self.sweep.budget.epochs)
+
+    def obey(self, event: Event) -> None:
+        """Record a person's command (`tune/commands.py`), and let it take effect."""
+        self._happen(event)
+        before, self.sweep = self.sweep, steered(self._file, self.steering)
+        if self.sweep.budget == before.budget:
+            return
+        self._budgets.follow(self.sweep)
+        if self._out_of_time and not self.interrupted:
+            self._out_of_time, self.stopping = False, ""
+        self._reopen_limited()
+
+    def requeue(self, trial: Trial) -> None:
+        """Queue a trial that a command has reopened."""
+        if trial.status is Status.WAITING and not self.is_in_flight(trial):
+            self._budgets.waiting.append(trial)
+
+    def is_in_flight(self, trial: Trial) -> bool:
+        """True if an executor has the trial, or if it is queued."""
+        return trial.id in self._budgets.running or trial in self._budgets.waiting
+
+    def stop_by_hand(self, trial: Trial) -> bool:
+        """End a trial if a person stopped it and it has come to the end of its epoch by now.
+
+        Returns True if the trial has ended. A paused trial is not promoted any more.
+        """
+        last = trial.notes.get("stop")
+        if last is None or trial.epoch < last or trial.notes.get("by_hand"):
+            return False
+        if trial in self._budgets.waiting:
+            self._budgets.waiting.remove(trial)
+        self.ended(trial, Status.STOPPED, STOPPED_BY_HAND, {"by_hand": True})
+        return True
+
+    def hold(self, trial: Trial) -> bool:
+        """Queue a trial that has reported and would continue, if the sweep stops or is paused."""
+        if self.stopping:
+            self.returned(trial, f"interrupted: {self.stopping}")
+        elif self.steering.paused:
+            self.returned(trial, "the sweep is paused")
+        return not self.is_running(trial)
+
+    def is_running(self, trial: Trial) -> bool:
+        """True if an executor has the trial."""
+        return trial.id in self._budgets.running
+
+    def is_in_epoch(self, trial: Trial) -> bool:
+        """True if the trial trains an epoch, or will train again the one that a kill cut off."""
+        return self.is_running(trial) or trial.id in self._left_running
 
     def stop(self, reason: str, interrupted: bool = False) -> None:
         """Start nothing more, and let running trials end after their next report.
@@ -182,17 +276,67 @@ class SweepController:
     def next(self) -> Trial | None:
         """The trial to start now, or None if there is none at present.
 
-        A trial that waits comes first, for it keeps its checkpoint; then one that is promoted, or
-        a new one.
+        A trial that waits comes first, for it keeps its checkpoint; then a configuration that was
+        enqueued, a trial that is promoted, or a new one.
         """
         self._check_time()
-        if self.stopping:
+        if self.stopping or self.steering.paused:
             return None
-        waiting = self._budgets.waiting
-        trial = waiting.popleft() if waiting else self._promote_or_propose()
+        trial = self._next_waiting() or self._next_queued()
+        if trial is None and not self.ended_before:
+            trial = self._promote_or_propose()
         if trial is not None:
             self._budgets.running.add(trial.id)
         return trial
+
+    def _next_waiting(self) -> Trial | None:
+        """The first trial that is queued; after the end of the sweep, that a person asked for."""
+        waiting = self._budgets.waiting
+        for trial in waiting:
+            if not self.ended_before or trial.notes.get("asked"):
+                waiting.remove(trial)
+                return trial
+        return None
+
+    def _next_queued(self) -> Trial | None:
+        """A new trial of the first enqueued configuration that may be trained now."""
+        for key, queued in self._queued():
+            study = self.studies[queued.study] if queued.study else self._least_spent()
+            notes: dict[str, Any] = {"enqueued": key}
+            if queued.asked:
+                notes["asked"] = True
+            return self._add(study, queued.config, notes)
+        return None
+
+    def _queued(self) -> list[tuple[str, Queued]]:
+        """The enqueued configurations that may be trained. Those of the file need a budget."""
+        if not self.steering.queue:
+            return []
+        within = set() if self.ended_before else {study.name for study in self._budgets.within()}
+        return [
+            (key, queued)
+            for key, queued in self.steering.queue.items()
+            if queued.asked or queued.study in within
+        ]
+
+    def _least_spent(self) -> Study:
+        return min(self.studies.values(), key=self._budgets.spent)
+
+    def _work_left(self, asked_only: bool = False) -> bool:
+        """True if a trial is queued, or will be proposed or promoted.
+
+        `asked_only`: whether there is one that a person asked for by a command.
+        """
+        if asked_only:
+            return any(trial.notes.get("asked") for trial in self._budgets.waiting) or any(
+                queued.asked for queued in self.steering.queue.values()
+            )
+        return bool(
+            self._budgets.waiting
+            or self._queued()
+            or self._budgets.proposing()
+            or self._any_promotable()
+        )
 
     def _promote_or_propose(self) -> Trial | None:
         """A promoted or a new trial, of the study that has spent least of its budget."""
@@ -239,7 +383,9 @@ class SweepController:
         running, history = self._budgets.running, self.histories[trial.study]
         if not self.sweep.scheduler.promotes or trial.id not in running:
             return False
-        if self.stopping or self._budgets.waiting:
+        if self.stopping or self.steering.paused or self.ended_before:
+            return False
+        if self._budgets.waiting or self._queued():
             return False
         history.close(trial.number, Status.STOPPED)
         running.discard(trial.id)
@@ -264,12 +410,13 @@ class SweepController:
     def _any_promotable(self) -> bool:
         return any(map(self._promotable, self.studies.values()))
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Fix the matched epoch budget as soon as it is known.
 
         That is when no trial is running or waiting and none will be promoted.
         """
-        unsettled = self._budgets.running or self._budgets.waiting or self._budgets.within()
+        budgets = self._budgets
+        unsettled = budgets.running or budgets.waiting or budgets.within() or self.steering.queue
         if self._budgets.matched is not None or unsettled or self._any_promotable():
             return
         found = matched_epoch_budget(self.sweep, self.histories)
@@ -281,14 +428,22 @@ class SweepController:
 
     @property
     def done(self) -> bool:
-        """True if no trial is running, and none will be started any more."""
+        """True if no trial is running, and none will be started any more, or while it is paused."""
         if self._budgets.running:
             return False
-        return bool(self.stopping) or not (
-            self._budgets.waiting or self._budgets.proposing() or self._any_promotable()
-        )
+        if self.stopping or self.steering.paused:
+            return True
+        return not self._work_left(asked_only=bool(self.ended_before))
+
+    @property
+    def paused(self) -> bool:
+        """True if nothing runs only because the sweep is paused."""
+        idle = not self._budgets.running and not self.stopping
+        asked_only = bool(self.ended_before)
+        return idle and self.steering.paused and self._work_left(asked_only)
 
     def started(self, trial: Trial) -> None:
+        self._left_running.discard(trial.id)
         event: Event = {"event": "started", "trial": trial.id}
         if self.machine:
             event["notes"] = {"node": self.machine}
@@ -339,9 +494,13 @@ class SweepController:
         if not math.isfinite(trial.loss):
             reason = f"{interval.at(trial.epoch)}: {self.sweep.metric.name} is not finite"
             return self._stop(trial, Status.DIVERGED, reason)
-        if trial.epoch >= self.sweep.budget.epochs:
+        if trial.epoch >= self.epochs_of(trial):
             reason = f"trained all {interval.trained(trial.epoch)}"
             return self._stop(trial, Status.COMPLETED, reason, limited=True)
+        if self.stop_by_hand(trial):
+            return Decision(True, STOPPED_BY_HAND)
+        if trial.notes.get("epochs"):
+            return CONTINUE  # a person decided that it trains so long, whatever a scheduler says
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
             f"judging {trial.id} after epoch {trial.epoch}",
@@ -360,7 +519,7 @@ class SweepController:
             return self._stop(trial, Status.STOPPED, reason)
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
-        if self._budgets.is_spent(trial):
+        if self._budgets.is_spent(trial) and not trial.notes.get("asked"):
             spent = interval.trained(self._budgets.limit or 0)
             reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
@@ -379,7 +538,7 @@ class SweepController:
             event["notes"] = dict(notes)
         self._budgets.running.discard(trial.id)
         self._happen(event)
-        self._settle()
+        self.settle()
 
     def failed(
         self, trial: Trial, reason: str, notes: Mapping[str, Any], retry: bool = True
@@ -428,7 +587,8 @@ class SweepController:
             event["notes"] = dict(notes)
         self._budgets.running.discard(trial.id)
         self._happen(event)
-        self._budgets.waiting.append(trial)
+        if not self.stop_by_hand(trial):
+            self._budgets.waiting.append(trial)
 
     def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
         """Record facts about a trial."""
@@ -450,9 +610,10 @@ class SweepController:
 
     def _check_limits(self, trial: Trial) -> None:
         """Stop the sweep if its target, its plateau or the end of its time is reached."""
-        self._check_target(trial, trial.loss)
-        if trial.status.ended:
-            self._check_plateau()
+        if not self.ended_before:
+            self._check_target(trial, trial.loss)
+            if trial.status.ended:
+                self._check_plateau()
         self._check_time()
 
     def _check_target(self, trial: Trial, loss: float) -> None:
@@ -469,7 +630,8 @@ class SweepController:
 
     def _check_time(self) -> None:
         limit = self.sweep.budget.seconds
-        if limit is not None and self.seconds >= limit:
+        if limit is not None and self.seconds >= limit and not self.stopping:
+            self._out_of_time = True
             self.stop(f"the {limit:g} seconds of the budget are spent")
 
     def _propose(self, study: Study) -> Trial | None:
@@ -481,10 +643,19 @@ class SweepController:
         if config is None:
             self._budgets.exhausted.add(study.name)
             self._happen({"event": "exhausted", "study": study.name})
-            self._settle()
+            self.settle()
             return None
+        return self._add(study, config)
+
+    def _add(self, study: Study, config: Config, notes: Mapping[str, Any] | None = None) -> Trial:
+        """A new trial of the study, with this configuration."""
+        history = self.histories[study.name]
+        number = len(history)
         event: Event = {"event": "proposed", "study": study.name, "number": number}
-        self._happen(event | {"config": config, "seed": trial_seed(study.seed, number)})
+        event |= {"config": config, "seed": trial_seed(study.seed, number)}
+        if notes:
+            event["notes"] = dict(notes)
+        self._happen(event)
         return history[number]
 
     def _happen(self, event: Event) -> None:
@@ -492,7 +663,24 @@ class SweepController:
         event["time"] = self._clock()
         self._log.write(event)
         apply(event, self.histories)
+        self.steering.apply(event)
         self._log.applied(event, self)
+
+
+def _places(past: list[Event]) -> dict[str, float]:
+    """The order in which unfinished trials continue, by name: the place in the ledger at which each
+    was queued. Those that were running come first."""
+    places: dict[str, float] = {}
+    for place, event in enumerate(past):
+        if event["event"] == "proposed":
+            places[f"{event['study']}-{event['number']}"] = place
+        elif event["event"] in ("returned", "promoted"):
+            places[event["trial"]] = place
+        elif event["event"] == "command" and event["outcome"] == APPLIED:
+            places[event["arguments"].get("trial", "")] = place
+        elif event["event"] == "started":
+            places[event["trial"]] = -1.0 / (1 + place)
+    return places
 
 
 def _training_began(past: list[Event]) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from raysweep.history import Config
 from raysweep.plugins import (
     CALLBACK,
     EXECUTOR,
@@ -33,6 +34,7 @@ from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, SweepSpec
+from raysweep.search_spaces.language.points import PointError, complete_point
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
@@ -120,9 +122,23 @@ def sweep_of(said: Specification) -> Sweep:
         executor=executor.component if executor else None,
         command_line=command_line,
         report_sources=report_sources(said, is_script=command_line is not None),
+        enqueue=_enqueued(said),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )
+
+
+def _enqueued(said: Specification) -> tuple[Config, ...]:
+    """The configurations that the file enqueues, complete. Raises SpecificationError."""
+    configs = []
+    for index, given in enumerate(said.content.enqueue or []):
+        try:
+            configs.append(complete_point(said.space, given))
+        except PointError as error:
+            name = error.mistakes[0].partition(":")[0]
+            place: Path = ("enqueue", index, name) if name in given else ("enqueue", index)
+            raise said.document.error(place, f"enqueue: {error.mistakes[0]}") from None
+    return tuple(configs)
 
 
 def check_components(said: Specification) -> None:

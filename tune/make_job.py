@@ -43,7 +43,7 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         trainable=for_workers(sweep.trainable),
         config=trial.config,
         seed=trial.seed,
-        epochs=sweep.budget.epochs,
+        epochs=trial.notes.get("epochs") or sweep.budget.epochs,
         objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
         folder=trial_folder,
         log=log,

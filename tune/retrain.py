@@ -78,6 +78,7 @@ def retraining_sweep(
         plateau=None,
         keep=None,
         confirm=None,
+        enqueue=(),
     )
 
 

@@ -15,6 +15,9 @@ from raysweep.history import Status, Trial
 
 Notes = Mapping[str, Any]
 
+FORGIVEN: Notes = {"failures": 0, "losses": []}
+"""The notes of a trial that a person has retried: its former failures do not count."""
+
 MAX_ACCUMULATION = 64
 """Micro-batches per batch. A model that does not fit with a 64th of its batch is too large."""
 MAX_WORKER_FAILURES = 3

@@ -17,6 +17,7 @@ from raysweep.history import Event
 from raysweep.tune import code_changes
 from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
+from raysweep.tune.callbacks.inbox import CommandInbox
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
 from raysweep.tune.callbacks.user import user_callbacks
@@ -31,6 +32,8 @@ from raysweep.tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
 """Exit codes. A sweep that was interrupted continues with `--resume`."""
+TICK_SECONDS = 0.1
+"""Seconds between two ticks of the callbacks while the sweep is paused, as while it trains."""
 SAME_REQUEST_SECONDS = 1.0
 """`timeout` and others send SIGTERM to a process and then to its group, within milliseconds."""
 
@@ -104,26 +107,39 @@ class Session:
         self.folder.opened(self.sweep)
         make_job = partial(job, self.sweep, self.folder.path)
         controller = SweepController(self.sweep, recorder, recorder.past, make_job=make_job)
+        inbox = CommandInbox(self.folder, controller)
+        inbox.open()
         controller.reopen(retry_failed)
         code_changes.record(controller, recorder)
         try:
-            if not controller.done or is_unfinished(controller, self.folder.path):
-                self._train(controller, executor, recorder)
+            if (
+                not controller.done
+                or controller.paused
+                or is_unfinished(controller, self.folder.path)
+            ):
+                self._train(controller, executor, recorder, inbox)
         except SessionInterrupted as error:
             controller.stop(str(error), interrupted=True)
             self.observer.say(f"interrupted: {error}")
         finally:
             recorder.close(controller)
-            for callback in (self.observer, *self.callbacks):
+            for callback in (inbox, self.observer, *self.callbacks):
                 callback.close(controller)
         if controller.mistake:
             raise SessionError(controller.mistake)
         with contextlib.suppress(SessionInterrupted):  # the next session does without the event
             self.folder.closed(controller)
+        if left := inbox.left():
+            commands = ", ".join(command.command for command in left)
+            self.observer.say(f"waits for the next session: {commands}")
         return exit_code(controller)
 
     def _train(
-        self, controller: SweepController, executor: Executor, recorder: EventRecorder
+        self,
+        controller: SweepController,
+        executor: Executor,
+        recorder: EventRecorder,
+        inbox: CommandInbox,
     ) -> None:
         """Run the sweep, and train its best configurations again if it says so."""
         with (
@@ -131,22 +147,51 @@ class Session:
             entered(executor),
             stopping_on_signals(controller),
         ):
-            if not controller.done:
-                executor.run(controller, recorder.callbacks)
+            search(controller, executor, [inbox, *recorder.callbacks])
             if not controller.mistake and not controller.interrupted:
-                self._retrain(controller, executor)
+                self._retrain(controller, executor, inbox)
 
-    def _retrain(self, search: SweepController, executor: Executor) -> None:
-        if not is_unfinished(search, self.folder.path):
+    def _retrain(
+        self, controller: SweepController, executor: Executor, inbox: CommandInbox
+    ) -> None:
+        if not is_unfinished(controller, self.folder.path):
             return
         with (
-            retraining(search, self.folder.path, self.observer, self.callbacks) as again,
+            retraining(controller, self.folder.path, self.observer, self.callbacks) as again,
             stopping_on_signals(again.controller),
         ):
-            executor.run(again.controller, again.recorder.callbacks)
-        search.mistake = again.controller.mistake
+            executor.run(again.controller, [inbox, *again.recorder.callbacks])
+        controller.mistake = again.controller.mistake
         if again.controller.interrupted:
-            search.stop(again.controller.stopping, interrupted=True)
+            controller.stop(again.controller.stopping, interrupted=True)
+
+
+def search(controller: SweepController, executor: Executor, callbacks: Sequence[Callback]) -> None:
+    """Train until nothing is left to do. An executor ends when the sweep is paused.
+
+    So it holds no devices then. It begins again when a command resumes the sweep.
+    """
+    while not controller.done or controller.paused:
+        attempts = _attempts(controller)
+        if not controller.done:
+            executor.run(controller, callbacks)
+        if controller.paused:
+            _wait_until_resumed(controller, callbacks)
+        elif _attempts(controller) == attempts:
+            return  # the executor starts nothing, although there is something to train
+
+
+def _attempts(controller: SweepController) -> int:
+    """How often a trial has been started."""
+    return sum(trial.attempts for trial in controller.trials)
+
+
+def _wait_until_resumed(controller: SweepController, callbacks: Sequence[Callback]) -> None:
+    controller.say("the sweep is paused and holds no devices; raysweep resume RUN continues it")
+    while controller.paused:
+        for callback in callbacks:
+            callback.on_tick(controller)
+        time.sleep(TICK_SECONDS)
 
 
 @contextmanager

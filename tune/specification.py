@@ -56,6 +56,7 @@ class Keys(TypedDict, total=False):
     track: Sequence[Literal["wandb", "mlflow"]]
     callbacks: Sequence[Component]
     executor: Component
+    enqueue: Sequence[Mapping[str, Any]]
 
 
 class ComponentObjectError(UserError):

@@ -128,8 +128,8 @@ class Sweep:
     first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
     which each session makes anew from their options. `executor`: a user's own, which trains in
     place of Ray. `command_line`: how a script is told its configuration; None for a train function.
-    `report_sources`: how a script's metrics are read. `notes`: how the file of another tool was
-    read.
+    `report_sources`: how a script's metrics are read. `enqueue`: the configurations that each study
+    trains first. `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
 
@@ -155,6 +155,7 @@ class Sweep:
     executor: Executor | None = None
     command_line: CommandLine | None = None
     report_sources: ReportSources = PRINTED_JSON
+    enqueue: tuple[Config, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 

@@ -30,8 +30,9 @@ TRANSFER_THREADS = 16
 """Objects that are transferred at once. A small object takes some 50 ms, nearly all waiting."""
 UPLOAD_SECONDS = 20.0
 """How often, in seconds, changed files are uploaded. The ledger does not wait for this."""
-NOT_MIRRORED = ("logs/", "trials/")
-"""Folders of a run that stay in the store: they hold checkpoints and whatever trials wrote."""
+NOT_MIRRORED = ("logs/", "trials/", "commands/")
+"""Folders of a run that stay in the store: they hold checkpoints, whatever trials wrote, and the
+commands that wait (`inbox.py`), which are read and written there alone."""
 SCRIPT_CHECKPOINTS = "script_checkpoints"
 """The folder of a trial in the store in which the checkpoints of a script are kept."""
 _OWN_UPLOAD = (ledger.NAME, "lock")
@@ -102,6 +103,17 @@ def fetch_checkpoint(folder: Path, trial_id: str, name: str) -> Path:
     path = folder / "trials" / trial_id / name
     if not path.exists() and (store := origin(folder)):
         _download(store, f"trials/{trial_id}/{name}", folder)
+    return path
+
+
+def fetch_log(folder: Path, trial_id: str) -> Path:
+    """The path of what a trial printed, downloaded first if it is in the store only.
+
+    The file does not exist if the trial has printed nothing.
+    """
+    path = folder / "logs" / f"{trial_id}.log"
+    if store := origin(folder):
+        _download(store, f"logs/{trial_id}.log", folder)
     return path
 
 

@@ -21,6 +21,7 @@ from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
+from raysweep.steering import Steering, steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,6 +172,11 @@ class RunDirectory:
         for event in self.events:
             apply(event, histories)
         return histories
+
+    @cached_property
+    def steering(self) -> Steering:
+        """What people's commands have changed: tags, notes, the budget and so on."""
+        return steering(self.events)
 
     def all_trials(self) -> Iterator[Trial]:
         """The trials of all studies: study by study, in the order in which they were proposed."""

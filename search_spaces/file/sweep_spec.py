@@ -7,7 +7,7 @@ are the fields of its class, and `tune/load.py` checks them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -152,6 +152,15 @@ class SweepSpec(BaseModel):
             description=(
                 "a class of your own that trains the trials in place of Ray: package.module:Class "
                 "or path/to/file.py:Class"
+            )
+        ),
+    ] = None
+    enqueue: Annotated[
+        list[dict[str, Any]] | None,
+        Field(
+            description=(
+                "configurations that each searcher's study trains first, as {lr: 0.1, width: 64}; "
+                "what has a centre (around) may be left out"
             )
         ),
     ] = None

@@ -105,9 +105,7 @@ class Space:
         values = u.tolist() if isinstance(u, np.ndarray) else list(u)
         if len(values) != len(self.params):
             raise ValueError(f"expected {len(self.params)} coordinates, got {len(values)}")
-        return self._nest(
-            self._decide(lambda name: self.params[name].from_unit(values[self._places[name]]))
-        )
+        return self.assemble(lambda name: self.params[name].from_unit(values[self._places[name]]))
 
     def to_unit(self, config: Config) -> Units:
         """The centre of the part of the unit cube that a configuration occupies.
@@ -167,6 +165,13 @@ class Space:
     def flat(self, config: Flat) -> dict[str, Any]:
         """A configuration by the names of the space. A value that is a mapping stays whole."""
         return flatten(config, whole=self._names)
+
+    def assemble(self, pick: Callable[[str], Any]) -> Config:
+        """The configuration whose active parameters have the values that `pick` gives by name.
+
+        Constants and derived values are filled in. The constraints are not considered.
+        """
+        return self._nest(self._decide(pick))
 
     @property
     def decided(self) -> tuple[str, ...]:

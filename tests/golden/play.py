@@ -117,7 +117,6 @@ class FailingExecutor(SimulatedExecutor):
             super()._train(controller, trial, epochs)
         except CodeError as error:
             controller.failed(trial, str(error), {})
-            self._idle += 1
 
 
 def steps(events: Iterable[Event]) -> Iterator[str]:

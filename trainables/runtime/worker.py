@@ -101,6 +101,11 @@ class Worker:
                 if job.isolate:
                     raise
                 job = self._import_less(job, learned)
+            except BaseException:
+                # `beat` raised, because the trial is to be stopped. The template would still answer
+                # this request, and its answer would be taken for that to the next one.
+                self.close()
+                raise
 
     def _import_less(self, job: Job, learned: bool) -> Job:
         """The job for a template that does not import what may have been to blame."""

@@ -45,7 +45,8 @@ class Screen(Observer):
         self._drawn = 0.0
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        if line := warning(event):
+        line = describe(event, controller) if event["event"] == "command" else warning(event)
+        if line:
             self.say(line)
         self.on_tick(controller)
 
@@ -121,6 +122,9 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{trial} queued again: {reason}"
         case "promoted":
             return f"{trial} {reason}"
+        case "command":
+            author = f" by {event['author']}" if event.get("author") else ""
+            return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
@@ -185,6 +189,8 @@ def _headline(name: str, controller: SweepController) -> Text:
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
+    if controller.steering.paused:
+        text.append("\npaused; raysweep resume RUN continues it", style="yellow")
     if controller.stopping:
         stopping = clean(controller.stopping)
         text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from raysweep.tune.cli.arguments import Verbs, count, names, show
 
+TITLE = "analyse"
+
 
 def add(verbs: Verbs) -> None:
     _add_report(

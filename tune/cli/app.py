@@ -7,15 +7,24 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.tune.cli import analyse, cluster, convert, init, inspect, run
+from raysweep.tune.cli import analyse, cluster, convert, init, inspect, manage, run, steer, watch
 
-VERB_MODULES = (init, run, inspect, cluster, convert, analyse)
-"""Each has `add(verbs)`, which adds its verbs. The help lists them in this order."""
+VERB_MODULES = (init, run, watch, steer, inspect, analyse, manage, convert, cluster)
+"""Each has `add(verbs)`, which adds its verbs, and the `TITLE` under which the help lists them."""
 WITH_WORDS = ("init", "run")
 """Verbs behind whose options `--` may stand, and behind that the words of the user's program."""
 INTERRUPTED = 4
+WIDEST_VERB = 14
+"""Characters of the column of verbs in the help."""
+EXAMPLES = """\
+examples:
+  $ raysweep run --space cnn.yaml --name cnn
+  $ raysweep status cnn
+  $ raysweep extend cnn trials=+50
+  $ raysweep VERB --help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments, words = _split(arguments)
     options = parser().parse_args(arguments)
-    options.arguments, options.words = arguments[1:], words
+    options.arguments, options.words = arguments[1:], words  # no verb has options of these names
     try:
         code: int = options.verb(options)
     except KeyboardInterrupt:
@@ -56,12 +65,47 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def parser() -> argparse.ArgumentParser:
     """Everything that can be said on the command line."""
     top = argparse.ArgumentParser(
-        prog="raysweep", description="Hyperparameter tuning for PyTorch on Ray."
+        prog="raysweep",
+        usage="raysweep VERB ...",
+        description="Hyperparameter tuning for PyTorch on Ray.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    top.add_argument("--version", action=Version)
+    parsers = top.add_subparsers(required=True, metavar="VERB", help=argparse.SUPPRESS)
+    groups = []
     for module in VERB_MODULES:
+        verbs = ListedVerbs(parsers)
         module.add(verbs)
+        groups.append("\n".join([f"{module.TITLE}:", *verbs.lines]))
+    top.epilog = "\n\n".join([*groups, EXAMPLES])
     return top
+
+
+class ListedVerbs:
+    """Adds verbs to a parser, and lists them for the help."""
+
+    def __init__(self, parsers: Any) -> None:
+        self._parsers = parsers
+        self.lines: list[str] = []
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        """Add a verb, as argparse does; its `help` is listed under the title of its module."""
+        self.lines.append(f"  {name:<{WIDEST_VERB}} {options.pop('help')}")
+        parser: argparse.ArgumentParser = self._parsers.add_parser(name, **options)
+        return parser
+
+
+class Version(argparse.Action):
+    """`--version`."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"raysweep {version('raysweep')}")
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysweep.results.storage.run_directory import RunDirectory
 
 Verbs = Any
 """What argparse calls the object that takes sub-commands; it has no public name."""
@@ -14,6 +18,27 @@ Verbs = Any
 def place(text: str) -> Path | str:
     """A folder as a path; object storage as its URL."""
     return text if "://" in text else Path(text)
+
+
+def storage() -> Path | str:
+    """Where run directories are by default: `$RAYSWEEP_STORAGE`, or `ray_results`."""
+    return place(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
+
+
+def find_run(text: str) -> RunDirectory:
+    """The run of that path or URL, or of that name where run directories are by default.
+
+    Raises RunError if there is none.
+    """
+    from raysweep.results.storage.ledger import NAME
+    from raysweep.results.storage.run_directory import load
+
+    default = storage()
+    if "/" not in text and isinstance(default, Path) and not (Path(text) / NAME).exists():
+        named = default / text
+        if (named / NAME).exists():
+            return load(named)
+    return load(text)
 
 
 def count(text: str) -> int:

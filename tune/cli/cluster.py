@@ -8,6 +8,8 @@ from pathlib import Path
 
 from raysweep.tune.cli.arguments import Verbs
 
+TITLE = "clusters"
+
 
 def add(verbs: Verbs) -> None:
     check = verbs.add_parser(
@@ -67,10 +69,12 @@ def show_jobs(options: argparse.Namespace) -> int:
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Send the sweep of `raysweep run` to a cluster and follow it there."""
+    """Send the sweep of `run` or `resume` to a cluster and follow it there."""
     from raysweep.tune.cluster import ray_jobs
 
-    name = ray_jobs.submit(options.submit, options.arguments, Path.cwd(), options.words)
+    name = ray_jobs.submit(
+        options.submit, options.arguments, Path.cwd(), options.words, options.sent_verb
+    )
     print(
         f"sent as {name}; to follow it again: raysweep jobs {name} --at {options.submit}",
         flush=True,

@@ -6,6 +6,8 @@ import argparse
 
 from raysweep.tune.cli.arguments import Verbs
 
+TITLE = "files of other tools"
+
 
 def add(verbs: Verbs) -> None:
     convert = verbs.add_parser(

@@ -13,6 +13,7 @@ from raysweep.tune.cli.arguments import Verbs
 if TYPE_CHECKING:
     from raysweep.search_spaces.drafting.draft import Draft
 
+TITLE = "draft a sweep's file"
 EXAMPLES = """\
 examples:
   raysweep init train.py                        write sweep.yaml

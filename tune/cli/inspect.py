@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 from shutil import get_terminal_size
 
-from raysweep.tune.cli.arguments import Verbs, place, show
+from raysweep.tune.cli.arguments import Verbs, place, show, storage
 
 MAX_LISTED = 30
 """Trials that `ls` lists without --all."""
 UNCUT = 100_000
 """The width, in characters, of a pipe or a file: lines are never cut there."""
+
+
+TITLE = "look at runs and use what they found"
 
 
 def add(verbs: Verbs) -> None:
@@ -25,7 +28,7 @@ def add(verbs: Verbs) -> None:
         "run",
         nargs="?",
         type=place,
-        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        default=storage(),
         help="a run directory, or a folder of them (default: $RAYSWEEP_STORAGE, or ray_results)",
     )
     ls.add_argument(

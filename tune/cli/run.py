@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.errors import UserError
-from raysweep.tune.cli.arguments import Verbs, count, place
+from raysweep.tune.cli.arguments import Verbs, count, place, storage
 from raysweep.tune.cli.cluster import submit
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ what --param takes:
 """
 
 
+TITLE = "run a sweep"
+
+
 def add(verbs: Verbs) -> None:
     run = verbs.add_parser(
         "run",
@@ -48,8 +51,22 @@ def add(verbs: Verbs) -> None:
     _add_what(run)
     _add_one_line(run)
     _add_resume(run)
+    _add_continuing(run)
     _add_where(run)
-    run.set_defaults(verb=run_sweep)
+    run.set_defaults(verb=run_sweep, sent_verb="run")
+    resume = verbs.add_parser(
+        "resume",
+        help="continue a sweep that ended, was interrupted or is paused",
+        description="Continue a sweep: one that runs but is paused, or one whose session ended, "
+        "as raysweep run --resume does.",
+    )
+    resume.add_argument("resume", metavar="RUN", help="its name, path or URL")
+    _add_changes(resume)
+    _add_continuing(resume)
+    _add_where(resume)
+    resume.set_defaults(verb=resume_sweep, sent_verb="resume", dry_run=False)
+    resume.set_defaults(space=None, seeds=None, record=None)
+    resume.set_defaults(program=None, param=[], metric=None, trials=None, epochs=None, save=None)
 
 
 def _add_what(run: argparse.ArgumentParser) -> None:
@@ -57,13 +74,7 @@ def _add_what(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--space", metavar="FILE", help="the YAML file, or the name of one that ships with raysweep"
     )
-    run.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="override a key of the file: --set budget.trials=5",
-    )
+    _add_changes(run)
     many = run.add_mutually_exclusive_group()
     many.add_argument(
         "--seeds",
@@ -81,6 +92,23 @@ def _add_what(run: argparse.ArgumentParser) -> None:
         "--dry-run",
         action="store_true",
         help="show the resolved file and the first configurations; train nothing",
+    )
+
+
+def _add_changes(run: argparse.ArgumentParser) -> None:
+    """The options that change what a file, new or of a run, says."""
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a key of the file: --set budget.trials=5",
+    )
+    run.add_argument(
+        "--enqueue",
+        metavar="FILE",
+        type=Path,
+        help="train the configurations of this YAML or JSON file first",
     )
     run.add_argument(
         "--debug",
@@ -132,6 +160,9 @@ def _add_resume(run: argparse.ArgumentParser) -> None:
         help="continue a run, by its name, path or URL; --space is not needed then "
         "(default: the newest run of --space)",
     )
+
+
+def _add_continuing(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--retry-failed",
         action="store_true",
@@ -152,7 +183,7 @@ def _add_where(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--storage",
         type=place,
-        default=place(os.environ.get("RAYSWEEP_STORAGE", "ray_results")),
+        default=storage(),
         help="where run directories go: a folder, s3://..., gs://... "
         "(default: $RAYSWEEP_STORAGE, or ray_results)",
     )
@@ -212,6 +243,25 @@ def run_sweep(options: argparse.Namespace) -> int:
     return _resume(options, sweep, found.folder or _old_folder(options, found))
 
 
+def resume_sweep(options: argparse.Namespace) -> int:
+    """`raysweep resume`: continue a paused sweep by a command, any other by a new session."""
+    from raysweep.formatting import clean
+    from raysweep.results.storage import mirror
+    from raysweep.results.storage.run_directory import RunDirectory
+    from raysweep.tune import run_folders
+    from raysweep.tune.steer import give, unpause
+
+    if options.submit is not None:
+        return run_sweep(options)  # only the cluster can read the run's files
+    folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
+    run = RunDirectory(folder)
+    if mirror.is_locked(folder) and run.steering.paused:
+        print(clean(give(run, "resume").text))
+        return 0
+    unpause(run)
+    return run_sweep(options)
+
+
 def _new_folder(options: argparse.Namespace, found: Source) -> Path:
     from raysweep.tune import run_folders
 
@@ -238,10 +288,16 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 def _resume(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     """Continue a run. If it is finished, say so without starting Ray."""
     from raysweep.results.storage import ledger
+    from raysweep.results.storage.run_directory import RunDirectory
     from raysweep.tune import code_changes, run_folders, session
+    from raysweep.tune.cli.steer import read_configurations
     from raysweep.tune.cli.summary import finished, show_finished
+    from raysweep.tune.steer import give
 
     run_folders.check_unchanged(folder, sweep)
+    if options.enqueue is not None:
+        wanted = {"configurations": read_configurations(options.enqueue)}
+        print(give(RunDirectory(folder), "enqueue", wanted).text)
     past = ledger.read(folder)
     controller = session.former(sweep, past, options.retry_failed)
     if finished(folder, controller):

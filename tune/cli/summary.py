@@ -20,6 +20,7 @@ from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.export import FOLDER as EXPORT
 from raysweep.results.export import ExportResult, export
 from raysweep.results.storage import ledger
+from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.mirror import display_path, is_locked, upload
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views.html.report import NAME as PAGE
@@ -86,8 +87,13 @@ def _print(console: Console, line: str) -> None:
 
 
 def finished(folder: Path, controller: SweepController) -> bool:
-    """True if a run has nothing left to do, its export and its page included."""
-    if is_locked(folder) or not controller.done or is_unfinished(controller, folder):
+    """True if a run has nothing left to do, its export and its page included.
+
+    A command that waits is something to do.
+    """
+    if is_locked(folder) or Inbox(folder).names() or controller.paused:
+        return False
+    if not controller.done or is_unfinished(controller, folder):
         return False
     run = load(folder)
     last = run.events[-1]

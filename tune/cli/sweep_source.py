@@ -7,8 +7,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from raysweep.errors import UserError
 if TYPE_CHECKING:
     from raysweep.search_spaces.drafting.one_line import Meant
     from raysweep.search_spaces.file.document import Document
+    from raysweep.search_spaces.file.reader import Specification
     from raysweep.tune.sweep import Sweep
 
 FILES = (".yaml", ".yml", ".json")
@@ -65,6 +67,7 @@ def settle(options: argparse.Namespace) -> None:
 
 def source(options: argparse.Namespace, overrides: Sequence[str]) -> Source:
     """The sweep that the options name, with `key=value` overrides from them."""
+    from raysweep.search_spaces.convert.any_file import read
     from raysweep.tune import run_folders
     from raysweep.tune.load import load_run_sweep, load_sweep
 
@@ -72,7 +75,8 @@ def source(options: argparse.Namespace, overrides: Sequence[str]) -> Source:
         return _of_program(options, [*overrides, *options.set])
     overrides = [*overrides, *_overrides(options), *options.set]
     if options.space is not None:
-        sweep = load_sweep(options.space, overrides)
+        more = _enqueued(options, partial(read, options.space, overrides))
+        sweep = load_sweep(options.space, [*overrides, *more])
         return Source(sweep, Path(options.space).stem)
     folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
     return Source(load_run_sweep(folder, overrides), folder.name, folder)
@@ -91,6 +95,19 @@ def _overrides(options: argparse.Namespace) -> list[str]:
         if (value := getattr(options, key)) is not None:
             settings.append(f"budget.{key}={value}")
     return settings
+
+
+def _enqueued(options: argparse.Namespace, read: Callable[[], Specification]) -> list[str]:
+    """What --enqueue changes in a new sweep: its configurations come before those of the file.
+
+    `read` reads that file. A run that is resumed gets them by a command.
+    """
+    from raysweep.tune.cli.steer import read_configurations
+
+    if options.enqueue is None or options.resume is not None:
+        return []
+    own = read().content.enqueue or []
+    return [f"enqueue={json.dumps([*read_configurations(options.enqueue), *own])}"]
 
 
 def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source:
@@ -116,7 +133,10 @@ def _of_program(options: argparse.Namespace, overrides: Sequence[str]) -> Source
     document = meant.document
     for setting in overrides:
         document = override(document, setting)
-    sweep = sweep_of(specification(document, Path("sweep.yaml")))
+    place = Path("sweep.yaml")
+    for setting in _enqueued(options, partial(specification, document, place)):
+        document = override(document, setting)
+    sweep = sweep_of(specification(document, place))
     for note in meant.notes:
         print(f"note: {note}", file=sys.stderr)
     if options.save is not None:

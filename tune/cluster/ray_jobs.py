@@ -35,10 +35,16 @@ class JobsError(UserError):
     """A job that cannot be sent, found or followed, in one line."""
 
 
-def submit(url: str, arguments: Sequence[str], folder: Path, words: Sequence[str] = ()) -> str:
+def submit(
+    url: str,
+    arguments: Sequence[str],
+    folder: Path,
+    words: Sequence[str] = (),
+    verb: str = "run",
+) -> str:
     """Send a sweep to the cluster, with the folder that the command was typed in.
 
-    arguments: those of `raysweep run`. words: those behind `--`. Returns the job's name.
+    arguments: those of `verb`, `run` or `resume`. words: those behind `--`. Returns the job's name.
     """
     from raysweep.tune.executors.ray.connect import EXCLUDED
 
@@ -62,12 +68,14 @@ def submit(url: str, arguments: Sequence[str], folder: Path, words: Sequence[str
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
     with _asking(url) as client:
         client.submit_job(
-            entrypoint=entry_point(arguments, words), submission_id=name, runtime_env=environment
+            entrypoint=entry_point(arguments, words, verb),
+            submission_id=name,
+            runtime_env=environment,
         )
     return name
 
 
-def entry_point(arguments: Sequence[str], words: Sequence[str] = ()) -> str:
+def entry_point(arguments: Sequence[str], words: Sequence[str] = (), verb: str = "run") -> str:
     """The command that the head runs for what was typed."""
     kept, skip = [], False
     for word in arguments:
@@ -75,7 +83,7 @@ def entry_point(arguments: Sequence[str], words: Sequence[str] = ()) -> str:
             kept.append(word)
         skip = not skip and word in WITH_VALUE
     program_words = ["--", *words] if words else []
-    return shlex.join(["raysweep", "run", *kept, "--address", "auto", *program_words])
+    return shlex.join(["raysweep", verb, *kept, "--address", "auto", *program_words])
 
 
 def follow(url: str, name: str, say: Callable[[str], None]) -> int:

@@ -44,13 +44,18 @@ AMOUNTS = ("pid", "worker", "peak_memory", "device_memory", "memory_growth")
 DRIVERS_OWN = (
     "accumulation",
     "afterwards",
+    "asked",
     "audited",
+    "by_hand",
     "ended",
+    "enqueued",
+    "epochs",
     "failures",
     "limited",
     "losses",
     "share",
     "started",
+    "stop",
     "traceback",
 )
 """Notes that the driver writes and decides by; a worker must not."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from raysweep.formatting import plural
 from raysweep.history import Status, Trial
 from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SAME_FAILURE, SweepController
@@ -18,7 +19,9 @@ class TrialCoordinator:
     """Knows which worker trains which trial, and what each of its messages means.
 
     Workers are called by any name that the executor chooses. At most `parallel` trials train at
-    once; an executor may change that number while it runs. `gpu_sharing` sets each job's GPU
+    once; an executor may change that number while it runs, and so may a person's command, which
+    only lowers it here: an executor that can train more than it began with follows
+    `controller.sweep.parallel` itself. `gpu_sharing` sets each job's GPU
     fraction; without it the jobs stay as `make_job` makes them.
     """
 
@@ -34,6 +37,7 @@ class TrialCoordinator:
         self.gpu_sharing = gpu_sharing
         self._make_job = make_job
         self._trials: dict[str, Trial] = {}
+        self._epochs: dict[str, int] = {}
         self._silent_seconds: dict[str, float] = {}
 
     def next_job(self, worker: str) -> Job | None:
@@ -41,17 +45,29 @@ class TrialCoordinator:
 
         `controller.done` tells whether there will be one later.
         """
-        if len(self._trials) >= self.parallel:
+        if len(self._trials) >= self.limit:
             return None
         trial = self.controller.next()
         if trial is None:
             return None
         self._trials[worker] = trial
         job = self._make_job(trial)
+        self._epochs[worker] = job.epochs
         if self.gpu_sharing is not None:
             job = replace(job, gpu=self.gpu_sharing.give(trial))
             self.controller.noted(trial, {"share": job.gpu})
         return job
+
+    @property
+    def limit(self) -> int:
+        """The most trials at once."""
+        wanted = self.controller.sweep.parallel
+        return self.parallel if wanted is None else min(self.parallel, wanted)
+
+    @property
+    def needs_no_idle_worker(self) -> bool:
+        """True if a command limits the trials at once, and so many train: idle workers can go."""
+        return self.controller.steering.parallel is not None and len(self._trials) >= self.limit
 
     def started(self, worker: str) -> None:
         """The worker has begun its trial."""
@@ -66,7 +82,7 @@ class TrialCoordinator:
         trial = self._trials.get(worker)
         if trial is None:
             return False
-        continues = self._receive(trial, message)
+        continues = self._receive(worker, trial, message)
         if not continues:
             del self._trials[worker]
         return continues
@@ -86,21 +102,23 @@ class TrialCoordinator:
             failure = WorkerFailure(reason)
         self.controller.worker_failed(trial, failure)
 
-    def _receive(self, trial: Trial, content: object) -> bool:
+    def _receive(self, worker: str, trial: Trial, content: object) -> bool:
         """Act on a message. One that cannot be used fails its trial, whatever it holds."""
         sweep = self.controller.sweep
         try:
             message = parse(content)
             if isinstance(message, Report):
-                message.check(sweep.metric.name, sweep.budget.epochs)
+                message.check(sweep.metric.name, self.controller.epochs_of(trial))
         except MessageError as error:
             reason = f"its worker sent a message that cannot be used: {error}"
             message = Outcome("failed", reason)
         if isinstance(message, Outcome):
             with self.controller.failing_with(message.trace):
-                self._end(trial, message)
+                self._end(trial, message, self._epochs[worker])
             return False
-        return message is None or self._report(trial, message)
+        if message is None:  # a sign of life
+            return not self.controller.stop_by_hand(trial)
+        return self._report(trial, message)
 
     def _report(self, trial: Trial, report: Report) -> bool:
         decision = self.controller.reported(
@@ -114,10 +132,10 @@ class TrialCoordinator:
             reason = "its memory was measured, so it continues with its GPU fraction"
             self.controller.returned(trial, reason, {"share": 0.0})
             return False
-        if self.controller.stopping:
-            self.controller.returned(trial, f"interrupted: {self.controller.stopping}")
+        if len(self._trials) > self.limit:
+            self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
-        return True
+        return not self.controller.hold(trial)
 
     def _is_measured(self, trial: Trial) -> bool:
         """True if the trial was given a whole GPU to measure its memory, and has done so."""
@@ -126,8 +144,8 @@ class TrialCoordinator:
         self.gpu_sharing.update(self.controller.trials)
         return self.gpu_sharing.shrinks(trial)
 
-    def _end(self, trial: Trial, outcome: Outcome) -> None:
-        """Act on how an attempt ended by itself."""
+    def _end(self, trial: Trial, outcome: Outcome, epochs: int) -> None:
+        """Act on how an attempt ended by itself. `epochs`: how many it was to train."""
         status, reason, notes = outcome.status, outcome.reason, outcome.all_notes
         if trial.status.ended:
             self._note_afterwards(trial, outcome)
@@ -138,6 +156,8 @@ class TrialCoordinator:
         elif status == "storage":
             self.controller.stop(reason, interrupted=True)
             self.controller.returned(trial, reason)
+        elif status == "completed" and epochs <= trial.epoch < self.controller.epochs_of(trial):
+            self.controller.returned(trial, "it is to train longer now")
         elif status == "completed":
             self.controller.ended(trial, Status.COMPLETED, reason, notes)
         elif status == "oom":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
+from raysweep.formatting import plural
 from raysweep.history import Config, Event, Trial
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.controller import Log, SweepController
@@ -39,7 +40,7 @@ class SimulatedExecutor:
     def __init__(self, curve: Curve, workers: int) -> None:
         self._curve = curve
         self._now = 0.0
-        self._idle = workers
+        self._workers = workers
         self._order = count()
         self._running: list[tuple[float, int, Trial, Iterator[Epoch], Epoch]] = []
         """A heap: when an epoch ends, a tie-break, its trial, the rest of its curve, the epoch."""
@@ -53,14 +54,16 @@ class SimulatedExecutor:
         while self._running:
             self._now, _, trial, epochs, epoch = heappop(self._running)
             self._report(controller, trial, epochs, epoch)
-            self._start(controller)
             for callback in callbacks:
                 callback.on_tick(controller)
+            self._start(controller)
 
     def _start(self, controller: SweepController) -> None:
         """Give every idle worker a trial, as long as there is one."""
-        while self._idle and (trial := controller.next()) is not None:
-            self._idle -= 1
+        while (
+            len(self._running) < self._limit(controller)
+            and (trial := controller.next()) is not None
+        ):
             controller.started(trial)
             epochs = iter(self._curve(trial.config, trial.seed))
             for _ in range(trial.epoch):
@@ -79,7 +82,6 @@ class SimulatedExecutor:
         except MemoryError as error:
             notes = {"accumulation_read": True}  # a curve stands for a train function that reads it
             controller.out_of_memory(trial, f"out of memory: {error}", notes)
-            self._idle += 1
             return
         heappush(self._running, (self._now + epoch[1], next(self._order), trial, epochs, epoch))
 
@@ -90,9 +92,14 @@ class SimulatedExecutor:
         spent = trial.reports[-1].seconds if trial.reports else 0.0
         decision = controller.reported(trial, trial.epoch + 1, metrics, spent + seconds)
         if decision.stop:
-            self._idle += 1
-        elif controller.stopping:
-            controller.returned(trial, f"interrupted: {controller.stopping}")
-            self._idle += 1
-        else:
+            return
+        limit = self._limit(controller)
+        if len(self._running) >= limit:  # this trial is not among them at present
+            controller.returned(trial, f"at most {plural(limit, 'trial')} at once")
+        elif not controller.hold(trial):
             self._train(controller, trial, epochs)
+
+    def _limit(self, controller: SweepController) -> int:
+        """The most trials at once: the workers, or fewer if a command says so."""
+        wanted = controller.steering.parallel
+        return min(self._workers, wanted) if isinstance(wanted, int) else self._workers

@@ -68,6 +68,8 @@ class Grid:
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         cells = self._cache.cells(space, self.points)
-        if len(history) >= len(cells):
+        # A configuration that a person enqueued takes no cell's place.
+        tried = sum("enqueued" not in trial.notes for trial in history)
+        if tried >= len(cells):
             return None
-        return cells[self._cache.order(seed)[len(history)]]
+        return cells[self._cache.order(seed)[tried]]

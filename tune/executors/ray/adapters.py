@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raysweep.tune.executors.policy import TrialCoordinator
+from raysweep.tune.executors.ray import ray_compat
 from raysweep.tune.executors.ray.ray_worker import pack
 from raysweep.tune.executors.ray.worker_failure import error_of, explain
 
@@ -36,6 +37,7 @@ class ControllerLink:
     def __init__(self, coordinator: TrialCoordinator, tick: Callable[[], None]) -> None:
         self.coordinator = coordinator
         self.tick = tick
+        self.tune_controller: Any = None
         self.bug: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -61,6 +63,12 @@ class ControllerLink:
         if job is not None:
             return pack(job)
         return str(Searcher.FINISHED) if controller.done else None
+
+    def step(self) -> None:
+        """What is done about ten times a second."""
+        self.tick()
+        if self.coordinator.needs_no_idle_worker and self.tune_controller is not None:
+            ray_compat.release_idle_workers(self.tune_controller)
 
     def lost(self, ray_id: str, error: object) -> None:
         """A worker died, or could not be used: `error` is what Ray says of it."""
@@ -134,6 +142,7 @@ class ControllerScheduler(FIFOScheduler):  # type: ignore[misc]
         """
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self._link.tune_controller = tune_controller._tune_controller
         forget(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -164,4 +173,4 @@ class ControllerCallback(TrialProgressCallback):  # type: ignore[misc]
         """Nothing."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._link.call(self._link.tick, None)
+        self._link.call(self._link.step, None)

@@ -44,12 +44,11 @@ def _nothing() -> None:
     """What it comes back as."""
 
 
-def cluster_callbacks(
-    coordinator: TrialCoordinator, resources: Resources, parallel: int | None
-) -> list[Callback]:
+def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> list[Callback]:
     """The callbacks that follow the nodes and the workers of the connected Ray.
 
-    `resources`: of a trial. `parallel`: the most trials at once, if the user limits them.
+    `resources`: of a trial. The most trials at once, if the user limits them, are asked for each
+    time: a command may change them.
     """
     import ray
 
@@ -58,6 +57,7 @@ def cluster_callbacks(
 
     def capacity() -> int:
         nodes, sharing = node_resources(ray), coordinator.gpu_sharing
+        parallel = coordinator.controller.sweep.parallel
         if sharing is None:
             return n_parallel(resources, parallel, nodes)
         measured = replace(resources, gpu=sharing.smallest)

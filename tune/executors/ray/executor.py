@@ -189,7 +189,7 @@ def train(
     gpu_sharing = _gpu_sharing(controller, placement)
     coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing)
     link = ControllerLink(coordinator, tick)
-    following = cluster_callbacks(coordinator, placement.resources, controller.sweep.parallel)
+    following = cluster_callbacks(coordinator, placement.resources)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
         tune.with_resources(train_function(), _held(placement.resources, gpu_sharing)),

@@ -41,6 +41,11 @@ def _node() -> Any:
     return worker._global_node
 
 
+def release_idle_workers(tune_controller: Any) -> None:
+    """End the workers that Ray Tune keeps for later trials. It always keeps at least one."""
+    tune_controller._cleanup_cached_actors(force_all=True)
+
+
 def configure_logging_now() -> None:
     """Have Ray add its log handler now, and not after ours has replaced it."""
     from ray._private.log import generate_logging_config
