@@ -17,6 +17,7 @@ from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named
 from raysweep.search_spaces.drafting.printed_metrics import printed_metrics
 from raysweep.search_spaces.drafting.program import Program, Source
+from raysweep.trainables.runtime.script.patterns import divided
 
 
 def found(code: str, config: Mapping[str, Any] | None = None) -> list[Guess]:
@@ -31,7 +32,7 @@ PRINTED = [
         r"print('\nTest set: Average loss: {:.4f}, Accuracy: {}/{} ({:.0f}%)\n'.format("
         "test_loss, correct, len(loader.dataset), 100. * correct / len(loader.dataset)))",
         "Test set: Average loss: 0.0432, Accuracy: 9871/10000 (99%)",
-        ("accuracy", 99.0, {}),
+        ("accuracy", 0.9871, {}),
     ),
     (
         "print(f\"step {iter_num}: train loss {losses['train']:.4f}, val loss "
@@ -101,7 +102,7 @@ def test_a_pattern_finds_the_metric_in_what_is_printed(
     guess = found(code)[0]
     match = re.search(guess.pattern, line)
     assert match is not None, guess.pattern
-    groups = match.groupdict()
+    groups = divided(match.groupdict())
     assert float(groups.pop(name)) == pytest.approx(value, nan_ok=True)
     assert groups == position
 

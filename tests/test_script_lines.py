@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from itertools import pairwise
 from typing import Any
@@ -176,6 +177,15 @@ def test_a_pattern_reads_the_accuracy_of_the_mnist_example() -> None:
     text = "\nTest set: Average loss: 0.0404, Accuracy: 9871/10000 (99%)\n\n"
     pattern = r"loss: (?P<loss>[\d.]+), Accuracy: \d+/\d+ \((?P<accuracy>[\d.]+)%\)"
     assert records(text, "accuracy", pattern) == [Record({"loss": 0.0404, "accuracy": 99.0})]
+
+
+@pytest.mark.parametrize(
+    ("shown", "accuracy"), [("9871/10000", 0.9871), ("3/0", math.nan), ("nan/5", math.nan)]
+)
+def test_a_group_divides_another(shown: str, accuracy: float) -> None:
+    pattern = r"Accuracy: (?P<accuracy>\w+)/(?P<accuracy_of>\w+)"
+    (record,) = records(f"Accuracy: {shown} (99%)\n", "accuracy", pattern)
+    assert record.metrics == pytest.approx({"accuracy": accuracy}, nan_ok=True)
 
 
 def test_a_pattern_reads_positions_and_states_of_a_bar() -> None:

@@ -88,8 +88,8 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
         for printed in printed_metrics(line, phase_word):
             text = " ".join(piece for piece in line.pieces if isinstance(piece, str))
             words = f"{text} {printed.name}"
-            score = _score(words, printed.name, line.function) + printed.is_percent
-            score += _WAYS["print"]
+            score = _score(words, printed.name, line.function) + _WAYS["print"]
+            score += printed.is_percent + 2 * printed.is_fraction
             if re.search(r"batch|\bit(er)?s?\b", text.lower()):
                 score += _BATCH
             yield Guess(

@@ -22,13 +22,18 @@ _SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 
 @dataclass(frozen=True)
 class Printed:
-    """A metric in a line. position: `epoch` or `step` if the pattern has it, else ""."""
+    """A metric in a line. position: `epoch` or `step` if the pattern has it, else "".
+
+    is_fraction: it is a count and what it is of, as in `9871/10000`, which says more than the
+    rounded percentage (is_percent) that often follows.
+    """
 
     name: str
     pattern: str
     position: str
     line: Line
     is_percent: bool = False
+    is_fraction: bool = False
 
 
 def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
@@ -40,19 +45,23 @@ def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
             continue
         start, label = _label(line.pieces, place)
         name = metric_name(label, name_of(piece))
-        if not name or goal_of(name) is None or _is_fraction(line.pieces, place):
+        is_fraction = _is_count(line.pieces, place) and goal_of(name) == "maximize"
+        in_fraction = _is_in_fraction(line.pieces, place)
+        if not name or goal_of(name) is None or (in_fraction and not is_fraction):
             continue
         phase = None
         if phase_word:
             phase = _phase(line.pieces[:start])
         if phase is not None and phase_word not in name:
             name = f"{phase_word}_{name}"
+        value = _groups(name, is_fraction)
         yield Printed(
             name,
-            _pattern(line.pieces, (start, place), name, position, (phase, phase_word)),
+            _pattern(line.pieces, (start, place), value, position, (phase, phase_word)),
             kind,
             line,
             _after(line.pieces, place).startswith("%"),
+            is_fraction,
         )
 
 
@@ -90,10 +99,15 @@ def metric_name(label: str, variable: str) -> str:
     return name
 
 
-def _is_fraction(pieces: Sequence[Piece], place: int) -> bool:
+def _is_in_fraction(pieces: Sequence[Piece], place: int) -> bool:
     """True for both numbers of `{correct}/{total}`."""
     after, before = _after(pieces, place), _before(pieces, place)
     return after.strip() == "/" or before.strip() == "/"
+
+
+def _is_count(pieces: Sequence[Piece], place: int) -> bool:
+    """True for the first number of `{correct}/{total}`."""
+    return _after(pieces, place).strip() == "/" and len(pieces) > place + 2
 
 
 def _after(pieces: Sequence[Piece], place: int) -> str:
@@ -136,13 +150,13 @@ def _phase(pieces: Sequence[Piece]) -> int | None:
 def _pattern(
     pieces: Sequence[Piece],
     span: tuple[int, int],
-    name: str,
+    groups: str,
     position: tuple[int, str] | None,
     phase: tuple[int | None, str],
 ) -> str:
-    """A pattern for a line, whose group `name` is the metric.
+    """A pattern for a line.
 
-    span: the pieces of the metric, from its label to its hole.
+    span: the pieces of the metric, from its label to its hole. groups: the pattern of its value.
     """
     start, place = span
     metric = ""
@@ -150,7 +164,7 @@ def _pattern(
         metric = _literal(_tail(pieces[start]))
     for piece in pieces[start + 1 : place]:
         metric += r"\S+" if isinstance(piece, Hole) else _literal(piece)
-    metric = _padded(metric) + rf"(?P<{group_name(name)}>{NUMBER})"
+    metric = _padded(metric) + groups
     parts = [(start, metric)]
     if phase[0] is not None:
         parts.append((phase[0], rf"\b{phase[1]}\b"))
@@ -158,6 +172,15 @@ def _pattern(
         before = _tail(_before(pieces, position[0]))
         parts.append((position[0], rf"{_padded(_literal(before))}(?P<{position[1]}>\d+)"))
     return ".*?".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _groups(name: str, is_fraction: bool) -> str:
+    """The pattern of a metric's value; of a fraction, also of what divides it."""
+    group = group_name(name)
+    value = rf"(?P<{group}>{NUMBER})"
+    if is_fraction:
+        return rf"{value}\s*/\s*(?P<{group}_of>{NUMBER})"
+    return value
 
 
 def _padded(pattern: str) -> str:

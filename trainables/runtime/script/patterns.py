@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from types import FrameType
@@ -15,6 +15,9 @@ from raysweep.trainables.runtime.script.lines import PATTERN_CHARACTERS
 
 MATCH_SECONDS = 1.0
 """CPU time that a pattern may take for a line. What is not exponential takes microseconds."""
+OF = "_of"
+"""The end of the name of a group that divides another: a program may print `9871/10000 (99%)`,
+where the count says more than the rounded percentage."""
 MOST_MATCHES = 100
 """How many matches of a pattern are read from a line."""
 
@@ -33,7 +36,8 @@ class Patterns:
         line = line[:PATTERN_CHARACTERS]
         for pattern in self._patterns:
             for match in self._found(pattern, line):
-                yield {name: text for name, text in match.groupdict().items() if text is not None}
+                groups = match.groupdict().items()
+                yield divided({name: text for name, text in groups if text is not None})
 
     def _found(self, pattern: re.Pattern[str], line: str) -> list[re.Match[str]]:
         try:
@@ -45,6 +49,24 @@ class Patterns:
                 f"of {len(line)} characters; a repetition inside of a repetition, such as (a+)+, "
                 "has to try very many ways to match"
             ) from None
+
+
+def divided(groups: Mapping[str, str]) -> dict[str, str]:
+    """The groups, of which those called `accuracy_of` divide those called `accuracy`.
+
+    A quotient of what is no number, or by zero, is `nan`.
+    """
+    totals = {name: groups[name + OF] for name in groups if name + OF in groups}
+    divisors = {name + OF for name in totals}
+    kept = {name: text for name, text in groups.items() if name not in divisors}
+    return kept | {name: _quotient(groups[name], total) for name, total in totals.items()}
+
+
+def _quotient(count: str, total: str) -> str:
+    try:
+        return repr(float(count) / float(total))
+    except (ValueError, ZeroDivisionError):
+        return "nan"
 
 
 class _TimeOut(Exception):
