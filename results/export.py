@@ -103,10 +103,10 @@ def load_checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:
     trainable: the train function of the sweep. Raises RunError if there is no checkpoint, if it
     cannot be read, or if it holds no model.
     """
-    import torch
-
     if best.checkpoint is None:
         raise RunError(f"the best trial, {best.trial.id}, has no checkpoint")
+    import torch
+
     try:
         content: dict[str, Any] = torch.load(best.checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many types for a damaged file

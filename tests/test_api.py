@@ -304,10 +304,11 @@ def test_a_run_is_what_load_gives_and_can_be_resumed(tmp_path: Path, ray_here: A
     assert run.sweep["trainable"] == "train_function.pkl:train"
     assert (tmp_path / "mine" / "report.html").exists()
     longer = made(**keys, budget={"trials": 3, "epochs": 3})
-    more = longer.run(storage=tmp_path, resume="mine", quiet=True)
+    more = longer.run(storage=tmp_path, resume="mine", quiet=True, executor="debug")
     assert len(more.trials) == 3
     again = rs.Sweep.from_yaml(tmp_path / "mine" / "sweep.yaml", {"budget.trials": 4})
-    assert len(again.run(resume=tmp_path / "mine", quiet=True).trials) == 4
+    last = again.run(resume=tmp_path / "mine", quiet=True, executor="debug")
+    assert len(last.trials) == 4
 
 
 @pytest.mark.ray

@@ -1,4 +1,4 @@
-"""The conditional example on Ray.
+"""The conditional example, trained in this process.
 
 Inactive parameters never reach a train function, and derived and constrained ones are right.
 """
@@ -6,9 +6,6 @@ Inactive parameters never reach a train function, and derived and constrained on
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from raysweep.results.storage.run_directory import load
 from raysweep.search_spaces.convert.any_file import read
@@ -24,8 +21,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.ray
-def test_a_conditional_space_trains(tmp_path: Path, ray_here: Any) -> None:
+def test_a_conditional_space_trains(tmp_path: Path) -> None:
     changes = [word for change in CHANGES for word in ("--set", change)]
     assert (
         main(
@@ -38,6 +34,7 @@ def test_a_conditional_space_trains(tmp_path: Path, ray_here: Any) -> None:
                 "--name",
                 "small",
                 "--json",
+                "--debug",
                 *changes,
             ]
         )

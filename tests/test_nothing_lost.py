@@ -1,6 +1,7 @@
-"""Interruptions and failures on a real Ray, through the command line.
+"""Interruptions and failures, through the command line.
 
-The tests look at exit codes, what resumes, and what is kept of a failure.
+The tests look at exit codes, what resumes, and what is kept of a failure. What Ray has a part in
+is tested on a real Ray; the rest in this process, by `--debug`.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def typed(tmp_path: Path, ray_here: Any) -> Typed:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a sweep has come to its end: 3 trials of 2 epochs. Not to be changed."""
     typed = Typed(tmp_path_factory.mktemp("trained"))
     typed.write("tests.trainables:noisy", trials=3, epochs=2)
-    assert typed.run() == 0
+    assert typed.run("--name", "first", "--debug") == 0
     return typed.place
 
 
@@ -108,12 +109,12 @@ def test_a_changed_file_is_refused_with_its_difference(
 def test_a_budget_that_grew_is_an_extension(ended: Typed) -> None:
     before = numbers(ended.folder())
     ended.write("tests.trainables:noisy", trials=4, epochs=4)
-    assert ended.run("--resume", "first") == 0
+    assert ended.run("--resume", "first", "--debug") == 0
     after = all_trials(ended.folder())
     assert [trial.epoch for trial in after] == [4, 4, 4, 4]
     curves = [row[3] for row in numbers(ended.folder())[:3]]
     assert [curve[:2] for curve in curves] == [row[3] for row in before]  # type: ignore[index]
-    assert ended.run("--name", "whole") == 0
+    assert ended.run("--name", "whole", "--debug") == 0
     assert numbers(ended.folder("whole")) == numbers(ended.folder())
 
 
@@ -237,7 +238,7 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
 )
 def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words: str) -> None:
     typed.write("tests.trainables:bowl", trials=500, epochs=1, more="  seconds: 0.05\n")
-    assert typed.run("--name", "first", "--set", more) == 0
+    assert typed.run("--name", "first", "--debug", "--set", more) == 0
     assert words in typed.folder().events[-1]["reason"]
     assert len(all_trials(typed.folder())) < 500
     assert all(
@@ -247,7 +248,7 @@ def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words
 
 def test_only_the_best_keep_their_checkpoints(typed: Typed) -> None:
     typed.write("tests.trainables:noisy", trials=6, epochs=2, more="checkpoints: {keep: 2}\n")
-    assert typed.run() == 0
+    assert typed.run("--name", "first", "--debug") == 0
     run = typed.folder()
     kept = {path.parent.name for path in run.path.glob("trials/*/*.pt")}
     ranked = sorted(all_trials(run), key=lambda trial: trial.best.loss if trial.best else 9.0)

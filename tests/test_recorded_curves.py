@@ -20,6 +20,7 @@ from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.search_spaces.file.document import parse
 from raysweep.tune.cli.arguments import names
 from raysweep.tune.controller import NoLog
+from raysweep.tune.executors.debug import DebugExecutor
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.offline.recorded_curves import Recorded, overrides, recorded
@@ -127,15 +128,16 @@ space: {x: {float: [0.0, 1.0]}}
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    ("searcher", "scheduler"),
-    [
-        ("bohb", "{name: asha, type: stopping, grace: 1, eta: 2}"),
-        ("tpe", "{name: median, trials: 2}"),
-    ],
-)
-def test_a_replay_is_the_live_run_on_ray(
-    tmp_path: Path, ray_here: Any, searcher: str, scheduler: str
+def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any) -> None:
+    check_replay(tmp_path, "bohb", "{name: asha, type: stopping, grace: 1, eta: 2}", None)
+
+
+def test_a_replay_is_the_live_run_in_this_process(tmp_path: Path) -> None:
+    check_replay(tmp_path, "tpe", "{name: median, trials: 2}", DebugExecutor())
+
+
+def check_replay(
+    tmp_path: Path, searcher: str, scheduler: str, executor: DebugExecutor | None
 ) -> None:
     """One worker, two search seeds, and a train function that depends on its training seed."""
     from raysweep.tune.callbacks.screen import Lines
@@ -146,7 +148,7 @@ def test_a_replay_is_the_live_run_on_ray(
     )
     sweep = load_sweep(str(tmp_path / "live.yaml"))
     with open(tmp_path / "lines", "w") as out:
-        assert run(sweep, tmp_path / "live", Options(), Lines(out)) == 0
+        assert run(sweep, tmp_path / "live", Options(), Lines(out), executor) == 0
     live = load(tmp_path / "live")
     again = simulate(sweep, recorded(live, sweep).curve, workers=1)
     for seed in range(2):

@@ -36,13 +36,13 @@ def train(config, run):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, ray_here: Any) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished sweep: 3 trials of 2 epochs, by a file that imports another one."""
     typed = Typed(tmp_path_factory.mktemp("trained"))
     (typed.place / "train.py").write_text(TRAIN)
     (typed.place / "helpers.py").write_text("offset = 1.0\n")
     typed.write("train.py:train", trials=3, epochs=2)
-    assert typed.run() == 0
+    assert typed.run("--name", "first", "--debug") == 0
     return typed.place
 
 
@@ -70,7 +70,6 @@ def events(typed: Typed, kind: str) -> list[Event]:
     return [one for one in ledger.read(typed.place / "runs" / "first") if one["event"] == kind]
 
 
-@pytest.mark.ray
 def test_a_finished_run_says_so_at_once_and_how_to_extend_it(
     typed: Typed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,11 +86,10 @@ def test_a_finished_run_says_so_at_once_and_how_to_extend_it(
     words = shlex.split(extend)
     assert words[:3] == ["raysweep", "run", "--resume"]
     assert words[-2:] == ["--set", "budget.trials=6"]
-    assert main(words[1:]) == 0
+    assert main([*words[1:], "--debug"]) == 0
     assert len(typed.folder().rows) == 6
 
 
-@pytest.mark.ray
 def test_a_finished_run_says_so_to_a_program_too(
     typed: Typed, capsys: pytest.CaptureFixture[str], without_ray: None
 ) -> None:
@@ -101,7 +99,6 @@ def test_a_finished_run_says_so_to_a_program_too(
     assert said["extend"].endswith("--json --set budget.trials=6")
 
 
-@pytest.mark.ray
 def test_changed_code_is_refused_for_trials_under_way_and_recorded_if_accepted(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,20 +113,20 @@ def test_changed_code_is_refused_for_trials_under_way_and_recorded_if_accepted(
     assert said.count("\n") == 1
     assert (typed.place / "runs" / "first" / "ledger.jsonl").read_bytes() == before
     assert (typed.place / "runs" / "first" / "sweep.yaml").read_bytes() == sweep_before
-    assert main([*longer, "--accept-changes"]) == 0
+    assert main([*longer, "--accept-changes", "--debug"]) == 0
     assert "helpers.py changed since the last session" in capsys.readouterr().out
     kept = events(typed, "code")[-1]
     assert kept["changed"] == ["helpers.py"]
     assert kept["accepted_for"] == ["random-0", "random-1", "random-2"]
-    assert main([*longer[:3], "--set", "budget.epochs=5"]) == 0  # the same code as last time
+    # The code is that of the last session now.
+    assert main([*longer[:3], "--set", "budget.epochs=5", "--debug"]) == 0
 
 
-@pytest.mark.ray
 def test_changed_code_with_no_trial_under_way_is_only_said(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (typed.place / "train.py").write_text(TRAIN + "\n# better\n")
-    assert main(["run", "--resume", "runs/first", "--set", "budget.trials=4"]) == 0
+    assert main(["run", "--resume", "runs/first", "--set", "budget.trials=4", "--debug"]) == 0
     said = capsys.readouterr().out
     assert "train.py changed since the last session: the new code trains all new trials" in said
 

@@ -118,7 +118,7 @@ def record(storage: Path, ray_here: Any) -> RunDirectory:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 def test_arms_of_a_comparison_train_as_many_epochs(compared: RunDirectory) -> None:
     assert list(compared.histories) == ["random.0", "tpe.0", "random.1", "tpe.1"]
     epochs = [history.epochs for history in compared.histories.values()]
@@ -129,6 +129,7 @@ def test_arms_of_a_comparison_train_as_many_epochs(compared: RunDirectory) -> No
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunDirectory) -> None:
     (found,) = retraining_results(compared)
     assert (found.trial, found.selected, len(found.validation), len(found.test)) == (
@@ -146,6 +147,7 @@ def test_the_best_is_trained_again_with_fresh_seeds_and_tested(compared: RunDire
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunDirectory) -> None:
     import torch
 
@@ -161,6 +163,7 @@ def test_the_test_score_is_that_of_the_best_checkpoint(compared: RunDirectory) -
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_compare_prints_the_tables_and_what_the_finalists_gave(
     compared: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +179,7 @@ def test_compare_prints_the_tables_and_what_the_finalists_gave(
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_several_runs_are_compared_by_name(
     compared: RunDirectory, record: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,7 +190,7 @@ def test_several_runs_are_compared_by_name(
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 def test_a_recording_is_whole_after_an_interruption(record: RunDirectory) -> None:
     trials = list(record.histories["random"])
     assert [trial.number for trial in trials] == list(range(12))
@@ -198,7 +202,7 @@ def test_a_recording_is_whole_after_an_interruption(record: RunDirectory) -> Non
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 def test_simulate_plays_every_pair_on_the_recorded_curves(
     record: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +227,7 @@ def test_simulate_plays_every_pair_on_the_recorded_curves(
 
 
 @pytest.mark.ray
+@pytest.mark.examples
 def test_report_writes_the_page_and_says_where(
     compared: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,7 +277,7 @@ def live(storage: Path, ray_here: Any) -> RunDirectory:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) -> None:
     found = audit(live)
     assert found is not None
@@ -287,7 +292,7 @@ def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) 
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.examples
 def test_a_page_is_there_while_a_sweep_runs_and_at_its_end(
     live: RunDirectory, browser: Browser
 ) -> None:

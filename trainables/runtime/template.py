@@ -40,13 +40,14 @@ from typing import Any, NoReturn
 
 from raysweep.finder import START
 from raysweep.references import is_script
-from raysweep.trainables.runtime.import_trainable import load
+from raysweep.trainables.runtime.import_trainable import load, split_reference
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.train_job import train_job
 
-TORCH = ("torch", "torch.utils.data", "torch._dynamo")
-"""What every training needs. Optimizers import `torch._dynamo` at their first use, which takes as
-long as importing torch itself."""
+TORCH = ("torch", "torch.utils.data")
+"""What every training needs."""
+OPTIMIZERS = ("torch._dynamo",)
+"""What optimizers import at their first use, which takes as long as importing torch itself."""
 SET_CHILD_SUBREAPER, SET_PARENT_DEATH_SIGNAL = 36, 1
 """Options of Linux's prctl (`linux/prctl.h`)."""
 CHUNK = 65536
@@ -85,12 +86,15 @@ def main(control: socket.socket, paths: list[str]) -> None:
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any], int] | None:
     """The next request and the descriptor that came with it; None if the worker is gone."""
-    text, descriptors, _, _ = socket.recv_fds(control, CHUNK, 1)
-    while text and not text.endswith(b"\n"):
-        more = control.recv(CHUNK)
-        if not more:
-            return None
-        text += more
+    try:
+        text, descriptors, _, _ = socket.recv_fds(control, CHUNK, 1)
+        while text and not text.endswith(b"\n"):
+            more = control.recv(CHUNK)
+            if not more:
+                return None
+            text += more
+    except ConnectionResetError:  # the worker was killed before it had read all that it was sent
+        return None
     if not text:
         return None
     return json.loads(text), descriptors[0]
@@ -121,10 +125,7 @@ class Imports:
         before = len(sys.modules)
         if not self._tried:
             self._tried = True
-            modules: tuple[str, ...] = TORCH
-            if is_script(job.trainable):
-                modules = TORCH[:1]  # the script is a process of its own, and imports what it needs
-            self.begin(modules)
+            self.begin(_begin_with(job.trainable))
             if module:
                 # A module that draws when it is imported draws the same in every worker.
                 random.seed(0)
@@ -153,6 +154,20 @@ class Imports:
         if callable(preload):
             with contextlib.suppress(BaseException):  # it fails in the trial too, which says why
                 preload(job.config)
+
+
+def _begin_with(trainable: str) -> tuple[str, ...]:
+    """The modules that a train function needs, as far as its reference and its file tell.
+
+    What this misses, such as the optimizer that another file makes, the first trial imports; its
+    worker learns from it.
+    """
+    if is_script(trainable):
+        return TORCH[:1]  # the script is a process of its own, and imports what it needs
+    path = Path(split_reference(trainable)[0])
+    if path.suffix == ".py" and path.is_file() and b"torch" not in path.read_bytes():
+        return TORCH
+    return TORCH + OPTIMIZERS
 
 
 def _import(names: list[str] | tuple[str, ...]) -> None:

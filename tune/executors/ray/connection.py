@@ -122,6 +122,8 @@ def _imported() -> Any:
         import ray
         import ray.tune
         from ray.tune.execution import class_cache
+
+        ray_compat.skip_census_of_callbacks()
     class_cache.ENV_VARS_TO_PROPAGATE = {
         name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")
     }
