@@ -281,6 +281,30 @@ def test_an_isolated_trial_imports_everything_itself(fresh: Worker, tmp_path: Pa
     assert (reports[0]["metrics"]["loss"], outcome.status) == (1.0, "completed")
 
 
+def test_the_ranks_of_the_process_that_started_ray_are_not_those_of_a_trial(
+    fresh: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the pod of a PyTorchJob, or behind `srun ray start`."""
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "SLURM_NTASKS": "4"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KEPT", "1")
+    code = """
+        NAMES = ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "KEPT")
+        def train(config, run):
+            for _ in run.epochs():
+                run.report(loss=1.0, **{name: name in os.environ for name in NAMES})
+        """
+    reports, outcome = heard(fresh, job(tmp_path, code, epochs=1))
+    assert outcome.status == "completed", outcome.reason
+    assert reports[0]["metrics"] == {
+        "loss": 1.0,
+        "RANK": 0.0,
+        "WORLD_SIZE": 0.0,
+        "SLURM_NTASKS": 0.0,
+        "KEPT": 1.0,
+    }
+
+
 def test_what_a_module_preloads_is_shared_by_its_trials(fresh: Worker, tmp_path: Path) -> None:
     code = """
     loaded_in = []

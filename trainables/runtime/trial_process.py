@@ -55,6 +55,17 @@ ENVIRONMENT = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # cuda.is_available() must not begin to use the GPU
     "PYTHONHASHSEED": "0",  # the order of a set must not make two workers' numbers differ
 }
+OTHERS_RANKS = frozenset(
+    (
+        *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+        *("GROUP_WORLD_SIZE", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"),
+        *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NPROCS"),
+        *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+        *("PMI_RANK", "PMI_SIZE"),
+    )
+)
+"""What a launcher told the process that started Ray here: its place among processes that have
+nothing to do with the trial. A trial that inherits it waits for the others, or reports nothing."""
 
 Message = dict[str, Any]
 Beat = Callable[[], None]
@@ -118,10 +129,11 @@ class Template:
         """Start a template, with these environment variables added to this process's."""
         ours, its = socket.socketpair()
         arguments = [str(its.fileno()), str(START), json.dumps(sys.path)]
+        inherited = {name: text for name, text in os.environ.items() if name not in OTHERS_RANKS}
         with its:
             subprocess.run(
                 [sys.executable, "-P", "-c", BOOT, *arguments],  # -P: not from the current folder
-                env=os.environ | ENVIRONMENT | {WORKER: str(os.getpid())} | dict(environment),
+                env=inherited | ENVIRONMENT | {WORKER: str(os.getpid())} | dict(environment),
                 pass_fds=[its.fileno()],  # its end of the socket survives the fork and the exec
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in a terminal goes to the driver alone
