@@ -179,6 +179,7 @@ def test_arguments_that_cannot_be_followed_are_named(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_it_gives_the_numbers_that_ray_gives(tmp_path: Path, ray_here: Any) -> None:
     sweep = made(trainable=trainables.noisy, parallel=1, budget={"trials": 4, "epochs": 3})

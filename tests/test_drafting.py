@@ -187,6 +187,7 @@ def test_a_program_of_every_public_shape(
     file_of(made, tmp_path)
 
 
+@pytest.mark.examples
 @pytest.mark.parametrize(
     ("name", "words", "reports"),
     [

@@ -149,12 +149,14 @@ def test_the_others_go_on(mixed: dict[str, Trial]) -> None:
     assert len({trial.notes["worker"] for trial in mixed.values()}) == 1
 
 
+@pytest.mark.examples
 def test_a_stopped_trial_trains_no_epoch_more(folder: Path) -> None:
     done = trials(made("bowl", *xs(0.1, 0.2), scheduler=StopAt(2)), folder)
     assert [trial.epoch for trial in done] == [2, 2]
     assert {trial.status for trial in done} == {Status.STOPPED}
 
 
+@pytest.mark.examples
 @pytest.mark.parametrize(("share", "at_once"), [(0.5, 2), (1.0, 1)])
 def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_once: int) -> None:
     marks = tmp_path / "marks"
@@ -193,12 +195,14 @@ def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: 
     assert max(trial.reports[1].metrics["at_once"] for trial in done) == 2
 
 
+@pytest.mark.examples
 @pytest.mark.parametrize("isolate", [False, True])
 def test_only_isolated_trials_import_everything_themselves(folder: Path, isolate: bool) -> None:
     done = trials(made("modules", *xs(0.1), budget=Budget(1, 1)), folder, isolate=isolate)
     assert done[0].reports[0].metrics["imported_here"] == isolate
 
 
+@pytest.mark.examples
 def test_slow_unwinding_fails_no_other_trial(folder: Path) -> None:
     done = trials(
         made(
@@ -226,12 +230,14 @@ def test_a_trial_that_kills_every_worker_is_given_up_and_the_others_go_on(folder
     assert "killed 3 times in epoch 1: its process was killed by SIGKILL" in done[0].reason
 
 
+@pytest.mark.examples
 def test_a_metric_that_no_trial_reports_is_a_mistake(folder: Path) -> None:
     words = "the metric 'loss' was not reported; reported: accuracy, val_los"
     with pytest.raises(SessionError, match=words):
         trials(made("forgets", *xs(0.1, 0.2, 0.3, 0.4)), folder)
 
 
+@pytest.mark.examples
 def test_a_metric_that_one_trial_does_not_report_fails_that_trial(folder: Path) -> None:
     """Even if it is the first one; and it is not tried again, for it would be the same again."""
     configs = [{"x": 0.1, "way": "forgets"}, {"x": 0.2, "way": "bowl"}]
@@ -241,6 +247,7 @@ def test_a_metric_that_one_trial_does_not_report_fails_that_trial(folder: Path) 
     assert "the metric 'loss' was not reported" in done[0].reason
 
 
+@pytest.mark.examples
 def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "train.py"
     path.write_text("import no_such_package\n\n\ndef train(config, run):\n    pass\n")

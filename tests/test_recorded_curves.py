@@ -127,6 +127,7 @@ space: {x: {float: [0.0, 1.0]}}
 """
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_a_replay_is_the_live_run_on_ray(tmp_path: Path, ray_here: Any) -> None:
     check_replay(tmp_path, "bohb", "{name: asha, type: stopping, grace: 1, eta: 2}", None)

@@ -112,6 +112,7 @@ def imports(tmp_path: Path) -> Iterator[None]:
     sys.path[:] = places
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 @pytest.mark.slow
 def test_processes_that_a_train_function_starts(ray_here: Any, tmp_path: Path) -> None:

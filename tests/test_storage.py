@@ -41,6 +41,7 @@ def small(typed: Typed) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=False)
 
 
+@pytest.mark.examples
 def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(
     typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(
     assert {trial[4] for trial in numbers(typed.folder())} == {Status.COMPLETED}
 
 
+@pytest.mark.examples
 def test_read_only_storage_is_one_line(
     typed: Typed, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,6 +123,7 @@ def test_room_is_followed(clock: Clock) -> None:
     assert told == [7] * 4
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_room_that_comes_late_is_used_however_short_the_trials_are(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
