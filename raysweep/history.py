@@ -188,6 +188,7 @@ class History:
         self.epochs = 0
         self.best: tuple[Trial, Report] | None = None
         self._trials: list[Trial] = []
+        self._reported: list[int] = []
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -229,10 +230,10 @@ class History:
             return False
         previous = trial.epoch
         trial.reports.append(report)
+        self._reported.append(number)
         self.epochs += report.epoch - previous
-        level = self.level_of(report.epoch)
-        if level is not None and level > previous and "audited" not in trial.notes:
-            self.rungs[level].add(number, report.loss)
+        if "audited" not in trial.notes:
+            self._compare(number, report, previous)
         if trial.best is None or report.loss < trial.best.loss:
             trial.best = report
         if math.isfinite(report.loss) and (self.best is None or report.loss < self.best[1].loss):
@@ -247,13 +248,53 @@ class History:
         trial = self._trials[number]
         self._set_status(trial, status, reason)
         self.running.discard(number)
-        rung = self.rungs.get(self.level_of(trial.epoch) or 0)
-        if rung is None or number not in rung.by_trial or "audited" in trial.notes:
+        rung = self.last_rung(trial)
+        if rung is None or "audited" in trial.notes:
             return
         if status.ended:
             rung.end(number, status, final)
         else:
             rung.leave(number)
+
+    def last_rung(self, trial: Trial) -> Rung | None:
+        """The rung at which a trial was compared last; None if it was compared at none."""
+        rung = self.rungs.get(self.level_of(trial.epoch) or 0)
+        return rung if rung is not None and trial.number in rung.by_trial else None
+
+    def with_levels(self, levels: tuple[int, ...]) -> History:
+        """This history as it would be if trials had been compared at these epochs all along.
+
+        The trials are the same objects, so this history is not to be used any more.
+        """
+        other = History(levels, self._sign < 0)
+        other._trials, other._reported = self._trials, self._reported
+        other.running, other.failed = self.running, self.failed
+        other.epochs, other.best = self.epochs, self.best
+        counts = [0] * len(self._trials)
+        for number in self._reported:
+            trial, index = self._trials[number], counts[number]
+            counts[number] += 1
+            previous = trial.reports[index - 1].epoch if index else 0
+            if previous < trial.notes.get("audited", {}).get("epoch", math.inf):
+                other._compare(number, trial.reports[index], previous)
+        for trial in self._trials:
+            other._end_at_rung(trial)
+        return other
+
+    def _compare(self, number: int, report: Report, previous: int) -> None:
+        """Count a report at the rung that the trial has reached with it, if it has reached one."""
+        level = self.level_of(report.epoch)
+        if level is not None and level > previous:
+            self.rungs[level].add(number, report.loss)
+
+    def _end_at_rung(self, trial: Trial) -> None:
+        """Record where a trial has ended, or continues under audit."""
+        if "audited" in trial.notes:
+            self._end_audited(trial.number, trial.notes["audited"]["epoch"])
+            return
+        rung = self.last_rung(trial)
+        if rung is not None and trial.status.ended:
+            rung.end(trial.number, trial.status, bool(trial.notes.get("by_hand")))
 
     def reopen(self, number: int) -> None:
         """Undo `close` for a trial that runs."""
@@ -271,7 +312,10 @@ class History:
 
     def audit(self, number: int) -> None:
         """Record that a trial continues under audit only: at its last rung it counts as ended."""
-        level = self.level_of(self._trials[number].epoch)
+        self._end_audited(number, self._trials[number].epoch)
+
+    def _end_audited(self, number: int, epoch: int) -> None:
+        level = self.level_of(epoch)
         if level is not None and number in self.rungs[level].by_trial:
             self.rungs[level].ended.add(number)
 
@@ -320,13 +364,25 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
 def _command(event: Event, histories: Mapping[str, History]) -> None:
     """Change a trial as a person's command says; the state of the sweep is `Steering`."""
     trial_id = event["arguments"].get("trial")
-    if event["outcome"] != APPLIED or not trial_id:
+    if event["outcome"] != APPLIED:
+        return
+    if "epochs" in event:
+        _lengthen(event["epochs"], histories)
+    if not trial_id:
         return
     study, number = split_id(trial_id)
     trial = histories[study][number]
     trial.notes.update(event.get("notes", {}))
     if event["command"] in ("continue", "retry") and trial.status.ended:
         histories[study].close(number, Status.WAITING, event["reason"])
+
+
+def _lengthen(epochs: int, histories: Mapping[str, History]) -> None:
+    """Let all trials train so many epochs, also those that a person gave fewer before."""
+    for history in histories.values():
+        for trial in history:
+            if trial.notes.get("epochs", epochs) < epochs:
+                del trial.notes["epochs"]
 
 
 def split_id(trial_id: str) -> tuple[str, int]:

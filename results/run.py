@@ -233,9 +233,15 @@ class Run:
         """Run a trial again that failed or ran out of memory, from its last checkpoint."""
         return self._give("retry", trial=trial)
 
-    def continue_trial(self, trial: str, epochs: int) -> Answer:
-        """Train a trial to this epoch, whatever the budget and the scheduler say."""
-        return self._give("continue", trial=trial, epochs=epochs)
+    def continue_trial(self, trial: str, epochs: int | None = None, **length: float) -> Answer:
+        """Train a trial to this epoch, whatever the budget and the scheduler say.
+
+        In a sweep whose trials are measured in another unit, the length is given in that:
+        `steps=30_000`.
+        """
+        if epochs is not None:
+            length["epochs"] = epochs
+        return self._give("continue", trial=trial, **length)
 
     def enqueue(self, *configurations: Mapping[str, Any], study: str | None = None) -> Answer:
         """Train these configurations next.
@@ -249,7 +255,10 @@ class Run:
         return self._give("enqueue", configurations=given, **chosen)
 
     def extend(self, **limits: int | float | str) -> Answer:
-        """Let the sweep train more, as by `trials=80`, `trials="+50"` or `time="2h30m"`."""
+        """Let the sweep train more, as by `trials=80`, `trials="+50"` or `time="2h30m"`.
+
+        `epochs=27`, or `steps=54_000`, lets every trial train longer.
+        """
         return self._give("extend", **limits)
 
     def set_parallel(self, count: int | Literal["auto"]) -> Answer:

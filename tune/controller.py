@@ -95,11 +95,7 @@ class SweepController:
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
         }
-        self.rankings: dict[str, Ranking] = {
-            study.name: partial(study.searcher.rank, sweep.space, self.histories[study.name])
-            for study in self.studies.values()
-            if isinstance(study.searcher, RankingSearcher)
-        }
+        self.rankings = self._rankings()
         self.stopping = ""
         self.interrupted = False
         self.ended_before = ""
@@ -157,11 +153,28 @@ class SweepController:
             self._end_as_before()
 
     def _reopen_limited(self) -> None:
-        """Queue the trials that ended only because the budget was smaller then."""
+        """Let the trials continue that ended only because the budget was smaller then."""
         for trial in list(self.trials):
             unfinished = trial.notes.get("limited") and trial.epoch < self.epochs_of(trial)
             if unfinished and trial.status.ended and self._budgets.may_extend(trial.study):
-                self.returned(trial, "the budget grew", {"limited": False})
+                self._reopen(trial)
+        self.settle()
+
+    def _reopen(self, trial: Trial) -> None:
+        """Let a trial continue as the scheduler decides: what was its last epoch is a rung now.
+
+        If paused trials are promoted, it waits for that beside the others of its rung.
+        """
+        grown, completed = {"limited": False}, trial.status is Status.COMPLETED
+        history = self.histories[trial.study]
+        rung, audited = history.last_rung(trial), "audited" in trial.notes
+        if completed and self.sweep.scheduler.promotes and rung is not None and not audited:
+            at = self.sweep.budget.interval.at(rung.level)
+            self.ended(trial, Status.STOPPED, f"the budget grew: compared at {at} again", grown)
+            return
+        self.returned(trial, "the budget grew", grown)
+        if completed and trial.reports and self.judge(trial).stop:
+            self._budgets.waiting.remove(trial)
 
     def _end_as_before(self) -> None:
         """Stop if a former session reached the target, the plateau or the end of the time.
@@ -197,10 +210,26 @@ class SweepController:
         before, self.sweep = self.sweep, steered(self._file, self.steering)
         if self.sweep.budget == before.budget:
             return
+        if self.sweep.budget.epochs != before.budget.epochs:
+            self._compare_at(self.sweep.levels())
         self._budgets.follow(self.sweep)
         if self._out_of_time and not self.interrupted:
             self._out_of_time, self.stopping = False, ""
         self._reopen_limited()
+
+    def _compare_at(self, levels: tuple[int, ...]) -> None:
+        """Compare trials at other epochs, now that they train longer."""
+        for name, history in self.histories.items():
+            self.histories[name] = history.with_levels(levels)
+        self.rankings.update(self._rankings())
+
+    def _rankings(self) -> dict[str, Ranking]:
+        """What the searchers that predict losses expect of the trials, by study."""
+        return {
+            study.name: partial(study.searcher.rank, self.sweep.space, self.histories[study.name])
+            for study in self.studies.values()
+            if isinstance(study.searcher, RankingSearcher)
+        }
 
     def requeue(self, trial: Trial) -> None:
         """Queue a trial that a command has reopened."""
@@ -422,9 +451,9 @@ class SweepController:
         found = matched_epoch_budget(self.sweep, self.histories)
         if found is not None:
             self._budgets.matched = found
-            self._happen(
-                {"event": "allowance", "trials": self.sweep.budget.trials, "epochs": found}
-            )
+            budget = self.sweep.budget
+            event: Event = {"event": "allowance", "trials": budget.trials, "length": budget.epochs}
+            self._happen(event | {"epochs": found})
 
     @property
     def done(self) -> bool:

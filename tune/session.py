@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from raysweep.errors import SessionInterrupted, UserError
-from raysweep.history import Event
+from raysweep.history import Event, Trial
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune import code_changes
 from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
@@ -28,6 +29,7 @@ from raysweep.tune.executors.ray.executor import RayExecutor
 from raysweep.tune.make_job import job
 from raysweep.tune.retrain import is_unfinished, retraining
 from raysweep.tune.run_folders import RunFolder
+from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
@@ -104,8 +106,11 @@ class Session:
     def run(self, executor: Executor, retry_failed: bool) -> int:
         """Train what is left, and return the exit code."""
         recorder = EventRecorder(self.folder, self.sweep, self.observer, self.callbacks)
-        self.folder.opened(self.sweep)
-        make_job = partial(job, self.sweep, self.folder.path)
+        self.folder.opened(steered(self.sweep, steering_of(self.sweep, recorder.past)))
+
+        def make_job(trial: Trial) -> Job:
+            return job(controller.sweep, self.folder.path, trial)
+
         controller = SweepController(self.sweep, recorder, recorder.past, make_job=make_job)
         inbox = CommandInbox(self.folder, controller)
         inbox.open()

@@ -113,7 +113,8 @@ def _needs_session(given: Command) -> bool:
 
 def _check(run: RunDirectory, given: Command) -> None:
     """Raise CommandError if the next session would refuse the command."""
-    from raysweep.tune.commands import Refused, carry_out, check
+    from raysweep.tune.command_checks import Refused
+    from raysweep.tune.commands import carry_out, check
 
     if _needs_session(given):
         raise CommandError(f"{given.command}: no driver runs, so nothing happens")

@@ -135,9 +135,8 @@ def _ended_as(event: Event, controller: SweepController) -> str:
 
     The ledger says `stopped` of both, because a paused trial may never be promoted.
     """
-    stopped_by_scheduler = event["status"] == Status.STOPPED and "limited" not in event.get(
-        "notes", {}
-    )
+    limited = event.get("notes", {}).get("limited")
+    stopped_by_scheduler = event["status"] == Status.STOPPED and not limited
     if stopped_by_scheduler and controller.sweep.scheduler.promotes:
         return "paused"
     return str(event["status"])

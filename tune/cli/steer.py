@@ -39,8 +39,13 @@ def _add_ends(verbs: Verbs) -> None:
 def _add_trials(verbs: Verbs) -> None:
     more = _verb(verbs, "continue", "train one trial longer than its budget", _longer)
     more.add_argument("trial", help="as in the tables: bohb-7")
-    more.add_argument("epochs", metavar="epochs=N", help="the epoch to train to")
-    more.epilog = "example:\n  $ raysweep continue cnn bohb-7 epochs=27"
+    more.add_argument(
+        "length", metavar="epochs=N", help="how far to train it, in the sweep's unit: steps=30000"
+    )
+    more.epilog = (
+        "examples:\n  $ raysweep continue cnn bohb-7 epochs=27\n"
+        "  $ raysweep continue gpt random-3 steps=30000"
+    )
     retry = _verb(verbs, "retry", "run a trial again that failed or ran out of memory", _one_trial)
     retry.add_argument("trial", help="as in the tables: bohb-7")
     enqueue = _verb(verbs, "enqueue", "train these configurations next", _configurations)
@@ -60,10 +65,14 @@ def _add_trials(verbs: Verbs) -> None:
 def _add_budget(verbs: Verbs) -> None:
     extend = _verb(verbs, "extend", "let a sweep train more", _limits)
     extend.add_argument(
-        "limits", nargs="+", metavar="NAME=LIMIT", help="trials=+50, total_epochs=900, time=+2h"
+        "limits",
+        nargs="+",
+        metavar="NAME=LIMIT",
+        help="trials=+50, epochs=27 (of each trial), total_epochs=900, time=+2h",
     )
     extend.epilog = (
-        "examples:\n  $ raysweep extend cnn trials=+50\n  $ raysweep extend cnn time=12h"
+        "examples:\n  $ raysweep extend cnn trials=+50\n  $ raysweep extend cnn epochs=27\n"
+        "  $ raysweep extend gpt total_steps=+500000\n  $ raysweep extend cnn time=12h"
     )
     change = _verb(verbs, "set", "change how many trials train at once", _settings)
     change.add_argument("settings", nargs="+", metavar="parallel=N", help="parallel=2, or auto")
@@ -136,7 +145,7 @@ def _stop(options: argparse.Namespace) -> Arguments:
 
 
 def _longer(options: argparse.Namespace) -> Arguments:
-    return {"trial": options.trial} | pairs([options.epochs])
+    return {"trial": options.trial} | pairs([options.length])
 
 
 def _configurations(options: argparse.Namespace) -> Arguments:
