@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -98,8 +99,16 @@ class Trial:
 
     @property
     def epoch(self) -> int:
-        """The last epoch reported; 0 before the first."""
-        return self.reports[-1].epoch if self.reports else 0
+        """The last epoch reported; before the first, that at which it began."""
+        return self.reports[-1].epoch if self.reports else self.start
+
+    @property
+    def start(self) -> int:
+        """The epoch of the checkpoint that it began with: that of its parent, or 0."""
+        if self.reports and "parent" in self.notes:
+            return self.reports[0].epoch - 1
+        start: int = self.notes.get("from", 0)
+        return start
 
     @property
     def loss(self) -> float:
@@ -172,11 +181,13 @@ class History:
 
     levels: the epochs at which trials are compared, ascending; the last one is the full training.
     rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
-    diverged or ran out of memory. epochs: trained by all trials. best: the trial and the report
-    with the least finite loss; None before the first.
+    diverged or ran out of memory and began with no checkpoint of another trial. epochs: trained by
+    all trials. best: the trial and the report with the least finite loss; None before the first.
 
     A trial counts at a rung with its first report at or after the rung's epoch and before that of
     the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
+    A trial that began with another one's checkpoint (the note `parent`) counts at no rung: what it
+    reports is not what its configuration reaches in so many epochs.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
@@ -229,10 +240,13 @@ class History:
         if report.epoch <= trial.epoch:
             return False
         previous = trial.epoch
+        is_child = "parent" in trial.notes
+        if is_child and not trial.reports:
+            previous = report.epoch - 1  # the file may be of a later epoch than was known
         trial.reports.append(report)
         self._reported.append(number)
         self.epochs += report.epoch - previous
-        if "audited" not in trial.notes:
+        if "audited" not in trial.notes and not is_child:
             self._compare(number, report, previous)
         if trial.best is None or report.loss < trial.best.loss:
             trial.best = report
@@ -274,12 +288,46 @@ class History:
         for number in self._reported:
             trial, index = self._trials[number], counts[number]
             counts[number] += 1
+            if "parent" in trial.notes:
+                continue
             previous = trial.reports[index - 1].epoch if index else 0
             if previous < trial.notes.get("audited", {}).get("epoch", math.inf):
                 other._compare(number, trial.reports[index], previous)
         for trial in self._trials:
             other._end_at_rung(trial)
         return other
+
+    def only(self, numbers: Iterable[int]) -> History:
+        """A history of copies of some of the trials, numbered anew in their order.
+
+        It is what it would be if the other trials had never been.
+        """
+        new = {number: index for index, number in enumerate(sorted(numbers))}
+        other = History(self.levels, self._sign < 0)
+        for number, index in new.items():
+            trial = self._trials[number]
+            copied = replace(
+                trial, number=index, reports=list(trial.reports), notes=dict(trial.notes)
+            )
+            other._trials.append(copied)
+        other._reported = [new[number] for number in self._reported if number in new]
+        other.running = {new[number] for number in self.running if number in new}
+        other.failed = {new[number] for number in self.failed if number in new}
+        other.epochs = sum(trial.epoch - trial.start for trial in other._trials if trial.reports)
+        other.best = other._find_best()
+        return other.with_levels(self.levels)
+
+    def _find_best(self) -> tuple[Trial, Report] | None:
+        """The first trial and report with the least finite loss; None if there is none."""
+        counts: Counter[int] = Counter()
+        best = None
+        for number in self._reported:
+            trial = self._trials[number]
+            report = trial.reports[counts[number]]
+            counts[number] += 1
+            if math.isfinite(report.loss) and (best is None or report.loss < best[1].loss):
+                best = (trial, report)
+        return best
 
     def _compare(self, number: int, report: Report, previous: int) -> None:
         """Count a report at the rung that the trial has reached with it, if it has reached one."""
@@ -305,7 +353,7 @@ class History:
 
     def _set_status(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
-        if status.ended and not status.succeeded:
+        if status.ended and not status.succeeded and "parent" not in trial.notes:
             self.failed.add(trial.number)
         else:
             self.failed.discard(trial.number)
@@ -368,7 +416,7 @@ def _command(event: Event, histories: Mapping[str, History]) -> None:
         return
     if "epochs" in event:
         _lengthen(event["epochs"], histories)
-    if not trial_id:
+    if not trial_id or "config" in event["arguments"]:
         return
     study, number = split_id(trial_id)
     trial = histories[study][number]

@@ -32,7 +32,7 @@ def matched_epoch_budget(sweep: Sweep, histories: Mapping[str, History]) -> int 
     ]
     if not all(trial.status.ended for study in firsts for trial in study):
         return None
-    return max(sum(trial.epoch for trial in study) for study in firsts)
+    return max(sum(trial.epoch - trial.start for trial in study) for study in firsts)
 
 
 def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:

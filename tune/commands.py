@@ -20,7 +20,7 @@ from raysweep.report_interval import UNITS
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.points import PointError, complete_point, key_of
 from raysweep.text_limits import message
-from raysweep.tune import limit_commands, trial_commands
+from raysweep.tune import limit_commands, space_commands, trial_commands
 from raysweep.tune.command_checks import Accepted, Arguments, Refused, flag, the_trial, whole
 from raysweep.tune.controller import SweepController
 
@@ -32,13 +32,14 @@ MAX_TAG = 100
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of command: how it is checked, and what follows once it is recorded.
+    """A kind of command: how it is checked, and what precedes and follows its record.
 
     Most have nothing that follows: the controller goes by the state that it has after the event.
     """
 
     check: Callable[[SweepController, Arguments], Accepted]
     names: tuple[str, ...] = ()
+    prepare: Callable[[SweepController, Command], None] = lambda controller, command: None
     follow: Callable[[SweepController, Arguments], None] = lambda controller, arguments: None
 
 
@@ -58,6 +59,7 @@ def carry_out(command: Command, controller: SweepController, too_late: str = "")
         event |= {"arguments": dict(command.arguments), "outcome": REFUSED, "reason": str(error)}
         controller.obey(event)
         return event
+    KINDS[command.command].prepare(controller, command)
     event |= {"arguments": dict(accepted.arguments), "outcome": APPLIED, "reason": accepted.reason}
     event |= accepted.more
     if accepted.notes:
@@ -132,8 +134,10 @@ def _queued_in_words(controller: SweepController, configs: list[dict[str, Any]])
 
 
 def _set(controller: SweepController, arguments: Arguments) -> Accepted:
-    if set(arguments) != {"parallel"}:
-        raise Refused("expected parallel=N, or parallel=auto")
+    if not arguments or ("space" in arguments) == ("parallel" in arguments):
+        raise Refused("expected parallel=N, parallel=auto, or space.NAME=LOW..HIGH")
+    if "space" in arguments:
+        return space_commands.change(controller, arguments)
     if arguments["parallel"] == "auto":
         return Accepted({"parallel": "auto"}, "as many trials at once as fit")
     count = whole(arguments, "parallel")
@@ -167,14 +171,19 @@ def _about(controller: SweepController, arguments: Arguments) -> dict[str, Any]:
 
 
 KINDS: Mapping[str, Kind] = {
-    "stop": Kind(trial_commands.stop, ("trial", "now"), trial_commands.end),
+    "stop": Kind(trial_commands.stop, ("trial", "now"), follow=trial_commands.end),
     "pause": Kind(_pause),
     "resume": Kind(_resume),
-    "retry": Kind(trial_commands.retry, ("trial",), trial_commands.reopen),
-    "continue": Kind(trial_commands.longer, ("trial", *UNITS), trial_commands.reopen),
+    "retry": Kind(trial_commands.retry, ("trial",), follow=trial_commands.reopen),
+    "continue": Kind(
+        trial_commands.longer,
+        ("trial", "config", *UNITS),
+        trial_commands.keep_checkpoint,
+        trial_commands.reopen,
+    ),
     "enqueue": Kind(_enqueue, ("configurations", "study")),
     "extend": Kind(limit_commands.extend, limit_commands.NAMES),
-    "set": Kind(_set, ("parallel",)),
+    "set": Kind(_set, ("parallel", "space")),
     "note": Kind(_note, ("text", "trial")),
     "tag": Kind(_tag, ("tags", "trial", "remove")),
 }

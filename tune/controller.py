@@ -33,6 +33,7 @@ from raysweep.steering import Queued
 from raysweep.tune import retries
 from raysweep.tune.budget import StudyBudgets, matched_epoch_budget
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
+from raysweep.tune.searched import Inside
 from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
 
@@ -60,6 +61,16 @@ class Log(Protocol):
         """Show a line to the user."""
 
 
+class Checkpoints(Protocol):
+    """The checkpoints of trials, with which other trials may begin."""
+
+    def missing(self, trial: Trial) -> str:
+        """Why another trial cannot begin with the last checkpoint of this one; "" if it can."""
+
+    def keep(self, trial: Trial, key: str) -> None:
+        """Keep the last checkpoint for another trial, under a name. Raises OSError."""
+
+
 class NoLog:
     """A log that keeps nothing."""
 
@@ -75,8 +86,8 @@ class SweepController:
 
     `sweep` is what the file says with what people's commands have changed since
     (`tune/commands.py`). `past` holds the events of former sessions. `make_job` turns a trial into
-    the job that a worker trains; an executor that trains nothing, as the simulated one, does
-    without it.
+    the job that a worker trains, and `checkpoints` are those of the trials; an executor that trains
+    nothing, as the simulated one, does without them.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class SweepController:
         past: Iterable[Event] = (),
         clock: Callable[[], float] = now,
         make_job: Callable[[Trial], Job] | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         past = list(past)
         self._file = sweep
@@ -95,6 +107,7 @@ class SweepController:
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
         }
+        self._inside: dict[str, Inside] = {}
         self.rankings = self._rankings()
         self.stopping = ""
         self.interrupted = False
@@ -109,12 +122,14 @@ class SweepController:
         """The name of the machine that trains, if it is the only one."""
         self._log = log or NoLog()
         self._make_job = make_job
+        self.checkpoints = checkpoints
         self._clock = clock
         self._began = clock() - seconds_spent(past)
         self._training_began = _training_began(past)
         self._budgets = StudyBudgets(sweep, list(self.studies.values()), self.histories, past)
         for event in past:
             apply(event, self.histories)
+        self._search_in_space()
         for trial in self._unfinished():
             self._budgets.waiting.append(trial)
         places = _places(past)
@@ -208,6 +223,8 @@ class SweepController:
         """Record a person's command (`tune/commands.py`), and let it take effect."""
         self._happen(event)
         before, self.sweep = self.sweep, steered(self._file, self.steering)
+        if self.sweep.space is not before.space and event["command"] == "set":
+            self._search_in_space()
         if self.sweep.budget == before.budget:
             return
         if self.sweep.budget.epochs != before.budget.epochs:
@@ -221,15 +238,38 @@ class SweepController:
         """Compare trials at other epochs, now that they train longer."""
         for name, history in self.histories.items():
             self.histories[name] = history.with_levels(levels)
+        self._search_in_space()
+
+    def _search_in_space(self) -> None:
+        """Let the searchers read the trials inside of the space, which a command has changed."""
+        if self.steering.space:
+            self._inside = {
+                name: Inside.of(name, self.sweep.space, history)
+                for name, history in self.histories.items()
+            }
         self.rankings.update(self._rankings())
 
     def _rankings(self) -> dict[str, Ranking]:
         """What the searchers that predict losses expect of the trials, by study."""
-        return {
-            study.name: partial(study.searcher.rank, self.sweep.space, self.histories[study.name])
-            for study in self.studies.values()
-            if isinstance(study.searcher, RankingSearcher)
-        }
+        rankings: dict[str, Ranking] = {}
+        for study in self.studies.values():
+            searcher, inside = study.searcher, self._inside.get(study.name)
+            if not isinstance(searcher, RankingSearcher):
+                continue
+            if inside is not None:
+                rankings[study.name] = inside.ranking(searcher)
+            else:
+                history = self.histories[study.name]
+                rankings[study.name] = partial(searcher.rank, self.sweep.space, history)
+        return rankings
+
+    def _suggest(self, study: Study) -> Config | None:
+        """The next configuration of a study's searcher."""
+        history, inside = self.histories[study.name], self._inside.get(study.name)
+        if inside is None:
+            return study.searcher.suggest(self.sweep.space, history, study.seed)
+        seed = inside.seed(study, len(history))
+        return study.searcher.suggest(inside.space, inside.history, seed)
 
     def requeue(self, trial: Trial) -> None:
         """Queue a trial that a command has reopened."""
@@ -331,7 +371,7 @@ class SweepController:
         """A new trial of the first enqueued configuration that may be trained now."""
         for key, queued in self._queued():
             study = self.studies[queued.study] if queued.study else self._least_spent()
-            notes: dict[str, Any] = {"enqueued": key}
+            notes: dict[str, Any] = {"enqueued": key, **queued.notes}
             if queued.asked:
                 notes["asked"] = True
             return self._add(study, queued.config, notes)
@@ -528,7 +568,7 @@ class SweepController:
             return self._stop(trial, Status.COMPLETED, reason, limited=True)
         if self.stop_by_hand(trial):
             return Decision(True, STOPPED_BY_HAND)
-        if trial.notes.get("epochs"):
+        if trial.notes.get("epochs") or trial.notes.get("parent"):
             return CONTINUE  # a person decided that it trains so long, whatever a scheduler says
         with naming_component(
             f"the scheduler {type(self.sweep.scheduler).__name__}",
@@ -668,7 +708,7 @@ class SweepController:
         history = self.histories[study.name]
         number = len(history)
         with naming_component(f"the searcher {study.name}", f"proposing {study.name}-{number}"):
-            config = study.searcher.suggest(self.sweep.space, history, study.seed)
+            config = self._suggest(study)
         if config is None:
             self._budgets.exhausted.add(study.name)
             self._happen({"event": "exhausted", "study": study.name})
@@ -692,6 +732,8 @@ class SweepController:
         event["time"] = self._clock()
         self._log.write(event)
         apply(event, self.histories)
+        for inside in self._inside.values():
+            inside.apply(event)
         self.steering.apply(event)
         self._log.applied(event, self)
 

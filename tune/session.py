@@ -26,6 +26,7 @@ from raysweep.tune.controller import SAME_FAILURE, SweepController
 from raysweep.tune.executors.base import Executor
 from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.executors.ray.executor import RayExecutor
+from raysweep.tune.kept_checkpoints import TrialCheckpoints
 from raysweep.tune.make_job import job
 from raysweep.tune.retrain import is_unfinished, retraining
 from raysweep.tune.run_folders import RunFolder
@@ -111,7 +112,13 @@ class Session:
         def make_job(trial: Trial) -> Job:
             return job(controller.sweep, self.folder.path, trial)
 
-        controller = SweepController(self.sweep, recorder, recorder.past, make_job=make_job)
+        controller = SweepController(
+            self.sweep,
+            recorder,
+            recorder.past,
+            make_job=make_job,
+            checkpoints=TrialCheckpoints(self.folder.path, self.sweep),
+        )
         inbox = CommandInbox(self.folder, controller)
         inbox.open()
         controller.reopen(retry_failed)

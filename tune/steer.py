@@ -136,10 +136,12 @@ def next_session(run: RunDirectory) -> Any:
     Nothing is written.
     """
     from raysweep.tune.controller import SweepController
+    from raysweep.tune.kept_checkpoints import TrialCheckpoints
     from raysweep.tune.run_folders import recorded_sweep
 
     try:
         sweep = recorded_sweep(Path(run.path))
     except UserError:
         return None
-    return SweepController(sweep, past=run.events)
+    checkpoints = TrialCheckpoints(run.path, sweep, writes=False)
+    return SweepController(sweep, past=run.events, checkpoints=checkpoints)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from raysweep.history import Event
+from raysweep.search_spaces.language.changes import changed
 from raysweep.steering import Queued, Steering
 from raysweep.tune.sweep import Budget, Sweep
 
@@ -61,9 +62,12 @@ def steered(sweep: Sweep, steering: Steering) -> Sweep:
     parallel = sweep.parallel
     if steering.parallel is not None:
         parallel = None if steering.parallel == "auto" else steering.parallel
-    if (budget, parallel) == (sweep.budget, sweep.parallel):
+    space = sweep.space
+    if steering.space:
+        space = changed(space, steering.space)
+    if (budget, parallel) == (sweep.budget, sweep.parallel) and space is sweep.space:
         return sweep
-    return replace(sweep, budget=budget, parallel=parallel)
+    return replace(sweep, budget=budget, parallel=parallel, space=space)
 
 
 def _extended(budget: Budget, steering: Steering) -> Budget:
