@@ -150,7 +150,7 @@ def test_the_history_of_some_trials_is_that_of_a_sweep_without_the_others() -> N
     keep, executor = Keep(), SimulatedExecutor(curve, 3)
     controller = SweepController(made(Random(), 1), keep, clock=executor.clock)
     executor.run(controller, [Person(keep, {30: CHANGES[0]})])
-    live = controller._inside["a"]
+    live = controller.state._inside["a"]
     anew = controller.histories["a"].only(live.numbers)
     assert [(t.config, t.epoch, t.status) for t in live.history] == [
         (t.config, t.epoch, t.status) for t in anew

@@ -22,11 +22,12 @@ from raysweep.tune.callbacks.inbox import CommandInbox
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
 from raysweep.tune.callbacks.user import user_callbacks
-from raysweep.tune.controller import SAME_FAILURE, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.base import Executor
 from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.executors.ray.executor import RayExecutor
 from raysweep.tune.kept_checkpoints import TrialCheckpoints
+from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.make_job import job
 from raysweep.tune.retrain import is_unfinished, retraining
 from raysweep.tune.run_folders import RunFolder
