@@ -35,8 +35,7 @@ def _add_ends(verbs: Verbs) -> None:
     stop.add_argument("trial", nargs="?", help="as in the tables: bohb-7; without it, the sweep")
     stop.add_argument("--now", action="store_true", help="do not let running epochs end")
     stop.epilog = "examples:\n  $ raysweep stop ray_results/cnn\n  $ raysweep stop cnn bohb-7 --now"
-    pause = _verb(verbs, "pause", "let running epochs end and give the devices back", _nothing)
-    pause.epilog = "raysweep resume RUN continues it."
+    _verb(verbs, "pause", "let running epochs end and give the devices back", _nothing)
 
 
 def _add_trials(verbs: Verbs) -> None:
