@@ -19,6 +19,7 @@ from raysweep.tune import code_changes
 from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 from raysweep.tune.callbacks.inbox import CommandInbox
+from raysweep.tune.callbacks.notify import notifiers
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
 from raysweep.tune.callbacks.user import user_callbacks
@@ -80,7 +81,12 @@ def run(
         if executor is None:
             abandon = partial(_abandon, observer, options.resume)
             executor = RayExecutor(held, options.machines, options.require_gpu, abandon)
-        session = Session(sweep, held, observer, [PageFile(folder), *user_callbacks(sweep)])
+        callbacks = [
+            PageFile(folder),
+            *notifiers(sweep, folder.name, observer.say),
+            *user_callbacks(sweep),
+        ]
+        session = Session(sweep, held, observer, callbacks)
         return session.run(executor, options.retry_failed)
     except SessionInterrupted as error:
         observer.say(f"interrupted: {error}")
