@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -98,8 +99,16 @@ class Trial:
 
     @property
     def epoch(self) -> int:
-        """The last epoch reported; 0 before the first."""
-        return self.reports[-1].epoch if self.reports else 0
+        """The last epoch reported; before the first, that at which it began."""
+        return self.reports[-1].epoch if self.reports else self.start
+
+    @property
+    def start(self) -> int:
+        """The epoch of the checkpoint that it began with: that of its parent, or 0."""
+        if self.reports and "parent" in self.notes:
+            return self.reports[0].epoch - 1
+        start: int = self.notes.get("from", 0)
+        return start
 
     @property
     def loss(self) -> float:
@@ -172,11 +181,13 @@ class History:
 
     levels: the epochs at which trials are compared, ascending; the last one is the full training.
     rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
-    diverged or ran out of memory. epochs: trained by all trials. best: the trial and the report
-    with the least finite loss; None before the first.
+    diverged or ran out of memory and began with no checkpoint of another trial. epochs: trained by
+    all trials. best: the trial and the report with the least finite loss; None before the first.
 
     A trial counts at a rung with its first report at or after the rung's epoch and before that of
     the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
+    A trial that began with another one's checkpoint (the note `parent`) counts at no rung: what it
+    reports is not what its configuration reaches in so many epochs.
     """
 
     def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
@@ -188,6 +199,7 @@ class History:
         self.epochs = 0
         self.best: tuple[Trial, Report] | None = None
         self._trials: list[Trial] = []
+        self._reported: list[int] = []
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -228,11 +240,14 @@ class History:
         if report.epoch <= trial.epoch:
             return False
         previous = trial.epoch
+        is_child = "parent" in trial.notes
+        if is_child and not trial.reports:
+            previous = report.epoch - 1  # the file may be of a later epoch than was known
         trial.reports.append(report)
+        self._reported.append(number)
         self.epochs += report.epoch - previous
-        level = self.level_of(report.epoch)
-        if level is not None and level > previous and "audited" not in trial.notes:
-            self.rungs[level].add(number, report.loss)
+        if "audited" not in trial.notes and not is_child:
+            self._compare(number, report, previous)
         if trial.best is None or report.loss < trial.best.loss:
             trial.best = report
         if math.isfinite(report.loss) and (self.best is None or report.loss < self.best[1].loss):
@@ -247,13 +262,87 @@ class History:
         trial = self._trials[number]
         self._set_status(trial, status, reason)
         self.running.discard(number)
-        rung = self.rungs.get(self.level_of(trial.epoch) or 0)
-        if rung is None or number not in rung.by_trial or "audited" in trial.notes:
+        rung = self.last_rung(trial)
+        if rung is None or "audited" in trial.notes:
             return
         if status.ended:
             rung.end(number, status, final)
         else:
             rung.leave(number)
+
+    def last_rung(self, trial: Trial) -> Rung | None:
+        """The rung at which a trial was compared last; None if it was compared at none."""
+        rung = self.rungs.get(self.level_of(trial.epoch) or 0)
+        return rung if rung is not None and trial.number in rung.by_trial else None
+
+    def with_levels(self, levels: tuple[int, ...]) -> History:
+        """This history as it would be if trials had been compared at these epochs all along.
+
+        The trials are the same objects, so this history is not to be used any more.
+        """
+        other = History(levels, self._sign < 0)
+        other._trials, other._reported = self._trials, self._reported
+        other.running, other.failed = self.running, self.failed
+        other.epochs, other.best = self.epochs, self.best
+        counts = [0] * len(self._trials)
+        for number in self._reported:
+            trial, index = self._trials[number], counts[number]
+            counts[number] += 1
+            if "parent" in trial.notes:
+                continue
+            previous = trial.reports[index - 1].epoch if index else 0
+            if previous < trial.notes.get("audited", {}).get("epoch", math.inf):
+                other._compare(number, trial.reports[index], previous)
+        for trial in self._trials:
+            other._end_at_rung(trial)
+        return other
+
+    def only(self, numbers: Iterable[int]) -> History:
+        """A history of copies of some of the trials, numbered anew in their order.
+
+        It is what it would be if the other trials had never been.
+        """
+        new = {number: index for index, number in enumerate(sorted(numbers))}
+        other = History(self.levels, self._sign < 0)
+        for number, index in new.items():
+            trial = self._trials[number]
+            copied = replace(
+                trial, number=index, reports=list(trial.reports), notes=dict(trial.notes)
+            )
+            other._trials.append(copied)
+        other._reported = [new[number] for number in self._reported if number in new]
+        other.running = {new[number] for number in self.running if number in new}
+        other.failed = {new[number] for number in self.failed if number in new}
+        other.epochs = sum(trial.epoch - trial.start for trial in other._trials if trial.reports)
+        other.best = other._find_best()
+        return other.with_levels(self.levels)
+
+    def _find_best(self) -> tuple[Trial, Report] | None:
+        """The first trial and report with the least finite loss; None if there is none."""
+        counts: Counter[int] = Counter()
+        best = None
+        for number in self._reported:
+            trial = self._trials[number]
+            report = trial.reports[counts[number]]
+            counts[number] += 1
+            if math.isfinite(report.loss) and (best is None or report.loss < best[1].loss):
+                best = (trial, report)
+        return best
+
+    def _compare(self, number: int, report: Report, previous: int) -> None:
+        """Count a report at the rung that the trial has reached with it, if it has reached one."""
+        level = self.level_of(report.epoch)
+        if level is not None and level > previous:
+            self.rungs[level].add(number, report.loss)
+
+    def _end_at_rung(self, trial: Trial) -> None:
+        """Record where a trial has ended, or continues under audit."""
+        if "audited" in trial.notes:
+            self._end_audited(trial.number, trial.notes["audited"]["epoch"])
+            return
+        rung = self.last_rung(trial)
+        if rung is not None and trial.status.ended:
+            rung.end(trial.number, trial.status, bool(trial.notes.get("by_hand")))
 
     def reopen(self, number: int) -> None:
         """Undo `close` for a trial that runs."""
@@ -264,14 +353,17 @@ class History:
 
     def _set_status(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
-        if status.ended and not status.succeeded:
+        if status.ended and not status.succeeded and "parent" not in trial.notes:
             self.failed.add(trial.number)
         else:
             self.failed.discard(trial.number)
 
     def audit(self, number: int) -> None:
         """Record that a trial continues under audit only: at its last rung it counts as ended."""
-        level = self.level_of(self._trials[number].epoch)
+        self._end_audited(number, self._trials[number].epoch)
+
+    def _end_audited(self, number: int, epoch: int) -> None:
+        level = self.level_of(epoch)
         if level is not None and number in self.rungs[level].by_trial:
             self.rungs[level].ended.add(number)
 
@@ -320,13 +412,25 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
 def _command(event: Event, histories: Mapping[str, History]) -> None:
     """Change a trial as a person's command says; the state of the sweep is `Steering`."""
     trial_id = event["arguments"].get("trial")
-    if event["outcome"] != APPLIED or not trial_id:
+    if event["outcome"] != APPLIED:
+        return
+    if "epochs" in event:
+        _lengthen(event["epochs"], histories)
+    if not trial_id or "config" in event["arguments"]:
         return
     study, number = split_id(trial_id)
     trial = histories[study][number]
     trial.notes.update(event.get("notes", {}))
     if event["command"] in ("continue", "retry") and trial.status.ended:
         histories[study].close(number, Status.WAITING, event["reason"])
+
+
+def _lengthen(epochs: int, histories: Mapping[str, History]) -> None:
+    """Let all trials train so many epochs, also those that a person gave fewer before."""
+    for history in histories.values():
+        for trial in history:
+            if trial.notes.get("epochs", epochs) < epochs:
+                del trial.notes["epochs"]
 
 
 def split_id(trial_id: str) -> tuple[str, int]:

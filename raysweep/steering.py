@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from raysweep.history import APPLIED, Config, Event
+from raysweep.history import APPLIED, Config, Event, split_id
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Queued:
     """A configuration that is to be trained before what the searchers propose.
 
     study: which one trains it; None for the study that has spent least by then. asked: a person
-    asked for it by a command, so it is trained even if the budget is spent.
+    asked for it by a command, so it is trained even if the budget is spent. notes: what its trial
+    is to have, as the `parent` with whose checkpoint it begins.
     """
 
     config: Config
     study: str | None = None
     asked: bool = True
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ class Steering:
     """The state that commands have led to.
 
     ids: of all commands that the ledger holds. budget: limits of the budget that were extended, by
-    name. parallel: the most trials at once; None if no command has set it. paused: whether nothing
+    name. space: other ranges of parameters, by name. parallel: the most trials at once; None if no
+    command has set it. paused: whether nothing
     is to be started. queue: the configurations that wait to be trained, by key, in order. notes: in
     order. tags: by the name of a trial; of the sweep under "".
     """
 
     ids: set[str] = field(default_factory=set)
     budget: dict[str, float] = field(default_factory=dict)
+    space: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     parallel: int | Literal["auto"] | None = None
     paused: bool = False
     queue: dict[str, Queued] = field(default_factory=dict)
@@ -81,6 +85,9 @@ class Steering:
                 self.budget |= arguments
             case "set":
                 self.parallel = arguments.get("parallel", self.parallel)
+                self.space |= arguments.get("space", {})
+            case "continue" if "config" in arguments:
+                self.queue[f"{event['id']}.0"] = _child(event, arguments)
             case "enqueue":
                 self._enqueue(event["id"], arguments)
             case "note":
@@ -99,6 +106,13 @@ class Steering:
         if not arguments.get("remove"):
             tags += arguments["tags"]
         self.tags[trial] = tags
+
+
+def _child(event: Event, arguments: Mapping[str, Any]) -> Queued:
+    """The trial that continues another one with changed parameters."""
+    parent = arguments["trial"]
+    notes = {"parent": parent, "from": event["from"], "epochs": event["length"]}
+    return Queued(arguments["config"], split_id(parent)[0], notes=notes)
 
 
 def steering(events: Iterable[Event]) -> Steering:

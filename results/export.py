@@ -20,6 +20,7 @@ from raysweep.errors import first_line
 from raysweep.finder import program
 from raysweep.formatting import number
 from raysweep.references import SCRIPT_FILES, is_script
+from raysweep.results.analysis.retraining import winner
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
 from raysweep.results.views.tensorboard import best_model_folder
 
@@ -56,13 +57,16 @@ def export(
 ) -> ExportResult:
     """Write the best epoch of a run to a folder, and evaluate it there.
 
+    If the best configurations were trained again (`confirm`), it is the best epoch of the one with
+    the best mean over its retrainings.
+
     out: the folder, by default `best/` in the run directory. An older export is replaced.
     evaluate: whether to evaluate it. draw: whether to draw its weights and predictions for
     TensorBoard, beside the run's other event files. Raises RunError if there is nothing to export,
     or if `out` cannot be written or holds something else.
     """
     folder = _target(out or run.path / FOLDER)
-    best = run.best
+    best = winner(run)
     trainable = _trainable(run)
     content = load_checkpoint(best, trainable)
     value = float(content["metrics"][run.metric])

@@ -6,7 +6,7 @@ before it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -233,9 +233,24 @@ class Run:
         """Run a trial again that failed or ran out of memory, from its last checkpoint."""
         return self._give("retry", trial=trial)
 
-    def continue_trial(self, trial: str, epochs: int) -> Answer:
-        """Train a trial to this epoch, whatever the budget and the scheduler say."""
-        return self._give("continue", trial=trial, epochs=epochs)
+    def continue_trial(
+        self,
+        trial: str,
+        epochs: int | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        **length: float,
+    ) -> Answer:
+        """Train a trial to this epoch, whatever the budget and the scheduler say.
+
+        In a sweep whose trials are measured in another unit, the length is given in that:
+        `steps=30_000`. config: parameters that change. Then a new trial, whose note `parent` names
+        this one, begins with its checkpoint; it may do without a length.
+        """
+        if epochs is not None:
+            length["epochs"] = epochs
+        changes = {} if config is None else {"config": dict(config)}
+        return self._give("continue", trial=trial, **length, **changes)
 
     def enqueue(self, *configurations: Mapping[str, Any], study: str | None = None) -> Answer:
         """Train these configurations next.
@@ -249,12 +264,23 @@ class Run:
         return self._give("enqueue", configurations=given, **chosen)
 
     def extend(self, **limits: int | float | str) -> Answer:
-        """Let the sweep train more, as by `trials=80`, `trials="+50"` or `time="2h30m"`."""
+        """Let the sweep train more, as by `trials=80`, `trials="+50"` or `time="2h30m"`.
+
+        `epochs=27`, or `steps=54_000`, lets every trial train longer.
+        """
         return self._give("extend", **limits)
 
     def set_parallel(self, count: int | Literal["auto"]) -> Answer:
         """Train at most `count` trials at once. Trials beyond that finish their epoch and wait."""
         return self._give("set", parallel=count)
+
+    def set_range(self, name: str, low: float, high: float) -> Answer:
+        """Give a parameter another range, for what is proposed from now on."""
+        return self._give("set", space={name: [low, high]})
+
+    def set_values(self, name: str, values: Sequence[Any]) -> Answer:
+        """Give a choice or an ordinal parameter other values, for what is proposed from now on."""
+        return self._give("set", space={name: list(values)})
 
     def note(self, text: str, trial: str | None = None) -> Answer:
         """Attach a text to the sweep, or to a trial."""

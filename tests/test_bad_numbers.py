@@ -24,9 +24,10 @@ from raysweep.schedulers import SCHEDULERS, Asha
 from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.callbacks.screen import render
-from raysweep.tune.controller import NoLog, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import StopAt, sweep

@@ -110,7 +110,7 @@ def test_a_breakpoint_stops_in_the_train_function(place: Path) -> None:
         text=True,
     )
     assert "('x is', True)" in done.stdout
-    assert "--resume ray_results/a" in done.stdout
+    assert "resume a --debug" in done.stdout
     assert done.returncode == 4, done.stderr[-2000:]
 
 

@@ -50,7 +50,11 @@ ALLOWED = {
         "raysweep.results.analysis",
         "raysweep.results.views",
     },
-    "results.export": {"raysweep.results.storage", "raysweep.results.views"},
+    "results.export": {
+        "raysweep.results.storage",
+        "raysweep.results.analysis",
+        "raysweep.results.views",
+    },
     "results.run": {"raysweep.results", "raysweep.tune.steer"},
     "trainables": {"raysweep.trainables.common", *RUN},
     "trainables.common": {"raysweep.trainables.common", *RUN},

@@ -17,8 +17,10 @@ from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
 from raysweep.tune.callbacks.screen import time_left
-from raysweep.tune.controller import SAME_FAILURE, SweepController
+from raysweep.tune.controller import SweepController
+from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.sweep import Budget, Metric, Sweep
+from raysweep.tune.upcoming import Upcoming
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
 
 
@@ -389,7 +391,7 @@ def test_a_trial_that_would_be_promoted_at_once_does_not_pause(
     for ended, promoted in pairwise(events):
         again = (ended["event"], promoted["event"]) == ("ended", "promoted")
         assert not (again and ended["trial"] == promoted["trial"])
-    monkeypatch.setattr(SweepController, "_is_promoted_at_once", lambda self, trial: False)
+    monkeypatch.setattr(Upcoming, "is_promoted_at_once", lambda self, trial: False)
     parked, reference = played()
     assert outline(controller) == outline(reference)
     if len(searchers) == 1:  # of two, the one that trained less is promoted first

@@ -19,13 +19,13 @@ from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.search_spaces.file.document import parse
 from raysweep.tune.cli.arguments import names
-from raysweep.tune.controller import NoLog
 from raysweep.tune.executors.debug import DebugExecutor
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.offline.recorded_curves import Recorded, overrides, recorded
 from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid, simulate_study
 from raysweep.tune.offline.surrogate import Forest, Nearest, cross_validated
+from raysweep.tune.state import NoLog
 from tests.made_up import write_run
 
 SPACE = {

@@ -84,7 +84,7 @@ def test_a_finished_run_says_so_at_once_and_how_to_extend_it(
     assert (typed.place / "runs" / "first" / "ledger.jsonl").read_bytes() == before
     extend = said.splitlines()[-1].partition("to extend it:  ")[2]
     words = shlex.split(extend)
-    assert words[:3] == ["raysweep", "run", "--resume"]
+    assert words[:2] == ["raysweep", "resume"]
     assert words[-2:] == ["--set", "budget.trials=6"]
     assert main([*words[1:], "--debug"]) == 0
     assert len(typed.folder().rows) == 6

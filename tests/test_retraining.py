@@ -15,10 +15,16 @@ from raysweep.results.analysis.retraining import (
     retraining_findings,
     retraining_results,
     retraining_rows,
+    winner,
+    winner_finding,
 )
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import load
+from raysweep.tune.callbacks.checkpoint_retention import CheckpointRetention
+from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
+from tests.sweeps import Keep, sweep, train
 
 STORIES = [
     Story("random", [0.7, 0.9], {"lr": 0.1}),
@@ -141,3 +147,60 @@ def test_choosing_the_best_of_many_equal_trials_is_found_to_flatter() -> None:
 
 def test_a_run_without_retrainings(tmp_path: Path) -> None:
     assert retraining_results(load(write_run(tmp_path / "run", STORIES))) == []
+
+
+def retrained(folder: Path, *stories: Story, ended: bool = True) -> Path:
+    run = write_run(folder / "run", STORIES)
+    write_run(run / FOLDER, list(stories))
+    ledger = Ledger(run / FOLDER)
+    if ended:
+        ledger.append({"event": "closed", "reason": "done", "interrupted": False, "time": 0.0})
+    ledger.close()
+    return run
+
+
+def test_the_finalist_with_the_best_retrainings_wins(tmp_path: Path) -> None:
+    stories = [
+        Story("random-0", [0.95], {"lr": 0.1}),
+        Story("random-0", [0.60], {"lr": 0.1}),
+        Story("grid-1", [0.80], {"lr": 0.2}),
+        Story("grid-1", [0.82], {"lr": 0.2}),
+        Story("bohb-1", [0.99], {"lr": 0.3}),
+        Story("bohb-1", [math.nan], {"lr": 0.3}, "diverged"),
+        Story("bohb-1", [math.nan], {"lr": 0.3}, "diverged"),
+    ]
+    run = load(retrained(tmp_path, *stories))
+    assert (run.best.trial.id, winner(run).trial.id, winner(run).value) == (
+        "random-0",
+        "grid-1",
+        0.8,
+    )
+    (line,) = winner_finding(run)
+    assert line == (
+        "grid-1 is exported: its mean acc over 2 retrainings, 0.81, is the best of the finalists; "
+        "random-0 was the best of the search alone"
+    )
+
+
+def test_the_best_of_the_search_wins_until_all_retrainings_are_there(tmp_path: Path) -> None:
+    again = Story("grid-1", [0.8], {"lr": 0.2})
+    (tmp_path / "a").mkdir()
+    half = load(retrained(tmp_path / "a", again, ended=False))
+    assert winner(half).trial.id == "random-0"
+    assert winner_finding(half) == []
+    assert winner(load(write_run(tmp_path / "b", STORIES))).trial.id == "random-0"
+
+
+def test_the_finalists_keep_their_checkpoints(tmp_path: Path) -> None:
+    keep = Keep()
+    controller = SweepController(sweep(budget=Budget(6, 1)), keep)
+    retention = CheckpointRetention(tmp_path, 1, finalists=3)
+    while (trial := controller.next()) is not None:
+        folder = tmp_path / "trials" / trial.id
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
+        train(controller, trial)
+        retention.on_event(keep.events[-1], controller)
+    left = {path.parent.name for path in tmp_path.glob("trials/*/best.pt")}
+    ranked = sorted(controller.trials, key=lambda trial: trial.loss)
+    assert left == {trial.id for trial in ranked[:3]}

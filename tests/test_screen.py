@@ -10,9 +10,10 @@ from rich.console import Console
 
 from raysweep.history import Event, Status, Trial
 from raysweep.schedulers.asha import Asha
-from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, describe, render, time_left
-from raysweep.tune.controller import DAMAGED, NoLog, SweepController
+from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, SteadyTime, describe, render, time_left
+from raysweep.tune.controller import DAMAGED, SweepController
 from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
+from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, sweep, train
 
@@ -162,7 +163,53 @@ def test_a_sweep_that_waits_for_others_says_so_once() -> None:
     assert waiting.look(controller, 2 * WAITING_SECONDS) == ""
     controller.started(trial)
     assert waiting.look(controller, 3 * WAITING_SECONDS) == ""
-    free["CPU"] = 8.0  # a worker that starts slowly waits for nobody
+    free["CPU"] = 8.0
     controller.returned(trial, "its worker was lost")
     assert waiting.look(controller, 100.0) == ""
-    assert waiting.look(controller, 200.0) == ""
+    assert "waiting for a worker to start" in waiting.look(controller, 200.0)
+
+
+def test_a_worker_that_starts_slowly_is_said_after_ten_seconds() -> None:
+    controller = SweepController(many(4))
+    waiting = WaitingNotice({"CPU": 2.0}, lambda: {"CPU": 8.0})
+    assert waiting.look(controller, 0.0) == ""
+    line = waiting.look(controller, WAITING_SECONDS)
+    assert line == "waiting for a worker to start: it imports torch and your code first"
+    assert waiting.look(controller, 2 * WAITING_SECONDS) == ""
+
+
+def test_a_running_trial_counts_by_what_it_has_trained() -> None:
+    now = [0.0]
+    controller = SweepController(many(2), clock=lambda: now[0])
+    lefts = []
+    for _ in range(2):
+        trial = taken(controller)
+        for epoch in (1, 2, 3):
+            now[0] += 1.0
+            controller.reported(trial, epoch, {"loss": 0.5}, float(epoch))
+            lefts.append(time_left(controller))
+    assert lefts == [pytest.approx(value, abs=1e-9) for value in (5.0, 4.0, 3.0, 2.0, 1.0, 0.0)]
+
+
+def test_the_time_that_is_shown_does_not_jump() -> None:
+    steady = SteadyTime()
+    assert steady.follow(None, 0.0) is None
+    assert steady.follow(1000.0, 1.0) == 1000.0
+    shown = [1000.0]
+    for second in range(2, 200):  # the estimate falls by half at once, then runs down
+        left = steady.follow(500.0 - second, float(second))
+        assert left is not None
+        assert shown[-1] - 30 < left < shown[-1]
+        shown.append(left)
+    assert shown[-1] == pytest.approx(301.0, abs=2.0)
+
+
+@pytest.mark.parametrize("width", [20, 33, 47, 80, 160])
+def test_what_is_said_is_broken_between_words_at_any_width(width: int) -> None:
+    from raysweep.tune.callbacks.screen import Screen
+
+    line = "stopping after the running epochs; once more to end at once; raysweep resume it"
+    out = io.StringIO()
+    Screen("first", Console(file=out, width=width)).say(line)
+    assert out.getvalue().split() == line.split()
+    assert max(map(len, out.getvalue().splitlines())) <= width

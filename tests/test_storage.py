@@ -50,7 +50,7 @@ def test_a_disk_that_fills_ends_the_session_and_room_lets_it_go_on(
     assert typed.run() == 4
     said = capsys.readouterr().out
     assert "No space left on device" in said
-    assert f"--resume {small}/first" in said.strip().splitlines()[-1]
+    assert f"raysweep resume {small}/first" in said.strip().splitlines()[-1]
     confirmed = [event for event in ledger.read(small / "first") if event["event"] == "reported"]
     mount("-o", "remount,size=64m", str(small))
     assert typed.run("--resume", "first") == 0

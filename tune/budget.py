@@ -32,13 +32,16 @@ def matched_epoch_budget(sweep: Sweep, histories: Mapping[str, History]) -> int 
     ]
     if not all(trial.status.ended for study in firsts for trial in study):
         return None
-    return max(sum(trial.epoch for trial in study) for study in firsts)
+    return max(sum(trial.epoch - trial.start for trial in study) for study in firsts)
 
 
 def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:
     """The matched epoch budget that a former session with the same budget found, or None."""
+    budget = sweep.budget
     for event in past:
-        if event["event"] == "allowance" and event["trials"] == sweep.budget.trials:
+        if event["event"] != "allowance" or event["trials"] != budget.trials:
+            continue
+        if event.get("length", budget.epochs) == budget.epochs:
             return int(event["epochs"])
     return None
 
@@ -92,8 +95,9 @@ class StudyBudgets:
 
     def follow(self, sweep: Sweep) -> None:
         """Count with the budget that the sweep has now: a person's command has extended it."""
-        if sweep.budget.trials != self._budget.trials:
-            self.matched = None  # it was found for fewer trials
+        before, now = self._budget, sweep.budget
+        if (before.trials, before.epochs) != (now.trials, now.epochs):
+            self.matched = None  # it was found for fewer or shorter trials
         self._budget = sweep.budget
 
     @property

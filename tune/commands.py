@@ -10,57 +10,36 @@ changes is derived from its event: the state of the sweep by `raysweep.steering`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from raysweep.errors import did_you_mean
-from raysweep.formatting import duration, number, plural
-from raysweep.history import APPLIED, REFUSED, Event, Status, Trial
+from raysweep.formatting import plural
+from raysweep.history import APPLIED, REFUSED, Event
+from raysweep.report_interval import UNITS
 from raysweep.results.storage.inbox import Command
-from raysweep.search_spaces.file.budget_spec import seconds
 from raysweep.search_spaces.language.points import PointError, complete_point, key_of
 from raysweep.text_limits import message
+from raysweep.tune import limit_commands, space_commands, trial_commands
+from raysweep.tune.command_checks import Accepted, Arguments, Refused, flag, the_trial, whole
 from raysweep.tune.controller import SweepController
-from raysweep.tune.retries import FORGIVEN
-from raysweep.tune.steered import FIELDS
-
-Arguments = Mapping[str, Any]
 
 MAX_CONFIGURATIONS = 10_000
 """Configurations that a command may enqueue."""
-MAX_EPOCHS = 10**9
-"""More epochs than anything trains."""
 MAX_TAG = 100
 """The longest tag, in characters."""
-REOPENED = {"stop": None, "by_hand": False, "limited": False, "asked": True}
-"""Notes of a trial that a command has reopened: what ended it before counts no longer."""
-
-
-class Refused(Exception):
-    """A command that cannot be followed. The message is the reason, a line for each mistake."""
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """What the ledger records of a command.
-
-    reason: what it does, in words. notes: what changes in the notes of its trial.
-    """
-
-    arguments: Arguments
-    reason: str
-    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of command: how it is checked, and what follows once it is recorded.
+    """A kind of command: how it is checked, and what precedes and follows its record.
 
     Most have nothing that follows: the controller goes by the state that it has after the event.
     """
 
     check: Callable[[SweepController, Arguments], Accepted]
     names: tuple[str, ...] = ()
+    prepare: Callable[[SweepController, Command], None] = lambda controller, command: None
     follow: Callable[[SweepController, Arguments], None] = lambda controller, arguments: None
 
 
@@ -80,7 +59,9 @@ def carry_out(command: Command, controller: SweepController, too_late: str = "")
         event |= {"arguments": dict(command.arguments), "outcome": REFUSED, "reason": str(error)}
         controller.obey(event)
         return event
+    KINDS[command.command].prepare(controller, command)
     event |= {"arguments": dict(accepted.arguments), "outcome": APPLIED, "reason": accepted.reason}
+    event |= accepted.more
     if accepted.notes:
         event["notes"] = dict(accepted.notes)
     controller.obey(event)
@@ -101,34 +82,6 @@ def check(command: Command, controller: SweepController) -> Accepted:
     return kind.check(controller, command.arguments)
 
 
-def _stop(controller: SweepController, arguments: Arguments) -> Accepted:
-    now = _flag(arguments, "now")
-    if "trial" not in arguments:
-        return Accepted({"now": now}, "the session ends" + (" at once" if now else ""))
-    trial = _trial(controller, arguments)
-    if trial.notes.get("by_hand"):
-        raise Refused(f"{trial.id} was stopped by hand already")
-    paused = trial.status is Status.STOPPED and controller.sweep.scheduler.promotes
-    if trial.status.ended and not paused:
-        raise Refused(f"{trial.id} has ended: {trial.status}")
-    last = trial.epoch
-    if controller.is_in_epoch(trial) and not now:
-        last += 1
-    when = f"after epoch {last}" if last > trial.epoch else "now"
-    return Accepted({"trial": trial.id, "now": now}, f"{trial.id} stops {when}", {"stop": last})
-
-
-def _end(controller: SweepController, arguments: Arguments) -> None:
-    if "trial" in arguments:
-        trial = controller.trial(arguments["trial"])
-        if not controller.is_running(trial):
-            controller.stop_by_hand(trial)
-        return
-    controller.stop("stopped by hand", interrupted=True)
-    if arguments["now"]:
-        raise KeyboardInterrupt  # as a second Ctrl-C does
-
-
 def _pause(controller: SweepController, arguments: Arguments) -> Accepted:
     if controller.steering.paused:
         raise Refused("the sweep is paused already")
@@ -139,31 +92,6 @@ def _resume(controller: SweepController, arguments: Arguments) -> Accepted:
     if not controller.steering.paused:
         raise Refused("the sweep is not paused")
     return Accepted({}, "the sweep continues")
-
-
-def _retry(controller: SweepController, arguments: Arguments) -> Accepted:
-    trial = _trial(controller, arguments)
-    if trial.status not in (Status.FAILED, Status.OOM):
-        raise Refused(f"{trial.id} is {trial.status}; only what failed can be retried")
-    reason = f"{trial.id} continues after epoch {trial.epoch}"
-    return Accepted({"trial": trial.id}, reason, {**REOPENED, **FORGIVEN})
-
-
-def _continue(controller: SweepController, arguments: Arguments) -> Accepted:
-    trial = _trial(controller, arguments)
-    epochs = _whole(arguments, "epochs", MAX_EPOCHS)
-    if trial.status in (Status.FAILED, Status.OOM):
-        raise Refused(f"{trial.id} is {trial.status}: retry it")
-    if trial.status is Status.DIVERGED:
-        raise Refused(f"{trial.id} diverged, and would continue from what diverged")
-    if epochs <= trial.epoch:
-        raise Refused(f"{trial.id} has trained {plural(trial.epoch, 'epoch')}; epochs must be more")
-    reason = f"{trial.id} trains to epoch {epochs}"
-    return Accepted({"trial": trial.id, "epochs": epochs}, reason, {**REOPENED, "epochs": epochs})
-
-
-def _reopen(controller: SweepController, arguments: Arguments) -> None:
-    controller.requeue(controller.trial(arguments["trial"]))
 
 
 def _enqueue(controller: SweepController, arguments: Arguments) -> Accepted:
@@ -205,50 +133,14 @@ def _queued_in_words(controller: SweepController, configs: list[dict[str, Any]])
     return words
 
 
-def _extend(controller: SweepController, arguments: Arguments) -> Accepted:
-    if not arguments:
-        raise Refused("nothing to extend: expected trials, total_epochs or time")
-    limits = {name: _limit(controller, name, value) for name, value in arguments.items()}
-    shown = ", ".join(
-        f"{name} {duration(limit) if name == 'time' else limit}" for name, limit in limits.items()
-    )
-    return Accepted(limits, f"the budget is now {shown}")
-
-
-def _limit(controller: SweepController, name: str, value: Any) -> float:
-    """The new limit that `80` or `+50` means."""
-    before = getattr(controller.sweep.budget, FIELDS[name])
-    if before is None:
-        raise Refused(f"{name}: the budget of this sweep does not limit it")
-    text = str(value).strip()
-    try:
-        amount: float = seconds(_plain(text.removeprefix("+")))
-    except ValueError:
-        raise Refused(f"{name}: expected a limit, as 80 or +50, got {message(text)}") from None
-    limit = before + amount if text.startswith("+") else amount
-    if name != "time":
-        if limit != int(limit):
-            raise Refused(f"{name}: expected a whole number, got {message(text)}")
-        limit = int(limit)
-    if limit <= before:
-        raise Refused(f"{name}: is {number(before, 6)}; a budget can only grow")
-    return limit
-
-
-def _plain(text: str) -> float | str:
-    """A number, or the text itself if it is none, as `2h30m`."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _set(controller: SweepController, arguments: Arguments) -> Accepted:
-    if set(arguments) != {"parallel"}:
-        raise Refused("expected parallel=N, or parallel=auto")
+    if not arguments or ("space" in arguments) == ("parallel" in arguments):
+        raise Refused("expected parallel=N, parallel=auto, or space.NAME=LOW..HIGH")
+    if "space" in arguments:
+        return space_commands.change(controller, arguments)
     if arguments["parallel"] == "auto":
         return Accepted({"parallel": "auto"}, "as many trials at once as fit")
-    count = _whole(arguments, "parallel", MAX_EPOCHS)
+    count = whole(arguments, "parallel")
     return Accepted({"parallel": count}, f"at most {plural(count, 'trial')} at once")
 
 
@@ -264,7 +156,7 @@ def _tag(controller: SweepController, arguments: Arguments) -> Accepted:
     if not isinstance(tags, list) or not tags or not all(map(_is_tag, tags)):
         raise Refused(f"expected tags: words of at most {MAX_TAG} characters, without spaces")
     kept = _about(controller, arguments) | {"tags": list(dict.fromkeys(tags))}
-    if _flag(arguments, "remove"):
+    if flag(arguments, "remove"):
         return Accepted(kept | {"remove": True}, "the tags are removed")
     return Accepted(kept, "tagged")
 
@@ -275,42 +167,23 @@ def _is_tag(tag: object) -> bool:
 
 def _about(controller: SweepController, arguments: Arguments) -> dict[str, Any]:
     """The trial that a note or a tag is about; nothing if it is about the sweep."""
-    return {"trial": _trial(controller, arguments).id} if "trial" in arguments else {}
-
-
-def _trial(controller: SweepController, arguments: Arguments) -> Trial:
-    name = str(arguments.get("trial"))
-    for history in controller.histories.values():
-        for trial in history:
-            if trial.id == name:
-                return trial
-    known = did_you_mean(name, (trial.id for trial in controller.trials))
-    raise Refused(f"there is no trial '{message(name)}'{known}")
-
-
-def _whole(arguments: Arguments, name: str, most: int) -> int:
-    value = arguments.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-        raise Refused(f"{name}: expected a whole number above zero, got {message(str(value))}")
-    return value
-
-
-def _flag(arguments: Arguments, name: str) -> bool:
-    value = arguments.get(name, False)
-    if not isinstance(value, bool):
-        raise Refused(f"{name}: expected true or false, got {message(str(value))}")
-    return value
+    return {"trial": the_trial(controller, arguments).id} if "trial" in arguments else {}
 
 
 KINDS: Mapping[str, Kind] = {
-    "stop": Kind(_stop, ("trial", "now"), _end),
+    "stop": Kind(trial_commands.stop, ("trial", "now"), follow=trial_commands.end),
     "pause": Kind(_pause),
     "resume": Kind(_resume),
-    "retry": Kind(_retry, ("trial",), _reopen),
-    "continue": Kind(_continue, ("trial", "epochs"), _reopen),
+    "retry": Kind(trial_commands.retry, ("trial",), follow=trial_commands.reopen),
+    "continue": Kind(
+        trial_commands.longer,
+        ("trial", "config", *UNITS),
+        trial_commands.keep_checkpoint,
+        trial_commands.reopen,
+    ),
     "enqueue": Kind(_enqueue, ("configurations", "study")),
-    "extend": Kind(_extend, tuple(FIELDS)),
-    "set": Kind(_set, ("parallel",)),
+    "extend": Kind(limit_commands.extend, limit_commands.NAMES),
+    "set": Kind(_set, ("parallel", "space")),
     "note": Kind(_note, ("text", "trial")),
     "tag": Kind(_tag, ("tags", "trial", "remove")),
 }

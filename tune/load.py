@@ -38,7 +38,7 @@ from raysweep.search_spaces.language.points import PointError, complete_point
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
-from raysweep.tune import script_files
+from raysweep.tune import notify_urls, script_files
 from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
@@ -118,6 +118,7 @@ def sweep_of(said: Specification) -> Sweep:
         keep=None if content.checkpoints.keep == "all" else content.checkpoints.keep,
         confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
         track=tuple(content.track),
+        notify=_notified(said),
         callbacks=tuple(chosen.component for chosen in callbacks),
         executor=executor.component if executor else None,
         command_line=command_line,
@@ -139,6 +140,16 @@ def _enqueued(said: Specification) -> tuple[Config, ...]:
             place: Path = ("enqueue", index, name) if name in given else ("enqueue", index)
             raise said.document.error(place, f"enqueue: {error.mistakes[0]}") from None
     return tuple(configs)
+
+
+def _notified(said: Specification) -> tuple[str, ...]:
+    """The URLs that get messages. Raises SpecificationError, which does not show them."""
+    for index, url in enumerate(said.content.notify):
+        if not notify_urls.is_place(url):
+            raise said.document.error(
+                ("notify", index), "notify: expected a URL such as https://..., or {env:NAME}"
+            )
+    return notify_urls.known(said.path.parent, said.content.notify)
 
 
 def check_components(said: Specification) -> None:
@@ -396,6 +407,7 @@ def _resolved(
     data["searcher"] = [chosen.plain() for chosen in searchers.values()]
     data["scheduler"] = scheduler.plain()
     data["callbacks"] = [chosen.plain() for chosen in callbacks]
+    data["notify"] = [notify_urls.masked(url) for url in content.notify]
     if executor is not None:
         data["executor"] = executor.plain()
     data["space"] = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from raysweep.history import Trial
 from raysweep.results.storage.mirror import origin
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import Objective
+from raysweep.tune.kept_checkpoints import place
 from raysweep.tune.sweep import Sweep
 
 FORWARDED = (
@@ -38,12 +40,17 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
     trial_folder, log = str(run / "trials" / trial.id), str(run / "logs" / f"{trial.id}.log")
     if bucket:
         trial_folder, log = (bucket / "trials" / trial.id).url, (bucket / "logs").url
+    parent = ""
+    if "parent" in trial.notes:
+        kept = place(trial.notes["parent"], trial.notes["enqueued"])
+        parent = (bucket / kept).url if bucket else str(run / kept)
+    epochs = trial.notes.get("epochs") or sweep.budget.epochs
     return Job(
         trial=trial.id,
         trainable=for_workers(sweep.trainable),
         config=trial.config,
         seed=trial.seed,
-        epochs=trial.notes.get("epochs") or sweep.budget.epochs,
+        epochs=epochs,
         objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
         folder=trial_folder,
         log=log,
@@ -56,10 +63,25 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         hang_after=sweep.hang_after or 0.0,
         accumulation=trial.notes.get("accumulation", 1),
         environment=forwarded(),
-        script=asdict(sweep.command_line) if sweep.command_line else None,
+        script=_script(sweep, epochs),
         report_sources=asdict(sweep.report_sources),
         interval=sweep.budget.interval,
+        parent=parent,
     )
+
+
+def _script(sweep: Sweep, epochs: int) -> dict[str, Any] | None:
+    """How a script is called that trains for so many reports; None for a train function.
+
+    A command may have given the trial another length than the file did.
+    """
+    how, interval = sweep.command_line, sweep.budget.interval
+    if how is None:
+        return None
+    length = interval.position(epochs)
+    if float(length).is_integer():
+        length = int(length)
+    return asdict(replace(how, lengths={interval.unit: length}))
 
 
 def for_workers(trainable: str) -> str:

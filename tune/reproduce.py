@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raysweep.history import Report
+from raysweep.history import Report, Trial
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
 from raysweep.trainables.runtime.train_job import train_job
+from raysweep.tune.kept_checkpoints import TrialCheckpoints
 from raysweep.tune.make_job import job
 from raysweep.tune.run_folders import recorded_sweep
+from raysweep.tune.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,34 @@ def reproduce(run: RunDirectory, trial_id: str) -> list[EpochComparison]:
     sweep = recorded_sweep(run.path)
     messages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raysweep-reproduce-") as scratch:
-        again = replace(job(sweep, Path(scratch), trial), epochs=trial.epoch, known_epoch=0)
-        if trial.notes.get("device", "cpu") == "cpu":
-            again = replace(again, gpu=0.0)
-        outcome = train_job(again, messages.append)
-    if outcome.status != "completed":
-        raise RunError(f"{trial_id} failed when trained again: {outcome.reason}\n{outcome.trace}")
+        _train(run, sweep, trial, Path(scratch), trial.epoch, messages.append)
     metrics = {message["epoch"]: message["metrics"] for message in messages}
     return [
         EpochComparison(report.epoch, _without_columns(report), metrics.get(report.epoch, {}))
         for report in trial.reports
     ]
+
+
+def _train(
+    run: RunDirectory,
+    sweep: Sweep,
+    trial: Trial,
+    scratch: Path,
+    epochs: int,
+    send: Callable[[dict[str, Any]], None],
+) -> None:
+    """Train a trial to an epoch, after the trial with whose checkpoint it begins, if any."""
+    if "parent" in trial.notes:
+        parent = run.trial(trial.notes["parent"])
+        _train(run, sweep, parent, scratch, trial.start, lambda message: None)
+        TrialCheckpoints(scratch, sweep).keep(parent, trial.notes["enqueued"])
+    known = trial.start
+    again = replace(job(sweep, scratch, trial), epochs=epochs, known_epoch=known)
+    if trial.notes.get("device", "cpu") == "cpu":
+        again = replace(again, gpu=0.0)
+    outcome = train_job(again, send)
+    if outcome.status != "completed":
+        raise RunError(f"{trial.id} failed when trained again: {outcome.reason}\n{outcome.trace}")
 
 
 def _without_columns(report: Report) -> dict[str, float]:

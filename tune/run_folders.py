@@ -27,11 +27,12 @@ from raysweep.results.storage.run_directory import SWEEP, fetch_run
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import full_name
+from raysweep.tune import notify_urls
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
-FREE = ("callbacks", "executor")
+FREE = ("callbacks", "executor", "notify")
 """Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = (
     "budget.trials",
@@ -66,6 +67,7 @@ class RunFolder:
             if not held.ledger.past:
                 environment.write(path)
             write_sweep(path, sweep)
+            notify_urls.write(path, sweep.notify)
             held.logs.mkdir(exist_ok=True)
         except OSError as error:
             if held is not None:

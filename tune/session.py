@@ -13,21 +13,26 @@ from pathlib import Path
 from types import FrameType
 
 from raysweep.errors import SessionInterrupted, UserError
-from raysweep.history import Event
+from raysweep.history import Event, Trial
+from raysweep.trainables.runtime.job import Job
 from raysweep.tune import code_changes
 from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 from raysweep.tune.callbacks.inbox import CommandInbox
+from raysweep.tune.callbacks.notify import notifiers
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
 from raysweep.tune.callbacks.user import user_callbacks
-from raysweep.tune.controller import SAME_FAILURE, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.base import Executor
 from raysweep.tune.executors.ray.connection import Machines
 from raysweep.tune.executors.ray.executor import RayExecutor
+from raysweep.tune.kept_checkpoints import TrialCheckpoints
+from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.make_job import job
 from raysweep.tune.retrain import is_unfinished, retraining
 from raysweep.tune.run_folders import RunFolder
+from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import Sweep
 
 GOOD, BUG, MISTAKE, NONE_SUCCEEDED, INTERRUPTED = 0, 1, 2, 3, 4
@@ -76,7 +81,12 @@ def run(
         if executor is None:
             abandon = partial(_abandon, observer, options.resume)
             executor = RayExecutor(held, options.machines, options.require_gpu, abandon)
-        session = Session(sweep, held, observer, [PageFile(folder), *user_callbacks(sweep)])
+        callbacks = [
+            PageFile(folder),
+            *notifiers(sweep, folder.name, observer.say),
+            *user_callbacks(sweep),
+        ]
+        session = Session(sweep, held, observer, callbacks)
         return session.run(executor, options.retry_failed)
     except SessionInterrupted as error:
         observer.say(f"interrupted: {error}")
@@ -104,9 +114,18 @@ class Session:
     def run(self, executor: Executor, retry_failed: bool) -> int:
         """Train what is left, and return the exit code."""
         recorder = EventRecorder(self.folder, self.sweep, self.observer, self.callbacks)
-        self.folder.opened(self.sweep)
-        make_job = partial(job, self.sweep, self.folder.path)
-        controller = SweepController(self.sweep, recorder, recorder.past, make_job=make_job)
+        self.folder.opened(steered(self.sweep, steering_of(self.sweep, recorder.past)))
+
+        def make_job(trial: Trial) -> Job:
+            return job(controller.sweep, self.folder.path, trial)
+
+        controller = SweepController(
+            self.sweep,
+            recorder,
+            recorder.past,
+            make_job=make_job,
+            checkpoints=TrialCheckpoints(self.folder.path, self.sweep),
+        )
         inbox = CommandInbox(self.folder, controller)
         inbox.open()
         controller.reopen(retry_failed)

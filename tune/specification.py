@@ -54,6 +54,7 @@ class Keys(TypedDict, total=False):
     checkpoints: Mapping[str, Any]
     confirm: Mapping[str, int]
     track: Sequence[Literal["wandb", "mlflow"]]
+    notify: Sequence[str]
     callbacks: Sequence[Component]
     executor: Component
     enqueue: Sequence[Mapping[str, Any]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from raysweep.formatting import duration, number, plural
 from raysweep.history import Status, Trial, seconds_spent
+from raysweep.report_interval import ReportInterval
 from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import RunDirectory, best_of
@@ -20,12 +21,16 @@ FAILURES_SHOWN = 5
 def status(run: RunDirectory) -> dict[str, Any]:
     """The state of a run as plain data.
 
-    state: running, paused, finished or interrupted. trials: their number by status. seconds_left:
-    an estimate, None if there is none. best: None before the first finite value. failures: number
-    of trials by cause. waiting: the commands that no session has carried out yet.
+    state: running, paused, finished or interrupted. trials: their number by status. epochs: the
+    number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
+    `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
+    estimate, None if there is none. best: None before the first finite value. failures: number of
+    trials by cause. waiting: the commands that no session has carried out yet.
     """
+    interval = run.interval
     trials = list(run.all_trials())
     found = best_of(run.histories)
+    epochs = sum(history.epochs for history in run.histories.values())
     controller = next_session(run)
     budget = controller.sweep.budget if controller else None
     studies = max(1, len(controller.studies)) if controller else 1
@@ -38,13 +43,17 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "trials": dict(Counter(str(trial.status) for trial in trials)),
         "ended": sum(trial.status.ended for trial in trials),
         "of": total,
-        "epochs": sum(history.epochs for history in run.histories.values()),
+        "epochs": epochs,
+        "unit": interval.unit,
+        "trained": interval.position(epochs),
+        "length": interval.position(budget.epochs) if budget else None,
         "seconds": seconds_spent(run.events),
         "seconds_left": time_left(controller) if controller and run.state == "running" else None,
         "best": found
         and {
             "trial": found[0].id,
             "epoch": found[1].epoch,
+            "at": interval.position(found[1].epoch),
             "value": found[1].metrics[run.metric],
             "config": found[0].config,
         },
@@ -65,26 +74,30 @@ def _failed(trial: Trial) -> bool:
 
 def _running(trial: Trial, run: RunDirectory) -> dict[str, Any]:
     last = trial.reports[-1].metrics.get(run.metric) if trial.reports else None
-    return {"trial": trial.id, "epoch": trial.epoch, "value": last}
+    at = run.interval.position(trial.epoch)
+    return {"trial": trial.id, "epoch": trial.epoch, "at": at, "value": last}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The state for a person."""
+    interval = ReportInterval(found["unit"])
     of = f" of {found['of']:,}" if found["of"] else ""
     clock = duration(found["seconds"])
     if found["seconds_left"] is not None:
         clock += f", about {duration(found['seconds_left'])} left"
     why = f" ({found['reason']})" if found["reason"] not in (None, "done") else ""
+    trained = interval.trained(found["trained"])
     text = [
         f"{found['run']} is {found['state']}{why}",
-        f"  {found['ended']:,}{of} trials have ended, {plural(found['epochs'], 'epoch')}, {clock}",
+        f"  {found['ended']:,}{of} trials have ended, {trained}, {clock}",
     ]
     if best := found["best"]:
         value = number(best["value"], 6)
-        text.append(f"  best {found['metric']} {value} in epoch {best['epoch']} of {best['trial']}")
+        where = f"{interval.within(best['at'])} of {best['trial']}"
+        text.append(f"  best {found['metric']} {value} {where}")
     for trial in found["running"]:
         value = f", {found['metric']} {number(trial['value'])}" if trial["epoch"] else ""
-        text.append(f"  {trial['trial']} runs: epoch {trial['epoch']}{value}")
+        text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
     for cause, count in list(found["failures"].items())[:FAILURES_SHOWN]:
         text.append(f"  {plural(count, 'trial')}: {cause.splitlines()[0] if cause else 'failed'}")
     text += [f"  {command['command']} waits" for command in found["waiting"]]

@@ -113,7 +113,8 @@ def _needs_session(given: Command) -> bool:
 
 def _check(run: RunDirectory, given: Command) -> None:
     """Raise CommandError if the next session would refuse the command."""
-    from raysweep.tune.commands import Refused, carry_out, check
+    from raysweep.tune.command_checks import Refused
+    from raysweep.tune.commands import carry_out, check
 
     if _needs_session(given):
         raise CommandError(f"{given.command}: no driver runs, so nothing happens")
@@ -135,10 +136,12 @@ def next_session(run: RunDirectory) -> Any:
     Nothing is written.
     """
     from raysweep.tune.controller import SweepController
+    from raysweep.tune.kept_checkpoints import TrialCheckpoints
     from raysweep.tune.run_folders import recorded_sweep
 
     try:
         sweep = recorded_sweep(Path(run.path))
     except UserError:
         return None
-    return SweepController(sweep, past=run.events)
+    checkpoints = TrialCheckpoints(run.path, sweep, writes=False)
+    return SweepController(sweep, past=run.events, checkpoints=checkpoints)

@@ -14,9 +14,10 @@ from raysweep.errors import UserError
 from raysweep.formatting import plural
 from raysweep.history import Config, Event, Status
 from raysweep.references import ASK_AND_TELL
-from raysweep.tune.controller import NoLog, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.load import sweep_of
 from raysweep.tune.specification import Component, Metric, specified
+from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget, Sweep
 
 if TYPE_CHECKING:

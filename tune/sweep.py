@@ -125,7 +125,8 @@ class Sweep:
     is ended; None for never. `on_oom`: what happens to a trial that ran out of memory. `plateau`:
     the sweep ends after so many trials of each study without a better one. `name`: of the run
     directory, if the file gives one. `keep`: how many ended trials keep their checkpoints, best
-    first; None for all. `track`: where else reports go (wandb, mlflow). `callbacks`: a user's own,
+    first; None for all. `track`: where else reports go (wandb, mlflow). `notify`: URLs that get
+    messages, which are secrets. `callbacks`: a user's own,
     which each session makes anew from their options. `executor`: a user's own, which trains in
     place of Ray. `command_line`: how a script is told its configuration; None for a train function.
     `report_sources`: how a script's metrics are read. `enqueue`: the configurations that each study
@@ -151,6 +152,7 @@ class Sweep:
     keep: int | None = None
     confirm: Confirm | None = None
     track: tuple[str, ...] = ()
+    notify: tuple[str, ...] = field(default=(), repr=False)
     callbacks: tuple[Callback, ...] = ()
     executor: Executor | None = None
     command_line: CommandLine | None = None

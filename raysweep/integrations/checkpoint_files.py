@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.trainables.runtime.checkpoint import LAST, DamagedCheckpointError, check, load
+from raysweep.trainables.runtime.checkpoint import DamagedCheckpointError, check, load
 from raysweep.trainables.runtime.run import CheckpointError, Run
 
 if TYPE_CHECKING:
@@ -83,13 +83,14 @@ def unpack(run: Run) -> Path | None:
     None for a damaged one as well: the run itself notices that, and begins again.
     """
     remove(run)
-    if run.folder is None or not (run.folder / LAST).exists():
+    last = run.last_checkpoint
+    if run.folder is None or last is None:
         return None
     try:
-        check(run.folder / LAST)
+        check(last)
     except DamagedCheckpointError:
         return None
-    return extract(run.folder / LAST, _unpacked(run.folder, run))
+    return extract(last, _unpacked(run.folder, run))
 
 
 def remove(run: Run) -> None:

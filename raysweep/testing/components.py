@@ -24,9 +24,10 @@ from raysweep.schedulers.base import Decision
 from raysweep.schedulers.rung_reliability import PROBE_EVERY
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.controller import NoLog, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Sweep
 
 BOWL = Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})

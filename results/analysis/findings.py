@@ -215,10 +215,15 @@ def html_tables(comparison: Comparison) -> str:
 
 def reliability(run: RunDirectory) -> list[str]:
     """What retrained finalists and audited stops show of a run; [] if it has neither."""
-    from raysweep.results.analysis.retraining import retraining_findings, retraining_results
+    from raysweep.results.analysis.retraining import (
+        retraining_findings,
+        retraining_results,
+        winner_finding,
+    )
     from raysweep.results.analysis.stopping_audit import audit
 
-    lines = retraining_findings(retraining_results(run), run.maximize, run.metric)
+    lines = winner_finding(run)
+    lines += retraining_findings(retraining_results(run), run.maximize, run.metric)
     if found := audit(run):
         lines.append(found["finding"])
     return [f"· {clean(line)}" for line in lines]

@@ -21,17 +21,20 @@ from raysweep.history import History, Status, Trial
 from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
 from raysweep.results.storage.mirror import RETRAININGS as FOLDER
-from raysweep.results.storage.run_directory import RunDirectory
+from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.tables import best_loss
 
 __all__ = [
     "FOLDER",
     "RetrainingResult",
+    "chosen_finalist",
     "finalists",
     "metric_on_test",
     "retraining_findings",
     "retraining_results",
     "retraining_rows",
+    "winner",
+    "winner_finding",
 ]
 
 
@@ -76,6 +79,52 @@ def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
         if result.validation:  # none of its retrainings may have completed yet
             found.append((best.loss, result))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
+
+
+def winner(run: RunDirectory) -> BestEpoch:
+    """The epoch whose model is exported.
+
+    If finalists were retrained, it is the best epoch of the one with the best mean over its
+    retrainings, on the validation split: the best of the search may be the luckiest alone. One of
+    which more than half of the retrainings failed comes last. Without retrainings, or as long as
+    some are still to be trained, it is the best epoch of the search. Raises RunError if no trial
+    has reported a finite value.
+    """
+    chosen = chosen_finalist(run)
+    if chosen is None:
+        return run.best
+    trial = run.trial(chosen.trial)
+    assert trial.best is not None
+    return run.best_epoch(trial, trial.best)
+
+
+def chosen_finalist(run: RunDirectory) -> RetrainingResult | None:
+    """The finalist with the best retrainings; None if none were trained, or some are missing."""
+    results = retraining_results(run)
+    if not results or RunDirectory(run.path / FOLDER).end_reason is None:
+        return None
+    sign = -1.0 if run.maximize else 1.0
+
+    def rank(result: RetrainingResult) -> tuple[bool, float]:
+        unsteady = result.n_failed > len(result.validation)
+        return unsteady, sign * float(np.mean(result.validation))
+
+    return min(results, key=rank)
+
+
+def winner_finding(run: RunDirectory) -> list[str]:
+    """Which finalist is exported, and why, in one line; [] without retrainings."""
+    chosen = chosen_finalist(run)
+    if chosen is None:
+        return []
+    mean = number(float(np.mean(chosen.validation)))
+    line = (
+        f"{chosen.trial} is exported: its mean {run.metric} over "
+        f"{plural(len(chosen.validation), 'retraining')}, {mean}, is the best of the finalists"
+    )
+    if chosen.trial != run.best.trial.id:
+        line += f"; {run.best.trial.id} was the best of the search alone"
+    return [line]
 
 
 def metric_on_test(metric: str, metrics: Mapping[str, float]) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
-from raysweep.history import Config, Event, History, Report, Trial, apply
+from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.object_store import ObjectStore, is_url
@@ -155,10 +155,13 @@ class RunDirectory:
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
-        """The epochs of the scheduler's rungs; () if no session has recorded them."""
+        """The epochs of the scheduler's rungs; () if no session has recorded them.
+
+        They change when a person's command lets every trial train longer.
+        """
         levels: Sequence[int] = ()
         for event in self.events:
-            if event["event"] == "opened":
+            if event["event"] == "opened" or event.get("outcome") == APPLIED:
                 levels = event.get("levels", levels)
         return tuple(levels)
 

@@ -51,7 +51,7 @@ def trials(
     A wide screen shows why they ended too. limit: how many trials to show. cut: cut the
     configurations to the width of the screen.
     """
-    everything = _best_first(run)
+    everything = best_first(run)
     rows = everything[:limit]
     statuses = Counter(row["status"] for row in everything)
     counts = ", ".join(f"{plural(count, 'trial')} {status}" for status, count in statuses.items())
@@ -67,7 +67,8 @@ def trials(
     )
 
 
-def _best_first(run: RunDirectory) -> list[Row]:
+def best_first(run: RunDirectory) -> list[Row]:
+    """The rows of a run's trials, the best first."""
     losses = {trial.id: best_loss(trial) for trial in run.all_trials()}
     return sorted(run.rows, key=lambda row: losses[row["trial"]])
 

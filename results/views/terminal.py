@@ -7,6 +7,7 @@ read as markup.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -140,6 +141,12 @@ def best(run: RunDirectory) -> RenderableType:
     head.append(f", the best of {plural(len(run.rows), 'trial')}", "dim")
     config = configuration(found.config, run.constants)
     return Group(head, config, plain(f"  checkpoint  {_checkpoint(run, found)}", "dim"))
+
+
+def failures(histories: Mapping[str, History]) -> dict[str, int]:
+    """How many trials failed, diverged and ran out of memory."""
+    statuses = Counter(trial.status for history in histories.values() for trial in history)
+    return {str(status): statuses[status] for status in FAILURES}
 
 
 def ended_badly(histories: Mapping[str, History]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.draft import Draft, reference
@@ -12,6 +13,7 @@ from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.render import aligned, entry
 from raysweep.search_spaces.drafting.sections import Line
 from raysweep.search_spaces.file.writer import write
+from raysweep.search_spaces.language.params import same
 from raysweep.text_limits import visible
 
 WIDTH = 100
@@ -32,6 +34,7 @@ def text_of(draft: Draft, out: Path) -> str:
         *_section("budget", sections.budget(draft.length)),
         *_script(draft, out),
         *_space(draft),
+        *_defaults(draft),
     ]
     return "\n".join(parts) + "\n"
 
@@ -92,6 +95,37 @@ def _space(draft: Draft) -> list[str]:
         text = f"Left as they are: {', '.join(left[:MOST_NAMES])}{more}"
         shown += [f"  {line}" for line in _comments([text])]
     return shown
+
+
+def _defaults(draft: Draft) -> list[str]:
+    """The program's own defaults as the first configuration; nothing if they are not all known."""
+    values = {one.option.name: one.option.default for one in draft.active}
+    if not values or not all(_holds(one.entry, one.option.default) for one in draft.active):
+        return []
+    rows = [("enqueue:", ""), *_first(values)]
+    return [f"{text}  # {comment}" if comment else text for text, comment in rows]
+
+
+def _first(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The lines of a list's first mapping."""
+    lines = [entry(name, value) for name, value in values.items()]
+    head = (f"  - {lines[0]}", "the program's own defaults, which are trained first")
+    return [head, *((f"    {line}", "") for line in lines[1:])]
+
+
+def _holds(entry: Any, value: Any) -> bool:
+    """True if a value is surely one of those of an entry."""
+    if not isinstance(entry, Mapping):
+        return False
+    for kind in ("choice", "ordinal"):
+        if kind in entry:
+            return any(same(value, other) for other in entry[kind])
+    ends = entry.get("float") or entry.get("int")
+    if ends is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if "step" in entry and (value - ends[0]) % entry["step"]:
+        return False
+    return bool(ends[0] <= value <= ends[1] and ("float" in entry or isinstance(value, int)))
 
 
 def _entry(suggestion: Suggestion) -> tuple[str, str]:

@@ -137,6 +137,15 @@ class SweepSpec(BaseModel):
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     confirm: ConfirmSpec | None = None
     track: list[Literal["wandb", "mlflow"]] = []
+    notify: Annotated[
+        list[str],
+        Field(
+            description=(
+                "URLs that get a message at the end and when something happens: a webhook, Slack, "
+                "Discord, or one of apprise; {env:NAME} keeps a URL out of the file"
+            )
+        ),
+    ] = []
     callbacks: Annotated[
         list[One],
         Field(

@@ -49,6 +49,26 @@ def complete_point(space: Space, given: Mapping[str, Any]) -> Config:
     return config
 
 
+def changed_point(space: Space, config: Config, changes: Mapping[str, Any]) -> Config:
+    """A configuration of the space with other values of some parameters.
+
+    What follows from them is decided anew, and a parameter that is active no longer has no value.
+    Raises PointError.
+    """
+    changes = space.flat(changes)
+    values = {name: value for name, value in space.flat(config).items() if name in space.params}
+    point = _Point(space, values | changes)
+    active = space.flat(space.assemble(point.pick))
+    return complete_point(
+        space,
+        {
+            name: value
+            for name, value in point.given.items()
+            if name in changes or name in active or name not in values
+        },
+    )
+
+
 class _Point:
     """The values that were given, and what is wrong with them."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.history import Status
+from raysweep.history import APPLIED, Status
 from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.run_directory import RunDirectory
 
@@ -31,6 +31,7 @@ EXECUTOR = '''\
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass
@@ -38,12 +39,15 @@ class Formula:
     def run(self, controller, callbacks):
         while (trial := controller.next()) is not None:
             controller.started(trial)
+            place = Path(controller.make_job(trial).folder)
+            place.mkdir(parents=True, exist_ok=True)
             while True:
                 time.sleep(0.02)
                 for callback in callbacks:
                     callback.on_tick(controller)
                 epoch = trial.epoch + 1
                 loss = trial.config["x"] + 1 / epoch
+                (place / "last.pt").write_text(str(epoch))
                 if controller.reported(trial, epoch, {"loss": loss}, seconds=float(epoch)).stop:
                     break
                 if controller.hold(trial):
@@ -60,6 +64,14 @@ space: {{x: {{float: [0.0, 1.0]}}}}
 """
 
 
+KINDS = (
+    *("enqueue", "continue", "extend", "note", "tag", "pause", "stop", "set", "retry"),
+    *("child", "range", "unit"),
+)
+NAMES = {"child": "continue", "longer": "extend", "range": "set", "unit": "continue"}
+"""The commands of those kinds that have another name."""
+
+
 class Person:
     """Gives commands of all kinds, and knows what must come of them."""
 
@@ -70,15 +82,16 @@ class Person:
         self.given: list[Command] = []
         self.enqueued: list[float] = []
         self.longer: dict[str, int] = {}
+        self.length = 3
         self.tags: list[str] = []
 
     def give(self) -> None:
         """Give one more command."""
         index = len(self.given)
-        kind = self._draw.choice(
-            ["enqueue", "continue", "extend", "note", "tag", "pause", "stop", "set", "retry"]
-        )
-        command = Command(kind, self._arguments(kind, index))
+        kind = self._draw.choice(KINDS)
+        if index == COMMANDS // 2:
+            kind, self.length = "longer", 5
+        command = Command(NAMES.get(kind, kind), self._arguments(kind, index))
         self.given.append(command)
         self._inbox.put(command)
         if kind == "pause":
@@ -102,6 +115,14 @@ class Person:
             "stop": {"trial": "grid-9999"},  # always refused: what it stops depends on the moment
             "set": {"parallel": 1 + index % 3},
             "retry": {"trial": "grid-0"},
+            "child": {
+                "trial": "grid-0",
+                "epochs": 200 + index,
+                "config": {"x": 0.7 + index * 1e-4},
+            },
+            "longer": {"epochs": 5},
+            "range": {"space": {"x": "0.1..0.5"}},  # always refused: it is a grid
+            "unit": {"trial": "grid-0", "steps": 500},  # always refused: it counts epochs
         }
         return others.get(kind, {})
 
@@ -153,15 +174,35 @@ def check(run: RunDirectory, person: Person) -> None:
     """All that the commands must have led to, each once."""
     recorded = [event["id"] for event in run.events if event["event"] == "command"]
     assert sorted(recorded) == sorted(command.id for command in person.given)
-    trials = list(run.all_trials())
+    check_children(run)
+    trials = [trial for trial in run.all_trials() if "parent" not in trial.notes]
     assert {trial.status for trial in trials} == {Status.COMPLETED}
     cells = Counter(round(index / (CELLS - 1), 6) for index in range(CELLS))
     assert Counter(round(t.config["x"], 6) for t in trials) == cells + Counter(person.enqueued)
     for trial in trials:
         assert [report.epoch for report in trial.reports] == list(range(1, trial.epoch + 1))
-        assert trial.epoch == person.longer.get(trial.id, 3)
-    extended = sum(command.command == "extend" for command in person.given)
+        assert trial.epoch == max(person.length, person.longer.get(trial.id, 3))
+    assert run.steering.budget["epochs"] == 5
+    extended = sum("trials" in command.arguments for command in person.given)
     assert run.steering.budget.get("trials", 1000) == 1000 + extended
     assert sorted(run.steering.tags.get("", [])) == sorted(person.tags)
     notes = [command for command in person.given if command.command == "note"]
     assert [note.text for note in run.steering.notes] == [note.arguments["text"] for note in notes]
+
+
+def check_children(run: RunDirectory) -> None:
+    """Each command that continued a trial with another configuration made one new trial."""
+    applied = [
+        event["arguments"]
+        for event in run.events
+        if event["event"] == "command" and event["outcome"] == APPLIED
+        if "config" in event["arguments"]
+    ]
+    children = [trial for trial in run.all_trials() if "parent" in trial.notes]
+    wanted = sorted((given["config"]["x"], given["trial"], given["epochs"]) for given in applied)
+    assert sorted((t.config["x"], t.notes["parent"], t.epoch) for t in children) == wanted
+    assert wanted
+    for trial in children:
+        epochs = [report.epoch for report in trial.reports]
+        assert epochs == list(range(trial.start + 1, trial.epoch + 1))
+        assert trial.start >= 1

@@ -23,6 +23,7 @@ class Job:
     `test`: the best epoch is evaluated on the test split after the last one.
     `epochs` counts reports: `interval` says what lies between two of them.
     `script`: the fields of a `CommandLine`; None for a train function.
+    `parent`: the folder of the checkpoint of another trial that it begins with; "" for none.
     `report_sources`: the fields of a `ReportSources`, which say how a script's metrics are read.
     """
 
@@ -48,6 +49,7 @@ class Job:
     hang_after: float = 0.0
     interval: ReportInterval = EVERY_EPOCH
     script: dict[str, Any] | None = None
+    parent: str = ""
     report_sources: dict[str, Any] = field(default_factory=dict)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval, Unit
-from raysweep.trainables.runtime import checkpoint, sharded
+from raysweep.trainables.runtime import checkpoint, parent, sharded
 from raysweep.trainables.runtime.metrics import Metrics as Metrics
 from raysweep.trainables.runtime.metrics import ReportError as ReportError
 from raysweep.trainables.runtime.metrics import clean_metrics as clean_metrics
@@ -104,6 +104,8 @@ class Run:
         self.folder = folder
         """Where the trial keeps its checkpoints, and may keep files of its own. A `LocalRun` may
         have none."""
+        self.parent: Path | None = None
+        """The folder of another trial's checkpoint, with which this one begins."""
         self._objective = objective
         self._known_epoch = known_epoch
         self.interval = interval
@@ -146,6 +148,14 @@ class Run:
     def metric(self) -> str | None:
         """The name of the metric that the sweep optimizes; None in a `LocalRun`."""
         return self._objective.name if self._objective else None
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint that `epochs` continues from, its own or its parent's; None for none."""
+        for folder in (self.folder, self.parent):
+            if folder is not None and (folder / checkpoint.LAST).exists():
+                return folder / checkpoint.LAST
+        return None
 
     @property
     def complete(self) -> bool:
@@ -252,6 +262,8 @@ class Run:
             self.reports = checkpoint.restore(self.folder, self._state)
         except checkpoint.DamagedCheckpointError as error:
             self._begin_again(self.folder, error)
+        if self.parent is not None and not self.reports:
+            self.epoch = parent.begin(self.parent, self._state)
         if self.reports:
             self.epoch, self._seconds = self.reports[-1]["epoch"], self.reports[-1]["seconds"]
         # A process that was killed between checkpoint and report left reports that nobody received.

@@ -118,6 +118,8 @@ def _make_run(job: Job, receiver: Receiver, device: str) -> Run:
         interval=job.interval,
     )
     run.trial, run.accumulation = job.trial, job.accumulation
+    if job.parent:
+        run.parent = Path(job.parent)
     if job.rendezvous:
         run.process_group = join_process_group(job.rank, job.workers, job.rendezvous, device)
     return run

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raysweep.history import Event, Trial
 from raysweep.results.analysis.retraining import FOLDER as CONFIRM
+from raysweep.results.analysis.retraining import finalists
 from raysweep.results.storage import mirror
 from raysweep.schedulers.rungs import promotion_order
 from raysweep.trainables.runtime.checkpoint import remove_unfinished
@@ -35,12 +36,14 @@ class CheckpointRetention(Callback):
 
     If the scheduler promotes paused trials, the best `keep` paused ones of each rung keep theirs
     too. Another one that is promoted after all restarts from its first epoch; its former reports
-    count.
+    count. The best `finalists` configurations keep theirs in any case, because each may be the one
+    that is exported once they are trained again.
     """
 
-    def __init__(self, folder: Path, keep: int | None) -> None:
+    def __init__(self, folder: Path, keep: int | None, finalists: int = 0) -> None:
         self._folder = folder
         self._keep = keep
+        self._finalists = finalists
         self._deleted: set[str] = set()
 
     def on_event(self, event: Event, controller: SweepController) -> None:
@@ -50,9 +53,10 @@ class CheckpointRetention(Callback):
     def _delete_beyond(self, keep: int, controller: SweepController) -> None:
         """Delete the checkpoints of the ended trials that are not among the best."""
         ended = sorted((trial for trial in controller.trials if trial.status.ended), key=_rank)
-        paused = _first_to_promote(controller, keep)
+        kept = _first_to_promote(controller, keep)
+        kept |= {trial.id for trial in finalists(controller.histories, self._finalists)}
         for trial in ended[keep:]:
-            if trial.id not in self._deleted and trial.id not in paused:
+            if trial.id not in self._deleted and trial.id not in kept:
                 self._deleted.add(trial.id)
                 mirror.delete_checkpoints(self._folder, trial.id)
                 for path in (self._folder / "trials" / trial.id).glob("*.pt"):

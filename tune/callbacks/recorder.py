@@ -46,7 +46,7 @@ class EventRecorder:
             TensorBoardFiles(folder, sweep.metric.name),
             ErrorFiles(folder),
             Trackers(sweep.track, folder, self.say),
-            CheckpointRetention(folder, sweep.keep),
+            CheckpointRetention(folder, sweep.keep, sweep.confirm.top if sweep.confirm else 0),
             MemoryGrowthWarning(self.past),
             TableFiles(folder),
             Upload(folder),  # last, so that it finds what the others wrote

@@ -27,6 +27,8 @@ from raysweep.tune.controller import DAMAGED, SweepController
 
 REFRESH_SECONDS = 0.25
 """Seconds between two drawings of the screen."""
+STEADY_SECONDS = 20.0
+"""Seconds in which most of the way to a new estimate of the time left is made."""
 MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
@@ -43,6 +45,7 @@ class Screen(Observer):
         self._console = console
         self._live: Live | None = None
         self._drawn = 0.0
+        self._left = SteadyTime()
 
     def on_event(self, event: Event, controller: SweepController) -> None:
         line = describe(event, controller) if event["event"] == "command" else warning(event)
@@ -55,7 +58,9 @@ class Screen(Observer):
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
-        view = render(self._name, controller, self._console.width, self._console.height)
+        left = self._left.follow(time_left(controller), now)
+        width, height = self._console.width, self._console.height
+        view = render(self._name, controller, width, height, left)
         if self._live is None:
             self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -67,6 +72,29 @@ class Screen(Observer):
     def close(self, controller: SweepController) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+class SteadyTime:
+    """The time left, which runs down with the clock and comes near to new estimates without jumps.
+
+    An estimate changes at once when a trial ends early; a person reads that as a clock that is
+    broken.
+    """
+
+    def __init__(self) -> None:
+        self._shown: float | None = None
+        self._time = 0.0
+
+    def follow(self, estimate: float | None, now: float) -> float | None:
+        """The seconds to show at `now`; None as long as there is no estimate."""
+        if estimate is None or self._shown is None:
+            self._shown, self._time = estimate, now
+            return estimate
+        passed, self._time = now - self._time, now
+        expected = max(0.0, self._shown - passed)
+        nearer = 1.0 - math.exp(-passed / STEADY_SECONDS)
+        self._shown = expected + nearer * (estimate - expected)
+        return self._shown
 
 
 class Lines(Observer):
@@ -135,9 +163,8 @@ def _ended_as(event: Event, controller: SweepController) -> str:
 
     The ledger says `stopped` of both, because a paused trial may never be promoted.
     """
-    stopped_by_scheduler = event["status"] == Status.STOPPED and "limited" not in event.get(
-        "notes", {}
-    )
+    limited = event.get("notes", {}).get("limited")
+    stopped_by_scheduler = event["status"] == Status.STOPPED and not limited
     if stopped_by_scheduler and controller.sweep.scheduler.promotes:
         return "paused"
     return str(event["status"])
@@ -159,14 +186,20 @@ def settings(config: Mapping[str, Any], constants: Mapping[str, Any]) -> str:
     )
 
 
-def render(name: str, controller: SweepController, width: int, height: int = 50) -> Group:
-    """The whole screen."""
+def render(
+    name: str,
+    controller: SweepController,
+    width: int,
+    height: int = 50,
+    left: float | None = None,
+) -> Group:
+    """The whole screen. left: the seconds left, if another number is shown than the estimate."""
     sweep = controller.sweep
     searchers = summary(controller.histories, sweep.metric.name, sweep.seeds, sweep.budget.interval)
     above = len(controller.histories) + OTHER_LINES
     shown, hidden = _shown(controller, max(MIN_ROWS, min(MAX_ROWS, height - above)))
     parts: list[RenderableType] = [
-        _headline(name, controller),
+        _headline(name, controller, time_left(controller) if left is None else left),
         Text(),
         searchers,
         Text(),
@@ -177,20 +210,19 @@ def render(name: str, controller: SweepController, width: int, height: int = 50)
     return Group(*parts)
 
 
-def _headline(name: str, controller: SweepController) -> Text:
+def _headline(name: str, controller: SweepController, left: float | None) -> Text:
     counts = Counter(trial.status for trial in controller.trials)
     states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
     reports = sum(history.epochs for history in controller.histories.values())
     trained = controller.sweep.budget.interval.trained(reports)
     clock = duration(controller.seconds)
-    left = time_left(controller)
     if left is not None:
         clock += f", about {duration(left)} left"
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
     if controller.steering.paused:
-        text.append("\npaused; raysweep resume RUN continues it", style="yellow")
+        text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
     if controller.stopping:
         stopping = clean(controller.stopping)
         text.append(f"\nstopping: {stopping}; running epochs end first", style="yellow")
@@ -214,7 +246,7 @@ def _fraction_spent(controller: SweepController) -> float:
     """The fraction of the whole budget that is spent, in 0 .. 1."""
     budget = controller.sweep.budget
     fractions = [
-        _study_fraction(history, budget.trials, budget.total_epochs)
+        _study_fraction(history, budget.trials, budget.total_epochs, budget.epochs)
         for history in controller.histories.values()
     ]
     if not describe_budget(controller.sweep):
@@ -228,11 +260,16 @@ def _fraction_spent(controller: SweepController) -> float:
     return sum(epochs) / (len(epochs) * most) if most else 0.0
 
 
-def _study_fraction(history: History, trials: int | None, epochs: int | None) -> float:
-    """The fraction of a study's budget that is spent, in 0 .. 1."""
+def _study_fraction(history: History, trials: int | None, epochs: int | None, length: int) -> float:
+    """The fraction of a study's budget that is spent, in 0 .. 1.
+
+    length: the epochs of a whole trial. A trial counts by the part of it that is trained.
+    """
     spent = []
     if trials:
-        spent.append((len(history) - len(history.running)) / trials)
+        unfinished = [trial for trial in history if not trial.status.ended]
+        begun = sum(min(1.0, trial.epoch / length) for trial in unfinished)
+        spent.append((len(history) - len(unfinished) + begun) / trials)
     if epochs:
         spent.append(history.epochs / epochs)
     return min(1.0, max(spent, default=0.0))

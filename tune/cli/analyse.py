@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from raysweep.tune.cli.arguments import Verbs, count, names, show
+from raysweep.tune.cli.as_json import add_option, comparison_data, print_json
 
 TITLE = "analyse"
 
@@ -41,12 +42,14 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "--out", type=Path, help="the file (default: report.html in the run directory)"
     )
+    add_option(report)
     report.set_defaults(verb=write_report)
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("run", nargs="+", help="run directorys")
     _add_unit(compare)
+    add_option(compare)
     compare.set_defaults(verb=compare_runs)
 
 
@@ -89,6 +92,7 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--processes", type=count, help="processes that share the work (default: one a core)"
     )
+    add_option(simulate)
     simulate.set_defaults(verb=simulate_run)
 
 
@@ -105,6 +109,9 @@ def write_report(options: argparse.Namespace) -> int:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{options.out or run.path} cannot be written: {reason}") from None
     upload(run.path)
+    if options.json:
+        print_json({"report": display_path(path)})
+        return 0
     print(display_path(path))
     return 0
 
@@ -119,7 +126,11 @@ def compare_runs(options: argparse.Namespace) -> int:
     from raysweep.results.views.terminal import plain
 
     runs = [load(name) for name in options.run]
-    show(tables(compare(runs, options.by)))
+    comparison = compare(runs, options.by)
+    if options.json:
+        print_json(comparison_data(comparison))
+        return 0
+    show(tables(comparison))
     for run in runs:
         show(Group(*map(plain, reliability(run))))
     return 0
@@ -145,9 +156,13 @@ def simulate_run(options: argparse.Namespace) -> int:
     run = load(options.run)
     result = simulate_grid(run, grid, options.processes, _tick)
     kept.save(run, result.comparison, result.answers)
-    show(tables(result.comparison))
     path = write(run, live=is_locked(run.path))
     upload(run.path)
+    if options.json:
+        more = {"answers": str(result.answers), "report": display_path(path)}
+        print_json(comparison_data(result.comparison) | more)
+        return 0
+    show(tables(result.comparison))
     print(f"\n{result.answers}\n\nreport  {display_path(path)}")
     return 0
 

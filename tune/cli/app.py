@@ -10,9 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.tune.cli import analyse, cluster, convert, init, inspect, manage, run, steer, watch
+from raysweep.tune.cli import (
+    analyse,
+    cluster,
+    complete,
+    convert,
+    init,
+    inspect,
+    manage,
+    run,
+    steer,
+    watch,
+)
+from raysweep.tune.cli.examples import epilog
 
-VERB_MODULES = (init, run, watch, steer, inspect, analyse, manage, convert, cluster)
+VERB_MODULES = (init, run, watch, steer, inspect, analyse, manage, convert, cluster, complete)
 """Each has `add(verbs)`, which adds its verbs, and the `TITLE` under which the help lists them."""
 WITH_WORDS = ("init", "run")
 """Verbs behind whose options `--` may stand, and behind that the words of the user's program."""
@@ -81,6 +93,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def listed_verbs(top: argparse.ArgumentParser) -> dict[str, tuple[str, list[str]]]:
+    """What each verb is for, and its options, by its name."""
+    (verbs,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    return {
+        name: (
+            str(verb.description).partition(". ")[0].rstrip("."),
+            [option for action in verb._actions for option in action.option_strings],
+        )
+        for name, verb in verbs.choices.items()
+    }
+
+
 class ListedVerbs:
     """Adds verbs to a parser, and lists them for the help."""
 
@@ -92,6 +116,9 @@ class ListedVerbs:
         """Add a verb, as argparse does; its `help` is listed under the title of its module."""
         self.lines.append(f"  {name:<{WIDEST_VERB}} {options.pop('help')}")
         parser: argparse.ArgumentParser = self._parsers.add_parser(name, **options)
+        if examples := epilog(name):
+            parser.epilog = examples
+            parser.formatter_class = argparse.RawDescriptionHelpFormatter
         return parser
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from raysweep.tune.cli.arguments import Verbs
+from raysweep.tune.cli.as_json import add_option, print_json
 
 TITLE = "clusters"
 
@@ -18,6 +19,7 @@ def add(verbs: Verbs) -> None:
         description="Check a cluster file.",
     )
     check.add_argument("file", help="cluster.yaml")
+    add_option(check)
     check.set_defaults(verb=check_cluster)
     jobs = verbs.add_parser(
         "jobs",
@@ -35,6 +37,7 @@ def add(verbs: Verbs) -> None:
     jobs.add_argument(
         "--stop", action="store_true", help="stop it, once its running epochs have ended"
     )
+    add_option(jobs)
     jobs.set_defaults(verb=show_jobs)
 
 
@@ -47,6 +50,9 @@ def check_cluster(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"raysweep: {options.file} cannot be read: {error.strerror}", file=sys.stderr)
         return 2
+    if options.json:
+        print_json([{"line": problem.line, "message": problem.message} for problem in problems])
+        return 2 if problems else 0
     for problem in problems:
         print(f"{options.file}:{problem.line}: {problem.message}")
     if not problems:
@@ -59,7 +65,12 @@ def show_jobs(options: argparse.Namespace) -> int:
     from raysweep.tune.cluster import ray_jobs
 
     if options.job is None:
-        for line in ray_jobs.listed(options.at):
+        listed = ray_jobs.listed(options.at)
+        if options.json:
+            names = ("job", "status", "command")
+            print_json([dict(zip(names, line, strict=True)) for line in listed])
+            return 0
+        for line in listed:
             print("  ".join(line))
         return 0
     if options.stop:

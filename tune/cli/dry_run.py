@@ -109,13 +109,19 @@ def _shortened(lines: list[str]) -> list[str]:
 
 
 def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
-    """The first `count` configurations of a study, proposed before anything is reported."""
+    """The first `count` configurations of a study: those enqueued, then what is proposed."""
     history = History(sweep.levels(), sweep.metric.goal == "maximize")
     for number in range(count):
-        config = study.searcher.suggest(sweep.space, history, study.seed)
-        if config is None:
-            break
-        history.add(Trial(number, study.name, config, trial_seed(study.seed, number)))
+        notes: dict[str, Any] = {}
+        if number < len(sweep.enqueue):
+            config, notes = sweep.enqueue[number], {"enqueued": f"file.{number}.{study.name}"}
+        else:
+            proposed = study.searcher.suggest(sweep.space, history, study.seed)
+            if proposed is None:
+                break
+            config = proposed
+        seed = trial_seed(study.seed, number)
+        history.add(Trial(number, study.name, config, seed, notes=notes))
         history.start(number)
     return [trial.config for trial in history]
 

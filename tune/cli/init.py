@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysweep.errors import UserError
 from raysweep.tune.cli.arguments import Verbs
+from raysweep.tune.cli.as_json import add_option, print_json
 
 if TYPE_CHECKING:
     from raysweep.search_spaces.drafting.draft import Draft
@@ -51,6 +52,7 @@ def add(verbs: Verbs) -> None:
         metavar="SECONDS",
         help="how long the program may take until it reads its options (default: 120)",
     )
+    add_option(init)
     init.set_defaults(verb=init_sweep)
 
 
@@ -74,6 +76,9 @@ def init_sweep(options: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     _write(out, text)
+    if options.json:
+        print_json(_data(made, out))
+        return 0
     print("\n".join(_summary(made, out)))
     return 0
 
@@ -103,6 +108,20 @@ def _write(out: Path, text: str) -> None:
         atomic_write(out, text)
     except OSError as error:
         raise InitError(f"--out {out}: cannot be written: {error.strerror}") from None
+
+
+def _data(made: Draft, out: Path) -> dict[str, Any]:
+    """What was found, for other programs."""
+    from raysweep.search_spaces.drafting.write import warnings
+
+    found = made.found[0] if made.found else None
+    return {
+        "file": out,
+        "tunes": [one.option.name for one in made.active],
+        "metric": found and {"name": found.name, "goal": found.goal},
+        "length": {"unit": made.length.unit, "count": made.length.count},
+        "warnings": warnings(made),
+    }
 
 
 def _summary(made: Draft, out: Path) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
 
 from raysweep.tune.cli.arguments import Verbs, place, show, storage
+from raysweep.tune.cli.as_json import add_option, best_data, print_json, run_data, trial_data
 
 MAX_LISTED = 30
 """Trials that `ls` lists without --all."""
@@ -34,6 +36,7 @@ def add(verbs: Verbs) -> None:
     ls.add_argument(
         "--all", action="store_true", help=f"all trials, not only the best {MAX_LISTED}"
     )
+    add_option(ls)
     ls.set_defaults(verb=list_runs)
     best = verbs.add_parser(
         "best",
@@ -41,6 +44,7 @@ def add(verbs: Verbs) -> None:
         description="Show the best configuration of a run.",
     )
     best.add_argument("run", help="a run directory")
+    add_option(best)
     best.set_defaults(verb=show_best)
     trial = verbs.add_parser(
         "show",
@@ -65,12 +69,14 @@ def add(verbs: Verbs) -> None:
     export.add_argument(
         "--out", type=Path, help="the folder to write (default: best/ in the run directory)"
     )
+    add_option(export)
     export.set_defaults(verb=export_best)
 
 
 def _add_trial(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("run", help="a run directory")
     verb.add_argument("trial", help="as in the tables: bohb-7")
+    add_option(verb)
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -78,6 +84,8 @@ def list_runs(options: argparse.Namespace) -> int:
     from raysweep.results.storage.run_directory import load, runs_below
     from raysweep.results.views.listing import runs, trials
 
+    if options.json:
+        return _list_as_json(options)
     width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
     if inside := runs_below(options.run):
         show(runs([load(run) for run in inside], width), width)
@@ -87,12 +95,28 @@ def list_runs(options: argparse.Namespace) -> int:
     return 0
 
 
+def _list_as_json(options: argparse.Namespace) -> int:
+    """All runs of a folder, or all trials of a run, the best first."""
+    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.views.listing import best_first
+
+    if inside := runs_below(options.run):
+        print_json([run_data(load(run)) for run in inside])
+    else:
+        print_json(best_first(load(options.run)))
+    return 0
+
+
 def show_trial(options: argparse.Namespace) -> int:
     """`raysweep show`."""
     from raysweep.results.storage.run_directory import load
     from raysweep.results.views import terminal
 
-    show(terminal.show(load(options.run), options.trial))
+    run = load(options.run)
+    if options.json:
+        print_json(trial_data(run.trial(options.trial), run))
+        return 0
+    show(terminal.show(run, options.trial))
     return 0
 
 
@@ -101,7 +125,11 @@ def show_best(options: argparse.Namespace) -> int:
     from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import best
 
-    show(best(load(options.run)))
+    run = load(options.run)
+    if options.json:
+        print_json(best_data(run) or best(run))  # the latter raises why there is none
+        return 0
+    show(best(run))
     return 0
 
 
@@ -114,6 +142,9 @@ def export_best(options: argparse.Namespace) -> int:
     run = load(options.run)
     exported = export(run, options.out)
     upload(run.path)
+    if options.json:
+        print_json({"folder": display_path(exported.folder), "message": exported.message})
+        return 0
     print(f"{display_path(exported.folder)}: {exported.message}")
     return 0
 
@@ -128,12 +159,21 @@ def reproduce_trial(options: argparse.Namespace) -> int:
     from raysweep.tune.reproduce import reproduce
 
     epochs = reproduce(run, options.trial)
+    worst = max(epoch.difference for epoch in epochs)
+    if options.json:
+        print_json(
+            {
+                "trial": options.trial,
+                "difference": worst,
+                "epochs": [asdict(epoch) for epoch in epochs],
+            }
+        )
+        return 0 if worst == 0 else 1
     for epoch in epochs:
         values = "  ".join(
             f"{name} {epoch.recorded[name]!r} {epoch.reproduced.get(name)!r}"
             for name in epoch.recorded
         )
         print(f"epoch {epoch.epoch}: {values}")
-    worst = max(epoch.difference for epoch in epochs)
     print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
     return 0 if worst == 0 else 1

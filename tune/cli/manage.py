@@ -7,6 +7,7 @@ import sys
 
 from raysweep.errors import UserError
 from raysweep.tune.cli.arguments import Verbs, find_run
+from raysweep.tune.cli.as_json import add_option, print_json
 
 TITLE = "delete runs"
 
@@ -24,6 +25,7 @@ def add(verbs: Verbs) -> None:
     )
     rm.add_argument("run", nargs="+", help="a run directory: its path, URL, or name in ray_results")
     rm.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    add_option(rm)
     rm.set_defaults(verb=delete)
 
 
@@ -36,15 +38,23 @@ def delete(options: argparse.Namespace) -> int:
     for run in runs:
         if is_locked(run.path):
             raise DeletionError(f"{display_path(run.path)} is being worked on; stop it first")
+    deleted, stays = [], []
     for run in runs:
         place, trials = display_path(run.path), plural(len(run.rows), "trial")
         if not options.yes and not _agreed(f"delete {place} with {trials}?"):
-            print(f"{place} stays")
+            stays.append(place)
             continue
         delete_run(run.path)
         if run.path.exists():
             raise DeletionError(f"{place} cannot be deleted as a whole: see what is left in it")
+        deleted.append(place)
+    if options.json:
+        print_json({"deleted": deleted, "kept": stays})
+        return 0
+    for place in deleted:
         print(f"{place} is deleted")
+    for place in stays:
+        print(f"{place} stays")
     return 0
 
 

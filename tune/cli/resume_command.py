@@ -10,14 +10,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from raysweep.tune.cli.arguments import storage
+
 SUBMITTED = "RAYSWEEP_SUBMITTED_TO"
 """Set in a job of a cluster: the address that `--submit` was given."""
 
 
 def resume(options: argparse.Namespace, run: str, *more: str) -> str:
     """The command that resumes `run`, a path or a URL, with this session's own options."""
-    words = [*program(sys.argv, sys.orig_argv), "--resume", run, *_how(options), *more]
-    return shlex.join(words)
+    words = program(sys.argv, sys.orig_argv)
+    verb = ["--resume"]
+    if words[-1] == "run":
+        words, verb = words[:-1], ["resume"]
+    return shlex.join([*words, *verb, run, *_how(options), *more])
 
 
 def program(argv: Sequence[str], original: Sequence[str]) -> list[str]:
@@ -66,4 +71,9 @@ def place_of(folder: Path) -> str:
     bucket = origin(folder)
     if bucket is not None:
         return bucket.url
-    return str(folder.resolve() if SUBMITTED in os.environ else folder)
+    if SUBMITTED in os.environ:
+        return str(folder.resolve())
+    default = storage()
+    if isinstance(default, Path) and folder.parent == default:
+        return folder.name  # it is looked for there
+    return str(folder)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
+from raysweep.report_interval import UNITS
 from raysweep.tune.cli.arguments import Verbs, find_run
 
 TITLE = "steer a sweep, running or not"
 Arguments = dict[str, Any]
 FROM_FILE = "--file"
+SPACE = "space."
+"""What the name of a parameter follows whose range is set."""
 
 
 class SteeringError(UserError):
@@ -32,15 +35,24 @@ def _add_ends(verbs: Verbs) -> None:
     stop.add_argument("trial", nargs="?", help="as in the tables: bohb-7; without it, the sweep")
     stop.add_argument("--now", action="store_true", help="do not let running epochs end")
     stop.epilog = "examples:\n  $ raysweep stop ray_results/cnn\n  $ raysweep stop cnn bohb-7 --now"
-    pause = _verb(verbs, "pause", "let running epochs end and give the devices back", _nothing)
-    pause.epilog = "raysweep resume RUN continues it."
+    _verb(verbs, "pause", "let running epochs end and give the devices back", _nothing)
 
 
 def _add_trials(verbs: Verbs) -> None:
-    more = _verb(verbs, "continue", "train one trial longer than its budget", _longer)
+    more = _verb(verbs, "continue", "train one trial longer, or on with other parameters", _longer)
     more.add_argument("trial", help="as in the tables: bohb-7")
-    more.add_argument("epochs", metavar="epochs=N", help="the epoch to train to")
-    more.epilog = "example:\n  $ raysweep continue cnn bohb-7 epochs=27"
+    more.add_argument(
+        "values",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="how far to train it, in the sweep's unit: epochs=27, steps=30000; and parameters "
+        "that change: then a new trial begins with the checkpoint of this one",
+    )
+    more.epilog = (
+        "examples:\n  $ raysweep continue cnn bohb-7 epochs=27\n"
+        "  $ raysweep continue gpt random-3 steps=30000\n"
+        "  $ raysweep continue cnn bohb-7 lr=0.001 epochs=27"
+    )
     retry = _verb(verbs, "retry", "run a trial again that failed or ran out of memory", _one_trial)
     retry.add_argument("trial", help="as in the tables: bohb-7")
     enqueue = _verb(verbs, "enqueue", "train these configurations next", _configurations)
@@ -60,14 +72,27 @@ def _add_trials(verbs: Verbs) -> None:
 def _add_budget(verbs: Verbs) -> None:
     extend = _verb(verbs, "extend", "let a sweep train more", _limits)
     extend.add_argument(
-        "limits", nargs="+", metavar="NAME=LIMIT", help="trials=+50, total_epochs=900, time=+2h"
+        "limits",
+        nargs="+",
+        metavar="NAME=LIMIT",
+        help="trials=+50, epochs=27 (of each trial), total_epochs=900, time=+2h",
     )
     extend.epilog = (
-        "examples:\n  $ raysweep extend cnn trials=+50\n  $ raysweep extend cnn time=12h"
+        "examples:\n  $ raysweep extend cnn trials=+50\n  $ raysweep extend cnn epochs=27\n"
+        "  $ raysweep extend gpt total_steps=+500000\n  $ raysweep extend cnn time=12h"
     )
-    change = _verb(verbs, "set", "change how many trials train at once", _settings)
-    change.add_argument("settings", nargs="+", metavar="parallel=N", help="parallel=2, or auto")
-    change.epilog = "Trials beyond a lower number finish their epoch, and continue later."
+    change = _verb(verbs, "set", "change how many trials train at once, or a range", _settings)
+    change.add_argument(
+        "settings",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="parallel=2, parallel=auto, space.lr=1e-4..1e-2, space.act=relu,gelu",
+    )
+    change.epilog = (
+        "Trials beyond a lower number finish their epoch, and continue later. Another range counts "
+        "for what is\nproposed from now on.\n\nexamples:\n  $ raysweep set cnn parallel=2\n"
+        "  $ raysweep set cnn space.lr=1e-4..1e-2"
+    )
 
 
 def _add_words(verbs: Verbs) -> None:
@@ -107,7 +132,7 @@ def steer(options: argparse.Namespace) -> int:
     from raysweep.tune.steer import give
 
     run = find_run(options.run)
-    options.trials = {trial.id for trial in run.all_trials()}
+    options.found, options.trials = run, {trial.id for trial in run.all_trials()}
     try:
         answer = give(run, options.command, options.read(options))
     except CommandError as error:
@@ -136,7 +161,14 @@ def _stop(options: argparse.Namespace) -> Arguments:
 
 
 def _longer(options: argparse.Namespace) -> Arguments:
-    return {"trial": options.trial} | pairs([options.epochs])
+    """A length, and parameters. A parameter may have the name of a unit that is not the sweep's."""
+    run = options.found
+    parameters = run.sweep.get("space") or {}
+    units = {name for name in UNITS if name == run.interval.unit or name not in parameters}
+    given = pairs(options.values)
+    changes = {name: value for name, value in given.items() if name not in units}
+    length = {name: value for name, value in given.items() if name in units}
+    return {"trial": options.trial} | length | ({"config": changes} if changes else {})
 
 
 def _configurations(options: argparse.Namespace) -> Arguments:
@@ -152,7 +184,13 @@ def _limits(options: argparse.Namespace) -> Arguments:
 
 
 def _settings(options: argparse.Namespace) -> Arguments:
-    return pairs(options.settings)
+    """`parallel`, and the ranges whose names begin with `space.`."""
+    given = pairs(options.settings)
+    ranges = {
+        name.removeprefix(SPACE): value for name, value in given.items() if name.startswith(SPACE)
+    }
+    others = {name: value for name, value in given.items() if not name.startswith(SPACE)}
+    return others | ({"space": ranges} if ranges else {})
 
 
 def _text(options: argparse.Namespace) -> Arguments:

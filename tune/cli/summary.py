@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from raysweep.finder import users_raysweep
 from raysweep.formatting import clean, plural, wrapped
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
+from raysweep.results.analysis.retraining import retraining_results, winner, winner_finding
 from raysweep.results.export import FOLDER as EXPORT
 from raysweep.results.export import ExportResult, export
 from raysweep.results.storage import ledger
@@ -26,7 +28,7 @@ from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
-from raysweep.results.views.terminal import best, ended_badly, plain, summary
+from raysweep.results.views.terminal import best, ended_badly, failures, plain, summary
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -108,7 +110,7 @@ def _is_exported(run: RunDirectory) -> bool:
     except (OSError, ValueError):
         return False
     return any(history.best for history in run.histories.values()) and (
-        (about.get("trial"), about.get("epoch")) == (run.best.trial.id, run.best.epoch)
+        (about.get("trial"), about.get("epoch")) == (winner(run).trial.id, winner(run).epoch)
     )
 
 
@@ -147,6 +149,10 @@ def show_finished(
     console.print(f"{folder.name} is finished: {trials}, {trained}{why}", markup=False)
     if any(history.best for history in run.histories.values()):
         console.print(best(run))
+    for line in winner_finding(run):
+        _print(console, f"· {line}")
+    if bad := ended_badly(run.histories):
+        _print(console, bad)
     if extend:
         _print(console, f"to extend it:  {extend}")
     elif not controller.stopping:
@@ -215,7 +221,8 @@ def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str
     """Where the exported model is, or why there is none if the best trial's lines do not say it."""
     if exported:
         return [f"model        {display_path(exported.folder)}: {exported.message}"]
-    if run.best.checkpoint is not None and not run.best.has_state:
+    found = winner(run)
+    if found.checkpoint is not None and not found.has_state:
         return []
     return [f"no model was exported: {complaint}"]
 
@@ -265,10 +272,13 @@ def _facts(
         "exported": exported
         and {
             "folder": display_path(exported.folder),
+            "trial": exported.trial,
             "difference": exported.difference,
             "message": exported.message,
         },
         "complaint": complaint,
+        "failures": failures(run.histories),
+        "finalists": [asdict(result) for result in retraining_results(run)],
         "searchers": {
             name: {
                 "best": history.best and history.best[1].metrics[run.metric],

@@ -38,6 +38,7 @@ def add(verbs: Verbs) -> None:
     logs.add_argument("run", help="a run directory: its path, URL, or name in ray_results")
     logs.add_argument("trial", help="as in the tables: bohb-7")
     logs.add_argument("--follow", "-f", action="store_true", help="print what comes, until it ends")
+    logs.add_argument("--json", action="store_true", help="print each line as JSON")
     logs.set_defaults(verb=show_logs)
 
 
@@ -69,21 +70,33 @@ def _print_log(path: Path, options: argparse.Namespace) -> None:
         if _has_ended(options):
             return
         time.sleep(FOLLOW_SECONDS)
+    copy = _copy_as_json if options.json else _copy
     with open(path, "rb") as file:
-        _copy(file)
+        copy(file)
         while options.follow and not _has_ended(options):
             time.sleep(FOLLOW_SECONDS)
-            _copy(file)
-        _copy(file)
+            copy(file)
+        copy(file)
 
 
 def _copy(file: BinaryIO) -> None:
     """Print what a file holds from its position on, each state of a progress bar as a line."""
     from raysweep.formatting import clean
 
-    text = file.read().decode("utf-8", errors="replace")
-    sys.stdout.write(clean(text.replace("\r\n", "\n").replace("\r", "\n")))
+    sys.stdout.write(clean(_read(file)))
     sys.stdout.flush()
+
+
+def _copy_as_json(file: BinaryIO) -> None:
+    """The same, each line as a JSON object. A line that is being written may come in parts."""
+    for line in _read(file).splitlines():
+        print(json.dumps({"line": line}))
+    sys.stdout.flush()
+
+
+def _read(file: BinaryIO) -> str:
+    text = file.read().decode("utf-8", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _has_ended(options: argparse.Namespace) -> bool:

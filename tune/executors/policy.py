@@ -9,9 +9,10 @@ from typing import Any
 from raysweep.formatting import plural
 from raysweep.history import Status, Trial
 from raysweep.trainables.runtime.job import Job
-from raysweep.tune.controller import SAME_FAILURE, SweepController
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.messages import MessageError, Outcome, Report, parse
+from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.retries import WorkerFailure, worker_failure
 
 

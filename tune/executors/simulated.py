@@ -9,7 +9,8 @@ from itertools import count
 from raysweep.formatting import plural
 from raysweep.history import Config, Event, Trial
 from raysweep.tune.callbacks.base import Callback
-from raysweep.tune.controller import Log, SweepController
+from raysweep.tune.controller import SweepController
+from raysweep.tune.state import Log
 from raysweep.tune.sweep import Sweep
 
 Epoch = tuple[Mapping[str, float], float]

@@ -176,6 +176,8 @@ class Optuna:
 
         if not trial.status.ended:
             return TrialState.RUNNING
+        if "parent" in trial.notes:
+            return TrialState.FAIL  # it says nothing of a training from the beginning
         if not trial.status.succeeded or not math.isfinite(trial.loss):
             return TrialState.FAIL
         if trial.status is Status.STOPPED and self.sampler == "TPESampler":

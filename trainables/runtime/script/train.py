@@ -13,7 +13,9 @@ from typing import Any
 from raysweep.files import atomic_write
 from raysweep.placeholders import fill
 from raysweep.report_interval import amount
+from raysweep.trainables.runtime.checkpoint import LAST
 from raysweep.trainables.runtime.metrics import Metrics, ReportError
+from raysweep.trainables.runtime.parent import copy_files
 from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.files import ReportFiles
@@ -55,6 +57,8 @@ def train(
     """Run the script and report what it reports."""
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         paths = Paths(script, (run.folder or Path(scratch)).resolve())
+        if run.parent is not None and run.last_checkpoint == run.parent / LAST:
+            copy_files(run.parent, paths.trial)
         call = make_call(paths, config, run, command_line or CommandLine())
         printed = Printed(run.metric, run.unit, sources.patterns)
         patterns = [

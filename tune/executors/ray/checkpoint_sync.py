@@ -15,12 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from raysweep.errors import first_line
+from raysweep.results.storage.mirror import SCRIPT_CHECKPOINTS
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
 from raysweep.trainables.runtime.job import Job
+from raysweep.trainables.runtime.parent import FILES
 from raysweep.trainables.runtime.run import StorageError
-from raysweep.tune.executors.ray.script_checkpoints import ScriptCheckpoints, script_checkpoints
+from raysweep.tune.executors.ray.script_checkpoints import (
+    ScriptCheckpoints,
+    fetch_files,
+    script_checkpoints,
+)
 
+PARENT = "parent"
+"""The folder, in that of the trial, for the checkpoint of another trial with which it begins."""
 Patience = Callable[[Callable[[], None]], None]
 """Calls what may take minutes, and meanwhile says that this worker is alive."""
 
@@ -41,8 +49,12 @@ def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], N
         folder = Path(name)
         local = replace(job, folder=name, log=str(folder / "log"))
         local = replace(local, trainable=_fetch_function(job.trainable, folder))
+        if job.parent:
+            local = replace(local, parent=str(folder / PARENT))
         of_script = script_checkpoints(bucket, local)
         patiently(lambda: _fetch(bucket, folder, of_script))
+        if job.parent and not (folder / LAST).exists():
+            patiently(lambda: _fetch_parent(ObjectStore(job.parent), folder / PARENT))
         store = Store(bucket, folder, of_script)
         try:
             yield local, lambda: patiently(store)
@@ -95,6 +107,19 @@ def _fetch(bucket: ObjectStore, folder: Path, of_script: ScriptCheckpoints | Non
         for part in (LAST, BEST):
             if (content := bucket.read(part)) is not None:
                 (folder / part).write_bytes(content)
+
+
+def _fetch_parent(bucket: ObjectStore, folder: Path) -> None:
+    """Bring the checkpoint here with which a trial begins."""
+    folder.mkdir()
+    with _storing(bucket):
+        content = bucket.read(LAST)
+        if content is None:
+            raise StorageError(
+                f"{bucket.url} is gone, with the checkpoint that a trial begins with"
+            )
+        (folder / LAST).write_bytes(content)
+        fetch_files(bucket / SCRIPT_CHECKPOINTS, folder / FILES)
 
 
 class Store:

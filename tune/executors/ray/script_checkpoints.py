@@ -53,15 +53,9 @@ class ScriptCheckpoints:
 
     def fetch(self) -> None:
         """Bring the stored checkpoint to where the script saved it."""
-        index = self._index()
+        index = fetch_files(self.bucket, self.folder)
         if index is None:
             return
-        for file in index["files"]:
-            content = self.bucket.read(f"{index['name']}/{file}")
-            if content is not None:
-                path = self.folder / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
         (self.folder / HEARD).write_text(index["heard"], encoding="utf-8")
         found = self.checkpoints.found()
         if found:
@@ -109,9 +103,20 @@ class ScriptCheckpoints:
             if name.partition("/")[0] not in ((kept, INDEX) if kept else ()):
                 self.bucket.delete(name)
 
-    def _index(self) -> dict[str, Any] | None:
-        content = self.bucket.read(INDEX)
-        if content is None:
-            return None
-        index: dict[str, Any] = json.loads(content)
-        return index
+
+def fetch_files(bucket: ObjectStore, folder: Path) -> dict[str, Any] | None:
+    """Bring a stored checkpoint into a folder. Returns what is known of it; None if there is none.
+
+    bucket: the folder of a trial's checkpoints in the store.
+    """
+    content = bucket.read(INDEX)
+    if content is None:
+        return None
+    index: dict[str, Any] = json.loads(content)
+    for file in index["files"]:
+        part = bucket.read(f"{index['name']}/{file}")
+        if part is not None:
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part)
+    return index

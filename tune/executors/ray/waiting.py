@@ -1,4 +1,4 @@
-"""Says that a sweep waits because others use the cluster."""
+"""Says what a sweep waits for: the resources that others use, or a worker that starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WAITING_SECONDS = 10.0
 
 
 class WaitingNotice:
-    """Says so, once, when no trial has been able to start because others use the cluster.
+    """Says once what a sweep waits for, when no trial has started for a while.
 
     `needed`: what a trial needs, in Ray's names. `available`: what the cluster has free.
     """
@@ -35,9 +35,9 @@ class WaitingNotice:
             return ""
         free = self._available()
         lacking = [name for name, count in self._needed.items() if free.get(name, 0.0) < count]
-        if not lacking:
-            return ""
         self._said = True
+        if not lacking:
+            return "waiting for a worker to start: it imports torch and your code first"
         wanted = ", ".join(f"{self._needed[name]:g} {name}" for name in lacking)
         left = ", ".join(f"{free.get(name, 0.0):g} {name}" for name in lacking)
         return f"waiting for {wanted}: others use the cluster, {left} free at present"

@@ -122,9 +122,13 @@ class Dataset:
     def failed(self) -> BoolArray:
         """The trials that failed, diverged or ran out of memory.
 
-        A trial whose worker failed is waiting for another one, and is not among them.
+        A trial whose worker failed is waiting for another one, and is not among them. Nor is one
+        that began with the checkpoint of another trial, because that may be why it failed.
         """
-        ended_badly = (trial.status.ended and not trial.status.succeeded for trial in self.history)
+        ended_badly = (
+            trial.status.ended and not trial.status.succeeded and "parent" not in trial.notes
+            for trial in self.history
+        )
         return np.fromiter(ended_badly, np.bool_, len(self.history))
 
     @cached_property

@@ -1,0 +1,119 @@
+"""What the verbs print with `--json`: one JSON object, or a list of them, for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysweep.history import Trial
+    from raysweep.results.analysis.compare import Comparison
+    from raysweep.results.storage.run_directory import RunDirectory
+
+Data = dict[str, Any]
+
+
+def add_option(verb: argparse.ArgumentParser) -> None:
+    """Add `--json` to a verb."""
+    verb.add_argument("--json", action="store_true", help="print it as JSON, for other programs")
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON. A number that JSON does not have (NaN, infinity) is null."""
+    print(json.dumps(_plain(data), allow_nan=False))
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(name): _plain(value) for name, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [_plain(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if data is None or isinstance(data, bool | int | float | str):
+        return data
+    if isinstance(data, Path):
+        return str(data)
+    if hasattr(data, "item"):  # a number of numpy's
+        return _plain(data.item())
+    return str(data)
+
+
+def run_data(run: RunDirectory) -> Data:
+    """A run in a list of runs."""
+    from raysweep.results.storage.mirror import display_path
+
+    histories = run.histories.values()
+    return {
+        "run": run.path.name,
+        "path": display_path(run.path),
+        "state": run.state,
+        "began": run.began,
+        "metric": run.metric,
+        "trials": sum(map(len, histories)),
+        "epochs": sum(history.epochs for history in histories),
+        "searchers": list(run.searchers),
+        "best": best_data(run),
+    }
+
+
+def best_data(run: RunDirectory) -> Data | None:
+    """The best epoch of a run; None before the first finite value."""
+    from raysweep.results.storage.run_directory import best_of
+
+    found = best_of(run.histories)
+    if found is None:
+        return None
+    trial, report = found
+    return {
+        "trial": trial.id,
+        "epoch": report.epoch,
+        "at": run.interval.position(report.epoch),
+        "unit": run.interval.unit,
+        "value": report.metrics.get(run.metric),
+        "metrics": report.metrics,
+        "config": trial.config,
+    }
+
+
+def trial_data(trial: Trial, run: RunDirectory) -> Data:
+    """A trial with its configuration, its notes and all that it reported."""
+    return {
+        "trial": trial.id,
+        "status": str(trial.status),
+        "reason": trial.reason,
+        "seed": trial.seed,
+        "attempts": trial.attempts,
+        "config": trial.config,
+        "unit": run.interval.unit,
+        "reports": [
+            {
+                "epoch": report.epoch,
+                "at": run.interval.position(report.epoch),
+                "seconds": report.seconds,
+                "time": report.time,
+                "metrics": report.metrics,
+            }
+            for report in trial.reports
+        ],
+        "notes": trial.notes,
+    }
+
+
+def comparison_data(comparison: Comparison) -> Data:
+    """A comparison of searchers: what it found in words, the ranking, and the pairs."""
+    from dataclasses import asdict
+
+    from raysweep.results.analysis.findings import findings, ranking
+
+    return {
+        "metric": comparison.metric,
+        "unit": comparison.unit,
+        "findings": findings(comparison),
+        "ranking": ranking(comparison),
+        "pairs": [asdict(pair) for pair in comparison.pairs],
+    }
