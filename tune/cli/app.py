@@ -10,9 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.tune.cli import analyse, cluster, convert, init, inspect, manage, run, steer, watch
+from raysweep.tune.cli import (
+    analyse,
+    cluster,
+    convert,
+    init,
+    inspect,
+    manage,
+    run,
+    serve,
+    steer,
+    watch,
+)
 
-VERB_MODULES = (init, run, watch, steer, inspect, analyse, manage, convert, cluster)
+VERB_MODULES = (init, run, watch, serve, steer, inspect, analyse, manage, convert, cluster)
 """Each has `add(verbs)`, which adds its verbs, and the `TITLE` under which the help lists them."""
 WITH_WORDS = ("init", "run")
 """Verbs behind whose options `--` may stand, and behind that the words of the user's program."""
