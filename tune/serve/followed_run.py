@@ -54,6 +54,7 @@ class FollowedRun:
         self._live: LiveRun | None = None
         self._tail = LedgerTail(path)
         self._signature: Signature = ()
+        self._reread: Signature = ()
         self._facts = Facts()
         self._is_remote = mirror.origin(path) is not None
         self._is_wanted = True
@@ -117,7 +118,7 @@ class FollowedRun:
         """Forget the histories. The row in the list of sweeps stays."""
         with self._lock:
             self.row()
-            self._live, self._tail = None, LedgerTail(self.path)
+            self._begin_anew()
             self._is_wanted = False
 
     @property
@@ -153,8 +154,8 @@ class FollowedRun:
             return function(self._live, self._facts)
 
     def _stat(self) -> Signature:
-        paths = (self.path / NAME, self.path / SWEEP, self.path / COMMANDS)
-        return tuple(map(_version, paths))
+        # A session that takes the lock writes its name into that file.
+        return tuple(_version(self.path / name) for name in (NAME, SWEEP, COMMANDS, "lock"))
 
     def _read(self, signature: Signature) -> None:
         """Read the next chunk of the ledger. A mistake in it is kept as the run's damage."""
@@ -162,19 +163,28 @@ class FollowedRun:
         try:
             self._apply()
         except ReplacedError:
-            self._live, self._tail = None, LedgerTail(self.path)
+            self._begin_anew()
         except FileNotFoundError:
             damage = "its ledger is gone"
         except OSError as error:
             damage = f"its ledger cannot be read: {error.strerror or error}"
         except UserError as error:
-            damage = first_line(error)
+            # Another file may have got the same inode and be longer, too. Then it reads well from
+            # its start; if not, this is tried once for each change.
+            if self._tail.count and self._reread != signature:
+                self._reread = signature
+                self._begin_anew()
+            else:
+                damage = first_line(error)
         except Exception as error:  # a ledger may hold anything, and the other runs go on
             damage = f"its ledger cannot be understood: {type(error).__name__}: {first_line(error)}"
         waiting = self._facts.waiting
-        if not damage and signature[2:] != self._signature[2:]:
+        if not damage and signature[2:3] != self._signature[2:3]:
             waiting = self._waiting()
         self._facts = Facts(self._facts.locked, damage, waiting)
+
+    def _begin_anew(self) -> None:
+        self._live, self._tail = None, LedgerTail(self.path)
 
     def _apply(self) -> None:
         if self._live is None:
