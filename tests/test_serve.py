@@ -236,6 +236,7 @@ def test_damaged_runs_are_shown_with_the_reason(folder: Path) -> None:
         session.report("nobody-7", 1, 0.5)
     (folder / "binary" / NAME).write_bytes(b"\xff\xfe\n" * 100)
     (folder / "bare/sweep.yaml").unlink()
+    write_run(folder / "odd", stories(1), budget=["epochs"])
     (folder / "locked").mkdir()
     (folder / "locked" / NAME).mkdir()
     with serving(folder) as client:
@@ -246,6 +247,7 @@ def test_damaged_runs_are_shown_with_the_reason(folder: Path) -> None:
             "event",
             "binary",
             "bare",
+            "odd",
         }
         assert found["line"]["reason"].endswith(
             f"{NAME}:9: the line is damaged: its checksum does not match"
@@ -303,7 +305,7 @@ def test_numbers_that_json_lacks_and_surrogates_are_sent(client: TestClient) -> 
 
 
 def test_a_trial_opens_with_all_that_is_known_of_it(client: TestClient, folder: Path) -> None:
-    sweep = {"space": SPACE, "scheduler": {"name": "asha", "type": "promotion"}}
+    sweep: dict[str, Any] = {"space": SPACE, "scheduler": {"name": "asha", "type": "promotion"}}
     run = write_run(folder / "run", stories(2), **sweep)
     with Session(run) as session:
         session.propose("random", 2, lr=0.5, kind="deep")
@@ -315,7 +317,12 @@ def test_a_trial_opens_with_all_that_is_known_of_it(client: TestClient, folder: 
         session.write("noted", "random-2", notes={"audited": audited, "peak_memory": 5})
         session.report("random-2", 2, 3.0)
         about = {"trial": "random-2", "text": "odd"}
-        command = {"id": "a", "command": "note", "arguments": about, "outcome": "applied"}
+        command: dict[str, Any] = {
+            "id": "a",
+            "command": "note",
+            "arguments": about,
+            "outcome": "applied",
+        }
         session.write("command", reason="noted", **command)
         notes = {"traceback": "Traceback\nValueError: no", "device": "cuda:0", "node": "n"}
         session.write("ended", "random-2", status="failed", reason="ValueError: no", notes=notes)
@@ -379,7 +386,11 @@ def test_a_command_is_carried_out_by_the_session(client: TestClient, folder: Pat
                 assert command is not None
                 outcome = "refused" if command.command == "pause" else "applied"
                 arguments = dict(command.arguments)
-                about = {"command": command.command, "arguments": arguments, "reason": "so"}
+                about: dict[str, Any] = {
+                    "command": command.command,
+                    "arguments": arguments,
+                    "reason": "so",
+                }
                 session.write("command", id=command.id, outcome=outcome, **about)
                 inbox.remove(name)
 

@@ -56,7 +56,8 @@ def client(folder: Path) -> Iterator[TestClient]:
 def test_nothing_is_answered_without_the_token(
     stranger: TestClient, path: str, headers: dict[str, str]
 ) -> None:
-    answer = stranger.get(path, headers={name: v.encode("latin-1") for name, v in headers.items()})
+    given = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
+    answer = stranger.get(path, headers=given)
     assert answer.status_code == 401
     assert answer.json()["error"].startswith("open the address")
 

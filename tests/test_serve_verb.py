@@ -77,7 +77,7 @@ def started(*words: str, **environment: str) -> Iterator[Server]:
     process = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=own)
     try:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or "http://" not in lines[-1]:
             lines.append(process.stdout.readline())
             assert lines[-1], "".join(lines)

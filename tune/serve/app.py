@@ -74,6 +74,7 @@ class Application:
             UnknownTrialError: partial(_user_error, 404),
             UserError: partial(_user_error, 400),
             OSError: _os_error,
+            Exception: _bug,
         }
         app = Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
         return Guard(app, access)
@@ -245,6 +246,10 @@ async def _http_error(request: Request, problem: HTTPException) -> Response:
 
 async def _user_error(status: int, request: Request, problem: UserError) -> Response:
     return error(status, str(problem))
+
+
+async def _bug(request: Request, problem: Exception) -> Response:
+    return error(500, "this is a bug; where the server was started, its traceback is shown")
 
 
 async def _os_error(request: Request, problem: OSError) -> Response:

@@ -137,9 +137,15 @@ class FollowedRun:
             key = (self._live.version, self._facts)
             clock = self._facts.locked and time.monotonic() - made > CLOCK_SECONDS
             if kept != key or clock:
-                row = summary(self.name, self._live, self._facts)
-                self._row = (key, time.monotonic(), row)
-            return row
+                self._row = (key, time.monotonic(), self._summary(self._live))
+            return self._row[2]
+
+    def _summary(self, live: LiveRun) -> Data:
+        try:
+            return summary(self.name, live, self._facts)
+        except Exception as error:  # a file may hold anything, and the other runs are shown
+            reason = f"it cannot be understood: {type(error).__name__}: {first_line(error)}"
+            return placeholder(self.name, "damaged", reason)
 
     def use(self, function: Callable[[LiveRun, Facts], Found]) -> Found:
         """What a function makes of the histories, which nothing changes meanwhile.

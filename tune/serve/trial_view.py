@@ -50,7 +50,7 @@ def trial_data(live: LiveRun, name: str) -> Data:
     names = dict.fromkeys(name for report in trial.reports for name in report.metrics)
     return {
         "trial": trial.id,
-        "number": trial.number,
+        "seed": trial.seed,
         "status": str(trial.status),
         "reason": trial.reason,
         "config": trial.config,
