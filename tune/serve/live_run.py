@@ -116,7 +116,8 @@ class LiveRun:
 
     def analysed(self, analyses: Data) -> None:
         """Take in new analyses. Those that are as they were before are no change."""
-        changed = [name for name in analyses if self._analyses.get(name, NOT_YET) != analyses[name]]
+        known = {**NOT_YET, **self._analyses}
+        changed = [name for name in analyses if known.get(name) != analyses[name]]
         self._analyses |= analyses
         if changed:
             self.version += 1
