@@ -24,7 +24,7 @@ from raysweep.results.storage.object_store import ObjectStore
 from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.page_data import analyses, page_data
 from raysweep.tune.serve import runs as runs_module
-from raysweep.tune.serve.folders import StoredFolder
+from raysweep.tune.serve.folders import LocalFolder, StoredFolder
 from raysweep.tune.serve.stream import Feed
 from raysweep.tune.status import status
 from tests.made_up import Story, write_run
@@ -221,6 +221,20 @@ def test_runs_come_and_go(client: TestClient, folder: Path) -> None:
     assert (answer.status_code, answer.json()) == (404, {"error": "there is no run of this name"})
 
 
+def test_a_folder_that_cannot_be_read_is_said_and_its_runs_stay(folder: Path) -> None:
+    place = LocalFolder(folder)
+    with serving(place) as client:
+        until(lambda: len(rows(client)) == 3)
+        place.find = refuse  # type: ignore[method-assign]
+        problem = until(lambda: client.get("/api/runs").json()["problem"])
+        assert problem == f"{folder} cannot be read: [Errno 5] no answer"
+        assert len(rows(client)) == 3
+
+
+def refuse() -> dict[str, Path]:
+    raise OSError(5, "no answer")
+
+
 def test_a_run_directory_is_served_alone_under_its_name(folder: Path) -> None:
     with serving(folder / "cnn") as client:
         assert rows(client).keys() == {"cnn"}
@@ -230,10 +244,11 @@ def test_a_run_directory_is_served_alone_under_its_name(folder: Path) -> None:
 def test_damaged_runs_are_shown_with_the_reason(folder: Path) -> None:
     for name in ("line", "event", "binary", "bare"):
         shutil.copytree(folder / "cnn", folder / name)
-    lines = (folder / "line" / NAME).read_bytes().splitlines(keepends=True)
-    (folder / "line" / NAME).write_bytes(b"".join([*lines[:8], b"{}\n", *lines[9:]]))
     with Session(folder / "event") as session:
         session.report("nobody-7", 1, 0.5)
+        session.propose("random", 3, lr=0.5, kind="flat")
+    lines = (folder / "line" / NAME).read_bytes().splitlines(keepends=True)
+    (folder / "line" / NAME).write_bytes(b"".join([*lines[:8], b"{}\n", *lines[9:]]))
     (folder / "binary" / NAME).write_bytes(b"\xff\xfe\n" * 100)
     (folder / "bare/sweep.yaml").unlink()
     write_run(folder / "odd", stories(1), budget=["epochs"])

@@ -107,7 +107,9 @@ class Application:
         return Response(content, media_type=ASSETS[name], headers=headers)
 
     def _list(self, request: Request) -> Response:
-        return answer({"folder": self.runs.folder.place, "runs": self.runs.rows()})
+        rows = self.runs.rows()
+        place, problem = self.runs.folder.place, self.runs.problem or None
+        return answer({"folder": place, "problem": problem, "runs": rows})
 
     async def _stream(self, request: Request) -> Response:
         run = request.query_params.get("run")
@@ -184,11 +186,11 @@ async def read_command(request: Request) -> tuple[str, Data]:
         content = json.loads(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "the request is not JSON") from None
-    command = content.get("command") if isinstance(content, dict) else None
-    arguments = content.get("arguments", {}) if isinstance(content, dict) else None
-    if not isinstance(command, str) or not isinstance(arguments, dict):
-        raise HTTPException(400, 'expected {"command": ..., "arguments": {...}}')
-    return command, arguments
+    if isinstance(content, dict):
+        command, arguments = content.get("command"), content.get("arguments", {})
+        if isinstance(command, str) and isinstance(arguments, dict):
+            return command, arguments
+    raise HTTPException(400, 'expected {"command": ..., "arguments": {...}}')
 
 
 def obeyed(run: FollowedRun, command: str, arguments: Data) -> Response:

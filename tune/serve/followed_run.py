@@ -74,17 +74,23 @@ class FollowedRun:
     @property
     def size(self) -> int:
         """The number of reports that are held in memory."""
-        return self._live.n_reports if self._live is not None else 0
+        if self._live is None:
+            return 0
+        return self._live.n_reports
 
     @property
     def version(self) -> int:
         """The version of what is held in memory; 0 if that is nothing."""
-        return self._live.version if self._live is not None else 0
+        if self._live is None:
+            return 0
+        return self._live.version
 
     @property
     def modified(self) -> int:
         """When its ledger was last written, in ns; 0 before the first look."""
-        return self._signature[0][2] if self._signature and self._signature[0] else 0
+        if not self._signature or self._signature[0] is None:
+            return 0
+        return self._signature[0][2]
 
     def analysed(self, found: Data, version: int) -> int:
         """Take in analyses of what there was at a version; return the version that they cover."""
@@ -93,7 +99,9 @@ class FollowedRun:
                 return 0  # it was forgotten, or is another run by now
             is_current = self._live.version == version
             self._live.analysed(found)
-            return self._live.version if is_current else version
+            if is_current:  # the version that the analyses make is nothing new to analyse
+                return self._live.version
+            return version
 
     def look(self) -> bool:
         """Take in what is new, up to a chunk of its ledger. True if anything has changed."""
@@ -119,6 +127,7 @@ class FollowedRun:
         with self._lock:
             self.row()
             self._begin_anew()
+            self._facts = Facts(self._facts.locked, "", self._facts.waiting)
             self._is_wanted = False
 
     @property
@@ -184,6 +193,7 @@ class FollowedRun:
                 damage = first_line(error)
         except Exception as error:  # a ledger may hold anything, and the other runs go on
             damage = f"its ledger cannot be understood: {type(error).__name__}: {first_line(error)}"
+            self._begin_anew()  # nobody knows what the event has changed before it failed
         waiting = self._facts.waiting
         if not damage and signature[2:3] != self._signature[2:3]:
             waiting = self._waiting()

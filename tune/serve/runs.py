@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, first_line
 from raysweep.results.views.html.page_data import Data
 from raysweep.tune.serve.folders import Folder
 from raysweep.tune.serve.followed_run import FollowedRun
@@ -40,6 +41,8 @@ class Runs:
 
     def __init__(self, folder: Folder, on_change: Callable[[str, int], None]) -> None:
         self.folder = folder
+        self.problem = ""
+        """Why the folder cannot be read now, in one line; "" if it can be."""
         self._on_change = on_change
         self._runs: dict[str, FollowedRun] = {}
         self._closing = threading.Event()
@@ -56,8 +59,8 @@ class Runs:
 
     def __getitem__(self, name: str) -> FollowedRun:
         """The run of a name. Raises UnknownRunError."""
-        # Before the first search has ended nothing is known of any run.
-        self._read.wait(FIRST_ANSWER_SECONDS)
+        if name not in self._runs:  # as before the first search has ended
+            self._read.wait(FIRST_ANSWER_SECONDS)
         run = self._runs.get(name)
         if run is None:
             raise UnknownRunError("there is no run of this name")
@@ -85,7 +88,12 @@ class Runs:
                 took = time.monotonic() - began
                 search_at = began + max(FIND_SECONDS, took / FIND_CPU_FRACTION)
             began = time.monotonic()
-            if self._look():
+            try:
+                is_behind = self._look()
+            except Exception:  # a bug is shown where the server was started, which goes on
+                logging.getLogger(__name__).exception("the runs cannot be followed")
+                is_behind = False
+            if is_behind:
                 continue
             self._read.set()
             self._forget()
@@ -96,8 +104,10 @@ class Runs:
         """Note which runs there are now."""
         try:
             found = self.folder.find()
-        except (OSError, UserError):
-            return  # the folder cannot be read now; what is known of its runs stays
+        except (OSError, UserError) as error:
+            self.problem = f"{self.folder.place} cannot be read: {first_line(error)}"
+            return  # what is known of its runs stays
+        self.problem = ""
         for name in self._runs.keys() - found.keys():
             del self._runs[name]
             self._on_change(name, 0)

@@ -32,6 +32,8 @@ TOKEN_BYTES = 24
 """Random bytes of a token: nobody guesses 192 bits."""
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,200}")
 """Tokens that people may choose: they stand in an address and in a header as they are."""
+KEPT_SECONDS = 60
+"""How long a connection may stay without a request, in seconds."""
 CLOSING_SECONDS = 1
 """How long answers that are being sent may take when the server is told to end, in seconds."""
 
@@ -79,6 +81,7 @@ def serve(folder: Folder, settings: Settings, say: Callable[[str], None]) -> Non
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=CLOSING_SECONDS,
+        timeout_keep_alive=KEPT_SECONDS,
     )
     with opened(url, settings.browser):
         try:
@@ -108,7 +111,7 @@ def listen(host: str, port: int | None) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise ServerError(f"--host {host}: {error.strerror}") from None
-    problem: OSError | None = None
+    problem: Exception | None = None
     for number in ports:
         # With the protocol named, asyncio sends each part of an answer without waiting for more.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -118,10 +121,11 @@ def listen(host: str, port: int | None) -> socket.socket:
             listening.listen()
         except (OSError, OverflowError) as error:
             listening.close()
-            problem = error if isinstance(error, OSError) else OSError(0, str(error))
+            problem = error
             continue
         return listening
-    raise ServerError(f"cannot listen at {host}:{port}: {problem.strerror if problem else ''}")
+    reason = getattr(problem, "strerror", None) or problem
+    raise ServerError(f"cannot listen at {host}:{port}: {reason}")
 
 
 def shown_host(host: str) -> str:
