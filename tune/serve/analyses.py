@@ -105,7 +105,7 @@ def analysed(path: Path) -> Data:
     """All that the page shows of a run but for the trials and what does not change."""
     read = RunDirectory(path)
     parts = {"sweep": read.sweep, "events": read.events, "histories": read.histories}
-    run = RunDirectory.followed(path, **parts, **best_part(read.histories, read.metric))
+    run = RunDirectory.followed(path, **parts, **best_part(path, read.histories, read.metric))
     found = {**NOT_YET, **run_data(run), **analyses(run)}
     return {name: value for name, value in found.items() if name not in SENT_OTHERWISE}
 

@@ -25,7 +25,9 @@ INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 def page() -> str:
     """The HTML of the application."""
     made: Callable[[], str] | None = getattr(report, "application", None)
-    return made() if made else LIST_PAGE
+    if made is None:
+        return LIST_PAGE
+    return made()
 
 
 @lru_cache

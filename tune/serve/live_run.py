@@ -96,7 +96,7 @@ class LiveRun:
             "histories": self.histories,
             "steering": self.steering,
         }
-        parts |= best_part(self.histories, self._files.metric)
+        parts |= best_part(self.path, self.histories, self._files.metric)
         return RunDirectory.followed(self.path, **parts)
 
     def data(self, live: bool) -> Data:
@@ -169,9 +169,11 @@ class LiveRun:
 
     def _rows(self, places: Sequence[int]) -> list[Data]:
         """Rows of the table of trials, each with its place in it."""
+        if not places:
+            return []
         trials = [self.trials[i] for i in places]
-        columns = trial_columns(self.directory(), trials, self._kinds()) if trials else {}
-        config = columns.pop("config", {})
+        columns = trial_columns(self.directory(), trials, self._kinds())
+        config = columns.pop("config")
         rows = []
         for row, i in enumerate(places):
             cells = {name: values[row] for name, values in columns.items()}
@@ -215,13 +217,16 @@ class LiveRun:
         return self._files.maximize
 
 
-def best_part(histories: Mapping[str, History], metric: str) -> dict[str, BestEpoch]:
-    """The `best` of a run, if there is one, without its checkpoint.
+def best_part(path: Path, histories: Mapping[str, History], metric: str) -> dict[str, BestEpoch]:
+    """The `best` of a run, if there is one, with its checkpoint if that is on this machine.
 
-    In object storage that would be downloaded.
+    From object storage it would be downloaded to be looked at.
     """
     found = best_of(histories)
     if found is None:
         return {}
     trial, report = found
-    return {"best": BestEpoch(trial, report, report.metrics.get(metric, math.nan), None)}
+    checkpoint: Path | None = path / "trials" / trial.id / "best.pt"
+    if checkpoint and not checkpoint.is_file():
+        checkpoint = None
+    return {"best": BestEpoch(trial, report, report.metrics.get(metric, math.nan), checkpoint)}

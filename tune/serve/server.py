@@ -106,7 +106,9 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens; without a port, at the first free one. Raises ServerError."""
-    ports = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + PORTS), 0]
+    ports = [*range(FIRST_PORT, FIRST_PORT + PORTS), 0]
+    if port is not None:
+        ports = [port]
     try:
         family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
@@ -132,7 +134,9 @@ def shown_host(host: str) -> str:
     """The host as it stands in an address that this machine's browser opens."""
     if host in ("0.0.0.0", "::", ""):
         return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
+    if ":" in host:  # of IPv6
+        return f"[{host}]"
+    return host
 
 
 def has_display() -> bool:

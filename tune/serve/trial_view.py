@@ -132,8 +132,9 @@ def checkpoint(path: Path, trial: Trial) -> str | None:
     store = mirror.origin(path)
     if store is not None:
         kept = store.sizes(f"trials/{trial.id}")
-        names = [name for name in CHECKPOINTS if f"trials/{trial.id}/{name}" in kept]
-        return (store / f"trials/{trial.id}/{names[0]}").url if names else None
+        objects = [f"trials/{trial.id}/{name}" for name in CHECKPOINTS]
+        found = [(store / name).url for name in objects if name in kept]
+        return found[0] if found else None
     places = [path / "trials" / trial.id / name for name in CHECKPOINTS]
     return next((str(place.absolute()) for place in places if place.is_file()), None)
 
@@ -184,7 +185,9 @@ def _whole_letters(content: bytes) -> bytes:
         first = content[-cut]
         if first >= 0xC0:  # the first byte of a letter of two to four bytes
             length = 2 + (first >= 0xE0) + (first >= 0xF0)
-            return content if cut >= length else content[:-cut]
+            if cut < length:
+                return content[:-cut]
+            return content
         if first < 0x80:
             return content
     return content
