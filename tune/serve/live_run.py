@@ -15,7 +15,8 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.history import Event, History, Trial, apply
-from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, best_of
+from raysweep.results.storage.old_versions import translate_sweep
+from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, best_of
 from raysweep.results.views.html.page_data import (
     Data,
     curve,
@@ -23,8 +24,11 @@ from raysweep.results.views.html.page_data import (
     run_data,
     trial_columns,
 )
+from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.steering import Steering
-from raysweep.tune.sweep import Sweep
+from raysweep.tune.load import budget_of
+from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.sweep import Metric, Sweep
 
 PARAMETERS_SECONDS = 20.0
 """How long, in seconds, the kinds of the parameters are kept while trials are added."""
@@ -195,13 +199,28 @@ class LiveRun:
 
     @cached_property
     def planned(self) -> Sweep | None:
-        """The sweep that its file describes; None if that file cannot be used here."""
-        from raysweep.tune.run_folders import recorded_sweep
+        """The budget and the studies of its file; None if that file cannot be used here.
+
+        The searchers and the scheduler are others: those of the file may be somebody's own code,
+        which is not run only because a person looks at the run.
+        """
+        from raysweep.search_spaces.convert.any_file import read
 
         try:
-            return recorded_sweep(self.path)
+            said = read(str(self.path / SWEEP), (), translate_sweep)
         except UserError:
             return None
+        named = self._files.sweep.get("searcher")
+        count = len(named) if isinstance(named, list) else 1
+        return Sweep(
+            trainable=str(said.content.trainable),
+            metric=Metric(self.metric, said.content.metric.goal),
+            searchers={f"searcher {i}": Random() for i in range(count)},
+            scheduler=NoStopping(),
+            budget=budget_of(said.content.budget),
+            space=said.space,
+            seeds=said.content.seeds,
+        )
 
     @property
     def sweep(self) -> dict[str, Any]:

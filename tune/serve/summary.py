@@ -180,5 +180,8 @@ def seconds_left(live: LiveRun, facts: Facts) -> float | None:
     seconds, training = seconds_spent(live, facts), 0.0
     if live.training_began is not None:
         training = seconds - live.training_began
-    histories = {study.name: live.histories.get(study.name, History()) for study in sweep.studies()}
+    histories = dict(live.histories)
+    # Studies that have not proposed anything yet count too. Nobody asks for their names.
+    for study in sweep.studies()[len(histories) :]:
+        histories[f"({study.name})"] = History()
     return time_left(RunningSweep(steered(sweep, live.steering), histories, seconds, training))
