@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import multiprocessing
@@ -239,3 +240,13 @@ def test_a_ledger_that_was_moved_away_takes_no_event_and_is_whole_when_it_is_bac
         ledger.append(EVENTS[1])
     ledger.close()
     assert read(away) == [EVENTS[0]]
+
+
+def test_a_reader_that_asks_for_the_lock_keeps_no_writer_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(tmp_path).close()
+    with open(tmp_path / "lock", "rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(reader, fcntl.LOCK_UN))
+        Ledger(tmp_path).close()

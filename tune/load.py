@@ -29,7 +29,7 @@ from raysweep.references import ASK_AND_TELL, is_script, module_of
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
-from raysweep.search_spaces.file.budget_spec import seconds
+from raysweep.search_spaces.file.budget_spec import BudgetSpec, seconds
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
@@ -87,7 +87,7 @@ def sweep_of(said: Specification) -> Sweep:
     from raysweep.schedulers import SCHEDULERS
     from raysweep.tune.searchers import SEARCHERS
 
-    content, budget = said.content, said.content.budget
+    content = said.content
     searchers = _searchers(said, SEARCHERS)
     scheduler = _choose(said, _wanted_scheduler(said), ("scheduler",), SCHEDULER, SCHEDULERS)
     callbacks, executor = _callbacks(said), _executor(said)
@@ -98,13 +98,7 @@ def sweep_of(said: Specification) -> Sweep:
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
         searchers={name: chosen.component for name, chosen in searchers.items()},
         scheduler=scheduler.component,
-        budget=Budget(
-            budget.trials,
-            budget.reports,
-            budget.total_reports,
-            budget.time_limit,
-            budget.interval,
-        ),
+        budget=budget_of(content.budget),
         space=said.space,
         seed=content.seed,
         seeds=content.seeds,
@@ -150,6 +144,11 @@ def _notified(said: Specification) -> tuple[str, ...]:
                 ("notify", index), "notify: expected a URL such as https://..., or {env:NAME}"
             )
     return notify_urls.known(said.path.parent, said.content.notify)
+
+
+def budget_of(spec: BudgetSpec) -> Budget:
+    """The budget that a file states."""
+    return Budget(spec.trials, spec.reports, spec.total_reports, spec.time_limit, spec.interval)
 
 
 def check_components(said: Specification) -> None:

@@ -31,6 +31,8 @@ NAME = "ledger.jsonl"
 SYNC_SECONDS = 1.0
 """The longest that an appended line waits for an fsync, in seconds, while events keep coming. An
 fsync after each event would take longer than the event itself on most disks."""
+LOCK_ATTEMPTS, LOCK_SECONDS = 5, 0.02
+"""How often a lock that is held is tried, and how long after each time, in seconds."""
 _FLOATS_BY_NAME = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _FLOAT_NAMES = {str(value): name for name, value in _FLOATS_BY_NAME.items()}
 
@@ -212,6 +214,19 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _try_lock(file: BinaryIO) -> bool:
+    """Lock a file for this process; False if another process holds it.
+
+    Whoever asks by `is_locked` holds it for an instant, which is no reason to give up.
+    """
+    for _ in range(LOCK_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_SECONDS)
+    return False
+
+
 def _lock(path: Path) -> BinaryIO:
     """Lock a run directory for this process, or raise LedgerLockedError with the holder's name.
 
@@ -219,9 +234,7 @@ def _lock(path: Path) -> BinaryIO:
     """
     # Mode "a+b" makes the file but keeps what is in it: the holder's name, for the message.
     file = open(path, "a+b")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _try_lock(file):
         file.seek(0)
         holder = file.read().decode(errors="replace").strip() or "another process"
         file.close()

@@ -73,16 +73,22 @@ def create(store: ObjectStore) -> Path:
 def fetch(store: ObjectStore) -> Path:
     """Make the mirror of a run that exists. Raises OSError if the store cannot be reached."""
     folder = create(store)
+    update(store, folder)
+    # In the store a ledger is many objects; in the mirror it is the one file that readers know.
+    if content := object_ledger.read(store):
+        (folder / ledger.NAME).write_bytes(content)
+    return folder
+
+
+def update(store: ObjectStore, folder: Path) -> None:
+    """Bring what `fetch` downloads up to date in a mirror, but for the ledger of the search."""
     names = [name for name in store.sizes() if _is_mirrored(name)]
     with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
         # `list` waits, and raises what a thread raised.
         list(pool.map(lambda name: _download(store, name, folder), names))
-    for part, target in ((store, folder), (store / RETRAININGS, folder / RETRAININGS)):
-        # In the store a ledger is many objects; in the mirror it is the one file that readers know.
-        if content := object_ledger.read(part):
-            target.mkdir(exist_ok=True)
-            (target / ledger.NAME).write_bytes(content)
-    return folder
+    if content := object_ledger.read(store / RETRAININGS):
+        (folder / RETRAININGS).mkdir(exist_ok=True)
+        (folder / RETRAININGS / ledger.NAME).write_bytes(content)
 
 
 def is_run(store: ObjectStore) -> bool:

@@ -107,8 +107,11 @@ def object_name(first: int, last: int) -> str:
     return f"{FOLDER}/{first:09d}-{last:09d}"
 
 
-def read(store: ObjectStore) -> bytes:
-    """All lines, as a `ledger.jsonl` would hold them. Raises LedgerError if some are missing."""
+def read(store: ObjectStore, first: int = 0) -> bytes:
+    """The lines from event `first` on, as a `ledger.jsonl` would hold them.
+
+    Raises LedgerError if some are missing.
+    """
     for attempts_left in reversed(range(READ_ATTEMPTS)):
         try:
             chosen = cover([span for name in store.sizes(FOLDER) if (span := _span(name))])
@@ -118,11 +121,14 @@ def read(store: ObjectStore) -> bytes:
             if attempts_left:
                 continue
             raise
+        chosen = [span for span in chosen if span[1] >= first]
         with ThreadPoolExecutor(READ_THREADS) as pool:
             parts = list(pool.map(lambda span: store.read(object_name(*span)), chosen))
         # A part is None if a merge deleted it after it was listed: then list again.
         if all(part is not None for part in parts):
-            return b"".join(part for part in parts if part is not None)
+            content = b"".join(part for part in parts if part is not None)
+            known = max(0, first - chosen[0][0]) if chosen else 0
+            return b"".join(content.splitlines(keepends=True)[known:])
     raise LedgerError(f"{store.url}/{FOLDER}: its objects vanish while they are read")
 
 

@@ -82,10 +82,22 @@ class BestEpoch:
 
 
 class RunDirectory:
-    """What a run directory holds. Each part is read when it is first used, and then kept."""
+    """What a run directory holds. Each part is read when it is first used, and then kept.
 
-    def __init__(self, path: Path) -> None:
+    in_order: its trials are listed in the order in which they were proposed, rather than study by
+    study, so that the place of a trial in a table stays the same while the sweep runs.
+    """
+
+    def __init__(self, path: Path, in_order: bool = False) -> None:
         self.path = path
+        self._in_order = in_order
+
+    @classmethod
+    def followed(cls, path: Path, **parts: Any) -> RunDirectory:
+        """One whose parts are known already, by name, to a program that follows its ledger."""
+        run = cls(path, in_order=True)
+        vars(run).update(parts)  # where a cached property looks first
+        return run
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"
@@ -183,6 +195,11 @@ class RunDirectory:
 
     def all_trials(self) -> Iterator[Trial]:
         """The trials of all studies: study by study, in the order in which they were proposed."""
+        if self._in_order:
+            for event in self.events:
+                if event["event"] == "proposed":
+                    yield self.histories[event["study"]][event["number"]]
+            return
         for history in self.histories.values():
             yield from history
 
@@ -235,7 +252,10 @@ class RunDirectory:
     @cached_property
     def rows(self) -> list[tables.Row]:
         """The table of trials as plain dictionaries."""
-        return tables.trial_rows(self.histories, self.metric, self.seed, self.seeds)
+        return [
+            tables.trial_row(trial, self.metric, self.seed, self.seeds)
+            for trial in self.all_trials()
+        ]
 
     @cached_property
     def trials(self) -> pd.DataFrame:

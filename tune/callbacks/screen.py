@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,6 +24,7 @@ from raysweep.tune.budget import describe_budget
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
+from raysweep.tune.sweep import Sweep
 
 REFRESH_SECONDS = 0.25
 """Seconds between two drawings of the screen."""
@@ -229,7 +230,23 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     return text
 
 
-def time_left(controller: SweepController) -> float | None:
+class Progress(Protocol):
+    """What an estimate of the time left needs to know, as a controller does. Times in seconds."""
+
+    @property
+    def sweep(self) -> Sweep: ...
+
+    @property
+    def histories(self) -> Mapping[str, History]: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def training_seconds(self) -> float: ...
+
+
+def time_left(controller: Progress) -> float | None:
     """Seconds that the rest takes if it continues at the same pace; None if not known yet."""
     budget = controller.sweep.budget
     spent = controller.training_seconds  # without Ray's start, which happens once
@@ -242,7 +259,7 @@ def time_left(controller: SweepController) -> float | None:
     return max(0.0, min(known)) if known else None
 
 
-def _fraction_spent(controller: SweepController) -> float:
+def _fraction_spent(controller: Progress) -> float:
     """The fraction of the whole budget that is spent, in 0 .. 1."""
     budget = controller.sweep.budget
     fractions = [

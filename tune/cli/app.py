@@ -19,12 +19,25 @@ from raysweep.tune.cli import (
     inspect,
     manage,
     run,
+    serve,
     steer,
     watch,
 )
 from raysweep.tune.cli.examples import epilog
 
-VERB_MODULES = (init, run, watch, steer, inspect, analyse, manage, convert, cluster, complete)
+VERB_MODULES = (
+    init,
+    run,
+    watch,
+    serve,
+    steer,
+    inspect,
+    analyse,
+    manage,
+    convert,
+    cluster,
+    complete,
+)
 """Each has `add(verbs)`, which adds its verbs, and the `TITLE` under which the help lists them."""
 WITH_WORDS = ("init", "run")
 """Verbs behind whose options `--` may stand, and behind that the words of the user's program."""

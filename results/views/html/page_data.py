@@ -27,7 +27,7 @@ from raysweep.results.analysis.retraining import (
 )
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
-from raysweep.results.storage.tables import flatten
+from raysweep.results.storage.tables import flatten, trial_row
 
 Data = dict[str, Any]
 
@@ -49,9 +49,13 @@ CLOCK_TOLERANCE = 1e-9
 
 def page_data(run: RunDirectory, live: bool = False) -> Data:
     """Everything that the page shows of a run. live: the sweep is still running."""
+    return {**run_data(run, live), **analyses(run)}
+
+
+def run_data(run: RunDirectory, live: bool = False) -> Data:
+    """What the page shows of a run and costs little to collect."""
     trials = list(run.all_trials())
     differing = parameters(run.sweep.get("space", {}), trials)
-    retrained = retraining_results(run)
     return {
         "name": run.name,
         "metric": run.metric,
@@ -65,20 +69,27 @@ def page_data(run: RunDirectory, live: bool = False) -> Data:
         "searchers": run.searchers,
         "seeds": run.seeds,
         "parameters": differing,
-        "trials": _columns(run, trials, differing),
-        "curves": [_curve(trial, run.metric) for trial in trials],
+        "trials": trial_columns(run, trials, differing),
+        "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
         "pareto": pareto(trials),
+        "timeline": timeline(run, trials),
+        "environment": run.environment,
+        "yaml": (run.path / SWEEP).read_text(encoding="utf-8"),
+    }
+
+
+def analyses(run: RunDirectory) -> Data:
+    """What the page shows of a run and takes a while to compute."""
+    retrained = retraining_results(run)
+    return {
         "incumbents": _incumbents(run),
         **_comparison(run),
-        "importance": importance(run, trials),
-        "timeline": timeline(run, trials),
+        "importance": importance(run, list(run.all_trials())),
         "retrainings": retraining_rows(retrained, run.maximize),
         "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
-        "environment": run.environment,
-        "yaml": (run.path / SWEEP).read_text(encoding="utf-8"),
     }
 
 
@@ -183,7 +194,8 @@ def _category(value: Any) -> str | None:
     return str(value)
 
 
-def _curve(trial: Trial, metric: str) -> list[list[Any]]:
+def curve(trial: Trial, metric: str) -> list[list[Any]]:
+    """The metric of a trial as [epoch, value] for each report."""
     return [[report.epoch, plain(report.metrics.get(metric))] for report in trial.reports]
 
 
@@ -205,10 +217,11 @@ def _incumbents(run: RunDirectory) -> Data:
     return bands
 
 
-def _columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
-    """The table of trials, a list for each column; `config` has a list for each parameter."""
+def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
+    """The table of some trials, a list for each column; `config` has a list for each parameter."""
+    rows = [trial_row(trial, run.metric, run.seed, run.seeds) for trial in trials]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
-    columns = {key: [plain(row[name]) for row in run.rows] for key, name in names.items()}
+    columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     flats: list[Config] = [flatten(trial.config) for trial in trials]
     categorical = {parameter["name"] for parameter in differing if not parameter["numeric"]}
     config = {}

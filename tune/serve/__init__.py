@@ -1,0 +1,1 @@
+"""The web application over the runs in a folder: `raysweep serve`."""

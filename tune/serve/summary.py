@@ -1,0 +1,187 @@
+"""What the list of sweeps shows of a run: its state, its progress, its best value, its failures."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raysweep.history import History, Status
+from raysweep.results.storage.inbox import Command
+from raysweep.results.storage.run_directory import best_of
+from raysweep.results.views.html.page_data import Data
+from raysweep.tune.callbacks.screen import time_left
+from raysweep.tune.serve.live_run import LiveRun
+from raysweep.tune.steered import steered
+from raysweep.tune.sweep import Sweep
+
+SPARK_POINTS = 40
+"""Points of the sparkline: about one for every three pixels."""
+SILENT_SECONDS = 600.0
+"""Seconds without an event after which a running sweep may be called silent."""
+SILENT_GAPS = 4.0
+"""It is silent if it has also said nothing for so many times its longest gap so far."""
+BAD = (Status.FAILED, Status.DIVERGED, Status.OOM)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the files beside the ledger say of a run.
+
+    locked: a session works on it. waiting: the commands that it has not carried out yet.
+    """
+
+    locked: bool = False
+    damage: str = ""
+    waiting: Sequence[Command] = ()
+
+
+@dataclass(frozen=True)
+class RunningSweep:
+    """The progress of a run on which a session works, as the estimate of the time left reads it."""
+
+    sweep: Sweep
+    histories: Mapping[str, History]
+    seconds: float
+    training_seconds: float
+
+
+def summary(name: str, live: LiveRun, facts: Facts) -> Data:
+    """The row of a run in the list of sweeps."""
+    state, reason = state_of(live, facts)
+    ended, statuses, failures = 0, Counter[str](), Counter[str]()
+    for trial in live.trials:
+        statuses[str(trial.status)] += 1
+        ended += trial.status.ended
+        if trial.status in BAD:
+            failures[trial.reason] += 1
+    return {
+        "name": name,
+        "state": state,
+        "reason": reason,
+        "metric": live.metric,
+        "maximize": live.maximize,
+        "ended": ended,
+        "of": total_trials(live),
+        "trials": dict(statuses),
+        "epochs": sum(history.epochs for history in live.histories.values()),
+        "seconds": seconds_spent(live, facts),
+        "seconds_left": seconds_left(live, facts),
+        "best": best(live),
+        "failures": dict(failures.most_common()),
+        "tags": live.steering.tags.get("", []),
+        "notes": [note.text for note in live.steering.notes if not note.trial],
+        "waiting": [
+            {"id": command.id, "command": command.command, "arguments": dict(command.arguments)}
+            for command in facts.waiting
+        ],
+        "began": live.events[0]["time"] if live.events else None,
+        "updated": live.last["time"] if live.last else None,
+        "spark": spark(live),
+    }
+
+
+def placeholder(name: str, state: str, reason: str | None = None) -> Data:
+    """The row of a run of which nothing is known, because it is damaged or still being read."""
+    return {
+        "name": name,
+        "state": state,
+        "reason": reason,
+        "metric": None,
+        "maximize": False,
+        "ended": 0,
+        "of": None,
+        "trials": {},
+        "epochs": 0,
+        "seconds": 0.0,
+        "seconds_left": None,
+        "best": None,
+        "failures": {},
+        "tags": [],
+        "notes": [],
+        "waiting": [],
+        "began": None,
+        "updated": None,
+        "spark": [],
+    }
+
+
+def state_of(live: LiveRun, facts: Facts) -> tuple[str, str | None]:
+    """The state of a run, and why it is in it if that is known."""
+    if facts.damage:
+        return "damaged", facts.damage
+    if facts.locked:
+        if live.steering.paused:
+            return "paused", None
+        if live.last and time.time() - live.last["time"] > silence(live):
+            return "silent", None
+        return "running", None
+    sessions = [event for event in live.events if event["event"] in ("opened", "closed")]
+    if not sessions or sessions[-1]["event"] == "opened":
+        return "interrupted", None
+    reason = str(sessions[-1].get("reason"))
+    if sessions[-1].get("interrupted"):
+        return "interrupted", reason
+    return "finished", reason
+
+
+def silence(live: LiveRun) -> float:
+    """Seconds without an event after which the run counts as silent."""
+    return max(SILENT_SECONDS, SILENT_GAPS * live.longest_gap)
+
+
+def total_trials(live: LiveRun) -> int | None:
+    """How many trials the budget allows to all studies; None if it does not limit them."""
+    trials = (live.sweep.get("budget") or {}).get("trials")
+    if not isinstance(trials, int):
+        return None
+    searchers = live.sweep.get("searcher")
+    studies = len(searchers) if isinstance(searchers, list) else 1
+    seeds = int(live.sweep.get("seeds") or 1)
+    allowed = max(trials, int(live.steering.budget.get("trials", 0))) * studies * seeds
+    # Studies of a comparison, and people by commands, may have trained more than that.
+    return max(allowed, len(live.trials))
+
+
+def best(live: LiveRun) -> Data | None:
+    found = best_of(live.histories)
+    if found is None:
+        return None
+    trial, report = found
+    value = report.metrics.get(live.metric)
+    return {"trial": trial.id, "epoch": report.epoch, "value": value, "config": trial.config}
+
+
+def spark(live: LiveRun) -> list[float]:
+    """The best value so far at evenly spaced numbers of reports."""
+    counts = [count for count, _ in live.improvements]
+    points = min(SPARK_POINTS, live.n_reports)
+    known = [bisect_right(counts, i * live.n_reports / points) for i in range(1, points + 1)]
+    return [live.improvements[count - 1][1] for count in known if count]
+
+
+def seconds_spent(live: LiveRun, facts: Facts) -> float:
+    """Seconds that sessions have run, up to now if one runs."""
+    seconds = live.seconds
+    if facts.locked and live.last is not None:
+        seconds += max(0.0, time.time() - float(live.last["time"]))
+    return seconds
+
+
+def seconds_left(live: LiveRun, facts: Facts) -> float | None:
+    """Seconds that the rest takes, as the screen of the sweep shows it; None if not known."""
+    if not facts.locked or facts.damage:
+        return None
+    sweep = live.planned
+    if sweep is None:
+        return None
+    seconds, training = seconds_spent(live, facts), 0.0
+    if live.training_began is not None:
+        training = seconds - live.training_began
+    histories = dict(live.histories)
+    # Studies that have not proposed anything yet count too. Nobody asks for their names.
+    for study in sweep.studies()[len(histories) :]:
+        histories[f"({study.name})"] = History()
+    return time_left(RunningSweep(steered(sweep, live.steering), histories, seconds, training))

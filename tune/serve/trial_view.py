@@ -1,0 +1,193 @@
+"""What the page of one trial shows: its values, its configuration, its decisions, its log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raysweep.errors import UserError
+from raysweep.history import Event, Status, Trial
+from raysweep.references import SCRIPT_FILES, is_script
+from raysweep.results.storage import mirror
+from raysweep.results.storage.run_directory import best_of
+from raysweep.results.storage.tables import flatten
+from raysweep.results.views.html.page_data import Data
+from raysweep.tune.serve.live_run import LiveRun
+
+LAST_BYTES = 2**16
+"""How much of the end of a log is shown first."""
+MOST_BYTES = 2**18
+"""The most that is sent of a log at once."""
+CHECKPOINTS = ("best.pt", "last.pt")
+SNIPPET = """\
+import torch
+
+config = {config}
+checkpoint = torch.load({checkpoint}, map_location="cpu", weights_only=True)
+model.load_state_dict(checkpoint["model_state_dict"])  # build the model from config first
+"""
+
+
+class UnknownTrialError(UserError):
+    """There is no trial of that name."""
+
+
+def known_trial(live: LiveRun, name: str) -> Trial:
+    """The trial of a name. Raises UnknownTrialError."""
+    place = live.index(name)
+    # What a ledger calls a trial may be anything; as the name of a file it must stay in its folder.
+    if place is None or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+        raise UnknownTrialError("there is no trial of this name")
+    return live.trials[place]
+
+
+def trial_data(live: LiveRun, name: str) -> Data:
+    """Everything about a trial but its log and its checkpoint."""
+    trial = known_trial(live, name)
+    notes = trial.notes
+    names = dict.fromkeys(name for report in trial.reports for name in report.metrics)
+    return {
+        "trial": trial.id,
+        "seed": trial.seed,
+        "status": str(trial.status),
+        "reason": trial.reason,
+        "config": trial.config,
+        "difference": difference(live, trial),
+        "epochs": [report.epoch for report in trial.reports],
+        "metrics": {name: [report.metrics.get(name) for report in trial.reports] for name in names},
+        "seconds": [report.seconds for report in trial.reports],
+        "decisions": decisions(live, trial),
+        "notes": [note.text for note in live.steering.notes if note.trial == trial.id],
+        "tags": live.steering.tags.get(trial.id, []),
+        "traceback": notes.get("traceback"),
+        "peak_memory": notes.get("peak_memory"),
+        "node": notes.get("node"),
+        "device": notes.get("device"),
+        "attempts": trial.attempts,
+        "parent": notes.get("parent"),
+        "epochs_allowed": notes.get("epochs") or _length(live.sweep.get("budget") or {}),
+    }
+
+
+def difference(live: LiveRun, trial: Trial) -> list[Data]:
+    """The parameters that differ from those of the best trial."""
+    found = best_of(live.histories)
+    if found is None or found[0] is trial:
+        return []
+    mine, others = flatten(trial.config), flatten(found[0].config)
+    return [
+        {"name": name, "value": mine.get(name), "best": others.get(name)}
+        for name in dict.fromkeys([*mine, *others])
+        if repr(mine.get(name)) != repr(others.get(name))
+    ]
+
+
+def decisions(live: LiveRun, trial: Trial) -> list[Data]:
+    """What was decided of a trial, with the epoch after which it was, in order."""
+    scheduler = live.sweep.get("scheduler")
+    pauses = isinstance(scheduler, dict) and scheduler.get("type") == "promotion"
+    found, reports = [], iter(trial.reports)
+    report = next(reports, None)
+    epoch = 0
+    for event in live.events:
+        if event.get("trial") != trial.id:
+            continue
+        while report is not None and report.time <= event["time"]:
+            epoch, report = report.epoch, next(reports, None)
+        if text := _decision(event, pauses):
+            found.append({"epoch": epoch, "text": text})
+    return found
+
+
+def _decision(event: Event, pauses: bool) -> str:
+    """What an event says was decided; "" if it is about something else.
+
+    pauses: the scheduler may promote what it stops.
+    """
+    notes = event.get("notes", {})
+    audited = notes.get("audited")
+    if isinstance(audited, Mapping):
+        return f"audited: {audited.get('reason')}"
+    match event["event"]:
+        case "ended":
+            status = event["status"]
+            if pauses and status == Status.STOPPED and not {"limited", "by_hand"} & notes.keys():
+                status = "paused"
+            return f"{status}: {event['reason']}".removesuffix(": ")
+        case "promoted" | "returned":
+            return str(event["reason"])
+    return ""
+
+
+def _length(budget: Mapping[str, Any]) -> Any:
+    """The length of a trial in the unit of its budget; None if it is not known."""
+    lengths = [budget.get(unit) for unit in ("epochs", "steps", "samples", "seconds")]
+    return next((length for length in lengths if length is not None), None)
+
+
+def checkpoint(path: Path, trial: Trial) -> str | None:
+    """The path or URL of a trial's best checkpoint, else of its last one; None if none is kept."""
+    store = mirror.origin(path)
+    if store is not None:
+        kept = store.sizes(f"trials/{trial.id}")
+        objects = [f"trials/{trial.id}/{name}" for name in CHECKPOINTS]
+        found = [(store / name).url for name in objects if name in kept]
+        return found[0] if found else None
+    places = [path / "trials" / trial.id / name for name in CHECKPOINTS]
+    return next((str(place.absolute()) for place in places if place.is_file()), None)
+
+
+def snippet(live: LiveRun, trial: Trial, kept: str | None) -> str:
+    """Lines of Python that load what a trial left; without a checkpoint, its configuration."""
+    config = f"config = {trial.config!r}\n"
+    if is_script(str(live.sweep.get("trainable"))):
+        files = live.path.absolute() / "trials" / trial.id / SCRIPT_FILES
+        return f"{config}files = {str(files)!r}  # what the script saved\n"
+    if kept is None:
+        return config
+    return SNIPPET.format(config=repr(trial.config), checkpoint=json.dumps(kept))
+
+
+def log_part(path: Path, trial: Trial, start: int | None, ended: bool) -> Data:
+    """A part of what a trial printed, from a byte on; without `start`, the end of it.
+
+    text: as it was printed. next: the byte to ask from next. ended: nothing more will come.
+    """
+    file = mirror.fetch_log(path, trial.id)
+    folder = path.resolve() / "logs"
+    if not file.is_file() or not file.resolve().is_relative_to(folder):
+        return {"text": "", "next": 0, "ended": ended}
+    with open(file, "rb") as log:
+        size = log.seek(0, 2)
+        first = start
+        if first is None:
+            first = max(0, size - LAST_BYTES)
+        if first > size:  # it was begun anew
+            first = 0
+        log.seek(first)
+        content = log.read(MOST_BYTES)
+    if start is None and first > 0:
+        # From the beginning of a line, and so of a letter.
+        skipped = content.find(b"\n") + 1
+        content, first = content[skipped:], first + skipped
+    content = _whole_letters(content)
+    following = first + len(content)
+    is_all = following >= size or len(content) == 0
+    text = content.decode("utf-8", errors="replace")
+    return {"text": text, "next": following, "ended": ended and is_all}
+
+
+def _whole_letters(content: bytes) -> bytes:
+    """The bytes without the beginning of a letter at their end, which the next part will hold."""
+    for cut in range(1, min(4, len(content) + 1)):
+        first = content[-cut]
+        if first >= 0xC0:  # the first byte of a letter of two to four bytes
+            length = 2 + (first >= 0xE0) + (first >= 0xF0)
+            if cut < length:
+                return content[:-cut]
+            return content
+        if first < 0x80:
+            return content
+    return content
