@@ -108,11 +108,13 @@ def test_the_server_tells_of_a_change_at_once_and_ends_with_ctrl_c(folder: Path)
             assert stream.headers["content-type"].startswith("text/event-stream")
             assert stream.readline() == b": raysweep\n"
             session.propose("random", 1, lr=0.5)
-            while not (line := stream.readline()).startswith(b"data:"):
-                assert line
-            assert json.loads(line[5:])["run"] == "cnn"
-            [row] = server.json("/api/runs")["runs"]
-            assert row["trials"] in ({"completed": 1, "waiting": 1}, {"completed": 1, "running": 1})
+            trials: dict[str, int] = {}
+            while trials != {"completed": 1, "running": 1}:  # it also tells of the lock
+                while not (line := stream.readline()).startswith(b"data:"):
+                    assert line
+                assert json.loads(line[5:])["run"] == "cnn"
+                [row] = server.json("/api/runs")["runs"]
+                trials = row["trials"]
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(60) == 0
         assert server.process.stdout is not None

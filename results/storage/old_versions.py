@@ -39,6 +39,8 @@ def translate_sweep(content: Any) -> Any:
 
 def translate_event(event: Event) -> Event:
     """An event with the keys that this version gives it."""
+    if EVENT_KEYS.keys().isdisjoint(event):  # as nearly always
+        return event
     return {EVENT_KEYS.get(key, key): value for key, value in event.items()}
 
 

@@ -13,7 +13,7 @@ from raysweep.tune.cli.arguments import Verbs, place, storage
 if TYPE_CHECKING:
     from raysweep.tune.serve.folders import Folder
 
-TITLE = "mission control"
+TITLE = "watch and steer sweeps in a browser"
 TOKEN = "RAYSWEEP_TOKEN"
 EXAMPLES = """\
 examples:

@@ -156,8 +156,9 @@ def error(status: int, text: str) -> Response:
 
 
 def own_names(more: Iterable[str] = ()) -> frozenset[str]:
-    """The names of this machine, in lower case, and others under which it is to be known."""
-    return frozenset(name.lower() for name in (socket.gethostname(), socket.getfqdn(), *more))
+    """The name of this machine, in lower case, and others under which it is to be known."""
+    # Not `getfqdn`, which asks name servers, and may wait for them.
+    return frozenset(name.lower() for name in (socket.gethostname(), *more))
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.history import Event, History, Trial, apply
+from raysweep.report_interval import ReportInterval
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, best_of
 from raysweep.results.views.html.page_data import (
@@ -78,6 +79,11 @@ class LiveRun:
         self._files = RunDirectory(path)
         self.encoded: tuple[object, bytes] = (None, b"")
         """The last answer with all data, and what it was made of."""
+
+    @property
+    def interval(self) -> ReportInterval:
+        """What lies between two reports of a trial, and in which unit."""
+        return self._files.interval
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take in the next events of the ledger."""

@@ -57,6 +57,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         ended += trial.status.ended
         if trial.status in BAD:
             failures[trial.reason] += 1
+    epochs = sum(history.epochs for history in live.histories.values())
     return {
         "name": name,
         "state": state,
@@ -66,7 +67,9 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "ended": ended,
         "of": total_trials(live),
         "trials": dict(statuses),
-        "epochs": sum(history.epochs for history in live.histories.values()),
+        "epochs": epochs,
+        "unit": live.interval.unit,
+        "trained": live.interval.position(epochs),
         "seconds": seconds_spent(live, facts),
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
@@ -95,6 +98,8 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "of": None,
         "trials": {},
         "epochs": 0,
+        "unit": "epochs",
+        "trained": 0,
         "seconds": 0.0,
         "seconds_left": None,
         "best": None,
@@ -151,7 +156,13 @@ def best(live: LiveRun) -> Data | None:
         return None
     trial, report = found
     value = report.metrics.get(live.metric)
-    return {"trial": trial.id, "epoch": report.epoch, "value": value, "config": trial.config}
+    return {
+        "trial": trial.id,
+        "epoch": report.epoch,
+        "at": live.interval.position(report.epoch),
+        "value": value,
+        "config": trial.config,
+    }
 
 
 def spark(live: LiveRun) -> list[float]:
