@@ -257,7 +257,7 @@ def test_apprise_sends_what_is_no_web_address(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_apprise_is_asked_for_before_anything_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(NotifyError, match=r"tgram:// needs apprise: pip install") as caught:
         notifiers(sweep(notify=(f"tgram://{SECRET}",)), "a", print)
     assert SECRET not in str(caught.value)
