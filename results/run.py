@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raysweep.results.export import ExportResult
     from raysweep.steering import Note
     from raysweep.tune.steer import Answer
+    from raysweep.tune.widget import SweepWidget
 
 
 @dataclass(frozen=True)
@@ -289,6 +290,19 @@ class Run:
     def tag(self, *tags: str, trial: str | None = None, remove: bool = False) -> Answer:
         """Tag the sweep, or a trial, with words; or take these tags away."""
         return self._give("tag", tags=list(tags), remove=remove, **_about(trial))
+
+    def widget(self) -> SweepWidget:
+        """A live view for a notebook, with buttons that stop, pause and resume.
+
+        It needs the extra `raysweep[notebook]`. Raises RunError without it.
+        """
+        try:
+            from raysweep.tune.widget import SweepWidget
+        except ImportError as error:
+            raise RunError(
+                f"the widget needs {error.name}: pip install 'raysweep[notebook]'"
+            ) from None
+        return SweepWidget(self.path)
 
     def _give(self, command: str, **arguments: Any) -> Answer:
         """Give a command. What this run shows from now on has been read anew."""

@@ -55,7 +55,7 @@ ALLOWED = {
         "raysweep.results.analysis",
         "raysweep.results.views",
     },
-    "results.run": {"raysweep.results", "raysweep.tune.steer"},
+    "results.run": {"raysweep.results", "raysweep.tune.steer", "raysweep.tune.widget"},
     "trainables": {"raysweep.trainables.common", *RUN},
     "trainables.common": {"raysweep.trainables.common", *RUN},
     "trainables.runtime": {"raysweep.trainables.runtime"},

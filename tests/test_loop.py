@@ -16,10 +16,10 @@ from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
-from raysweep.tune.callbacks.screen import time_left
 from raysweep.tune.controller import SweepController
 from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.sweep import Budget, Metric, Sweep
+from raysweep.tune.time_left import time_left
 from raysweep.tune.upcoming import Upcoming
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
 

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from raysweep.history import Event, Status, Trial
 from raysweep.schedulers.asha import Asha
-from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, SteadyTime, describe, render, time_left
+from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, describe, render
 from raysweep.tune.controller import DAMAGED, SweepController
 from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
 from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget, Sweep
+from raysweep.tune.time_left import SteadyTime, time_left
 from tests.sweeps import Draw, sweep, train
 
 

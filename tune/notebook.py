@@ -12,8 +12,9 @@ from typing import Any
 from raysweep.formatting import clean, duration, number
 from raysweep.history import Event, Status, Trial
 from raysweep.tune.callbacks.base import Observer
-from raysweep.tune.callbacks.screen import settings, time_left, warning
+from raysweep.tune.callbacks.screen import settings, warning
 from raysweep.tune.controller import SweepController
+from raysweep.tune.time_left import time_left
 
 REFRESH_SECONDS = 0.5
 MOST_ROWS = 8

@@ -11,8 +11,8 @@ from raysweep.report_interval import ReportInterval
 from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import RunDirectory, best_of
-from raysweep.tune.callbacks.screen import time_left
 from raysweep.tune.steer import next_session
+from raysweep.tune.time_left import time_left
 
 FAILURES_SHOWN = 5
 """Causes of failures that are listed, the most frequent first."""

@@ -117,7 +117,7 @@ class Person:
             "retry": {"trial": "grid-0"},
             "child": {
                 "trial": "grid-0",
-                "epochs": 200 + index,
+                "epochs": 110 + index,
                 "config": {"x": 0.7 + index * 1e-4},
             },
             "longer": {"epochs": 5},

@@ -46,6 +46,11 @@ class ShardedOptimizer:
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self._model, self._optimizer = model, optimizer
 
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of the optimizer itself, which hold its options."""
+        return self._optimizer.param_groups
+
     def state_dict(self) -> dict[str, Any]:
         """The whole state on the CPU, in the first process; {} in the others."""
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict

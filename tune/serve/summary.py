@@ -12,10 +12,10 @@ from raysweep.history import History, Status
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.views.html.page_data import Data
-from raysweep.tune.callbacks.screen import time_left
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
+from raysweep.tune.time_left import time_left
 
 SPARK_POINTS = 40
 """Points of the sparkline: about one for every three pixels."""
