@@ -179,6 +179,13 @@ def test_a_worker_that_starts_slowly_is_said_after_ten_seconds() -> None:
     assert waiting.look(controller, 2 * WAITING_SECONDS) == ""
 
 
+def test_what_the_sweeps_own_workers_hold_is_not_said_of_others() -> None:
+    controller = SweepController(many(4))
+    waiting = WaitingNotice({"CPU": 2.0}, lambda: {"CPU": 0.0})
+    assert waiting.look(controller, 0.0, placed=2) == ""
+    assert "a worker to start" in waiting.look(controller, WAITING_SECONDS, placed=2)
+
+
 def test_a_running_trial_counts_by_what_it_has_trained() -> None:
     now = [0.0]
     controller = SweepController(many(2), clock=lambda: now[0])

@@ -137,20 +137,20 @@ class RayExecutor:
 
     def _ticker(
         self, controller: SweepController, callbacks: Sequence[Callback], connected: Connected
-    ) -> Callable[[], None]:
-        """What is done about ten times a second."""
+    ) -> Callable[[int], None]:
+        """What is done about ten times a second, with the number of workers that have a place."""
         needed = needs(connected.plan.resources)
         waiting = WaitingNotice(needed, connected.ray.available_resources)
         checked = time.monotonic()
 
-        def tick() -> None:
+        def tick(placed: int) -> None:
             nonlocal checked
             for callback in callbacks:
                 callback.on_tick(controller)
             if time.monotonic() - checked > CHECK_SECONDS:
                 checked = time.monotonic()
                 check_alive()
-                if line := waiting.look(controller, checked):
+                if line := waiting.look(controller, checked, placed):
                     controller.say(line)
 
         return tick
@@ -169,9 +169,12 @@ def train(
     controller: SweepController,
     make_job: Callable[[Trial], Job],
     placement: Plan,
-    tick: Callable[[], None],
+    tick: Callable[[int], None],
 ) -> None:
-    """Run the controller to its end on a connected Ray, calling `tick` ten times a second."""
+    """Run the controller to its end on a connected Ray.
+
+    `tick` is called ten times a second, with the number of workers that have a place.
+    """
     from ray import tune
 
     from raysweep.tune.executors.ray.adapters import (
@@ -188,7 +191,9 @@ def train(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(placement.parallel, MAX_PENDING))
     gpu_sharing = _gpu_sharing(controller, placement)
     coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing)
-    link = ControllerLink(coordinator, tick)
+    link = ControllerLink(
+        coordinator, lambda: tick(ray_compat.n_placed_workers(link.tune_controller))
+    )
     following = cluster_callbacks(coordinator, placement.resources)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(

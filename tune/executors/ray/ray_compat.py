@@ -46,6 +46,13 @@ def release_idle_workers(tune_controller: Any) -> None:
     tune_controller._cleanup_cached_actors(force_all=True)
 
 
+def n_placed_workers(tune_controller: Any) -> int:
+    """How many of a sweep's workers have their CPUs and GPUs, whether they run already or start."""
+    if tune_controller is None:
+        return 0
+    return int(tune_controller._actor_manager.num_live_actors)
+
+
 def configure_logging_now() -> None:
     """Have Ray add its log handler now, and not after ours has replaced it."""
     from ray._private.log import generate_logging_config

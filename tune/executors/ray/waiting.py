@@ -24,8 +24,11 @@ class WaitingNotice:
         self._since: float | None = None
         self._said = False
 
-    def look(self, controller: SweepController, time: float) -> str:
-        """The line to say now, at `time` in seconds; mostly ""."""
+    def look(self, controller: SweepController, time: float, placed: int = 0) -> str:
+        """The line to say now, at `time` in seconds; mostly "".
+
+        placed: the number of the sweep's own workers that hold what others are not blamed for.
+        """
         if controller.done or any(history.running for history in controller.histories.values()):
             self._since, self._said = None, False
             return ""
@@ -36,7 +39,7 @@ class WaitingNotice:
         free = self._available()
         lacking = [name for name, count in self._needed.items() if free.get(name, 0.0) < count]
         self._said = True
-        if not lacking:
+        if placed or not lacking:
             return "waiting for a worker to start: it imports torch and your code first"
         wanted = ", ".join(f"{self._needed[name]:g} {name}" for name in lacking)
         left = ", ".join(f"{free.get(name, 0.0):g} {name}" for name in lacking)
