@@ -10,7 +10,7 @@ const RAMPS = {
   dark: ["#2b3446", "#34456a", "#3e5c96", "#4f7cc4", "#6fa1e6", "#a3c8fb", "#e4f1ff"],
 };
 const STATUS_COLOURS = {
-  completed: "--good", stopped: "--warn", running: "--accent", waiting: "--soft",
+  completed: "--good", stopped: "--stopped", running: "--accent", waiting: "--soft",
   diverged: "--bad", failed: "--bad", oom: "--bad",
 };
 const STATUS_ORDER = ["completed", "stopped", "running", "waiting", "diverged", "failed", "oom"];

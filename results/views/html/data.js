@@ -19,9 +19,14 @@ function colour(searcher) {
   return row[Math.max(0, D.searchers.indexOf(searcher)) % row.length];
 }
 
+const LATER = { // what a server may not have analysed yet
+  ranges: [], bounds: [], next: [], problems: [], findings: [], ranking: [], retrainings: [], retrainingFindings: [],
+  incumbents: {}, stoppingAudit: null, simulation: null, importance: { why: "it is being computed" }, tags: [], notes: [],
+};
+
 /** Take over the data of a run. */
 function adopt(data) {
-  D = data;
+  D = { ...LATER, ...data };
   T = D.trials;
   COUNT = T.id.length;
   indices = new Map(T.id.map((id, i) => [id, i]));
@@ -37,8 +42,17 @@ function patch(changes) {
   state.version = changes.version;
   if (changes.summary) state.summary = changes.summary;
   refreshBest();
-  D.last = Math.max(D.last ?? 0, changes.summary?.updated ?? 0);
+  if (changes.summary) followSummary(changes.summary);
   return (changes.trials ?? []).map((row) => row.index);
+}
+
+/** Some of what the page says of a run is part of its row in the list, and so never old. */
+function followSummary(summary) {
+  D.last = Math.max(D.last ?? 0, summary.updated ?? 0);
+  D.began ??= summary.began;
+  D.tags = summary.tags ?? D.tags;
+  const known = new Map(D.notes.map((note) => [note.text, note]));
+  D.notes = (summary.notes ?? []).map((note) => (typeof note === "string" ? known.get(note) ?? { text: note } : note));
 }
 
 function putRow({ index, config, ...row }) {

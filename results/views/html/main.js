@@ -113,7 +113,7 @@ function sections() {
   bestSection();
   problemSection();
   findings();
-  comparison();
+  compared();
   reliability();
   simulated();
   surroundings();

@@ -31,7 +31,7 @@ from raysweep.results.analysis.retraining import (
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
-from raysweep.results.storage.tables import flatten
+from raysweep.results.storage.tables import flatten, trial_row
 from raysweep.results.views.html.trial_data import trial_data
 
 Data = dict[str, Any]
@@ -63,11 +63,17 @@ def page_data(run: RunDirectory, live: bool = False, details: bool = False) -> D
 
     live: the sweep is still running. details: with `trial_data`, for a page that cannot ask for it.
     """
+    found = {**run_data(run, live), **analyses(run, live)}
+    if details:
+        found["details"] = trial_data(run, list(run.all_trials()))
+    return found
+
+
+def run_data(run: RunDirectory, live: bool = False) -> Data:
+    """What the page shows of a run and costs little to collect."""
     trials = list(run.all_trials())
     differing = parameters(run.sweep.get("space", {}), trials)
-    retrained = retraining_results(run)
-    ranges, bounds = good_ranges(run.sweep.get("space", {}), trials)
-    found: Data = {
+    return {
         "name": run.name,
         "path": display_path(run.path),
         "metric": run.metric,
@@ -78,7 +84,7 @@ def page_data(run: RunDirectory, live: bool = False, details: bool = False) -> D
         "last": run.last_event,
         "ended": run.end_reason,
         "paused": run.steering.paused,
-        "of": planned_trials(run),
+        "of": planned_trials(run, len(trials)),
         "tags": list(run.steering.tags.get("", [])),
         "notes": [
             {"text": note.text, "author": note.author, "time": note.time}
@@ -89,40 +95,48 @@ def page_data(run: RunDirectory, live: bool = False, details: bool = False) -> D
         "searchers": run.searchers,
         "seeds": run.seeds,
         "parameters": differing,
-        "trials": _columns(run, trials, differing),
-        "curves": [_curve(trial, run.metric) for trial in trials],
+        "trials": trial_columns(run, trials, differing),
+        "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
         "problems": problems(trials),
-        "ranges": ranges,
-        "bounds": bounds,
-        "next": next_steps(run, trials, bounds, live),
         "pareto": pareto(trials),
+        "timeline": timeline(run, trials),
+        "environment": run.environment,
+        "yaml": (run.path / SWEEP).read_text(encoding="utf-8"),
+    }
+
+
+def analyses(run: RunDirectory, live: bool = False) -> Data:
+    """What the page shows of a run and takes a while to compute."""
+    trials = list(run.all_trials())
+    retrained = retraining_results(run)
+    ranges, bounds = good_ranges(run.sweep.get("space", {}), trials)
+    return {
         "incumbents": _incumbents(run),
         **_comparison(run),
         "importance": importance(run, trials),
-        "timeline": timeline(run, trials),
+        "ranges": ranges,
+        "bounds": bounds,
+        "next": next_steps(run, trials, bounds, live or run.state == "running"),
         "retrainings": retraining_rows(retrained, run.maximize),
         "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
-        "environment": run.environment,
-        "yaml": (run.path / SWEEP).read_text(encoding="utf-8"),
     }
-    if details:
-        found["details"] = trial_data(run, trials)
-    return found
 
 
-def planned_trials(run: RunDirectory) -> int | None:
-    """How many trials the budget allows to all studies together; None if it does not say."""
+def planned_trials(run: RunDirectory, trained: int) -> int | None:
+    """How many trials the budget allows to all studies together; None if it does not say.
+
+    trained: the trials that there are, which may be more: a person can enqueue some.
+    """
     limits = (run.sweep.get("budget") or {}) | run.steering.budget
     trials = limits.get("trials")
     if not isinstance(trials, int | float):
         return None
     searchers = run.sweep.get("searcher")
     count = len(searchers) if isinstance(searchers, list) else 1
-    # Enqueued configurations may be trained beyond the budget.
-    return max(int(trials) * max(1, count) * run.seeds, len(run.rows))
+    return max(int(trials) * max(1, count) * run.seeds, trained)
 
 
 def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
@@ -226,7 +240,8 @@ def _category(value: Any) -> str | None:
     return str(value)
 
 
-def _curve(trial: Trial, metric: str) -> list[list[Any]]:
+def curve(trial: Trial, metric: str) -> list[list[Any]]:
+    """The metric of a trial as [epoch, value] for each report."""
     return [[report.epoch, plain(report.metrics.get(metric))] for report in trial.reports]
 
 
@@ -250,10 +265,11 @@ def _incumbents(run: RunDirectory) -> Data:
     return bands
 
 
-def _columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
-    """The table of trials, a list for each column; `config` has a list for each parameter."""
+def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
+    """The table of some trials, a list for each column; `config` has a list for each parameter."""
+    rows = [trial_row(trial, run.metric, run.seed, run.seeds) for trial in trials]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
-    columns = {key: [plain(row[name]) for row in run.rows] for key, name in names.items()}
+    columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]
     columns |= _other_metrics(run.metric, trials)
     flats: list[Config] = [flatten(trial.config) for trial in trials]

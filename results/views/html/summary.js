@@ -10,7 +10,7 @@ function opening() {
   const words = [goal, D.searchers.join(", "), seeds, `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
   const tags = D.tags.map((tag) => el("span", tag, "tag"));
   $(".state").replaceChildren(pill(reason, how), words, ...tags);
-  $(".notes").replaceChildren(...D.notes.map((note) => el("li", [el("b", note.text), ` ${note.author ?? ""} ${when(note.time)}`])));
+  $(".notes").replaceChildren(...D.notes.map((note) => el("li", [el("b", note.text), `  ${[note.author, note.time && when(note.time)].filter(Boolean).join(", ")}`])));
   progress();
   tiles();
 }
@@ -70,7 +70,7 @@ function bestSection() {
 /** What retrainings with fresh seeds say about the best trial, and whether another one did better. */
 function confirmation(i) {
   const rows = D.retrainings;
-  if (!rows.length) return el("p", "Not confirmed: this value was selected as the best of many, so it is optimistic. `confirm` in the file trains the best trials again with fresh seeds.", "how");
+  if (!rows.length) return el("p", "Not confirmed: it was selected as the best of many, so it is optimistic. With confirm in its file, a sweep trains its best trials again with fresh seeds.", "how");
   const mine = rows.find((row) => row.trial === T.id[i]);
   const said = (row) => `${number(row.mean)} (${number(row.low)} … ${number(row.high)}) on the ${row.split} split over ${plural(row.seeds, "fresh seed")}`;
   const parts = [mine ? `Confirmed: trained again, ${T.id[i]} has a mean of ${said(mine)}.` : `${T.id[i]} was not trained again.`];
@@ -79,8 +79,9 @@ function confirmation(i) {
   return el("p", parts.join(" "), "confirmed");
 }
 
-/** Path, snippet and command to use the best model. */
+/** Path, snippet and command to use the best model. A server knows where its checkpoint is when it is asked. */
 function usage() {
+  if (state.served) return [served(usage.at ??= el("div"))];
   const load = [`import raysweep as rs`, ``, `best = rs.load(${JSON.stringify(D.path)}).best`, `config = best.config`];
   if (D.best.hasState) load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
   const made = [];
@@ -89,6 +90,19 @@ function usage() {
   else made.push(el("p", "No checkpoint of it was kept.", "how"));
   if (D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
   return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
+}
+
+function served(place) {
+  const id = `${state.run} ${T.id[D.best.trial]} ${D.best.epoch}`;
+  if (place.dataset.of === id) return place;
+  place.dataset.of = id;
+  detailsOf(D.best.trial).then((details) => {
+    const made = [commandLine(`raysweep export ${quoted(D.path)}`)];
+    if (details.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", details.checkpoint)], "how"));
+    if (details.snippet) made.push(el("pre", details.snippet, "snippet", { tabIndex: 0 }));
+    place.replaceChildren(...made);
+  });
+  return place;
 }
 
 /** Trials that ended badly, by cause; a click shows them in the table. */
@@ -140,7 +154,7 @@ function scoreInWords() {
 }
 
 /** The comparison of searchers, if there are several studies to compare. */
-function comparison() {
+function compared() {
   $("#comparison").hidden = D.ranking.length < 2 && !D.findings.length;
   $("#comparison .sentences").replaceChildren(...D.findings.map((line_) => el("li", line_)));
   facts($(".ranking"), D.ranking);

@@ -3,7 +3,6 @@
 const ROW_HEIGHT = 32; // pixels; as in the style sheet
 const SPARE_ROWS = 12; // rows above and below those in sight
 const MEASURED_ROWS = 200; // rows whose texts decide how wide a column is
-const CHARACTER = 7.4; // pixels of a character of the table, on average
 const HIDDEN_COLUMNS = ["seed", "node", "tags", "last", "attempts", "peakMemory"];
 const table_ = { order: [], first: -1, last: -1 };
 
@@ -64,14 +63,17 @@ function table() {
 
 /** The columns' widths, from the texts of some rows: they stay the same while rows come and go. */
 function widths() {
+  const context = el("canvas").getContext("2d");
+  context.font = `600 13.5px ${css("--text")}`;
   const sample = table_.order.slice(0, MEASURED_ROWS);
   const made = table_.columns.map((column) => {
-    const least = Math.min(24, column.title.length + 2);
     const show = column.show ?? number;
-    const most = sample.reduce((long, i) => Math.max(long, show(column.get(i)).length), least);
-    const limit = column.key === "reason" ? 60 : 26;
-    column.width = Math.round(Math.min(limit, most) * CHARACTER + (column.key === "id" ? 40 : 18));
-    return el("col", "", "", { style: `width: ${column.width}px` });
+    const texts_ = [`${column.title} ↓`, ...sample.map((i) => show(column.get(i)))];
+    const most = texts_.reduce((wide, text) => Math.max(wide, context.measureText(text).width), 0);
+    const limit = column.key === "reason" ? 420 : 210;
+    column.width = Math.ceil(Math.min(limit, most) + (column.key === "id" ? 36 : 20));
+    // The last column takes the room that is left.
+    return el("col", "", "", column.key === "reason" ? {} : { style: `width: ${column.width}px` });
   });
   $("table.trials").style.minWidth = `${table_.columns.reduce((sum, column) => sum + column.width, 0)}px`;
   return el("colgroup", made);
@@ -91,13 +93,14 @@ function head() {
 function sortBy(column) {
   const up = state.sort === column.key ? !state.up : column.left === true;
   go({ sort: `${up ? "" : "-"}${column.key}` }, { replace: true });
-  [...document.querySelectorAll("th .sort")][table_.columns.findIndex((known) => known.key === column.key)]?.focus();
+  [...document.querySelectorAll("th .sort")][table_.columns.findIndex((known) => known.key === column.key)]?.focus({ preventScroll: true });
 }
 
 /** Put the rows that are in sight into the document, and space for the others. */
 function rows() {
   const place = $(".rows");
   const body = $("tbody", place);
+  if (!body) return; // no run is shown yet
   const first = Math.max(0, Math.floor(place.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
   const inSight = Math.ceil((place.clientHeight || 600) / ROW_HEIGHT) + 2 * SPARE_ROWS;
   const last = Math.min(table_.order.length, first + inSight);
@@ -162,7 +165,7 @@ function mark(i, { scroll = false } = {}) {
   const row = i === null ? null : rowOf(i);
   row?.classList.add("marked");
   row?.setAttribute("aria-current", "true");
-  for (const place of document.querySelectorAll(".js-plotly-plot")) if (nearSight(place)) paintMarked(place);
+  for (const place of allPlots()) paintMarked(place);
   $("#marked").textContent = i === null ? "" : `${T.id[i]}: ${T.status[i]}, ${D.metric} ${number(T.best[i])}`;
 }
 
