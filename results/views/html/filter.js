@@ -60,7 +60,7 @@ function suggestion(name) {
   const known = [...Object.keys(FIXED_FIELDS), ...Object.keys(T.config), ...metricNames(), D.metric];
   const near = known.map((word) => [distance(word.toLowerCase(), name.toLowerCase()), word]).sort((a, b) => a[0] - b[0]);
   const [steps, word] = near[0];
-  if (steps <= Math.max(1, name.length / 3)) return `; did you mean ${short(word, 40)}?`;
+  if (steps <= Math.ceil(name.length / 3)) return `; did you mean ${short(word, 40)}?`;
   return "; a phrase with : or = in it needs quotes";
 }
 

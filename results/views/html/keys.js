@@ -39,6 +39,7 @@ function listenToKeys() {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("#help").open) return;
     if (event.key === "Escape") {
+      event.preventDefault(); // a search field would be emptied
       escape_(event.target);
       return;
     }
