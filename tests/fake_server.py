@@ -1,4 +1,4 @@
-"""A server that answers the page as `raysweep serve` does, from made-up runs, for tests of the page.
+"""A server that answers the page as `raysweep serve` does, from made-up runs.
 
 It knows nothing of sweeps: tests say what it holds, and read the commands that it was given.
 """

@@ -126,23 +126,29 @@ def test_two_trials_lie_side_by_side(browser: Browser, written: Path) -> None:
         ("lr<0.01", "T.config['model.lr'][i] < 0.01"),
         ("model.lr>=0.01 width<=32", "T.config['model.lr'][i] >= 0.01 && T.config.width[i] <= 32"),
         ("status:failed", "T.status[i] === 'failed'"),
-        ("-status:failed optimizer=adam", "T.status[i] !== 'failed' && T.config.optimizer[i] === 'adam'"),
+        (
+            "-status:failed optimizer=adam",
+            "T.status[i] !== 'failed' && T.config.optimizer[i] === 'adam'",
+        ),
         ("status:failed|stopped", "['failed', 'stopped'].includes(T.status[i])"),
         ("optimizer!=adam", "T.config.optimizer[i] !== 'adam'"),
         ("acc>0.8", "T.best[i] > 0.8"),
         ("random-7", "T.id[i].includes('random-7')"),
         ('"epoch 1: behind"', "T.reason[i] === 'epoch 1: behind'"),
         ("reason:behind epochs=1", "T.reason[i].includes('behind') && T.epochs[i] === 1"),
-        ("trial:random-1 OPTIMIZER=Adam", "T.id[i].includes('random-1') && T.config.optimizer[i] === 'adam'"),
+        (
+            "trial:random-1 OPTIMIZER=Adam",
+            "T.id[i].includes('random-1') && T.config.optimizer[i] === 'adam'",
+        ),
     ],
 )
 def test_a_query_chooses_trials(browser: Browser, written: Path, query: str, test: str) -> None:
     if not browser.run("return typeof parseQuery !== 'undefined'"):
         visit(browser, written)
     chosen, wanted = browser.run(
-        "const terms = parseQuery(arguments[0]), all = [...Array(COUNT).keys()];"
-        f"return [all.filter(i => terms.every(known => known.test(i))), all.filter(i => {test})]"
-        .replace("arguments[0]", repr(query))
+        f"const terms = parseQuery({query!r}), all = [...Array(COUNT).keys()];"
+        "const isChosen = i => terms.every(known => known.test(i));"
+        f"return [all.filter(isChosen), all.filter(i => {test})]"
     )
     assert chosen == wanted
     assert 0 < len(chosen) < 60
@@ -156,7 +162,10 @@ def test_a_query_chooses_trials(browser: Browser, written: Path, query: str, tes
         ("lr<", "expected a value after lr<"),
         ('"open', "a quotation mark is not closed"),
         ("epoch 1: behind", "there is no column '1'; a phrase with : or = in it needs quotes"),
-        ("constructor<1", "there is no column 'constructor'; a phrase with : or = in it needs quotes"),
+        (
+            "constructor<1",
+            "there is no column 'constructor'; a phrase with : or = in it needs quotes",
+        ),
     ],
 )
 def test_a_mistake_in_a_query_is_said(
@@ -294,9 +303,7 @@ def test_the_table_holds_only_the_rows_in_sight(browser: Browser, tmp_path: Path
     assert browser.run(count) < 100
     assert browser.run("return document.querySelector('table.trials').ariaRowCount") == "801"
     browser.run("document.querySelector('.rows').scrollTop = 1e6")
-    browser.until(
-        "return document.querySelector('table.trials').textContent.includes('random-0')"
-    )
+    browser.until("return document.querySelector('table.trials').textContent.includes('random-0')")
     assert browser.run(count) < 100
     heights = browser.run(
         "return [...new Set([...document.querySelectorAll('tr[data-trial]')]"

@@ -127,7 +127,9 @@ def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer)
 
 def test_a_deep_link_opens_a_trial_with_its_log(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today&trial=random-11&where=status:running")
-    browser.until("return document.querySelector('#trial pre.log')?.textContent.includes('epoch 2')")
+    browser.until(
+        "return document.querySelector('#trial pre.log')?.textContent.includes('epoch 2')"
+    )
     shown = text(browser, "#trial")
     assert all(word in shown for word in ("cuda:0", "/runs/best.pt", "config = {}", "looks odd"))
     assert text(browser, "#filters output") == "1 of 12 trials"

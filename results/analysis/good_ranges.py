@@ -65,7 +65,8 @@ class Scale:
         for kind in ("float", "int"):
             bounds = entry.get(kind)
             if isinstance(bounds, list) and len(bounds) == 2 and bounds[0] < bounds[1]:
-                return cls(name, kind, *bounds, entry.get("log", False), entry.get("step"))
+                low, high = bounds
+                return cls(name, kind, low, high, entry.get("log", False), entry.get("step"))
         return None
 
     def place(self, value: Any) -> float:
@@ -109,7 +110,7 @@ class Scale:
 
     def _on_grid(self, bound: float) -> float:
         if self.step:
-            bound = self.low + round((bound - self.low) / self.step) * self.step
+            bound = self.low + math.ceil((bound - self.low) / self.step) * self.step
         if self.kind == "int":
             return round(bound)
         return float(f"{bound:.6g}")

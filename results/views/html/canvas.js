@@ -2,6 +2,7 @@
 // takes milliseconds, and marking a trial repaints only a second canvas.
 
 const layers = new WeakMap();
+const STROKES = 500; // paths that the lines of one colour are painted in, at most
 const REACH = 14; // pixels from the pointer within which a trial is found
 
 /** The layer of a plot: two canvases above it, and where its trials are. */
@@ -19,17 +20,21 @@ function layerOf(place) {
   return layer;
 }
 
-/** Show these marks above a plot that plotly has drawn. */
+/** The marks that are to be shown above a plot once plotly has drawn it. */
 function setMarks(place, marks, marked) {
+  Object.assign(layerOf(place), { marks, marked, painted: null });
+}
+
+/** Paint the marks, unless plotly's event has had them painted, and again whenever plotly draws. */
+function showMarks(place) {
   const layer = layerOf(place);
-  Object.assign(layer, { marks, marked });
   if (!place.contains(layer.canvases[0])) place.append(...layer.canvases);
+  const act = () => { paint(place); paintMarked(place); };
   if (!layer.follows) {
     layer.follows = true;
-    place.on("plotly_afterplot", () => { paint(place); paintMarked(place); });
+    place.on("plotly_afterplot", act);
   }
-  paint(place);
-  paintMarked(place);
+  if (layer.painted !== layer.marks) act();
 }
 
 /** Take the canvases off a plot that has nothing to show. */
@@ -44,6 +49,7 @@ function paint(place) {
   const layer = layers.get(place);
   if (!layer || !place._fullLayout) return;
   layer.hits = [];
+  layer.painted = layer.marks;
   const context = cleared(place, layer.canvases[0]);
   for (const mark of layer.marks) paintMark(context, place, mark, layer.hits);
 }
@@ -98,17 +104,23 @@ function paintLines(context, mark, x, y) {
   context.lineWidth = mark.width ?? 1;
   context.lineJoin = "round";
   context.setLineDash(mark.dash ?? []);
-  // Many lines of one path would be painted as one shape, and not be stronger where they meet.
-  for (const points of mark.paths) {
-    context.beginPath();
-    let isOpen = false;
-    for (const [a, b] of points) {
-      if (b === null || b === undefined) { isOpen = false; continue; }
-      if (isOpen) context.lineTo(x(a), y(b));
-      else context.moveTo(x(a), y(b));
-      isOpen = true;
-    }
-    context.stroke();
+  // The lines of one path are painted as one shape, which is not stronger where they meet. So there are many paths,
+  // but not as many as thousands of lines, each of which would take its time.
+  const together = Math.ceil(mark.paths.length / STROKES);
+  mark.paths.forEach((points, k) => {
+    if (k % together === 0) context.beginPath();
+    tracePath(context, points, x, y);
+    if ((k + 1) % together === 0 || k + 1 === mark.paths.length) context.stroke();
+  });
+}
+
+function tracePath(context, points, x, y) {
+  let isOpen = false;
+  for (const [a, b] of points) {
+    if (b === null || b === undefined) { isOpen = false; continue; }
+    if (isOpen) context.lineTo(x(a), y(b));
+    else context.moveTo(x(a), y(b));
+    isOpen = true;
   }
 }
 

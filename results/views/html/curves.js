@@ -112,7 +112,7 @@ function density(parameter, values) {
   }
   const [forward, back] = parameter.log ? [Math.log, Math.exp] : [Number, Number];
   const known = values.map(forward);
-  const [low, high] = known.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+  const [low, high] = corners(known);
   const heights = histogram(known, low, high);
   const most = Math.max(...heights, 1e-9);
   const x = heights.map((_, k) => back(low + ((high - low) * k) / (heights.length - 1)));

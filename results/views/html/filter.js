@@ -181,8 +181,13 @@ function edited(isGone, added) {
 const isAbout = (name) => (known) => known.name.toLowerCase() === name.toLowerCase();
 const visible = (i) => state.terms.every((known) => known.test(i));
 
+/** The trials that the filter lets through. They are looked for again when the filter or the trials change. */
 function shown() {
-  const found = [];
-  for (let i = 0; i < COUNT; i += 1) if (visible(i)) found.push(i);
-  return found;
+  const key = [state.terms, COUNT, state.version, D];
+  if (!shown.key?.every((part, k) => part === key[k])) {
+    const found = [];
+    for (let i = 0; i < COUNT; i += 1) if (visible(i)) found.push(i);
+    Object.assign(shown, { key, found });
+  }
+  return [...shown.found];
 }

@@ -47,8 +47,9 @@ function draw(place) {
   if (!place.classList.contains("js-plotly-plot")) place.textContent = "";
   if (made.layout.height) place.style.height = `${made.layout.height}px`;
   const options = name === "slice" ? { ...CONFIG, displayModeBar: false } : CONFIG;
-  Plotly.react(place, made.traces, made.layout, options);
   if (made.marks) setMarks(place, made.marks, made.marked);
+  Plotly.react(place, made.traces, made.layout, options);
+  if (made.marks) showMarks(place);
   if (made.after) afterPlot(place, made.after);
   return undefined;
 }
@@ -85,9 +86,10 @@ function slices(place) {
 
 const allPlots = () => document.querySelectorAll("#sweep [data-plot]");
 
-function nearSight(place) {
+/** Whether a plot is in sight, or so many pixels away from it. */
+function nearSight(place, away = 300) {
   const { top, bottom } = place.getBoundingClientRect();
-  return bottom > -300 && top < innerHeight + 300;
+  return bottom > -away && top < innerHeight + away;
 }
 
 const sight = new IntersectionObserver((entries) => {
@@ -100,11 +102,18 @@ let redrawing = 0;
 function redraw(names = null, wait = 0) {
   for (const place of allPlots()) if (!names || names.includes(place.dataset.plot)) stale.add(place);
   if (redrawing) return;
-  const act = () => {
-    redrawing = 0;
-    for (const place of [...stale]) if (place.isConnected && place.offsetParent !== null && nearSight(place)) draw(place);
-  };
-  redrawing = wait ? setTimeout(act, wait) : requestAnimationFrame(act);
+  redrawing = setTimeout(drawNext, wait);
+}
+
+/** Draw one plot that is in sight, then the next one after the browser has shown it. */
+function drawNext() {
+  redrawing = 0;
+  for (const place of stale) if (!place.isConnected) stale.delete(place);
+  const near = [...stale].filter((place) => place.offsetParent !== null && nearSight(place));
+  const next = near.find((place) => nearSight(place, 0)) ?? near[0];
+  if (!next) return;
+  draw(next);
+  redrawing = setTimeout(drawNext, 0);
 }
 
 /** All words of a run's page. */
@@ -132,6 +141,7 @@ function showRun() {
   applyRoute(readRoute());
   navigate();
   redraw();
+  performance.mark("first screen");
 }
 
 function choices(place, options, key, plots) {

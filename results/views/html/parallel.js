@@ -8,12 +8,13 @@ function coordinate(parameter) {
   const values = T.config[parameter.name];
   if (!parameter.numeric) {
     const last = parameter.categories.length - 1;
-    const at = (value) => (last > 0 ? parameter.categories.indexOf(String(value)) / last : 0.5);
+    const places = new Map(parameter.categories.map((name, k) => [name, last > 0 ? k / last : 0.5]));
+    const at = (value) => places.get(String(value)) ?? -1;
     return { at: (i) => (values[i] === null ? ABSENT : at(values[i])), place: at };
   }
   const [forward, back] = parameter.log ? [Math.log, Math.exp] : [Number, Number];
   const known = finite(values).map(forward);
-  const [low, high] = known.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+  const [low, high] = corners(known);
   const place = (value) => (high > low ? (forward(value) - low) / (high - low) : 0.5);
   return { at: (i) => (values[i] === null ? ABSENT : place(values[i])), place, value: (y) => back(low + y * (high - low)) };
 }

@@ -30,11 +30,20 @@ function layout(more = {}) {
   };
 }
 
+/** The least and the greatest of values. */
+function corners(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 /** An invisible trace: it gives the axes of a canvas their whole range, which a double-click shows. */
 function extent(xs, ys) {
   const [x, y] = [finite(xs), finite(ys)];
   if (!x.length || !y.length) return [];
-  const corners = (values) => values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
   const hidden = { mode: "markers", marker: { opacity: 0 }, hoverinfo: "skip", showlegend: false };
   return [{ x: corners(x), y: corners(y), ...hidden }];
 }

@@ -1,6 +1,8 @@
 """The page about a run, `report.html`: one HTML file that needs neither a network nor a server.
 
-The same page is the application that `raysweep serve` sends (`application`, `asset`). As a program (`main`), it writes the page of the run directory that the command line names. A
+The same page is the application that `raysweep serve` sends (`application`, `asset`).
+
+As a program (`main`), it writes the page of the run directory that the command line names. A
 running sweep uses `Refresher`, which starts that program from time to time.
 """
 
@@ -82,7 +84,7 @@ def write(run: RunDirectory, out: Path | None = None, live: bool = False) -> Pat
 
 
 def refresh(run: RunDirectory) -> Path:
-    """Write the page of a running sweep, with plotly's code in a file beside it, and return its path.
+    """Write the page of a running sweep, with plotly's code in a file beside it.
 
     The code is four megabytes that do not change, while the page is written every half minute.
     """
