@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.report import PLOTLY, refresh, write
+from tests.axe import violations
 from tests.browser import Browser
 from tests.made_up import Story, write_run
 
@@ -329,9 +328,6 @@ def test_the_page_of_a_running_sweep_leaves_plotly_beside_it(
     assert not (folder / PLOTLY).exists()
 
 
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("fragment", ["", "#trial=random-4,random-7&where=foo<1"])
 def test_axe_finds_nothing(browser: Browser, written: Path, theme: str, fragment: str) -> None:
@@ -343,15 +339,4 @@ def test_axe_finds_nothing(browser: Browser, written: Path, theme: str, fragment
     )
     if not fragment:
         browser.draw_all()
-    browser.run(AXE)
     assert violations(browser) == []
-
-
-def violations(browser: Browser) -> list[Any]:
-    found = browser.driver.execute_async_script(
-        "const done = arguments[arguments.length - 1];"
-        "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => done("
-        "violations.map(({id, nodes}) => [id, nodes.slice(0, 4).map(({html, failureSummary}) => "
-        "html.slice(0, 200) + ' ' + failureSummary)])))"
-    )
-    return list(found)

@@ -10,6 +10,7 @@ import pytest
 
 from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.page_data import page_data
+from tests.axe import violations
 from tests.browser import Browser
 from tests.fake_server import REFUSED, FakeRun, FakeServer, serving
 from tests.made_up import BEGAN, Story, write_run
@@ -284,6 +285,40 @@ def test_keys_move_in_the_list(browser: Browser, server: FakeServer) -> None:
     browser.until("return document.querySelector('#hero h1').textContent === 'yesterday'")
     press(browser, "\ue00c")  # Escape
     browser.until("return !document.querySelector('#list').hidden")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("fragment", "there"),
+    [
+        ("", "#list tr.run"),
+        ("#run=today&trial=random-2,random-11", "#trial pre.log"),
+        ("#run=today,yesterday", "#overlaid .legend"),
+    ],
+)
+def test_axe_finds_nothing(
+    browser: Browser, server: FakeServer, theme: str, fragment: str, there: str
+) -> None:
+    visit(browser, server, fragment)
+    browser.until(f"return document.querySelector({there!r}) !== null")
+    browser.run(
+        f"document.documentElement.dataset.theme = {theme!r}; recolour();"
+        "for (const part of document.querySelectorAll('details')) part.open = true;"
+    )
+    browser.until(f"return document.querySelector({there!r}) !== null")
+    assert violations(browser) == []
+
+
+def test_incumbents_that_come_later_are_drawn(browser: Browser, server: FakeServer) -> None:
+    run = server.runs["today"]
+    incumbents = run.data.pop("incumbents")
+    visit(browser, server, "#run=today,yesterday")
+    browser.until("return document.querySelector('#overlaid .waiting:not([hidden])') !== null")
+    server.change("today", analyses={"incumbents": incumbents})
+    browser.until(
+        "return document.querySelector('#overlaid .legend')?.textContent.includes('today')"
+    )
+    assert browser.run("return document.querySelector('#overlaid .waiting').hidden")
 
 
 def press(browser: Browser, keys: str) -> None:

@@ -1,5 +1,6 @@
 // The first screen of a served page: all sweeps of the folder. And several runs, one over the other.
 
+const OVERLAY_SECONDS = 2; // between two questions whether an analysis is there
 const list = { runs: [], folder: "", chosen: new Set(), marked: 0, text: "", others: new Map() };
 
 async function showList() {
@@ -95,13 +96,34 @@ function listenToList() {
 async function showOverlay(names) {
   const place = $("#overlaid");
   $("h1", place).textContent = names.map((name) => short(name, 40)).join(" and ");
-  const found = await Promise.all(names.map((name) => api(`api/runs/${encodeURIComponent(name)}/data`).then(({ data }) => [name, data])));
+  const answers = await Promise.all(names.map((name) => api(`api/runs/${encodeURIComponent(name)}/data`)));
+  const found = answers.map(({ data }, k) => [names[k], { ...LATER, ...data }]);
   list.others = new Map(found);
   const metrics = new Set(found.map(([, run]) => run.metric));
   $(".how", place).textContent = metrics.size > 1
     ? `These runs optimize different metrics (${[...metrics].join(", ")}), so their values cannot be compared.`
     : "The best value so far of each run and searcher, against the epochs trained by each study.";
   facts($(".facts", place), found.map(([name, run]) => overlayRow(name, run)));
+  drawOverlay();
+  names.forEach((name, k) => awaitIncumbents(name, answers[k].version));
+}
+
+/** Ask again until the server has computed the incumbents of a run, which may take half a minute. */
+async function awaitIncumbents(name, version) {
+  const run = list.others.get(name);
+  const isShown = () => !$("#overlaid").hidden && list.others.get(name) === run;
+  while (isShown() && !Object.keys(run.incumbents).length) {
+    $("#overlaid .waiting").hidden = false;
+    await new Promise((act) => setTimeout(act, OVERLAY_SECONDS * 1000));
+    try {
+      const changes = await api(`api/runs/${encodeURIComponent(name)}/changes?after=${version}`);
+      if (changes.reload) return;
+      Object.assign(run, changes.analyses ?? {});
+    } catch { /* the server may be back at the next try */ }
+  }
+  if (!isShown()) return;
+  const isComplete = [...list.others.values()].every((other) => Object.keys(other.incumbents).length);
+  $("#overlaid .waiting").hidden = isComplete;
   drawOverlay();
 }
 
