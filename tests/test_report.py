@@ -17,7 +17,7 @@ from raysweep.results.analysis.retraining import FOLDER as CONFIRM
 from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.views.html.page_data import page_data, pareto, timeline
-from raysweep.results.views.html.report import Refresher, page, write
+from raysweep.results.views.html.report import Refresher, application, asset, page, write
 from tests.browser import PLOTS, Browser
 from tests.made_up import Story, write_run
 
@@ -382,3 +382,66 @@ def test_a_thousand_trials_of_27_epochs_open_at_once(browser: Browser, tmp_path:
         == "1,000 trials"
     )
     assert browser.complaints() == []
+
+
+def test_a_page_is_not_written_again_while_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path / "run", [Story("a", [0.5], status="running")])
+    monkeypatch.setattr("raysweep.results.views.html.report.SECONDS", 0.0)
+    started: list[Path] = []
+
+    class Done:
+        def poll(self) -> int:
+            return 0
+
+        def terminate(self) -> None:
+            raise AssertionError("it has ended")
+
+    def start(where: Path) -> Done:
+        started.append(where)
+        return Done()
+
+    monkeypatch.setattr("raysweep.results.views.html.report._start", start)
+    monkeypatch.setattr("raysweep.results.views.html.report.MAX_CPU_FRACTION", 1e9)
+    refresher = Refresher(folder)
+    for _ in range(3):
+        refresher.tick()
+    assert len(started) == 1
+    ledger = Ledger(folder)
+    ledger.append({"event": "started", "trial": "a-0", "time": 1.0})
+    ledger.close()
+    for _ in range(3):
+        refresher.tick()
+    assert len(started) == 2
+    monkeypatch.setattr("raysweep.results.views.html.report.UNCHANGED_SECONDS", 0.0)
+    refresher.tick()
+    assert len(started) == 3
+
+
+def test_what_is_served_is_the_same_page() -> None:
+    text = application()
+    assert '<script type="application/json" id="data">{"served":true}</script>' in text
+    assert re.findall(r'(?:src|href)="([^#"]+)"', text) == ["app.css", "app.js", "plotly.js"]
+    # Nothing in it is a script by itself, so that the policy need not allow any.
+    assert re.findall(r"<script>|onload=|onclick=", text) == []
+    assert "script-src 'self';" in text
+    for name, kind in (("app.js", "javascript"), ("app.css", "css"), ("plotly.js", "javascript")):
+        content, media = asset(name)
+        assert len(content) > 5_000
+        assert kind in media
+    with pytest.raises(KeyError):
+        asset("../report.py")
+
+
+def test_no_two_parts_of_the_script_have_a_name_in_common() -> None:
+    """They share one scope, in which the later of two functions would replace the earlier one."""
+    script = asset("app.js")[0].decode()
+    names = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", script, re.MULTILINE)
+    assert len(names) > 100
+    assert len(names) == len(set(names))
+
+
+def test_lines_of_the_script_can_be_read() -> None:
+    lines = asset("app.js")[0].decode().splitlines()
+    assert [line for line in lines if len(line) > 120] == []

@@ -10,8 +10,13 @@ const RAMPS = {
   dark: ["#2b3446", "#34456a", "#3e5c96", "#4f7cc4", "#6fa1e6", "#a3c8fb", "#e4f1ff"],
 };
 const STATUS_COLOURS = {
-  completed: "--good", stopped: "--stopped", running: "--accent", waiting: "--soft",
-  diverged: "--bad", failed: "--bad", oom: "--bad",
+  completed: "--good",
+  stopped: "--stopped",
+  running: "--accent",
+  waiting: "--soft",
+  diverged: "--bad",
+  failed: "--bad",
+  oom: "--bad",
 };
 const STATUS_ORDER = ["completed", "stopped", "running", "waiting", "diverged", "failed", "oom"];
 const DASH = "–";
@@ -20,7 +25,11 @@ const SVG = "http://www.w3.org/2000/svg";
 const $ = (selector, inside = document) => inside.querySelector(selector);
 const theme = () => document.documentElement.dataset.theme;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const fade = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
+const fade = (hex, alpha) =>
+  hex +
+  Math.round(alpha * 255)
+    .toString(16)
+    .padStart(2, "0");
 const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const finite = (values) => values.filter((value) => typeof value === "number" && Number.isFinite(value));
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
@@ -95,16 +104,23 @@ function quoted(word) {
 /** A command line with a button that copies it. */
 function commandLine(text) {
   const code = el("code", text);
-  const copy = button("copy", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = "copied";
-    } catch {
-      getSelection().selectAllChildren(code); // a page opened from a file may have no clipboard
-      copy.textContent = "selected";
-    }
-    setTimeout(() => { copy.textContent = "copy"; }, 1500);
-  }, "copy", { "aria-label": `copy ${short(text, 60)}` });
+  const copy = button(
+    "copy",
+    async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        copy.textContent = "copied";
+      } catch {
+        getSelection().selectAllChildren(code); // a page opened from a file may have no clipboard
+        copy.textContent = "selected";
+      }
+      setTimeout(() => {
+        copy.textContent = "copy";
+      }, 1500);
+    },
+    "copy",
+    { "aria-label": `copy ${short(text, 60)}` },
+  );
   return el("div", [code, copy], "command");
 }
 
@@ -142,5 +158,7 @@ function pairs(target, content) {
 function remember(key, value) {
   try {
     localStorage.setItem(key, value);
-  } catch { /* a page opened from a file may have no storage */ }
+  } catch {
+    /* a page opened from a file may have no storage */
+  }
 }

@@ -29,7 +29,10 @@ function setMarks(place, marks, marked) {
 function showMarks(place) {
   const layer = layerOf(place);
   if (!place.contains(layer.canvases[0])) place.append(...layer.canvases);
-  const act = () => { paint(place); paintMarked(place); };
+  const act = () => {
+    paint(place);
+    paintMarked(place);
+  };
   if (!layer.follows) {
     layer.follows = true;
     place.on("plotly_afterplot", act);
@@ -117,7 +120,10 @@ function paintLines(context, mark, x, y) {
 function tracePath(context, points, x, y) {
   let isOpen = false;
   for (const [a, b] of points) {
-    if (b === null || b === undefined) { isOpen = false; continue; }
+    if (b === null || b === undefined) {
+      isOpen = false;
+      continue;
+    }
     if (isOpen) context.lineTo(x(a), y(b));
     else context.moveTo(x(a), y(b));
     isOpen = true;
@@ -135,7 +141,7 @@ function paintDots(context, mark, x, y, hits, box) {
     const isInside = px >= box[0] - 4 && px <= box[0] + box[2] + 4 && py >= box[1] - 4 && py <= box[1] + box[3] + 4;
     if (!isInside) continue;
     if (mark.alphaOf) context.globalAlpha = mark.alphaOf(i);
-    const radius = mark.sizeOf ? mark.sizeOf(i) : mark.size ?? 3;
+    const radius = mark.sizeOf ? mark.sizeOf(i) : (mark.size ?? 3);
     paintDot(context, px, py, radius, mark.shapeOf ? mark.shapeOf(i) : mark.shape);
     if (!mark.silent) hits.push([px, py, i]);
   }

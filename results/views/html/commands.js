@@ -23,13 +23,22 @@ function commandForm(label, command, make, output, input = null) {
   const form = el("form", [...(input ? [input] : []), el("button", label, "do", { type: "submit" })], "act");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await give(output, command, make(input?.value.trim())) && input && input.type === "text") input.value = "";
+    if ((await give(output, command, make(input?.value.trim()))) && input && input.type === "text")
+      input.value = "";
   });
   return form;
 }
 
 function input(type, label, value = "", more = {}) {
-  return el("input", "", "", { type, value, required: true, "aria-label": label, placeholder: label, autocomplete: "off", ...more });
+  return el("input", "", "", {
+    type,
+    value,
+    required: true,
+    "aria-label": label,
+    placeholder: label,
+    autocomplete: "off",
+    ...more,
+  });
 }
 
 const words = (text) => text.split(/\s+/).filter(Boolean);
@@ -48,10 +57,22 @@ function trialCommands(i, details) {
   if (hasFailed) forms.push(commandForm("retry", "retry", () => ({ trial: id }), output));
   if (!hasFailed && status !== "diverged") {
     const epochs = input("number", "to epoch", String(longer), { min: T.epochs[i] + 1 });
-    forms.push(commandForm("continue to epoch", "continue", (value) => ({ trial: id, epochs: Number(value) }), output, epochs));
+    forms.push(
+      commandForm(
+        "continue to epoch",
+        "continue",
+        (value) => ({ trial: id, epochs: Number(value) }),
+        output,
+        epochs,
+      ),
+    );
   }
-  forms.push(commandForm("note", "note", (text) => ({ trial: id, text }), output, input("text", `note about ${id}`)));
-  forms.push(commandForm("tag", "tag", (text) => ({ trial: id, tags: words(text) }), output, input("text", `tags of ${id}`)));
+  forms.push(
+    commandForm("note", "note", (text) => ({ trial: id, text }), output, input("text", `note about ${id}`)),
+  );
+  forms.push(
+    commandForm("tag", "tag", (text) => ({ trial: id, tags: words(text) }), output, input("text", `tags of ${id}`)),
+  );
   return el("div", [...forms, enqueueForm(i, details, output), output], "commands");
 }
 
@@ -62,7 +83,9 @@ function enqueueForm(i, details, output) {
   const fields = known.map(({ name, numeric, categories }) => {
     const label = `${name} of the new trial`;
     if (numeric) return input("text", label, String(original[name] ?? T.config[name][i]), { name });
-    const options = categories.map((value) => el("option", value, "", { value, selected: value === T.config[name][i] }));
+    const options = categories.map((value) =>
+      el("option", value, "", { value, selected: value === T.config[name][i] }),
+    );
     return el("select", options, "", { name, "aria-label": label });
   });
   const rows_ = known.map(({ name }, k) => el("label", [el("span", short(name, 30)), fields[k]]));
@@ -90,8 +113,12 @@ function valueOf(text, original, shownValue) {
 
 function flatten(config, prefix = "") {
   const isGroup = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-  return Object.assign({}, ...Object.entries(config).map(([name, value]) => (
-    isGroup(value) ? flatten(value, `${prefix}${name}.`) : { [prefix + name]: value })));
+  return Object.assign(
+    {},
+    ...Object.entries(config).map(([name, value]) =>
+      isGroup(value) ? flatten(value, `${prefix}${name}.`) : { [prefix + name]: value },
+    ),
+  );
 }
 
 /** The commands about the whole sweep. */
@@ -108,24 +135,36 @@ function sweepCommands() {
   const forms = [];
   if (how === "running") forms.push(commandForm("pause", "pause", () => ({}), output));
   if (how === "paused") forms.push(commandForm("resume", "resume", () => ({}), output));
-  if (how === "running" || how === "paused") forms.push(commandForm("stop the sweep", "stop", () => ({ now: false }), output));
+  if (how === "running" || how === "paused")
+    forms.push(commandForm("stop the sweep", "stop", () => ({ now: false }), output));
   const more = input("text", "more trials", "+10", { pattern: "\\+?\\d+", type: "text" });
   forms.push(commandForm("extend by trials", "extend", (trials) => ({ trials }), output, more));
   const parallel_ = input("text", "trials at once", "auto", { pattern: "auto|\\d+" });
   const count = (text) => ({ parallel: text === "auto" ? "auto" : Number(text) });
   forms.push(commandForm("set parallel", "set", count, output, parallel_));
   forms.push(commandForm("note", "note", (text) => ({ text }), output, input("text", "note about the sweep")));
-  forms.push(commandForm("tag", "tag", (text) => ({ tags: words(text) }), output, input("text", "tags of the sweep")));
-  const resume = how === "running" || how === "paused" ? [] : [
-    el("p", "No session runs. Commands wait for the next one:", "how"), commandLine(`raysweep resume ${quoted(D.path)}`),
-  ];
+  forms.push(
+    commandForm("tag", "tag", (text) => ({ tags: words(text) }), output, input("text", "tags of the sweep")),
+  );
+  const resume =
+    how === "running" || how === "paused"
+      ? []
+      : [
+          el("p", "No session runs. Commands wait for the next one:", "how"),
+          commandLine(`raysweep resume ${quoted(D.path)}`),
+        ];
   place.replaceChildren(el("div", [...forms, output, ...resume], "commands"));
 }
 
 function sweepLines(how) {
   const run = quoted(D.path);
   const alive = [`raysweep pause ${run}`, `raysweep stop ${run}`];
-  const always = [`raysweep extend ${run} trials=+10`, `raysweep set ${run} parallel=2`, `raysweep note ${run} 'a note'`, `raysweep tag ${run} tag`];
+  const always = [
+    `raysweep extend ${run} trials=+10`,
+    `raysweep set ${run} parallel=2`,
+    `raysweep note ${run} 'a note'`,
+    `raysweep tag ${run} tag`,
+  ];
   return [...(how === "running" ? alive : [`raysweep resume ${run}`]), ...always, `raysweep serve`];
 }
 
@@ -137,7 +176,12 @@ function trialLines(id, isAlive, hasFailed, status, longer) {
   const i = indices.get(id);
   const set = D.parameters.filter(({ name }) => (T.config[name][i] ?? null) !== null);
   const values = set.map(({ name }) => quoted(`${name}=${T.config[name][i]}`)).join(" ");
-  return [...lines, `raysweep enqueue ${quoted(D.path)} ${values}`, `raysweep note ${about_} 'a note'`, `raysweep tag ${about_} tag`];
+  return [
+    ...lines,
+    `raysweep enqueue ${quoted(D.path)} ${values}`,
+    `raysweep note ${about_} 'a note'`,
+    `raysweep tag ${about_} tag`,
+  ];
 }
 
 function shownLines(lines) {

@@ -22,21 +22,40 @@ function contour() {
   const some = shown().filter((i) => T.best[i] !== null && xs[i] !== null && ys[i] !== null);
   if (some.length < 5) return null;
   const trace = surface(some, coordinate(across), coordinate(up));
-  const marks = [{ kind: "dots", points: some.map((i) => [xs[i], ys[i], i]), color: css("--ink"), alpha: Math.max(0.25, Math.min(0.8, 20 / Math.sqrt(some.length))), size: 2.4 }];
+  const marks = [
+    {
+      kind: "dots",
+      points: some.map((i) => [xs[i], ys[i], i]),
+      color: css("--ink"),
+      alpha: Math.max(0.25, Math.min(0.8, 20 / Math.sqrt(some.length))),
+      size: 2.4,
+    },
+  ];
   if (D.best && visible(D.best.trial)) {
     const i = D.best.trial;
     marks.push({ kind: "dots", points: [[xs[i], ys[i], i]], color: css("--ink"), shape: "ring", size: 6, line: 2 });
   }
   return {
-    traces: [trace], marks, marked: (i) => [ring([[xs[i], ys[i], i]])],
-    layout: layout({ showlegend: false, margin: { l: 60, r: 10, t: 14, b: 46 }, xaxis: parameterAxis(across), yaxis: parameterAxis(up) }),
+    traces: [trace],
+    marks,
+    marked: (i) => [ring([[xs[i], ys[i], i]])],
+    layout: layout({
+      showlegend: false,
+      margin: { l: 60, r: 10, t: 14, b: 46 },
+      xaxis: parameterAxis(across),
+      yaxis: parameterAxis(up),
+    }),
   };
 }
 
 /** The mean of the metric with Gaussian weights (Nadaraya-Watson) on a grid over both axes. */
 function surface(some, across, up) {
   const points = some.slice(-MAX_POINTS).map((i) => [across.at(i), up.at(i), T.best[i]]);
-  const shownValues = readable(points.map((point) => point[2]), 0.75, 0);
+  const shownValues = readable(
+    points.map((point) => point[2]),
+    0.75,
+    0,
+  );
   const clip = (value) => (shownValues ? Math.min(shownValues[1], Math.max(shownValues[0], value)) : value);
   const places = Array.from({ length: GRID }, (_, k) => k / (GRID - 1));
   const mean = (x, y) => {
@@ -53,10 +72,21 @@ function surface(some, across, up) {
   const ramp = RAMPS[theme()];
   const colours = D.maximize ? ramp : [...ramp].reverse();
   return {
-    type: "contour", x: places.map(across.value), y: places.map(up.value), z: places.map((y) => places.map((x) => mean(x, y))),
-    colorscale: colours.map((shade, k) => [k / (ramp.length - 1), shade]), connectgaps: false, hoverinfo: "skip",
-    contours: { coloring: "heatmap", showlines: true }, line: { width: 0.6, color: fade(css("--ink"), 0.35) },
-    colorbar: { thickness: 10, outlinewidth: 0, tickfont: { size: 11, color: css("--soft") }, title: { text: METRIC(), font: { size: 12, color: css("--soft") } } },
+    type: "contour",
+    x: places.map(across.value),
+    y: places.map(up.value),
+    z: places.map((y) => places.map((x) => mean(x, y))),
+    colorscale: colours.map((shade, k) => [k / (ramp.length - 1), shade]),
+    connectgaps: false,
+    hoverinfo: "skip",
+    contours: { coloring: "heatmap", showlines: true },
+    line: { width: 0.6, color: fade(css("--ink"), 0.35) },
+    colorbar: {
+      thickness: 10,
+      outlinewidth: 0,
+      tickfont: { size: 11, color: css("--soft") },
+      title: { text: METRIC(), font: { size: 12, color: css("--soft") } },
+    },
   };
 }
 
@@ -68,7 +98,9 @@ function contourChoices() {
   $("#contour").hidden = !pair;
   if (!pair) return;
   const select = (k, label) => {
-    const options = numeric.map((name) => el("option", short(name, 40), "", { value: name, selected: name === pair[k] }));
+    const options = numeric.map((name) =>
+      el("option", short(name, 40), "", { value: name, selected: name === pair[k] }),
+    );
     const made = el("select", options, "", { "aria-label": label });
     made.addEventListener("change", () => {
       state.pair = [...chosenPair()];
@@ -78,5 +110,9 @@ function contourChoices() {
     });
     return made;
   };
-  place.replaceChildren(select(0, "parameter on the horizontal axis"), el("span", "against"), select(1, "parameter on the vertical axis"));
+  place.replaceChildren(
+    select(0, "parameter on the horizontal axis"),
+    el("span", "against"),
+    select(1, "parameter on the vertical axis"),
+  );
 }

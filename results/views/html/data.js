@@ -6,9 +6,20 @@ let COUNT = 0;
 let indices = new Map();
 let texts = [];
 const state = {
-  served: false, run: null, version: 0, summary: null,
-  where: "", terms: [], sort: "best", up: false, columns: null,
-  marked: null, open: [], unit: "epochs", cost: "seconds", pair: null,
+  served: false,
+  run: null,
+  version: 0,
+  summary: null,
+  where: "",
+  terms: [],
+  sort: "best",
+  up: false,
+  columns: null,
+  marked: null,
+  open: [],
+  unit: "epochs",
+  cost: "seconds",
+  pair: null,
 };
 
 const better = (a, b) => (D.maximize ? a > b : a < b);
@@ -19,9 +30,22 @@ function colour(searcher) {
   return row[Math.max(0, D.searchers.indexOf(searcher)) % row.length];
 }
 
-const LATER = { // what a server may not have analysed yet
-  ranges: [], bounds: [], next: [], problems: [], findings: [], ranking: [], retrainings: [], retrainingFindings: [],
-  incumbents: {}, stoppingAudit: null, simulation: null, importance: { why: "it is being computed" }, tags: [], notes: [],
+const LATER = {
+  // what a server may not have analysed yet
+  ranges: [],
+  bounds: [],
+  next: [],
+  problems: [],
+  findings: [],
+  ranking: [],
+  retrainings: [],
+  retrainingFindings: [],
+  incumbents: {},
+  stoppingAudit: null,
+  simulation: null,
+  importance: { why: "it is being computed" },
+  tags: [],
+  notes: [],
 };
 
 /** Take over the data of a run. */
@@ -52,7 +76,9 @@ function followSummary(summary) {
   D.began ??= summary.began;
   D.tags = summary.tags ?? D.tags;
   const known = new Map(D.notes.map((note) => [note.text, note]));
-  D.notes = (summary.notes ?? []).map((note) => (typeof note === "string" ? known.get(note) ?? { text: note } : note));
+  D.notes = (summary.notes ?? []).map((note) =>
+    typeof note === "string" ? (known.get(note) ?? { text: note }) : note,
+  );
 }
 
 function putRow({ index, config, ...row }) {
@@ -92,9 +118,15 @@ function refreshBest() {
 /** Everything that can be searched of a trial, in lower case. */
 function textOf(i) {
   texts[i] ??= [
-    T.id[i], T.searcher[i], T.status[i], T.reason[i], T.tags?.[i],
+    T.id[i],
+    T.searcher[i],
+    T.status[i],
+    T.reason[i],
+    T.tags?.[i],
     ...Object.entries(T.config).map(([name, values]) => (values[i] === null ? "" : `${name}=${values[i]}`)),
-  ].join(" ").toLowerCase();
+  ]
+    .join(" ")
+    .toLowerCase();
   return texts[i];
 }
 

@@ -18,7 +18,10 @@ const FIXED_FIELDS = {
 };
 const OPERATORS = ["<=", ">=", "!=", "<", ">", "=", ":"];
 const COMPARE = {
-  "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
+  "<": (a, b) => a < b,
+  "<=": (a, b) => a <= b,
+  ">": (a, b) => a > b,
+  ">=": (a, b) => a >= b,
 };
 
 const causesOf = { problems: null, found: new Map() };
@@ -53,12 +56,17 @@ function field(name) {
   throw new QueryMistake(`there is no column '${short(name, 40)}'${suggestion(name)}`);
 }
 
-const metricNames = () => Object.keys(T).filter((key) => key.startsWith("metric ")).map((key) => key.slice(7));
+const metricNames = () =>
+  Object.keys(T)
+    .filter((key) => key.startsWith("metric "))
+    .map((key) => key.slice(7));
 
 /** `; did you mean ...?` if a column has a similar name. */
 function suggestion(name) {
   const known = [...Object.keys(FIXED_FIELDS), ...Object.keys(T.config), ...metricNames(), D.metric];
-  const near = known.map((word) => [distance(word.toLowerCase(), name.toLowerCase()), word]).sort((a, b) => a[0] - b[0]);
+  const near = known
+    .map((word) => [distance(word.toLowerCase(), name.toLowerCase()), word])
+    .sort((a, b) => a[0] - b[0]);
   const [steps, word] = near[0];
   if (steps <= Math.ceil(name.length / 3)) return `; did you mean ${short(word, 40)}?`;
   return "; a phrase with : or = in it needs quotes";
@@ -83,7 +91,10 @@ function tokens(query) {
   const found = [];
   let at = 0;
   while (at < query.length) {
-    if (/\s/.test(query[at])) { at += 1; continue; }
+    if (/\s/.test(query[at])) {
+      at += 1;
+      continue;
+    }
     const begin = at;
     const negated = query[at] === "-" && at + 1 < query.length && !/\s/.test(query[at + 1]);
     if (negated) at += 1;

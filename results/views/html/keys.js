@@ -1,8 +1,13 @@
 // The keyboard: j/k to move, Enter to open, Escape to close, / to filter, ? for help.
 
 const KEYS = {
-  j: () => move(1), k: () => move(-1), ArrowDown: null, ArrowUp: null,
-  Enter: (event) => openMarked(event), "/": () => searchField().focus(), "?": () => $("#help").showModal(),
+  j: () => move(1),
+  k: () => move(-1),
+  ArrowDown: null,
+  ArrowUp: null,
+  Enter: (event) => openMarked(event),
+  "/": () => searchField().focus(),
+  "?": () => $("#help").showModal(),
 };
 const isListShown = () => !$("#list").hidden;
 const searchField = () => $(isListShown() ? "#list input[type=search]" : "#filters input");

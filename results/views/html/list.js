@@ -20,7 +20,8 @@ async function showList() {
 /** Words of the search box must all be in a run's name, state or tags. */
 function listed() {
   const wanted = words(list.text.toLowerCase());
-  const textOfRun = (run) => [run.name, run.state, run.metric, ...run.tags, ...run.notes.map(noteText)].join(" ").toLowerCase();
+  const textOfRun = (run) =>
+    [run.name, run.state, run.metric, ...run.tags, ...run.notes.map(noteText)].join(" ").toLowerCase();
   return list.runs.filter((run) => wanted.every((one) => textOfRun(run).includes(one)));
 }
 
@@ -35,13 +36,19 @@ function renderList() {
   list.marked = Math.min(list.marked, Math.max(0, runs.length - 1));
   $("#list table").replaceChildren(el("thead", [el("tr", heads)]), el("tbody", body));
   $("#list .nothing").hidden = runs.length > 0;
-  $("#list .nothing").textContent = list.runs.length ? "No run matches." : `There are no runs in ${list.folder} yet.`;
+  $("#list .nothing").textContent = list.runs.length
+    ? "No run matches."
+    : `There are no runs in ${list.folder} yet.`;
   markRun(list.marked, false);
   overlayButton();
 }
 
 function runRow(run) {
-  const box = el("input", "", "", { type: "checkbox", checked: list.chosen.has(run.name), "aria-label": `compare ${run.name}` });
+  const box = el("input", "", "", {
+    type: "checkbox",
+    checked: list.chosen.has(run.name),
+    "aria-label": `compare ${run.name}`,
+  });
   box.addEventListener("change", () => {
     list.chosen[box.checked ? "add" : "delete"](run.name);
     overlayButton();
@@ -51,12 +58,24 @@ function runRow(run) {
   const failed = Object.values(run.failures).reduce((a, b) => a + b, 0);
   const best = run.best ? `${number(run.best.value)} ${run.metric}` : DASH;
   const cells = [
-    el("td", [box]), el("td", [link, ...run.notes.slice(-1).map((note) => el("span", short(noteText(note), 60), "note"))], "left name"),
-    el("td", [pill(run.state, run.state)], "left"), el("td", [runProgress(run)], "left"),
-    el("td", run.state === "running" ? duration(run.seconds_left) : DASH, "left"), el("td", best, "left"),
+    el("td", [box]),
+    el(
+      "td",
+      [link, ...run.notes.slice(-1).map((note) => el("span", short(noteText(note), 60), "note"))],
+      "left name",
+    ),
+    el("td", [pill(run.state, run.state)], "left"),
+    el("td", [runProgress(run)], "left"),
+    el("td", run.state === "running" ? duration(run.seconds_left) : DASH, "left"),
+    el("td", best, "left"),
     el("td", [sparkline(run.spark ?? [], `best ${run.metric} so far`)], "left"),
     el("td", failed ? [el("span", number(failed), "bad-count", { title: failures.join("\n") })] : DASH, "left"),
-    el("td", run.tags.map((tag) => el("span", tag, "tag")), "left"), el("td", when(run.began), "left"),
+    el(
+      "td",
+      run.tags.map((tag) => el("span", tag, "tag")),
+      "left",
+    ),
+    el("td", when(run.began), "left"),
   ];
   const row = el("tr", cells, "run");
   row.dataset.run = run.name;
@@ -65,7 +84,11 @@ function runRow(run) {
 
 function runProgress(run) {
   const of = run.of ?? Math.max(run.ended, 1);
-  const bar = el("span", [el("span", "", "", { style: `width: ${Math.min(100, (100 * run.ended) / of)}%` })], "mini");
+  const bar = el(
+    "span",
+    [el("span", "", "", { style: `width: ${Math.min(100, (100 * run.ended) / of)}%` })],
+    "mini",
+  );
   return el("span", [bar, run.of ? `${number(run.ended)} of ${number(run.of)}` : number(run.ended)], "ended");
 }
 
@@ -100,10 +123,14 @@ async function showOverlay(names) {
   const found = answers.map(({ data }, k) => [names[k], { ...LATER, ...data }]);
   list.others = new Map(found);
   const metrics = new Set(found.map(([, run]) => run.metric));
-  $(".how", place).textContent = metrics.size > 1
-    ? `These runs optimize different metrics (${[...metrics].join(", ")}), so their values cannot be compared.`
-    : "The best value so far of each run and searcher, against the epochs trained by each study.";
-  facts($(".facts", place), found.map(([name, run]) => overlayRow(name, run)));
+  $(".how", place).textContent =
+    metrics.size > 1
+      ? `These runs optimize different metrics (${[...metrics].join(", ")}), so their values cannot be compared.`
+      : "The best value so far of each run and searcher, against the epochs trained by each study.";
+  facts(
+    $(".facts", place),
+    found.map(([name, run]) => overlayRow(name, run)),
+  );
   drawOverlay();
   names.forEach((name, k) => awaitIncumbents(name, answers[k].version));
 }
@@ -119,7 +146,9 @@ async function awaitIncumbents(name, version) {
       const changes = await api(`api/runs/${encodeURIComponent(name)}/changes?after=${version}`);
       if (changes.reload) return;
       Object.assign(run, changes.analyses ?? {});
-    } catch { /* the server may be back at the next try */ }
+    } catch {
+      /* the server may be back at the next try */
+    }
   }
   if (!isShown()) return;
   const isComplete = [...list.others.values()].every((other) => Object.keys(other.incumbents).length);
@@ -130,8 +159,13 @@ async function awaitIncumbents(name, version) {
 function overlayRow(name, run) {
   const best = run.best;
   return {
-    run: name, searchers: run.searchers.join(", "), trials: run.trials.id.length, [`best ${run.metric}`]: best?.value ?? null,
-    "of trial": best ? run.trials.id[best.trial] : null, "at epoch": best?.epoch ?? null, started: when(run.began),
+    run: name,
+    searchers: run.searchers.join(", "),
+    trials: run.trials.id.length,
+    [`best ${run.metric}`]: best?.value ?? null,
+    "of trial": best ? run.trials.id[best.trial] : null,
+    "at epoch": best?.epoch ?? null,
+    started: when(run.began),
   };
 }
 

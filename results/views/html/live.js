@@ -15,7 +15,9 @@ async function api(path, options = {}) {
   let content = null;
   try {
     content = await answer.json();
-  } catch { /* said below */ }
+  } catch {
+    /* said below */
+  }
   if (answer.ok && content !== null) return content;
   throw new Error(content?.error ?? content?.text ?? `the server answers ${answer.status} ${answer.statusText}`);
 }
@@ -83,7 +85,9 @@ function showChanges(changes) {
 
 /** Show an opened trial anew, unless somebody is typing in it. */
 function refreshPanel() {
-  const isTyping = $("#trial").contains(document.activeElement) && /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
+  const isTyping =
+    $("#trial").contains(document.activeElement) &&
+    /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
   if (!isTyping) showTrials(state.open);
 }
 

@@ -16,7 +16,11 @@ function coordinate(parameter) {
   const known = finite(values).map(forward);
   const [low, high] = corners(known);
   const place = (value) => (high > low ? (forward(value) - low) / (high - low) : 0.5);
-  return { at: (i) => (values[i] === null ? ABSENT : place(values[i])), place, value: (y) => back(low + y * (high - low)) };
+  return {
+    at: (i) => (values[i] === null ? ABSENT : place(values[i])),
+    place,
+    value: (y) => back(low + y * (high - low)),
+  };
 }
 
 /** As many parameters as there is room for: the most important ones, in the order of the file. */
@@ -35,24 +39,53 @@ function parallel() {
   const axes = foremost();
   if (!axes.length || !known.length) return null;
   const scales = axes.map(coordinate);
-  const range = readable((some.length ? some : known).map((i) => T.best[i]), 0.95, 0) ?? [T.best[known[0]] - 1, T.best[known[0]] + 1];
+  const range = readable(
+    (some.length ? some : known).map((i) => T.best[i]),
+    0.95,
+    0,
+  ) ?? [T.best[known[0]] - 1, T.best[known[0]] + 1];
   const height = (i) => Math.min(1, Math.max(0, (T.best[i] - range[0]) / (range[1] - range[0])));
   const wobble = (i, k) => (axes[k].numeric ? 0 : (((i * 37 + k * 11) % 17) / 17 - 0.5) * 0.035);
   const line = (i) => [...axes.map((_, k) => [k, scales[k].at(i) + wobble(i, k)]), [axes.length, height(i)]];
-  const marks = [...lineMarks(known, some, line), {
-    kind: "dots", points: some.map((i) => [axes.length, height(i), i]), color: css("--ink"), alpha: 0, size: 3,
-  }];
-  const marked = (i) => (T.best[i] === null ? [] : [
-    { kind: "lines", paths: [line(i)], color: css("--mark"), width: 3 },
-    { kind: "dots", points: line(i).map(([x, y]) => [x, y, i]), color: css("--mark"), size: 4 },
-  ]);
+  const marks = [
+    ...lineMarks(known, some, line),
+    {
+      kind: "dots",
+      points: some.map((i) => [axes.length, height(i), i]),
+      color: css("--ink"),
+      alpha: 0,
+      size: 3,
+    },
+  ];
+  const marked = (i) =>
+    T.best[i] === null
+      ? []
+      : [
+          { kind: "lines", paths: [line(i)], color: css("--mark"), width: 3 },
+          { kind: "dots", points: line(i).map(([x, y]) => [x, y, i]), color: css("--mark"), size: 4 },
+        ];
   const isGap = axes.some((parameter) => some.some((i) => (T.config[parameter.name][i] ?? null) === null));
-  const shape = (_, k) => ({ type: "line", x0: k, x1: k, y0: 0, y1: 1, line: { color: css("--soft"), width: 1.2 }, layer: "above" });
+  const shape = (_, k) => ({
+    type: "line",
+    x0: k,
+    x1: k,
+    y0: 0,
+    y1: 1,
+    line: { color: css("--soft"), width: 1.2 },
+    layer: "above",
+  });
   return {
-    marks, marked, traces: extent([0, axes.length], [0, 1]), after: (place) => brushes(place, axes, scales, range),
+    marks,
+    marked,
+    traces: extent([0, axes.length], [0, 1]),
+    after: (place) => brushes(place, axes, scales, range),
     layout: layout({
-      showlegend: false, dragmode: false, margin: { l: 24, r: 58, t: 44, b: 30 }, shapes: [...axes, null].map(shape),
-      annotations: labels(axes, range), xaxis: { visible: false, range: [-0.12, axes.length + 0.12], fixedrange: true },
+      showlegend: false,
+      dragmode: false,
+      margin: { l: 24, r: 58, t: 44, b: 30 },
+      shapes: [...axes, null].map(shape),
+      annotations: labels(axes, range),
+      xaxis: { visible: false, range: [-0.12, axes.length + 0.12], fixedrange: true },
       yaxis: { visible: false, range: [isGap ? -0.12 : -0.03, 1.02], fixedrange: true },
     }),
   };
@@ -65,7 +98,12 @@ function lineMarks(known, some, line) {
   const marks = [];
   if (some.length < known.length) {
     const rest = known.filter((i) => !visible(i));
-    marks.push({ kind: "lines", paths: rest.map(line), color: css("--soft"), alpha: Math.max(0.02, Math.min(0.12, 8 / rest.length)) });
+    marks.push({
+      kind: "lines",
+      paths: rest.map(line),
+      color: css("--soft"),
+      alpha: Math.max(0.02, Math.min(0.12, 8 / rest.length)),
+    });
   }
   ramp.forEach((color, bin) => {
     const mine = order.filter((_, rank) => Math.floor((rank / order.length) ** 3 * ramp.length) === bin);
@@ -81,14 +119,20 @@ function labels(axes, range) {
   const font = { size: 11, color: css("--soft") };
   const base = { showarrow: false, xanchor: "left", xshift: 4, font, bgcolor: fade(css("--card"), 0.82) };
   const label = (x, y, text, more = {}) => ({ x, y, text, ...base, ...more });
-  const name = (x, text, most, more) => label(x, 1, `<b>${safe(short(text, most))}</b>`, { yshift: 22, font: { size: 12.5, color: css("--ink") }, ...more });
+  const name = (x, text, most, more) =>
+    label(x, 1, `<b>${safe(short(text, most))}</b>`, {
+      yshift: 22,
+      font: { size: 12.5, color: css("--ink") },
+      ...more,
+    });
   const most = innerWidth < 640 ? 8 : Math.max(9, Math.floor(130 / (axes.length + 1)));
   const made = axes.flatMap((parameter, k) => [
     name(k, parameter.name, most, { xanchor: "center", xshift: k === 0 ? 8 : 0, hovertext: safe(parameter.name) }),
     ...ticks(parameter).map(([place, text]) => label(k, place, safe(text))),
   ]);
   made.push(name(axes.length, D.metric, innerWidth < 640 ? 10 : 14, { xanchor: "right", xshift: 44 }));
-  for (const part of [0, 0.5, 1]) made.push(label(axes.length, part, number(Number((range[0] + part * (range[1] - range[0])).toPrecision(3)))));
+  for (const part of [0, 0.5, 1])
+    made.push(label(axes.length, part, number(Number((range[0] + part * (range[1] - range[0])).toPrecision(3)))));
   return made;
 }
 
@@ -105,8 +149,15 @@ function brushes(place, axes, scales, range) {
   const [top, bottom] = [y(1), y(0)];
   const strips = [...axes, null].map((parameter, k) => {
     const name = parameter?.name ?? "best";
-    const strip = el("div", "", "brush", { title: `drag to filter by ${short(name, 40)}; click to take the filter away` });
-    Object.assign(strip.style, { left: `${x(k) - BRUSH_WIDTH / 2}px`, width: `${BRUSH_WIDTH}px`, top: `${top}px`, height: `${bottom - top}px` });
+    const strip = el("div", "", "brush", {
+      title: `drag to filter by ${short(name, 40)}; click to take the filter away`,
+    });
+    Object.assign(strip.style, {
+      left: `${x(k) - BRUSH_WIDTH / 2}px`,
+      width: `${BRUSH_WIDTH}px`,
+      top: `${top}px`,
+      height: `${bottom - top}px`,
+    });
     const place_ = parameter ? scales[k].place : (value) => (value - range[0]) / (range[1] - range[0]);
     const value = parameter ? scales[k].value : (at) => range[0] + at * (range[1] - range[0]);
     showBrushed(strip, name, place_);
@@ -126,7 +177,10 @@ function showBrushed(strip, name, placeOf) {
     if (known.operator.startsWith(">")) low = placeOf(Number(known.value));
     else if (known.operator.startsWith("<")) high = placeOf(Number(known.value));
     else {
-      const places = known.value.split("|").map(placeOf).filter((at) => at >= 0);
+      const places = known.value
+        .split("|")
+        .map(placeOf)
+        .filter((at) => at >= 0);
       [low, high] = [Math.min(...places) - 0.03, Math.max(...places) + 0.03];
     }
   }
@@ -152,12 +206,16 @@ function listenToBrush(strip, act) {
     };
     move(event);
     strip.addEventListener("pointermove", move);
-    strip.addEventListener("pointerup", (ended) => {
-      strip.removeEventListener("pointermove", move);
-      const end = at(ended);
-      if (Math.abs(end - begin) < 0.01) act(null, null);
-      else act(Math.min(begin, end), Math.max(begin, end));
-    }, { once: true });
+    strip.addEventListener(
+      "pointerup",
+      (ended) => {
+        strip.removeEventListener("pointermove", move);
+        const end = at(ended);
+        if (Math.abs(end - begin) < 0.01) act(null, null);
+        else act(Math.min(begin, end), Math.max(begin, end));
+      },
+      { once: true },
+    );
   });
   strip.addEventListener("click", (event) => event.stopPropagation());
 }

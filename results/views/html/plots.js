@@ -3,29 +3,48 @@
 
 const touch = matchMedia("(pointer: coarse)").matches;
 const SAVE = {
-  name: "save", title: "save as a picture", click: (place) => savePicture(place),
+  name: "save",
+  title: "save as a picture",
+  click: (place) => savePicture(place),
   icon: { width: 24, height: 24, path: "M4 20h16v-2H4zM11 4h2v8h3l-4 4-4-4h3z" },
 };
 const CONFIG = {
-  responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [[SAVE, "resetScale2d"]],
+  responsive: true,
+  displaylogo: false,
+  displayModeBar: "hover",
+  modeBarButtons: [[SAVE, "resetScale2d"]],
 };
 
 function axis(title, more = {}) {
   return {
     title: { text: title, standoff: 10, font: { size: 12.5, color: css("--soft") } },
-    gridcolor: css("--grid"), linecolor: css("--line"), zeroline: false, automargin: true,
-    tickfont: { color: css("--soft"), size: 12 }, ...more,
+    gridcolor: css("--grid"),
+    linecolor: css("--line"),
+    zeroline: false,
+    automargin: true,
+    tickfont: { color: css("--soft"), size: 12 },
+    ...more,
   };
 }
 
 function layout(more = {}) {
   const font = { family: css("--text"), size: 13, color: css("--ink") };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font,
-    margin: { l: 56, r: 14, t: 26, b: 46 }, hovermode: "closest", dragmode: touch ? false : "zoom", showlegend: true,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font,
+    margin: { l: 56, r: 14, t: 26, b: 46 },
+    hovermode: "closest",
+    dragmode: touch ? false : "zoom",
+    showlegend: true,
     modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--ink") },
     legend: { orientation: "h", traceorder: "normal", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
-    hoverlabel: { align: "left", bgcolor: css("--card"), bordercolor: css("--line"), font: { ...font, size: 12.5 } },
+    hoverlabel: {
+      align: "left",
+      bgcolor: css("--card"),
+      bordercolor: css("--line"),
+      font: { ...font, size: 12.5 },
+    },
     ...more,
   };
 }
@@ -51,7 +70,13 @@ function extent(xs, ys) {
 /** Entries of the legend for what the canvas shows. */
 function legend(names) {
   if (names.length < 2) return [];
-  const line = (name) => ({ x: [null], y: [null], name: safe(name), mode: "lines", line: { color: colour(name), width: 3 } });
+  const line = (name) => ({
+    x: [null],
+    y: [null],
+    name: safe(name),
+    mode: "lines",
+    line: { color: colour(name), width: 3 },
+  });
   return names.map(line);
 }
 
@@ -76,7 +101,8 @@ function incumbents() {
   const bands = D.incumbents[state.unit] ?? Object.values(D.incumbents)[0];
   if (!bands) return null;
   const title = {
-    epochs: "epochs trained, by each study", seconds: "seconds of training, by each study",
+    epochs: "epochs trained, by each study",
+    seconds: "seconds of training, by each study",
     "GPU-seconds": "GPU-seconds, by each study",
   }[state.unit];
   const searchers = new Set(shown().map((i) => T.searcher[i]));
@@ -101,7 +127,11 @@ function incumbentPlot(bands, names, shade, title, run) {
     const seeds = band.seeds > 1 ? `, mean of ${band.seeds} seeds` : "";
     const dash = names.indexOf(name) < PALETTES[theme()].length ? "solid" : "dash";
     traces.push({
-      x: band.spent, y: band.mean, name: safe(name), mode: "lines", legendgroup: name,
+      x: band.spent,
+      y: band.mean,
+      name: safe(name),
+      mode: "lines",
+      legendgroup: name,
       line: { color: shade(name), width: 2.5, shape: "hv", dash },
       hovertemplate: `<b>${safe(name)}</b>${seeds}<br>${metric} %{y:.4~g} after %{x:.4~g}<extra></extra>`,
     });
@@ -115,10 +145,18 @@ function incumbentPlot(bands, names, shade, title, run) {
 function bandTraces(name, band, shade, count) {
   if (band.seeds < 2) return [];
   const edge = {
-    x: band.spent, line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false, mode: "lines", legendgroup: name,
+    x: band.spent,
+    line: { width: 0, shape: "hv" },
+    hoverinfo: "skip",
+    showlegend: false,
+    mode: "lines",
+    legendgroup: name,
   };
   const fillcolor = fade(shade, count > 5 ? 0.08 : 0.15);
-  return [{ ...edge, y: band.low }, { ...edge, y: band.high, fill: "tonexty", fillcolor }];
+  return [
+    { ...edge, y: band.low },
+    { ...edge, y: band.high, fill: "tonexty", fillcolor },
+  ];
 }
 
 function vertical(x) {
@@ -131,12 +169,21 @@ function importance() {
   if (!found.rows) return null;
   const rows = [...found.rows].reverse().slice(-15);
   const trace = {
-    type: "bar", orientation: "h", x: rows.map((row) => Math.max(0, row.mean)),
-    y: rows.map((row) => safe(short(row.name))), width: 0.55, showlegend: false,
+    type: "bar",
+    orientation: "h",
+    x: rows.map((row) => Math.max(0, row.mean)),
+    y: rows.map((row) => safe(short(row.name))),
+    width: 0.55,
+    showlegend: false,
     marker: { color: rows.map((row) => (row.low > 0 ? css("--accent") : fade(css("--soft"), 0.55))) },
     error_x: {
-      type: "data", symmetric: false, array: rows.map((row) => row.high - row.mean),
-      arrayminus: rows.map((row) => row.mean - row.low), color: css("--ink"), thickness: 1.4, width: 5,
+      type: "data",
+      symmetric: false,
+      array: rows.map((row) => row.high - row.mean),
+      arrayminus: rows.map((row) => row.mean - row.low),
+      color: css("--ink"),
+      thickness: 1.4,
+      width: 5,
     },
     hovertemplate: "<b>%{y}</b> %{x:.1%}<extra></extra>",
   };
@@ -144,7 +191,8 @@ function importance() {
   return {
     traces: [trace],
     layout: layout({
-      height: Math.max(150, 70 + rows.length * 34), margin: { l: 20, r: 20, t: 6, b: 46 },
+      height: Math.max(150, 70 + rows.length * 34),
+      margin: { l: 20, r: 20, t: 6, b: 46 },
       xaxis: axis("fraction of the variance explained", { tickformat: ".0%", range: [0, most] }),
       yaxis: axis("", { ticksuffix: "  ", gridcolor: "rgba(0,0,0,0)" }),
     }),
@@ -158,26 +206,51 @@ function pareto() {
   const front = frontier(some, cost);
   const on = new Set(front);
   const steps = {
-    x: front.map((i) => cost[i]), y: front.map((i) => T.best[i]), name: "best for its cost", mode: "lines",
-    line: { color: css("--ink"), width: 1.6, shape: "hv" }, hoverinfo: "skip",
+    x: front.map((i) => cost[i]),
+    y: front.map((i) => T.best[i]),
+    name: "best for its cost",
+    mode: "lines",
+    line: { color: css("--ink"), width: 1.6, shape: "hv" },
+    hoverinfo: "skip",
   };
   const marks = groups(some).map(([name, mine]) => ({
-    kind: "dots", color: colour(name), points: mine.map((i) => [cost[i], T.best[i], i]),
-    alphaOf: (i) => (on.has(i) ? 1 : 0.45), sizeOf: (i) => (on.has(i) ? 5 : 3),
+    kind: "dots",
+    color: colour(name),
+    points: mine.map((i) => [cost[i], T.best[i], i]),
+    alphaOf: (i) => (on.has(i) ? 1 : 0.45),
+    sizeOf: (i) => (on.has(i) ? 5 : 3),
   }));
   const marked = (i) => [ring([[cost[i], T.best[i], i]])];
   const title = state.cost === "seconds" ? "training time of the trial, seconds" : "epochs trained";
   const values = some.map((i) => T.best[i]);
   return {
-    traces: [...extent(some.map((i) => cost[i]), values), ...legend(groups(some).map(([name]) => name)), steps], marks, marked,
+    traces: [
+      ...extent(
+        some.map((i) => cost[i]),
+        values,
+      ),
+      ...legend(groups(some).map(([name]) => name)),
+      steps,
+    ],
+    marks,
+    marked,
     layout: layout({
-      xaxis: axis(title, { rangemode: "tozero" }), yaxis: axis(`best ${METRIC()}`, { range: readable(values, 0.75) }),
+      xaxis: axis(title, { rangemode: "tozero" }),
+      yaxis: axis(`best ${METRIC()}`, { range: readable(values, 0.75) }),
     }),
   };
 }
 
 /** The marked trial as a ring. */
-const ring = (points) => ({ kind: "dots", points, color: css("--mark"), shape: "ring", size: 7, line: 2.5, room: 9 });
+const ring = (points) => ({
+  kind: "dots",
+  points,
+  color: css("--mark"),
+  shape: "ring",
+  size: 7,
+  line: 2.5,
+  room: 9,
+});
 
 function frontier(some, cost) {
   const order = [...some].sort((a, b) => cost[a] - cost[b] || (better(T.best[a], T.best[b]) ? -1 : 1));
@@ -192,18 +265,35 @@ function workers() {
   const length = D.last - begin;
   const lanes = D.timeline.reduce((most, bar) => Math.max(most, bar[0]), 0) + 1;
   const [unit, word] = length > 7200 ? [3600, "hours"] : length > 180 ? [60, "minutes"] : [1, "seconds"];
-  const bar = ([lane, i, start, end]) => [(start - begin) / unit, Math.max(end, start + length / 4000) / unit - begin / unit, lane + 1, i];
+  const bar = ([lane, i, start, end]) => [
+    (start - begin) / unit,
+    Math.max(end, start + length / 4000) / unit - begin / unit,
+    lane + 1,
+    i,
+  ];
   const bars = D.timeline.filter((row) => visible(row[1])).map(bar);
   const byName = groups(bars.map((row) => row[3])).map(([name]) => name);
   const mark = (name) => ({
-    kind: "bars", height: 0.72, color: fade(colour(name), 0.85), bars: bars.filter((row) => T.searcher[row[3]] === name),
+    kind: "bars",
+    height: 0.72,
+    color: fade(colour(name), 0.85),
+    bars: bars.filter((row) => T.searcher[row[3]] === name),
   });
-  const marked = (i) => [{ kind: "bars", height: 0.9, color: css("--mark"), bars: bars.filter((row) => row[3] === i) }];
+  const marked = (i) => [
+    { kind: "bars", height: 0.9, color: css("--mark"), bars: bars.filter((row) => row[3] === i) },
+  ];
   return {
-    traces: [...extent([0, length / unit], [1, lanes]), ...legend(byName)], marks: byName.map(mark), marked,
+    traces: [...extent([0, length / unit], [1, lanes]), ...legend(byName)],
+    marks: byName.map(mark),
+    marked,
     layout: layout({
-      height: Math.max(170, 96 + Math.min(lanes, 64) * 26), xaxis: axis(`${word} since the start`, { rangemode: "tozero" }),
-      yaxis: axis("worker", { dtick: lanes > 12 ? undefined : 1, range: [lanes + 0.5, 0.5], gridcolor: "rgba(0,0,0,0)" }),
+      height: Math.max(170, 96 + Math.min(lanes, 64) * 26),
+      xaxis: axis(`${word} since the start`, { rangemode: "tozero" }),
+      yaxis: axis("worker", {
+        dtick: lanes > 12 ? undefined : 1,
+        range: [lanes + 0.5, 0.5],
+        gridcolor: "rgba(0,0,0,0)",
+      }),
     }),
   };
 }

@@ -47,6 +47,7 @@ SCRIPTS = (
     "live.js",
     "list.js",
     "keys.js",
+    "draw.js",
     "main.js",
 )
 """The parts of the script, in the order in which they need each other."""

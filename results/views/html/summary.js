@@ -10,7 +10,11 @@ function opening() {
   const words = [goal, D.searchers.join(", "), seeds, `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
   const tags = D.tags.map((tag) => el("span", tag, "tag"));
   $(".state").replaceChildren(pill(reason, how), words, ...tags);
-  $(".notes").replaceChildren(...D.notes.map((note) => el("li", [el("b", note.text), `  ${[note.author, note.time && when(note.time)].filter(Boolean).join(", ")}`])));
+  $(".notes").replaceChildren(
+    ...D.notes.map((note) =>
+      el("li", [el("b", note.text), `  ${[note.author, note.time && when(note.time)].filter(Boolean).join(", ")}`]),
+    ),
+  );
   progress();
   tiles();
 }
@@ -28,12 +32,16 @@ function progress() {
   $(".progress .bar-of").replaceChildren(...parts);
   const total = state.summary?.of ?? D.of;
   const left = state.summary?.seconds_left;
-  const words = [el("b", total ? `${number(ended)} of ${plural(total, "trial")} ended` : `${plural(ended, "trial")} ended`)];
+  const words = [
+    el("b", total ? `${number(ended)} of ${plural(total, "trial")} ended` : `${plural(ended, "trial")} ended`),
+  ];
   if (left !== null && left !== undefined) words.push(`about ${duration(left)} left`);
   const legend_ = known.map((status) => {
     const act = () => go({ where: edited(isAbout("status"), [term("status", ":", status)]) }, { replace: true });
     const dot = el("span", "", "dot", { style: `background: var(${STATUS_COLOURS[status]})` });
-    return button([dot, `${number(found[status])} ${status}`], act, "count", { title: `show trials that are ${status}` });
+    return button([dot, `${number(found[status])} ${status}`], act, "count", {
+      title: `show trials that are ${status}`,
+    });
   });
   $(".progress .words").replaceChildren(...words, ...legend_);
 }
@@ -42,8 +50,11 @@ function tiles() {
   const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
   const best = D.best ? `best ${D.metric}, ${T.id[D.best.trial]}` : `best ${D.metric}`;
   const content = [
-    [D.best ? number(D.best.value) : DASH, best], [number(COUNT), "trials"], [number(sum(T.epochs)), "epochs trained"],
-    [duration(sum(T.seconds)), "training, all trials"], [duration(D.began === null ? null : D.last - D.began), "from start to end"],
+    [D.best ? number(D.best.value) : DASH, best],
+    [number(COUNT), "trials"],
+    [number(sum(T.epochs)), "epochs trained"],
+    [duration(sum(T.seconds)), "training, all trials"],
+    [duration(D.began === null ? null : D.last - D.began), "from start to end"],
   ];
   const tile = ([value, label], k) => el("div", [el("b", value), el("span", label)], k ? "tile" : "tile lead");
   $(".tiles").replaceChildren(...content.map(tile));
@@ -58,31 +69,61 @@ function bestSection() {
   const i = D.best.trial;
   const link = el("a", T.id[i], "", { href: fragment({ trial: T.id[i] }) });
   const value = el("b", number(D.best.value), "value");
-  const others = Object.entries(D.best.metrics).filter(([name]) => name !== D.metric).slice(0, 6);
+  const others = Object.entries(D.best.metrics)
+    .filter(([name]) => name !== D.metric)
+    .slice(0, 6);
   const beside = others.map(([name, known]) => `${name} ${number(known)}`).join(", ");
-  const line = el("p", [value, ` ${D.metric} at epoch ${D.best.epoch} of `, link, beside ? `; ${beside}` : ""], "lead");
+  const line = el(
+    "p",
+    [value, ` ${D.metric} at epoch ${D.best.epoch} of `, link, beside ? `; ${beside}` : ""],
+    "lead",
+  );
   const set = Object.entries(T.config).filter(([, values]) => (values[i] ?? null) !== null);
   const config = el("dl", "", "config");
-  pairs(config, set.map(([name, values]) => [name, number(values[i])]));
+  pairs(
+    config,
+    set.map(([name, values]) => [name, number(values[i])]),
+  );
   place.replaceChildren(line, confirmation(i), el("h3", "Configuration"), config, el("h3", "Use it"), ...usage());
 }
 
 /** What retrainings with fresh seeds say about the best trial, and whether another one did better. */
 function confirmation(i) {
   const rows = D.retrainings;
-  if (!rows.length) return el("p", "Not confirmed: it was selected as the best of many, so it is optimistic. With confirm in its file, a sweep trains its best trials again with fresh seeds.", "how");
+  if (!rows.length)
+    return el(
+      "p",
+      "Not confirmed: it was selected as the best of many, so it is optimistic. " +
+        "With confirm in its file, a sweep trains its best trials again with fresh seeds.",
+      "how",
+    );
   const mine = rows.find((row) => row.trial === T.id[i]);
-  const said = (row) => `${number(row.mean)} (${number(row.low)} … ${number(row.high)}) on the ${row.split} split over ${plural(row.seeds, "fresh seed")}`;
-  const parts = [mine ? `Confirmed: trained again, ${T.id[i]} has a mean of ${said(mine)}.` : `${T.id[i]} was not trained again.`];
+  const said = (row) => {
+    const interval = `${number(row.low)} … ${number(row.high)}`;
+    return `${number(row.mean)} (${interval}) on the ${row.split} split over ${plural(row.seeds, "fresh seed")}`;
+  };
+  const parts = [
+    mine
+      ? `Confirmed: trained again, ${T.id[i]} has a mean of ${said(mine)}.`
+      : `${T.id[i]} was not trained again.`,
+  ];
   const top = rows.reduce((a, b) => (better(b.validation, a.validation) ? b : a));
-  if (top.trial !== T.id[i]) parts.push(`The best repeated validation is that of ${top.trial}: ${number(top.validation)}; mean ${said(top)}.`);
+  if (top.trial !== T.id[i])
+    parts.push(
+      `The best repeated validation is that of ${top.trial}: ${number(top.validation)}; mean ${said(top)}.`,
+    );
   return el("p", parts.join(" "), "confirmed");
 }
 
 /** Path, snippet and command to use the best model. A server knows where its checkpoint is when it is asked. */
 function usage() {
-  if (state.served) return [served(usage.at ??= el("div"))];
-  const load = [`import raysweep as rs`, ``, `best = rs.load(${JSON.stringify(D.path)}).best`, `config = best.config`];
+  if (state.served) return [served((usage.at ??= el("div")))];
+  const load = [
+    `import raysweep as rs`,
+    ``,
+    `best = rs.load(${JSON.stringify(D.path)}).best`,
+    `config = best.config`,
+  ];
   if (D.best.hasState) load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
   const made = [];
   if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
@@ -117,7 +158,13 @@ function problemSection() {
     const place = low === high ? `after epoch ${low}` : `after epochs ${low} to ${high}`;
     const status = el("span", problem.status, "status", { style: "color: var(--bad)" });
     const example = el("span", short(problem.example.split("\n")[0], 160), "example");
-    const label = [el("b", plural(problem.trials.length, "trial")), " ", status, ` ${low || high ? place : "in the first epoch"}`, example];
+    const label = [
+      el("b", plural(problem.trials.length, "trial")),
+      " ",
+      status,
+      ` ${low || high ? place : "in the first epoch"}`,
+      example,
+    ];
     return el("li", [button(label, act, "problem", { title: "show these trials" })]);
   });
   $("#problems ul").replaceChildren(...rows_);
@@ -127,7 +174,8 @@ function findings() {
   const lines = [...importanceInWords(), ...D.ranges.map((range) => range.text)];
   const bounds = D.bounds.map((bound) => el("li", bound.text, "bound"));
   const items = [...bounds, ...lines.map((text) => el("li", text))];
-  if (!items.length) items.push(el("li", "Nothing can be said yet: the trials are too few, or the good ones lie everywhere."));
+  if (!items.length)
+    items.push(el("li", "Nothing can be said yet: the trials are too few, or the good ones lie everywhere."));
   $("#findings .sentences").replaceChildren(...items);
   const steps = D.next.map((step) => el("li", [el("p", step.why), commandLine(step.command)]));
   $("#findings .steps").replaceChildren(...steps);
@@ -150,7 +198,9 @@ function scoreInWords() {
   if (!D.importance.rows) return;
   const weak = D.importance.score < 0.2 ? " That is too little to rely on the bars." : "";
   const percent = Math.round(100 * Math.max(0, D.importance.score));
-  $(".score").textContent = `In cross-validation over ${plural(D.importance.trials, "trial")}, the forest explains ${percent} % of the variance.${weak}`;
+  const trials = plural(D.importance.trials, "trial");
+  $(".score").textContent =
+    `In cross-validation over ${trials}, the forest explains ${percent} % of the variance.${weak}`;
 }
 
 /** The comparison of searchers, if there are several studies to compare. */
@@ -165,15 +215,26 @@ function reliability() {
   $("#reliability").hidden = !D.retrainings.length && !D.stoppingAudit;
   const lines = [...D.retrainingFindings, ...(D.stoppingAudit ? [D.stoppingAudit.finding] : [])];
   $("#reliability .sentences").replaceChildren(...lines.map((text) => el("li", text)));
-  facts($(".retrainings"), D.retrainings.map((row) => ({
-    finalist: row.trial, "selected for": row.selected, "validation, retrained": row.validation,
-    [`mean, ${row.split} split`]: row.mean, interval: `${number(row.low)} … ${number(row.high)}`, seeds: row.seeds,
-    "optimistic by": row.optimism,
-  })));
-  facts($(".rungs"), (D.stoppingAudit?.rungs ?? []).map((row) => ({
-    "rung, epoch": row.level, "trials trained to the end": row.trials,
-    "rank correlation with the final loss (Kendall's tau)": row.tau,
-  })));
+  facts(
+    $(".retrainings"),
+    D.retrainings.map((row) => ({
+      finalist: row.trial,
+      "selected for": row.selected,
+      "validation, retrained": row.validation,
+      [`mean, ${row.split} split`]: row.mean,
+      interval: `${number(row.low)} … ${number(row.high)}`,
+      seeds: row.seeds,
+      "optimistic by": row.optimism,
+    })),
+  );
+  facts(
+    $(".rungs"),
+    (D.stoppingAudit?.rungs ?? []).map((row) => ({
+      "rung, epoch": row.level,
+      "trials trained to the end": row.trials,
+      "rank correlation with the final loss (Kendall's tau)": row.tau,
+    })),
+  );
 }
 
 function simulated() {
@@ -185,15 +246,25 @@ function simulated() {
 
 function surroundings() {
   const words = {
-    commit: (value) => value.slice(0, 12), dirty: (value) => (value ? "yes" : "no"),
-    memory: (value) => `${(value / 2 ** 30).toFixed(1)} GiB`, gpus: (value) => value.join(", ") || "none",
+    commit: (value) => value.slice(0, 12),
+    dirty: (value) => (value ? "yes" : "no"),
+    memory: (value) => `${(value / 2 ** 30).toFixed(1)} GiB`,
+    gpus: (value) => value.join(", ") || "none",
   };
   const isGroup = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-  const flat = (content) => Object.entries(content).flatMap(([name, value]) => (isGroup(value) ? flat(value) : [[name, value]]));
+  const flat = (content) =>
+    Object.entries(content).flatMap(([name, value]) => (isGroup(value) ? flat(value) : [[name, value]]));
   const known = flat(D.environment).filter(([, value]) => value !== null);
   const titles = { dirty: "changed since", gpus: "GPUs" };
-  pairs($("#environment .config"), known.map(([name, value]) => [titles[name] ?? name, (words[name] ?? number)(value)]));
+  pairs(
+    $("#environment .config"),
+    known.map(([name, value]) => [titles[name] ?? name, (words[name] ?? number)(value)]),
+  );
   $(".yaml").textContent = D.yaml;
-  const live = state.served ? "; it follows the sweep" : D.live ? "; the page refreshes itself while the sweep runs" : "";
+  const live = state.served
+    ? "; it follows the sweep"
+    : D.live
+      ? "; the page refreshes itself while the sweep runs"
+      : "";
   $("footer").textContent = `written ${when(D.written)}${live}`;
 }

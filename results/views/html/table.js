@@ -8,8 +8,16 @@ const table_ = { order: [], first: -1, last: -1 };
 
 /** All columns that the table may have. `query` is the column's name in the filter. */
 function allColumns() {
-  const metrics = metricNames().map((name) => ({ key: `metric ${name}`, title: name, get: (i) => T[`metric ${name}`][i] }));
-  const config = D.parameters.map(({ name }) => ({ key: `config ${name}`, title: name, get: (i) => T.config[name]?.[i] }));
+  const metrics = metricNames().map((name) => ({
+    key: `metric ${name}`,
+    title: name,
+    get: (i) => T[`metric ${name}`][i],
+  }));
+  const config = D.parameters.map(({ name }) => ({
+    key: `config ${name}`,
+    title: name,
+    get: (i) => T.config[name]?.[i],
+  }));
   return [
     { key: "id", title: "trial", left: true, get: (i) => T.id[i] },
     { key: "best", title: `best ${D.metric}`, get: (i) => T.best[i] },
@@ -17,7 +25,8 @@ function allColumns() {
     { key: "bestEpoch", title: "at", get: (i) => T.bestEpoch[i] },
     { key: "epochs", title: "epochs", get: (i) => T.epochs[i] },
     { key: "seconds", title: "time", get: (i) => T.seconds[i], show: duration },
-    ...config, ...metrics,
+    ...config,
+    ...metrics,
     { key: "last", title: `last ${D.metric}`, get: (i) => T.last[i] },
     { key: "seed", title: "search seed", get: (i) => T.seed[i] },
     { key: "node", title: "node", left: true, get: (i) => T.node[i] },
@@ -57,7 +66,8 @@ function table() {
   table_.first = -1;
   rows();
   const count = table_.order.length;
-  $("#filters output").textContent = count === COUNT ? plural(COUNT, "trial") : `${number(count)} of ${plural(COUNT, "trial")}`;
+  $("#filters output").textContent =
+    count === COUNT ? plural(COUNT, "trial") : `${number(count)} of ${plural(COUNT, "trial")}`;
   $(".rows .nothing").hidden = count > 0;
 }
 
@@ -93,7 +103,9 @@ function head() {
 function sortBy(column) {
   const up = state.sort === column.key ? !state.up : column.left === true;
   go({ sort: `${up ? "" : "-"}${column.key}` }, { replace: true });
-  [...document.querySelectorAll("th .sort")][table_.columns.findIndex((known) => known.key === column.key)]?.focus({ preventScroll: true });
+  [...document.querySelectorAll("th .sort")][table_.columns.findIndex((known) => known.key === column.key)]?.focus({
+    preventScroll: true,
+  });
 }
 
 /** Put the rows that are in sight into the document, and space for the others. */
@@ -118,7 +130,11 @@ function spacer(count) {
 }
 
 function line(i, place) {
-  const row = el("tr", table_.columns.map((column) => cellOf(column, i)), i === state.marked ? "marked" : "");
+  const row = el(
+    "tr",
+    table_.columns.map((column) => cellOf(column, i)),
+    i === state.marked ? "marked" : "",
+  );
   row.dataset.trial = i;
   row.setAttribute("aria-rowindex", place + 2);
   if (i === state.marked) row.setAttribute("aria-current", "true");
@@ -208,15 +224,17 @@ function listenToTable() {
 /** The choice of columns: a list with a box for each. */
 function columnChooser() {
   const chosen = new Set(columns().map(({ key }) => key));
-  const boxes = allColumns().filter(({ key }) => key !== "id").map(({ key, title }) => {
-    const box = el("input", "", "", { type: "checkbox", checked: chosen.has(key) });
-    box.addEventListener("change", () => {
-      if (box.checked) chosen.add(key);
-      else chosen.delete(key);
-      go({ columns: [...chosen].join(",") }, { replace: true });
+  const boxes = allColumns()
+    .filter(({ key }) => key !== "id")
+    .map(({ key, title }) => {
+      const box = el("input", "", "", { type: "checkbox", checked: chosen.has(key) });
+      box.addEventListener("change", () => {
+        if (box.checked) chosen.add(key);
+        else chosen.delete(key);
+        go({ columns: [...chosen].join(",") }, { replace: true });
+      });
+      return el("label", [box, short(title, 40)]);
     });
-    return el("label", [box, short(title, 40)]);
-  });
   const reset = button("the usual ones", () => {
     go({ columns: null }, { replace: true });
     columnChooser();

@@ -43,7 +43,10 @@ function closePanel(place) {
 
 function showMissing(place, missing) {
   const text = `There is no trial ${missing.map((id) => short(id, 60)).join(", ")} in this run.`;
-  place.replaceChildren(panelHead([el("h2", "No such trial", "", { id: "trial-title", tabIndex: -1 })]), el("p", text, "mistake"));
+  place.replaceChildren(
+    panelHead([el("h2", "No such trial", "", { id: "trial-title", tabIndex: -1 })]),
+    el("p", text, "mistake"),
+  );
   $("h2", place).focus();
 }
 
@@ -61,9 +64,17 @@ function sharedDetails(i) {
   const kept = D.details?.[i] ?? {};
   const metrics = { [D.metric]: D.curves[i].map((point) => point[1]), ...kept.metrics };
   return {
-    metrics, decisions: kept.decisions ?? [], notes: kept.notes ?? [], tags: (T.tags?.[i] ?? "").split(" ").filter(Boolean),
-    traceback: kept.error ?? null, device: kept.device, parent: kept.parent, seed: kept.seed, node: T.node[i],
-    peak_memory: T.peakMemory?.[i], attempts: T.attempts?.[i],
+    metrics,
+    decisions: kept.decisions ?? [],
+    notes: kept.notes ?? [],
+    tags: (T.tags?.[i] ?? "").split(" ").filter(Boolean),
+    traceback: kept.error ?? null,
+    device: kept.device,
+    parent: kept.parent,
+    seed: kept.seed,
+    node: T.node[i],
+    peak_memory: T.peakMemory?.[i],
+    attempts: T.attempts?.[i],
   };
 }
 
@@ -73,21 +84,30 @@ function renderPanel(place, opened, all, details) {
   const isSame = place.dataset.shown === opened.join(",");
   place.dataset.shown = opened.join(",");
   const titles = opened.map((i) => el("a", T.id[i], "", { href: fragment({ trial: T.id[i] }) }));
-  const heading = el("h2", titles.length > 1 ? [titles[0], " and ", titles[1]] : T.id[opened[0]], "", { id: "trial-title", tabIndex: -1 });
+  const heading = el("h2", titles.length > 1 ? [titles[0], " and ", titles[1]] : T.id[opened[0]], "", {
+    id: "trial-title",
+    tabIndex: -1,
+  });
   const columns_ = opened.map((i) => trialColumn(i, details.get(i)));
-  const body = el("div", [
-    el("div", charts(opened, all, details), "charts"), configTable(opened, all),
-    el("div", columns_, "columns"),
-  ], "body", { tabIndex: 0, role: "group", "aria-label": "about this trial" });
+  const body = el(
+    "div",
+    [el("div", charts(opened, all, details), "charts"), configTable(opened, all), el("div", columns_, "columns")],
+    "body",
+    { tabIndex: 0, role: "group", "aria-label": "about this trial" },
+  );
   place.replaceChildren(panelHead([heading, ...opened.map(statusPill), compareChoice(opened)]), body);
   if (isSame) body.scrollTop = scroll;
   if (isFirst || !isSame) heading.focus({ preventScroll: true });
 }
 
-const statusPill = (i) => el("span", T.status[i], "pill plain", { style: `color: var(${STATUS_COLOURS[T.status[i]]})` });
+const statusPill = (i) =>
+  el("span", T.status[i], "pill plain", { style: `color: var(${STATUS_COLOURS[T.status[i]]})` });
 
 function panelHead(content) {
-  const close = button("×", () => openTrials([]), "close", { "aria-label": "close (Escape)", title: "close (Escape)" });
+  const close = button("×", () => openTrials([]), "close", {
+    "aria-label": "close (Escape)",
+    title: "close (Escape)",
+  });
   return el("div", [...content, close], "panel-head");
 }
 
@@ -95,9 +115,14 @@ function panelHead(content) {
 function compareChoice(opened) {
   if (opened.length > 1) return button("only the first", () => openTrials([T.id[opened[0]]]));
   const others = table_.order.filter((i) => i !== opened[0]).slice(0, 200);
-  const options = [el("option", "beside …", "", { value: "" }), ...others.map((i) => el("option", T.id[i], "", { value: T.id[i] }))];
+  const options = [
+    el("option", "beside …", "", { value: "" }),
+    ...others.map((i) => el("option", T.id[i], "", { value: T.id[i] })),
+  ];
   const select = el("select", options, "", { "aria-label": "show another trial beside this one" });
-  select.addEventListener("change", () => { if (select.value) openTrials([T.id[opened[0]], select.value]); });
+  select.addEventListener("change", () => {
+    if (select.value) openTrials([T.id[opened[0]], select.value]);
+  });
   return select;
 }
 
@@ -111,14 +136,31 @@ function panelColours(opened, all) {
 function charts(opened, all, details) {
   const shades = panelColours(opened, all);
   const names = [...new Set([D.metric, ...opened.flatMap((i) => Object.keys(details.get(i).metrics ?? {}))])];
-  const series = (name) => all.map((i) => ({
-    name: T.id[i], color: shades.get(i), isMain: opened.includes(i), points: curveOf(i, details.get(i).metrics?.[name]),
-  })).filter((line_) => line_.points.length).reverse();
-  const key = el("p", all.map((i) => {
-    const dot = el("span", "", "dot", { style: `background: ${shades.get(i)}` });
-    return el("span", [dot, T.id[i] + (i === D.best?.trial ? ", the best" : "")]);
-  }), "key");
-  return [key, ...names.slice(0, 24).map((name) => chart(name, series(name))).filter(Boolean)];
+  const series = (name) =>
+    all
+      .map((i) => ({
+        name: T.id[i],
+        color: shades.get(i),
+        isMain: opened.includes(i),
+        points: curveOf(i, details.get(i).metrics?.[name]),
+      }))
+      .filter((line_) => line_.points.length)
+      .reverse();
+  const key = el(
+    "p",
+    all.map((i) => {
+      const dot = el("span", "", "dot", { style: `background: ${shades.get(i)}` });
+      return el("span", [dot, T.id[i] + (i === D.best?.trial ? ", the best" : "")]);
+    }),
+    "key",
+  );
+  return [
+    key,
+    ...names
+      .slice(0, 24)
+      .map((name) => chart(name, series(name)))
+      .filter(Boolean),
+  ];
 }
 
 /** Values by epoch as points; the epochs are those of the trial's reports. */
@@ -133,7 +175,10 @@ function configTable(opened, all) {
   const differs = (name) => all.some((i) => (T.config[name][i] ?? null) !== (T.config[name][all[0]] ?? null));
   const order = [...names.filter(differs), ...names.filter((name) => !differs(name))];
   const title = (i) => (opened.includes(i) ? T.id[i] : `${T.id[i]} (best)`);
-  const head_ = [el("th", "configuration", "left", { scope: "col" }), ...all.map((i) => el("th", title(i), "", { scope: "col" }))];
+  const head_ = [
+    el("th", "configuration", "left", { scope: "col" }),
+    ...all.map((i) => el("th", title(i), "", { scope: "col" })),
+  ];
   const body = order.map((name) => {
     const cells = all.map((i) => el("td", number(T.config[name][i])));
     return el("tr", [el("th", name, "left", { scope: "row" }), ...cells], differs(name) ? "differs" : "");
@@ -151,7 +196,11 @@ function trialColumn(i, details) {
   const noted = [...(details.notes ?? [])].map((note) => el("li", typeof note === "string" ? note : note.text));
   if (noted.length) parts.push(el("h4", "Notes"), el("ul", noted, "plain-list"));
   parts.push(...decisionList(details));
-  if (details.traceback) parts.push(el("h4", state.served ? "Traceback" : "Error"), el("pre", details.traceback, "log", { tabIndex: 0 }));
+  if (details.traceback)
+    parts.push(
+      el("h4", state.served ? "Traceback" : "Error"),
+      el("pre", details.traceback, "log", { tabIndex: 0 }),
+    );
   if (details.snippet) parts.push(el("h4", "Load it"), el("pre", details.snippet, "snippet", { tabIndex: 0 }));
   if (state.served) parts.push(...logView(i));
   else parts.push(commandLine(`raysweep logs ${quoted(D.path)} ${quoted(T.id[i])}`));
@@ -159,19 +208,31 @@ function trialColumn(i, details) {
 }
 
 function trialFacts(i, details) {
-  const parent = details.parent && indices.has(details.parent)
-    ? el("a", details.parent, "", { href: fragment({ trial: details.parent }) }) : details.parent;
+  const parent =
+    details.parent && indices.has(details.parent)
+      ? el("a", details.parent, "", { href: fragment({ trial: details.parent }) })
+      : details.parent;
   const rows_ = [
     [`best ${D.metric}`, T.best[i] === null ? null : `${number(T.best[i])} at epoch ${T.bestEpoch[i]}`],
     ["epochs", details.epochs_allowed ? `${T.epochs[i]} of ${details.epochs_allowed}` : T.epochs[i]],
-    ["training time", T.seconds[i] ? duration(T.seconds[i]) : null], ["node", details.node], ["device", details.device],
+    ["training time", T.seconds[i] ? duration(T.seconds[i]) : null],
+    ["node", details.node],
+    ["device", details.device],
     ["peak memory", details.peak_memory ? size(details.peak_memory) : null],
-    ["attempts", details.attempts > 1 ? details.attempts : null], ["searcher", T.searcher[i]], ["search seed", T.seed[i]],
-    ["training seed", details.seed === undefined ? null : String(details.seed)], ["continues", parent], ["checkpoint", details.checkpoint],
+    ["attempts", details.attempts > 1 ? details.attempts : null],
+    ["searcher", T.searcher[i]],
+    ["search seed", T.seed[i]],
+    ["training seed", details.seed === undefined ? null : String(details.seed)],
+    ["continues", parent],
+    ["checkpoint", details.checkpoint],
     ["tags", (details.tags ?? []).join(" ")],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   const made = el("dl", "", "config");
-  made.append(...rows_.map(([name, value]) => el("div", [el("dt", name), el("dd", value instanceof Node ? [value] : number(value))])));
+  made.append(
+    ...rows_.map(([name, value]) =>
+      el("div", [el("dt", name), el("dd", value instanceof Node ? [value] : number(value))]),
+    ),
+  );
   return made;
 }
 
@@ -179,7 +240,8 @@ function trialFacts(i, details) {
 function decisionList(details) {
   const known = (details.decisions ?? []).filter((decision) => decision.text || decision.kind);
   if (!known.length) return [];
-  const item = ({ epoch, text, kind }) => el("li", [el("span", `epoch ${epoch}`, "epoch"), kind && !text?.includes(kind) ? `${kind}: ${text}` : text]);
+  const item = ({ epoch, text, kind }) =>
+    el("li", [el("span", `epoch ${epoch}`, "epoch"), kind && !text?.includes(kind) ? `${kind}: ${text}` : text]);
   return [el("h4", "Decisions"), el("ol", known.map(item), "decisions")];
 }
 
@@ -194,7 +256,9 @@ function logView(i) {
     isBusy = true;
     try {
       const from = next === null ? "" : `?from=${next}`;
-      const found = await api(`api/runs/${encodeURIComponent(state.run)}/trials/${encodeURIComponent(T.id[i])}/log${from}`);
+      const found = await api(
+        `api/runs/${encodeURIComponent(state.run)}/trials/${encodeURIComponent(T.id[i])}/log${from}`,
+      );
       const isAtEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 20;
       if (found.text) text.textContent = (text.textContent + found.text).slice(-LOG_CHARACTERS);
       if (isAtEnd) text.scrollTop = text.scrollHeight;
