@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-PLOTS = ("incumbents", "curves", "parallel", "importance", "slices", "pareto", "workers")
+PLOTS = (
+    "incumbents",
+    "curves",
+    "parallel",
+    "importance",
+    "contour",
+    "slices",
+    "pareto",
+    "workers",
+)
 
 
 class Browser:

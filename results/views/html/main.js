@@ -1,177 +1,278 @@
-// Puts the page together: words first, plots when they come into sight, everything again when a filter or the theme changes.
+// Puts the page together: the words, the filter and the address, and what follows when these change.
 
-const PLOTS = { incumbents, simulation, curves, parallel, importance, pareto, workers };
-const PRINTED = 290;
-const drawn = new Set();
-const WHY = { incumbents: "No trial has reported a finite value yet.", parallel: "Nothing differs between the trials yet.", importance: `Importance is not shown: ${D.importance.why}.`, workers: "No trial has started yet." };
+const LIVE_FILE_SECONDS = 30; // between two reloads of the file of a running sweep
+const applied = { where: null, key: null, at: null };
 
-function draw(place) {
-  const name = place.dataset.plot;
-  drawn.add(name);
-  if (name === "slices") return slices(place);
-  const made = PLOTS[name]();
-  place.classList.toggle("empty", !made);
-  if (!made) { Plotly.purge(place); place.textContent = WHY[name] ?? "Nothing to show yet."; return undefined; }
-  if (!place.classList.contains("js-plotly-plot")) place.textContent = "";
-  if (made.layout.height) place.style.height = `${made.layout.height}px`;
-  return Plotly.react(place, made.traces, made.layout, CONFIG);
+/** All words of a run's page. */
+function sections() {
+  opening();
+  bestSection();
+  problemSection();
+  findings();
+  compared();
+  reliability();
+  simulated();
+  surroundings();
+  sweepCommands();
+  contourChoices();
 }
 
-function slices(place) {
-  place.classList.toggle("empty", !D.parameters.length);
-  if (!D.parameters.length) { place.textContent = WHY.parallel; return; }
-  if (!place.childElementCount) place.append(...D.parameters.slice(0, 18).map(() => el("div", "", "small")));
-  D.parameters.slice(0, 18).forEach((one, k) => { const made = slice(one); Plotly.react(place.children[k], made.traces, made.layout, { ...CONFIG, displayModeBar: false }); });
+/** Show the run that was adopted, from the top. */
+function showRun() {
+  document.title = `${D.name} · raysweep`;
+  for (const place of document.querySelectorAll("#sweep [data-plot=slice]")) place.remove();
+  sections();
+  choices(
+    $("[data-choice=unit]"),
+    Object.keys(D.incumbents).map((unit) => [unit, unit]),
+    "unit",
+    ["incumbents"],
+  );
+  choices(
+    $("[data-choice=cost]"),
+    [
+      ["seconds", "seconds"],
+      ["epochs", "epochs"],
+    ],
+    "cost",
+    ["pareto"],
+  );
+  applied.key = null;
+  applyRoute(readRoute());
+  navigate();
+  redraw();
+  performance.mark("first screen");
 }
 
-function refresh() {
-  table();
-  for (const place of document.querySelectorAll("[data-plot]")) if (drawn.has(place.dataset.plot)) draw(place);
-  keep();
+function choices(place, options, key, plots) {
+  place.hidden = options.length < 2;
+  place.replaceChildren(
+    ...options.map(([value, label]) => {
+      const act = () => {
+        state[key] = value;
+        choices(place, options, key, plots);
+        redraw(plots);
+      };
+      return button(label, act, "", { "aria-pressed": String(state[key] === value) });
+    }),
+  );
 }
 
-function opening() {
-  const silent = D.live && Date.now() / 1000 - D.written > 300, end = { done: "finished" }[D.ended] ?? (D.ended === null ? "interrupted" : "finished");
-  const how = silent ? "silent" : D.live ? "running" : end;
-  $("h1").textContent = D.name;
-  const pill = el("span", how === "silent" ? `no update since ${when(D.written)}` : how === "finished" && D.ended !== "done" && D.ended ? `finished: ${D.ended}` : how, `pill ${how}`);
-  const rest = [`${D.maximize ? "largest" : "smallest"} ${D.metric}`, D.searchers.join(", "), D.seeds > 1 ? `${D.seeds} search seeds` : "", `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
-  $(".state").replaceChildren(pill, document.createTextNode(rest));
-  const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0), ended = T.status.filter((one) => one === "stopped").length;
-  const tiles = [[D.best ? number(D.best.value) : DASH, `best ${D.metric}${D.best ? `, ${T.id[D.best.trial]}` : ""}`], [number(COUNT), `trials, ${number(ended)} stopped early`], [number(sum(T.epochs)), "epochs trained"],
-    [duration(sum(T.seconds)), "training, all trials"], [duration(D.began === null ? null : D.last - D.began), "from start to end"]];
-  $(".tiles").replaceChildren(...tiles.map(([value, label], k) => { const tile = el("div", "", k ? "tile" : "tile lead"); tile.append(el("b", value), el("span", label)); return tile; }));
-}
-
-function findings() {
-  $("#findings .sentences").replaceChildren(...D.findings.map((line) => el("li", line)));
-  facts($(".ranking"), D.ranking);
-  for (const place of document.querySelectorAll(".better")) place.textContent = D.maximize ? "up" : "down";
-  const all = D.best ? Object.entries(T.config).filter(([, values]) => values[D.best.trial] !== null).map(([name, values]) => [name, number(values[D.best.trial])]) : [];
-  pairs($("#findings .config"), all);
-  $("#findings h3").textContent = D.best ? `Best configuration: ${T.id[D.best.trial]} at epoch ${D.best.epoch}` : "No trial has reported a finite value yet";
-  if (D.importance.rows) {
-    const score = D.importance.score, weak = score < 0.2 ? " That is too little to rely on the bars." : "";
-    $(".score").textContent = `In cross-validation over ${number(D.importance.trials)} trials, the forest explains ${Math.round(100 * Math.max(0, score))} % of the variance.${weak}`;
+/** Take over filter, order, columns and opened trials from the address. */
+function applyRoute(route) {
+  const key = JSON.stringify([route.where, route.sort, route.columns]);
+  if (key !== applied.key) {
+    const isFiltered = applied.key === null || route.where !== applied.where;
+    Object.assign(applied, { key, where: route.where });
+    const sort = route.sort ?? (D.maximize ? "-best" : "best");
+    Object.assign(state, { up: !sort.startsWith("-"), sort: sort.replace(/^-/, "") });
+    state.columns = route.columns ? new Set(route.columns.split(",")) : null;
+    ask(route.where ?? "");
+    table();
+    if (isFiltered) {
+      $(".rows").scrollTop = 0;
+      filters();
+      redraw();
+    }
   }
+  const open = route.trial ? route.trial.split(",") : [];
+  if (open.join() !== state.open.join() || $("#trial").hidden === open.length > 0) showTrials(open);
+  if (route.at && route.at !== applied.at) document.getElementById(route.at)?.scrollIntoView();
+  applied.at = route.at;
 }
 
-function reliability() {
-  if (!D.retrainings.length && !D.stoppingAudit) return;
-  $("#reliability").hidden = false;
-  $("#reliability .sentences").replaceChildren(...D.retrainingFindings.map((line) => el("li", line)), ...(D.stoppingAudit ? [el("li", D.stoppingAudit.finding)] : []));
-  const interval = (row) => `${number(row.low)} … ${number(row.high)}`;
-  facts($(".retrainings"), D.retrainings.map((row) => ({ finalist: row.trial, "selected for": row.selected, "validation, retrained": row.validation, [`mean, ${row.split} split`]: row.mean, interval: interval(row), seeds: row.seeds, "optimistic by": row.optimism })));
-  facts($(".rungs"), (D.stoppingAudit?.rungs ?? []).map((row) => ({ "rung, epoch": row.level, "trials trained to the end": row.trials, "rank correlation with the final loss (Kendall's tau)": row.tau })));
+/** Use a query as the filter. A mistake is said in one line, and the former filter stays. */
+function ask(query) {
+  state.where = query;
+  const place = $("#mistake");
+  const field_ = $("#filters input");
+  try {
+    state.terms = parseQuery(query);
+    place.textContent = "";
+  } catch (error) {
+    if (!(error instanceof QueryMistake)) throw error;
+    place.textContent = error.message;
+  }
+  place.hidden = !place.textContent;
+  field_.setAttribute("aria-invalid", String(!place.hidden));
+  if (document.activeElement !== field_ || field_.value.trim() !== query.trim()) field_.value = query;
 }
 
-function simulated() {
-  if (!D.simulation) return;
-  $("#simulation").hidden = false;
-  $("#simulation .sentences").replaceChildren(...D.simulation.findings.map((line) => el("li", line)));
-  facts($("#simulation .facts"), D.simulation.ranking);
-}
-
-function surroundings() {
-  const words = { commit: (value) => value.slice(0, 12), dirty: (value) => (value ? "yes" : "no"), memory: (value) => `${(value / 2 ** 30).toFixed(1)} GiB`, gpus: (value) => value.join(", ") || "none" };
-  const flat = (content) => Object.entries(content).flatMap(([name, value]) => (value !== null && typeof value === "object" && !Array.isArray(value) ? flat(value) : [[name, value]]));
-  const rows = flat(D.environment).filter(([, value]) => value !== null);
-  pairs($("#environment .config"), rows.map(([name, value]) => [{ dirty: "changed since", gpus: "GPUs" }[name] ?? name, (words[name] ?? number)(value)]));
-  $(".yaml").textContent = D.yaml;
-  $("footer").textContent = `written ${when(D.written)}${D.live ? "; the page refreshes itself while the sweep runs" : ""}`;
-}
-
-function choices(place, options, key) {
-  if (options.length < 2) return;
-  place.replaceChildren(...options.map(([value, label]) => {
-    const button = el("button", label);
-    button.type = "button";
-    button.setAttribute("aria-pressed", state[key] === value);
-    button.addEventListener("click", () => { state[key] = value; choices(place, options, key); refresh(); });
-    return button;
-  }));
-}
-
+/** The shortcuts beside the query: a chip for each searcher, and the statuses. */
 function filters() {
-  const form = $("#filters");
-  $(".chips").replaceChildren(...(D.searchers.length < 2 ? [] : D.searchers).map((name) => {
-    const chip = el("button"), dot = el("span", "", "dot");
-    dot.style.background = colour(name);
-    chip.type = "button";
-    chip.append(dot, name);
-    chip.setAttribute("aria-pressed", !state.hidden.has(name));
-    chip.addEventListener("click", () => { if (!state.hidden.delete(name)) state.hidden.add(name); filters(); refresh(); });
-    return chip;
-  }));
-  const select = form.elements.status;
-  if (select.length === 1) select.append(...[...new Set(T.status)].sort().map((name) => el("option", name)));
-  select.value = state.status;
-  form.elements.text.value = state.text;
+  const isHiding = (name) => (known) => isAbout("searcher")(known) && known.negated && known.value === name;
+  $(".chips").replaceChildren(
+    ...(D.searchers.length < 2 ? [] : D.searchers).map((name) => {
+      const isHidden = state.terms.some(isHiding(name));
+      const act = () =>
+        go(
+          { where: edited(isHiding(name), isHidden ? [] : [term("searcher", ":", name, true)]) },
+          { replace: true },
+        );
+      const dot = el("span", "", "dot", { style: `background: ${colour(name)}` });
+      return button([dot, name], act, "", { "aria-pressed": String(!isHidden) });
+    }),
+  );
+  const select = $("#filters select");
+  const names = STATUS_ORDER.filter((status) => T.status.includes(status));
+  select.replaceChildren(el("option", "any status", "", { value: "" }), ...names.map((name) => el("option", name)));
+  select.value = state.terms.find((known) => isAbout("status")(known) && !known.negated)?.value ?? "";
+}
+
+/** Follow the address: the list, several runs over each other, or a run. */
+async function follow() {
+  const route = readRoute();
+  if (!state.served) return applyRoute(route);
+  const names = (route.run ?? "").split(",").filter(Boolean);
+  const wanted = names.length > 1 ? "overlaid" : names.length ? "sweep" : "list";
+  for (const id of ["list", "overlaid", "sweep"]) $(`#${id}`).hidden = id !== wanted;
+  $(".bar nav").hidden = wanted !== "sweep";
+  if (wanted !== "sweep") {
+    state.run = null;
+    showTrials([]);
+    document.title = "raysweep";
+  }
+  try {
+    if (wanted === "list") await openList();
+    else if (wanted === "overlaid") await openOverlay(names);
+    else if (state.run !== names[0]) await openRun(names[0]);
+    else applyRoute(route);
+  } catch (error) {
+    $("#offline").textContent = error.message;
+    connected(false);
+  }
+  return undefined;
+}
+
+async function openList() {
+  await showList();
+  listenToServer(null, () => {
+    if (isListShown()) showList();
+  });
+}
+
+async function openOverlay(names) {
+  await showOverlay(names);
+  source?.close();
+}
+
+async function openRun(name) {
+  Object.assign(state, { marked: null, pair: null, where: "", terms: [], open: [] });
+  stale.clear();
+  await loadRun(name);
+  listenToServer(name, catchUp);
 }
 
 function listen() {
   const form = $("#filters");
   let wait = 0;
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.elements.status.addEventListener("change", (event) => { state.status = event.target.value; refresh(); });
-  form.elements.text.addEventListener("input", (event) => { clearTimeout(wait); wait = setTimeout(() => { state.text = event.target.value; refresh(); }, 180); });
-  $("#more").addEventListener("click", () => { state.all = !state.all; table(); });
+  $("select", form).addEventListener("change", (event) => {
+    const added = event.target.value ? [term("status", ":", event.target.value)] : [];
+    go({ where: edited(isAbout("status"), added) }, { replace: true });
+  });
+  $("input", form).addEventListener("input", (event) => {
+    clearTimeout(wait);
+    wait = setTimeout(() => go({ where: event.target.value }, { replace: true }), 150);
+  });
+  $("#columns").addEventListener("toggle", (event) => {
+    if (event.target.open) columnChooser();
+  });
   $("#theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-    try { localStorage.setItem("raysweep-theme", theme()); } catch { /* a page opened from a file may have no storage */ }
-    filters();
-    refresh();
+    remember("raysweep-theme", theme());
+    recolour();
   });
+  $("#keys").addEventListener("click", () => $("#help").showModal());
+  for (const event of ["hashchange", "popstate"]) addEventListener(event, follow);
+  $(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the fragment of the address is a route
+    $("#main").focus();
+  });
+  $(".mark").addEventListener("click", (event) => {
+    event.preventDefault();
+    if (state.served) go({}, { base: {} });
+    scrollTo(0, 0);
+  });
+}
+
+/** Draw in the colours of the theme. */
+function recolour() {
+  if (!$("#overlaid").hidden) drawOverlay();
+  if (!D || $("#sweep").hidden) return;
+  table();
+  filters();
+  sections();
+  redraw();
+  if (state.open.length) showTrials(state.open);
 }
 
 function navigate() {
   const links = new Map();
-  for (const section of document.querySelectorAll("section[data-title]:not([hidden])")) {
-    const link = el("a", section.dataset.title);
-    link.href = `#${section.id}`;
+  for (const section of document.querySelectorAll("#sweep section[data-title]:not([hidden])")) {
+    const link = el("a", section.dataset.title, "", { href: fragment({ at: section.id }) });
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      applied.at = section.id;
+      go({ at: section.id }, { replace: true });
+      section.scrollIntoView();
+    });
     links.set(section, link);
   }
   $(".bar nav").replaceChildren(...links.values());
-  const watch = new IntersectionObserver((entries) => { for (const entry of entries) links.get(entry.target).classList.toggle("here", entry.isIntersecting); }, { rootMargin: "-20% 0px -70% 0px" });
-  for (const section of links.keys()) watch.observe(section);
+  navigate.watch?.disconnect();
+  navigate.watch = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) links.get(entry.target)?.classList.toggle("here", entry.isIntersecting);
+    },
+    { rootMargin: "-20% 0px -70% 0px" },
+  );
+  for (const section of links.keys()) navigate.watch.observe(section);
 }
 
-function lazily() {
-  const watch = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
-  }, { rootMargin: "400px 0px" });
-  for (const place of document.querySelectorAll("[data-plot]")) watch.observe(place);
+/** Where a reader was in the file of a running sweep, before it is loaded again. */
+function keepPlace() {
+  const key = `raysweep:${D.name}`;
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(key) ?? "{}");
+    sessionStorage.removeItem(key);
+    state.unit = kept.unit ?? state.unit;
+    state.marked = T.id.includes(kept.marked) ? T.id.indexOf(kept.marked) : null;
+    if (kept.scroll) requestAnimationFrame(() => scrollTo(0, kept.scroll));
+  } catch {
+    /* a page opened from a file may have no storage */
+  }
+  setInterval(() => {
+    if (document.hidden || /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) return;
+    const kept = { scroll: scrollY, unit: state.unit, marked: T.id[state.marked] };
+    try {
+      sessionStorage.setItem(key, JSON.stringify(kept));
+    } catch {
+      /* as above */
+    }
+    location.reload();
+  }, LIVE_FILE_SECONDS * 1000);
 }
 
-function printing() {
-  let before = "light";
-  addEventListener("beforeprint", () => {
-    before = theme();
-    document.documentElement.dataset.theme = "light";
-    table();
-    for (const place of document.querySelectorAll("section:not([hidden]) [data-plot]")) draw(place);
-    for (const plot of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(plot, { width: Math.min(plot.clientWidth, 690), ...(plot.classList.contains("small") || plot.style.height ? {} : { height: PRINTED }) });
-  });
-  addEventListener("afterprint", () => {
-    document.documentElement.dataset.theme = before;
-    for (const plot of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(plot, { width: undefined, height: plot.style.height ? parseInt(plot.style.height) : undefined, autosize: true });
-    refresh();
-  });
+function start() {
+  const given = JSON.parse($("#data").textContent);
+  state.served = given.served === true;
+  listenForPlotly();
+  listen();
+  listenToTable();
+  listenToList();
+  listenToKeys();
+  printing();
+  for (const place of allPlots()) sight.observe(place);
+  if (state.served) {
+    follow();
+    return;
+  }
+  adopt(given);
+  $("#sweep").hidden = false;
+  if (D.live) keepPlace();
+  showRun();
 }
 
-const scrolled = recall();
-opening();
-findings();
-reliability();
-simulated();
-surroundings();
-filters();
-listen();
-table();
-choices($("[data-choice=unit]"), Object.keys(D.incumbents).map((unit) => [unit, unit]), "unit");
-navigate();
-lazily();
-printing();
-if (scrolled) scrollTo(0, scrolled);
-addEventListener("pagehide", keep);
-if (D.live) setInterval(() => { if (!document.hidden && document.activeElement?.name !== "text") location.reload(); }, 30_000);
+if (document.getElementById("data")) start();
+else document.addEventListener("DOMContentLoaded", start);

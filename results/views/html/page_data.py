@@ -2,7 +2,7 @@
 
 Tables are lists of columns, trials are named by their index in these, and numbers have at most six
 significant digits: a thousand trials of 27 epochs take half a megabyte. Numbers that JSON lacks
-become null.
+become null. What only an opened trial shows is in `trial_data`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from raysweep.history import Config, Trial
 from raysweep.results.analysis import simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, ranking
+from raysweep.results.analysis.good_ranges import good_ranges
 from raysweep.results.analysis.importance import importance
 from raysweep.results.analysis.incumbent_bands import incumbent_bands, plain
 from raysweep.results.analysis.incumbents import Unit
+from raysweep.results.analysis.next_steps import next_steps
+from raysweep.results.analysis.problems import problems
 from raysweep.results.analysis.retraining import (
     retraining_findings,
     retraining_results,
     retraining_rows,
 )
 from raysweep.results.analysis.stopping_audit import audit
+from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
 from raysweep.results.storage.tables import flatten, trial_row
+from raysweep.results.views.html.trial_data import trial_data
 
 Data = dict[str, Any]
 
@@ -41,15 +46,27 @@ COLUMNS = {
     "epochs": "epochs",
     "seconds": "seconds",
     "node": "node",
+    "attempts": "attempts",
+    "peakMemory": "peak_memory",
 }
 """The page's names for columns of the table of trials, apart from those that name the metric."""
+EXPORT = "best"
+"""The folder of the exported model, as in `results/export.py`, which this module cannot import."""
+MAX_METRICS = 24
+"""The most metrics, besides the one that is optimized, with a column in the table."""
 CLOCK_TOLERANCE = 1e-9
 """Seconds by which a trial may start before the one in front of it ended."""
 
 
-def page_data(run: RunDirectory, live: bool = False) -> Data:
-    """Everything that the page shows of a run. live: the sweep is still running."""
-    return {**run_data(run, live), **analyses(run)}
+def page_data(run: RunDirectory, live: bool = False, details: bool = False) -> Data:
+    """Everything that the page shows of a run.
+
+    live: the sweep is still running. details: with `trial_data`, for a page that cannot ask for it.
+    """
+    found = {**run_data(run, live), **analyses(run, live)}
+    if details:
+        found["details"] = trial_data(run, list(run.all_trials()))
+    return found
 
 
 def run_data(run: RunDirectory, live: bool = False) -> Data:
@@ -58,6 +75,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
     differing = parameters(run.sweep.get("space", {}), trials)
     return {
         "name": run.name,
+        "path": display_path(run.path),
         "metric": run.metric,
         "maximize": run.maximize,
         "live": live,
@@ -65,6 +83,14 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "began": run.began,
         "last": run.last_event,
         "ended": run.end_reason,
+        "paused": run.steering.paused,
+        "of": planned_trials(run, len(trials)),
+        "tags": list(run.steering.tags.get("", [])),
+        "notes": [
+            {"text": note.text, "author": note.author, "time": note.time}
+            for note in run.steering.notes
+            if not note.trial
+        ],
         "levels": list(run.levels),
         "searchers": run.searchers,
         "seeds": run.seeds,
@@ -72,6 +98,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "trials": trial_columns(run, trials, differing),
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
+        "problems": problems(trials),
         "pareto": pareto(trials),
         "timeline": timeline(run, trials),
         "environment": run.environment,
@@ -79,18 +106,37 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
     }
 
 
-def analyses(run: RunDirectory) -> Data:
+def analyses(run: RunDirectory, live: bool = False) -> Data:
     """What the page shows of a run and takes a while to compute."""
+    trials = list(run.all_trials())
     retrained = retraining_results(run)
+    ranges, bounds = good_ranges(run.sweep.get("space", {}), trials)
     return {
         "incumbents": _incumbents(run),
         **_comparison(run),
-        "importance": importance(run, list(run.all_trials())),
+        "importance": importance(run, trials),
+        "ranges": ranges,
+        "bounds": bounds,
+        "next": next_steps(run, trials, bounds, live or run.state == "running"),
         "retrainings": retraining_rows(retrained, run.maximize),
         "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }
+
+
+def planned_trials(run: RunDirectory, trained: int) -> int | None:
+    """How many trials the budget allows to all studies together; None if it does not say.
+
+    trained: the trials that there are, which may be more: a person can enqueue some.
+    """
+    limits = (run.sweep.get("budget") or {}) | run.steering.budget
+    trials = limits.get("trials")
+    if not isinstance(trials, int | float):
+        return None
+    searchers = run.sweep.get("searcher")
+    count = len(searchers) if isinstance(searchers, list) else 1
+    return max(int(trials) * max(1, count) * run.seeds, trained)
 
 
 def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
@@ -205,6 +251,8 @@ def _comparison(run: RunDirectory) -> Data:
         comparison = compare([run])
     except RunError:
         return {"findings": [], "ranking": []}
+    if len(comparison.studies) < 2:  # a study alone has nothing to be compared with
+        return {"findings": [], "ranking": []}
     return {"findings": findings(comparison), "ranking": ranking(comparison)}
 
 
@@ -222,6 +270,8 @@ def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequenc
     rows = [trial_row(trial, run.metric, run.seed, run.seeds) for trial in trials]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
     columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
+    columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]
+    columns |= _other_metrics(run.metric, trials)
     flats: list[Config] = [flatten(trial.config) for trial in trials]
     categorical = {parameter["name"] for parameter in differing if not parameter["numeric"]}
     config = {}
@@ -231,6 +281,16 @@ def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequenc
             values = [_category(value) for value in values]
         config[name] = [plain(value) for value in values]
     return columns | {"config": config}
+
+
+def _other_metrics(metric: str, trials: Sequence[Trial]) -> Data:
+    """The other metrics of each trial in its best epoch, a column `metric <name>` for each."""
+    best: list[Mapping[str, Any]] = [trial.best.metrics if trial.best else {} for trial in trials]
+    names = dict.fromkeys(name for metrics in best for name in metrics if name != metric)
+    return {
+        f"metric {name}": [plain(metrics.get(name)) for metrics in best]
+        for name in list(names)[:MAX_METRICS]
+    }
 
 
 def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
@@ -244,4 +304,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "epoch": best.epoch,
         "value": plain(best.value),
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
+        "checkpoint": best.checkpoint and display_path(best.checkpoint),
+        "hasState": best.has_state,
+        "exported": display_path(run.path / EXPORT) if (run.path / EXPORT).is_dir() else None,
     }

@@ -1,80 +1,243 @@
-// The table of trials: sorted by any column, filtered by what stands above it, a page at a time.
+// The table of trials: sorted by any column, filtered by the query. Only the rows in sight are in the document.
 
-const PAGE = 60;
-const COLUMNS = [
-  { key: "id", title: "trial", left: true, get: (i) => T.id[i] },
-  { key: "best", title: `best ${D.metric}`, get: (i) => T.best[i] },
-  { key: "status", title: "status", left: true, get: (i) => T.status[i] },
-  { key: "bestEpoch", title: "at", get: (i) => T.bestEpoch[i] },
-  { key: "epochs", title: "epochs", get: (i) => T.epochs[i] },
-  { key: "seconds", title: "time", get: (i) => T.seconds[i], show: duration },
-  ...D.parameters.map((one) => ({ key: `config ${one.name}`, title: one.name, get: (i) => T.config[one.name][i] })),
-  { key: "reason", title: "why it ended", left: true, get: (i) => T.reason[i] },
-];
+const ROW_HEIGHT = 32; // pixels; as in the style sheet
+const SPARE_ROWS = 12; // rows above and below those in sight
+const MEASURED_ROWS = 200; // rows whose texts decide how wide a column is
+const HIDDEN_COLUMNS = ["seed", "node", "tags", "last", "attempts", "peakMemory"];
+const table_ = { order: [], first: -1, last: -1 };
+
+/** All columns that the table may have. `query` is the column's name in the filter. */
+function allColumns() {
+  const metrics = metricNames().map((name) => ({
+    key: `metric ${name}`,
+    title: name,
+    get: (i) => T[`metric ${name}`][i],
+  }));
+  const config = D.parameters.map(({ name }) => ({
+    key: `config ${name}`,
+    title: name,
+    get: (i) => T.config[name]?.[i],
+  }));
+  return [
+    { key: "id", title: "trial", left: true, get: (i) => T.id[i] },
+    { key: "best", title: `best ${D.metric}`, get: (i) => T.best[i] },
+    { key: "status", title: "status", left: true, get: (i) => T.status[i] },
+    { key: "bestEpoch", title: "at", get: (i) => T.bestEpoch[i] },
+    { key: "epochs", title: "epochs", get: (i) => T.epochs[i] },
+    { key: "seconds", title: "time", get: (i) => T.seconds[i], show: duration },
+    ...config,
+    ...metrics,
+    { key: "last", title: `last ${D.metric}`, get: (i) => T.last[i] },
+    { key: "seed", title: "search seed", get: (i) => T.seed[i] },
+    { key: "node", title: "node", left: true, get: (i) => T.node[i] },
+    { key: "attempts", title: "attempts", get: (i) => T.attempts?.[i] },
+    { key: "peakMemory", title: "peak memory", get: (i) => T.peakMemory?.[i], show: size },
+    { key: "tags", title: "tags", left: true, get: (i) => T.tags?.[i] || null },
+    { key: "reason", title: "why it ended", left: true, get: (i) => T.reason[i] || null },
+  ];
+}
+
+/** The columns that are shown: those of the address, or all but the seldom used ones. */
+function columns() {
+  const all = allColumns();
+  if (!state.columns) return all.filter(({ key }) => !HIDDEN_COLUMNS.includes(key) && !key.startsWith("metric "));
+  return all.filter(({ key }) => key === "id" || state.columns.has(key));
+}
 
 function sorted(some) {
-  const column = COLUMNS.find((one) => one.key === state.sort) ?? COLUMNS[1], sign = state.up ? 1 : -1;
+  const column = allColumns().find((known) => known.key === state.sort) ?? allColumns()[1];
+  const values = new Map(some.map((i) => [i, column.get(i) ?? null]));
+  const sign = state.up ? 1 : -1;
+  const collator = new Intl.Collator(undefined, { numeric: true });
   return some.sort((a, b) => {
-    const [x, y] = [column.get(a), column.get(b)];
-    if (x === null || y === null) return (x === null) - (y === null);
-    return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }));
+    const [x, y] = [values.get(a), values.get(b)];
+    if (x === null || y === null) return (x === null) - (y === null) || a - b;
+    return sign * (typeof x === "number" && typeof y === "number" ? x - y : collator.compare(x, y)) || a - b;
   });
 }
 
-function head() {
-  const row = el("tr");
-  for (const column of COLUMNS) {
-    const cell = el("th", column.title, column.left ? "left" : "");
-    cell.scope = "col";
-    cell.tabIndex = 0;
-    if (column.key === state.sort) cell.setAttribute("aria-sort", state.up ? "ascending" : "descending");
-    const sort = () => { state.up = state.sort === column.key ? !state.up : column.left === true; state.sort = column.key; table(); };
-    cell.addEventListener("click", sort);
-    cell.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
-    row.append(cell);
-  }
-  const made = el("thead");
-  made.append(row);
-  return made;
+/** Draw the table anew: what is in it, in which order. */
+function table() {
+  const place = $("table.trials");
+  table_.order = sorted(shown());
+  table_.columns = columns();
+  place.setAttribute("aria-rowcount", table_.order.length + 1);
+  place.replaceChildren(widths(), head(), el("tbody"));
+  table_.first = -1;
+  rows();
+  const count = table_.order.length;
+  $("#filters output").textContent =
+    count === COUNT ? plural(COUNT, "trial") : `${number(count)} of ${plural(COUNT, "trial")}`;
+  $(".rows .nothing").hidden = count > 0;
 }
 
-function line(i) {
-  const row = el("tr", "", i === state.marked ? "marked" : "");
-  for (const column of COLUMNS) {
-    const value = column.get(i), cell = el("td", (column.show ?? number)(value), column.left ? "left" : "");
-    if (value === null) cell.classList.add("absent");
-    if (column.key === "id") { const dot = el("span", "", "dot"); dot.style.background = colour(T.searcher[i]); cell.prepend(dot); }
-    if (column.key === "status") { cell.classList.add("status"); cell.style.color = `var(${STATUS_COLOURS[value]})`; }
-    if (column.key === "reason") { cell.classList.add("reason"); cell.title = value; }
-    row.append(cell);
-  }
-  row.addEventListener("click", () => { state.marked = state.marked === i ? null : i; refresh(); });
+/** The columns' widths, from the texts of some rows: they stay the same while rows come and go. */
+function widths() {
+  const context = el("canvas").getContext("2d");
+  context.font = `600 13.5px ${css("--text")}`;
+  const sample = table_.order.slice(0, MEASURED_ROWS);
+  const made = table_.columns.map((column) => {
+    const show = column.show ?? number;
+    const texts_ = [`${column.title} ↓`, ...sample.map((i) => show(column.get(i)))];
+    const most = texts_.reduce((wide, text) => Math.max(wide, context.measureText(text).width), 0);
+    const limit = column.key === "reason" ? 420 : 210;
+    column.width = Math.ceil(Math.min(limit, most) + (column.key === "id" ? 36 : 20));
+    // The last column takes the room that is left.
+    return el("col", "", "", column.key === "reason" ? {} : { style: `width: ${column.width}px` });
+  });
+  $("table.trials").style.minWidth = `${table_.columns.reduce((sum, column) => sum + column.width, 0)}px`;
+  return el("colgroup", made);
+}
+
+function head() {
+  const cells = table_.columns.map((column) => {
+    const sort = button(column.title, () => sortBy(column), "sort");
+    const cell = el("th", [sort], column.left ? "left" : "", { scope: "col" });
+    cell.title = column.title;
+    if (column.key === state.sort) cell.setAttribute("aria-sort", state.up ? "ascending" : "descending");
+    return cell;
+  });
+  return el("thead", [el("tr", cells, "", { "aria-rowindex": 1 })]);
+}
+
+function sortBy(column) {
+  const up = state.sort === column.key ? !state.up : column.left === true;
+  go({ sort: `${up ? "" : "-"}${column.key}` }, { replace: true });
+  [...document.querySelectorAll("th .sort")][table_.columns.findIndex((known) => known.key === column.key)]?.focus({
+    preventScroll: true,
+  });
+}
+
+/** Put the rows that are in sight into the document, and space for the others. */
+function rows() {
+  const place = $(".rows");
+  const body = $("tbody", place);
+  if (!body) return; // no run is shown yet
+  const first = Math.max(0, Math.floor(place.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
+  const inSight = Math.ceil((place.clientHeight || 600) / ROW_HEIGHT) + 2 * SPARE_ROWS;
+  const last = Math.min(table_.order.length, first + inSight);
+  if (first === table_.first && last === table_.last) return;
+  const focused = document.activeElement?.closest?.("tr[data-trial]")?.dataset.trial;
+  Object.assign(table_, { first, last });
+  const lines = table_.order.slice(first, last).map((i, k) => line(i, first + k));
+  body.replaceChildren(spacer(first), ...lines, spacer(table_.order.length - last));
+  if (focused !== undefined) rowOf(Number(focused))?.querySelector("a").focus({ preventScroll: true });
+}
+
+function spacer(count) {
+  const cell = el("td", "", "", { style: `height: ${count * ROW_HEIGHT}px`, colSpan: table_.columns.length });
+  return el("tr", [cell], "spacer", { hidden: count === 0, "aria-hidden": "true" });
+}
+
+function line(i, place) {
+  const row = el(
+    "tr",
+    table_.columns.map((column) => cellOf(column, i)),
+    i === state.marked ? "marked" : "",
+  );
+  row.dataset.trial = i;
+  row.setAttribute("aria-rowindex", place + 2);
+  if (i === state.marked) row.setAttribute("aria-current", "true");
   return row;
 }
 
-function table() {
-  const some = sorted(shown()), body = el("tbody"), page = state.all ? some : some.slice(0, PAGE);
-  body.append(...page.map(line));
-  $("table.trials").replaceChildren(head(), body);
-  $("#filters output").textContent = some.length === COUNT ? `${number(COUNT)} trials` : `${number(some.length)} of ${number(COUNT)} trials`;
-  const more = $("#more");
-  more.hidden = some.length <= PAGE;
-  more.textContent = state.all ? "show fewer" : `show all ${number(some.length)}`;
-}
-
-function facts(target, rows) {
-  if (!rows.length) return target.replaceChildren();
-  const names = Object.keys(rows[0]).filter((name) => rows.some((row) => number(row[name]) !== DASH)), made = el("thead"), titles = el("tr"), body = el("tbody");
-  names.forEach((name, k) => titles.append(el("th", name, k ? "" : "left")));
-  made.append(titles);
-  for (const row of rows) {
-    const tr = el("tr");
-    names.forEach((name, k) => tr.append(el("td", number(row[name]), k ? "" : "left")));
-    body.append(tr);
+function cellOf(column, i) {
+  const value = column.get(i) ?? null;
+  const shownText = (column.show ?? number)(value);
+  if (column.key === "id") {
+    const dot = el("span", "", "dot", { style: `background: ${colour(T.searcher[i])}` });
+    const link = el("a", T.id[i], "", { href: fragment({ trial: T.id[i] }) });
+    return el("td", [dot, link], "left");
   }
-  return target.replaceChildren(made, body);
+  const cell = el("td", shownText, column.left ? "left" : "");
+  if (value === null) cell.classList.add("absent");
+  else if (column.left || shownText.length > 20) cell.title = value;
+  if (column.key === "status") {
+    cell.classList.add("status");
+    cell.style.color = `var(${STATUS_COLOURS[value]})`;
+  }
+  if (column.key === "reason") cell.classList.add("reason");
+  if (column.key === "best" && D.best?.trial === i) cell.classList.add("leading");
+  return cell;
 }
 
-function pairs(target, content) {
-  target.replaceChildren(...content.map(([name, value]) => { const row = el("div"); row.append(el("dt", name), el("dd", value)); return row; }));
+const rowOf = (i) => $(`table.trials tr[data-trial="${i}"]`);
+
+/** Redraw the rows of trials that have changed, in their places. */
+function updateRows(changed) {
+  for (const i of changed) {
+    const row = rowOf(i);
+    if (row) row.replaceWith(line(i, Number(row.getAttribute("aria-rowindex")) - 2));
+  }
+}
+
+/** Mark a trial in the table and in the plots; null marks none. Nothing else is drawn again. */
+function mark(i, { scroll = false } = {}) {
+  const old = state.marked === null ? null : rowOf(state.marked);
+  old?.classList.remove("marked");
+  old?.removeAttribute("aria-current");
+  state.marked = i;
+  if (scroll && i !== null) reveal(i);
+  const row = i === null ? null : rowOf(i);
+  row?.classList.add("marked");
+  row?.setAttribute("aria-current", "true");
+  for (const place of allPlots()) paintMarked(place);
+  $("#marked").textContent = i === null ? "" : `${T.id[i]}: ${T.status[i]}, ${D.metric} ${number(T.best[i])}`;
+}
+
+/** Scroll the table so that a trial's row is in sight. */
+function reveal(i) {
+  const place = $(".rows");
+  const at = table_.order.indexOf(i);
+  if (at < 0) return;
+  const top = at * ROW_HEIGHT;
+  const room = place.clientHeight - 2 * ROW_HEIGHT;
+  if (top < place.scrollTop) place.scrollTop = top;
+  else if (top > place.scrollTop + room) place.scrollTop = top - room;
+  rows();
+}
+
+/** The trial so many rows below the marked one; above it if negative. */
+function neighbour(steps) {
+  const at = table_.order.indexOf(state.marked);
+  if (!table_.order.length) return null;
+  if (at < 0) return table_.order[0];
+  return table_.order[Math.min(table_.order.length - 1, Math.max(0, at + steps))];
+}
+
+function listenToTable() {
+  const place = $(".rows");
+  place.addEventListener("scroll", rows, { passive: true });
+  new ResizeObserver(rows).observe(place);
+  place.addEventListener("click", (event) => {
+    const row = event.target.closest("tr[data-trial]");
+    if (!row || event.target.closest("a")) return;
+    const i = Number(row.dataset.trial);
+    mark(state.marked === i ? null : i);
+  });
+  place.addEventListener("dblclick", (event) => {
+    const row = event.target.closest("tr[data-trial]");
+    if (row) openTrials([T.id[Number(row.dataset.trial)]]);
+  });
+}
+
+/** The choice of columns: a list with a box for each. */
+function columnChooser() {
+  const chosen = new Set(columns().map(({ key }) => key));
+  const boxes = allColumns()
+    .filter(({ key }) => key !== "id")
+    .map(({ key, title }) => {
+      const box = el("input", "", "", { type: "checkbox", checked: chosen.has(key) });
+      box.addEventListener("change", () => {
+        if (box.checked) chosen.add(key);
+        else chosen.delete(key);
+        go({ columns: [...chosen].join(",") }, { replace: true });
+      });
+      return el("label", [box, short(title, 40)]);
+    });
+  const reset = button("the usual ones", () => {
+    go({ columns: null }, { replace: true });
+    columnChooser();
+  });
+  $("#columns div").replaceChildren(...boxes, reset);
 }

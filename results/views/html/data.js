@@ -1,0 +1,158 @@
+// The open run: its data, and how it changes while the sweep runs.
+
+let D = null;
+let T = null;
+let COUNT = 0;
+let indices = new Map();
+let texts = [];
+const state = {
+  served: false,
+  run: null,
+  version: 0,
+  summary: null,
+  where: "",
+  terms: [],
+  sort: "best",
+  up: false,
+  columns: null,
+  marked: null,
+  open: [],
+  unit: "epochs",
+  cost: "seconds",
+  pair: null,
+};
+
+const better = (a, b) => (D.maximize ? a > b : a < b);
+const METRIC = () => safe(D.metric);
+
+function colour(searcher) {
+  const row = PALETTES[theme()];
+  return row[Math.max(0, D.searchers.indexOf(searcher)) % row.length];
+}
+
+const LATER = {
+  // what a server may not have analysed yet
+  ranges: [],
+  bounds: [],
+  next: [],
+  problems: [],
+  findings: [],
+  ranking: [],
+  retrainings: [],
+  retrainingFindings: [],
+  incumbents: {},
+  stoppingAudit: null,
+  simulation: null,
+  importance: { why: "it is being computed" },
+  tags: [],
+  notes: [],
+};
+
+/** Take over the data of a run. */
+function adopt(data) {
+  D = { ...LATER, ...data };
+  T = D.trials;
+  COUNT = T.id.length;
+  indices = new Map(T.id.map((id, i) => [id, i]));
+  texts = [];
+}
+
+/** Apply what has changed since `state.version`; returns the indices of the trials that changed. */
+function patch(changes) {
+  for (const row of changes.trials ?? []) putRow(row);
+  for (const [i, curve] of Object.entries(changes.curves ?? {})) D.curves[i] = curve;
+  Object.assign(D, changes.analyses ?? {});
+  T = D.trials;
+  state.version = changes.version;
+  if (changes.summary) state.summary = changes.summary;
+  refreshBest();
+  if (changes.summary) followSummary(changes.summary);
+  return (changes.trials ?? []).map((row) => row.index);
+}
+
+/** Some of what the page says of a run is part of its row in the list, and so never old. */
+function followSummary(summary) {
+  D.last = Math.max(D.last ?? 0, summary.updated ?? 0);
+  D.began ??= summary.began;
+  D.tags = summary.tags ?? D.tags;
+  const known = new Map(D.notes.map((note) => [note.text, note]));
+  D.notes = (summary.notes ?? []).map((note) =>
+    typeof note === "string" ? (known.get(note) ?? { text: note }) : note,
+  );
+}
+
+function putRow({ index, config, ...row }) {
+  while (COUNT <= index) addRow();
+  for (const [name, value] of Object.entries(row)) {
+    T[name] ??= Array(COUNT).fill(null);
+    T[name][index] = value;
+  }
+  for (const [name, value] of Object.entries(config ?? {})) {
+    T.config[name] ??= Array(COUNT).fill(null);
+    const parameter = D.parameters.find((known) => known.name === name);
+    const isText = parameter && !parameter.numeric && value !== null;
+    T.config[name][index] = isText ? String(value) : value;
+  }
+  indices.set(T.id[index], index);
+  delete texts[index];
+}
+
+function addRow() {
+  for (const [name, values] of Object.entries(T)) if (name !== "config") values.push(null);
+  for (const values of Object.values(T.config)) values.push(null);
+  D.curves.push([]);
+  COUNT += 1;
+}
+
+/** The best trial follows from the table: the analyses of the server may be some seconds old. */
+function refreshBest() {
+  let best = null;
+  for (let i = 0; i < COUNT; i += 1) {
+    if (T.best[i] === null || T.best[i] === undefined) continue;
+    if (best === null || better(T.best[i], T.best[best])) best = i;
+  }
+  if (best === null || (D.best?.trial === best && D.best.value === T.best[best])) return;
+  D.best = { trial: best, epoch: T.bestEpoch[best], value: T.best[best], metrics: {} };
+}
+
+/** Everything that can be searched of a trial, in lower case. */
+function textOf(i) {
+  texts[i] ??= [
+    T.id[i],
+    T.searcher[i],
+    T.status[i],
+    T.reason[i],
+    T.tags?.[i],
+    ...Object.entries(T.config).map(([name, values]) => (values[i] === null ? "" : `${name}=${values[i]}`)),
+  ]
+    .join(" ")
+    .toLowerCase();
+  return texts[i];
+}
+
+/** What pointing at a trial says, a line each. */
+function about(i) {
+  const lines = [
+    `${T.id[i]}  ${T.status[i]}`,
+    `${D.metric} ${number(T.best[i])} at epoch ${T.bestEpoch[i] ?? DASH} of ${T.epochs[i]}`,
+  ];
+  const set = D.parameters.filter((known) => (T.config[known.name]?.[i] ?? null) !== null);
+  lines.push(...set.slice(0, 12).map(({ name }) => `${short(name)} ${number(T.config[name][i])}`));
+  if (set.length > 12) lines.push(`and ${set.length - 12} more`);
+  if (T.reason[i]) lines.push(short(T.reason[i], 70));
+  return lines;
+}
+
+function counts() {
+  const found = {};
+  for (const status of T.status) found[status] = (found[status] ?? 0) + 1;
+  return found;
+}
+
+/** running, paused, finished, interrupted or silent (a running sweep's file that is old). */
+function stateOfRun() {
+  if (state.summary) return state.summary.state;
+  if (D.live && Date.now() / 1000 - D.written > 300) return "silent";
+  if (D.live) return D.paused ? "paused" : "running";
+  return D.ended === null ? "interrupted" : "finished";
+}

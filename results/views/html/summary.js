@@ -1,0 +1,270 @@
+// What a reader needs first, in words: state and progress, the best value, problems, findings and what to do next.
+
+function opening() {
+  const how = stateOfRun();
+  $("#hero h1").textContent = D.name;
+  const title = how === "silent" ? `no update since ${when(D.written)}` : how;
+  const reason = how === "finished" && D.ended && D.ended !== "done" ? `${how}: ${D.ended}` : title;
+  const goal = `${D.maximize ? "largest" : "smallest"} ${D.metric}`;
+  const seeds = D.seeds > 1 ? `${D.seeds} search seeds` : "";
+  const words = [goal, D.searchers.join(", "), seeds, `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
+  const tags = D.tags.map((tag) => el("span", tag, "tag"));
+  $(".state").replaceChildren(pill(reason, how), words, ...tags);
+  $(".notes").replaceChildren(
+    ...D.notes.map((note) =>
+      el("li", [el("b", note.text), `  ${[note.author, note.time && when(note.time)].filter(Boolean).join(", ")}`]),
+    ),
+  );
+  progress();
+  tiles();
+}
+
+/** How many trials have ended, of how many, by status. */
+function progress() {
+  const found = counts();
+  const of = Math.max(state.summary?.of ?? D.of ?? 0, COUNT);
+  const ended = COUNT - (found.running ?? 0) - (found.waiting ?? 0);
+  const known = STATUS_ORDER.filter((status) => found[status]);
+  const parts = known.map((status) => {
+    const style = `width: ${(100 * found[status]) / Math.max(1, of)}%; background: var(${STATUS_COLOURS[status]})`;
+    return el("span", "", "", { style });
+  });
+  $(".progress .bar-of").replaceChildren(...parts);
+  const total = state.summary?.of ?? D.of;
+  const left = state.summary?.seconds_left;
+  const words = [
+    el("b", total ? `${number(ended)} of ${plural(total, "trial")} ended` : `${plural(ended, "trial")} ended`),
+  ];
+  if (left !== null && left !== undefined) words.push(`about ${duration(left)} left`);
+  const legend_ = known.map((status) => {
+    const act = () => go({ where: edited(isAbout("status"), [term("status", ":", status)]) }, { replace: true });
+    const dot = el("span", "", "dot", { style: `background: var(${STATUS_COLOURS[status]})` });
+    return button([dot, `${number(found[status])} ${status}`], act, "count", {
+      title: `show trials that are ${status}`,
+    });
+  });
+  $(".progress .words").replaceChildren(...words, ...legend_);
+}
+
+function tiles() {
+  const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
+  const best = D.best ? `best ${D.metric}, ${T.id[D.best.trial]}` : `best ${D.metric}`;
+  const content = [
+    [D.best ? number(D.best.value) : DASH, best],
+    [number(COUNT), "trials"],
+    [number(sum(T.epochs)), "epochs trained"],
+    [duration(sum(T.seconds)), "training, all trials"],
+    [duration(D.began === null ? null : D.last - D.began), "from start to end"],
+  ];
+  const tile = ([value, label], k) => el("div", [el("b", value), el("span", label)], k ? "tile" : "tile lead");
+  $(".tiles").replaceChildren(...content.map(tile));
+}
+
+function bestSection() {
+  const place = $("#best .content");
+  if (!D.best) {
+    place.replaceChildren(el("p", "No trial has reported a finite value yet.", "how"));
+    return;
+  }
+  const i = D.best.trial;
+  const link = el("a", T.id[i], "", { href: fragment({ trial: T.id[i] }) });
+  const value = el("b", number(D.best.value), "value");
+  const others = Object.entries(D.best.metrics)
+    .filter(([name]) => name !== D.metric)
+    .slice(0, 6);
+  const beside = others.map(([name, known]) => `${name} ${number(known)}`).join(", ");
+  const line = el(
+    "p",
+    [value, ` ${D.metric} at epoch ${D.best.epoch} of `, link, beside ? `; ${beside}` : ""],
+    "lead",
+  );
+  const set = Object.entries(T.config).filter(([, values]) => (values[i] ?? null) !== null);
+  const config = el("dl", "", "config");
+  pairs(
+    config,
+    set.map(([name, values]) => [name, number(values[i])]),
+  );
+  place.replaceChildren(line, confirmation(i), el("h3", "Configuration"), config, el("h3", "Use it"), ...usage());
+}
+
+/** What retrainings with fresh seeds say about the best trial, and whether another one did better. */
+function confirmation(i) {
+  const rows = D.retrainings;
+  if (!rows.length)
+    return el(
+      "p",
+      "Not confirmed: it was selected as the best of many, so it is optimistic. " +
+        "With confirm in its file, a sweep trains its best trials again with fresh seeds.",
+      "how",
+    );
+  const mine = rows.find((row) => row.trial === T.id[i]);
+  const said = (row) => {
+    const interval = `${number(row.low)} … ${number(row.high)}`;
+    return `${number(row.mean)} (${interval}) on the ${row.split} split over ${plural(row.seeds, "fresh seed")}`;
+  };
+  const parts = [
+    mine
+      ? `Confirmed: trained again, ${T.id[i]} has a mean of ${said(mine)}.`
+      : `${T.id[i]} was not trained again.`,
+  ];
+  const top = rows.reduce((a, b) => (better(b.validation, a.validation) ? b : a));
+  if (top.trial !== T.id[i])
+    parts.push(
+      `The best repeated validation is that of ${top.trial}: ${number(top.validation)}; mean ${said(top)}.`,
+    );
+  return el("p", parts.join(" "), "confirmed");
+}
+
+/** Path, snippet and command to use the best model. A server knows where its checkpoint is when it is asked. */
+function usage() {
+  if (state.served) return [served((usage.at ??= el("div")))];
+  const load = [
+    `import raysweep as rs`,
+    ``,
+    `best = rs.load(${JSON.stringify(D.path)}).best`,
+    `config = best.config`,
+  ];
+  if (D.best.hasState) load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
+  const made = [];
+  if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
+  else if (D.best.checkpoint) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
+  else made.push(el("p", "No checkpoint of it was kept.", "how"));
+  if (D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
+  return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
+}
+
+function served(place) {
+  const id = `${state.run} ${T.id[D.best.trial]} ${D.best.epoch}`;
+  if (place.dataset.of === id) return place;
+  place.dataset.of = id;
+  detailsOf(D.best.trial).then((details) => {
+    const made = [commandLine(`raysweep export ${quoted(D.path)}`)];
+    if (details.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", details.checkpoint)], "how"));
+    if (details.snippet) made.push(el("pre", details.snippet, "snippet", { tabIndex: 0 }));
+    place.replaceChildren(...made);
+  });
+  return place;
+}
+
+/** Trials that ended badly, by cause; a click shows them in the table. */
+function problemSection() {
+  $("#problems").hidden = !D.problems.length;
+  const rows_ = D.problems.map((problem) => {
+    const act = () => {
+      go({ where: term("cause", "=", problem.cause) }, { replace: true });
+      $("#trials").scrollIntoView();
+    };
+    const [low, high] = problem.epochs;
+    const place = low === high ? `after epoch ${low}` : `after epochs ${low} to ${high}`;
+    const status = el("span", problem.status, "status", { style: "color: var(--bad)" });
+    const example = el("span", short(problem.example.split("\n")[0], 160), "example");
+    const label = [
+      el("b", plural(problem.trials.length, "trial")),
+      " ",
+      status,
+      ` ${low || high ? place : "in the first epoch"}`,
+      example,
+    ];
+    return el("li", [button(label, act, "problem", { title: "show these trials" })]);
+  });
+  $("#problems ul").replaceChildren(...rows_);
+}
+
+function findings() {
+  const lines = [...importanceInWords(), ...D.ranges.map((range) => range.text)];
+  const bounds = D.bounds.map((bound) => el("li", bound.text, "bound"));
+  const items = [...bounds, ...lines.map((text) => el("li", text))];
+  if (!items.length)
+    items.push(el("li", "Nothing can be said yet: the trials are too few, or the good ones lie everywhere."));
+  $("#findings .sentences").replaceChildren(...items);
+  const steps = D.next.map((step) => el("li", [el("p", step.why), commandLine(step.command)]));
+  $("#findings .steps").replaceChildren(...steps);
+  $("#findings h3").hidden = !steps.length;
+  scoreInWords();
+}
+
+/** Which parameters matter, from the permutation importance. */
+function importanceInWords() {
+  const rows_ = (D.importance.rows ?? []).filter((row) => row.low > 0);
+  if (!D.importance.rows || D.importance.score < 0.2) return [];
+  if (!rows_.length) return ["No hyperparameter stands out: the intervals of all importances touch zero."];
+  const named = rows_.slice(0, 4).map((row) => `${row.name} (${Math.round(100 * row.mean)} %)`);
+  const rest = D.importance.rows.length - rows_.length;
+  const others = rest ? `; nothing shows that the other ${rest === 1 ? "one matters" : `${rest} matter`}` : "";
+  return [`What matters most: ${named.join(", ")} of the variance${others}`];
+}
+
+function scoreInWords() {
+  if (!D.importance.rows) return;
+  const weak = D.importance.score < 0.2 ? " That is too little to rely on the bars." : "";
+  const percent = Math.round(100 * Math.max(0, D.importance.score));
+  const trials = plural(D.importance.trials, "trial");
+  $(".score").textContent =
+    `In cross-validation over ${trials}, the forest explains ${percent} % of the variance.${weak}`;
+}
+
+/** The comparison of searchers, if there are several studies to compare. */
+function compared() {
+  $("#comparison").hidden = D.ranking.length < 2 && !D.findings.length;
+  $("#comparison .sentences").replaceChildren(...D.findings.map((line_) => el("li", line_)));
+  facts($(".ranking"), D.ranking);
+  for (const place of document.querySelectorAll(".better")) place.textContent = D.maximize ? "up" : "down";
+}
+
+function reliability() {
+  $("#reliability").hidden = !D.retrainings.length && !D.stoppingAudit;
+  const lines = [...D.retrainingFindings, ...(D.stoppingAudit ? [D.stoppingAudit.finding] : [])];
+  $("#reliability .sentences").replaceChildren(...lines.map((text) => el("li", text)));
+  facts(
+    $(".retrainings"),
+    D.retrainings.map((row) => ({
+      finalist: row.trial,
+      "selected for": row.selected,
+      "validation, retrained": row.validation,
+      [`mean, ${row.split} split`]: row.mean,
+      interval: `${number(row.low)} … ${number(row.high)}`,
+      seeds: row.seeds,
+      "optimistic by": row.optimism,
+    })),
+  );
+  facts(
+    $(".rungs"),
+    (D.stoppingAudit?.rungs ?? []).map((row) => ({
+      "rung, epoch": row.level,
+      "trials trained to the end": row.trials,
+      "rank correlation with the final loss (Kendall's tau)": row.tau,
+    })),
+  );
+}
+
+function simulated() {
+  $("#simulation").hidden = !D.simulation;
+  if (!D.simulation) return;
+  $("#simulation .sentences").replaceChildren(...D.simulation.findings.map((text) => el("li", text)));
+  facts($("#simulation .facts"), D.simulation.ranking);
+}
+
+function surroundings() {
+  const words = {
+    commit: (value) => value.slice(0, 12),
+    dirty: (value) => (value ? "yes" : "no"),
+    memory: (value) => `${(value / 2 ** 30).toFixed(1)} GiB`,
+    gpus: (value) => value.join(", ") || "none",
+  };
+  const isGroup = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const flat = (content) =>
+    Object.entries(content).flatMap(([name, value]) => (isGroup(value) ? flat(value) : [[name, value]]));
+  const known = flat(D.environment).filter(([, value]) => value !== null);
+  const titles = { dirty: "changed since", gpus: "GPUs" };
+  pairs(
+    $("#environment .config"),
+    known.map(([name, value]) => [titles[name] ?? name, (words[name] ?? number)(value)]),
+  );
+  $(".yaml").textContent = D.yaml;
+  const live = state.served
+    ? "; it follows the sweep"
+    : D.live
+      ? "; the page refreshes itself while the sweep runs"
+      : "";
+  $("footer").textContent = `written ${when(D.written)}${live}`;
+}

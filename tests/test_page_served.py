@@ -1,0 +1,327 @@
+"""The served page in a browser, against a server that answers as `raysweep serve` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysweep.results.storage.run_directory import load
+from raysweep.results.views.html.page_data import page_data
+from tests.axe import violations
+from tests.browser import Browser
+from tests.fake_server import REFUSED, FakeRun, FakeServer, serving
+from tests.made_up import BEGAN, Story, write_run
+
+NASTY = '</script><img src=x onerror="throw 1">'
+SPACE = {"lr": {"float": [1e-4, 1.0], "log": True}, "optimizer": {"choice": ["sgd", "adam"]}}
+
+
+def made_up(folder: Path, name: str, top: float) -> FakeRun:
+    """A running sweep of twelve trials; the third failed, and the last one runs."""
+    stories = []
+    for i in range(12):
+        config = {"lr": 10 ** (-4 + i / 3), "optimizer": ("sgd", "adam")[i % 2]}
+        stories.append(Story("random", [top - 0.01 * i, top - 0.005 * i, top], config))
+    stories[2].status, stories[2].reason = "failed", f"ValueError: {NASTY}"
+    stories[11].status = "running"
+    run = load(write_run(folder / name, stories, space=SPACE))
+    data = page_data(run, live=True)
+    row = {
+        "name": name,
+        "state": "running",
+        "reason": None,
+        "metric": "acc",
+        "maximize": True,
+        "ended": 11,
+        "of": 20,
+        "trials": {"completed": 10, "failed": 1, "running": 1},
+        "epochs": 36,
+        "seconds": 36.0,
+        "seconds_left": 300.0,
+        "best": {"trial": "random-0", "epoch": 3, "value": top, "config": {}},
+        "failures": {f"ValueError: {NASTY}": 1},
+        "tags": ["baseline"],
+        "notes": [f"a note {NASTY}"],
+        "waiting": [],
+        "began": BEGAN,
+        "updated": BEGAN + 36,
+        "spark": [0.1, 0.3, top],
+    }
+    trials = {trial.id: details(trial, data) for trial in run.all_trials()}
+    logs = {"random-11": f"epoch 1 {NASTY}\nepoch 2\n"}
+    return FakeRun(data, row, trials=trials, logs=logs)
+
+
+def details(trial: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """What the server says of a trial."""
+    values = [report.metrics["acc"] for report in trial.reports]
+    has_failed = trial.status == "failed"
+    return {
+        "trial": trial.id,
+        "status": str(trial.status),
+        "reason": trial.reason,
+        "config": trial.config,
+        "difference": [],
+        "metrics": {"acc": values, "loss": [1 - value for value in values]},
+        "seconds": [report.seconds for report in trial.reports],
+        "decisions": [{"epoch": 3, "text": f"completed: {NASTY}"}],
+        "notes": [f"looks odd {NASTY}"],
+        "tags": ["odd"],
+        "traceback": f"Traceback\nValueError: {NASTY}" if has_failed else None,
+        "peak_memory": 2**30,
+        "node": "here",
+        "device": "cuda:0",
+        "attempts": 2,
+        "checkpoint": "/runs/best.pt",
+        "parent": None,
+        "snippet": "config = {}",
+        "epochs_allowed": 3,
+    }
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FakeServer]:
+    names = {"today": 0.9, "yesterday": 0.8}
+    runs = {name: made_up(tmp_path, name, top) for name, top in names.items()}
+    with serving(FakeServer(runs)) as made:
+        yield made
+
+
+def visit(browser: Browser, server: FakeServer, fragment: str = "") -> None:
+    """Open an address of the server, as somebody who types it."""
+    browser.driver.get("about:blank")
+    browser.driver.get_log("browser")
+    browser.driver.get(server.url + fragment)
+
+
+def text(browser: Browser, selector: str) -> str:
+    return str(browser.run(f"return document.querySelector({selector!r})?.textContent ?? ''"))
+
+
+def submit(
+    browser: Browser, label: str, value: str | None = None, place: str = "#commands"
+) -> None:
+    """Press a button of a command, with a value in the field before it."""
+    filled = "" if value is None else f"form.querySelector('input').value = {value!r};"
+    browser.run(
+        f"const form = [...document.querySelectorAll('{place} form.act')]"
+        f".find(form => form.querySelector('button').textContent === {label!r});"
+        f"{filled} form.requestSubmit()"
+    )
+
+
+def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server)
+    browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+    row = text(browser, "#list tr.run")
+    assert all(word in row for word in ("today", "running", "11 of 20", "5 min", "0.9", "baseline"))
+    assert browser.run("return document.querySelectorAll('#list .spark').length") == 2
+    browser.run("document.querySelector('#list tr.run a').click()")
+    browser.until("return document.querySelector('#hero h1').textContent === 'today'")
+    assert browser.run("return decodeURIComponent(location.hash)") == "#run=today"
+    assert "about 5 min left" in text(browser, ".progress")
+    assert browser.complaints() == []
+
+
+def test_a_deep_link_opens_a_trial_with_its_log(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today&trial=random-11&where=status:running")
+    browser.until(
+        "return document.querySelector('#trial pre.log')?.textContent.includes('epoch 2')"
+    )
+    shown = text(browser, "#trial")
+    assert all(word in shown for word in ("cuda:0", "/runs/best.pt", "config = {}", "looks odd"))
+    assert text(browser, "#filters output") == "1 of 12 trials"
+    server.runs["today"].logs["random-11"] += "epoch 3\n"
+    browser.until("return document.querySelector('#trial pre.log').textContent.includes('epoch 3')")
+    assert browser.run("return document.querySelectorAll('#trial figure').length") == 2
+    assert browser.complaints() == []
+
+
+def test_changes_are_shown_without_a_reload(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    browser.run("window.isTheSamePage = true")
+    row = {"index": 11, "id": "random-11", "status": "completed", "best": 0.99, "bestEpoch": 3}
+    new = {"index": 12, "id": "random-12", "searcher": "random", "status": "running", "epochs": 0}
+    config = {"config": {"lr": 0.5, "optimizer": "sgd"}}
+    new |= {"best": None, "reason": "", "seconds": 0.0, **config}
+    summary = {"ended": 12, "seconds_left": 60.0, "tags": ["baseline", "new"]}
+    server.change("today", trials=[row, new], curves={"11": [[1, 0.99]]}, summary=summary)
+    browser.until("return document.querySelector('#filters output').textContent === '13 trials'")
+    assert "random-11" in text(browser, "table.trials tr[data-trial]")
+    assert text(browser, ".tile.lead b") == "0.99"
+    assert "about 60 s left" in text(browser, ".progress")
+    assert "new" in text(browser, ".state")
+    finding = "lr: 9 of the best 9 trials touch the upper bound, 1"
+    bound = {"name": "lr", "text": finding, "end": "high"}
+    server.change("today", analyses={"bounds": [bound]})
+    browser.until("return document.querySelector('#findings .bound') !== null")
+    assert text(browser, "#findings .bound") == finding
+    assert browser.run("return window.isTheSamePage")
+    assert sum(path.endswith("/data") for path in server.asked) == 1
+    assert browser.complaints() == []
+
+
+def test_a_run_that_was_replaced_is_taken_again(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    run = server.runs["today"]
+    run.data = run.data | {"metric": "accuracy"}
+    browser.run("state.version = 99")
+    server.change("today")
+    browser.until("return document.querySelector('.tile.lead').textContent.includes('accuracy')")
+
+
+def test_buttons_give_commands(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#commands form') !== null")
+    for label, value in (
+        ("pause", None),
+        ("stop the sweep", None),
+        ("extend by trials", "+50"),
+        ("set parallel", "2"),
+        ("note", "new data"),
+        ("tag", "paper final"),
+    ):
+        before = len(server.commands)
+        submit(browser, label, value)
+        browser.until(
+            "return document.querySelector('#commands .answer').textContent.startsWith('applied')"
+        )
+        assert len(server.commands) == before + 1
+    assert server.commands == [
+        ("pause", {}),
+        ("stop", {"now": False}),
+        ("extend", {"trials": "+50"}),
+        ("set", {"parallel": 2}),
+        ("note", {"text": "new data"}),
+        ("tag", {"tags": ["paper", "final"]}),
+    ]
+
+
+def test_commands_about_a_trial(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today&trial=random-11")
+    browser.until("return document.querySelector('#trial .commands') !== null")
+    submit(browser, "stop", place="#trial")
+    submit(browser, "continue to epoch", "27", "#trial")
+    submit(browser, "note", "odd", "#trial")
+    browser.run(
+        "const form = document.querySelector('#trial .enqueue');"
+        "form.elements.lr.value = '0.02'; form.elements.optimizer.value = 'sgd';"
+        "form.requestSubmit()"
+    )
+    browser.until(
+        "return document.querySelector('#trial .answer').textContent === 'applied: enqueue'"
+    )
+    assert sorted(server.commands) == [
+        ("continue", {"trial": "random-11", "epochs": 27}),
+        ("enqueue", {"configurations": [{"lr": 0.02, "optimizer": "sgd"}]}),
+        ("note", {"trial": "random-11", "text": "odd"}),
+        ("stop", {"trial": "random-11", "now": False}),
+    ]
+    visit(browser, server, "#run=today&trial=random-2")
+    browser.until("return document.querySelector('#trial .commands') !== null")
+    submit(browser, "retry", place="#trial")
+    browser.until(
+        "return document.querySelector('#trial .answer').textContent === 'applied: retry'"
+    )
+    assert server.commands[-1] == ("retry", {"trial": "random-2"})
+
+
+def test_a_refusal_is_shown(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#commands form') !== null")
+    submit(browser, "note", "refuse me")
+    browser.until("return document.querySelector('#commands .answer.refused') !== null")
+    assert text(browser, "#commands .answer") == REFUSED
+
+
+def test_runs_lie_over_each_other(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server)
+    browser.until("return document.querySelectorAll('#list input[type=checkbox]').length === 2")
+    browser.run(
+        "for (const box of document.querySelectorAll('#list input[type=checkbox]')) box.click();"
+        "document.querySelector('#list .overlay').click()"
+    )
+    browser.until("return document.querySelector('#overlaid .legend') !== null")
+    assert browser.run("return decodeURIComponent(location.hash)") == "#run=today,yesterday"
+    legend = text(browser, "#overlaid .legend")
+    assert "today" in legend
+    assert "yesterday" in legend
+    assert "0.8" in text(browser, "#overlaid table")
+    browser.driver.back()
+    browser.until("return !document.querySelector('#list').hidden")
+
+
+def test_what_a_server_sends_stays_text(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server)
+    browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+    assert NASTY in text(browser, "#list")
+    visit(browser, server, "#run=today&trial=random-2,random-11")
+    browser.until("return document.querySelectorAll('#trial pre.log').length === 3")
+    browser.until("return document.querySelector('#trial').textContent.includes('epoch 2')")
+    shown = text(browser, "#trial")
+    for phrase in ("looks odd ", "ValueError: ", "completed: ", "epoch 1 "):
+        assert phrase + NASTY in shown
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+    assert browser.complaints() == []
+
+
+def test_a_server_that_went_away_is_said(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=nothing")
+    browser.until("return !document.querySelector('#offline').hidden")
+    assert text(browser, "#offline") == "there is no such run or trial"
+
+
+def test_keys_move_in_the_list(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server)
+    browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+    press(browser, "j")
+    assert browser.run("return document.activeElement.textContent") == "yesterday"
+    press(browser, "\ue007")  # Enter
+    browser.until("return document.querySelector('#hero h1').textContent === 'yesterday'")
+    press(browser, "\ue00c")  # Escape
+    browser.until("return !document.querySelector('#list').hidden")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("fragment", "there"),
+    [
+        ("", "#list tr.run"),
+        ("#run=today&trial=random-2,random-11", "#trial pre.log"),
+        ("#run=today,yesterday", "#overlaid .legend"),
+    ],
+)
+def test_axe_finds_nothing(
+    browser: Browser, server: FakeServer, theme: str, fragment: str, there: str
+) -> None:
+    visit(browser, server, fragment)
+    browser.until(f"return document.querySelector({there!r}) !== null")
+    browser.run(
+        f"document.documentElement.dataset.theme = {theme!r}; recolour();"
+        "for (const part of document.querySelectorAll('details')) part.open = true;"
+    )
+    browser.until(f"return document.querySelector({there!r}) !== null")
+    assert violations(browser) == []
+
+
+def test_incumbents_that_come_later_are_drawn(browser: Browser, server: FakeServer) -> None:
+    run = server.runs["today"]
+    incumbents = run.data.pop("incumbents")
+    visit(browser, server, "#run=today,yesterday")
+    browser.until("return document.querySelector('#overlaid .waiting:not([hidden])') !== null")
+    server.change("today", analyses={"incumbents": incumbents})
+    browser.until(
+        "return document.querySelector('#overlaid .legend')?.textContent.includes('today')"
+    )
+    assert browser.run("return document.querySelector('#overlaid .waiting').hidden")
+
+
+def press(browser: Browser, keys: str) -> None:
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser.driver).send_keys(keys).perform()
