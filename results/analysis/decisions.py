@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from raysweep.history import APPLIED, Event
+from raysweep.history import APPLIED, Event, Status
 
 Decision = dict[str, Any]
 
 
-def decisions(events: Sequence[Event]) -> dict[str, list[Decision]]:
+def pauses(sweep: Mapping[str, Any]) -> bool:
+    """True if the scheduler of a resolved sweep may promote what it stops."""
+    scheduler = sweep.get("scheduler")
+    return isinstance(scheduler, Mapping) and scheduler.get("type") == "promotion"
+
+
+def decisions(events: Iterable[Event], may_promote: bool = False) -> dict[str, list[Decision]]:
     """The decisions by trial, in their order: `epoch`, after which it was made, `kind`, `text`.
 
-    kind: started, stopped, completed, failed, diverged, oom, promoted, returned, audited or a
-    command. A trial's first start is none.
+    kind: continued, paused, stopped, completed, failed, diverged, oom, promoted, returned, audited
+    or a command. A trial's first start is none. may_promote: as `pauses` says of the sweep.
     """
     found: dict[str, list[Decision]] = {}
     epochs: dict[str, int] = {}
@@ -24,18 +30,23 @@ def decisions(events: Sequence[Event]) -> dict[str, list[Decision]]:
             continue
         if event["event"] == "reported":
             epochs[trial] = event["epoch"]
-        if (made := _decision(event, epochs.get(trial, 0))) is not None:
+        if (made := _decision(event, epochs.get(trial, 0), may_promote)) is not None:
             found.setdefault(trial, []).append({"epoch": epochs.get(trial, 0), **made})
     return found
 
 
-def _decision(event: Event, epoch: int) -> Decision | None:
+def _decision(event: Event, epoch: int, may_promote: bool) -> Decision | None:
     """What an event decided; None if it decided nothing."""
     kind = event["event"]
-    if audited := event.get("notes", {}).get("audited"):
-        return {"kind": "audited", "text": f"would have been stopped: {audited['reason']}"}
+    notes = event.get("notes", {})
+    if isinstance(audited := notes.get("audited"), Mapping):
+        return {"kind": "audited", "text": f"would have been stopped: {audited.get('reason')}"}
     if kind == "ended":
-        return {"kind": event["status"], "text": event["reason"]}
+        is_pause = may_promote and not {"limited", "by_hand"} & notes.keys()
+        status = event["status"]
+        if status == Status.STOPPED and is_pause:
+            status = "paused"
+        return {"kind": status, "text": event["reason"]}
     if kind in ("promoted", "returned"):
         return {"kind": kind, "text": event["reason"]}
     if kind == "started" and epoch:

@@ -27,7 +27,7 @@ from raysweep.tune.serve.access import MAX_BODY_BYTES, Access, Guard, error
 from raysweep.tune.serve.analyses import Analyst
 from raysweep.tune.serve.folders import Folder
 from raysweep.tune.serve.followed_run import FollowedRun
-from raysweep.tune.serve.front_end import ASSETS, asset, page, policy
+from raysweep.tune.serve.front_end import ASSETS, POLICY, asset, page
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.serve.runs import Runs, UnknownRunError
 from raysweep.tune.serve.stream import Feed
@@ -92,19 +92,18 @@ class Application:
             await run_in_threadpool(self.runs.close)
 
     def _page(self, request: Request) -> Response:
-        text = page()
-        headers = {"Content-Security-Policy": policy(text), "Cache-Control": "no-cache"}
-        return Response(text, media_type="text/html", headers=headers)
+        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+        return Response(page(), media_type="text/html", headers=headers)
 
     def _asset(self, name: str, request: Request) -> Response:
-        content, tag = asset(name)
+        content, kind, tag = asset(name)
         cache = "no-cache"
         if request.query_params.get("v"):
             cache = FOREVER
         headers = {"ETag": tag, "Cache-Control": cache}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(content, media_type=ASSETS[name], headers=headers)
+        return Response(content, media_type=kind, headers=headers)
 
     def _list(self, request: Request) -> Response:
         rows = self.runs.rows()

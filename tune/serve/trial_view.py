@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.history import Event, Status, Trial
+from raysweep.history import Trial
 from raysweep.references import SCRIPT_FILES, is_script
+from raysweep.results.analysis.decisions import decisions, pauses
 from raysweep.results.storage import mirror
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.storage.tables import flatten
@@ -58,7 +59,7 @@ def trial_data(live: LiveRun, name: str) -> Data:
         "epochs": [report.epoch for report in trial.reports],
         "metrics": {name: [report.metrics.get(name) for report in trial.reports] for name in names},
         "seconds": [report.seconds for report in trial.reports],
-        "decisions": decisions(live, trial),
+        "decisions": decided(live, trial),
         "notes": [note.text for note in live.steering.notes if note.trial == trial.id],
         "tags": live.steering.tags.get(trial.id, []),
         "traceback": notes.get("traceback"),
@@ -84,41 +85,15 @@ def difference(live: LiveRun, trial: Trial) -> list[Data]:
     ]
 
 
-def decisions(live: LiveRun, trial: Trial) -> list[Data]:
-    """What was decided of a trial, with the epoch after which it was, in order."""
-    scheduler = live.sweep.get("scheduler")
-    pauses = isinstance(scheduler, dict) and scheduler.get("type") == "promotion"
-    found, reports = [], iter(trial.reports)
-    report = next(reports, None)
-    epoch = 0
-    for event in live.events:
-        if event.get("trial") != trial.id:
-            continue
-        while report is not None and report.time <= event["time"]:
-            epoch, report = report.epoch, next(reports, None)
-        if text := _decision(event, pauses):
-            found.append({"epoch": epoch, "text": text})
-    return found
-
-
-def _decision(event: Event, pauses: bool) -> str:
-    """What an event says was decided; "" if it is about something else.
-
-    pauses: the scheduler may promote what it stops.
-    """
-    notes = event.get("notes", {})
-    audited = notes.get("audited")
-    if isinstance(audited, Mapping):
-        return f"audited: {audited.get('reason')}"
-    match event["event"]:
-        case "ended":
-            status = event["status"]
-            if pauses and status == Status.STOPPED and not {"limited", "by_hand"} & notes.keys():
-                status = "paused"
-            return f"{status}: {event['reason']}".removesuffix(": ")
-        case "promoted" | "returned":
-            return str(event["reason"])
-    return ""
+def decided(live: LiveRun, trial: Trial) -> list[Data]:
+    """What was decided of a trial, in order: `epoch`, after which it was, `kind` and `text`."""
+    reports = [
+        {"event": "reported", "trial": trial.id, "epoch": report.epoch, "time": report.time}
+        for report in trial.reports
+    ]
+    # Reports come first, because what follows from one may have its time.
+    events = sorted([*reports, *live.events], key=lambda event: float(event["time"]))
+    return decisions(events, pauses(live.sweep)).get(trial.id, [])
 
 
 def _length(budget: Mapping[str, Any]) -> Any:

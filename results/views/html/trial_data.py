@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysweep.history import Trial
-from raysweep.results.analysis.decisions import decisions
+from raysweep.results.analysis.decisions import decisions, pauses
 from raysweep.results.analysis.incumbent_bands import plain
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.text_limits import message
@@ -21,7 +21,7 @@ def trial_data(run: RunDirectory, trials: Sequence[Trial]) -> list[dict[str, Any
     metrics: the values by epoch of all metrics but the one that is optimized, whose curve the page
     has; left out if all trials together have too many. Empty parts are left out.
     """
-    decided = decisions(run.events)
+    decided = decisions(run.events, pauses(run.sweep))
     notes: dict[str, list[str]] = {}
     for note in run.steering.notes:
         notes.setdefault(note.trial, []).append(note.text)
