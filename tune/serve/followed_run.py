@@ -162,11 +162,14 @@ class FollowedRun:
         Raises DamagedError if there are none.
         """
         self.used = time.monotonic()
-        self.load()
-        with self._lock:
-            if self._live is None:
-                raise DamagedError(self._facts.damage or "its ledger cannot be read")
-            return function(self._live, self._facts)
+        while True:
+            self.load()
+            with self._lock:
+                if self._live is not None:
+                    return function(self._live, self._facts)
+                if self._facts.damage:
+                    raise DamagedError(self._facts.damage)
+            # It was forgotten in between.
 
     def _stat(self) -> Signature:
         # A session that takes the lock writes its name into that file.
