@@ -165,6 +165,24 @@ def test_changes_are_shown_without_a_reload(browser: Browser, server: FakeServer
     assert browser.complaints() == []
 
 
+def test_changes_leave_scrolling_and_focus_alone(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    browser.run(
+        "const box = document.querySelector('.rows'); box.style.maxHeight = '150px';"
+        "box.scrollTop = 90;"
+        "[...box.querySelectorAll('a')].find(link => link.textContent === 'random-5').focus()"
+    )
+    place = "return [document.querySelector('.rows').scrollTop, document.activeElement.textContent]"
+    before = browser.run(place)
+    assert before[0] > 0
+    assert before[1] == "random-5"
+    row = {"index": 11, "id": "random-11", "status": "completed", "best": 0.5}
+    server.change("today", trials=[row])
+    browser.until("return T.status[11] === 'completed'")
+    assert browser.run(place) == before
+
+
 def test_a_run_that_was_replaced_is_taken_again(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today")
     browser.until("return document.querySelector('#filters output').textContent === '12 trials'")

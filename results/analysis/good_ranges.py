@@ -81,32 +81,44 @@ class Scale:
     def _forward(self, value: float) -> float:
         if self.log == "reverse":
             return -math.log1p(-value)
-        return math.log(value) if self.log else float(value)
+        if self.log:
+            return math.log(value)
+        return float(value)
 
     @cached_property
     def size(self) -> float:
         """The number of values; infinite for a continuous range."""
-        step = self.step or (1 if self.kind == "int" else 0)
-        return round((self.high - self.low) / step) + 1 if step else math.inf
+        step = self.step
+        if step is None and self.kind == "int":
+            step = 1
+        if step is None:
+            return math.inf
+        return round((self.high - self.low) / step) + 1
 
     def widened(self, end: str) -> list[float] | None:
         """The range with more room at `low` or `high`; None if its end there is a natural one."""
         if self.log == "reverse" or (end == "low" and self.low == 0):
             return None
-        if self.log:
-            factor = {"low": 1 / DECADE, "high": DECADE}[end]
-            bound = getattr(self, end) * factor
-            if self.kind == "int" and bound < 1:
-                bound = 1
-        else:
-            more = (self.high - self.low) * WIDER
-            bound = self.low - more if end == "low" else self.high + more
-            if end == "low" and self.low > 0:
-                bound = max(bound, 0.0)  # most parameters mean nothing below zero
-        bound = self._on_grid(bound)
+        bound = self._on_grid(self._beyond(end))
         if bound == getattr(self, end):
             return None
-        return [bound, self.high] if end == "low" else [self.low, bound]
+        if end == "low":
+            return [bound, self.high]
+        return [self.low, bound]
+
+    def _beyond(self, end: str) -> float:
+        """Where a range with more room at one end may end there."""
+        if self.log and end == "low":
+            bound = self.low / DECADE
+            return max(bound, 1.0) if self.kind == "int" else bound
+        if self.log:
+            return self.high * DECADE
+        more = (self.high - self.low) * WIDER
+        if end == "high":
+            return self.high + more
+        if self.low > 0:
+            return max(self.low - more, 0.0)  # most parameters mean nothing below zero
+        return self.low - more
 
     def _on_grid(self, bound: float) -> float:
         if self.step:
@@ -148,7 +160,8 @@ def good_ranges(
             places = np.array([scale.place(value) for value in values])
             found = _good_range(scale, values, places, best, alpha)
             bounds += _touched(scale, places[best])
-        ranges += [found] if found else []
+        if found:
+            ranges.append(found)
     return ranges, bounds
 
 
@@ -208,7 +221,7 @@ def _touched(scale: Scale, places: FloatArray) -> list[dict[str, Any]]:
     known = places[np.isfinite(places)]
     found = []
     for end in ("low", "high"):
-        is_near = known <= END if end == "low" else known >= 1 - END
+        is_near = {"low": known <= END, "high": known >= 1 - END}[end]
         count = int(is_near.sum())
         chance = max(END, 1 / scale.size)
         if count < MIN_TOUCHING or _tail(count, len(known), chance) > ALPHA_BOUND:

@@ -83,12 +83,12 @@ function showChanges(changes) {
   if (changed.some((i) => opened.includes(i))) refreshPanel();
 }
 
-/** Show an opened trial anew, unless somebody is typing in it. */
+/** Show an opened trial anew, unless somebody is filling in one of its forms. */
 function refreshPanel() {
+  const place = $("#trial");
   const isTyping =
-    $("#trial").contains(document.activeElement) &&
-    /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
-  if (!isTyping) showTrials(state.open);
+    place.contains(document.activeElement) && /^(INPUT|SELECT)$/.test(document.activeElement.tagName);
+  if (!isTyping && !$("details[open]", place)) showTrials(state.open);
 }
 
 /** Load a run and show it. */

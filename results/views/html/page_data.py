@@ -134,8 +134,9 @@ def planned_trials(run: RunDirectory, trained: int) -> int | None:
     trials = limits.get("trials")
     if not isinstance(trials, int | float):
         return None
-    searchers = run.sweep.get("searcher")
-    count = len(searchers) if isinstance(searchers, list) else 1
+    count, searchers = 1, run.sweep.get("searcher")
+    if isinstance(searchers, list):
+        count = len(searchers)
     return max(int(trials) * max(1, count) * run.seeds, trained)
 
 
@@ -298,6 +299,9 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         best = run.best
     except RunError:
         return None
+    exported = None
+    if (run.path / EXPORT).is_dir():
+        exported = display_path(run.path / EXPORT)
     ids = [trial.id for trial in trials]
     return {
         "trial": ids.index(best.trial.id),
@@ -306,5 +310,5 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
         "checkpoint": best.checkpoint and display_path(best.checkpoint),
         "hasState": best.has_state,
-        "exported": display_path(run.path / EXPORT) if (run.path / EXPORT).is_dir() else None,
+        "exported": exported,
     }

@@ -1,6 +1,7 @@
 // The table of trials: sorted by any column, filtered by the query. Only the rows in sight are in the document.
 
 const ROW_HEIGHT = 32; // pixels; as in the style sheet
+const MAX_HEIGHT = 640; // pixels of the table that are seen at once; as in the style sheet
 const SPARE_ROWS = 12; // rows above and below those in sight
 const MEASURED_ROWS = 200; // rows whose texts decide how wide a column is
 const HIDDEN_COLUMNS = ["seed", "node", "tags", "last", "attempts", "peakMemory"];
@@ -59,12 +60,15 @@ function sorted(some) {
 /** Draw the table anew: what is in it, in which order. */
 function table() {
   const place = $("table.trials");
+  const box = $(".rows");
+  const [top, focused] = [box.scrollTop, focusedTrial()];
   table_.order = sorted(shown());
   table_.columns = columns();
   place.setAttribute("aria-rowcount", table_.order.length + 1);
   place.replaceChildren(widths(), head(), el("tbody"));
   table_.first = -1;
-  rows();
+  rows(top, focused);
+  box.scrollTop = top; // while the table was empty, it could not be kept
   const count = table_.order.length;
   $("#filters output").textContent =
     count === COUNT ? plural(COUNT, "trial") : `${number(count)} of ${plural(COUNT, "trial")}`;
@@ -109,19 +113,24 @@ function sortBy(column) {
 }
 
 /** Put the rows that are in sight into the document, and space for the others. */
-function rows() {
+function rows(top = $(".rows").scrollTop, focused = focusedTrial()) {
   const place = $(".rows");
   const body = $("tbody", place);
   if (!body) return; // no run is shown yet
-  const first = Math.max(0, Math.floor(place.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
-  const inSight = Math.ceil((place.clientHeight || 600) / ROW_HEIGHT) + 2 * SPARE_ROWS;
+  const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - SPARE_ROWS);
+  const inSight = Math.ceil(MAX_HEIGHT / ROW_HEIGHT) + 2 * SPARE_ROWS;
   const last = Math.min(table_.order.length, first + inSight);
   if (first === table_.first && last === table_.last) return;
-  const focused = document.activeElement?.closest?.("tr[data-trial]")?.dataset.trial;
   Object.assign(table_, { first, last });
   const lines = table_.order.slice(first, last).map((i, k) => line(i, first + k));
   body.replaceChildren(spacer(first), ...lines, spacer(table_.order.length - last));
-  if (focused !== undefined) rowOf(Number(focused))?.querySelector("a").focus({ preventScroll: true });
+  if (focused !== null) rowOf(focused)?.querySelector("a").focus({ preventScroll: true });
+}
+
+/** The trial in whose row the focus is; null if it is elsewhere. */
+function focusedTrial() {
+  const row = document.activeElement?.closest("tr[data-trial]");
+  return row ? Number(row.dataset.trial) : null;
 }
 
 function spacer(count) {
@@ -207,8 +216,8 @@ function neighbour(steps) {
 
 function listenToTable() {
   const place = $(".rows");
-  place.addEventListener("scroll", rows, { passive: true });
-  new ResizeObserver(rows).observe(place);
+  place.addEventListener("scroll", () => rows(), { passive: true });
+  new ResizeObserver(() => rows()).observe(place);
   place.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-trial]");
     if (!row || event.target.closest("a")) return;

@@ -3,7 +3,7 @@
 
 const LOG_SECONDS = 2; // between two looks at the log of a running trial
 const LOG_CHARACTERS = 200_000; // of a log that the page keeps
-const panel = { serial: 0, timers: [], focus: null };
+const panel = { serial: 0, timers: [], focus: null, logs: new Map() };
 
 /** Open trials by an address of their own; [] closes. */
 function openTrials(ids) {
@@ -25,7 +25,7 @@ async function showTrials(ids) {
   const missing = ids.filter((id) => !indices.has(id));
   if (missing.length) return showMissing(place, missing);
   const opened = ids.slice(0, 2).map((id) => indices.get(id));
-  mark(opened[0], { scroll: true });
+  mark(opened[0], { scroll: place.dataset.shown !== opened.join(",") });
   const all = D.best && !opened.includes(D.best.trial) ? [...opened, D.best.trial] : opened;
   const found = await Promise.all(all.map(detailsOf));
   if (serial !== panel.serial) return undefined;
@@ -36,6 +36,8 @@ async function showTrials(ids) {
 function closePanel(place) {
   if (place.hidden) return;
   place.hidden = true;
+  place.dataset.shown = "";
+  panel.logs.clear();
   document.body.classList.remove("opened");
   const back = document.contains(panel.focus) ? panel.focus : $("a, button", rowOf(state.marked) ?? $(".rows"));
   back?.focus({ preventScroll: true });
@@ -249,20 +251,22 @@ function decisionList(details) {
 function logView(i) {
   const text = el("pre", "", "log", { tabIndex: 0, role: "log", "aria-label": `what ${T.id[i]} printed` });
   const said = el("p", "", "how");
-  let next = null;
+  const kept = panel.logs.get(T.id[i]) ?? { text: "", next: null }; // the panel may be drawn again
+  text.textContent = kept.text;
+  requestAnimationFrame(() => (text.scrollTop = text.scrollHeight));
   let isBusy = false;
   const read = async () => {
     if (isBusy) return;
     isBusy = true;
     try {
-      const from = next === null ? "" : `?from=${next}`;
+      const from = kept.next === null ? "" : `?from=${kept.next}`;
       const found = await api(
         `api/runs/${encodeURIComponent(state.run)}/trials/${encodeURIComponent(T.id[i])}/log${from}`,
       );
       const isAtEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 20;
       if (found.text) text.textContent = (text.textContent + found.text).slice(-LOG_CHARACTERS);
       if (isAtEnd) text.scrollTop = text.scrollHeight;
-      next = found.next;
+      panel.logs.set(T.id[i], Object.assign(kept, { text: text.textContent, next: found.next }));
       said.textContent = text.textContent ? "" : "It has printed nothing.";
       if (found.ended) clearInterval(timer);
     } catch (error) {

@@ -54,4 +54,4 @@ def _metrics(trial: Trial, metric: str) -> dict[str, list[Any]]:
 def _last_line(traceback: Any) -> str:
     """The last line of a traceback, which has the exception and its message; "" without one."""
     lines = str(traceback or "").strip().splitlines()
-    return message(lines[-1]) if lines else ""
+    return message("".join(lines[-1:]))
