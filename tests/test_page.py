@@ -340,3 +340,22 @@ def test_axe_finds_nothing(browser: Browser, written: Path, theme: str, fragment
     if not fragment:
         browser.draw_all()
     assert violations(browser) == []
+
+
+def test_the_page_speaks_in_the_unit_of_the_budget(browser: Browser, tmp_path: Path) -> None:
+    budget = {"steps": 1500, "report_every": 500, "trials": 3}
+    made = [
+        Story("random", [0.1, 0.2, 0.3], {"lr": 0.5}),
+        Story("random", [0.2], {"lr": 0.4}, "stopped", "step 500: behind"),
+        Story("random", [0.1, 0.2], {"lr": 0.3}, "failed", "ValueError: no"),
+    ]
+    path = write(load(write_run(tmp_path / "run", made, budget=budget, space={"lr": {}})))
+    visit(browser, path.resolve(), "#trial=random-1&where=steps<1000")
+    browser.until("return document.querySelector('#trial figure') !== null")
+    assert "0.3 acc at step 1,500 of random-0" in text(browser, "#best")
+    assert "3,000steps trained" in text(browser, ".tiles")
+    assert "after step 1,000" in text(browser, "#problems")
+    assert "0.2 at step 500" in text(browser, "#trial")
+    assert "random-1 steps=1000" in text(browser, "#trial .lines")
+    assert "1 of 3 trials" in text(browser, "#filters output")
+    assert browser.complaints() == []

@@ -106,7 +106,7 @@ def _export(run: RunDirectory, place: str) -> list[Step]:
         best = run.best
     except RunError:
         return []
-    if best.checkpoint is None or (run.path / "best").is_dir():
+    if not best.has_state or (run.path / "best").is_dir():
         return []
     why = "Write the best model into a folder that loads without raysweep:"
     return [_step(why, "raysweep", "export", place)]

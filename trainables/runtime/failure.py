@@ -11,6 +11,7 @@ from raysweep.text_limits import exception_line, format_exception, message
 from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import DataError, ReportError, StorageError
+from raysweep.trainables.runtime.script.train import ScriptError
 
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 """A disk that is full, over quota, read-only or gone: no fault of the configuration."""
@@ -107,7 +108,12 @@ def _text(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    """The user's own traceback, without the frames of this package's runtime."""
+    """The user's own traceback, without the frames of this package's runtime.
+
+    That of a script is in what it printed.
+    """
+    if isinstance(error, ScriptError):
+        return str(error)
     frames = error.__traceback__
     while (
         frames is not None

@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action=Version)
-    parsers = top.add_subparsers(required=True, metavar="VERB", help=argparse.SUPPRESS)
+    parsers = top.add_subparsers(
+        prog="raysweep", required=True, metavar="VERB", help=argparse.SUPPRESS
+    )
     groups = []
     for module in VERB_MODULES:
         verbs = ListedVerbs(parsers)

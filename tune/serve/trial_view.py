@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.history import Trial
@@ -68,7 +66,8 @@ def trial_data(live: LiveRun, name: str) -> Data:
         "device": notes.get("device"),
         "attempts": trial.attempts,
         "parent": notes.get("parent"),
-        "epochs_allowed": notes.get("epochs") or _length(live.sweep.get("budget") or {}),
+        "exportable": not is_script(str(live.sweep.get("trainable", ""))),
+        "epochs_allowed": notes.get("epochs") or _reports(live),
     }
 
 
@@ -96,10 +95,13 @@ def decided(live: LiveRun, trial: Trial) -> list[Data]:
     return decisions(events, pauses(live.sweep)).get(trial.id, [])
 
 
-def _length(budget: Mapping[str, Any]) -> Any:
-    """The length of a trial in the unit of its budget; None if it is not known."""
-    lengths = [budget.get(unit) for unit in ("epochs", "steps", "samples", "seconds")]
-    return next((length for length in lengths if length is not None), None)
+def _reports(live: LiveRun) -> int | None:
+    """The number of reports of a whole trial; None if it is not known."""
+    budget = live.sweep.get("budget") or {}
+    length = budget.get(live.interval.unit)
+    if not isinstance(length, int | float):
+        return None
+    return live.interval.report(length)
 
 
 def checkpoint(path: Path, trial: Trial) -> str | None:

@@ -17,8 +17,8 @@ function chart(title, series) {
   const labels_ = [
     chartText(left - 5, y(high) + 4, number(high), "end"),
     ...(high > low ? [chartText(left - 5, y(low) + 4, number(low), "end")] : []),
-    chartText(left, height - 6, `epoch ${first}`, "start"),
-    ...(last > first ? [chartText(width - right, height - 6, String(last), "end")] : []),
+    chartText(left, height - 6, reportAt(first), "start"),
+    ...(last > first ? [chartText(width - right, height - 6, amount(last), "end")] : []),
   ];
   const frame = svg("path", { d: `M${left} ${top}V${height - bottom}H${width - right}`, class: "frame" });
   const said = series

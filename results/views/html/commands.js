@@ -56,14 +56,16 @@ function trialCommands(i, details) {
   if (isAlive) forms.push(commandForm("stop", "stop", () => ({ trial: id, now: false }), output));
   if (hasFailed) forms.push(commandForm("retry", "retry", () => ({ trial: id }), output));
   if (!hasFailed && status !== "diverged") {
-    const epochs = input("number", "to epoch", String(longer), { min: T.epochs[i] + 1 });
+    const { unit, every } = interval();
+    const label = `to ${unit === "seconds" ? "second" : unit.slice(0, -1)}`;
+    const length = input("number", label, String(position(longer)), { min: position(T.epochs[i] + 1), step: every });
     forms.push(
       commandForm(
-        "continue to epoch",
+        `continue ${label}`,
         "continue",
-        (value) => ({ trial: id, epochs: Number(value) }),
+        (value) => ({ trial: id, [unit]: Number(value) }),
         output,
-        epochs,
+        length,
       ),
     );
   }
@@ -172,7 +174,7 @@ function trialLines(id, isAlive, hasFailed, status, longer) {
   const about_ = `${quoted(D.path)} ${quoted(id)}`;
   const lines = isAlive ? [`raysweep stop ${about_}`] : [];
   if (hasFailed) lines.push(`raysweep retry ${about_}`);
-  else if (status !== "diverged") lines.push(`raysweep continue ${about_} epochs=${longer}`);
+  else if (status !== "diverged") lines.push(`raysweep continue ${about_} ${interval().unit}=${position(longer)}`);
   const i = indices.get(id);
   const set = D.parameters.filter(({ name }) => (T.config[name][i] ?? null) !== null);
   const values = set.map(({ name }) => quoted(`${name}=${T.config[name][i]}`)).join(" ");

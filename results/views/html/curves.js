@@ -48,7 +48,7 @@ function curveAxes(some) {
     x: level,
     yref: "paper",
     y: edge,
-    text: `rung ${level}`,
+    text: `rung ${amount(level)}`,
     showarrow: false,
     xanchor: "left",
     yanchor: anchor,
@@ -68,12 +68,21 @@ function curveAxes(some) {
   return {
     traces: [...extent([1, most], values), ...legend(names), ...(D.best ? [best] : [])],
     layout: layout({
-      xaxis: axis("epoch", { range: [1 - room, most + room], dtick: most <= 12 ? 1 : undefined }),
+      xaxis: reportAxis(most, room),
       yaxis: axis(METRIC(), { range: readable(values) }),
       shapes: levels.map(vertical),
       annotations: levels.map(label),
     }),
   };
+}
+
+/** The axis of reports, which shows their places in the unit of the budget. */
+function reportAxis(most, room) {
+  const range = [1 - room, most + room];
+  if (isByEpoch()) return axis("epoch", { range, dtick: most <= 12 ? 1 : undefined });
+  const step = Math.ceil(most / 8);
+  const tickvals = Array.from({ length: Math.floor(most / step) }, (_, k) => (k + 1) * step);
+  return axis(inUnit(), { range, tickvals, ticktext: tickvals.map(amount) });
 }
 
 /** The end of a trial's curve: [epoch, value, trial]. */

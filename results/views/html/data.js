@@ -30,6 +30,26 @@ function colour(searcher) {
   return row[Math.max(0, D.searchers.indexOf(searcher)) % row.length];
 }
 
+/** What lies between two reports: what the data call an epoch is the number of a report. */
+const interval = () => D.interval ?? { unit: "epochs", every: 1 };
+const isByEpoch = () => interval().unit === "epochs" && interval().every === 1;
+const position = (epochs) => (epochs === null || epochs === undefined ? null : epochs * interval().every);
+
+/** How much so many reports have trained, without the unit. */
+function amount(epochs) {
+  return (interval().unit === "seconds" ? duration : number)(position(epochs));
+}
+
+/** Where a report is due: `epoch 3`, `step 1,500` or `12 s`. */
+function reportAt(epoch) {
+  if (epoch === null || epoch === undefined) return DASH;
+  const { unit } = interval();
+  return unit === "seconds" ? amount(epoch) : `${unit.slice(0, -1)} ${amount(epoch)}`;
+}
+
+/** The title of an axis or a column of reports. */
+const inUnit = () => (interval().unit === "seconds" ? "trained" : interval().unit);
+
 const LATER = {
   // what a server may not have analysed yet
   ranges: [],
@@ -134,7 +154,7 @@ function textOf(i) {
 function about(i) {
   const lines = [
     `${T.id[i]}  ${T.status[i]}`,
-    `${D.metric} ${number(T.best[i])} at epoch ${T.bestEpoch[i] ?? DASH} of ${T.epochs[i]}`,
+    `${D.metric} ${number(T.best[i])} at ${reportAt(T.bestEpoch[i])} of ${amount(T.epochs[i])}`,
   ];
   const set = D.parameters.filter((known) => (T.config[known.name]?.[i] ?? null) !== null);
   lines.push(...set.slice(0, 12).map(({ name }) => `${short(name)} ${number(T.config[name][i])}`));

@@ -9,8 +9,8 @@ const FIXED_FIELDS = {
   node: { get: (i) => T.node[i] },
   tag: { get: (i) => T.tags?.[i] ?? "" },
   seed: { get: (i) => T.seed[i], numeric: true },
-  epochs: { get: (i) => T.epochs[i], numeric: true },
-  at: { get: (i) => T.bestEpoch[i], numeric: true },
+  epochs: { get: (i) => position(T.epochs[i]), numeric: true },
+  at: { get: (i) => position(T.bestEpoch[i]), numeric: true },
   time: { get: (i) => T.seconds[i], numeric: true },
   seconds: { get: (i) => T.seconds[i], numeric: true },
   best: { get: (i) => T.best[i], numeric: true },
@@ -48,6 +48,7 @@ function field(name) {
     const known = D.parameters.find((one) => one.name === parameter);
     return { get: (i) => T.config[parameter][i], numeric: known?.numeric ?? false, exact: true };
   }
+  if (name.toLowerCase() === inUnit()) return FIXED_FIELDS.epochs;
   const fixed = find(Object.keys(FIXED_FIELDS));
   if (fixed !== undefined) return FIXED_FIELDS[fixed];
   if (name.toLowerCase() === D.metric.toLowerCase()) return FIXED_FIELDS.best;

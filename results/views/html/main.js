@@ -24,7 +24,7 @@ function showRun() {
   sections();
   choices(
     $("[data-choice=unit]"),
-    Object.keys(D.incumbents).map((unit) => [unit, unit]),
+    Object.keys(D.incumbents).map((unit) => [unit, unit === "epochs" && !isByEpoch() ? "reports" : unit]),
     "unit",
     ["incumbents"],
   );
@@ -32,7 +32,7 @@ function showRun() {
     $("[data-choice=cost]"),
     [
       ["seconds", "seconds"],
-      ["epochs", "epochs"],
+      ["epochs", isByEpoch() ? "epochs" : "reports"],
     ],
     "cost",
     ["pareto"],

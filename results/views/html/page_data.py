@@ -91,6 +91,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
             for note in run.steering.notes
             if not note.trial
         ],
+        "interval": {"unit": run.interval.unit, "every": run.interval.every},
         "levels": list(run.levels),
         "searchers": run.searchers,
         "seeds": run.seeds,

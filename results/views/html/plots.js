@@ -101,7 +101,7 @@ function incumbents() {
   const bands = D.incumbents[state.unit] ?? Object.values(D.incumbents)[0];
   if (!bands) return null;
   const title = {
-    epochs: "epochs trained, by each study",
+    epochs: `${isByEpoch() ? "epochs trained" : "reports"}, by each study`,
     seconds: "seconds of training, by each study",
     "GPU-seconds": "GPU-seconds, by each study",
   }[state.unit];
@@ -221,7 +221,7 @@ function pareto() {
     sizeOf: (i) => (on.has(i) ? 5 : 3),
   }));
   const marked = (i) => [ring([[cost[i], T.best[i], i]])];
-  const title = state.cost === "seconds" ? "training time of the trial, seconds" : "epochs trained";
+  const title = state.cost === "seconds" ? "training time of the trial, seconds" : isByEpoch() ? "epochs trained" : "reports";
   const values = some.map((i) => T.best[i]);
   return {
     traces: [

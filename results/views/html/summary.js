@@ -52,7 +52,7 @@ function tiles() {
   const content = [
     [D.best ? number(D.best.value) : DASH, best],
     [number(COUNT), "trials"],
-    [number(sum(T.epochs)), "epochs trained"],
+    [amount(sum(T.epochs)), interval().unit === "seconds" ? "trained" : `${inUnit()} trained`],
     [duration(sum(T.seconds)), "training, all trials"],
     [duration(D.began === null ? null : D.last - D.began), "from start to end"],
   ];
@@ -75,7 +75,7 @@ function bestSection() {
   const beside = others.map(([name, known]) => `${name} ${number(known)}`).join(", ");
   const line = el(
     "p",
-    [value, ` ${D.metric} at epoch ${D.best.epoch} of `, link, beside ? `; ${beside}` : ""],
+    [value, ` ${D.metric} at ${reportAt(D.best.epoch)} of `, link, beside ? `; ${beside}` : ""],
     "lead",
   );
   const set = Object.entries(T.config).filter(([, values]) => (values[i] ?? null) !== null);
@@ -127,8 +127,8 @@ function usage() {
   if (D.best.hasState) load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
   const made = [];
   if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
-  else if (D.best.checkpoint) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
-  else made.push(el("p", "No checkpoint of it was kept.", "how"));
+  else if (D.best.hasState) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
+  else if (!D.best.checkpoint) made.push(el("p", "No checkpoint of it was kept.", "how"));
   if (D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
   return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
 }
@@ -138,7 +138,7 @@ function served(place) {
   if (place.dataset.of === id) return place;
   place.dataset.of = id;
   detailsOf(D.best.trial).then((details) => {
-    const made = [commandLine(`raysweep export ${quoted(D.path)}`)];
+    const made = details.exportable === false ? [] : [commandLine(`raysweep export ${quoted(D.path)}`)];
     if (details.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", details.checkpoint)], "how"));
     if (details.snippet) made.push(el("pre", details.snippet, "snippet", { tabIndex: 0 }));
     place.replaceChildren(...made);
@@ -155,14 +155,14 @@ function problemSection() {
       $("#trials").scrollIntoView();
     };
     const [low, high] = problem.epochs;
-    const place = low === high ? `after epoch ${low}` : `after epochs ${low} to ${high}`;
+    const place = low === high ? `after ${reportAt(low)}` : `between ${reportAt(low)} and ${reportAt(high)}`;
     const status = el("span", problem.status, "status", { style: "color: var(--bad)" });
     const example = el("span", short(problem.example.split("\n")[0], 160), "example");
     const label = [
       el("b", plural(problem.trials.length, "trial")),
       " ",
       status,
-      ` ${low || high ? place : "in the first epoch"}`,
+      ` ${high ? place : "before the first report"}`,
       example,
     ];
     return el("li", [button(label, act, "problem", { title: "show these trials" })]);
@@ -230,7 +230,7 @@ function reliability() {
   facts(
     $(".rungs"),
     (D.stoppingAudit?.rungs ?? []).map((row) => ({
-      "rung, epoch": row.level,
+      rung: reportAt(row.level),
       "trials trained to the end": row.trials,
       "rank correlation with the final loss (Kendall's tau)": row.tau,
     })),

@@ -215,8 +215,8 @@ function trialFacts(i, details) {
       ? el("a", details.parent, "", { href: fragment({ trial: details.parent }) })
       : details.parent;
   const rows_ = [
-    [`best ${D.metric}`, T.best[i] === null ? null : `${number(T.best[i])} at epoch ${T.bestEpoch[i]}`],
-    ["epochs", details.epochs_allowed ? `${T.epochs[i]} of ${details.epochs_allowed}` : T.epochs[i]],
+    [`best ${D.metric}`, T.best[i] === null ? null : `${number(T.best[i])} at ${reportAt(T.bestEpoch[i])}`],
+    [inUnit(), details.epochs_allowed ? `${amount(T.epochs[i])} of ${amount(details.epochs_allowed)}` : amount(T.epochs[i])],
     ["training time", T.seconds[i] ? duration(T.seconds[i]) : null],
     ["node", details.node],
     ["device", details.device],
@@ -243,7 +243,7 @@ function decisionList(details) {
   const known = (details.decisions ?? []).filter((decision) => decision.text || decision.kind);
   if (!known.length) return [];
   const item = ({ epoch, text, kind }) =>
-    el("li", [el("span", `epoch ${epoch}`, "epoch"), kind && !text?.includes(kind) ? `${kind}: ${text}` : text]);
+    el("li", [el("span", epoch ? reportAt(epoch) : "begin", "epoch"), kind && !text?.includes(kind) ? `${kind}: ${text}` : text]);
   return [el("h4", "Decisions"), el("ol", known.map(item), "decisions")];
 }
 
