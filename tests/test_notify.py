@@ -242,7 +242,8 @@ def test_what_is_no_url_is_a_mistake_that_is_not_repeated(place: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")
 def test_apprise_sends_what_is_no_web_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    apprise = pytest.importorskip("apprise")
+    import apprise
+
     sent: list[str] = []
 
     def deliver(self: Any, body: str, title: str) -> bool:

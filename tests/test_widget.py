@@ -12,11 +12,10 @@ import pytest
 import raysweep as rs
 from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.ledger import Ledger
+from raysweep.tune import widget
 from tests.browser import Browser, chromium
 from tests.made_up import Story, write_run
 
-anywidget = pytest.importorskip("anywidget")
-widget_module = pytest.importorskip("raysweep.tune.widget")
 STORIES = [
     Story("random", [0.5, 0.7], {"x": 0.1}),
     Story("random", [0.6], {"x": 0.2}, status="running"),
@@ -96,8 +95,8 @@ def test_the_buttons_of_the_page_send_commands_and_texts_stay_texts(
     shown = rs.load(run).widget()
     data = dict(shown.data) | {"state": "running"}
     shown.close()
-    script = (widget_module.PLACE / "widget.js").read_text().replace("export default", "void")
-    style = (widget_module.PLACE / "widget.css").read_text()
+    script = (widget.PLACE / "widget.js").read_text().replace("export default", "void")
+    style = (widget.PLACE / "widget.css").read_text()
     values = json.dumps({"data": data, "answer": "<i>x</i>"}).replace("</", "<\\/")
     page = tmp_path / "widget.html"
     page.write_text(PAGE % (style, script, values))
