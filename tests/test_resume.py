@@ -260,8 +260,8 @@ def test_the_command_keeps_how_a_session_runs_and_leaves_out_what_the_folder_hol
     )
     monkeypatch.setattr(sys, "argv", ["pytest"])
     line = resume_command.resume(options, "ray_results/a")
-    assert shlex.split(line)[2:] == [
-        *("--resume", "ray_results/a"),
+    assert shlex.split(line)[1:] == [
+        *("resume", "ray_results/a"),
         *("--data-root", "my data", "--address", "auto", "--require-gpu"),
     ]
     monkeypatch.setenv(resume_command.SUBMITTED, "http://127.0.0.1:8265")

@@ -221,7 +221,8 @@ function pareto() {
     sizeOf: (i) => (on.has(i) ? 5 : 3),
   }));
   const marked = (i) => [ring([[cost[i], T.best[i], i]])];
-  const title = state.cost === "seconds" ? "training time of the trial, seconds" : isByEpoch() ? "epochs trained" : "reports";
+  const trained = isByEpoch() ? "epochs trained" : "reports";
+  const title = state.cost === "seconds" ? "training time of the trial, seconds" : trained;
   const values = some.map((i) => T.best[i]);
   return {
     traces: [

@@ -216,7 +216,7 @@ function trialFacts(i, details) {
       : details.parent;
   const rows_ = [
     [`best ${D.metric}`, T.best[i] === null ? null : `${number(T.best[i])} at ${reportAt(T.bestEpoch[i])}`],
-    [inUnit(), details.epochs_allowed ? `${amount(T.epochs[i])} of ${amount(details.epochs_allowed)}` : amount(T.epochs[i])],
+    [inUnit(), amount(T.epochs[i]) + (details.epochs_allowed ? ` of ${amount(details.epochs_allowed)}` : "")],
     ["training time", T.seconds[i] ? duration(T.seconds[i]) : null],
     ["node", details.node],
     ["device", details.device],
@@ -243,7 +243,10 @@ function decisionList(details) {
   const known = (details.decisions ?? []).filter((decision) => decision.text || decision.kind);
   if (!known.length) return [];
   const item = ({ epoch, text, kind }) =>
-    el("li", [el("span", epoch ? reportAt(epoch) : "begin", "epoch"), kind && !text?.includes(kind) ? `${kind}: ${text}` : text]);
+    el("li", [
+      el("span", epoch ? reportAt(epoch) : "begin", "epoch"),
+      kind && !text?.includes(kind) ? `${kind}: ${text}` : text,
+    ]);
   return [el("h4", "Decisions"), el("ol", known.map(item), "decisions")];
 }
 
