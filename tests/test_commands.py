@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from raysweep.history import Config, Event, Status, Trial
+from raysweep.results.analysis.decisions import decisions
 from raysweep.results.storage import ledger
 from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.ledger import Ledger
@@ -275,6 +276,11 @@ def test_continue_trains_longer_whatever_the_scheduler_says() -> None:
         ("set", {"parallel": 0}, "parallel: expected a whole number above zero, got 0"),
         ("enqueue", {"configurations": []}, "expected 1 to 10,000 configurations"),
         ("enqueue", {"configurations": [{"x": 0}], "study": "b"}, "there is no study 'b': draw"),
+        ("enqueue", {"configurations": [{"x": 0}], "study": ["draw"]}, "there is no study"),
+        ("enqueue", {"configurations": [{"x": 10**400}]}, "x: expected a number from 0 to 1"),
+        ("set", {"space": {"x": "0..inf"}}, "space.x: expected a range such as 0.001..0.1"),
+        ("set", {"space": {"x": "-inf..inf"}}, "space.x: expected a range such as 0.001..0.1"),
+        ("set", {"space": {"x": [0, 10**400]}}, "space.x: expected a range such as 0.001..0.1"),
         ("note", {"text": "  "}, "expected a text"),
         ("tag", {"tags": ["two words"]}, "expected tags"),
         ("halt", {}, "there is no command 'halt'"),
@@ -292,6 +298,12 @@ def test_what_cannot_be_followed_is_refused_and_recorded(
     assert event["reason"].startswith(reason)
     assert keep.events[-1]["id"] == event["id"]
     assert outline(controller) == before == outline(resumed(sweep(), keep))
+
+
+def test_a_refused_command_whose_trial_is_no_name_is_no_decision() -> None:
+    keep = Keep()
+    give(SweepController(sweep(), keep), "tag", tags=["a"], trial=["draw-0"])
+    assert decisions(keep.events) == {}
 
 
 def test_a_retried_trial_has_its_retries_again() -> None:

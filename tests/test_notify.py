@@ -228,14 +228,15 @@ def test_a_lost_url_is_said_and_can_be_named_again(
     assert "http://127.0.0.1 is not known on this machine" in capsys.readouterr().out
 
 
-def test_what_is_no_url_is_a_mistake_that_is_not_repeated(place: Path) -> None:
+@pytest.mark.parametrize("address", ["hooks.slack.com/", "https://[::1/"])
+def test_what_is_no_url_is_a_mistake_that_is_not_repeated(place: Path, address: str) -> None:
     with pytest.raises(UserError, match="notify: expected a URL such as") as caught:
         rs.Sweep(
             "train.py:train",
             {"x": rs.Float(0, 1)},
             "loss",
             {"trials": 1, "epochs": 1},
-            notify=["hooks.slack.com/" + SECRET],
+            notify=[address + SECRET],
         )
     assert SECRET not in str(caught.value)
 

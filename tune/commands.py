@@ -98,7 +98,7 @@ def _enqueue(controller: SweepController, arguments: Arguments) -> Accepted:
     given, study = arguments.get("configurations"), arguments.get("study")
     if not isinstance(given, list) or not 0 < len(given) <= MAX_CONFIGURATIONS:
         raise Refused(f"expected 1 to {MAX_CONFIGURATIONS:,} configurations")
-    if study is not None and study not in controller.studies:
+    if study is not None and study not in list(controller.studies):
         raise Refused(f"there is no study '{message(str(study))}': {', '.join(controller.studies)}")
     configs, mistakes = [], []
     for index, values in enumerate(given, 1):

@@ -26,6 +26,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 def is_place(text: str) -> bool:
     """True for a URL, for `{env:NAME}`, and for what stands for a URL in a run directory."""
+    try:
+        urlsplit(text)
+    except ValueError:  # as of https://[::1
+        return False
     return bool(_VARIABLE.fullmatch(text) or _URL.fullmatch(text))
 
 

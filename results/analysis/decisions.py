@@ -26,7 +26,7 @@ def decisions(events: Iterable[Event], may_promote: bool = False) -> dict[str, l
     epochs: dict[str, int] = {}
     for event in events:
         trial = event.get("trial") or event.get("arguments", {}).get("trial")
-        if trial is None:
+        if not isinstance(trial, str):  # a refused command may name anything as its trial
             continue
         if event["event"] == "reported":
             epochs[trial] = event["epoch"]

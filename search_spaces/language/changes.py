@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -79,9 +80,12 @@ def _value(param: Choice | Ordinal, text: str) -> Any:
 
 def _number(name: str, end: Any, given: Any) -> int | float:
     try:
-        return end if is_number(end) else float(end)
-    except (TypeError, ValueError):
-        raise ChangeError(f"{name}: expected a range such as 0.001..0.1, got {given}") from None
+        number = float(end)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ChangeError(f"{name}: expected a range such as 0.001..0.1, got {given}")
+    return end if is_number(end) else number
 
 
 def _changed(name: str, param: Param, change: Change) -> Param:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,7 +125,8 @@ def _converted(param: Param, value: Any) -> Any:
     if isinstance(param, RangeOrValues) and not any(same(value, own) for own in param.values):
         return _converted(param.range, value)
     if isinstance(param, Float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):  # of more than 308 digits, it is in no range
+            return float(value)
     if isinstance(param, Int) and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
