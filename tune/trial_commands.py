@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raysweep.history import Config, Status, Trial
+from raysweep.references import is_script
 from raysweep.report_interval import UNITS, amount
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.points import PointError, changed_point, key_of
@@ -114,9 +115,15 @@ def _child(controller: SweepController, parent: Trial, arguments: Arguments) -> 
         trained = interval.trained(parent.epoch)
         raise Refused(f"{parent.id} has trained {trained}: say how far, as {more}")
     way = f"from {interval.at(parent.epoch)} to {interval.at(reports)}"
+    reason = f"a new trial continues {parent.id} {way}"
+    if is_script(controller.sweep.trainable):
+        reason += (
+            "; what the script restores from its checkpoint stays as it was, such as an "
+            "optimizer's learning rate, unless the script sets it again"
+        )
     return Accepted(
         {"trial": parent.id, **given, "config": config},
-        f"a new trial continues {parent.id} {way}",
+        reason,
         more={"from": parent.epoch, "length": reports},
     )
 

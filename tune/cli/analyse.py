@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from raysweep.tune.cli.arguments import Verbs, count, names, show
+from raysweep.tune.cli.arguments import RUN, Verbs, count, find_run, names, show
 from raysweep.tune.cli.as_json import add_option, comparison_data, print_json
 
 TITLE = "analyse"
@@ -38,7 +38,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    report.add_argument("run", help="a run directory")
+    report.add_argument("run", help=RUN)
     report.add_argument(
         "--out", type=Path, help="the file (default: report.html in the run directory)"
     )
@@ -47,7 +47,9 @@ def _add_report(report: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument("run", nargs="+", help="run directorys")
+    compare.add_argument(
+        "run", nargs="+", help="run directories: paths, URLs or names in ray_results"
+    )
     _add_unit(compare)
     add_option(compare)
     compare.set_defaults(verb=compare_runs)
@@ -99,10 +101,10 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
 def write_report(options: argparse.Namespace) -> int:
     """`raysweep report`. The page of a run that is still being trained refreshes itself."""
     from raysweep.results.storage.mirror import display_path, is_locked, upload
-    from raysweep.results.storage.run_directory import RunError, load
+    from raysweep.results.storage.run_directory import RunError
     from raysweep.results.views.html.report import write
 
-    run = load(options.run)
+    run = find_run(options.run)
     try:
         path = write(run, options.out, live=is_locked(run.path))
     except (OSError, ValueError) as error:  # ValueError: "/" and "." have no name
@@ -122,10 +124,9 @@ def compare_runs(options: argparse.Namespace) -> int:
 
     from raysweep.results.analysis.compare import compare
     from raysweep.results.analysis.findings import reliability, tables
-    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import plain
 
-    runs = [load(name) for name in options.run]
+    runs = [find_run(name) for name in options.run]
     comparison = compare(runs, options.by)
     if options.json:
         print_json(comparison_data(comparison))
@@ -141,7 +142,6 @@ def simulate_run(options: argparse.Namespace) -> int:
     from raysweep.results.analysis import simulation as kept
     from raysweep.results.analysis.findings import tables
     from raysweep.results.storage.mirror import display_path, is_locked, upload
-    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.html.report import write
     from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid
 
@@ -153,7 +153,7 @@ def simulate_run(options: argparse.Namespace) -> int:
         options.epochs,
         options.nearest,
     )
-    run = load(options.run)
+    run = find_run(options.run)
     result = simulate_grid(run, grid, options.processes, _tick)
     kept.save(run, result.comparison, result.answers)
     path = write(run, live=is_locked(run.path))

@@ -25,7 +25,11 @@ def storage() -> Path | str:
     return place(os.environ.get("RAYSWEEP_STORAGE", "ray_results"))
 
 
-def find_run(text: str) -> RunDirectory:
+RUN = "a run directory: its path, URL, or name in ray_results"
+"""The help of an argument that `find_run` reads."""
+
+
+def find_run(text: str | Path) -> RunDirectory:
     """The run of that path or URL, or of that name where run directories are by default.
 
     Raises RunError if there is none.
@@ -34,7 +38,7 @@ def find_run(text: str) -> RunDirectory:
     from raysweep.results.storage.run_directory import load
 
     default = storage()
-    if "/" not in text and isinstance(default, Path) and not (Path(text) / NAME).exists():
+    if "/" not in str(text) and isinstance(default, Path) and not (Path(text) / NAME).exists():
         named = default / text
         if (named / NAME).exists():
             return load(named)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
 
-from raysweep.tune.cli.arguments import Verbs, place, show, storage
+from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
 from raysweep.tune.cli.as_json import add_option, best_data, print_json, run_data, trial_data
 
 MAX_LISTED = 30
@@ -43,7 +43,7 @@ def add(verbs: Verbs) -> None:
         help="the best configuration of a run",
         description="Show the best configuration of a run.",
     )
-    best.add_argument("run", help="a run directory")
+    best.add_argument("run", help=RUN)
     add_option(best)
     best.set_defaults(verb=show_best)
     trial = verbs.add_parser(
@@ -65,7 +65,7 @@ def add(verbs: Verbs) -> None:
         help="write the best model into a folder of its own",
         description="Export the best epoch's model.",
     )
-    export.add_argument("run", help="a run directory")
+    export.add_argument("run", help=RUN)
     export.add_argument(
         "--out", type=Path, help="the folder to write (default: best/ in the run directory)"
     )
@@ -74,7 +74,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _add_trial(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("run", help="a run directory")
+    verb.add_argument("run", help=RUN)
     verb.add_argument("trial", help="as in the tables: bohb-7")
     add_option(verb)
 
@@ -91,7 +91,7 @@ def list_runs(options: argparse.Namespace) -> int:
         show(runs([load(run) for run in inside], width), width)
     else:
         limit = None if options.all else MAX_LISTED
-        show(trials(load(options.run), limit, width, cut=width < UNCUT), width)
+        show(trials(find_run(options.run), limit, width, cut=width < UNCUT), width)
     return 0
 
 
@@ -103,16 +103,15 @@ def _list_as_json(options: argparse.Namespace) -> int:
     if inside := runs_below(options.run):
         print_json([run_data(load(run)) for run in inside])
     else:
-        print_json(best_first(load(options.run)))
+        print_json(best_first(find_run(options.run)))
     return 0
 
 
 def show_trial(options: argparse.Namespace) -> int:
     """`raysweep show`."""
-    from raysweep.results.storage.run_directory import load
     from raysweep.results.views import terminal
 
-    run = load(options.run)
+    run = find_run(options.run)
     if options.json:
         print_json(trial_data(run.trial(options.trial), run))
         return 0
@@ -122,10 +121,9 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results.storage.run_directory import load
     from raysweep.results.views.terminal import best
 
-    run = load(options.run)
+    run = find_run(options.run)
     if options.json:
         print_json(best_data(run) or best(run))  # the latter raises why there is none
         return 0
@@ -137,9 +135,8 @@ def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
     from raysweep.results.export import export
     from raysweep.results.storage.mirror import display_path, upload
-    from raysweep.results.storage.run_directory import load
 
-    run = load(options.run)
+    run = find_run(options.run)
     exported = export(run, options.out)
     upload(run.path)
     if options.json:
@@ -151,9 +148,8 @@ def export_best(options: argparse.Namespace) -> int:
 
 def reproduce_trial(options: argparse.Namespace) -> int:
     """`raysweep reproduce`. Exit code 1 if a number differs."""
-    from raysweep.results.storage.run_directory import load
 
-    run = load(options.run)
+    run = find_run(options.run)
     threads = max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
     from raysweep.tune.reproduce import reproduce

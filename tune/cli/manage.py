@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from raysweep.errors import UserError
-from raysweep.tune.cli.arguments import Verbs, find_run
+from raysweep.tune.cli.arguments import RUN, Verbs, find_run
 from raysweep.tune.cli.as_json import add_option, print_json
 
 TITLE = "delete runs"
@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
         description="Delete runs, with their ledgers, logs and checkpoints. A run that a process "
         "works on is refused, and so is a folder that is no run directory.",
     )
-    rm.add_argument("run", nargs="+", help="a run directory: its path, URL, or name in ray_results")
+    rm.add_argument("run", nargs="+", help=RUN)
     rm.add_argument("--yes", "-y", action="store_true", help="do not ask")
     add_option(rm)
     rm.set_defaults(verb=delete)

@@ -10,7 +10,7 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.report_interval import UNITS
-from raysweep.tune.cli.arguments import Verbs, find_run
+from raysweep.tune.cli.arguments import RUN, Verbs, find_run
 
 TITLE = "steer a sweep, running or not"
 Arguments = dict[str, Any]
@@ -119,7 +119,7 @@ def _verb(
         description=f"{text[0].upper()}{text[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", help="a run directory: its path, URL, or name in ray_results")
+    parser.add_argument("run", help=RUN)
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.set_defaults(verb=steer, command=name, read=read)
     return parser

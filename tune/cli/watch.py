@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from raysweep.errors import UserError
-from raysweep.tune.cli.arguments import Verbs, find_run
+from raysweep.tune.cli.arguments import RUN, Verbs, find_run
 
 TITLE = "watch a sweep"
 FOLLOW_SECONDS = 0.5
@@ -27,7 +27,7 @@ def add(verbs: Verbs) -> None:
         help="state, progress, best value, running trials, failures, waiting commands",
         description="Show the state of a sweep, running or not.",
     )
-    status.add_argument("run", help="a run directory: its path, URL, or name in ray_results")
+    status.add_argument("run", help=RUN)
     status.add_argument("--json", action="store_true", help="print it as JSON")
     status.set_defaults(verb=show_status)
     logs = verbs.add_parser(
@@ -35,7 +35,7 @@ def add(verbs: Verbs) -> None:
         help="what a trial printed",
         description="Print the log of a trial.",
     )
-    logs.add_argument("run", help="a run directory: its path, URL, or name in ray_results")
+    logs.add_argument("run", help=RUN)
     logs.add_argument("trial", help="as in the tables: bohb-7")
     logs.add_argument("--follow", "-f", action="store_true", help="print what comes, until it ends")
     logs.add_argument("--json", action="store_true", help="print each line as JSON")

@@ -131,7 +131,9 @@ class Application:
     def _trial(self, request: Request) -> Response:
         run, name = self._run(request), request.path_params["trial"]
         found, trial, live = run.use(lambda live, facts: _trial(live, name))
-        kept = checkpoint(run.path, trial)
+        kept = None
+        if found["exportable"]:  # that of a script holds what raysweep keeps, and no model
+            kept = checkpoint(run.path, trial)
         return answer(found | {"checkpoint": kept, "snippet": snippet(live, trial, kept)})
 
     def _log(self, request: Request) -> Response:

@@ -309,7 +309,8 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "epoch": best.epoch,
         "value": plain(best.value),
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
-        "checkpoint": best.checkpoint and display_path(best.checkpoint),
+        # That of a script holds what raysweep keeps, and no model.
+        "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
         "hasState": best.has_state,
         "exported": exported,
     }
