@@ -128,7 +128,7 @@ function usage() {
   const made = [];
   if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
   else if (D.best.hasState) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
-  else if (!D.best.checkpoint) made.push(el("p", "No checkpoint with its model was kept here; a script keeps its own.", "how"));
+  else if (!D.best.checkpoint) made.push(el("p", "No model of it was kept here; a script keeps its own.", "how"));
   if (D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
   return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
 }
