@@ -300,6 +300,16 @@ def test_what_cannot_be_followed_is_refused_and_recorded(
     assert outline(controller) == before == outline(resumed(sweep(), keep))
 
 
+def test_a_command_that_breaks_its_check_ends_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(controller: SweepController, arguments: Any) -> Any:
+        raise KeyError("oh")
+
+    monkeypatch.setitem(KINDS, "note", replace(KINDS["note"], check=breaks))
+    event = give(SweepController(sweep(), Keep()), "note", text="a")
+    assert event["outcome"] == "refused"
+    assert event["reason"] == "it cannot be checked, which is a bug: KeyError: 'oh'"
+
+
 def test_a_refused_command_whose_trial_is_no_name_is_no_decision() -> None:
     keep = Keep()
     give(SweepController(sweep(), keep), "tag", tags=["a"], trial=["draw-0"])

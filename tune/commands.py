@@ -19,7 +19,7 @@ from raysweep.history import APPLIED, REFUSED, Event
 from raysweep.report_interval import UNITS
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.points import PointError, complete_point, key_of
-from raysweep.text_limits import message
+from raysweep.text_limits import exception_line, message
 from raysweep.tune import limit_commands, space_commands, trial_commands
 from raysweep.tune.command_checks import Accepted, Arguments, Refused, flag, the_trial, whole
 from raysweep.tune.controller import SweepController
@@ -56,9 +56,11 @@ def carry_out(command: Command, controller: SweepController, too_late: str = "")
             raise Refused(too_late)
         accepted = check(command, controller)
     except Refused as error:
-        event |= {"arguments": dict(command.arguments), "outcome": REFUSED, "reason": str(error)}
-        controller.obey(event)
-        return event
+        return _refused(event, command, controller, str(error))
+    except Exception as error:
+        # It came from outside, and would end this session and each later one that reads it.
+        why = f"it cannot be checked, which is a bug: {exception_line(error)}"
+        return _refused(event, command, controller, why)
     KINDS[command.command].prepare(controller, command)
     event |= {"arguments": dict(accepted.arguments), "outcome": APPLIED, "reason": accepted.reason}
     event |= accepted.more
@@ -66,6 +68,13 @@ def carry_out(command: Command, controller: SweepController, too_late: str = "")
         event["notes"] = dict(accepted.notes)
     controller.obey(event)
     KINDS[command.command].follow(controller, accepted.arguments)
+    return event
+
+
+def _refused(event: Event, command: Command, controller: SweepController, why: str) -> Event:
+    """Record that a command was refused."""
+    event |= {"arguments": dict(command.arguments), "outcome": REFUSED, "reason": why}
+    controller.obey(event)
     return event
 
 
