@@ -281,6 +281,7 @@ def test_continue_trains_longer_whatever_the_scheduler_says() -> None:
         ("set", {"space": {"x": "0..inf"}}, "space.x: expected a range such as 0.001..0.1"),
         ("set", {"space": {"x": "-inf..inf"}}, "space.x: expected a range such as 0.001..0.1"),
         ("set", {"space": {"x": [0, 10**400]}}, "space.x: expected a range such as 0.001..0.1"),
+        ("extend", {"trials": 1e308}, "trials: expected a limit, as 80 or +50, got 1e+308"),
         ("note", {"text": "  "}, "expected a text"),
         ("tag", {"tags": ["two words"]}, "expected tags"),
         ("halt", {}, "there is no command 'halt'"),

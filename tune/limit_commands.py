@@ -14,6 +14,8 @@ from raysweep.tune.command_checks import MOST, Accepted, Arguments, Refused
 from raysweep.tune.controller import SweepController
 from raysweep.tune.steered import limit_of, limits
 
+LARGEST = 10**15
+"""More than any budget is. A budget can only grow, so that a typing mistake would stay for ever."""
 NAMES = ("trials", *UNITS, *(f"total_{unit}" for unit in UNITS), "time")
 """All limits that a budget may have. A sweep has those of its own unit."""
 
@@ -97,7 +99,7 @@ def _amount(name: str, number: str, text: str) -> float:
         given = seconds(_plain(number) if name == "time" else float(number))
     except ValueError:
         given = math.nan
-    if not math.isfinite(given):
+    if not abs(given) <= LARGEST:  # true for NaN, too
         raise Refused(f"{name}: expected a limit, as 80 or +50, got {message(text)}")
     return given
 
