@@ -34,7 +34,10 @@ def status(run: RunDirectory) -> dict[str, Any]:
     controller = next_session(run)
     budget = controller.sweep.budget if controller else None
     studies = max(1, len(controller.studies)) if controller else 1
-    total = budget.trials * studies if budget and budget.trials else None
+    total = None
+    if budget and budget.trials:
+        # Studies of a comparison, and people by commands, may have trained more than that.
+        total = max(budget.trials * studies, len(trials))
     return {
         "run": display_path(run.path),
         "state": "paused" if run.state == "running" and run.steering.paused else run.state,
