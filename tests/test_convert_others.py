@@ -243,8 +243,9 @@ def test_a_vertex_study_that_cannot_be_said_is_refused(data: Any, message: str) 
 
 def test_a_polyaxon_operation(tmp_path: Path) -> None:
     said = sample("polyaxon/random.yaml")
+    low, high = (pytest.approx(math.exp(end)) for end in (-9.21, -2.3))
     assert said.space.params == {
-        "lr": Float(pytest.approx(math.exp(-9.21)), pytest.approx(math.exp(-2.3)), log=True),  # type: ignore[arg-type]
+        "lr": Float(low, high, log=True),  # type: ignore[arg-type]
         "dropout": Float(0.0, 0.5),
         "width": Int(16, 48, step=16),
         "depth": Int(1, 4),
