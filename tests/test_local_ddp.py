@@ -103,6 +103,8 @@ from torch.utils.data import DataLoader, TensorDataset
 def train(config, run):
     x = torch.linspace(-1, 1, 24)[:, None]
     data = TensorDataset(x, 3 * x + 1)
+    # Before `wrap`, which waits for all: no process is ahead of another one's file.
+    Path(config["folder"], f"process-{run.process_group.rank}").write_text(str(os.getpid()))
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     spread = run.process_group.wrap(model)
@@ -114,7 +116,6 @@ def train(config, run):
             optimizer.zero_grad()
             torch.nn.functional.mse_loss(spread(inputs), wanted).backward()
             optimizer.step()
-        Path(config["folder"], f"{run.process_group.rank}-{epoch}").write_text(str(os.getpid()))
         if run.process_group.rank == config.get("dies"):
             os.kill(os.getpid(), signal.SIGKILL)
         if run.process_group.rank == config.get("raises"):
@@ -133,8 +134,8 @@ def mine(tmp_path: Path) -> tuple[str, dict[str, Any]]:
     return f"{tmp_path}/train.py:train", {"folder": str(tmp_path)}
 
 
-def pids(folder: Path, epoch: int) -> list[int]:
-    return [int((folder / f"{rank}-{epoch}").read_text()) for rank in (0, 1)]
+def pids(folder: Path) -> list[int]:
+    return [int((folder / f"process-{rank}").read_text()) for rank in (0, 1)]
 
 
 def test_stopping_ends_them_all_and_the_rest_is_trained_later(
@@ -145,7 +146,7 @@ def test_stopping_ends_them_all_and_the_rest_is_trained_later(
     messages: list[dict[str, Any]] = []
     with pytest.raises(Stopped):
         hear(job(tmp_path, *mine, epochs=3), messages, stop_at=2)
-    assert all(gone(pid) for pid in pids(tmp_path, 2))
+    assert all(gone(pid) for pid in pids(tmp_path))
     outcome = hear(job(tmp_path, *mine, epochs=3, known_epoch=2), messages)
     assert outcome.status == "completed"
     assert [message["metrics"]["val_loss"] for message in messages] == pytest.approx(
@@ -157,7 +158,7 @@ def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str
     outcome = hear(job(tmp_path, mine[0], mine[1] | {"raises": 1}), [])
     assert (outcome.status, outcome.reason) == ("failed", "ValueError: this process has had enough")
     assert "raise ValueError" in outcome.trace
-    assert all(gone(pid) for pid in pids(tmp_path, 1))
+    assert all(gone(pid) for pid in pids(tmp_path))
 
 
 def test_the_death_of_one_is_told_with_its_rank(
@@ -165,7 +166,7 @@ def test_the_death_of_one_is_told_with_its_rank(
 ) -> None:
     outcome = hear(job(tmp_path, mine[0], mine[1] | {"dies": 1}), [])
     assert (outcome.status, outcome.reason) == ("killed", "process 1 of 2 died")
-    assert all(gone(pid) for pid in pids(tmp_path, 1))
+    assert all(gone(pid) for pid in pids(tmp_path))
 
 
 def test_they_end_when_their_worker_is_killed(
@@ -185,4 +186,4 @@ def test_they_end_when_their_worker_is_killed(
         assert worker.stdout is not None
         assert worker.stdout.readline() == "1\n"
         os.kill(worker.pid, signal.SIGKILL)
-    assert all(gone(pid) for pid in pids(tmp_path, 1))
+    assert all(gone(pid) for pid in pids(tmp_path))
