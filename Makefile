@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Many processes are started below, each of which would compile all modules again without byte code.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: sweep test lint types unit docs cluster-test cluster-tools chaos conformance examples environment clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
 
-test: $(READY) lint types unit
+test: $(READY) lint
+	$(MAKE) --no-print-directory --jobs 2 types unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,7 +48,7 @@ conformance: $(READY)
 # runs in gs://, on an emulator.
 cluster-test: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
-	$(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
+	RAYSWEEP_EXAMPLES=all $(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
 
 cluster-tools:

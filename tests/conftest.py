@@ -27,7 +27,8 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests about Ray in three processes, each with one Ray, while others run the rest.
 
-    Those with a browser share one, which costs more than they do.
+    Those with a browser share one, which costs more than they do, and those of the conformance
+    share the proposals that they look at.
     Tests of one group run one after the other in one process (`--dist loadgroup`).
     """
     for item in items:
@@ -35,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(ray_group(item.path.stem)))
         elif "browser" in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker(pytest.mark.xdist_group("browser"))
+        elif item.path.stem == "test_conformance":
+            item.add_marker(pytest.mark.xdist_group("conformance"))
         for target in ("examples", "conformance"):
             chosen = f"RAYSWEEP_{target.upper()}" in os.environ
             if item.get_closest_marker(target) and not chosen:
@@ -67,6 +70,18 @@ def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     logs: Path = tmp_path_factory.mktemp("ray-logs")
     with cluster(Machines(cpus=4, gpus=1), logs) as ray:
         yield ray
+
+
+@pytest.fixture(scope="module")
+def without_end() -> Iterator[None]:
+    """Leave out the export and the page at a sweep's end, which take longer than a small sweep.
+
+    It is for tests of what comes before; others cover them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raysweep.tune.cli.summary._export", lambda run: (None, "not exported"))
+        patch.setattr("raysweep.tune.cli.summary._page", lambda run: "")
+        yield
 
 
 @pytest.fixture(scope="session")

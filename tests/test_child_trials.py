@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from raysweep.tune.sweep import Budget
 from tests.sweeps import Keep, sweep, train_all
 from tests.test_script_resume import HOW, TRAINS
 
+pytestmark = pytest.mark.usefixtures("without_end")
 TRAIN = """\
 import sys
 
@@ -106,10 +108,12 @@ def test_what_it_reports_is_reproduced_with_its_parent(place: Path) -> None:
     assert main(["resume", "a", "--debug"]) == 0
     assert rs.load("ray_results/a").continue_trial("random-1", 7, config={"noise": 0.1})
     assert main(["resume", "a", "--debug"]) == 0
+    environment = dict(os.environ)
     for name, epochs in (("random-1", [4, 5]), ("random-2", [6, 7])):
         found = reproduce(RunDirectory(place / "ray_results/a"), name)
         assert [comparison.epoch for comparison in found] == epochs
         assert all(comparison.difference == 0 for comparison in found)
+    assert dict(os.environ) == environment
 
 
 def test_without_a_checkpoint_or_a_change_it_is_refused_in_a_line(place: Path) -> None:

@@ -183,6 +183,7 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
     assert max(overlaps) == at_once
 
 
+@pytest.mark.examples
 def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,19 +24,7 @@ from tests.command_line import Typed, numbers
 from tests.sweeps import Draw, sweep
 from tests.test_engine import Watch
 
-pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module", autouse=True)
-def brief() -> Iterator[None]:
-    """Leave out the export and the page at the end, which take longer than the sweep.
-
-    Other tests cover them.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raysweep.tune.cli.summary._export", lambda run: (None, "not exported"))
-        patch.setattr("raysweep.tune.cli.summary._page", lambda run: "")
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("without_end")]
 
 
 @pytest.fixture
@@ -79,7 +66,7 @@ def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
     See `test_asha.py`, `test_stock_defects.py` and `make chaos`.
     """
     typed.write("tests.trainables:noisy", "[tpe, bohb]")
-    assert typed.run() == 0
+    assert typed.run("--name", "first", "--debug") == 0
     before = numbers(typed.folder())
     reports = [
         i
@@ -87,7 +74,7 @@ def test_a_run_cut_off_in_a_trial_goes_on_to_the_same_numbers(
         if event["event"] == "reported"
     ]
     cut(typed.place / "runs" / "first", reports[4])
-    assert typed.run("--resume", "first") == 0
+    assert typed.run("--resume", "first", "--debug") == 0
     assert "the last line of the ledger was torn off" in capsys.readouterr().out
     assert numbers(load(typed.place / "runs" / "first")) == before
 
@@ -231,13 +218,13 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("budget.time=6", "the 6 seconds of the budget are spent"),
+        ("budget.time=15", "the 15 seconds of the budget are spent"),
         ("metric.target=10", "random-0 reached loss"),
         ("plateau={trials: 2}", "no better loss in the last 2 trials"),
     ],
 )
 def test_time_target_and_plateau_end_a_sweep_well(typed: Typed, more: str, words: str) -> None:
-    typed.write("tests.trainables:bowl", trials=500, epochs=1, more="  seconds: 0.05\n")
+    typed.write("tests.trainables:bowl", trials=500, epochs=1, more="  seconds: 0.3\n")
     assert typed.run("--name", "first", "--debug", "--set", more) == 0
     assert words in typed.folder().events[-1]["reason"]
     assert len(all_trials(typed.folder())) < 500

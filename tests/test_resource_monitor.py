@@ -236,6 +236,7 @@ space:
 """
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_train_function_that_keeps_its_graphs_is_told_so_once(

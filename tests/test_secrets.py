@@ -103,6 +103,7 @@ def holding(place: Path, secret: str) -> list[str]:
     return [str(path) for path in files if secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.examples
 def test_nothing_that_is_written_holds_a_secret(place: Path) -> None:
     """The search covers the run, Ray's session, TensorBoard's files, the output, and caches."""
     run(place, f"file://{place}/runs", "[]")

@@ -64,6 +64,7 @@ def steer(folder: Path, ray: Any, everything: float) -> None:
     give("resume")
 
 
+@pytest.mark.examples
 def test_devices_are_given_back_and_no_epoch_is_lost(tmp_path: Path, ray_here: Any) -> None:
     folder = tmp_path / "run"
     configs = [{"x": float(x), "folder": str(tmp_path)} for x in range(1, 5)]

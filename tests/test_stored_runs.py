@@ -248,6 +248,7 @@ def test_a_store_that_fails_is_not_the_trainings_fault(tmp_path: Path) -> None:
         store()
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_a_sweep_on_object_storage_is_resumed_and_read(
     bucket: ObjectStore, ray_here: Any, capsys: pytest.CaptureFixture[str]

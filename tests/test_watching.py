@@ -43,6 +43,7 @@ class NodeDied(Exception):
     """As Ray words it."""
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_the_trial_of_a_frozen_worker_is_taken_up_again_from_its_checkpoint(
     tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ from raysweep.history import Report, Trial
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 from raysweep.trainables.runtime.resource_monitor import COLUMNS
 from raysweep.trainables.runtime.train_job import train_job
+from raysweep.tune.executors.debug import kept_environment
 from raysweep.tune.kept_checkpoints import TrialCheckpoints
 from raysweep.tune.make_job import job
 from raysweep.tune.run_folders import recorded_sweep
@@ -76,7 +77,8 @@ def _train(
     again = replace(job(sweep, scratch, trial), epochs=epochs, known_epoch=known)
     if trial.notes.get("device", "cpu") == "cpu":
         again = replace(again, gpu=0.0)
-    outcome = train_job(again, send)
+    with kept_environment():  # without a GPU, a trial hides the GPUs from its process
+        outcome = train_job(again, send)
     if outcome.status != "completed":
         raise RunError(f"{trial.id} failed when trained again: {outcome.reason}\n{outcome.trace}")
 
