@@ -23,10 +23,12 @@ from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study, training_seconds
 from raysweep.results.views.sparkline import spark
+from raysweep.shown_status import PAUSED, shown_status
 
-STYLES = {
+STYLES: Mapping[str, str] = {
     Status.WAITING: "dim",
     Status.RUNNING: "cyan",
+    PAUSED: "yellow",
     Status.COMPLETED: "green",
     Status.STOPPED: "yellow",
     Status.DIVERGED: "magenta",
@@ -192,7 +194,7 @@ def curve(trial: Trial, metric: str, interval: ReportInterval = EVERY_EPOCH) -> 
 
 def status_text(status: str) -> Text:
     """A status in its colour."""
-    return Text(status, style=STYLES[Status(status)])
+    return Text(status, style=STYLES[status])
 
 
 def columns(*names: str) -> Table:
@@ -215,7 +217,7 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     seconds = training_seconds(trial)
     node, device = notes.get("node", DASH), notes.get("device", DASH)
     facts: dict[str, Any] = {
-        "status": status_text(str(trial.status)),
+        "status": status_text(shown_status(trial, run.may_promote)),
         "reason": trial.reason or DASH,
     }
     if "afterwards" in notes:

@@ -29,6 +29,7 @@ from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import best, ended_badly, failures, plain, summary
+from raysweep.shown_status import shown_status
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -284,7 +285,9 @@ def _facts(
                 "best": history.best and history.best[1].metrics[run.metric],
                 "trials": len(history),
                 "epochs": history.epochs,
-                "statuses": dict(Counter(str(trial.status) for trial in history)),
+                "statuses": dict(
+                    Counter(shown_status(trial, run.may_promote) for trial in history)
+                ),
             }
             for name, history in run.histories.items()
         },
