@@ -258,7 +258,7 @@ def test_status_shows_what_waits_with_its_values_and_the_notes_on_trials(
         "set a space.lr=0.1..0.2",
         "set a parallel=3",
         "enqueue a lr=0.125 width=2",
-        "continue a random-0 lr=0.25 epochs=3",
+        "continue a random-0 lr=0.15 epochs=3",
         "extend a trials=+2 epochs=4",
         "tag a random-1 odd",
         *(f"note a random-{i % 2} note-{i}" for i in range(7)),
@@ -272,7 +272,7 @@ def test_status_shows_what_waits_with_its_values_and_the_notes_on_trials(
         "set space.lr=0.1..0.2 waits",
         "set parallel=3 waits",
         "enqueue lr=0.125 width=2 waits",
-        "continue random-0 epochs=3 lr=0.25 waits",
+        "continue random-0 epochs=3 lr=0.15 waits",
         "extend trials=+2 epochs=4 waits",
         "tag random-1 odd waits",
     ]
