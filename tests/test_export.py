@@ -206,8 +206,8 @@ def test_what_takes_a_while_before_the_summary_is_said_first(
     summary.finish(run.path, GOOD, False, "raysweep resume it")
     first, *others = capsys.readouterr().out.splitlines()
     assert first == (
-        f"no trial runs any more; exporting the model of {run.best.trial.id}, which a fresh "
-        "process loads and evaluates, and writing the page ..."
+        f"no trial runs any more; exporting the model of {run.best.trial.id}, checking it in a "
+        "fresh process, and writing the page ..."
     )
     assert any(line.startswith("model ") for line in others)
     script = write_run(tmp_path / "s", [Story("grid", [0.5])], trainable="train.py")

@@ -103,8 +103,8 @@ def _what_follows(run: RunDirectory, code: int) -> str:
     if not BestEpoch(*found, value=0.0, checkpoint=checkpoint).has_state:
         return "no trial runs any more; writing the page ..."
     return (
-        f"no trial runs any more; exporting the model of {name}, which a fresh process loads and "
-        "evaluates, and writing the page ..."
+        f"no trial runs any more; exporting the model of {name}, checking it in a fresh process, "
+        "and writing the page ..."
     )
 
 
