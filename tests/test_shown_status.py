@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from raysweep.results.storage.tables import write_tables
 from raysweep.results.views.html.page_data import run_data
 from raysweep.results.views.terminal import show
 from raysweep.schedulers.asha import Asha
-from raysweep.shown_status import status_in_words
+from raysweep.shown_status import ORDER, status_in_words
 from raysweep.tune.callbacks.screen import render
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -116,3 +118,11 @@ def test_the_live_table_and_the_notebook_count_paused_trials() -> None:
     assert "7 paused" in page("first", controller)
     controller.stop("the target is reached")
     assert "7 stopped" in page("first", controller)
+
+
+def test_the_page_has_a_colour_and_a_place_for_each_status() -> None:
+    script = files("raysweep.results.views.html").joinpath("base.js").read_text(encoding="utf-8")
+    (order,) = re.findall(r"const STATUS_ORDER = \[(.*)\];", script)
+    assert sorted(re.findall(r'"(\w+)"', order)) == sorted(ORDER)
+    colours = script.partition("const STATUS_COLOURS = {")[2].partition("};")[0]
+    assert sorted(re.findall(r"^  (\w+):", colours, re.MULTILINE)) == sorted(ORDER)
