@@ -8,6 +8,7 @@ in a trial is in the event's `notes`, and `raysweep.history.apply` changes the t
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -59,7 +60,8 @@ class Steering:
     space: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     parallel: int | Literal["auto"] | None = None
     paused: bool = False
-    queue: dict[str, Queued] = field(default_factory=dict)
+    # Its first entry is found at once however many were taken out before, unlike a dict's.
+    queue: OrderedDict[str, Queued] = field(default_factory=OrderedDict)
     notes: list[Note] = field(default_factory=list)
     tags: dict[str, list[str]] = field(default_factory=dict)
 

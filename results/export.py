@@ -19,9 +19,11 @@ from typing import Any
 from raysweep.errors import first_line
 from raysweep.finder import program
 from raysweep.formatting import number
-from raysweep.references import SCRIPT_FILES, is_script
+from raysweep.references import is_script
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.analysis.retraining import winner
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
+from raysweep.results.storage.script_weights import of_script
 from raysweep.results.views.tensorboard import best_model_folder
 
 FOLDER = "best"
@@ -68,7 +70,7 @@ def export(
     folder = _target(out or run.path / FOLDER)
     best = winner(run)
     trainable = _trainable(run)
-    content = load_checkpoint(best, trainable)
+    content = load_checkpoint(best, trainable, run.interval)
     value = float(content["metrics"][run.metric])
     about: dict[str, Any] = {
         "trial": best.trial.id,
@@ -101,11 +103,13 @@ def _trainable(run: RunDirectory) -> str:
     return reference
 
 
-def load_checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:
+def load_checkpoint(
+    best: BestEpoch, trainable: str, interval: ReportInterval = EVERY_EPOCH
+) -> dict[str, Any]:
     """Load the checkpoint of the best epoch, with its tensors on the CPU.
 
-    trainable: the train function of the sweep. Raises RunError if there is no checkpoint, if it
-    cannot be read, or if it holds no model.
+    trainable: the train function of the sweep. interval: what its trials are measured in. Raises
+    RunError if there is no checkpoint, if it cannot be read, or if it holds no model.
     """
     if best.checkpoint is None:
         raise RunError(f"the best trial, {best.trial.id}, has no checkpoint")
@@ -119,8 +123,8 @@ def load_checkpoint(best: BestEpoch, trainable: str) -> dict[str, Any]:
         return content
     if is_script(trainable):
         raise RunError(
-            f"{Path(trainable).name} is a script, which keeps its own; "
-            f"the best trial's files are in {best.checkpoint.parent / SCRIPT_FILES}"
+            f"{Path(trainable).name} is a script, whose model raysweep does not have; "
+            f"of {best.trial.id}: {of_script(best, interval)}"
         )
     raise RunError(
         f"{best.checkpoint} holds no model; name it in the train function: "

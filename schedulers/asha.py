@@ -125,17 +125,36 @@ class Asha:
         It continues then, so that its worker need not load the checkpoint that it has just written.
         """
         rung = history.rungs[level]
-        if (
-            self._free_places(rung, history) >= 0
-            and next(promotion_order(rung, ranking, trial.number), None) == trial.number
-            and self._first_promotion(history, ranking, above=level) is None
-        ):
-            return None
+        if self._free_places(rung, history) < 0:
+            why = self._why_full(trial, rung, history)
+        else:
+            first = next(promotion_order(rung, ranking, trial.number), None)
+            if first != trial.number:
+                why = self._why_not_first(trial, first, rung, history)
+            elif self._first_promotion(history, ranking, above=level) is None:
+                return None
+            else:
+                why = "one that has trained longer continues first"
         rank = rung.rank(trial.loss) + 1
-        why = f"a {self._fraction} is promoted"
-        if rank * self.eta <= len(rung):
-            why = "but others are promoted first"
-        return f"{history.show(trial.loss)} is number {rank} of {len(rung)}, {why}"
+        place = "the best" if rank == 1 else f"number {rank}"
+        return f"{history.show(trial.loss)} is {place} of {len(rung)} so far; {why}"
+
+    def _why_full(self, trial: Trial, rung: Rung, history: History) -> str:
+        """Why a trial pauses at a rung from which no further trial may be promoted now."""
+        places = self._places(rung, history)
+        if rung.rank(trial.loss) + 1 > places:
+            return f"of every {self.eta:g} that are compared here 1 continues"
+        chosen = "it was" if places == 1 else "they were"
+        return f"{places} of them may continue, and {chosen} chosen before"
+
+    def _why_not_first(self, trial: Trial, first: int | None, rung: Rung, history: History) -> str:
+        """Why a trial pauses although a place is free: trial number `first` is to have it."""
+        if first is None:
+            return "a value that is not finite is never promoted"
+        ahead = "another is ahead by forecast"
+        if rung.by_trial[first] <= trial.loss:
+            ahead = "a better one is ahead"
+        return f"{self._places(rung, history)} of them may continue, and {ahead}"
 
     def _first_promotion(
         self, history: History, ranking: Ranking | None, above: int = 0, at_least: int = 0
@@ -157,9 +176,15 @@ class Asha:
         """
         if self.grace == "auto" and is_skipped(rung.level, history):
             return len(rung)
-        probes = n_probes(rung.level, history) if self.grace == "auto" else 0
-        places = max(at_least, int((len(rung) - probes) / self.eta))
-        return places - (rung.n_promoted - probes)
+        places = max(at_least, self._places(rung, history))
+        return places - (rung.n_promoted - self._probes(rung, history))
+
+    def _places(self, rung: Rung, history: History) -> int:
+        """How many of the trials that are compared at a rung may be promoted."""
+        return int((len(rung) - self._probes(rung, history)) / self.eta)
+
+    def _probes(self, rung: Rung, history: History) -> int:
+        return n_probes(rung.level, history) if self.grace == "auto" else 0
 
     @property
     def _fraction(self) -> str:

@@ -119,8 +119,10 @@ def test_the_reason_of_a_trial_that_pauses_although_its_loss_is_good() -> None:
         decision = Asha(grace=1).decide(history[number], history, lambda: {0: -1.0})
         reasons[number] = decision.reason
     assert reasons == {
-        5: "epoch 1: 0.05 is number 1 of 6, but others are promoted first",
-        6: "epoch 1: 0.9 is number 7 of 7, a third is promoted",
+        5: "epoch 1: 0.05 is the best of 6 so far; 2 of them may continue, and another is ahead by "
+        "forecast",
+        6: "epoch 1: 0.9 is number 7 of 7 so far; 2 of them may continue, and a better one is "
+        "ahead",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,27 @@ def test_a_duplicate_is_said() -> None:
     train_all(controller)
     event = give(controller, "enqueue", configurations=[{"x": 0.5}])
     assert "the same was trained as draw-" in event["reason"]
+
+
+def test_ten_thousand_enqueued_configurations_are_not_all_looked_at_each_time() -> None:
+    class Counted(OrderedDict[str, Any]):
+        looked_at = 0
+
+        def items(self) -> Any:
+            for pair in super().items():
+                Counted.looked_at += 1
+                yield pair
+
+    controller = SweepController(sweep(), Keep())
+    give(controller, "enqueue", configurations=[{"x": 0.5}] * 10_000)
+    controller.steering.queue = Counted(controller.steering.queue)
+    for number in range(10):
+        trial = controller.next()
+        assert trial is not None
+        assert trial.notes["enqueued"].endswith(f".{number}")
+        assert not controller.done
+        train(controller, trial)
+    assert Counted.looked_at < 100
 
 
 def test_the_grid_loses_no_cell_to_what_is_enqueued() -> None:

@@ -109,7 +109,7 @@ def test_it_runs_from_end_to_end(
         assert summary["exported"]["difference"] in (0.0, None)
     else:
         assert re.search(
-            r"\w+.py is a script, which keeps its own; the best trial's files are in .*/trials/",
+            r"\w+.py is a script, whose model raysweep does not have; of .*/trials/",
             summary["complaint"],
         )
     if name(path) in ("cnn", "mlp", "mlp_conditional", "transfer", "text"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from raysweep.results.export import export
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views import terminal
 from raysweep.trainables.runtime import checkpoint
+from raysweep.tune.cli import summary
 from raysweep.tune.cli.app import main
+from raysweep.tune.session import GOOD
 from tests.made_up import Story, write_run
 
 TRAIN = """
@@ -161,11 +164,58 @@ def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
     with pytest.raises(
         RunError,
         match=(
-            r"train.py is a script, which keeps its own; the best trial's files are in "
-            r".*/trials/grid-0"
+            r"train.py is a script, whose model raysweep does not have; of grid-0: "
+            r"the script kept no checkpoint of epoch 1: it wrote no file into "
+            r".*/trials/grid-0/files"
         ),
     ):
         export(load(folder))
+
+
+def test_what_a_script_left_of_its_best_epoch_is_said(tmp_path: Path) -> None:
+    """It may have trained on after that epoch, and have written over what it saved."""
+    import torch
+
+    stories = [Story("grid", [0.5, 0.9, 0.7]), Story("grid", [0.1, 0.2])]
+    folder = write_run(tmp_path / "run", stories, trainable="/somewhere/train.py")
+    for trial in ("grid-0", "grid-1"):
+        (folder / "trials" / trial / "files").mkdir(parents=True)
+        (folder / "trials" / trial / "files" / "model.pt").touch()
+        torch.save({"epoch": 1, "metrics": {}}, folder / "trials" / trial / "best.pt")
+    run = load(folder)
+    said = []
+    for renderable in (
+        terminal.best(run),
+        terminal.show(run, "grid-0"),
+        terminal.show(run, "grid-1"),
+    ):
+        console = Console(file=io.StringIO(), width=400)
+        console.print(renderable)
+        said.append(console.file.getvalue())  # type: ignore[attr-defined]
+    left = f"what the script wrote is in {folder}/trials/"
+    later = "; it trained on to epoch 3, so epoch 2 is there only if it keeps each epoch"
+    assert f"checkpoint  {left}grid-0/files{later}" in said[0]
+    assert re.search(rf"weights +{left}grid-0/files{later}", said[1])
+    assert re.search(rf"weights +{left}grid-1/files *$", said[2], re.MULTILINE)
+
+
+def test_what_takes_a_while_before_the_summary_is_said_first(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    summary.finish(run.path, GOOD, False, "raysweep resume it")
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == (
+        f"no trial runs any more; exporting the model of {run.best.trial.id}, checking it in a "
+        "fresh process, and writing the page ..."
+    )
+    assert any(line.startswith("model ") for line in others)
+    script = write_run(tmp_path / "s", [Story("grid", [0.5])], trainable="train.py")
+    summary.finish(script, GOOD, False, "raysweep resume it")
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "no trial runs any more; writing the page ..."
+    summary.finish(script, GOOD, True, "raysweep resume it")
+    assert capsys.readouterr().out.startswith("{")
 
 
 def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:

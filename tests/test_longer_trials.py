@@ -38,6 +38,38 @@ def in_steps(**changes: Any) -> SweepController:
     return SweepController(sweep(budget=budget, **changes), Keep())
 
 
+def test_different_lengths_are_said_where_trials_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        write_run(
+            tmp_path / place,
+            [Story(a, [0.1, 0.2, 0.3]), Story(b, [0.1, 0.2, 0.3, 0.4]), Story(b, [0.1])],
+        )
+        for place, a, b in (("run", "a", "b"), ("run/confirm", "a-0", "b-0"))
+    ]
+    extend = {"event": "command", "id": "x", "command": "extend", "arguments": {"epochs": 9}}
+    for folder in folders:
+        ledger = Ledger(folder)
+        ledger.append({"event": "opened", "time": 2e9, "levels": [1, 3]})
+        ledger.append({"event": "opened", "time": 2e9, "levels": [1, 3]})
+        ledger.close()
+    assert main(["compare", str(folders[0])]) == 0
+    assert "different lengths" not in capsys.readouterr().out
+    for folder in folders:
+        ledger = Ledger(folder)
+        ledger.append(extend | {"outcome": "refused", "reason": "", "time": 2e9, "epochs": 27})
+        ledger.append(extend | {"outcome": "applied", "reason": "", "time": 2e9, "epochs": 9})
+        ledger.close()
+    assert main(["compare", str(folders[0])]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name in ("trial", "retraining"):
+        assert (
+            f"· {name}s have different lengths: at most 3 epochs at first, 9 epochs later; "
+            f"1 of 3 {name}s trained more than 3 epochs"
+        ) in said
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "reason"),
     [

@@ -125,7 +125,7 @@ def test_what_is_copied_to_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_addresses_that_are_refused() -> None:
     with pytest.raises(
         ClusterError,
-        match=r"^--address ray://head:10001: a sweep's driver must run inside the cluster",
+        match=r"^--address ray://head:10001: a sweep's session must run inside the cluster",
     ):
         check_form("ray://head:10001")
     with socket.socket() as free:

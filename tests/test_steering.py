@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -181,11 +182,11 @@ def test_without_a_session_a_command_is_checked_and_waits_for_the_next_one(
     ]
     assert main(["enqueue", "a", "lr=0.75", "width=10"]) == 0
     assert capsys.readouterr().out == (
-        "no driver runs; it takes effect at: raysweep resume ray_results/a\n"
+        "no session runs; it takes effect at: raysweep resume ray_results/a\n"
     )
     for verb in ("stop", "pause"):
         assert main([verb, "a"]) == 2
-        assert capsys.readouterr().err == f"raysweep: {verb}: no driver runs, so nothing happens\n"
+        assert capsys.readouterr().err == f"raysweep: {verb}: no session runs, so nothing happens\n"
     assert main(["continue", "a", "random-0", "epochs=3"]) == 0
     Path("more.json").write_text('[{"lr": 0.125}, {"lr": 0.0625, "width": 2}]')
     assert main(["enqueue", "a", "--file", "more.json"]) == 0
@@ -202,6 +203,102 @@ def test_without_a_session_a_command_is_checked_and_waits_for_the_next_one(
     assert list(run.trials["config/lr"])[2:] == [0.75, 0.125, 0.0625]
     found = _status(capsys)
     assert (found["state"], found["waiting"], found["ended"]) == ("finished", [], 5)
+
+
+@pytest.fixture
+def finished(place: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A run of two trials that has ended."""
+    for epoch in (1, 2, 3):
+        Path(f"epoch{epoch}").touch()
+    assert run_it() == 0
+    capsys.readouterr()
+    return place / "ray_results/a"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["extend", "a", "epochs=3", "epochs=5"], "epochs is given twice: epochs=3 and epochs=5"),
+        (["set", "a", "space.lr=0.1..0.2", "space.lr=1"], "space.lr is given twice: space.lr=0.1"),
+        (["continue", "a", "random-0", "lr=0.1", "lr=0.2"], "lr is given twice: lr=0.1 and lr=0.2"),
+        (["enqueue", "a", "lr=0.1", "lr=0.2"], "lr is given twice: lr=0.1 and lr=0.2"),
+        (["tag", "a", "papr", "--remove"], "refused: the sweep has no tag 'papr'"),
+        (["tag", "a", "random-0", "x", "--remove"], "refused: random-0 has no tag 'x'"),
+        (["set", "a", "space.width="], "refused: space.width: expected a range such as"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_what_cannot_be_meant_is_refused_in_a_line(
+    finished: Path, capsys: pytest.CaptureFixture[str], words: list[str], reason: str
+) -> None:
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"raysweep: {reason}")
+    assert not Inbox(finished).names()
+
+
+def test_a_command_to_a_run_with_a_damaged_ledger_is_refused_in_a_line(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished / "ledger.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"event":"started"', b'"event":"startex"', 1))
+    for words in (["note", "a", "odd"], ["status", "a"], ["stop", "a", "random-0"]):
+        assert main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(r"ledger.jsonl:\d+: the line is damaged", line)
+    with pytest.raises(UserError, match="the line is damaged"):
+        rs.load(finished).note("odd")
+    assert not Inbox(finished).names()
+
+
+def test_status_shows_what_waits_with_its_values_and_the_notes_on_trials(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (
+        "set a space.lr=0.1..0.2",
+        "set a parallel=3",
+        "enqueue a lr=0.125 width=2",
+        "continue a random-0 lr=0.15 epochs=3",
+        "extend a trials=+2 epochs=4",
+        "tag a random-1 odd",
+        *(f"note a random-{i % 2} note-{i}" for i in range(7)),
+    ):
+        assert main(words.split()) == 0, words
+    Inbox(finished).put(Command("stop", {"trial": "random-1", "now": True}))
+    capsys.readouterr()
+    assert main(["status", "a"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in shown if line.endswith(" waits")][:6] == [
+        "set space.lr=0.1..0.2 waits",
+        "set parallel=3 waits",
+        "enqueue lr=0.125 width=2 waits",
+        "continue random-0 epochs=3 lr=0.15 waits",
+        "extend trials=+2 epochs=4 waits",
+        "tag random-1 odd waits",
+    ]
+    assert "  stop random-1 --now waits" in shown
+    Path("epoch4").touch()
+    assert main(["resume", "a", "--debug"]) == 0
+    found = _status(capsys)
+    assert found["parallel"] == 3
+    assert found["waiting"] == []
+    assert [note["text"] for note in found["trial_notes"]] == [f"note-{i}" for i in range(7)]
+    assert {note["trial"] for note in found["trial_notes"]} == {"random-0", "random-1"}
+    assert main(["status", "a"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if " note" in line] == [
+        *(f"  note on random-{i % 2}: note-{i}" for i in range(2, 7)),
+        "  and 2 earlier notes on trials",
+    ]
+    child = next(
+        event["study"] + f"-{event['number']}"
+        for event in ledger.read(finished)
+        if "parent" in event.get("notes", {})
+    )
+    assert main(["show", "a", child]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    (parent,) = (line for line in shown if line.startswith("  parent"))
+    assert parent.split(maxsplit=1)[1] == "random-0, with whose checkpoint of epoch 2 it began"
 
 
 def test_the_commands_of_the_page_are_accepted(

@@ -65,7 +65,7 @@ def test_its_buttons_give_commands_and_nothing_else_does(
     monkeypatch.setattr("raysweep.tune.steer.ACKNOWLEDGED_SECONDS", 0.0)
     shown = rs.load(run).widget()
     shown._obey(shown, {"command": "pause"}, [])
-    assert shown.answer == "pause: no driver runs, so nothing happens"
+    assert shown.answer == "pause: no session runs, so nothing happens"
     ledger = Ledger(run)
     contents: list[Any] = [
         {"command": "rm"},

@@ -166,8 +166,19 @@ def _tag(controller: SweepController, arguments: Arguments) -> Accepted:
         raise Refused(f"expected tags: words of at most {MAX_TAG} characters, without spaces")
     kept = _about(controller, arguments) | {"tags": list(dict.fromkeys(tags))}
     if flag(arguments, "remove"):
+        _check_tagged(controller, kept)
         return Accepted(kept | {"remove": True}, "the tags are removed")
     return Accepted(kept, "tagged")
+
+
+def _check_tagged(controller: SweepController, kept: Mapping[str, Any]) -> None:
+    """Raise Refused for a tag that is to be removed but is not there."""
+    trial = kept.get("trial", "")
+    present = controller.steering.tags.get(trial, [])
+    for tag in kept["tags"]:
+        if tag not in present:
+            known = did_you_mean(tag, present)
+            raise Refused(f"{trial or 'the sweep'} has no tag '{message(tag)}'{known}")
 
 
 def _is_tag(tag: object) -> bool:

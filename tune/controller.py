@@ -107,6 +107,12 @@ class SweepController:
         """Why a former session ended the sweep, if this one trains only what a person asked for."""
         return self.state.ended_before
 
+    @property
+    def may_promote(self) -> bool:
+        """True if the scheduler may still promote a trial that it stopped."""
+        ended = self.done and not (self.interrupted or self.paused)
+        return self.sweep.scheduler.promotes and not self.ended_before and not ended
+
     def reopen(self, failed: bool) -> None:
         """Queue the trials that ended only because the budget was smaller then.
 

@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 from raysweep.formatting import clean, duration, number
-from raysweep.history import Event, Status, Trial
+from raysweep.history import Event, Trial
+from raysweep.shown_status import ORDER, shown_status
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.screen import settings, warning
 from raysweep.tune.controller import SweepController
@@ -86,8 +87,9 @@ class NotebookView(Observer):
 def page(name: str, controller: SweepController) -> str:
     """The state of a sweep as HTML: a progress bar, counts, and a table of the best trials."""
     trials = list(controller.trials)
-    counts = Counter(trial.status for trial in trials)
-    states = [f"{counts[status]} {status}" for status in Status if counts[status]]
+    may_promote = controller.may_promote
+    counts = Counter(shown_status(trial, may_promote) for trial in trials)
+    states = [f"{counts[status]} {status}" for status in ORDER if counts[status]]
     reports = sum(history.epochs for history in controller.histories.values())
     trained = controller.sweep.budget.interval.trained(reports)
     left = time_left(controller)
@@ -117,6 +119,7 @@ def _table(controller: SweepController, trials: list[Trial]) -> str:
     metric, constants = controller.sweep.metric, controller.sweep.space.constants
     ranked = [trial for trial in trials if trial.best is not None]
     ranked.sort(key=lambda trial: (_best_loss(trial), trial.number))
+    may_promote = controller.may_promote
     if not ranked:
         return ""
     head = _row("th", ["trial", "status", "epoch", f"best {metric.name}", "configuration"])
@@ -125,7 +128,7 @@ def _table(controller: SweepController, trials: list[Trial]) -> str:
             "td",
             [
                 trial.id,
-                str(trial.status),
+                shown_status(trial, may_promote),
                 str(trial.epoch),
                 number(metric.value(_best_loss(trial))),
                 settings(trial.config, constants),

@@ -100,7 +100,14 @@ class RunFolder:
 
     def opened(self, sweep: Sweep) -> None:
         """Record that a session begins."""
-        self._append({"event": "opened", "time": now(), "levels": list(sweep.levels())})
+        self._append(
+            {
+                "event": "opened",
+                "time": now(),
+                "levels": list(sweep.levels()),
+                "promotes": sweep.scheduler.promotes,
+            }
+        )
 
     def closed(self, controller: SweepController) -> None:
         """Record that a session ends, and why."""

@@ -23,6 +23,7 @@ from raysweep.tune.callbacks.notify import notifiers
 from raysweep.tune.callbacks.recorder import EventRecorder
 from raysweep.tune.callbacks.run_files import PageFile
 from raysweep.tune.callbacks.user import user_callbacks
+from raysweep.tune.command_words import in_words
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.base import Executor
 from raysweep.tune.executors.ray.connection import Machines
@@ -149,7 +150,7 @@ class Session:
         with contextlib.suppress(SessionInterrupted):  # the next session does without the event
             self.folder.closed(controller)
         if left := inbox.left():
-            commands = ", ".join(command.command for command in left)
+            commands = "; ".join(map(in_words, left))
             self.observer.say(f"waits for the next session: {commands}")
         return exit_code(controller)
 

@@ -8,24 +8,34 @@ from typing import Any
 from raysweep.formatting import duration, number, plural
 from raysweep.history import Status, Trial, seconds_spent
 from raysweep.report_interval import ReportInterval
-from raysweep.results.storage.inbox import Inbox
+from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import RunDirectory, best_of
+from raysweep.shown_status import ORDER, PAUSED, shown_status
+from raysweep.text_limits import shorten
+from raysweep.tune.command_words import in_words
 from raysweep.tune.steer import next_session
 from raysweep.tune.time_left import time_left
 
 FAILURES_SHOWN = 5
 """Causes of failures that are listed, the most frequent first."""
+NOTES_SHOWN = 5
+"""Notes on trials that are listed, the newest; the others are counted."""
+NOTE_CHARACTERS = 200
+"""The longest note on a trial that is listed whole: about two lines of a terminal."""
 
 
 def status(run: RunDirectory) -> dict[str, Any]:
     """The state of a run as plain data.
 
-    state: running, paused, finished or interrupted. trials: their number by status. epochs: the
+    state: running, paused, finished or interrupted. trials: their number by status; `paused` are
+    those that may be promoted, which count as ended. parallel: the most trials at once, or `auto`
+    for as many as fit. epochs: the
     number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
     `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
     estimate, None if there is none. best: None before the first finite value. failures: number of
-    trials by cause. waiting: the commands that no session has carried out yet.
+    trials by cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
+    session has carried out yet, each also as it would be typed (`text`).
     """
     interval = run.interval
     trials = list(run.all_trials())
@@ -43,9 +53,10 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "state": "paused" if run.state == "running" and run.steering.paused else run.state,
         "reason": run.end_reason,
         "metric": run.metric,
-        "trials": dict(Counter(str(trial.status) for trial in trials)),
+        "trials": dict(Counter(shown_status(trial, run.may_promote) for trial in trials)),
         "ended": sum(trial.status.ended for trial in trials),
         "of": total,
+        "parallel": _parallel(run),
         "epochs": epochs,
         "unit": interval.unit,
         "trained": interval.position(epochs),
@@ -64,11 +75,28 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "failures": dict(Counter(trial.reason for trial in trials if _failed(trial)).most_common()),
         "tags": run.steering.tags.get("", []),
         "notes": [note.text for note in run.steering.notes if not note.trial],
-        "waiting": [
-            {"id": command.id, "command": command.command, "arguments": dict(command.arguments)}
-            for command in Inbox(run.path).waiting()
+        "trial_notes": [
+            {"trial": note.trial, "text": note.text, "author": note.author, "time": note.time}
+            for note in run.steering.notes
+            if note.trial
         ],
+        "waiting": [_waiting(command) for command in Inbox(run.path).waiting()],
     }
+
+
+def _waiting(command: Command) -> dict[str, Any]:
+    return {
+        "id": command.id,
+        "command": command.command,
+        "arguments": dict(command.arguments),
+        "text": in_words(command),
+    }
+
+
+def _parallel(run: RunDirectory) -> int | str:
+    """The most trials at once, as the file says or a command has set it; `auto` if all that fit."""
+    found = run.steering.parallel or run.sweep.get("parallel")
+    return found if isinstance(found, int) else "auto"
 
 
 def _failed(trial: Trial) -> bool:
@@ -92,8 +120,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     trained = interval.trained(found["trained"])
     text = [
         f"{found['run']} is {found['state']}{why}",
-        f"  {found['ended']:,}{of} trials have ended, {trained}, {clock}",
+        f"  {found['ended']:,}{of} trials have ended{_by_status(found['trials'])}, "
+        f"{trained}, {clock}",
     ]
+    if found["state"] != "finished":
+        text.append(f"  {_at_once(found['parallel'])}")
     if best := found["best"]:
         value = number(best["value"], 6)
         where = f"{interval.within(best['at'])} of {best['trial']}"
@@ -103,7 +134,37 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
     for cause, count in list(found["failures"].items())[:FAILURES_SHOWN]:
         text.append(f"  {plural(count, 'trial')}: {cause.splitlines()[0] if cause else 'failed'}")
-    text += [f"  {command['command']} waits" for command in found["waiting"]]
+    text += [f"  {command['text']} waits" for command in found["waiting"]]
     if found["tags"]:
         text.append(f"  tags: {', '.join(found['tags'])}")
-    return text + [f"  note: {note}" for note in found["notes"]]
+    return [*text, *(f"  note: {note}" for note in found["notes"]), *_trial_notes(found)]
+
+
+def _by_status(counts: dict[str, int]) -> str:
+    """How many trials have which status, if not all that have ended were completed."""
+    ended = [status for status in ORDER if counts.get(status)]
+    ended = [status for status in ended if status not in (Status.WAITING, Status.RUNNING)]
+    if set(ended) <= {Status.COMPLETED}:
+        return ""
+    or_paused = " or are paused" if PAUSED in ended else ""
+    return f"{or_paused} ({', '.join(f'{counts[status]:,} {status}' for status in ended)})"
+
+
+def _at_once(parallel: int | str) -> str:
+    if parallel == "auto":
+        return "as many trials at once as fit"
+    return f"at most {plural(int(parallel), 'trial')} at once"
+
+
+def _one_line(text: str) -> str:
+    return shorten(" ".join(text.split()), NOTE_CHARACTERS)
+
+
+def _trial_notes(found: dict[str, Any]) -> list[str]:
+    """The newest notes on trials, and how many there are besides."""
+    notes = found["trial_notes"]
+    shown = notes[-NOTES_SHOWN:]
+    text = [f"  note on {note['trial']}: {_one_line(note['text'])}" for note in shown]
+    if len(notes) > NOTES_SHOWN:
+        text.append(f"  and {plural(len(notes) - NOTES_SHOWN, 'earlier note')} on trials")
+    return text

@@ -61,7 +61,7 @@ def give(
     try:
         inbox.put(given)
         if not alive:
-            return _waiting(run, given, "no driver runs; ")
+            return _waiting(run, given, "no session runs; ")
         return _answer(run, inbox, given, wait)
     except OSError as error:
         place = mirror.display_path(run.path)
@@ -117,7 +117,7 @@ def _check(run: RunDirectory, given: Command) -> None:
     from raysweep.tune.commands import carry_out, check
 
     if _needs_session(given):
-        raise CommandError(f"{given.command}: no driver runs, so nothing happens")
+        raise CommandError(f"{given.command}: no session runs, so nothing happens")
     controller = next_session(run)
     if controller is None:
         return  # its file is gone, as may be here, where only the results are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -45,11 +46,11 @@ def steering_of(sweep: Sweep, past: Iterable[Event]) -> Steering:
     The configurations that the file enqueues come first, each for every study, so that a comparison
     of searchers stays fair.
     """
-    queue = {
-        f"file.{index}.{study.name}": Queued(config, study.name, asked=False)
+    queue = OrderedDict(
+        (f"file.{index}.{study.name}", Queued(config, study.name, asked=False))
         for index, config in enumerate(sweep.enqueue)
         for study in sweep.studies()
-    }
+    )
     state = Steering(queue=queue)
     for event in past:
         state.apply(event)

@@ -82,6 +82,7 @@ class Study:
         self._log = LedgerLog(_open(self._folder, self._sweep) if self._folder else None)
         past = self._log.ledger.past if self._log.ledger else []
         opened: Event = {"event": "opened", "time": now(), "levels": list(self._sweep.levels())}
+        opened["promotes"] = self._sweep.scheduler.promotes
         self._log.write(opened)
         self._controller = SweepController(self._sweep, self._log, past)
         self._controller.reopen(False)

@@ -44,28 +44,36 @@ class Upcoming:
 
     def _next_queued(self) -> Trial | None:
         """A new trial of the first enqueued configuration that may be trained now."""
-        for key, queued in self._queued():
-            study = self._state.studies[queued.study] if queued.study else self._least_spent()
-            notes: dict[str, Any] = {"enqueued": key, **queued.notes}
+        first = self._first_queued()
+        if first is None:
+            return None
+        key, queued = first
+        study = self._state.studies[queued.study] if queued.study else self._least_spent()
+        notes: dict[str, Any] = {"enqueued": key, **queued.notes}
+        if queued.asked:
+            notes["asked"] = True
+        return self._state.add(study, queued.config, notes)
+
+    def _first_queued(self) -> tuple[str, Queued] | None:
+        """The first enqueued configuration that may be trained. Those of the file need a budget.
+
+        There may be thousands behind it, which are not looked at.
+        """
+        within: set[str] | None = None
+        for key, queued in self._state.steering.queue.items():
             if queued.asked:
-                notes["asked"] = True
-            return self._state.add(study, queued.config, notes)
+                return key, queued
+            if within is None:
+                within = self._within()
+            if queued.study in within:
+                return key, queued
         return None
 
-    def _queued(self) -> list[tuple[str, Queued]]:
-        """The enqueued configurations that may be trained. Those of the file need a budget."""
-        if not self._state.steering.queue:
-            return []
-        within = (
-            set()
-            if self._state.ended_before
-            else {study.name for study in self._state.budgets.within()}
-        )
-        return [
-            (key, queued)
-            for key, queued in self._state.steering.queue.items()
-            if queued.asked or queued.study in within
-        ]
+    def _within(self) -> set[str]:
+        """The studies that may train what the file enqueues."""
+        if self._state.ended_before:
+            return set()
+        return {study.name for study in self._state.budgets.within()}
 
     def _least_spent(self) -> Study:
         return min(self._state.studies.values(), key=self._state.budgets.spent)
@@ -81,7 +89,7 @@ class Upcoming:
             )
         return bool(
             self._state.budgets.waiting
-            or self._queued()
+            or self._first_queued()
             or self._state.budgets.proposing()
             or self._any_promotable()
         )
@@ -133,7 +141,7 @@ class Upcoming:
             return False
         if self._state.stopping or self._state.steering.paused or self._state.ended_before:
             return False
-        if self._state.budgets.waiting or self._queued():
+        if self._state.budgets.waiting or self._first_queued():
             return False
         history.close(trial.number, Status.STOPPED)
         running.discard(trial.id)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from raysweep.history import APPLIED, Event, Status
+from raysweep.history import APPLIED, Event
+from raysweep.shown_status import pauses, status_in_words
+
+__all__ = ["decisions", "pauses"]
 
 Decision = dict[str, Any]
-
-
-def pauses(sweep: Mapping[str, Any]) -> bool:
-    """True if the scheduler of a resolved sweep may promote what it stops."""
-    scheduler = sweep.get("scheduler")
-    return isinstance(scheduler, Mapping) and scheduler.get("type") == "promotion"
 
 
 def decisions(events: Iterable[Event], may_promote: bool = False) -> dict[str, list[Decision]]:
@@ -42,11 +39,8 @@ def _decision(event: Event, epoch: int, may_promote: bool) -> Decision | None:
     if isinstance(audited := notes.get("audited"), Mapping):
         return {"kind": "audited", "text": f"would have been stopped: {audited.get('reason')}"}
     if kind == "ended":
-        is_pause = may_promote and not {"limited", "by_hand"} & notes.keys()
-        status = event["status"]
-        if status == Status.STOPPED and is_pause:
-            status = "paused"
-        return {"kind": status, "text": event["reason"]}
+        kind = status_in_words(event["status"], notes, may_promote)
+        return {"kind": kind, "text": event["reason"]}
     if kind in ("promoted", "returned"):
         return {"kind": kind, "text": event["reason"]}
     if kind == "started" and epoch:

@@ -10,8 +10,10 @@ from rich.text import Text
 
 from raysweep.arrays import FloatArray
 from raysweep.formatting import DASH, clean, duration, html_table, html_text, number, plural
+from raysweep.history import APPLIED
 from raysweep.results.analysis import statistics
 from raysweep.results.analysis.compare import ALPHA, Comparison, Pair
+from raysweep.results.storage import ledger
 from raysweep.results.storage.run_directory import RunDirectory
 
 MAX_MORE_SEEDS = 1000
@@ -213,9 +215,32 @@ def html_tables(comparison: Comparison) -> str:
     return "".join([*parts, f"<ul>{items}</ul>"])
 
 
+def different_lengths(run: RunDirectory, name: str = "trial") -> list[str]:
+    """A sentence if trials were allowed to train longer while the sweep ran; else nothing.
+
+    name: what a trial of this run is called.
+    """
+    lengths = []
+    for event in run.events:
+        if event["event"] == "opened" and event.get("levels"):
+            lengths.append(int(event["levels"][-1]))  # the last rung is the full training
+        elif event.get("outcome") == APPLIED and "epochs" in event:
+            lengths.append(int(event["epochs"]))
+    if not lengths or max(lengths) == min(lengths):
+        return []
+    first, last = (run.interval.trained(length) for length in (min(lengths), max(lengths)))
+    trials = [trial for trial in run.all_trials() if trial.best is not None]
+    longer = sum(trial.epoch > min(lengths) for trial in trials)
+    return [
+        f"{name}s have different lengths: at most {first} at first, {last} later; "
+        f"{longer:,} of {plural(len(trials), name)} trained more than {first}"
+    ]
+
+
 def reliability(run: RunDirectory) -> list[str]:
     """What retrained finalists and audited stops show of a run; [] if it has neither."""
     from raysweep.results.analysis.retraining import (
+        FOLDER,
         retraining_findings,
         retraining_results,
         winner_finding,
@@ -224,6 +249,9 @@ def reliability(run: RunDirectory) -> list[str]:
 
     lines = winner_finding(run)
     lines += retraining_findings(retraining_results(run), run.maximize, run.metric)
+    lines += different_lengths(run)
+    if (run.path / FOLDER / ledger.NAME).is_file():
+        lines += different_lengths(RunDirectory(run.path / FOLDER), "retraining")
     if found := audit(run):
         lines.append(found["finding"])
     return [f"· {clean(line)}" for line in lines]

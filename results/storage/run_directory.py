@@ -21,6 +21,7 @@ from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
+from raysweep.shown_status import pauses
 from raysweep.steering import Steering, steering
 
 if TYPE_CHECKING:
@@ -166,6 +167,17 @@ class RunDirectory:
         return "finished"
 
     @cached_property
+    def may_promote(self) -> bool:
+        """True if the sweep has not ended and its scheduler may promote a trial that it stopped."""
+        if self.end_reason is not None:
+            return False
+        opened = (event for event in reversed(self.events) if event["event"] == "opened")
+        said = next(opened, {}).get("promotes")
+        if said is None:  # an earlier version did not record it
+            said = pauses(self.sweep)
+        return bool(said)
+
+    @cached_property
     def levels(self) -> tuple[int, ...]:
         """The epochs of the scheduler's rungs; () if no session has recorded them.
 
@@ -253,7 +265,7 @@ class RunDirectory:
     def rows(self) -> list[tables.Row]:
         """The table of trials as plain dictionaries."""
         return [
-            tables.trial_row(trial, self.metric, self.seed, self.seeds)
+            tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
             for trial in self.all_trials()
         ]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.files import atomic_write
 from raysweep.history import History, Report, Trial
+from raysweep.shown_status import shown_status
 from raysweep.text_limits import encodable, visible
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def split_study(name: str, seeds: int) -> tuple[str, int]:
     return name, 0
 
 
-def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
+def trial_row(
+    trial: Trial, metric: str, seed: int = 0, seeds: int = 1, may_promote: bool = False
+) -> Row:
     """Make a trial's row. Sizes are in bytes, durations in seconds, times in Unix seconds.
 
-    seed: the first search seed of the sweep. seeds: how many it has.
+    seed: the first search seed of the sweep. seeds: how many it has. may_promote: the scheduler
+    may still promote a trial that it stopped, so that this is called paused.
     """
     searcher, index = split_study(trial.study, seeds)
     notes = trial.notes
@@ -55,7 +59,7 @@ def trial_row(trial: Trial, metric: str, seed: int = 0, seeds: int = 1) -> Row:
         "trial": trial.id,
         "searcher": searcher,
         "seed": seed + index,
-        "status": str(trial.status),
+        "status": shown_status(trial, may_promote),
         "reason": trial.reason,
         f"best_{metric}": _metric(trial.best, metric),
         "best_epoch": best_epoch,
@@ -87,11 +91,17 @@ def training_seconds(trial: Trial) -> float:
 
 
 def trial_rows(
-    histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
+    histories: Mapping[str, History],
+    metric: str,
+    seed: int = 0,
+    seeds: int = 1,
+    may_promote: bool = False,
 ) -> list[Row]:
     """Make the table of trials: study by study, trials in the order of their proposal."""
     return [
-        trial_row(trial, metric, seed, seeds) for history in histories.values() for trial in history
+        trial_row(trial, metric, seed, seeds, may_promote)
+        for history in histories.values()
+        for trial in history
     ]
 
 
@@ -143,10 +153,16 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
 
 
 def write_tables(
-    folder: Path, histories: Mapping[str, History], metric: str, seed: int = 0, seeds: int = 1
+    folder: Path,
+    histories: Mapping[str, History],
+    metric: str,
+    seed: int = 0,
+    seeds: int = 1,
+    may_promote: bool = False,
 ) -> None:
     """Write the `trials.csv` and `curves.csv` of a run."""
-    write_csv(folder / "trials.csv", trial_rows(histories, metric, seed, seeds))
+    rows = trial_rows(histories, metric, seed, seeds, may_promote)
+    write_csv(folder / "trials.csv", rows)
     write_csv(folder / "curves.csv", curve_rows(histories, seeds))
 
 

@@ -18,15 +18,19 @@ from rich.text import Text
 
 from raysweep.formatting import DASH, clean, duration, number, plural, size
 from raysweep.history import History, Report, Status, Trial
+from raysweep.references import is_script
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
+from raysweep.results.storage.script_weights import of_script
 from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study, training_seconds
 from raysweep.results.views.sparkline import spark
+from raysweep.shown_status import PAUSED, shown_status
 
-STYLES = {
+STYLES: Mapping[str, str] = {
     Status.WAITING: "dim",
     Status.RUNNING: "cyan",
+    PAUSED: "yellow",
     Status.COMPLETED: "green",
     Status.STOPPED: "yellow",
     Status.DIVERGED: "magenta",
@@ -192,7 +196,7 @@ def curve(trial: Trial, metric: str, interval: ReportInterval = EVERY_EPOCH) -> 
 
 def status_text(status: str) -> Text:
     """A status in its colour."""
-    return Text(status, style=STYLES[Status(status)])
+    return Text(status, style=STYLES[status])
 
 
 def columns(*names: str) -> Table:
@@ -215,13 +219,17 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     seconds = training_seconds(trial)
     node, device = notes.get("node", DASH), notes.get("device", DASH)
     facts: dict[str, Any] = {
-        "status": status_text(str(trial.status)),
+        "status": status_text(shown_status(trial, run.may_promote)),
         "reason": trial.reason or DASH,
     }
     if "afterwards" in notes:
         facts["afterwards"] = notes["afterwards"]
+    if "parent" in notes:
+        at = run.interval.at(trial.start)
+        facts["parent"] = f"{notes['parent']}, with whose checkpoint of {at} it began"
     facts |= {
         "best": _value_and_epoch(trial.best, run.metric, run.interval),
+        **_script_weights(run, trial),
         "training": f"{run.interval.trained(trial.epoch)} in {duration(seconds)}",
         "ran on": f"{node}, {device}; {plural(trial.attempts, 'attempt')}",
         "peak memory": size(notes.get("peak_memory")),
@@ -231,13 +239,19 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     return _facts(facts)
 
 
+def _script_weights(run: RunDirectory, trial: Trial) -> dict[str, str]:
+    """What a script left of its best epoch; {} of a train function, whose checkpoints are kept."""
+    if trial.best is None or not is_script(str(run.sweep.get("trainable", ""))):
+        return {}
+    return {"weights": of_script(run.best_epoch(trial, trial.best), run.interval)}
+
+
 def _checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
+    if not found.has_state and is_script(str(run.sweep["trainable"])):
+        return of_script(found, run.interval)
     if found.checkpoint is None:
         return "none was kept"
-    is_script = ":" not in str(run.sweep["trainable"])
-    if not found.has_state and is_script:
-        return f"the script's own, if it saved any, in {display_path(found.checkpoint.parent)}"
     if not found.has_state:
         return "none: the train function names no model in run.epochs(model=model, ...)"
     return display_path(found.checkpoint)

@@ -24,6 +24,10 @@ from raysweep.search_spaces.language.space import EmptySpace, Space
 
 Change = Mapping[str, Any]
 """`{"low": 0.1, "high": 1.0}` or `{"values": [...]}`."""
+KNOWN_SHOWN = 3
+"""How many of the file's values a message names."""
+TEXT, WHOLE, NUMBER = "a text", "a whole number", "a number with decimals"
+"""Kinds of values."""
 ROUNDING = 1e-6
 """The part of a step by which a number may be beside it."""
 
@@ -52,9 +56,13 @@ def read_change(name: str, param: Param, given: Any) -> Change:
     """The change that `1e-4..1e-2`, `relu,gelu` or a list of values means. Raises ChangeError."""
     text = isinstance(given, str) and given
     if isinstance(param, Choice | Ordinal):
+        if given is None or given == "":
+            raise ChangeError(f"{name}: expected at least one value")
         values = list(given) if isinstance(given, list | tuple) else None
         if values is None:
             values = [_value(param, part) for part in str(given).split(",")]
+        for value in values:
+            _check_kind(name, param, value)
         return {"values": values}
     ends = list(given) if isinstance(given, list | tuple) else str(text).split("..")
     if len(ends) != 2:
@@ -76,6 +84,33 @@ def _value(param: Choice | Ordinal, text: str) -> Any:
         return float(text)
     except ValueError:
         return text.strip()
+
+
+def _check_kind(name: str, param: Choice | Ordinal, value: Any) -> None:
+    """Raise ChangeError for a new value that is of no kind that the file's values have.
+
+    A program that reads words, or whole numbers, would fail with anything else in each trial.
+    """
+    kinds = {_kind(known) for known in param.values}
+    if value in param or _kind(value) in kinds:
+        return
+    if _kind(value) == WHOLE and NUMBER in kinds:
+        return
+    known = ", ".join(str(known) for known in param.values[:KNOWN_SHOWN])
+    raise ChangeError(f"{name}: '{value}' is {_kind(value)}, unlike {known}")
+
+
+def _kind(value: Any) -> str:
+    """What kind of value this is, in words."""
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return TEXT if value else "an empty text"
+    if isinstance(value, int):
+        return WHOLE
+    if isinstance(value, float):
+        return NUMBER
+    return "nothing" if value is None else "a list or a mapping"
 
 
 def _number(name: str, end: Any, given: Any) -> int | float:

@@ -433,7 +433,7 @@ def test_a_client_address_is_refused(cluster: Cluster) -> None:
         HEAD, f"{RUN.replace('auto', 'ray://127.0.0.1:10001')} --name client", check=False
     )
     assert done.returncode == 2
-    assert "a sweep's driver must run inside the cluster" in done.stderr
+    assert "a sweep's session must run inside the cluster" in done.stderr
 
 
 def test_the_last_documented_lines_run_fetch_and_stop(cluster: Cluster) -> None:

@@ -129,7 +129,14 @@ class TableFiles(Callback):
 
     def close(self, controller: SweepController) -> None:
         sweep = controller.sweep
-        write_tables(self._folder, controller.histories, sweep.metric.name, sweep.seed, sweep.seeds)
+        write_tables(
+            self._folder,
+            controller.histories,
+            sweep.metric.name,
+            sweep.seed,
+            sweep.seeds,
+            controller.may_promote,
+        )
         self._written = time.monotonic()
 
 

@@ -20,6 +20,7 @@ from raysweep.history import Event, Status, Trial
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
+from raysweep.shown_status import ORDER, shown_status, status_in_words
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
@@ -134,15 +135,9 @@ def describe(event: Event, controller: SweepController) -> str:
 
 
 def _ended_as(event: Event, controller: SweepController) -> str:
-    """The status with which a trial ended; `paused` if the scheduler may promote it later.
-
-    The ledger says `stopped` of both, because a paused trial may never be promoted.
-    """
-    limited = event.get("notes", {}).get("limited")
-    stopped_by_scheduler = event["status"] == Status.STOPPED and not limited
-    if stopped_by_scheduler and controller.sweep.scheduler.promotes:
-        return "paused"
-    return str(event["status"])
+    """The status with which a trial ended; `paused` if the scheduler may promote it later."""
+    promotes = controller.sweep.scheduler.promotes
+    return status_in_words(event["status"], event.get("notes", {}), promotes)
 
 
 def warning(event: Event) -> str:
@@ -186,8 +181,9 @@ def render(
 
 
 def _headline(name: str, controller: SweepController, left: float | None) -> Text:
-    counts = Counter(trial.status for trial in controller.trials)
-    states = "   ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    may_promote = controller.may_promote
+    counts = Counter(shown_status(trial, may_promote) for trial in controller.trials)
+    states = "   ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
     reports = sum(history.epochs for history in controller.histories.values())
     trained = controller.sweep.budget.interval.trained(reports)
     clock = duration(controller.seconds)
@@ -214,9 +210,10 @@ def _shown(controller: SweepController, rows: int) -> tuple[list[Trial], str]:
     most_running = max(rows // 2, rows - len(others))
     shown = sorted(running, key=_rank)[:most_running]
     shown += heapq.nsmallest(rows - len(shown), others, key=_rank)
-    hidden = Counter(trial.status for trial in controller.trials)
-    hidden.subtract(trial.status for trial in shown)
-    counts = ", ".join(f"{hidden[status]} {status}" for status in Status if hidden[status])
+    may_promote = controller.may_promote
+    hidden = Counter(shown_status(trial, may_promote) for trial in controller.trials)
+    hidden.subtract(shown_status(trial, may_promote) for trial in shown)
+    counts = ", ".join(f"{hidden[status]} {status}" for status in ORDER if hidden[status])
     return shown, f"not shown: {counts}" if counts else ""
 
 
@@ -224,9 +221,10 @@ def _table(trials: list[Trial], controller: SweepController, width: int) -> Tabl
     """A table of these trials, without the parameters that are the same in all of them."""
     metric = controller.sweep.metric.name
     constants = {CONFIG + name for name in controller.sweep.space.constants}
+    may_promote = controller.may_promote
     rows = [
-        {name: value for name, value in trial_row(trial, metric).items() if name not in constants}
-        for trial in trials
+        {name: value for name, value in row.items() if name not in constants}
+        for row in (trial_row(trial, metric, may_promote=may_promote) for trial in trials)
     ]
     extra: tuple[str, ...] = ("reason",)
     if width >= WIDE:

@@ -82,9 +82,11 @@ def best_data(run: RunDirectory) -> Data | None:
 
 def trial_data(trial: Trial, run: RunDirectory) -> Data:
     """A trial with its configuration, its notes and all that it reported."""
+    from raysweep.shown_status import shown_status
+
     return {
         "trial": trial.id,
-        "status": str(trial.status),
+        "status": shown_status(trial, run.may_promote),
         "reason": trial.reason,
         "seed": trial.seed,
         "attempts": trial.attempts,

@@ -180,7 +180,7 @@ def _configurations(options: argparse.Namespace) -> Arguments:
 
 
 def _limits(options: argparse.Namespace) -> Arguments:
-    return {name: value for name, _, value in map(_split, options.limits)}
+    return _once(options.limits)
 
 
 def _settings(options: argparse.Namespace) -> Arguments:
@@ -217,15 +217,21 @@ def pairs(words: list[str]) -> Arguments:
 
     return {
         name: parse(value, name).data if value.strip() else None
-        for name, _, value in map(_split, words)
+        for name, value in _once(words).items()
     }
 
 
-def _split(word: str) -> tuple[str, str, str]:
-    name, equals, value = word.partition("=")
-    if not name or not equals:
-        raise SteeringError(f"'{word}': expected NAME=VALUE")
-    return name, equals, value
+def _once(words: list[str]) -> dict[str, str]:
+    """`name=value` words as a mapping of texts, each name once. Raises SteeringError."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise SteeringError(f"'{word}': expected NAME=VALUE")
+        if name in found:
+            raise SteeringError(f"{name} is given twice: {name}={found[name]} and {word}")
+        found[name] = value
+    return found
 
 
 def read_configurations(path: Path) -> list[Mapping[str, Any]]:

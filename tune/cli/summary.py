@@ -16,19 +16,32 @@ from rich.console import Console
 
 from raysweep.finder import users_raysweep
 from raysweep.formatting import clean, plural, wrapped
+from raysweep.references import is_script
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
-from raysweep.results.analysis.retraining import retraining_results, winner, winner_finding
+from raysweep.results.analysis.retraining import (
+    chosen_finalist,
+    retraining_results,
+    winner,
+    winner_finding,
+)
 from raysweep.results.export import FOLDER as EXPORT
 from raysweep.results.export import ExportResult, export
 from raysweep.results.storage import ledger
 from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.mirror import display_path, is_locked, upload
-from raysweep.results.storage.run_directory import RunDirectory, RunError, load
+from raysweep.results.storage.run_directory import (
+    BestEpoch,
+    RunDirectory,
+    RunError,
+    best_of,
+    load,
+)
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import best, ended_badly, failures, plain, summary
+from raysweep.shown_status import shown_status
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -51,6 +64,8 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         print(clean(f"interrupted; to continue when {folder} is there again:  {resume}"))
         return
     exported, complaint = None, ""
+    if not as_json:
+        _print(Console(highlight=False, soft_wrap=True), _what_follows(run, code))
     if code == GOOD:
         exported, complaint = _export(run)
     if exported:
@@ -74,6 +89,23 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
     _print(console, f"report       {page}")
     for line in _lines(run, code, exported, complaint, resume):
         _print(console, line)
+
+
+def _what_follows(run: RunDirectory, code: int) -> str:
+    """What is done between the last trial and the summary, which takes up to half a minute."""
+    found = best_of(run.histories)
+    if code != GOOD or found is None or is_script(str(run.sweep["trainable"])):
+        return "no trial runs any more; writing the page ..."
+    chosen = chosen_finalist(run)
+    name = found[0].id if chosen is None else chosen.trial
+    # Not `winner`, which would first download the checkpoint of a run in object storage.
+    checkpoint = run.path / "trials" / name / "best.pt"
+    if not BestEpoch(*found, value=0.0, checkpoint=checkpoint).has_state:
+        return "no trial runs any more; writing the page ..."
+    return (
+        f"no trial runs any more; exporting the model of {name}, checking it in a fresh process, "
+        "and writing the page ..."
+    )
 
 
 def _print(console: Console, line: str) -> None:
@@ -284,7 +316,9 @@ def _facts(
                 "best": history.best and history.best[1].metrics[run.metric],
                 "trials": len(history),
                 "epochs": history.epochs,
-                "statuses": dict(Counter(str(trial.status) for trial in history)),
+                "statuses": dict(
+                    Counter(shown_status(trial, run.may_promote) for trial in history)
+                ),
             }
             for name, history in run.histories.items()
         },

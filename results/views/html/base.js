@@ -11,6 +11,7 @@ const RAMPS = {
 };
 const STATUS_COLOURS = {
   completed: "--good",
+  paused: "--warn",
   stopped: "--stopped",
   running: "--accent",
   waiting: "--soft",
@@ -18,7 +19,7 @@ const STATUS_COLOURS = {
   failed: "--bad",
   oom: "--bad",
 };
-const STATUS_ORDER = ["completed", "stopped", "running", "waiting", "diverged", "failed", "oom"];
+const STATUS_ORDER = ["completed", "paused", "stopped", "running", "waiting", "diverged", "failed", "oom"];
 const DASH = "–";
 const SVG = "http://www.w3.org/2000/svg";
 

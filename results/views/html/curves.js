@@ -20,7 +20,7 @@ function curves() {
       color: colour(name),
       alpha: Math.max(0.35, Math.min(0.8, 4 * alpha)),
       size: 2.8,
-      shapeOf: (i) => (T.status[i] === "stopped" ? "cross" : "dot"),
+      shapeOf: (i) => (["stopped", "paused"].includes(T.status[i]) ? "cross" : "dot"),
     },
   ]);
   if (D.best) marks.push({ kind: "lines", paths: [D.curves[D.best.trial]], color: css("--ink"), width: 3 });

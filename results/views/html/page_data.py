@@ -269,7 +269,8 @@ def _incumbents(run: RunDirectory) -> Data:
 
 def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
     """The table of some trials, a list for each column; `config` has a list for each parameter."""
-    rows = [trial_row(trial, run.metric, run.seed, run.seeds) for trial in trials]
+    may_promote = run.may_promote
+    rows = [trial_row(trial, run.metric, run.seed, run.seeds, may_promote) for trial in trials]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
     columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]

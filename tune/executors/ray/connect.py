@@ -66,7 +66,7 @@ def check_form(address: str) -> None:
     """
     if address.startswith("ray://"):
         raise ClusterError(
-            f"--address {address}: a sweep's driver must run inside the cluster, and would end "
+            f"--address {address}: a sweep's session must run inside the cluster, and would end "
             "with this connection; type the command on the head with --address auto, or send it "
             "there with --submit http://127.0.0.1:8265"
         )
