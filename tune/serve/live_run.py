@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from raysweep.results.views.html.page_data import (
     trial_columns,
 )
 from raysweep.schedulers.no_stopping import NoStopping
+from raysweep.shown_status import shown_status
 from raysweep.steering import Steering
 from raysweep.tune.load import budget_of
 from raysweep.tune.searchers.random_grid import Random
@@ -116,6 +118,11 @@ class LiveRun:
     def may_promote(self) -> bool:
         """True if trials that the scheduler stopped are paused, because they may be promoted."""
         return self.directory().may_promote
+
+    def statuses(self) -> Counter[str]:
+        """How many trials have which status."""
+        may_promote = self.may_promote
+        return Counter(shown_status(trial, may_promote) for trial in self.trials)
 
     def data(self, live: bool) -> Data:
         """What the page shows, with the last analyses that were made."""

@@ -12,7 +12,6 @@ from raysweep.history import History, Status
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.views.html.page_data import Data
-from raysweep.shown_status import shown_status
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -52,10 +51,8 @@ class RunningSweep:
 def summary(name: str, live: LiveRun, facts: Facts) -> Data:
     """The row of a run in the list of sweeps."""
     state, reason = state_of(live, facts)
-    ended, statuses, failures = 0, Counter[str](), Counter[str]()
-    may_promote = live.may_promote
+    ended, failures = 0, Counter[str]()
     for trial in live.trials:
-        statuses[shown_status(trial, may_promote)] += 1
         ended += trial.status.ended
         if trial.status in BAD:
             failures[trial.reason] += 1
@@ -68,7 +65,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "maximize": live.maximize,
         "ended": ended,
         "of": total_trials(live),
-        "trials": dict(statuses),
+        "trials": dict(live.statuses()),
         "epochs": epochs,
         "unit": live.interval.unit,
         "trained": live.interval.position(epochs),
