@@ -139,8 +139,8 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """The trials as a data frame, a row for each, in the order in which they were proposed.
 
-        Columns: `trial`, `searcher`, `seed` (of the search), `status` (`paused` if the scheduler may
-        still promote what it stopped), `reason` (why it ended),
+        Columns: `trial`, `searcher`, `seed` (of the search), `status` (`paused` if the scheduler
+        may still promote what it stopped), `reason` (why it ended),
         `best_<metric>`, `best_epoch`, `last_<metric>`, `epochs`, `seconds` (of training), `node`,
         `device`, `attempts`, `peak_memory` (bytes), `started` and `ended` (Unix seconds),
         `train_seed`, and `config/<name>` for each parameter. A nested parameter is
