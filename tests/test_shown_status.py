@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from raysweep.history import Status
-from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.ledger import Ledger, read
 from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.results.storage.tables import write_tables
 from raysweep.results.views.html.page_data import run_data
@@ -25,6 +25,8 @@ from raysweep.tune.callbacks.screen import render
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.notebook import page
+from raysweep.tune.serve.live_run import LiveRun
+from raysweep.tune.serve.trial_view import trial_data
 from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import sweep
@@ -118,6 +120,18 @@ def test_the_live_table_and_the_notebook_count_paused_trials() -> None:
     assert "7 paused" in page("first", controller)
     controller.stop("the target is reached")
     assert "7 stopped" in page("first", controller)
+
+
+def test_a_served_page_learns_that_paused_trials_are_stopped_in_the_end(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a").path
+    live = LiveRun(folder)
+    live.apply(read(folder))
+    assert trial_data(live, "random-1")["status"] == "paused"
+    before = live.version
+    live.apply([{"event": "closed", "time": 2e9, "reason": "done", "interrupted": False}])
+    found = live.changes(before)
+    assert found is not None
+    assert [(row["id"], row["status"]) for row in found["trials"]] == [("random-1", "stopped")]
 
 
 def test_the_page_has_a_colour_and_a_place_for_each_status() -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
-from raysweep.history import Event, History, Trial, apply
+from raysweep.history import Event, History, Status, Trial, apply
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, best_of
@@ -26,6 +27,7 @@ from raysweep.results.views.html.page_data import (
     trial_columns,
 )
 from raysweep.schedulers.no_stopping import NoStopping
+from raysweep.shown_status import shown_status
 from raysweep.steering import Steering
 from raysweep.tune.load import budget_of
 from raysweep.tune.searchers.random_grid import Random
@@ -112,6 +114,16 @@ class LiveRun:
         parts |= best_part(self.path, self.histories, self._files.metric)
         return RunDirectory.followed(self.path, **parts)
 
+    @property
+    def may_promote(self) -> bool:
+        """True if trials that the scheduler stopped are paused, because they may be promoted."""
+        return self.directory().may_promote
+
+    def statuses(self) -> Counter[str]:
+        """How many trials have which status."""
+        may_promote = self.may_promote
+        return Counter(shown_status(trial, may_promote) for trial in self.trials)
+
     def data(self, live: bool) -> Data:
         """What the page shows, with the last analyses that were made."""
         return {**NOT_YET, **self._analyses, **run_data(self.directory(), live)}
@@ -152,9 +164,17 @@ class LiveRun:
         name = event.get("trial") or event.get("arguments", {}).get("trial")
         if (place := self._index.get(name)) is not None:
             self._changed[place] = self.version
+        if kind in ("opened", "closed"):
+            self._change_paused()
         self.last = event
         if kind != "reported":
             self.events.append(event)
+
+    def _change_paused(self) -> None:
+        """Count paused trials as changed: when the sweep ends they are stopped, or the reverse."""
+        for place, trial in enumerate(self.trials):
+            if trial.status is Status.STOPPED:
+                self._changed[place] = self.version
 
     def _add(self, trial: Trial) -> None:
         self._index[trial.id] = len(self.trials)

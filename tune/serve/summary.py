@@ -51,9 +51,8 @@ class RunningSweep:
 def summary(name: str, live: LiveRun, facts: Facts) -> Data:
     """The row of a run in the list of sweeps."""
     state, reason = state_of(live, facts)
-    ended, statuses, failures = 0, Counter[str](), Counter[str]()
+    ended, failures = 0, Counter[str]()
     for trial in live.trials:
-        statuses[str(trial.status)] += 1
         ended += trial.status.ended
         if trial.status in BAD:
             failures[trial.reason] += 1
@@ -66,7 +65,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "maximize": live.maximize,
         "ended": ended,
         "of": total_trials(live),
-        "trials": dict(statuses),
+        "trials": dict(live.statuses()),
         "epochs": epochs,
         "unit": live.interval.unit,
         "trained": live.interval.position(epochs),

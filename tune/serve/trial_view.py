@@ -13,6 +13,7 @@ from raysweep.results.storage import mirror
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.storage.tables import flatten
 from raysweep.results.views.html.page_data import Data
+from raysweep.shown_status import shown_status
 from raysweep.tune.serve.live_run import LiveRun
 
 LAST_BYTES = 2**16
@@ -50,7 +51,7 @@ def trial_data(live: LiveRun, name: str) -> Data:
     return {
         "trial": trial.id,
         "seed": trial.seed,
-        "status": str(trial.status),
+        "status": shown_status(trial, live.may_promote),
         "reason": trial.reason,
         "config": trial.config,
         "difference": difference(live, trial),
