@@ -328,6 +328,42 @@ def test_the_page_of_a_running_sweep_leaves_plotly_beside_it(
     assert not (folder / PLOTLY).exists()
 
 
+@pytest.mark.parametrize("others", [("grid-1",), ()])
+def test_the_first_lines_name_the_winner_and_the_best_of_the_search(
+    browser: Browser, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    told = [Story("random", [0.9], {"lr": 0.1}), Story("grid", [0.7], {"lr": 0.3})]
+    folder = write_run(tmp_path / "run", [*told, Story("grid", [0.8], {"lr": 0.2})])
+    again = [Story("random-0", [0.6], {"lr": 0.1}), Story("random-0", [math.nan], {}, "diverged")]
+    for trial in others:
+        again += [Story(trial, [0.79 + 0.02 * k], {"lr": 0.2}) for k in range(2)]
+    ledger = Ledger(write_run(folder / "confirm", again))
+    ledger.append({"event": "closed", "reason": "done", "interrupted": False, "time": 0.0})
+    ledger.close()
+    visit(browser, write(load(folder)).resolve())
+    first, second = browser.run(
+        "return [...document.querySelectorAll('#hero .verdict p')].map(e => e.textContent)"
+    )
+    tiles = browser.run(
+        "return [...document.querySelectorAll('.tile')].slice(0, 2).map(e => e.textContent)"
+    )
+    failed = "0.6 over 1 retraining (1 other retraining failed)"
+    if others:
+        assert first == (
+            "Winner after confirmation: grid-1, mean acc 0.8 over 2 retrainings. "
+            "The other finalist: random-0 0.6 (1 other retraining failed)."
+        )
+        assert second == "Best of the search: random-0, acc 0.9 at epoch 1, in one training."
+        assert tiles == ["0.8confirmed mean acc, grid-1", "0.9best acc of the search, random-0"]
+    else:
+        assert first == f"Winner after confirmation: random-0, mean acc {failed}."
+        assert second == "Best of the search: the same trial, acc 0.9 at epoch 1, in one training."
+    shown = text(browser, "#best")
+    assert "it is what is exported" in shown
+    assert "Best of the search" in shown
+    assert browser.complaints() == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("fragment", ["", "#trial=random-4,random-7&where=foo<1"])
 def test_axe_finds_nothing(browser: Browser, written: Path, theme: str, fragment: str) -> None:

@@ -41,6 +41,7 @@ SCRIPTS = (
     "contour.js",
     "table.js",
     "summary.js",
+    "best.js",
     "chart.js",
     "trial.js",
     "commands.js",
@@ -48,6 +49,7 @@ SCRIPTS = (
     "list.js",
     "keys.js",
     "draw.js",
+    "bar.js",
     "main.js",
 )
 """The parts of the script, in the order in which they need each other."""
