@@ -75,7 +75,8 @@ def distributions() -> dict[str, Any]:
     )
 
     found: dict[str, Any] = {}
-    for name, entry in SPACE.items():
+    space: dict[str, Any] = dict(SPACE)
+    for name, entry in space.items():
         if "float" in entry:
             found[name] = FloatDistribution(*entry["float"], log=bool(entry.get("log")))
         elif "int" in entry:

@@ -311,6 +311,23 @@ def test_the_table_holds_only_the_rows_in_sight(browser: Browser, tmp_path: Path
     assert heights == [32]
 
 
+def test_why_a_trial_ended_is_whole_in_its_title_and_in_the_opened_trial(
+    browser: Browser, tmp_path: Path
+) -> None:
+    reason = "RuntimeError: a shape was wrong in the layer, " * 5 + "which is the end"
+    config = {"lr": 0.01, "width": 64, "dropout": 0.1, "optimizer": "adam"}
+    told = [Story("random", [0.5], config, "failed", reason), Story("random", [0.6], {})]
+    page = write(load(write_run(tmp_path / "run", told))).resolve()
+    visit(browser, page, "#trial=random-0", width=1400)
+    cell = "document.querySelector('table.trials td.reason:not(.absent)')"
+    assert browser.run(f"return {cell}.title") == reason
+    right = f"{cell}.getBoundingClientRect().right"
+    box = "document.querySelector('.rows').getBoundingClientRect().right"
+    assert browser.run(f"return {right} <= {box}")  # or the end of what is seen would be cut off
+    browser.until("return document.querySelector('#trial .reason-text') !== null")
+    assert text(browser, "#trial .reason-text") == reason
+
+
 def test_the_page_of_a_running_sweep_leaves_plotly_beside_it(
     browser: Browser, tmp_path: Path
 ) -> None:

@@ -131,7 +131,9 @@ def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer)
     browser.run("document.querySelector('#list tr.run a').click()")
     browser.until("return document.querySelector('#hero h1').textContent === 'today'")
     assert browser.run("return decodeURIComponent(location.hash)") == "#run=today"
-    assert "about 5 min left" in text(browser, ".progress")
+    browser.until(
+        "return document.querySelector('.progress').textContent.includes('about 5 min left')"
+    )
     assert browser.complaints() == []
 
 

@@ -115,7 +115,7 @@ def application() -> str:
             "title": "raysweep",
             "head": '<link rel="stylesheet" href="app.css">\n<script src="app.js"></script>',
             "data": _embedded({"served": True}),
-            "scripts": f'<script id="plotly" src="{PLOTLY}" async></script>',
+            "scripts": "",  # it asks for plotly's code itself, after its words
         }
     )
 
