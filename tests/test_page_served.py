@@ -197,6 +197,7 @@ def test_changes_leave_scrolling_and_focus_alone(browser: Browser, server: FakeS
 def test_a_run_that_was_replaced_is_taken_again(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today")
     browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    browser.until("return state.summary !== null")  # it has caught up with the stream
     run = server.runs["today"]
     run.data = run.data | {"metric": "accuracy"}
     browser.run("state.version = 99")
