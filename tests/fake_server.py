@@ -120,10 +120,11 @@ def serving(server: FakeServer) -> Iterator[FakeServer]:
             return self.json(*server.obey(json.loads(body)))
 
         def stream(self, run: str | None) -> None:
+            # Before the client is told that it is connected: what changes from then on is sent.
+            seen = {name: known.version for name, known in server.runs.items()}
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
-            seen = {name: known.version for name, known in server.runs.items()}
             while not server.closed:
                 with server.changed:
                     server.changed.wait(0.1)

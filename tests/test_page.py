@@ -311,6 +311,23 @@ def test_the_table_holds_only_the_rows_in_sight(browser: Browser, tmp_path: Path
     assert heights == [32]
 
 
+def test_why_a_trial_ended_is_whole_in_its_title_and_in_the_opened_trial(
+    browser: Browser, tmp_path: Path
+) -> None:
+    reason = "RuntimeError: a shape was wrong in the layer, " * 5 + "which is the end"
+    config = {"lr": 0.01, "width": 64, "dropout": 0.1, "optimizer": "adam"}
+    told = [Story("random", [0.5], config, "failed", reason), Story("random", [0.6], {})]
+    page = write(load(write_run(tmp_path / "run", told))).resolve()
+    visit(browser, page, "#trial=random-0", width=1400)
+    cell = "document.querySelector('table.trials td.reason:not(.absent)')"
+    assert browser.run(f"return {cell}.title") == reason
+    right = f"{cell}.getBoundingClientRect().right"
+    box = "document.querySelector('.rows').getBoundingClientRect().right"
+    assert browser.run(f"return {right} <= {box}")  # or the end of what is seen would be cut off
+    browser.until("return document.querySelector('#trial .reason-text') !== null")
+    assert text(browser, "#trial .reason-text") == reason
+
+
 def test_the_page_of_a_running_sweep_leaves_plotly_beside_it(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -326,6 +343,42 @@ def test_the_page_of_a_running_sweep_leaves_plotly_beside_it(
     assert browser.complaints() == []
     write(load(folder))
     assert not (folder / PLOTLY).exists()
+
+
+@pytest.mark.parametrize("others", [("grid-1",), ()])
+def test_the_first_lines_name_the_winner_and_the_best_of_the_search(
+    browser: Browser, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    told = [Story("random", [0.9], {"lr": 0.1}), Story("grid", [0.7], {"lr": 0.3})]
+    folder = write_run(tmp_path / "run", [*told, Story("grid", [0.8], {"lr": 0.2})])
+    again = [Story("random-0", [0.6], {"lr": 0.1}), Story("random-0", [math.nan], {}, "diverged")]
+    for trial in others:
+        again += [Story(trial, [0.79 + 0.02 * k], {"lr": 0.2}) for k in range(2)]
+    ledger = Ledger(write_run(folder / "confirm", again))
+    ledger.append({"event": "closed", "reason": "done", "interrupted": False, "time": 0.0})
+    ledger.close()
+    visit(browser, write(load(folder)).resolve())
+    first, second = browser.run(
+        "return [...document.querySelectorAll('#hero .verdict p')].map(e => e.textContent)"
+    )
+    tiles = browser.run(
+        "return [...document.querySelectorAll('.tile')].slice(0, 2).map(e => e.textContent)"
+    )
+    failed = "0.6 over 1 retraining (1 other retraining failed)"
+    if others:
+        assert first == (
+            "Winner after confirmation: grid-1, mean acc 0.8 over 2 retrainings. "
+            "The other finalist: random-0 0.6 (1 other retraining failed)."
+        )
+        assert second == "Best of the search: random-0, acc 0.9 at epoch 1, in one training."
+        assert tiles == ["0.8confirmed mean acc, grid-1", "0.9best acc of the search, random-0"]
+    else:
+        assert first == f"Winner after confirmation: random-0, mean acc {failed}."
+        assert second == "Best of the search: the same trial, acc 0.9 at epoch 1, in one training."
+    shown = text(browser, "#best")
+    assert "it is what is exported" in shown
+    assert "Best of the search" in shown
+    assert browser.complaints() == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

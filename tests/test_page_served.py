@@ -27,7 +27,7 @@ def made_up(folder: Path, name: str, top: float) -> FakeRun:
         stories.append(Story("random", [top - 0.01 * i, top - 0.005 * i, top], config))
     stories[2].status, stories[2].reason = "failed", f"ValueError: {NASTY}"
     stories[11].status = "running"
-    run = load(write_run(folder / name, stories, space=SPACE))
+    run = load(write_run(folder / name, stories, space=SPACE, parallel=3))
     data = page_data(run, live=True)
     row = {
         "name": name,
@@ -43,6 +43,7 @@ def made_up(folder: Path, name: str, top: float) -> FakeRun:
         "seconds_left": 300.0,
         "best": {"trial": "random-0", "epoch": 3, "value": top, "config": {}},
         "failures": {f"ValueError: {NASTY}": 1},
+        "parallel": 3,
         "tags": ["baseline"],
         "notes": [f"a note {NASTY}"],
         "waiting": [],
@@ -90,11 +91,19 @@ def server(tmp_path: Path) -> Iterator[FakeServer]:
         yield made
 
 
-def visit(browser: Browser, server: FakeServer, fragment: str = "") -> None:
+def visit(browser: Browser, server: FakeServer, fragment: str = "", width: int = 1280) -> None:
     """Open an address of the server, as somebody who types it."""
+    use_system_theme(browser, "light")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.driver.get("about:blank")
     browser.driver.get_log("browser")
     browser.driver.get(server.url + fragment)
+
+
+def use_system_theme(browser: Browser, name: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": name}]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def text(browser: Browser, selector: str) -> str:
@@ -122,7 +131,9 @@ def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer)
     browser.run("document.querySelector('#list tr.run a').click()")
     browser.until("return document.querySelector('#hero h1').textContent === 'today'")
     assert browser.run("return decodeURIComponent(location.hash)") == "#run=today"
-    assert "about 5 min left" in text(browser, ".progress")
+    browser.until(
+        "return document.querySelector('.progress').textContent.includes('about 5 min left')"
+    )
     assert browser.complaints() == []
 
 
@@ -186,6 +197,7 @@ def test_changes_leave_scrolling_and_focus_alone(browser: Browser, server: FakeS
 def test_a_run_that_was_replaced_is_taken_again(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today")
     browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    browser.until("return state.summary !== null")  # it has caught up with the stream
     run = server.runs["today"]
     run.data = run.data | {"metric": "accuracy"}
     browser.run("state.version = 99")
@@ -193,23 +205,35 @@ def test_a_run_that_was_replaced_is_taken_again(browser: Browser, server: FakeSe
     browser.until("return document.querySelector('.tile.lead').textContent.includes('accuracy')")
 
 
+def answered(browser: Browser, label: str, place: str = "#commands") -> str:
+    """What stands beside the button of a command once it was answered."""
+    beside = (
+        f"[...document.querySelectorAll('{place} form')]"
+        f".find(form => form.querySelector('button').textContent === {label!r})"
+        "?.querySelector('.answer').textContent"
+    )
+    browser.until(f"return !['', '…', undefined].includes({beside})")
+    return str(browser.run(f"return {beside}"))
+
+
 def test_buttons_give_commands(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today")
     browser.until("return document.querySelector('#commands form') !== null")
-    for label, value in (
-        ("pause", None),
-        ("stop the sweep", None),
-        ("extend by trials", "+50"),
-        ("set parallel", "2"),
-        ("note", "new data"),
-        ("tag", "paper final"),
+    for label, value, command in (
+        ("pause", None, "pause"),
+        ("stop the sweep", None, "stop"),
+        ("extend by trials", "+50", "extend"),
+        ("set parallel", "2", "set"),
+        ("note", "new data", "note"),
+        ("tag", "paper final", "tag"),
     ):
         before = len(server.commands)
         submit(browser, label, value)
-        browser.until(
-            "return document.querySelector('#commands .answer').textContent.startsWith('applied')"
-        )
+        assert answered(browser, label) == f"applied: {command}"
         assert len(server.commands) == before + 1
+        # Only the last answer is shown, beside its own button, and announced.
+        shown = "[...document.querySelectorAll('#commands .answer')].filter(e => e.textContent)"
+        assert browser.run(f"return {shown}.map(e => e.getAttribute('aria-live'))") == ["polite"]
     assert server.commands == [
         ("pause", {}),
         ("stop", {"now": False}),
@@ -220,20 +244,45 @@ def test_buttons_give_commands(browser: Browser, server: FakeServer) -> None:
     ]
 
 
+def test_an_answer_stays_when_its_button_goes(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#commands form') !== null")
+    submit(browser, "pause")
+    answered(browser, "pause")
+    server.change("today", summary={"state": "paused"})
+    browser.until(
+        "return [...document.querySelectorAll('#commands button')]"
+        ".some(button => button.textContent === 'resume')"
+    )
+    shown = "[...document.querySelectorAll('#commands .answer')].map(e => e.textContent).join('')"
+    assert browser.run(f"return {shown}") == "applied: pause"
+
+
+def test_the_field_has_how_many_trials_run_at_once(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    field = "document.querySelector('#commands input[name=parallel]')"
+    browser.until(f"return {field}?.value === '3'")
+    server.change("today", summary={"parallel": 8})
+    browser.until(f"return {field}.value === '8'")
+    browser.run(f"{field}.value = '5'")  # somebody writes
+    server.change("today", summary={"parallel": "auto", "ended": 12})
+    browser.until("return D.parallel === 'auto'")
+    assert browser.run(f"return {field}.value") == "5"
+
+
 def test_commands_about_a_trial(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today&trial=random-11")
     browser.until("return document.querySelector('#trial .commands') !== null")
     submit(browser, "stop", place="#trial")
     submit(browser, "continue to epoch", "27", "#trial")
     submit(browser, "note", "odd", "#trial")
+    browser.until("return document.querySelector('#trial .answer.applied') !== null")
     browser.run(
         "const form = document.querySelector('#trial .enqueue');"
         "form.elements.lr.value = '0.02'; form.elements.optimizer.value = 'sgd';"
         "form.requestSubmit()"
     )
-    browser.until(
-        "return document.querySelector('#trial .answer').textContent === 'applied: enqueue'"
-    )
+    assert answered(browser, "enqueue", "#trial") == "applied: enqueue"
     assert sorted(server.commands) == [
         ("continue", {"trial": "random-11", "epochs": 27}),
         ("enqueue", {"configurations": [{"lr": 0.02, "optimizer": "sgd"}]}),
@@ -243,10 +292,30 @@ def test_commands_about_a_trial(browser: Browser, server: FakeServer) -> None:
     visit(browser, server, "#run=today&trial=random-2")
     browser.until("return document.querySelector('#trial .commands') !== null")
     submit(browser, "retry", place="#trial")
-    browser.until(
-        "return document.querySelector('#trial .answer').textContent === 'applied: retry'"
-    )
+    assert answered(browser, "retry", "#trial") == "applied: retry"
     assert server.commands[-1] == ("retry", {"trial": "random-2"})
+
+
+def test_the_form_of_a_new_trial_says_what_it_may_be(browser: Browser, server: FakeServer) -> None:
+    run = server.runs["today"]
+    domains = {
+        "lr": {"low": 1e-4, "high": 1.0, "whole": False, "or": [0]},
+        "optimizer": {"values": ["sgd", "adam", "lion", 3]},
+    }
+    for parameter in run.data["parameters"]:
+        parameter["domain"] = domains[parameter["name"]]
+    visit(browser, server, "#run=today&trial=random-0")
+    browser.until("return document.querySelector('#trial .enqueue') !== null")
+    form = "document.querySelector('#trial .enqueue')"
+    assert "0.0001 to 1, or 0" in browser.run(f"return {form}.textContent")
+    label = browser.run(f"return {form}.elements.lr.getAttribute('aria-label')")
+    assert label == "lr of the new trial, 0.0001 to 1, or 0"
+    options = f"return [...{form}.elements.optimizer.options].map(option => option.text)"
+    assert browser.run(options) == ["sgd", "adam", "lion", "3"]
+    browser.run(f"{form}.elements.optimizer.value = '3'; {form}.requestSubmit()")
+    answered(browser, "enqueue", "#trial")
+    ((_, arguments),) = server.commands
+    assert arguments["configurations"][0]["optimizer"] == 3  # not the text
 
 
 def test_a_refusal_is_shown(browser: Browser, server: FakeServer) -> None:
@@ -254,7 +323,58 @@ def test_a_refusal_is_shown(browser: Browser, server: FakeServer) -> None:
     browser.until("return document.querySelector('#commands form') !== null")
     submit(browser, "note", "refuse me")
     browser.until("return document.querySelector('#commands .answer.refused') !== null")
-    assert text(browser, "#commands .answer") == REFUSED
+    assert answered(browser, "note") == REFUSED
+
+
+def test_a_narrow_screen_shows_all_of_a_sweep_in_the_list(
+    browser: Browser, server: FakeServer
+) -> None:
+    visit(browser, server, width=390)
+    browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+    box = "document.querySelector('#list .scroll')"
+    assert browser.run(f"return {box}.scrollWidth <= {box}.clientWidth")
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    row = "document.querySelector('#list tr.run')"
+    assert "5 min" in browser.run(f"return {row}.innerText")
+    assert violations(browser) == []
+
+
+@pytest.mark.parametrize("width", [390, 800])
+def test_all_sections_are_reached_from_the_bar(
+    browser: Browser, server: FakeServer, width: int
+) -> None:
+    visit(browser, server, "#run=today", width)
+    browser.until("return document.querySelectorAll('.bar nav a').length > 5")
+    menu = "document.querySelector('#menu')"
+    browser.until(f"return {menu}.offsetParent !== null")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.run(f"{menu}.click()")
+    assert browser.run(f"return {menu}.getAttribute('aria-expanded')") == "true"
+    inside = "rect => rect.width > 0 && rect.left >= 0 && rect.right <= innerWidth"
+    links = "[...document.querySelectorAll('.bar nav a')].map(e => e.getBoundingClientRect())"
+    assert browser.run(f"return {links}.every({inside})")
+    assert violations(browser) == []
+    browser.run("document.querySelector('.bar nav a:last-child').click()")
+    assert browser.run(f"return {menu}.getAttribute('aria-expanded')") == "false"
+
+
+def test_the_page_follows_the_theme_of_the_system(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today")
+    browser.until("return document.querySelector('#filters output').textContent === '12 trials'")
+    shown = "document.documentElement.dataset.theme"
+    for scheme in ("dark", "light"):
+        use_system_theme(browser, scheme)
+        browser.until(f"return {shown} === {scheme!r}")
+    browser.run("document.querySelector('#theme').click()")  # a person chooses
+    assert browser.run(f"return {shown}") == "dark"
+    use_system_theme(browser, "dark")
+    use_system_theme(browser, "light")
+    browser.run("return new Promise(act => setTimeout(act, 200))")
+    assert browser.run(f"return {shown}") == "dark"
+    browser.run("document.querySelector('#theme').click()")  # as the system again
+    use_system_theme(browser, "dark")
+    browser.until(f"return {shown} === 'dark'")
+    use_system_theme(browser, "light")
 
 
 def test_runs_lie_over_each_other(browser: Browser, server: FakeServer) -> None:

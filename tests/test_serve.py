@@ -24,6 +24,7 @@ from raysweep.results.storage.object_store import ObjectStore
 from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.page_data import analyses, page_data
 from raysweep.tune.serve import runs as runs_module
+from raysweep.tune.serve.body import takes_gzip
 from raysweep.tune.serve.folders import LocalFolder, StoredFolder
 from raysweep.tune.serve.stream import Feed
 from raysweep.tune.status import status
@@ -140,6 +141,21 @@ def test_the_data_is_that_of_the_shared_page(client: TestClient, folder: Path) -
     for name in expected.keys() - later:
         assert found[name] == expected[name], name
     assert found["importance"] == {"why": "it is being computed"}
+
+
+def test_the_data_has_what_the_forms_offer(client: TestClient, folder: Path) -> None:
+    with Session(folder / "cnn") as session:
+        change = {"parallel": 4, "space": {"lr": {"low": 0.01, "high": 0.1}}}
+        session.write("command", id="c1", command="set", arguments=change, outcome="applied")
+        until(lambda: rows(client)["cnn"]["parallel"] == 4)
+    found, _ = data(client)
+    assert found["parallel"] == 4
+    domains = {parameter["name"]: parameter["domain"] for parameter in found["parameters"]}
+    assert domains == {
+        "lr": {"low": 0.01, "high": 0.1, "whole": False, "or": []},
+        "kind": {"values": ["flat", "deep"]},
+    }
+    assert data(client, "old/of may/mlp")[0]["parallel"] == "auto"
 
 
 def test_trials_of_several_studies_keep_their_places(client: TestClient) -> None:
@@ -504,6 +520,38 @@ def test_a_ledger_cannot_have_another_file_shown_as_a_log(client: TestClient, fo
     until(lambda: "evil" in rows(client))
     for trial in ("../../../private-0", "..%2F..%2F..%2Fprivate-0", "link-0"):
         assert "private" not in client.get(f"/api/runs/evil/trials/{trial}/log").text
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/plotly.js", "/api/runs/large/data"])
+def test_answers_are_compressed_for_those_who_ask(tmp_path: Path, path: str) -> None:
+    write_run(tmp_path / "large", stories(60), space=SPACE)
+    with serving(tmp_path) as client:
+        until(lambda: rows(client))
+        packed, plain = client.get(path), client.get(path, headers={"Accept-Encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < 0.5 * int(plain.headers["content-length"])
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    if path.startswith("/api"):
+        assert packed.json()["version"] == plain.json()["version"]
+    else:
+        assert packed.content == plain.content
+
+
+@pytest.mark.parametrize(
+    ("header", "is_taken"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, gzip;q=0.5", True),
+        ("GZIP", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, identity", False),
+        ("br", False),
+        ("", False),
+    ],
+)
+def test_a_client_says_whether_it_takes_gzip(header: str, is_taken: bool) -> None:
+    assert takes_gzip(header) is is_taken
 
 
 def test_a_stream_says_what_has_changed(tmp_path: Path) -> None:

@@ -104,8 +104,13 @@ def test_the_server_tells_of_a_change_at_once_and_ends_with_ctrl_c(folder: Path)
         if arguments.exists():
             assert TOKEN not in arguments.read_text()
         run = folder / "ray_results/cnn"
-        with server.request("/api/stream?run=cnn") as stream, Session(run) as session:
+        accepted = {"Accept-Encoding": "gzip"}
+        with (
+            server.request("/api/stream?run=cnn", **accepted) as stream,
+            Session(run) as session,
+        ):
             assert stream.headers["content-type"].startswith("text/event-stream")
+            assert "content-encoding" not in stream.headers
             assert stream.readline() == b": raysweep\n"
             session.propose("random", 1, lr=0.5)
             trials: dict[str, int] = {}

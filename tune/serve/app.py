@@ -25,6 +25,7 @@ from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.results.views.html.page_data import Data
 from raysweep.tune.serve.access import MAX_BODY_BYTES, Access, Guard, error
 from raysweep.tune.serve.analyses import Analyst
+from raysweep.tune.serve.body import Body
 from raysweep.tune.serve.folders import Folder
 from raysweep.tune.serve.followed_run import FollowedRun
 from raysweep.tune.serve.front_end import ASSETS, POLICY, asset, page
@@ -93,22 +94,22 @@ class Application:
 
     def _page(self, request: Request) -> Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        return Response(page(), media_type="text/html", headers=headers)
+        return page().response(request, "text/html", headers)
 
     def _asset(self, name: str, request: Request) -> Response:
-        content, kind, tag = asset(name)
+        body, kind, tag = asset(name)
         cache = "no-cache"
         if request.query_params.get("v"):
             cache = FOREVER
         headers = {"ETag": tag, "Cache-Control": cache}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(content, media_type=kind, headers=headers)
+        return body.response(request, kind, headers)
 
     def _list(self, request: Request) -> Response:
         rows = self.runs.rows()
         place, problem = self.runs.folder.place, self.runs.problem or None
-        return answer({"folder": place, "problem": problem, "runs": rows})
+        return answer(request, {"folder": place, "problem": problem, "runs": rows})
 
     async def _stream(self, request: Request) -> Response:
         run = request.query_params.get("run")
@@ -121,12 +122,13 @@ class Application:
         )
 
     def _data(self, request: Request) -> Response:
-        return encoded(self._run(request).use(data))
+        # Compressed here, not in `data`: the run can be used meanwhile.
+        return answered(request, self._run(request).use(data))
 
     def _changes(self, request: Request) -> Response:
         after = whole(request, "after", 0)
         run = self._run(request)
-        return answer(run.use(partial(changes, run, after)))
+        return answer(request, run.use(partial(changes, run, after)))
 
     def _trial(self, request: Request) -> Response:
         run, name = self._run(request), request.path_params["trial"]
@@ -134,7 +136,8 @@ class Application:
         kept = None
         if found["exportable"]:  # that of a script holds what raysweep keeps, and no model
             kept = checkpoint(run.path, trial)
-        return answer(found | {"checkpoint": kept, "snippet": snippet(live, trial, kept)})
+        more = {"checkpoint": kept, "snippet": snippet(live, trial, kept)}
+        return answer(request, found | more)
 
     def _log(self, request: Request) -> Response:
         run, name = self._run(request), request.path_params["trial"]
@@ -142,23 +145,24 @@ class Application:
         if "from" in request.query_params:
             start = whole(request, "from", 0)
         trial, locked = run.use(lambda live, facts: (known_trial(live, name), facts.locked))
-        return answer(log_part(run.path, trial, start, trial.status.ended or not locked))
+        part = log_part(run.path, trial, start, trial.status.ended or not locked)
+        return answer(request, part)
 
     async def _command(self, request: Request) -> Response:
         run = await run_in_threadpool(self._run, request)
         command, arguments = await read_command(request)
-        return await run_in_threadpool(obeyed, run, command, arguments)
+        return await run_in_threadpool(obeyed, request, run, command, arguments)
 
     def _run(self, request: Request) -> FollowedRun:
         return self.runs[request.path_params["name"]]
 
 
-def data(live: LiveRun, facts: Facts) -> bytes:
+def data(live: LiveRun, facts: Facts) -> Body:
     """All that the page shows of a run, as JSON, made once for each version."""
     key = (live.version, facts.locked)
     if live.encoded[0] != key:
         content = {"data": live.data(facts.locked), "version": live.version}
-        live.encoded = (key, dumped(content))
+        live.encoded = (key, Body(dumped(content)))
     return live.encoded[1]
 
 
@@ -194,13 +198,13 @@ async def read_command(request: Request) -> tuple[str, Data]:
     raise HTTPException(400, 'expected {"command": ..., "arguments": {...}}')
 
 
-def obeyed(run: FollowedRun, command: str, arguments: Data) -> Response:
+def obeyed(request: Request, run: FollowedRun, command: str, arguments: Data) -> Response:
     """What becomes of a command to a run."""
     try:
         given = give(RunDirectory(run.path), command, arguments)
     except CommandError as refusal:
-        return answer({"outcome": "refused", "text": str(refusal)}, 409)
-    return answer({"id": given.id, "outcome": given.outcome, "text": given.text})
+        return answer(request, {"outcome": "refused", "text": str(refusal)}, 409)
+    return answer(request, {"id": given.id, "outcome": given.outcome, "text": given.text})
 
 
 def whole(request: Request, name: str, default: int) -> int:
@@ -211,14 +215,13 @@ def whole(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def answer(content: Data, status: int = 200) -> Response:
+def answer(request: Request, content: Data, status: int = 200) -> Response:
     """Plain data as an answer."""
-    return encoded(dumped(content), status)
+    return answered(request, Body(dumped(content)), status)
 
 
-def encoded(content: bytes, status: int = 200) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(content, status, headers, "application/json")
+def answered(request: Request, body: Body, status: int = 200) -> Response:
+    return body.response(request, "application/json", {"Cache-Control": "no-store"}, status)
 
 
 def dumped(content: Data) -> bytes:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from raysweep.results.views.html import report
+from raysweep.tune.serve.body import Body
 
 ASSETS = ("app.js", "app.css", report.PLOTLY)
 """What the page loads beside itself."""
@@ -19,13 +20,16 @@ POLICY = (
 
 
 @lru_cache
-def page() -> str:
+def page() -> Body:
     """The HTML of the application."""
-    return report.application()
+    return Body(report.application().encode())
 
 
 @lru_cache
-def asset(name: str) -> tuple[bytes, str, str]:
-    """A file of `ASSETS`: its content, its media type, and its entity tag."""
+def asset(name: str) -> tuple[Body, str, str]:
+    """A file of `ASSETS`: its content, its media type, and its entity tag.
+
+    The tag is a weak one, because it is that of the compressed content too.
+    """
     content, kind = report.asset(name)
-    return content, kind, f'"{sha256(content).hexdigest()[:32]}"'
+    return Body(content), kind, f'W/"{sha256(content).hexdigest()[:32]}"'

@@ -22,15 +22,16 @@ from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirector
 from raysweep.results.views.html.page_data import (
     Data,
     curve,
-    parameters,
     run_data,
     trial_columns,
 )
+from raysweep.results.views.html.parameter_data import parameters
 from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.shown_status import shown_status
 from raysweep.steering import Steering
 from raysweep.tune.load import budget_of
 from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.serve.body import Body
 from raysweep.tune.sweep import Metric, Sweep
 
 PARAMETERS_SECONDS = 20.0
@@ -43,6 +44,7 @@ NOT_YET: Data = {
     "ranges": [],
     "bounds": [],
     "next": [],
+    "winner": None,
     "retrainings": [],
     "retrainingFindings": [],
     "stoppingAudit": None,
@@ -82,7 +84,7 @@ class LiveRun:
         self._analysed: dict[str, int] = {}
         self._parameters: tuple[float, int, Sequence[Data]] = (-math.inf, 0, ())
         self._files = RunDirectory(path)
-        self.encoded: tuple[object, bytes] = (None, b"")
+        self.encoded: tuple[object, Body] = (None, Body(b""))
         """The last answer with all data, and what it was made of."""
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from raysweep.history import History, Status
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
-from raysweep.results.views.html.page_data import Data
+from raysweep.results.views.html.page_data import Data, parallel
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -73,6 +73,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
         "failures": dict(failures.most_common()),
+        "parallel": parallel(live.sweep, live.steering),
         "tags": live.steering.tags.get("", []),
         "notes": [note.text for note in live.steering.notes if not note.trial],
         "waiting": [
@@ -103,6 +104,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "seconds_left": None,
         "best": None,
         "failures": {},
+        "parallel": "auto",
         "tags": [],
         "notes": [],
         "waiting": [],

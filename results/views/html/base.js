@@ -156,9 +156,11 @@ function pairs(target, content) {
   target.replaceChildren(...content.map(([name, value]) => el("div", [el("dt", name), el("dd", value)])));
 }
 
+/** Keep a value in the browser; null forgets it. */
 function remember(key, value) {
   try {
-    localStorage.setItem(key, value);
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
   } catch {
     /* a page opened from a file may have no storage */
   }

@@ -58,12 +58,14 @@ const LATER = {
   problems: [],
   findings: [],
   ranking: [],
+  winner: null,
   retrainings: [],
   retrainingFindings: [],
   incumbents: {},
   stoppingAudit: null,
   simulation: null,
   importance: { why: "it is being computed" },
+  parallel: "auto",
   tags: [],
   notes: [],
 };
@@ -95,6 +97,7 @@ function followSummary(summary) {
   D.last = Math.max(D.last ?? 0, summary.updated ?? 0);
   D.began ??= summary.began;
   D.tags = summary.tags ?? D.tags;
+  D.parallel = summary.parallel ?? D.parallel;
   const known = new Map(D.notes.map((note) => [note.text, note]));
   D.notes = (summary.notes ?? []).map((note) =>
     typeof note === "string" ? (known.get(note) ?? { text: note }) : note,

@@ -6,6 +6,7 @@ const MAX_SLICES = 18;
 const drawn = new Set();
 const stale = new Set();
 const pending = [];
+let fetching = 0; // the frame after which a served page runs plotly's code
 const WHY = {
   incumbents: "No trial has reported a finite value yet.",
   parallel: "Nothing differs between the trials yet.",
@@ -15,24 +16,38 @@ const WHY = {
 
 /** Do something as soon as plotly is there: its four megabytes come after the words. */
 function whenPlotly(act) {
-  if (window.Plotly) act();
-  else pending.push(act);
+  if (window.Plotly) {
+    act();
+    return;
+  }
+  pending.push(act);
+  if (state.served && !fetching) fetching = requestAnimationFrame(() => setTimeout(fetchPlotly));
+}
+
+/** Load plotly's code into a served page, which has painted its words by now: they take much less time. */
+function fetchPlotly() {
+  const script = el("script", "", "", { src: "plotly.js" });
+  script.addEventListener("error", plotlyIsMissing);
+  document.head.append(script);
 }
 
 function plotlyArrived() {
   if (window.Plotly) for (const act of pending.splice(0)) act();
 }
 
-/** The code is in an element after this one, or in a file of its own. */
+/** The code is in an element after this one, in a file of its own, or fetched from the server. */
 function listenForPlotly() {
   document.addEventListener("load", plotlyArrived, true); // of script elements, which does not bubble
   document.addEventListener("DOMContentLoaded", plotlyArrived);
+  if (state.served) return; // such a page asks for it
   addEventListener("load", () => (window.Plotly ? plotlyArrived() : plotlyIsMissing()));
 }
 
 function plotlyIsMissing() {
-  const text =
-    "The plots need plotly.js, which lies beside this file while the sweep runs. raysweep report writes one file.";
+  const text = state.served
+    ? "The plots need plotly.js, which could not be loaded. Load the page again."
+    : "The plots need plotly.js, which lies beside this file while the sweep runs. " +
+      "raysweep report writes one file.";
   for (const place of allPlots()) if (place.dataset.plot !== "slice") place.textContent = text;
 }
 

@@ -1,6 +1,7 @@
 // The first screen of a served page: all sweeps of the folder. And several runs, one over the other.
 
 const OVERLAY_SECONDS = 2; // between two questions whether an analysis is there
+const LIST_TITLES = ["", "run", "state", "trials", "left", "best", "best so far", "failures", "tags", "started"];
 const list = { runs: [], folder: "", chosen: new Set(), marked: 0, text: "", others: new Map() };
 
 async function showList() {
@@ -30,11 +31,14 @@ const noteText = (note) => (typeof note === "string" ? note : note.text);
 function renderList() {
   const runs = listed();
   $("#list .how").textContent = `${plural(list.runs.length, "run")} in ${list.folder}`;
-  const titles = ["", "run", "state", "trials", "left", "best", "best so far", "failures", "tags", "started"];
-  const heads = titles.map((title) => (title ? el("th", title, "left", { scope: "col" }) : el("td", "")));
+  const heads = LIST_TITLES.map((title) =>
+    title ? el("th", title, "left", { scope: "col", role: "columnheader" }) : el("td", "", "", { role: "cell" }),
+  );
   const body = runs.map(runRow);
   list.marked = Math.min(list.marked, Math.max(0, runs.length - 1));
-  $("#list table").replaceChildren(el("thead", [el("tr", heads)]), el("tbody", body));
+  const parts = [el("thead", [el("tr", heads, "", { role: "row" })]), el("tbody", body)];
+  for (const part of parts) part.setAttribute("role", "rowgroup");
+  $("#list table").replaceChildren(...parts);
   $("#list .nothing").hidden = runs.length > 0;
   $("#list .nothing").textContent = list.runs.length
     ? "No run matches."
@@ -68,7 +72,7 @@ function runRow(run) {
     el("td", [runProgress(run)], "left"),
     el("td", run.state === "running" ? duration(run.seconds_left) : DASH, "left"),
     el("td", best, "left"),
-    el("td", [sparkline(run.spark ?? [], `best ${run.metric} so far`)], "left"),
+    el("td", [sparkline(run.spark ?? [], `best ${run.metric} so far`)], "left spark-of"),
     el("td", failed ? [el("span", number(failed), "bad-count", { title: failures.join("\n") })] : DASH, "left"),
     el(
       "td",
@@ -77,7 +81,13 @@ function runRow(run) {
     ),
     el("td", when(run.began), "left"),
   ];
-  const row = el("tr", cells, "run");
+  // On a narrow screen a row is a card, and browsers then forget that it is the row of a table.
+  cells.forEach((cell, k) => {
+    cell.setAttribute("role", "cell");
+    cell.dataset.title = LIST_TITLES[k];
+    if (cell.textContent === DASH) cell.classList.add("absent");
+  });
+  const row = el("tr", cells, "run", { role: "row" });
   row.dataset.run = run.name;
   return row;
 }

@@ -74,6 +74,7 @@ function showChanges(changes) {
   const before = COUNT;
   const changed = patch(changes);
   sections();
+  if (changes.analyses) navigate(); // they may have a section that was hidden
   if (!changed.length && !changes.analyses) return;
   const isOrdered = COUNT === before && changed.every((i) => rowOf(i) === null || visible(i));
   if (isOrdered && state.sort !== "best") updateRows(changed);

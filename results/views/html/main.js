@@ -127,6 +127,7 @@ async function follow() {
   const wanted = names.length > 1 ? "overlaid" : names.length ? "sweep" : "list";
   for (const id of ["list", "overlaid", "sweep"]) $(`#${id}`).hidden = id !== wanted;
   $(".bar nav").hidden = wanted !== "sweep";
+  foldMenu();
   if (wanted !== "sweep") {
     state.run = null;
     showTrials([]);
@@ -159,6 +160,7 @@ async function openOverlay(names) {
 async function openRun(name) {
   Object.assign(state, { marked: null, pair: null, where: "", terms: [], open: [] });
   stale.clear();
+  answers.clear();
   await loadRun(name);
   listenToServer(name, catchUp);
 }
@@ -178,11 +180,8 @@ function listen() {
   $("#columns").addEventListener("toggle", (event) => {
     if (event.target.open) columnChooser();
   });
-  $("#theme").addEventListener("click", () => {
-    document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-    remember("raysweep-theme", theme());
-    recolour();
-  });
+  listenToThemes();
+  listenToMenu();
   $("#keys").addEventListener("click", () => $("#help").showModal());
   for (const event of ["hashchange", "popstate"]) addEventListener(event, follow);
   $(".skip").addEventListener("click", (event) => {
@@ -205,29 +204,6 @@ function recolour() {
   sections();
   redraw();
   if (state.open.length) showTrials(state.open);
-}
-
-function navigate() {
-  const links = new Map();
-  for (const section of document.querySelectorAll("#sweep section[data-title]:not([hidden])")) {
-    const link = el("a", section.dataset.title, "", { href: fragment({ at: section.id }) });
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      applied.at = section.id;
-      go({ at: section.id }, { replace: true });
-      section.scrollIntoView();
-    });
-    links.set(section, link);
-  }
-  $(".bar nav").replaceChildren(...links.values());
-  navigate.watch?.disconnect();
-  navigate.watch = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) links.get(entry.target)?.classList.toggle("here", entry.isIntersecting);
-    },
-    { rootMargin: "-20% 0px -70% 0px" },
-  );
-  for (const section of links.keys()) navigate.watch.observe(section);
 }
 
 /** Where a reader was in the file of a running sweep, before it is loaded again. */

@@ -32,7 +32,10 @@ from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
 from raysweep.results.storage.tables import flatten, trial_row
+from raysweep.results.views.html.parameter_data import parameters
 from raysweep.results.views.html.trial_data import trial_data
+from raysweep.results.views.html.winner_data import confirmed_winner
+from raysweep.steering import Steering
 
 Data = dict[str, Any]
 
@@ -72,7 +75,7 @@ def page_data(run: RunDirectory, live: bool = False, details: bool = False) -> D
 def run_data(run: RunDirectory, live: bool = False) -> Data:
     """What the page shows of a run and costs little to collect."""
     trials = list(run.all_trials())
-    differing = parameters(run.sweep.get("space", {}), trials)
+    differing = parameters(run.sweep.get("space", {}), trials, run.steering.space)
     return {
         "name": run.name,
         "path": display_path(run.path),
@@ -84,6 +87,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "last": run.last_event,
         "ended": run.end_reason,
         "paused": run.steering.paused,
+        "parallel": parallel(run.sweep, run.steering),
         "of": planned_trials(run, len(trials)),
         "tags": list(run.steering.tags.get("", [])),
         "notes": [
@@ -119,11 +123,22 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
         "ranges": ranges,
         "bounds": bounds,
         "next": next_steps(run, trials, bounds, live or run.state == "running"),
+        "winner": confirmed_winner(run, retrained),
         "retrainings": retraining_rows(retrained, run.maximize),
         "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }
+
+
+def parallel(sweep: Mapping[str, Any], steering: Steering) -> int | str:
+    """How many trials may run at once, by the last command or by the file; or "auto"."""
+    if steering.parallel is not None:
+        return steering.parallel
+    found = sweep.get("parallel")
+    if isinstance(found, int):
+        return found
+    return "auto"
 
 
 def planned_trials(run: RunDirectory, trained: int) -> int | None:
@@ -139,23 +154,6 @@ def planned_trials(run: RunDirectory, trained: int) -> int | None:
     if isinstance(searchers, list):
         count = len(searchers)
     return max(int(trials) * max(1, count) * run.seeds, trained)
-
-
-def parameters(space: Mapping[str, Any], trials: Sequence[Trial]) -> list[Data]:
-    """The parameters that differ between trials.
-
-    name, numeric: whether it is a number rather than a category. log: whether its axis is
-    logarithmic. categories: the values of a category in order.
-    """
-    flats = [flatten(trial.config) for trial in trials]
-    found = []
-    for name in dict.fromkeys(name for flat in flats for name in flat):
-        values = [flat[name] for flat in flats if name in flat]
-        # A parameter with one value that only some trials have does differ: it is conditional.
-        is_constant = len({repr(value) for value in values}) < 2 and len(values) == len(trials)
-        if not is_constant:
-            found.append(_parameter(name, space.get(name), values))
-    return found
 
 
 def pareto(trials: Sequence[Trial]) -> list[int]:
@@ -211,28 +209,6 @@ def _assign_workers(
             worker, count = count, count + 1
         free_from[worker] = end
         yield [worker, i, round(start, 2), round(end, 2), node]
-
-
-def _parameter(name: str, entry: Any, values: Sequence[Any]) -> Data:
-    """A parameter of the page. entry: its declaration in the file's `space`, if there is one."""
-    declared = entry
-    if not isinstance(entry, Mapping):
-        declared = {}
-    is_numeric = "choice" not in declared and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values
-    )
-    is_log = is_numeric and bool(declared.get("log")) and min(values) > 0
-    categories: list[str] = []
-    if not is_numeric:
-        categories = _categories(declared, values)
-    return {"name": name, "numeric": is_numeric, "log": is_log, "categories": categories}
-
-
-def _categories(declared: Mapping[str, Any], values: Sequence[Any]) -> list[str]:
-    """The values of a category as text: first in the order of the file, then any others."""
-    present = sorted({str(value) for value in values})
-    listed = [str(value) for value in declared.get("choice") or declared.get("ordinal") or []]
-    return [name for name in dict.fromkeys([*listed, *present]) if name in present]
 
 
 def _category(value: Any) -> str | None:

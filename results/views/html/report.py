@@ -41,6 +41,7 @@ SCRIPTS = (
     "contour.js",
     "table.js",
     "summary.js",
+    "best.js",
     "chart.js",
     "trial.js",
     "commands.js",
@@ -48,6 +49,7 @@ SCRIPTS = (
     "list.js",
     "keys.js",
     "draw.js",
+    "bar.js",
     "main.js",
 )
 """The parts of the script, in the order in which they need each other."""
@@ -113,7 +115,7 @@ def application() -> str:
             "title": "raysweep",
             "head": '<link rel="stylesheet" href="app.css">\n<script src="app.js"></script>',
             "data": _embedded({"served": True}),
-            "scripts": f'<script id="plotly" src="{PLOTLY}" async></script>',
+            "scripts": "",  # it asks for plotly's code itself, after its words
         }
     )
 

@@ -15,6 +15,7 @@ function opening() {
       el("li", [el("b", note.text), `  ${[note.author, note.time && when(note.time)].filter(Boolean).join(", ")}`]),
     ),
   );
+  verdict();
   progress();
   tiles();
 }
@@ -48,9 +49,11 @@ function progress() {
 
 function tiles() {
   const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
-  const best = D.best ? `best ${D.metric}, ${T.id[D.best.trial]}` : `best ${D.metric}`;
+  const best = `best ${D.metric}${D.winner ? " of the search" : ""}`;
+  const winner = D.winner ? [[number(D.winner.mean), `confirmed mean ${D.metric}, ${D.winner.trial}`]] : [];
   const content = [
-    [D.best ? number(D.best.value) : DASH, best],
+    ...winner,
+    [D.best ? number(D.best.value) : DASH, D.best ? `${best}, ${T.id[D.best.trial]}` : best],
     [number(COUNT), "trials"],
     [amount(sum(T.epochs)), interval().unit === "seconds" ? "trained" : `${inUnit()} trained`],
     [duration(sum(T.seconds)), "training, all trials"],
@@ -58,92 +61,6 @@ function tiles() {
   ];
   const tile = ([value, label], k) => el("div", [el("b", value), el("span", label)], k ? "tile" : "tile lead");
   $(".tiles").replaceChildren(...content.map(tile));
-}
-
-function bestSection() {
-  const place = $("#best .content");
-  if (!D.best) {
-    place.replaceChildren(el("p", "No trial has reported a finite value yet.", "how"));
-    return;
-  }
-  const i = D.best.trial;
-  const link = el("a", T.id[i], "", { href: fragment({ trial: T.id[i] }) });
-  const value = el("b", number(D.best.value), "value");
-  const others = Object.entries(D.best.metrics)
-    .filter(([name]) => name !== D.metric)
-    .slice(0, 6);
-  const beside = others.map(([name, known]) => `${name} ${number(known)}`).join(", ");
-  const line = el(
-    "p",
-    [value, ` ${D.metric} at ${reportAt(D.best.epoch)} of `, link, beside ? `; ${beside}` : ""],
-    "lead",
-  );
-  const set = Object.entries(T.config).filter(([, values]) => (values[i] ?? null) !== null);
-  const config = el("dl", "", "config");
-  pairs(
-    config,
-    set.map(([name, values]) => [name, number(values[i])]),
-  );
-  place.replaceChildren(line, confirmation(i), el("h3", "Configuration"), config, el("h3", "Use it"), ...usage());
-}
-
-/** What retrainings with fresh seeds say about the best trial, and whether another one did better. */
-function confirmation(i) {
-  const rows = D.retrainings;
-  if (!rows.length)
-    return el(
-      "p",
-      "Not confirmed: it was selected as the best of many, so it is optimistic. " +
-        "With confirm in its file, a sweep trains its best trials again with fresh seeds.",
-      "how",
-    );
-  const mine = rows.find((row) => row.trial === T.id[i]);
-  const said = (row) => {
-    const interval = `${number(row.low)} … ${number(row.high)}`;
-    return `${number(row.mean)} (${interval}) on the ${row.split} split over ${plural(row.seeds, "fresh seed")}`;
-  };
-  const parts = [
-    mine
-      ? `Confirmed: trained again, ${T.id[i]} has a mean of ${said(mine)}.`
-      : `${T.id[i]} was not trained again.`,
-  ];
-  const top = rows.reduce((a, b) => (better(b.validation, a.validation) ? b : a));
-  if (top.trial !== T.id[i])
-    parts.push(
-      `The best repeated validation is that of ${top.trial}: ${number(top.validation)}; mean ${said(top)}.`,
-    );
-  return el("p", parts.join(" "), "confirmed");
-}
-
-/** Path, snippet and command to use the best model. A server knows where its checkpoint is when it is asked. */
-function usage() {
-  if (state.served) return [served((usage.at ??= el("div")))];
-  const load = [
-    `import raysweep as rs`,
-    ``,
-    `best = rs.load(${JSON.stringify(D.path)}).best`,
-    `config = best.config`,
-  ];
-  if (D.best.hasState) load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
-  const made = [];
-  if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
-  else if (D.best.hasState) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
-  else if (!D.best.checkpoint) made.push(el("p", "No model of it was kept here; a script keeps its own.", "how"));
-  if (D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
-  return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
-}
-
-function served(place) {
-  const id = `${state.run} ${T.id[D.best.trial]} ${D.best.epoch}`;
-  if (place.dataset.of === id) return place;
-  place.dataset.of = id;
-  detailsOf(D.best.trial).then((details) => {
-    const made = details.exportable === false ? [] : [commandLine(`raysweep export ${quoted(D.path)}`)];
-    if (details.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", details.checkpoint)], "how"));
-    if (details.snippet) made.push(el("pre", details.snippet, "snippet", { tabIndex: 0 }));
-    place.replaceChildren(...made);
-  });
-  return place;
 }
 
 /** Trials that ended badly, by cause; a click shows them in the table. */

@@ -4,6 +4,7 @@ const ROW_HEIGHT = 32; // pixels; as in the style sheet
 const MAX_HEIGHT = 640; // pixels of the table that are seen at once; as in the style sheet
 const SPARE_ROWS = 12; // rows above and below those in sight
 const MEASURED_ROWS = 200; // rows whose texts decide how wide a column is
+const LEAST_REASON = 160; // pixels that why it ended has at least; its title and the opened trial have it whole
 const HIDDEN_COLUMNS = ["seed", "node", "tags", "last", "attempts", "peakMemory"];
 const table_ = { order: [], first: -1, last: -1 };
 
@@ -84,7 +85,7 @@ function widths() {
     const show = column.show ?? number;
     const texts_ = [`${column.title} ↓`, ...sample.map((i) => show(column.get(i)))];
     const most = texts_.reduce((wide, text) => Math.max(wide, context.measureText(text).width), 0);
-    const limit = column.key === "reason" ? 420 : 210;
+    const limit = column.key === "reason" ? LEAST_REASON : 210;
     column.width = Math.ceil(Math.min(limit, most) + (column.key === "id" ? 36 : 20));
     // The last column takes the room that is left.
     return el("col", "", "", column.key === "reason" ? {} : { style: `width: ${column.width}px` });

@@ -1,13 +1,16 @@
 // Sets the colours before anything is painted, so that a dark page never flashes light.
 "use strict";
 
-(() => {
-  let kept = null;
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+const systemTheme = () => (darkSystem.matches ? "dark" : "light");
+
+/** The theme that somebody chose with the button; null if the page follows the system. */
+function chosenTheme() {
   try {
-    kept = localStorage.getItem("raysweep-theme");
+    return localStorage.getItem("raysweep-theme");
   } catch {
-    /* a page opened from a file may have no storage */
+    return null; // a page opened from a file may have no storage
   }
-  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  document.documentElement.dataset.theme = kept ?? system;
-})();
+}
+
+document.documentElement.dataset.theme = chosenTheme() ?? systemTheme();

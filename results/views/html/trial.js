@@ -38,6 +38,7 @@ function closePanel(place) {
   place.hidden = true;
   place.dataset.shown = "";
   panel.logs.clear();
+  for (const about_ of [...answers.keys()].filter(Boolean)) answers.delete(about_);
   document.body.classList.remove("opened");
   const back = document.contains(panel.focus) ? panel.focus : $("a, button", rowOf(state.marked) ?? $(".rows"));
   back?.focus({ preventScroll: true });
