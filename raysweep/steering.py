@@ -50,9 +50,9 @@ class Steering:
 
     ids: of all commands that the ledger holds. budget: limits of the budget that were extended, by
     name. space: other ranges of parameters, by name. parallel: the most trials at once; None if no
-    command has set it. paused: whether nothing
-    is to be started. queue: the configurations that wait to be trained, by key, in order. notes: in
-    order. tags: by the name of a trial; of the sweep under "".
+    command has set it. paused: whether nothing is to be started. queue: the configurations that
+    wait to be trained, by key, in order. notes: in order. tags: by the name of a trial; of the
+    sweep under "".
     """
 
     ids: set[str] = field(default_factory=set)
@@ -64,6 +64,11 @@ class Steering:
     queue: OrderedDict[str, Queued] = field(default_factory=OrderedDict)
     notes: list[Note] = field(default_factory=list)
     tags: dict[str, list[str]] = field(default_factory=dict)
+
+    def parallel_of(self, sweep: Mapping[str, Any]) -> int | str:
+        """The most trials at once by the last command, or by the file of a sweep; or `auto`."""
+        found = self.parallel or sweep.get("parallel")
+        return found if isinstance(found, int) else "auto"
 
     def apply(self, event: Event) -> None:
         """Change the state as an event of the ledger says."""

@@ -56,7 +56,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "trials": dict(Counter(shown_status(trial, run.may_promote) for trial in trials)),
         "ended": sum(trial.status.ended for trial in trials),
         "of": total,
-        "parallel": _parallel(run),
+        "parallel": run.steering.parallel_of(run.sweep),
         "epochs": epochs,
         "unit": interval.unit,
         "trained": interval.position(epochs),
@@ -91,12 +91,6 @@ def _waiting(command: Command) -> dict[str, Any]:
         "arguments": dict(command.arguments),
         "text": in_words(command),
     }
-
-
-def _parallel(run: RunDirectory) -> int | str:
-    """The most trials at once, as the file says or a command has set it; `auto` if all that fit."""
-    found = run.steering.parallel or run.sweep.get("parallel")
-    return found if isinstance(found, int) else "auto"
 
 
 def _failed(trial: Trial) -> bool:

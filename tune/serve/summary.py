@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from raysweep.history import History, Status
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
-from raysweep.results.views.html.page_data import Data, parallel
+from raysweep.results.views.html.page_data import Data
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -73,7 +73,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
         "failures": dict(failures.most_common()),
-        "parallel": parallel(live.sweep, live.steering),
+        "parallel": live.steering.parallel_of(live.sweep),
         "tags": live.steering.tags.get("", []),
         "notes": [note.text for note in live.steering.notes if not note.trial],
         "waiting": [

@@ -35,7 +35,6 @@ from raysweep.results.storage.tables import flatten, trial_row
 from raysweep.results.views.html.parameter_data import parameters
 from raysweep.results.views.html.trial_data import trial_data
 from raysweep.results.views.html.winner_data import confirmed_winner
-from raysweep.steering import Steering
 
 Data = dict[str, Any]
 
@@ -87,7 +86,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "last": run.last_event,
         "ended": run.end_reason,
         "paused": run.steering.paused,
-        "parallel": parallel(run.sweep, run.steering),
+        "parallel": run.steering.parallel_of(run.sweep),
         "of": planned_trials(run, len(trials)),
         "tags": list(run.steering.tags.get("", [])),
         "notes": [
@@ -129,16 +128,6 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }
-
-
-def parallel(sweep: Mapping[str, Any], steering: Steering) -> int | str:
-    """How many trials may run at once, by the last command or by the file; or "auto"."""
-    if steering.parallel is not None:
-        return steering.parallel
-    found = sweep.get("parallel")
-    if isinstance(found, int):
-        return found
-    return "auto"
 
 
 def planned_trials(run: RunDirectory, trained: int) -> int | None:
