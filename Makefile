@@ -4,9 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Many processes are started below, each of which would compile all modules again without byte code.
-unexport PYTHONDONTWRITEBYTECODE
-
 .PHONY: sweep test lint types unit docs cluster-test cluster-tools chaos conformance examples environment clean
 
 sweep: $(READY)

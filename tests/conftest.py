@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         place = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(place))
         yield place
+
+
+@pytest.fixture(scope="session", autouse=True)
+def source_alone() -> Iterator[None]:
+    """Keep no byte code of what tests write, here and in the processes that they start.
+
+    Python knows by the second of a file's last change, and by its length, that byte code is out of
+    date, and a test changes a train function faster than that.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from raysweep.results.storage.run_directory import load
 from raysweep.search_spaces.convert.any_file import read
 from raysweep.tune.cli.app import main
@@ -21,6 +23,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.usefixtures("without_end")
 def test_a_conditional_space_trains(tmp_path: Path) -> None:
     changes = [word for change in CHANGES for word in ("--set", change)]
     assert (

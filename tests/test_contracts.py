@@ -34,6 +34,11 @@ SKIPPED = {("grid", "no_worse_than_random")}
 """A grid of 3 x 3 cells holds no point near the optimum; it is not meant to."""
 IN_UNIT = (*(name for name in SEARCHERS if name != "optuna"), "optuna NSGAIISampler")
 """What `make test` checks. The other samplers are slow; `make conformance` checks them."""
+SLOW = {
+    ("tpe", "survives_losses_that_say_nothing"),
+    ("optuna NSGAIISampler", "no_worse_than_random"),
+}
+"""What takes more than five seconds of them, and is left to `make conformance` too."""
 PARTLY_CHECKED = {
     "GPSampler": ("inside_the_space", "proposes_with_trials_pending"),
     "RandomSampler": ("same_seed_same_sequence", "continues_from_half_a_history"),
@@ -42,10 +47,14 @@ PARTLY_CHECKED = {
 """GPSampler takes more than a second for a proposal, and the others are like those above."""
 
 
+def is_in_unit(name: str, check: str) -> bool:
+    return name in IN_UNIT and (name, check) not in SLOW
+
+
 @pytest.mark.parametrize(
     ("name", "check"),
     [
-        pytest.param(n, check, marks=() if n in IN_UNIT else pytest.mark.conformance)
+        pytest.param(n, check, marks=() if is_in_unit(n, check) else pytest.mark.conformance)
         for n in SUBJECTS
         for check in SEARCHER_CHECKS
         if (n, check) not in SKIPPED

@@ -94,6 +94,17 @@ def test_the_first_trial_that_fails_raises_and_the_run_can_be_resumed(
     assert set(rs.load(folder).trials["status"]) == {"completed", "stopped"}
 
 
+@pytest.mark.parametrize("name", ["train", "json"])
+def test_a_changed_file_is_imported_anew_in_the_same_process(place: Path, name: str) -> None:
+    """A file whose name is another module's is imported under the name of its path."""
+    (place / "s.yaml").write_text(SWEEP.replace("train.py", f"{name}.py"))
+    for number, added in enumerate(("0", "100")):
+        (place / f"{name}.py").write_text(TRAIN.replace("1 / epoch", f"1 / epoch + {added}"))
+        assert main(["run", "--space", "s.yaml", "--name", f"r{number}", "--debug"]) == 0
+    first, second = (rs.load(f"ray_results/r{number}").best.value for number in (0, 1))
+    assert second == pytest.approx(first + 100)
+
+
 def test_a_breakpoint_stops_in_the_train_function(place: Path) -> None:
     """A debugger reads its commands from the terminal; after `q` the session can be resumed."""
     (place / "train.py").write_text(

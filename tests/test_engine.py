@@ -225,6 +225,7 @@ def test_a_lost_worker_costs_no_epoch_and_no_retry(folder: Path, tmp_path: Path)
     assert [report.epoch for report in done.reports] == [1, 2, 3]
 
 
+@pytest.mark.examples
 @pytest.mark.slow
 def test_a_trial_that_kills_every_worker_is_given_up_and_the_others_go_on(folder: Path) -> None:
     done = trials(made("dies_always", *xs(0.9, 0.1, 0.2)), folder)

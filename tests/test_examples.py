@@ -30,7 +30,6 @@ FILES = [
     *sorted((ROOT / "examples").glob("*/sweep.yaml")),
 ]
 FILES.append(ROOT / "examples" / "pytorch_template" / "config.json")
-ALWAYS = ("script",)
 NEEDS = {
     "lightning": "lightning",
     "huggingface": "transformers",
@@ -64,19 +63,10 @@ def name(path: Path) -> str:
     return path.parent.name if path.parent.parent.name == "examples" else path.stem
 
 
-def chosen(path: Path) -> Any:
-    """A file as a parameter of a test, which `make test` skips unless it is one of `ALWAYS`.
-
-    `cnn` and `quickstart` run as commands of the README, and all train functions have tests of
-    their own.
-    """
-    marks = () if name(path) in ALWAYS else pytest.mark.examples
-    return pytest.param(path, id=name(path), marks=marks)
-
-
+@pytest.mark.examples
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [chosen(path) for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_it_runs_from_end_to_end(
     path: Path, tmp_path: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +177,7 @@ for folder, epochs in calls:
 """`python train.py` for each call, in one process, which imports torch once."""
 
 
+@pytest.mark.examples
 def test_the_template_project_by_hand_and_again(tmp_path: Path) -> None:
     """Dotted options reach their places, and a second call continues from its checkpoint.
 

@@ -19,6 +19,7 @@ from raysweep.results.storage import ledger
 from raysweep.results.storage.run_directory import RunDirectory, load
 from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.executors.debug import DebugExecutor
 from raysweep.tune.session import Options, run
 from tests.command_line import Typed, numbers
 from tests.sweeps import Draw, sweep
@@ -212,7 +213,7 @@ def test_a_scheduler_that_raises_is_named(typed: Typed, tmp_path: Path) -> None:
         ComponentError,
         match="the scheduler Raises raised while judging draw-0 after epoch 1: KeyError: 'oh'",
     ):
-        run(sweep(scheduler=Raises(), parallel=1), tmp_path / "run", Options(), Watch())
+        run(sweep(scheduler=Raises()), tmp_path / "run", Options(), Watch(), DebugExecutor())
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def one_process(lr: float, epochs: int) -> list[float]:
     return losses
 
 
+@pytest.mark.examples
 @pytest.mark.slow
 def test_two_trials_at_once_each_of_two_ranks(tmp_path: Path) -> None:
     """Both meet at a port of their own. All ranks of the one that is stopped end."""

@@ -95,8 +95,15 @@ def forget_file(trainable: str) -> None:
     In a notebook the same process may have trained with an earlier state of the file.
     """
     place = split_reference(trainable)[0]
-    if place.endswith(".py"):
-        sys.modules.pop(file_module(Path(place)), None)
+    if not place.endswith(".py"):
+        return
+    path = Path(place).resolve()
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and os.path.realpath(getattr(loaded, "__file__", None) or "") == str(
+        path
+    ):
+        del sys.modules[path.stem]
+    sys.modules.pop(file_module(path), None)
 
 
 @contextmanager
