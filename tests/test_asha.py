@@ -154,7 +154,7 @@ def test_trials_are_promoted_that_begin_badly_if_their_like_ended_well() -> None
         assert best is not None
         return best[1].loss
 
-    ends = [[found(foreseen, seed) for seed in range(8)] for foreseen in (False, True)]
+    ends = [[found(foreseen, seed) for seed in range(4)] for foreseen in (False, True)]
     assert np.mean(ends[1]) < 0.6 * np.mean(ends[0])
 
 

@@ -98,10 +98,8 @@ def forget_file(trainable: str) -> None:
     if not place.endswith(".py"):
         return
     path = Path(place).resolve()
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and os.path.realpath(getattr(loaded, "__file__", None) or "") == str(
-        path
-    ):
+    file = getattr(sys.modules.get(path.stem), "__file__", None)
+    if file and Path(file).resolve() == path:
         del sys.modules[path.stem]
     sys.modules.pop(file_module(path), None)
 
