@@ -3,7 +3,7 @@
     python benchmarks/serving.py [--dashboard PROGRAM] [trials ...]
 
 By default with 200, 1,000, 5,000 and 20,000 trials of 9 epochs, each with a server of its own, and
-without anything else in its folder. It takes up to eight minutes, and a machine that does nothing
+without anything else in its folder. It takes up to twenty minutes, and a machine that does nothing
 else. Chromium and chromedriver must be installed. `--dashboard` names the program of
 optuna-dashboard, with which the page is compared on the same trials (parameters, values and
 intermediate values) in an SQLite database and in a journal file. It needs an environment of its
