@@ -311,6 +311,7 @@ def test_a_run_is_what_load_gives_and_can_be_resumed(tmp_path: Path, ray_here: A
     assert len(last.trials) == 4
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_a_mistake_leaves_no_run_behind(tmp_path: Path, ray_here: Any) -> None:
     path = tmp_path / "unguarded.py"

@@ -244,6 +244,7 @@ def test_a_run_is_reproduced_without_its_callbacks(
     assert not (place / "events.txt").exists()
 
 
+@pytest.mark.examples
 @pytest.mark.ray
 def test_it_follows_a_sweep_on_ray(place: Path, ray_here: Any) -> None:
     assert main(["run", "--space", "s.yaml", "--name", "a", "--set", "parallel=2"]) == 0

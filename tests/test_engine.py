@@ -261,6 +261,7 @@ def test_a_module_that_does_not_import_is_a_mistake(folder: Path, tmp_path: Path
         trials(made("bowl", *xs(0.1), trainable=f"{path}:train"), folder)
 
 
+@pytest.mark.examples
 def test_a_promoted_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
     """A trial that was promoted has the numbers of an uninterrupted training.
 

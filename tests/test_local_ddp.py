@@ -161,6 +161,7 @@ def test_an_error_in_one_is_the_trials(tmp_path: Path, mine: tuple[str, dict[str
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
+@pytest.mark.examples
 def test_the_death_of_one_is_told_with_its_rank(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:
@@ -169,6 +170,7 @@ def test_the_death_of_one_is_told_with_its_rank(
     assert all(gone(pid) for pid in pids(tmp_path))
 
 
+@pytest.mark.examples
 def test_they_end_when_their_worker_is_killed(
     tmp_path: Path, mine: tuple[str, dict[str, Any]]
 ) -> None:

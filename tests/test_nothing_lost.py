@@ -124,6 +124,7 @@ def test_a_second_process_hears_who_holds_the_folder(
     assert "is held by process" in capsys.readouterr().err
 
 
+@pytest.mark.examples
 def test_only_what_failed_is_run_again(typed: Typed) -> None:
     mark = typed.place / "mended"
     typed.write("tests.trainables:raises_until", trials=3, more=f"  mark: {mark}\nretries: 0\n")
@@ -164,6 +165,7 @@ def test_a_retry_goes_on_from_the_checkpoint(typed: Typed) -> None:
     assert (typed.place / "mark").read_text() == "1 2 2 3 "
 
 
+@pytest.mark.examples
 def test_the_first_three_alike_end_the_sweep_with_the_trace(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,11 @@ from raysweep.tune.sweep import Sweep
 from tests.test_board import read
 
 ROOT = Path(__file__).resolve().parent.parent
-SPACES = sorted(path.name for path in (ROOT / "search_spaces").glob("*.yaml"))
+SPACES = [
+    # A ResNet trains for long even on few images; `make test` trains one in `test_transfer.py`.
+    pytest.param(path.name, marks=[pytest.mark.examples] if path.stem == "transfer" else [])
+    for path in sorted((ROOT / "search_spaces").glob("*.yaml"))
+]
 WEIGHTS = "imagenet" if bundled() else "none"
 SMALL: dict[str, tuple[str, ...]] = {
     "transfer.yaml": ("space.train_size=60", "space.image_size=32", f"space.weights={WEIGHTS}")

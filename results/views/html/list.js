@@ -30,6 +30,7 @@ const noteText = (note) => (typeof note === "string" ? note : note.text);
 
 function renderList() {
   const runs = listed();
+  const focused = focusedRun();
   $("#list .how").textContent = `${plural(list.runs.length, "run")} in ${list.folder}`;
   const heads = LIST_TITLES.map((title) =>
     title ? el("th", title, "left", { scope: "col", role: "columnheader" }) : el("td", "", "", { role: "cell" }),
@@ -39,12 +40,25 @@ function renderList() {
   const parts = [el("thead", [el("tr", heads, "", { role: "row" })]), el("tbody", body)];
   for (const part of parts) part.setAttribute("role", "rowgroup");
   $("#list table").replaceChildren(...parts);
+  if (focused) focusRun(...focused);
   $("#list .nothing").hidden = runs.length > 0;
   $("#list .nothing").textContent = list.runs.length
     ? "No run matches."
     : `There are no runs in ${list.folder} yet.`;
   markRun(list.marked, false);
   overlayButton();
+}
+
+/** The run whose row has the keyboard's focus, and whether its box or its link has it; or nothing. */
+function focusedRun() {
+  const row = document.activeElement?.closest("#list tr.run");
+  return row && [row.dataset.run, document.activeElement.matches("input") ? "input" : "a"];
+}
+
+/** Give the focus to a part of a run's row, which was made anew. */
+function focusRun(name, part) {
+  const row = [...document.querySelectorAll("#list tr.run")].find((one) => one.dataset.run === name);
+  row?.querySelector(part).focus({ preventScroll: true });
 }
 
 function runRow(run) {
