@@ -63,6 +63,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
+@pytest.fixture(autouse=True)
+def devices_as_before() -> Iterator[None]:
+    """Show the GPUs again after a test: a trial without one hides them from its process.
+
+    A trial may have trained in this process, and Ray does not start where they are hidden.
+    """
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    yield
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if before is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def source_alone() -> Iterator[None]:
     """Keep no byte code of what tests write, here and in the processes that they start.
