@@ -7,6 +7,7 @@ of things: each cell is trained once, and so is each configuration that was enqu
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -131,7 +132,12 @@ def session(folder: Path) -> subprocess.Popen[bytes]:
     words = ["run", "--resume", str(folder)]
     if not folder.exists():
         words = ["run", "--space", "s.yaml", "--name", folder.name]
-    return subprocess.Popen([sys.executable, "-m", "raysweep", *words], stdout=subprocess.DEVNULL)
+    root = str(Path(__file__).resolve().parents[2])  # its trainable is one of the tests
+    return subprocess.Popen(
+        [sys.executable, "-m", "raysweep", *words],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": root},
+    )
 
 
 def begun(folder: Path, before: int) -> bool:
