@@ -233,7 +233,7 @@ function trialFacts(i, details) {
     ["node", details.node],
     ["device", details.device],
     ["peak memory", details.peak_memory ? size(details.peak_memory) : null],
-    ["attempts", details.attempts > 1 ? details.attempts : null],
+    ["times started", details.attempts > 1 ? details.attempts : null],
     ["searcher", T.searcher[i]],
     ["search seed", T.seed[i]],
     ["training seed", details.seed === undefined ? null : String(details.seed)],
