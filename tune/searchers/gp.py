@@ -94,10 +94,11 @@ class Auto:
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
+        dataset = self._dataset(space, history)
         if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
-            return space.sample(rng)
+            return dataset.untried.sample(rng)
         with single_thread():
-            return self._best_candidate(space, history, rng) or space.sample(rng)
+            return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
 
     def rank(self, space: Space, history: History) -> dict[int, float]:
         """The final value expected of each trial that the process observes, less its deviation.
@@ -114,14 +115,11 @@ class Auto:
     def _dataset(self, space: Space, history: History) -> Dataset:
         return Dataset(space, history, self._caches.of(space, history).arrays)
 
-    def _best_candidate(
-        self, space: Space, history: History, rng: np.random.Generator
-    ) -> Config | None:
+    def _best_candidate(self, dataset: Dataset, rng: np.random.Generator) -> Config | None:
         """The candidate of largest expected improvement.
 
         None while the process has observed too little, or if no candidate is new.
         """
-        dataset = self._dataset(space, history)
         posterior = self._posterior(dataset)
         if posterior is None:
             return None
@@ -131,7 +129,9 @@ class Auto:
         model = posterior.model.fantasize(x[pending])
         best = quantiles.numbers[np.argsort(quantiles.quantile, kind="stable")[:INCUMBENTS]]
         incumbent = float(model.predict(x[best])[0].min())
-        candidates = _candidates(space, rng)
+        candidates = _candidates(dataset, rng)
+        if not len(candidates):
+            return None
         encoded = dataset.cache.encoding(candidates)
         improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
@@ -247,8 +247,16 @@ def _standardised(values: FloatArray) -> FloatArray:
     return np.asarray((values - values.mean()) / deviation, dtype=np.float64)
 
 
-def _candidates(space: Space, rng: np.random.Generator) -> FloatArray:
-    """Points of the unit cube, (CANDIDATES, dimensions), drawn as the first trials are."""
+def _candidates(dataset: Dataset, rng: np.random.Generator) -> FloatArray:
+    """Points of the unit cube, (at most CANDIDATES, dimensions).
+
+    They are all that are untried of a small space; of others, as many, drawn as the first trials
+    are.
+    """
+    space = dataset.space
+    rest = dataset.untried.listed(CANDIDATES)
+    if rest is not None:
+        return space.to_units(rest)
     points = rng.random((CANDIDATES, len(space)))
     for i, param in enumerate(space.params.values()):
         if has_prior(param):

@@ -13,6 +13,7 @@ from raysweep.arrays import BoolArray, FloatArray, IntArray
 from raysweep.history import History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.models.encoding import Encoding
+from raysweep.tune.searchers.untried import Untried
 
 
 class GrowingArray:
@@ -51,6 +52,7 @@ class DatasetCache:
         self.units = GrowingArray(len(space))
         self.encoded = GrowingArray(self.encoding.width)
         self.arrivals: dict[int, tuple[GrowingArray, GrowingArray]] = {}
+        self.untried = Untried(space)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Dataset:
         if len(known) < len(self.history):
             known.append(self.cache.encoding(self.units[len(known) :]))
         return cast("FloatArray", known.rows)
+
+    @cached_property
+    def untried(self) -> Untried:
+        """The configurations of the space without those of the history."""
+        return self.cache.untried.read(self.history)
 
     def arrivals(self, level: int) -> tuple[IntArray, FloatArray]:
         """The numbers of the trials that reached a rung, in order of arrival, and their losses."""
