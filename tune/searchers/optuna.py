@@ -7,8 +7,8 @@ point of the unit cube. So conditions, constraints and scales are those of the s
   other samplers need every parameter in every trial, and see an inactive one in the middle of its
   range.
 - A proposal that breaks a constraint, or that was tried before, is left running in that study, and
-  the sampler is asked again, up to `MAX_ATTEMPTS` times. Then an untried configuration is drawn. `QMCSampler` is asked
-  once, because its sequence has one point for each trial.
+  the sampler is asked again, up to `MAX_ATTEMPTS` times. Then an untried configuration is drawn.
+  `QMCSampler` is asked once, because its sequence has one point for each trial.
 - `CmaEsSampler` has no choices, and sees each as a number, in the order of its values.
 
 A trial that completed counts with its last loss, one that failed or diverged as failed, and one
