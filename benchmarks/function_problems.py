@@ -74,7 +74,8 @@ def rastrigin(z: Vector) -> float:
 def ackley(z: Vector) -> float:
     y = 6 * z
     spread = math.sqrt(float(np.square(y).mean()))
-    return 20 - 20 * math.exp(-0.2 * spread) + math.e - math.exp(np.cos(2 * np.pi * y).mean())
+    waves = float(np.cos(2 * np.pi * y).mean())
+    return 20 - 20 * math.exp(-0.2 * spread) + math.e - math.exp(waves)
 
 
 def griewank(z: Vector) -> float:
@@ -139,7 +140,7 @@ def branin(rng: Rng) -> Function:
     def loss(config: Config) -> float:
         x, y = 15 * config["x"] - 5, 15 * config["y"]
         bowl = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
-        return bowl**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10 - 0.397887
+        return float(bowl**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10 - 0.397887)
 
     return Function(Space({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}), loss)
 
@@ -198,14 +199,10 @@ def network(rng: Rng) -> Function:
         lr = math.log10(config["lr"]) + 0.15 * (size - best_size)
         lr -= 0.2 * math.log2(config["batch"] / 64)
         too_high = max(0.0, lr - best_lr)
-        return (
-            0.1 * (lr - best_lr) ** 2
-            + 0.3 * too_high**2
-            + 0.03 * (size - best_size) ** 2
-            + 0.01 * (math.log10(config["decay"]) + 4) ** 2
-            + 0.3 * (config["dropout"] - best_dropout) ** 2
-            + penalty[config["activation"]]
-        )
+        found = 0.1 * (lr - best_lr) ** 2 + 0.3 * too_high**2 + 0.03 * (size - best_size) ** 2
+        found += 0.01 * (math.log10(config["decay"]) + 4) ** 2
+        found += 0.3 * (config["dropout"] - best_dropout) ** 2
+        return float(found + penalty[config["activation"]])
 
     return Function(space, loss)
 
@@ -234,7 +231,7 @@ def boosting(rng: Rng) -> Function:
         shape += 0.1 * (config["subsample"] - 0.8) ** 2 + 0.05 * (config["columns"] - 0.6) ** 2
         reg = 0.01 * (math.log10(config["l2"]) - l2) ** 2
         reg += 0.01 * max(0.0, math.log10(config["l1"])) ** 2
-        return fit + shape + reg + (0.02 if config["booster"] == "dart" else 0.0)
+        return float(fit + shape + reg + 0.02 * (config["booster"] == "dart"))
 
     return Function(space, loss, noise=0.01)
 

@@ -94,7 +94,7 @@ def played(functions: Mapping[str, Make], methods: list[str], seeds: int, path: 
                 if str(seed) not in kept:
                     made = instance(make, name, seed)
                     kept[str(seed)] = [*run(made, searcher_of(method), seed, TRIALS)]
-        path.write_text(json.dumps(runs, indent=0))
+                    path.write_text(json.dumps(runs, indent=0))
     return runs
 
 
@@ -184,10 +184,10 @@ def cost(searcher: Searcher, space: Space, size: int, asked: int = 25) -> float:
     spent = []
     for _ in range(asked + 1):
         before = time.process_time()
-        config = searcher.suggest(space, history, 0)
+        proposed = searcher.suggest(space, history, 0)
         spent.append(time.process_time() - before)
-        assert config is not None
-        add(history, config, smooth(config))
+        assert proposed is not None
+        add(history, proposed, smooth(proposed))
     return 1e3 * float(np.mean(spent[1:]))
 
 
