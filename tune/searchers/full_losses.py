@@ -27,16 +27,16 @@ from raysweep.tune.searchers.models.gaussian_process import (
     squared_distances,
 )
 
-MAX_OBSERVATIONS, MAX_FITTED = 200, 140
+MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 """The process conditions on so many trials; so many decide its hyperparameters."""
 NOISE = NoisePrior(1e-3, 3.0)
 """Trainings may differ by a thousandth of the signal's variance, or by all of it."""
 FIT_ITERATIONS = 50
-DRAWN, BESIDE, CENTRES = 400, 400, 5
+DRAWN, BESIDE, CENTRES = 300, 300, 5
 """So many candidates are drawn from the space, and so many beside the best CENTRES trials."""
 MOST_LISTED = 2000
 """A space of at most so many combinations is compared as a whole."""
-SHORTLIST, CLIMBING, COMPARED = 128, 4, 16
+SHORTLIST, CLIMBING, COMPARED = 100, 3, 16
 """The improvement is computed for the SHORTLIST of lowest mean. From the best CLIMBING it is
 climbed. What comes out, and the best COMPARED, are compared as configurations."""
 INCUMBENTS = 6

@@ -14,7 +14,7 @@ from raysweep.tune.searchers.models.gaussian_process import SQRT2PI, GaussianPro
 
 FAR = -5.0
 """Below so many standard deviations the improvement is computed by its asymptotic form."""
-ITERATIONS = 20
+ITERATIONS = 15
 """Of L-BFGS-B, which climbs."""
 
 

@@ -132,11 +132,9 @@ class Dataset:
         A trial whose worker failed is waiting for another one, and is not among them. Nor is one
         that began with the checkpoint of another trial, because that may be why it failed.
         """
-        ended_badly = (
-            trial.status.ended and not trial.status.succeeded and "parent" not in trial.notes
-            for trial in self.history
-        )
-        return np.fromiter(ended_badly, np.bool_, len(self.history))
+        failed = np.zeros(len(self.history), np.bool_)
+        failed[list(self.history.failed)] = True
+        return failed
 
     @cached_property
     def pending(self) -> BoolArray:
