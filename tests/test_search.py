@@ -25,7 +25,7 @@ from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.rung_reliability import PROBES, kendall_tau
-from raysweep.search_spaces.language.params import Choice, Float, Int
+from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.gp import Auto, thinned, with_failed
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
@@ -295,18 +295,6 @@ def test_it_finds_the_bottom_of_a_bowl_in_eight_dimensions() -> None:
     assert np.median([near(Auto(), seed) for seed in range(3)]) < 0.6 * np.median(
         [near(Random(), seed) for seed in range(3)]
     )
-
-
-def test_it_proposes_every_cell_of_a_small_space_before_any_twice() -> None:
-    space, history = Space({"n": Int(1, 4), "kind": Choice(("a", "b"))}), History((1,))
-    for number in range(60):
-        config = Auto(random_fraction=0.0).suggest(space, history, 3)
-        assert config is not None
-        history.add(Trial(number, "a", config, 0))
-        history.start(number)
-        history.record(number, Report(1, config["n"] + (config["kind"] == "b"), {}))
-        history.close(number, Status.COMPLETED)
-    assert len({(trial.config["n"], trial.config["kind"]) for trial in history}) == 8
 
 
 # The grace

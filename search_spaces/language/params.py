@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from statistics import NormalDist
@@ -278,6 +278,26 @@ def has_prior(param: Param) -> bool:
     if isinstance(param, RangeOrValues):
         return has_prior(param.range)
     return getattr(param, "weights", None) is not None or getattr(param, "around", None) is not None
+
+
+def n_drawn(param: Param) -> int | None:
+    """The number of values that may be drawn; None if they are real numbers."""
+    if isinstance(param, Choice | Ordinal):
+        return len(drawn_values(param))
+    if isinstance(param, RangeOrValues):
+        inner = n_drawn(param.range)
+        return None if inner is None else len(param.values) + inner
+    return 1 if param.low == param.high else param.count
+
+
+def drawn_values(param: Param) -> list[Value]:
+    """All values that may be drawn. The parameter has no real values."""
+    if isinstance(param, Choice | Ordinal):
+        weights = param.weights or (1.0,) * param.count
+        return [value for value, weight in zip(param.values, weights, strict=True) if weight > 0]
+    if isinstance(param, RangeOrValues):
+        return [*param.values, *drawn_values(param.range)]
+    return list(replace(param, points=None).grid(param.count or 1))
 
 
 def is_number(value: object) -> bool:

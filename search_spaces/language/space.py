@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,15 @@ import numpy as np
 
 from raysweep.errors import UserError
 from raysweep.search_spaces.language.expressions import Absent, Undefined
-from raysweep.search_spaces.language.params import Choice, Ordinal, Param, RangeOrValues, has_prior
+from raysweep.search_spaces.language.params import (
+    Choice,
+    Ordinal,
+    Param,
+    RangeOrValues,
+    drawn_values,
+    has_prior,
+    n_drawn,
+)
 
 Config = dict[str, Any]
 Flat = Mapping[str, Any]
@@ -131,7 +140,25 @@ class Space:
         points: the number of values of a continuous parameter. An inactive parameter does not
         multiply the configurations.
         """
-        values = {name: param.grid(points) for name, param in self.params.items()}
+        return self._combinations({name: param.grid(points) for name, param in self.params.items()})
+
+    @cached_property
+    def n_combinations(self) -> int | None:
+        """The number of combinations of the values of all parameters, active together or not.
+
+        There are at most so many configurations. None if a parameter has real values.
+        """
+        counts = [n_drawn(param) for param in self.params.values()]
+        return math.prod(count or 1 for count in counts) if None not in counts else None
+
+    def all_drawn(self) -> Iterator[Config]:
+        """All configurations that may be drawn, each once. No parameter has real values."""
+        return self._combinations(
+            {name: drawn_values(param) for name, param in self.params.items()}
+        )
+
+    def _combinations(self, values: Mapping[str, list[Any]]) -> Iterator[Config]:
+        """The configurations of these values that the constraints allow, each once."""
         if self.conditions or self.derived:
             cells = self._branches(dict(self.constants), 0, values)
         else:

@@ -49,16 +49,16 @@ class Bohb:
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
-        if rng.random() < self.random_fraction:
-            return space.sample(rng)
         dataset = Dataset(space, history, self._caches.of(space, history))
+        if rng.random() < self.random_fraction:
+            return dataset.untried.sample(rng)
         densities = self.densities(dataset, rng)
         if densities is None:
-            return space.sample(rng)
+            return dataset.untried.sample(rng)
         points = densities.draw(self.samples, self.bandwidth_factor, rng)
         best_first = points[np.argsort(-densities.log_ratio(points), kind="stable")]
         with single_thread():
-            return first_distant(dataset, best_first) or space.sample(rng)
+            return first_distant(dataset, best_first) or dataset.untried.sample(rng)
 
     def densities(self, dataset: Dataset, rng: np.random.Generator) -> Densities | None:
         """The densities of the highest rung with enough trials; None if no rung has enough."""

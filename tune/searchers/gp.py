@@ -4,10 +4,14 @@ It proposes the candidate of largest expected improvement. What it does and why 
 `benchmarks/search.md`. Every trial counts, however early it was stopped, with its quantile at each
 rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if it came out as
 expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
+
+If all trials are trained to their end, their losses take the place of the quantiles, and
+`full_losses.py` proposes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
@@ -17,9 +21,15 @@ from annotated_types import Ge, Le
 
 from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import Config, History
-from raysweep.search_spaces.language.params import has_prior
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
+from raysweep.tune.searchers.full_losses import (
+    best_candidate,
+    fit_losses,
+    is_trained_fully,
+    n_ended,
+)
+from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
     GaussianProcess,
@@ -47,8 +57,11 @@ CANDIDATES, SHORTLIST, CHOSEN = 800, 128, 48
 the best CHOSEN may be proposed."""
 INCUMBENTS = 6
 """The incumbent's value is the lowest posterior mean at so many of the best trials."""
-REFIT = 1.25
-"""The hyperparameters are fitted again when a rung has grown by this factor."""
+REFIT, FULL_REFIT = 1.25, 1.1
+"""The hyperparameters are fitted again when a rung has grown by this factor; the second one is for
+trials that are all trained to their end."""
+Fit = Callable[[Dataset, tuple[int, ...]], Hyperparameters | None]
+"""Fits the hyperparameters to so many of the first arrivals at each rung."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,11 @@ class Auto:
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
+        dataset = self._dataset(space, history)
         if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
-            return space.sample(rng)
+            return dataset.untried.sample(rng)
         with single_thread():
-            return self._best_candidate(space, history, rng) or space.sample(rng)
+            return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
 
     def rank(self, space: Space, history: History) -> dict[int, float]:
         """The final value expected of each trial that the process observes, less its deviation.
@@ -105,23 +119,24 @@ class Auto:
         Uncertain trials may be good. So a trial that begins badly where others came out well goes
         before one that begins well where none did.
         """
-        if not len(space) or len(history) < self.startup:
+        dataset = self._dataset(space, history)
+        # Without lower rungs nothing is promoted.
+        if not len(space) or len(history) < self.startup or is_trained_fully(dataset):
             return {}
         with single_thread():
-            posterior = self._posterior(self._dataset(space, history))
+            posterior = self._posterior(dataset)
             return {} if posterior is None else posterior.optimistic_final
 
     def _dataset(self, space: Space, history: History) -> Dataset:
         return Dataset(space, history, self._caches.of(space, history).arrays)
 
-    def _best_candidate(
-        self, space: Space, history: History, rng: np.random.Generator
-    ) -> Config | None:
+    def _best_candidate(self, dataset: Dataset, rng: np.random.Generator) -> Config | None:
         """The candidate of largest expected improvement.
 
         None while the process has observed too little, or if no candidate is new.
         """
-        dataset = self._dataset(space, history)
+        if is_trained_fully(dataset):
+            return self._best_by_losses(dataset, rng)
         posterior = self._posterior(dataset)
         if posterior is None:
             return None
@@ -131,11 +146,25 @@ class Auto:
         model = posterior.model.fantasize(x[pending])
         best = quantiles.numbers[np.argsort(quantiles.quantile, kind="stable")[:INCUMBENTS]]
         incumbent = float(model.predict(x[best])[0].min())
-        candidates = _candidates(space, rng)
+        candidates = dataset.untried.points(CANDIDATES)
+        if candidates is None:
+            candidates = drawn(dataset.space, CANDIDATES, rng)
+        if not len(candidates):
+            return None
         encoded = dataset.cache.encoding(candidates)
         improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
+
+    def _best_by_losses(self, dataset: Dataset, rng: np.random.Generator) -> Config | None:
+        """The candidate of largest expected improvement where each trial has one loss."""
+        if n_ended(dataset) < self.startup:
+            return None
+        cache = self._caches.of(dataset.space, dataset.history)
+        hyperparameters = _hyperparameters(dataset, cache, fit_losses)
+        if hyperparameters is None:
+            return None
+        return best_candidate(dataset, hyperparameters, rng)
 
     def _posterior(self, dataset: Dataset) -> Posterior | None:
         """The posterior; None while too few trials have reached a rung or failed."""
@@ -151,7 +180,7 @@ class Auto:
         quantiles = with_failed(rung_quantiles(dataset), dataset.history)
         if len(quantiles) < self.startup:
             return None
-        hyperparameters = _hyperparameters(dataset, cache)
+        hyperparameters = _hyperparameters(dataset, cache, _fit)
         if hyperparameters is None:
             return None
         observations, y, trials = _observations(dataset, quantiles, MAX_OBSERVATIONS)
@@ -159,15 +188,16 @@ class Auto:
         return Posterior(quantiles, model, quantiles.numbers[trials])
 
 
-def _hyperparameters(dataset: Dataset, cache: AutoCache) -> Hyperparameters | None:
+def _hyperparameters(dataset: Dataset, cache: AutoCache, fit_to: Fit) -> Hyperparameters | None:
     """The hyperparameters, which the first arrivals at each rung decide.
 
     How many arrivals count grows in steps. Rungs only grow, so a resumed sweep finds the same.
     """
-    counts = tuple(_rounded(len(rung)) for rung in compared_rungs(dataset.history))
+    growth = FULL_REFIT if is_trained_fully(dataset) else REFIT
+    counts = tuple(_rounded(len(rung), growth) for rung in compared_rungs(dataset.history))
     if cache.fitted_counts != counts:
         cache.fitted_counts = counts
-        cache.hyperparameters = _fit(dataset, counts)
+        cache.hyperparameters = fit_to(dataset, counts)
     return cache.hyperparameters
 
 
@@ -247,23 +277,11 @@ def _standardised(values: FloatArray) -> FloatArray:
     return np.asarray((values - values.mean()) / deviation, dtype=np.float64)
 
 
-def _candidates(space: Space, rng: np.random.Generator) -> FloatArray:
-    """Points of the unit cube, (CANDIDATES, dimensions), drawn as the first trials are."""
-    points = rng.random((CANDIDATES, len(space)))
-    for i, param in enumerate(space.params.values()):
-        if has_prior(param):
-            points[:, i] = [param.draw(value) for value in points[:, i].tolist()]
-    return points
-
-
-def _rounded(count: int) -> int:
-    """The largest of 0, 4, 5, 6.25, ... that is not above `count`, rounded down.
-
-    Each is REFIT times the one before.
-    """
+def _rounded(count: int, growth: float) -> int:
+    """The largest of 0, 4, 4 * growth, 4 * growth^2, ... that is at most `count`, rounded down."""
     if count < 4:
         return 0
     size = 4.0
-    while size * REFIT <= count:
-        size *= REFIT
+    while size * growth <= count:
+        size *= growth
     return int(size)

@@ -6,9 +6,9 @@ point of the unit cube. So conditions, constraints and scales are those of the s
 - An inactive parameter is left out of a trial for `TPESampler`, which models what is missing. The
   other samplers need every parameter in every trial, and see an inactive one in the middle of its
   range.
-- A proposal that breaks a constraint is left running in that study, and the sampler is asked again,
-  up to `MAX_ATTEMPTS` times. Then a configuration is drawn from the space. `QMCSampler` is asked
-  once, because its sequence has one point for each trial.
+- A proposal that breaks a constraint, or that was tried before, is left running in that study, and
+  the sampler is asked again, up to `MAX_ATTEMPTS` times. Then an untried configuration is drawn.
+  `QMCSampler` is asked once, because its sequence has one point for each trial.
 - `CmaEsSampler` has no choices, and sees each as a number, in the order of its values.
 
 A trial that completed counts with its last loss, one that failed or diverged as failed, and one
@@ -37,12 +37,13 @@ from raysweep.history import Config, History, Status, Trial
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.models.threads import single_thread
 from raysweep.tune.searchers.per_history import PerHistory
+from raysweep.tune.searchers.untried import Untried
 
 if TYPE_CHECKING:
     from raysweep.tune.searchers.models.optuna_study import Cube
 
 MAX_ATTEMPTS = 20
-"""So many proposals may break the constraints before a configuration is drawn."""
+"""So many proposals may break the constraints or repeat a trial before one is drawn."""
 SEEDS = 2**31
 """Seeds of Optuna's samplers lie below this number (numpy's RandomState takes 32 bits)."""
 REPLAYED = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler")
@@ -76,6 +77,9 @@ class Optuna:
     options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     _known: PerHistory[Known] = field(
         default_factory=lambda: PerHistory(lambda _: []), init=False, repr=False, compare=False
+    )
+    _untried: PerHistory[Untried] = field(
+        default_factory=lambda: PerHistory(Untried), init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
@@ -115,17 +119,18 @@ class Optuna:
         from raysweep.tune.searchers.models.optuna_study import Cube, quiet
 
         rng = np.random.default_rng([seed, len(history)])
+        untried = self._untried.of(space, history).read(history)
         if not len(space):
-            return space.sample(rng)
+            return untried.sample(rng)
         cube = Cube(space, self.sampler)
         with quiet(), single_thread():
             study = self._study(cube, history, seed)
             for _ in range(1 if self.sampler == "QMCSampler" else MAX_ATTEMPTS):
                 study.sampler = self._seeded(seed, rng)
                 config = cube.config(study.ask(cube.distributions).params)
-                if space.allows(config):
+                if config in untried and space.allows(config):
                     return config
-        return space.sample(rng)
+        return untried.sample(rng)
 
     def _study(self, cube: Cube, history: History, seed: int) -> Any:
         """The history as a study of Optuna's."""

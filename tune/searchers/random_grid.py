@@ -11,17 +11,24 @@ from annotated_types import Ge, Le
 
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.searchers.per_history import PerHistory
+from raysweep.tune.searchers.untried import Untried
 
 MAX_CELLS = 100_000
 """The largest grid that is accepted. All its configurations are held in memory, to be shuffled."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Random:
-    """Draws uniformly, or from the priors if the space has them."""
+    """Draws uniformly, or from the priors if the space has them, and nothing twice."""
+
+    _untried: PerHistory[Untried] = field(
+        default_factory=lambda: PerHistory(Untried), init=False, repr=False, compare=False
+    )
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        return space.sample(np.random.default_rng([seed, len(history)]))
+        untried = self._untried.of(space, history).read(history)
+        return untried.sample(np.random.default_rng([seed, len(history)]))
 
 
 class GridCache:

@@ -62,18 +62,19 @@ class Tpe:
         cache = self._caches.of(space, history)
         dataset = Dataset(space, history, cache.arrays)
         if int(dataset.observed.sum()) < self.startup or not len(space):
-            return space.sample(rng)
+            return dataset.untried.sample(rng)
         trials = HyperoptTrials(_documents(dataset, cache), ranks(dataset))
         for _ in range(MAX_ATTEMPTS):
             point = self._ask(space, cache.domain, trials, int(rng.integers(2**31)))
             config = space.from_unit(point)
-            if space.allows(config) and not _is_likely_to_fail(dataset, config):
+            new = config in dataset.untried and space.allows(config)
+            if new and not _is_likely_to_fail(dataset, config):
                 return config
-        fallback = space.sample(rng)
+        fallback = dataset.untried.sample(rng)
         for _ in range(MAX_ATTEMPTS):
-            config = space.sample(rng)
-            if not _is_likely_to_fail(dataset, config):
-                return config
+            drawn = dataset.untried.sample(rng)
+            if drawn is None or not _is_likely_to_fail(dataset, drawn):
+                return drawn
         return fallback
 
     def _ask(self, space: Space, domain: Any, trials: HyperoptTrials, seed: int) -> list[float]:

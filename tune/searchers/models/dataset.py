@@ -13,6 +13,7 @@ from raysweep.arrays import BoolArray, FloatArray, IntArray
 from raysweep.history import History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.models.encoding import Encoding
+from raysweep.tune.searchers.untried import Untried
 
 
 class GrowingArray:
@@ -51,6 +52,7 @@ class DatasetCache:
         self.units = GrowingArray(len(space))
         self.encoded = GrowingArray(self.encoding.width)
         self.arrivals: dict[int, tuple[GrowingArray, GrowingArray]] = {}
+        self.untried = Untried(space)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Dataset:
         if len(known) < len(self.history):
             known.append(self.cache.encoding(self.units[len(known) :]))
         return cast("FloatArray", known.rows)
+
+    @cached_property
+    def untried(self) -> Untried:
+        """The configurations of the space without those of the history."""
+        return self.cache.untried.read(self.history)
 
     def arrivals(self, level: int) -> tuple[IntArray, FloatArray]:
         """The numbers of the trials that reached a rung, in order of arrival, and their losses."""
@@ -125,11 +132,9 @@ class Dataset:
         A trial whose worker failed is waiting for another one, and is not among them. Nor is one
         that began with the checkpoint of another trial, because that may be why it failed.
         """
-        ended_badly = (
-            trial.status.ended and not trial.status.succeeded and "parent" not in trial.notes
-            for trial in self.history
-        )
-        return np.fromiter(ended_badly, np.bool_, len(self.history))
+        failed = np.zeros(len(self.history), np.bool_)
+        failed[list(self.history.failed)] = True
+        return failed
 
     @cached_property
     def pending(self) -> BoolArray:

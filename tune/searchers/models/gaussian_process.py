@@ -40,7 +40,7 @@ JITTER = 1e-6
 OBSERVATION_NOISE = 0.1
 """The variance of an observation apart from its trial's, if there are several rungs. Not fitted."""
 MAX_ITERATIONS = 20
-"""Of L-BFGS-B, which fits the hyperparameters. More change the proposals little."""
+"""Of L-BFGS-B, which fits the hyperparameters, unless the caller says another number."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,16 @@ class Hyperparameters:
     """Between the values of a trial at neighbouring rungs, 0 to 1."""
     observation_noise: float = 0.0
     """The variance of an observation apart from its trial's."""
+
+
+@dataclass(frozen=True)
+class NoisePrior:
+    """What is believed of the trials' noise: a normal distribution of its natural logarithm."""
+
+    usual: float = 0.1
+    """The noise at the mean of the distribution."""
+    deviation: float = 1.0
+    """The standard deviation of the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,10 @@ class GaussianProcess:
         solved = self._whitened_covariance(self._scale(x), self._top_rung)
         variance = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
         return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
+
+    def predict_with_slope(self, x: FloatArray) -> Prediction:
+        """As `predict`, with what tells how both change with x."""
+        return Prediction(self, x)
 
     def predict_mean(self, x: FloatArray) -> FloatArray:
         """The posterior mean at x (k, d), as (k,); cheaper than `predict`."""
@@ -212,6 +226,39 @@ class GaussianProcess:
         return np.asarray(self.hyperparameters.rung_correlation**distance, dtype=np.float64)
 
 
+class Prediction:
+    """Posterior mean and standard deviation at x (k, d), both (k,), and their slopes."""
+
+    def __init__(self, model: GaussianProcess, x: FloatArray) -> None:
+        self._model, self._scaled = model, model._scale(x)
+        self._solved = model._whitened_covariance(self._scaled, model._top_rung)
+        variance = 1.0 - np.einsum("ij,ij->j", self._solved, self._solved)
+        self.mean: FloatArray = self._solved.T @ model.whitened_targets
+        self.deviation: FloatArray = np.sqrt(model.signal_variance * np.maximum(variance, 1e-12))
+
+    def slope(self, by_mean: FloatArray, by_deviation: FloatArray) -> FloatArray:
+        """The derivative by x of a function of mean and deviation, (k, d).
+
+        by_mean, by_deviation (k,): its derivatives by these.
+        """
+        from scipy.linalg import solve_triangular
+
+        model = self._model
+        # Through the whitened covariance, of which mean and variance are made: (n, k).
+        by_variance = -model.signal_variance * by_deviation / self.deviation
+        by_solved = model.whitened_targets[:, None] * by_mean + self._solved * by_variance
+        by_observation = (
+            solve_triangular(model.cholesky, by_solved, lower=True, trans=1, check_finite=False)
+            * model._correlation_with(model._top_rung)[:, None]
+        )
+        by_trial = np.zeros((len(model.observations.x), len(by_mean)))
+        np.add.at(by_trial, model.observations.trial_index, by_observation)
+        distance, decay = _distance_and_decay(model._scaled_x, self._scaled)
+        weights = -(5.0 / 3.0) * (1.0 + distance) * decay * by_trial
+        by_scaled = weights.sum(axis=0)[:, None] * self._scaled - weights.T @ model._scaled_x
+        return np.asarray(by_scaled / model.hyperparameters.lengthscales, dtype=np.float64)
+
+
 def matern52(a: FloatArray, b: FloatArray) -> FloatArray:
     """The kernel between the rows of a (p, d) and b (q, d), divided by the lengthscales; (p, q)."""
     distance, decay = _distance_and_decay(a, b)
@@ -249,37 +296,47 @@ def expected_improvement(
     return improvement
 
 
-def fit(observations: Observations, y: FloatArray) -> Hyperparameters:
+def fit(
+    observations: Observations,
+    y: FloatArray,
+    noise_prior: NoisePrior | None = None,
+    iterations: int = MAX_ITERATIONS,
+) -> Hyperparameters:
     """The hyperparameters of largest posterior density.
 
-    The prior is normal, with variance 1, in the logarithms of the lengthscales, of the trials'
-    noise and of -log(rho). Its means are usual values, and decide what the data do not.
+    The prior is normal in the logarithms of the lengthscales, of the trials' noise and of
+    -log(rho), with variance 1 unless `noise_prior` says otherwise. Its means are usual values, and
+    decide what the data do not.
     """
     from scipy.optimize import minimize
 
     d = observations.x.shape[1]
     rung_distance, same_trial = observations.rung_distance(), observations.same_trial()
-    # A lengthscale of half the diagonal of the cube, a noise of 0.1 and a correlation of 0.85.
+    believed = noise_prior or NoisePrior()
+    # A lengthscale of half the diagonal of the cube, and a correlation of 0.85.
     prior = np.concatenate(
-        [np.full(d, np.log(0.5) + 0.5 * np.log(d)), [np.log(0.1), np.log(-np.log(0.85))]]
+        [np.full(d, np.log(0.5) + 0.5 * np.log(d)), np.log([believed.usual, -np.log(0.85)])]
     )
+    precision = np.ones(d + 2)
+    precision[d] = believed.deviation**-2.0
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = _negative_log_likelihood(
             theta, observations, rung_distance, same_trial, y
         )
         offset = theta - prior
-        return value + 0.5 * float(offset @ offset), gradient + offset
+        pull = precision * offset
+        return value + 0.5 * float(offset @ pull), gradient + pull
 
     bounds = [(np.log(0.03), np.log(50.0))] * d
-    bounds += [(np.log(1e-4), np.log(10.0)), (np.log(1e-4), np.log(3.0))]
+    bounds += [(np.log(1e-3 * believed.usual), np.log(10.0)), (np.log(1e-4), np.log(3.0))]
     found = minimize(
         objective,
         prior,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": MAX_ITERATIONS, "maxfun": MAX_ITERATIONS + 5},
+        options={"maxiter": iterations, "maxfun": iterations + 5},
     )
     *lengthscales, noise, decay = np.exp(found.x)
     return Hyperparameters(
