@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: sweep test lint types unit docs cluster-test cluster-tools chaos conformance examples environment clean
+.PHONY: sweep test lint types unit docs cluster-test cluster-tools slurm-tools chaos conformance examples environment clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -47,6 +47,11 @@ cluster-test: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
+	$(BIN)/pytest tests/cluster/slurm.py --timeout 900 -rs
+
+# The last of them is a real Slurm, of Debian's packages; RAYSWEEP_PREEMPTIONS=20 for more of them than three.
+slurm-tools: cluster-tools
+	apt-get install -y --no-install-recommends munge slurm-client slurmctld slurmd
 
 cluster-tools:
 	apt-get install -y --no-install-recommends openssh-server openssh-client rsync iproute2 procps
