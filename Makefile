@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 EXAMPLES_READY := $(VENV)/.ready-examples
 CLUSTER_READY := $(VENV)/.ready-cluster
 
-.PHONY: sweep test lint types unit docs browser cluster-test cluster-tools chaos conformance examples environment environments clean
+.PHONY: sweep test lint types unit docs browser cluster-test cluster-tools slurm-tools chaos conformance examples environment environments clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -46,6 +46,11 @@ conformance: $(READY)
 cluster-test: $(CLUSTER_READY)
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
+	$(BIN)/pytest tests/cluster/slurm.py --timeout 900 -rs
+
+# The last of them is a real Slurm, of Debian's packages; RAYSWEEP_PREEMPTIONS=20 for more of them than three.
+slurm-tools: cluster-tools
+	apt-get install -y --no-install-recommends munge slurm-client slurmctld slurmd
 
 browser:
 	apt-get install -y --no-install-recommends chromium chromium-driver

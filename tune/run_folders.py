@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -40,6 +40,11 @@ GROWING = (
     *(f"budget.{unit}" for unit in UNITS),
     *(f"budget.total_{unit}" for unit in UNITS),
 )
+WAIT_SECONDS, LOOK_SECONDS = 180.0, 2.0
+"""Seconds that `wait_until_free` waits at most, and between two looks. A session that was killed on
+another machine holds a run until the file system (90 s, NFS) or the store (60 s) notices."""
+LOCK = "lock"
+"""The first file of a run directory."""
 MOVED = ("script.folder", "script.config_file.template")
 """Paths of which the last part counts: a sweep that is sent to a cluster lies elsewhere there."""
 
@@ -144,6 +149,39 @@ def begin_anywhere(storage: Path | str, stem: str, name: str | None) -> Path:
     return mirror.create(bucket)
 
 
+def begun(storage: Path | str, name: str) -> Path | None:
+    """The run of that name as a session left it, however early it was killed; None if none began.
+
+    If it is in object storage, a copy of it on this machine.
+    """
+    try:
+        if isinstance(storage, str):
+            return resumed_anywhere(storage, "", name) if _is_stored(storage, name) else None
+        folder = storage / name
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"nothing"}
+        return folder if ledger.NAME in names or names <= {LOCK} else None
+    except OSError as error:
+        raise FolderError(f"{storage} cannot be used: {first_line(error)}") from None
+
+
+def _is_stored(storage: str, name: str) -> bool:
+    return mirror.is_run(ObjectStore(storage) / name)
+
+
+def is_run(folder: Path) -> bool:
+    """True if a run directory holds what a session needs to resume it."""
+    return (folder / ledger.NAME).is_file() and (folder / SWEEP).is_file()
+
+
+def wait_until_free(folder: Path, say: Callable[[str], None]) -> None:
+    """Wait, WAIT_SECONDS at most, for the end of another session that holds a run."""
+    until = time.monotonic() + WAIT_SECONDS
+    if mirror.is_locked(folder):
+        say(f"{mirror.display_path(folder)} is held by another session; waiting for its end ...")
+    while mirror.is_locked(folder) and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+
+
 def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
     """The run that `--resume` names, by its name, path or URL.
 
@@ -223,7 +261,7 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
     if not run:
         return latest(storage, stem)
     for place in (storage / run, Path(run)):
-        if (place / ledger.NAME).is_file() and (place / SWEEP).is_file():
+        if is_run(place):
             return place
     raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run directory")
 

@@ -15,35 +15,53 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-NETWORK, BRIDGE, PREFIX = "10.88.0", "rswbr0", "rsw-"
-GATEWAY = f"{NETWORK}.254"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The names of a network of hosts: tests with different ones can run at the same time."""
+
+    addresses: str
+    bridge: str
+    prefix: str
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.addresses}.254"
+
+
+THREE_HOSTS = Network("10.88.0", "rswbr0", "rsw-")
+NETWORK, BRIDGE, PREFIX = THREE_HOSTS.addresses, THREE_HOSTS.bridge, THREE_HOSTS.prefix
+GATEWAY = THREE_HOSTS.gateway
 """This machine's own address on the bridge: a server started here is seen by the hosts."""
 TOOLS = ("ip", "unshare", "nsenter", "sshd", "ssh-keygen", "rsync", "mount")
 BOOT_SECONDS = 20.0
 COMMAND_SECONDS = 120.0
 
 
-def missing() -> str:
-    """Why hosts cannot be made here, in one line; "" where they can."""
+def missing(network: Network = THREE_HOSTS, *programs: str, make: str = "cluster-tools") -> str:
+    """Why hosts cannot be made here, in one line; "" where they can.
+
+    `programs`: what a test needs besides TOOLS; `make` names the target that installs all.
+    """
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts made of namespaces need root on Linux"
     tools = [
         tool
-        for tool in TOOLS
+        for tool in (*TOOLS, *programs)
         if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None
     ]
     if tools:
-        return f"{', '.join(tools)} missing; make cluster-tools installs them"
-    if (
-        subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode
-        == 0
-    ):
+        return f"{', '.join(tools)} missing; make {make} installs them"
+    shown = ["ip", "link", "show", network.bridge]
+    if subprocess.run(shown, capture_output=True, check=False).returncode == 0:
         return (
-            f"the bridge {BRIDGE} exists: another cluster test runs, or one was killed "
-            f"(ip link del {BRIDGE})"
+            f"the bridge {network.bridge} exists: another cluster test runs, or one was killed "
+            f"(ip link del {network.bridge})"
         )
     trial = subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"],
@@ -63,15 +81,22 @@ class Hosts:
     `state`: an empty folder. `shared`: a folder that all of them see as /shared.
     """
 
-    def __init__(self, state: Path, names: Sequence[str], shared: Path | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        names: Sequence[str],
+        shared: Path | None = None,
+        network: Network = THREE_HOSTS,
+    ) -> None:
         self.names = list(names)
+        self.network = network
         self.key = state / "key"
         self._state = state
         self._shared = shared
         self._running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
 
     def address(self, name: str) -> str:
-        return f"{NETWORK}.{self.names.index(name) + 1}"
+        return f"{self.network.addresses}.{self.names.index(name) + 1}"
 
     def up(self) -> None:
         """Make the network and switch all hosts on."""
@@ -81,18 +106,18 @@ class Hosts:
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
         lines = [f"{self.address(name)} {name}" for name in self.names]
         (self._state / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
-        _run("ip", "addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
-        _run("ip", "link", "set", BRIDGE, "up")
+        _run("ip", "link", "add", self.network.bridge, "type", "bridge")
+        _run("ip", "addr", "add", f"{self.network.gateway}/24", "dev", self.network.bridge)
+        _run("ip", "link", "set", self.network.bridge, "up")
         for name in self.names:
             self._plug_in(name)
             self.switch_on(name)
 
     def _plug_in(self, name: str) -> None:
-        space = PREFIX + name
+        space = self.network.prefix + name
         _run("ip", "netns", "add", space)
         _run("ip", "link", "add", space, "type", "veth", "peer", "name", "eth0", "netns", space)
-        _run("ip", "link", "set", space, "master", BRIDGE, "up")
+        _run("ip", "link", "set", space, "master", self.network.bridge, "up")
         _run("ip", "-n", space, "addr", "add", f"{self.address(name)}/24", "dev", "eth0")
         _run("ip", "-n", space, "link", "set", "eth0", "up")
 
@@ -124,7 +149,7 @@ class Hosts:
             "ip",
             "netns",
             "exec",
-            PREFIX + name,
+            self.network.prefix + name,
             *namespaces,
             "bash",
             Path(__file__).with_name("host.sh"),
@@ -156,7 +181,7 @@ class Hosts:
             "ip",
             "netns",
             "exec",
-            PREFIX + name,
+            self.network.prefix + name,
             "bash",
             "-c",
             f"exec 3<>/dev/tcp/{self.address(name)}/22",
@@ -228,10 +253,10 @@ class Hosts:
         return name in self._running
 
     def cut(self, name: str) -> None:
-        _run("ip", "link", "set", PREFIX + name, "down")
+        _run("ip", "link", "set", self.network.prefix + name, "down")
 
     def heal(self, name: str) -> None:
-        _run("ip", "link", "set", PREFIX + name, "up")
+        _run("ip", "link", "set", self.network.prefix + name, "up")
 
     def power_off(self, name: str) -> None:
         """Kill everything on a host at once."""
@@ -244,9 +269,9 @@ class Hosts:
         for name in list(self._running):
             self.power_off(name)
         for name in self.names:
-            _run("ip", "link", "del", PREFIX + name, check=False)
-            _run("ip", "netns", "del", PREFIX + name, check=False)
-        _run("ip", "link", "del", BRIDGE, check=False)
+            _run("ip", "link", "del", self.network.prefix + name, check=False)
+            _run("ip", "netns", "del", self.network.prefix + name, check=False)
+        _run("ip", "link", "del", self.network.bridge, check=False)
         disks = str(self._state / "disks")
         if subprocess.run(["umount", disks], capture_output=True, check=False).returncode != 0:
             _run("umount", "-l", disks, check=False)

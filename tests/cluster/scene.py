@@ -53,16 +53,20 @@ CHANGES = {
 the tests, and the faster health check that the file describes."""
 
 
-def equip_laptop(hosts: Hosts, shared: Path) -> None:
-    """Put the project on the laptop as a fresh clone, and a key in its home for the other hosts."""
+def project() -> bytes:
+    """A tar archive of the project as a fresh clone has it."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(
         listed, cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     there = [name for name in files if name and os.path.lexists(PROJECT / name)]
-    subprocess.run(
-        ["tar", "cf", str(shared / "project.tar"), "-C", str(PROJECT), *there], check=True
-    )
+    command = ["tar", "cf", "-", "-C", str(PROJECT), *there]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def equip_laptop(hosts: Hosts, shared: Path) -> None:
+    """Put the project on the laptop as a fresh clone, and a key in its home for the other hosts."""
+    (shared / "project.tar").write_bytes(project())
     shutil.copy(hosts.key, shared / "laptop-key")
     hosts.run(
         LAPTOP,

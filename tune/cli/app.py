@@ -17,6 +17,7 @@ from raysweep.tune.cli import (
     convert,
     init,
     inspect,
+    launch,
     manage,
     run,
     serve,
@@ -36,6 +37,7 @@ VERB_MODULES = (
     manage,
     convert,
     cluster,
+    launch,
     complete,
 )
 """Each has `add(verbs)`, which adds its verbs, and the `TITLE` under which the help lists them."""

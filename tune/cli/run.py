@@ -51,6 +51,12 @@ def add(verbs: Verbs) -> None:
     _add_what(run)
     _add_one_line(run)
     _add_resume(run)
+    run.add_argument(
+        "--or-resume",
+        action="store_true",
+        help="with --name: resume the run of that name if there is one, for jobs that a queue "
+        "starts again",
+    )
     _add_continuing(run)
     _add_where(run)
     run.set_defaults(verb=run_sweep, sent_verb="run")
@@ -65,7 +71,7 @@ def add(verbs: Verbs) -> None:
     _add_continuing(resume)
     _add_where(resume)
     resume.set_defaults(verb=resume_sweep, sent_verb="resume", dry_run=False)
-    resume.set_defaults(space=None, seeds=None, record=None)
+    resume.set_defaults(space=None, seeds=None, record=None, or_resume=False)
     resume.set_defaults(program=None, param=[], metric=None, trials=None, epochs=None, save=None)
 
 
@@ -190,6 +196,13 @@ def _add_where(run: argparse.ArgumentParser) -> None:
     run.add_argument("--data-root", type=Path, help="where data sets lie, or are downloaded to")
     run.add_argument("--address", help="join a running Ray cluster: auto, or host:port")
     run.add_argument(
+        "--wait-for-nodes",
+        metavar="N",
+        type=count,
+        default=1,
+        help="with --address: wait up to two minutes until the cluster has N nodes",
+    )
+    run.add_argument(
         "--submit",
         metavar="URL",
         help="send the sweep, with this folder, to the cluster whose dashboard is there, "
@@ -217,6 +230,8 @@ def run_sweep(options: argparse.Namespace) -> int:
         return _usage("a file is needed (--space FILE), a program with --param, or --resume RUN")
     if options.debug and (options.address or options.submit or options.isolate):
         return _usage("--debug trains in this process, without --address, --submit and --isolate")
+    if options.wait_for_nodes > 1 and options.address is None:
+        return _usage("--wait-for-nodes is for a cluster, which --address names")
     if options.data_root is not None:
         os.environ["RAYSWEEP_DATA_ROOT"] = str(options.data_root.resolve())
     is_named = options.space is not None or options.program is not None
@@ -238,6 +253,8 @@ def run_sweep(options: argparse.Namespace) -> int:
         return 0
     if options.submit is not None:
         return submit(options)
+    if options.or_resume and options.resume is None:
+        return _start_or_resume(options, found)
     if options.resume is None:
         return _start(options, sweep, _new_folder(options, found))
     return _resume(options, sweep, found.folder or _old_folder(options, found))
@@ -260,6 +277,23 @@ def resume_sweep(options: argparse.Namespace) -> int:
         return 0
     unpause(run)
     return run_sweep(options)
+
+
+def _start_or_resume(options: argparse.Namespace, found: Source) -> int:
+    """Run a sweep, or resume the run of its name once no other session holds it."""
+    from raysweep.tune import run_folders
+
+    name = options.name or found.sweep.name
+    if name is None:
+        return _usage("--or-resume, but no name says which run: --name, or name: in the file")
+    begun = run_folders.begun(options.storage, name)
+    if begun is None:
+        return _start(options, found.sweep, _new_folder(options, found))
+    options.resume = name
+    run_folders.wait_until_free(begun, lambda line: print(line, flush=True))
+    if not run_folders.is_run(begun):
+        return _start(options, found.sweep, begun)  # its first session was killed at once
+    return _resume(options, found.sweep, begun)
 
 
 def _new_folder(options: argparse.Namespace, found: Source) -> Path:
@@ -319,7 +353,7 @@ def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
 
     resume = _resume_command(options, folder)
     how = session.Options(
-        Machines(options.address, options.isolate),
+        Machines(options.address, options.isolate, nodes=options.wait_for_nodes),
         options.require_gpu,
         options.retry_failed,
         resume,

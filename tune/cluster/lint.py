@@ -1,7 +1,7 @@
-"""A linter for the file that `ray up` reads.
+"""A linter for the files that start a sweep elsewhere: what `ray up` reads, and what sbatch takes.
 
-It applies Ray's own schema, as `ray up` does before it talks to a cloud, and the rules of
-`lint_rules.py` for what that schema misses.
+To what `ray up` reads it applies Ray's own schema, as `ray up` does before it talks to a cloud, and
+the rules of `lint_rules.py` for what that schema misses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
 from raysweep.tune.cluster.lint_rules import RULES, ClusterFile
+from raysweep.tune.cluster.lint_sbatch import check_batch_file, is_batch_file
 
 MAX_CHARACTERS = 200
 """A longer message of the schema holds a part of the file, and helps nobody."""
@@ -36,7 +37,9 @@ def check(path: str | Path) -> list[Problem]:
     Raises OSError if the file cannot be read.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if is_batch_file(text):
+        return [Problem(*found) for found in check_batch_file(text)]
     try:
         document = parse(text, path.name)
     except SpecificationError as error:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.placement import Node
 from raysweep.tune.executors.ray import ray_compat
 
 CONFIG = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster file on the head."""
+
+JOIN_SECONDS, LOOK_SECONDS = 120.0, 1.0
+"""Seconds that the nodes of a cluster that has just been started are waited for, and between two
+looks. Those that join later are used as well."""
+
+
+def wait_for_nodes(count: int, controller: SweepController) -> None:
+    """Wait until the cluster has so many nodes, JOIN_SECONDS at most."""
+    import ray
+
+    until = time.monotonic() + JOIN_SECONDS
+    while (found := _n_alive(ray)) < count and not controller.interrupted:
+        if time.monotonic() > until:
+            controller.say(f"{found} of {count} nodes have joined; the sweep begins on these")
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _n_alive(ray: Any) -> int:
+    return sum(1 for node in ray.nodes() if node["Alive"])
 
 
 def node_resources(ray: Any) -> list[Node]:

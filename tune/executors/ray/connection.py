@@ -44,12 +44,16 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Machines:
-    """Where trials run: on this machine (`address` None), or on the Ray cluster at `address`."""
+    """Where trials run: on this machine (`address` None), or on the Ray cluster at `address`.
+
+    `nodes`: how many nodes of the cluster are waited for, some minutes at most.
+    """
 
     address: str | None = None
     isolate: bool = False
     cpus: int | None = None
     gpus: int | None = None
+    nodes: int = 1
 
 
 def check_alive() -> None:

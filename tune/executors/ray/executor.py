@@ -23,7 +23,7 @@ from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.placement import Plan, bundle, n_bundles, needs, plan
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.executors.ray import ray_compat
-from raysweep.tune.executors.ray.cluster_resources import node_resources
+from raysweep.tune.executors.ray.cluster_resources import node_resources, wait_for_nodes
 from raysweep.tune.executors.ray.connection import (
     Machines,
     check_alive,
@@ -107,6 +107,7 @@ class RayExecutor:
         self._connection.enter_context(
             watchdog(died, lambda why: self._end(controller, why), INTERRUPTED)
         )
+        wait_for_nodes(self._machines.nodes, controller)
         sweep = controller.sweep
         placement = plan(sweep.resources, sweep.parallel, node_resources(ray), self._require_gpu)
         for line in [*placement.lines, *describe_budget(sweep)]:
