@@ -234,7 +234,7 @@ def test_it_keeps_away_from_where_trials_fail() -> None:
 def test_it_expects_nothing_of_trials_that_are_never_promoted() -> None:
     history = History((1,))
     for number in range(15):
-        add(history, {name: number / 15 for name in BOWL.names})
+        add(history, dict.fromkeys(BOWL.names, number / 15))
         history.record(number, Report(1, float(number), {}))
     assert Auto().rank(BOWL, history) == {}
 

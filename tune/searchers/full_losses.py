@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from raysweep.arrays import FloatArray, IntArray
+from raysweep.arrays import BoolArray, FloatArray, IntArray
 from raysweep.history import Config
 from raysweep.tune.searchers.models.acquisition import climb, log_expected_improvement
 from raysweep.tune.searchers.models.candidates import beside, drawn
@@ -41,6 +41,8 @@ SHORTLIST, CLIMBING, COMPARED = 100, 3, 16
 climbed. What comes out, and the best COMPARED, are compared as configurations."""
 INCUMBENTS = 6
 """The incumbent's value is the lowest posterior mean at so many of the best trials."""
+SURPRISE = 5.0
+"""A loss so many standard deviations above what is expected without it does not count."""
 GAP = 0.02
 """The least distance from earlier trials, as a part of the spacing of a grid of as many points."""
 
@@ -58,8 +60,13 @@ def fit_losses(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | N
     if len(np.unique(losses)) < 3:
         return None
     picked = _thinned(losses, MAX_FITTED)
-    y = standardised(losses)[picked]
-    return fit(_observations(dataset, numbers[picked]), y, NOISE, FIT_ITERATIONS)
+    numbers, y = numbers[picked], standardised(losses)[picked]
+    observations = _observations(dataset, numbers)
+    found = fit(observations, y, NOISE, FIT_ITERATIONS)
+    kept = ~is_outlier(GaussianProcess.condition(found, observations, y))
+    if kept.all():
+        return found
+    return fit(_observations(dataset, numbers[kept]), y[kept], NOISE, FIT_ITERATIONS)
 
 
 def n_ended(dataset: Dataset) -> int:
@@ -136,11 +143,35 @@ def _model(
 ) -> GaussianProcess:
     """The process, given the losses. Pending trials count as if they came out as expected."""
     picked = _thinned(losses, MAX_OBSERVATIONS)
-    observations = _observations(dataset, numbers[picked])
-    model = GaussianProcess.condition(hyperparameters, observations, standardised(losses)[picked])
+    y = standardised(losses)
+    model = GaussianProcess.condition(
+        hyperparameters, _observations(dataset, numbers[picked]), y[picked]
+    )
+    wrong = is_outlier(model) & np.isfinite(losses[picked])
+    if wrong.any():
+        picked = picked[~wrong]
+        model = GaussianProcess.condition(
+            hyperparameters, _observations(dataset, numbers[picked]), y[picked]
+        )
     pending = np.ones(len(dataset.encoded), np.bool_)
     pending[numbers] = False
     return model.fantasize(dataset.encoded[pending])
+
+
+def is_outlier(model: GaussianProcess) -> BoolArray:
+    """The observations far worse than what all others say of them, (n,).
+
+    It is the prediction that leaves each of them out (Rasmussen and Williams, "Gaussian Processes
+    for Machine Learning", 2006, section 5.4.2).
+    """
+    from scipy.linalg import solve_triangular
+
+    inverse = solve_triangular(
+        model.cholesky, np.eye(len(model.cholesky)), lower=True, check_finite=False
+    )
+    precision = np.square(inverse).sum(axis=0)
+    surprise = inverse.T @ model.whitened_targets
+    return np.asarray(surprise > SURPRISE * np.sqrt(model.signal_variance * precision))
 
 
 def _thinned(losses: FloatArray, limit: int) -> IntArray:
