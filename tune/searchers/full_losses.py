@@ -32,16 +32,16 @@ MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 NOISE = NoisePrior(1e-3, 3.0)
 """Trainings may differ by a thousandth of the signal's variance, or by all of it."""
 FIT_ITERATIONS = 50
-DRAWN, BESIDE, CENTRES = 300, 300, 5
+DRAWN, BESIDE, CENTRES = 400, 400, 5
 """So many candidates are drawn from the space, and so many beside the best CENTRES trials."""
 MOST_LISTED = 2000
 """A space of at most so many combinations is compared as a whole."""
-SHORTLIST, CLIMBING, COMPARED = 100, 3, 16
+SHORTLIST, CLIMBING, COMPARED = 100, 4, 16
 """The improvement is computed for the SHORTLIST of lowest mean. From the best CLIMBING it is
 climbed. What comes out, and the best COMPARED, are compared as configurations."""
 INCUMBENTS = 6
 """The incumbent's value is the lowest posterior mean at so many of the best trials."""
-SURPRISE = 5.0
+SURPRISE = 4.0
 """A loss so many standard deviations above what is expected without it does not count."""
 GAP = 0.02
 """The least distance from earlier trials, as a part of the spacing of a grid of as many points."""

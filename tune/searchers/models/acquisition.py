@@ -14,7 +14,7 @@ from raysweep.tune.searchers.models.gaussian_process import SQRT2PI, GaussianPro
 
 FAR = -5.0
 """Below so many standard deviations the improvement is computed by its asymptotic form."""
-ITERATIONS = 15
+ITERATIONS = 20
 """Of L-BFGS-B, which climbs."""
 
 
