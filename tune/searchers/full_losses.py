@@ -39,8 +39,6 @@ MOST_LISTED = 2000
 SHORTLIST, CLIMBING, COMPARED = 100, 4, 16
 """The improvement is computed for the SHORTLIST of lowest mean. From the best CLIMBING it is
 climbed. What comes out, and the best COMPARED, are compared as configurations."""
-INCUMBENTS = 6
-"""The incumbent's value is the lowest posterior mean at so many of the best trials."""
 SURPRISE = 4.0
 """A loss so many standard deviations above what is expected without it does not count."""
 GAP = 0.02
@@ -84,7 +82,8 @@ def best_candidate(
     if not len(points) or not np.isfinite(losses).any():
         return None
     model = _model(dataset, hyperparameters, numbers, losses)
-    incumbent = float(model.predict(dataset.encoded[best[:INCUMBENTS]])[0].min())
+    # The lowest mean, for under noise the trial that looks best is mostly not the best.
+    incumbent = float(model.predict_mean(model.observations.x).min())
     order = _best_first(model, dataset.cache.encoding(points), incumbent)
     compared = points[list(islice(_allowed(dataset, points, order), COMPARED))]
     if len(dataset.cache.encoding.numbers) and len(compared):
@@ -196,7 +195,7 @@ def _candidates(dataset: Dataset, best: IntArray, rng: np.random.Generator) -> F
 def _best_first(model: GaussianProcess, encoded: FloatArray, incumbent: float) -> IntArray:
     """The indices of the SHORTLIST points of lowest mean, by their expected improvement."""
     lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:SHORTLIST]
-    value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent)
+    value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent, model.noise)
     return np.asarray(lowest[np.argsort(-value, kind="stable")], dtype=np.int64)
 
 
