@@ -383,6 +383,8 @@ DEVELOP: dict[str, Make] = {
     "ridge 6": cube(ridge, 6),
     "40 of which 4 matter": cube(sphere, 40, used=4),
     "noisy ellipsoid 6": cube(ellipsoid, 6, noise=5.0),
+    "very noisy sphere 4": cube(sphere, 4, noise=5.0),
+    "very noisy levy 5": cube(levy, 5, noise=5.0),
     "outliers, zakharov 5": cube(zakharov, 5, outliers=0.07),
     "failures, sphere 6": cube(sphere, 6, fails=True),
     "network (mixed)": network,

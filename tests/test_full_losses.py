@@ -92,19 +92,29 @@ def test_it_falls_without_end_where_the_improvement_vanishes() -> None:
     assert (by_deviation > 0).all()
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.5])
 @pytest.mark.parametrize("mean", [-2.0, 0.4, 3.0, 7.0, 60.0])
-def test_its_slopes_are_its_slopes(mean: float) -> None:
+def test_its_slopes_are_its_slopes(mean: float, noise: float) -> None:
     step, at = 1e-6, np.array([mean])
 
     def value(mean: float, deviation: float) -> float:
-        found, *_ = log_expected_improvement(np.array([mean]), np.array([deviation]), 0.3)
+        found, *_ = log_expected_improvement(np.array([mean]), np.array([deviation]), 0.3, noise)
         return float(found[0])
 
-    _, by_mean, by_deviation = log_expected_improvement(at, np.array([0.7]), 0.3)
+    _, by_mean, by_deviation = log_expected_improvement(at, np.array([0.7]), 0.3, noise)
     numeric = (value(mean + step, 0.7) - value(mean - step, 0.7)) / (2 * step)
     assert by_mean[0] == pytest.approx(numeric, rel=1e-4)
     numeric = (value(mean, 0.7 + step) - value(mean, 0.7 - step)) / (2 * step)
     assert by_deviation[0] == pytest.approx(numeric, rel=1e-4, abs=1e-6)
+
+
+def test_noise_makes_what_is_known_less_worth_than_what_is_not() -> None:
+    mean, deviation = np.zeros(3), np.array([1e-9, 0.1, 1.0])
+    clean, *_ = log_expected_improvement(mean, deviation, 0.0)
+    noisy, *_ = log_expected_improvement(mean, deviation, 0.0, 0.5)
+    assert np.isfinite(noisy).all()
+    loss = clean - noisy
+    assert loss[0] > loss[1] > loss[2] > 0
 
 
 @pytest.mark.parametrize("rungs", [1, 3])
@@ -234,7 +244,7 @@ def test_it_keeps_away_from_where_trials_fail() -> None:
 def test_it_expects_nothing_of_trials_that_are_never_promoted() -> None:
     history = History((1,))
     for number in range(15):
-        add(history, {name: number / 15 for name in BOWL.names})
+        add(history, dict.fromkeys(BOWL.names, number / 15))
         history.record(number, Report(1, float(number), {}))
     assert Auto().rank(BOWL, history) == {}
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from raysweep.arrays import FloatArray, IntArray
+from raysweep.arrays import BoolArray, FloatArray, IntArray
 from raysweep.history import Config
 from raysweep.tune.searchers.models.acquisition import climb, log_expected_improvement
 from raysweep.tune.searchers.models.candidates import beside, drawn
@@ -32,15 +32,15 @@ MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 NOISE = NoisePrior(1e-3, 3.0)
 """Trainings may differ by a thousandth of the signal's variance, or by all of it."""
 FIT_ITERATIONS = 50
-DRAWN, BESIDE, CENTRES = 300, 300, 5
+DRAWN, BESIDE, CENTRES = 400, 400, 5
 """So many candidates are drawn from the space, and so many beside the best CENTRES trials."""
 MOST_LISTED = 2000
 """A space of at most so many combinations is compared as a whole."""
-SHORTLIST, CLIMBING, COMPARED = 100, 3, 16
+SHORTLIST, CLIMBING, COMPARED = 100, 4, 16
 """The improvement is computed for the SHORTLIST of lowest mean. From the best CLIMBING it is
 climbed. What comes out, and the best COMPARED, are compared as configurations."""
-INCUMBENTS = 6
-"""The incumbent's value is the lowest posterior mean at so many of the best trials."""
+SURPRISE = 4.0
+"""A loss so many standard deviations above what is expected without it does not count."""
 GAP = 0.02
 """The least distance from earlier trials, as a part of the spacing of a grid of as many points."""
 
@@ -58,8 +58,13 @@ def fit_losses(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | N
     if len(np.unique(losses)) < 3:
         return None
     picked = _thinned(losses, MAX_FITTED)
-    y = standardised(losses)[picked]
-    return fit(_observations(dataset, numbers[picked]), y, NOISE, FIT_ITERATIONS)
+    numbers, y = numbers[picked], standardised(losses)[picked]
+    observations = _observations(dataset, numbers)
+    found = fit(observations, y, NOISE, FIT_ITERATIONS)
+    kept = ~is_outlier(GaussianProcess.condition(found, observations, y))
+    if kept.all():
+        return found
+    return fit(_observations(dataset, numbers[kept]), y[kept], NOISE, FIT_ITERATIONS)
 
 
 def n_ended(dataset: Dataset) -> int:
@@ -77,7 +82,8 @@ def best_candidate(
     if not len(points) or not np.isfinite(losses).any():
         return None
     model = _model(dataset, hyperparameters, numbers, losses)
-    incumbent = float(model.predict(dataset.encoded[best[:INCUMBENTS]])[0].min())
+    # The lowest mean, for under noise the trial that looks best is mostly not the best.
+    incumbent = float(model.predict_mean(model.observations.x).min())
     order = _best_first(model, dataset.cache.encoding(points), incumbent)
     compared = points[list(islice(_allowed(dataset, points, order), COMPARED))]
     if len(dataset.cache.encoding.numbers) and len(compared):
@@ -136,11 +142,35 @@ def _model(
 ) -> GaussianProcess:
     """The process, given the losses. Pending trials count as if they came out as expected."""
     picked = _thinned(losses, MAX_OBSERVATIONS)
-    observations = _observations(dataset, numbers[picked])
-    model = GaussianProcess.condition(hyperparameters, observations, standardised(losses)[picked])
+    y = standardised(losses)
+    model = GaussianProcess.condition(
+        hyperparameters, _observations(dataset, numbers[picked]), y[picked]
+    )
+    wrong = is_outlier(model) & np.isfinite(losses[picked])
+    if wrong.any():
+        picked = picked[~wrong]
+        model = GaussianProcess.condition(
+            hyperparameters, _observations(dataset, numbers[picked]), y[picked]
+        )
     pending = np.ones(len(dataset.encoded), np.bool_)
     pending[numbers] = False
     return model.fantasize(dataset.encoded[pending])
+
+
+def is_outlier(model: GaussianProcess) -> BoolArray:
+    """The observations far worse than what all others say of them, (n,).
+
+    It is the prediction that leaves each of them out (Rasmussen and Williams, "Gaussian Processes
+    for Machine Learning", 2006, section 5.4.2).
+    """
+    from scipy.linalg import solve_triangular
+
+    inverse = solve_triangular(
+        model.cholesky, np.eye(len(model.cholesky)), lower=True, check_finite=False
+    )
+    precision = np.square(inverse).sum(axis=0)
+    surprise = inverse.T @ model.whitened_targets
+    return np.asarray(surprise > SURPRISE * np.sqrt(model.signal_variance * precision))
 
 
 def _thinned(losses: FloatArray, limit: int) -> IntArray:
@@ -165,7 +195,7 @@ def _candidates(dataset: Dataset, best: IntArray, rng: np.random.Generator) -> F
 def _best_first(model: GaussianProcess, encoded: FloatArray, incumbent: float) -> IntArray:
     """The indices of the SHORTLIST points of lowest mean, by their expected improvement."""
     lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:SHORTLIST]
-    value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent)
+    value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent, model.noise)
     return np.asarray(lowest[np.argsort(-value, kind="stable")], dtype=np.int64)
 
 

@@ -134,6 +134,11 @@ class GaussianProcess:
         variance = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
         return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
 
+    @property
+    def noise(self) -> float:
+        """The standard deviation of a trial apart from its neighbours'."""
+        return float(np.sqrt(self.signal_variance * self.hyperparameters.trial_noise))
+
     def predict_with_slope(self, x: FloatArray) -> Prediction:
         """As `predict`, with what tells how both change with x."""
         return Prediction(self, x)
