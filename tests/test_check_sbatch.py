@@ -24,7 +24,7 @@ LAUNCH = Launch(
 
 def problems(tmp_path: Path, text: str) -> list[tuple[int, str]]:
     (tmp_path / "job.sbatch").write_text(text)
-    return [tuple(problem) for problem in check(tmp_path / "job.sbatch")]
+    return [(found.line, found.message) for found in check(tmp_path / "job.sbatch")]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,10 @@ def test_a_run_that_another_session_holds_is_waited_for(
     assert run_it("--set", "budget.trials=1") == 0
     monkeypatch.setattr(run_folders, "LOOK_SECONDS", 0.01)
     held = Ledger(RUN)
-    monkeypatch.setattr(run_folders.time, "sleep", lambda seconds: held.close())
+    ending = threading.Timer(0.2, held.close)
+    ending.start()
     assert run_it() == 0
+    ending.join()
     assert "held by another session; waiting for its end" in capsys.readouterr().out
     assert sorted(reported()) == ALL
 

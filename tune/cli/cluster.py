@@ -15,10 +15,11 @@ TITLE = "clusters"
 def add(verbs: Verbs) -> None:
     check = verbs.add_parser(
         "check-cluster",
-        help="look for mistakes in the file that ray up reads",
-        description="Check a cluster file.",
+        help="look for mistakes in the file of ray up, sbatch, KubeRay or SkyPilot",
+        description="Check a file that starts a sweep elsewhere: of ray up, sbatch, KubeRay or "
+        "SkyPilot.",
     )
-    check.add_argument("file", help="cluster.yaml")
+    check.add_argument("file", help="cluster.yaml, sweep.sbatch, or what raysweep launch printed")
     add_option(check)
     check.set_defaults(verb=check_cluster)
     jobs = verbs.add_parser(

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from raysweep.tune.sweep import Sweep
 
 TITLE = "launch a sweep elsewhere"
-TARGETS = ("slurm",)
+TARGETS = ("slurm", "kuberay", "sky")
 EXAMPLES = """\
 examples:
   $ raysweep launch slurm sweep.yaml --nodes 4 --gpus-per-node 2 --time 4:00:00 > sweep.sbatch
   $ raysweep launch slurm sweep.yaml --nodes 4 --gpus-per-node 2 --time 4:00:00 --submit
-  $ raysweep launch slurm sweep.yaml --join --gpus-per-node 2 --array 0-9 --time 4:00:00 --submit"""
+  $ raysweep launch slurm sweep.yaml --join --gpus-per-node 2 --array 0-9 --time 4:00:00 --submit
+  $ raysweep launch kuberay sweep.yaml --image me/sweep:1 --nodes 8 --gpus-per-node 1 --spot \\
+      --storage s3://bucket/runs
+  $ raysweep launch sky sweep.yaml --accelerators A100:2 --nodes 4 --spot --storage s3://bucket/runs"""
 
 
 def add(verbs: Verbs) -> None:
     launch = verbs.add_parser(
         "launch",
-        help="print, or submit, what starts a sweep on Slurm",
-        description="Print the file that starts a sweep elsewhere: for slurm, what sbatch takes.",
+        help="print, or submit, what starts a sweep on Slurm, Kubernetes or a cloud",
+        description="Print the file that starts a sweep elsewhere: for slurm, what sbatch takes; "
+        "for kuberay, a RayJob; for sky, a managed job of SkyPilot.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,6 +43,7 @@ def add(verbs: Verbs) -> None:
     _add_sweep(launch)
     _add_nodes(launch)
     _add_slurm(launch)
+    _add_clouds(launch)
     add_option(launch)
     launch.set_defaults(verb=launch_sweep)
 
@@ -131,6 +136,30 @@ def _add_slurm(launch: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_clouds(launch: argparse.ArgumentParser) -> None:
+    launch.add_argument(
+        "--spot", action="store_true", help="kuberay, sky: machines that may be taken away"
+    )
+    kuberay = launch.add_argument_group("kuberay")
+    kuberay.add_argument("--image", help="with raysweep, the train function and the file")
+    kuberay.add_argument("--namespace", default="", help="of Kubernetes")
+    kuberay.add_argument(
+        "--claim",
+        default="",
+        help="a PersistentVolumeClaim for runs and data, which all pods can write",
+    )
+    kuberay.add_argument("--queue", default="", help="the queue of Kueue that admits the job")
+    kuberay.add_argument(
+        "--token-secret",
+        metavar="SECRET",
+        default="",
+        help="the Secret with Ray's token, in auth_token (default: KubeRay makes one)",
+    )
+    sky = launch.add_argument_group("sky")
+    sky.add_argument("--accelerators", default="", help="of each machine, such as A100:2")
+    sky.add_argument("--infra", default="", help="the cloud, such as aws/us-east-1")
+
+
 class OptionsError(UserError):
     """Options of `raysweep launch` that do not go together, in one line."""
 
@@ -163,12 +192,13 @@ def launch_sweep(options: argparse.Namespace) -> int:
 def _launch(options: argparse.Namespace, sweep: Sweep) -> Launch:
     from raysweep.tune.cluster.launch import launched
 
-    gpus, resources = options.gpus_per_node, sweep.resources
-    cpus = launched.n_cpus(resources, gpus, options.cpus_per_node)
+    gpus = options.gpus_per_node or _n_accelerators(options.accelerators)
+    cpus = launched.n_cpus(sweep.resources, gpus, options.cpus_per_node)
     kept = options.storage
+    on_this_disk = options.target == "slurm" and Path(options.file).exists()
     return launched.Launch(
         name=launched.checked_name(options.name or sweep.name or Path(options.file).stem),
-        file=str(Path(options.file).resolve()) if Path(options.file).exists() else options.file,
+        file=str(Path(options.file).resolve()) if on_this_disk else options.file,
         folder=Path.cwd(),
         environment=launched.environment(),
         storage=kept if isinstance(kept, str) else str(kept.resolve()),
@@ -200,15 +230,57 @@ def _slurm(options: argparse.Namespace, launch: Launch) -> str:
     return sbatch_file(launch, job)
 
 
-MAKERS: dict[str, Callable[[argparse.Namespace, Launch], str]] = {"slurm": _slurm}
+def _kuberay(options: argparse.Namespace, launch: Launch) -> str:
+    from raysweep.tune.cluster.launch.kuberay import Pods, ray_job
+
+    if options.image is None:
+        raise OptionsError(
+            "--image is missing: the image of the pods, with raysweep, the train function and "
+            f"{options.file}; the Dockerfile of the repository makes one"
+        )
+    pods = Pods(
+        options.image,
+        options.namespace,
+        options.claim,
+        options.queue,
+        options.token_secret,
+        options.spot,
+    )
+    return ray_job(launch, pods)
+
+
+def _sky(options: argparse.Namespace, launch: Launch) -> str:
+    from raysweep.tune.cluster.launch.sky import Machines, sky_job
+
+    return sky_job(launch, Machines(options.accelerators, options.infra, options.spot))
+
+
+def _n_accelerators(text: str) -> int:
+    """How many GPUs `A100:2` means; 0 for ""."""
+    if not text:
+        return 0
+    _, _, number = text.partition(":")
+    if number and not number.isdecimal():
+        raise OptionsError(f"--accelerators {text}: expected a name and a number, such as A100:2")
+    return int(number or 1)
+
+
+MAKERS: dict[str, Callable[[argparse.Namespace, Launch], str]] = {
+    "slurm": _slurm,
+    "kuberay": _kuberay,
+    "sky": _sky,
+}
 """What prints the file of each target."""
 
 
 def _submit(options: argparse.Namespace, sweep: Sweep, launch: Launch, text: str) -> int:
     from raysweep.tune.cluster.launch import submit
 
-    submit.fetch_data(sweep, launch)
-    jobs = submit.sbatch(launch, text, options.chain or 1)
+    if options.target == "slurm":
+        submit.fetch_data(sweep, launch)
+        jobs = submit.sbatch(launch, text, options.chain or 1)
+    else:
+        jobs = (submit.kubectl if options.target == "kuberay" else submit.sky)(launch, text)
     if options.json:
         print_json({"target": options.target, "name": launch.name, "jobs": jobs})
         return 0
@@ -217,5 +289,5 @@ def _submit(options: argparse.Namespace, sweep: Sweep, launch: Launch, text: str
 
 
 def _status(launch: Launch) -> str:
-    """The command that shows the state of the sweep."""
+    """The command that shows the state of the sweep, where its storage can be read."""
     return shlex.join(["raysweep", "status", f"{launch.storage}/{launch.name}"])

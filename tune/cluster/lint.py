@@ -1,4 +1,4 @@
-"""A linter for the files that start a sweep elsewhere: what `ray up` reads, and what sbatch takes.
+"""A linter for the files that start a sweep elsewhere, by `ray up`, Slurm, KubeRay and SkyPilot.
 
 To what `ray up` reads it applies Ray's own schema, as `ray up` does before it talks to a cloud, and
 the rules of `lint_rules.py` for what that schema misses.
@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
+from raysweep.tune.cluster.lint_rayjob import check_ray_job, is_ray_job
 from raysweep.tune.cluster.lint_rules import RULES, ClusterFile
 from raysweep.tune.cluster.lint_sbatch import check_batch_file, is_batch_file
+from raysweep.tune.cluster.lint_sky import check_sky_task, is_sky_task
 
 MAX_CHARACTERS = 200
 """A longer message of the schema holds a part of the file, and helps nobody."""
 READABLE = ("ClickException", "ValueError", "NotImplementedError")
 """Exceptions whose message Ray wrote for a person to read."""
+
+OTHERS = ((is_ray_job, check_ray_job), (is_sky_task, check_sky_task))
+"""How other files than that of `ray up` are recognized, and their rules."""
 
 
 class Problem(NamedTuple):
@@ -47,6 +52,9 @@ def check(path: str | Path) -> list[Problem]:
     if not isinstance(document.data, dict):
         return [Problem(1, "expected keys and values, as cluster_name: sweeps")]
     data = _as_ray_reads(text)
+    for known, rules in OTHERS:
+        if known(data):
+            return sorted({_placed(document, where, said) for where, said in rules(data)})
     problems = {*_schema(data, document)}
     if _has_provider(data):
         file = ClusterFile(data, path.resolve().parent)

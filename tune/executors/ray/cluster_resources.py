@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from raysweep.tune.executors.ray import ray_compat
 
 CONFIG = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster file on the head."""
+WORKERS = "RAYSWEEP_WORKER_NODES"
+"""The environment variable by which `raysweep launch kuberay` tells which nodes may be added."""
 
 JOIN_SECONDS, LOOK_SECONDS = 120.0, 1.0
 """Seconds that the nodes of a cluster that has just been started are waited for, and between two
@@ -42,8 +47,23 @@ def node_resources(ray: Any) -> list[Node]:
     """
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if ray_compat.joined_a_cluster():
-        return [*alive, *autoscaled(CONFIG.expanduser(), len(alive))]
+        told = os.environ.get(WORKERS, "")
+        more = launched(told, alive) if told else autoscaled(CONFIG.expanduser(), len(alive))
+        return [*alive, *more]
     return alive
+
+
+def launched(told: str, alive: Sequence[Node]) -> list[Node]:
+    """The nodes that Ray's autoscaler may add on Kubernetes, beside those that are alive.
+
+    `told`: what the head's pod was told, a list of groups with their `count` and `resources`.
+    """
+    nodes: list[Node] = []
+    for group in json.loads(told):
+        wanted = group["resources"]
+        there = [node for node in alive if all(node.get(key) == wanted[key] for key in wanted)]
+        nodes += [wanted] * max(0, int(group["count"]) - len(there))
+    return nodes
 
 
 def autoscaled(config: Path, alive: int) -> list[Node]:
