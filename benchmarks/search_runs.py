@@ -42,6 +42,9 @@ class TimedSearcher:
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
         self.cost: list[float] = []
+        if isinstance(searcher, RankingSearcher):
+            self._ranking = searcher
+            self.rank = self._rank  # a scheduler asks whether there is a forecast at all
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         before = time.process_time()
@@ -49,12 +52,10 @@ class TimedSearcher:
         self.cost.append(1e3 * (time.process_time() - before))
         return config
 
-    def rank(self, space: Space, history: History) -> Mapping[int, float]:
+    def _rank(self, space: Space, history: History) -> Mapping[int, float]:
         """Counts as part of the last suggestion's cost."""
-        if not isinstance(self.searcher, RankingSearcher):
-            return {}
         before = time.process_time()
-        expected = self.searcher.rank(space, history)
+        expected = self._ranking.rank(space, history)
         self.cost[-1] += 1e3 * (time.process_time() - before)
         return expected
 
