@@ -34,9 +34,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 
+from benchmarks.search_by_problem import by_problem  # noqa: E402
 from benchmarks.search_cost import costs  # noqa: E402
 from benchmarks.search_files import read_runs, write_runs  # noqa: E402
-from benchmarks.search_problems import DEVELOP, JUDGE, Problem, Problems  # noqa: E402
+from benchmarks.search_problems import (  # noqa: E402
+    DEVELOP,
+    FAMILIES,
+    JUDGE,
+    Problem,
+    Problems,
+)
 from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import Outcome, clairvoyant, ours  # noqa: E402
 from benchmarks.search_table import Run, table  # noqa: E402
@@ -91,8 +98,7 @@ def main() -> None:
         raise SystemExit(f"{lacking[0]} needs packages that are not all installed: {packages}")
     if find_spec("onnxruntime") is None:
         raise SystemExit(
-            "reading LCBench's surrogate needs a package that is not installed: "
-            "pip install onnxruntime"
+            "reading the surrogates needs a package that is not installed: pip install onnxruntime"
         )
     problems = Problems(
         Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own
@@ -107,6 +113,10 @@ def main() -> None:
             runs[name, task, workers, seed] = run
             if options.resume:
                 write_runs(options.resume, list(runs.values()))
+    if options.by_problem:
+        asked = set(problem_names(options))
+        print(by_problem([run for run in runs.values() if run.problem in asked], options.against))
+        return
     costs_by_method = {}
     if options.costs:
         costs_by_method = costs(options.quick)
@@ -125,6 +135,28 @@ def parsed() -> argparse.Namespace:
         "--develop",
         action="store_true",
         help="the problems that choices were made on, in place of those that judge",
+    )
+    parser.add_argument(
+        "--family", action="append", choices=FAMILIES, help="only its problems; may be repeated"
+    )
+    parser.add_argument(
+        "--problem",
+        action="append",
+        choices=(*DEVELOP, *JUDGE),
+        metavar="PROBLEM",
+        help="these in place of all others, such as rbv2/1479; may be repeated",
+    )
+    parser.add_argument(
+        "--by-problem",
+        action="store_true",
+        help="print a table of the problems in place of the other",
+    )
+    parser.add_argument(
+        "--against",
+        choices=METHODS,
+        metavar="METHOD",
+        default="random + stopping",
+        help="in the table of the problems, what the others are compared with",
     )
     parser.add_argument(
         "--own",
@@ -173,6 +205,15 @@ def plan(options: argparse.Namespace) -> Plan:
 
 def problem_names(options: argparse.Namespace) -> Sequence[str]:
     """The problems that the options ask for."""
+    if options.problem:
+        return tuple(options.problem)
+    names = _all_names(options)
+    if options.family:
+        return [name for name in names if name.partition("/")[0] in options.family]
+    return names
+
+
+def _all_names(options: argparse.Namespace) -> Sequence[str]:
     if options.own and (own := sorted(options.own.glob("*.npz"))):
         return [f"own/{path.stem}" for path in own]
     if options.quick:

@@ -24,7 +24,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 from benchmarks.search import read  # noqa: E402
-from benchmarks.search_problems import BUDGET, JUDGE, FloatArray, Problem, Problems  # noqa: E402
+from benchmarks.search_problems import BUDGET, JUDGE, Problem, Problems  # noqa: E402
+from raysweep.arrays import FloatArray  # noqa: E402
 
 CONFIGS = 1000
 

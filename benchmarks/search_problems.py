@@ -1,28 +1,32 @@
-"""Recorded learning curves as problems for `search.py`.
+"""Recorded learning curves as problems for `search.py`, of five families.
 
-They are LCBench (YAHPO-Gym's surrogate) and Google TaskSet, read from a given folder. The problems
-on which choices were made are DEVELOP; those that only judge are JUDGE. Choices were made on the
-problems of `search_curves.py` as well, which lie in a folder of their own.
+They are LCBench, Google TaskSet, YAHPO-Gym's rbv2 (XGBoost), ARLBench and AlgoPerf, read from a
+given folder. The problems on which choices were made are DEVELOP; those that only judge are JUDGE.
+Choices were made on the problems of `search_curves.py` as well, which lie in a folder of their own.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.search_recorded import Repeats, TaskSet, algoperf, arlbench
+from benchmarks.search_surrogates import LCBench, Rbv2
+from raysweep.arrays import FloatArray
 from raysweep.history import Config
-from raysweep.search_spaces.language.params import Float, Int
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.executors.simulated import Epoch
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+Training = Callable[[Config, Hashable], tuple[FloatArray, FloatArray]]
+"""Losses and seconds of each epoch, of a configuration and what its training is known by."""
+FAMILIES = ("lcbench", "taskset", "rbv2", "arlbench", "algoperf", "own")
 
 DEVELOP = (
     *(
@@ -31,6 +35,32 @@ DEVELOP = (
     ),
     "taskset/patch32_LSTM128_bs128",
     "taskset/patch128_LSTM128_bs64",
+    *(f"rbv2/{task}" for task in (12, 1479, 6332, 3, 31, 37, 54, 181, 1040, 1461)),
+    *(
+        f"arlbench/{name}"
+        for name in (
+            "dqn_Acrobot-v1",
+            "dqn_CartPole-v1",
+            "ppo_MountainCar-v0",
+            "ppo_Ant-v4",
+            "ppo_Hopper-v4",
+            "ppo_NameThisGame-v5",
+            "ppo_Phoenix-v5",
+        )
+    ),
+    *(
+        f"algoperf/{workload}_{framework}"
+        for workload in (
+            "fastmri",
+            "fastmri_tanh",
+            "imagenet_vit",
+            "librispeech_conformer",
+            "librispeech_conformer_layernorm",
+            "ogbg",
+            "ogbg_model_size",
+        )
+        for framework in ("jax", "pytorch")
+    ),
 )
 """Choices were made on these."""
 JUDGE = (
@@ -48,14 +78,18 @@ RANDOM_CONFIGS = 300
 """Random configurations from which the scale of a problem is estimated."""
 BUDGET = 10.0
 """How long a run lasts, in mean full training times (FE)."""
+SHORT_BUDGET = 3.0
+"""The same where few configurations were recorded: in 10 FE all of them would be trained."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """A space, with a training of `epochs` epochs for each of its configurations.
 
-    `curve`: losses and seconds of each epoch, both of shape (epochs,); a loss may be inf. `best`:
-    the best loss known.
+    `curve`: losses and seconds of each epoch, both of shape (epochs,), in the mean over seeds; a
+    loss may be inf. `best`: the best loss known. `repeats`: recorded trainings with several seeds,
+    if there are. `noisy`: a configuration is judged by its mean last loss, not by what a run saw.
+    `only_best`: nothing but the best loss, a target, counts.
     """
 
     name: str
@@ -63,15 +97,20 @@ class Problem:
     epochs: int
     curve: Callable[[Config], tuple[FloatArray, FloatArray]]
     best: float
+    budget: float = BUDGET
+    repeats: Repeats | None = None
+    noisy: bool = False
+    only_best: bool = False
 
     @property
     def family(self) -> str:
         return self.name.partition("/")[0]
 
-    def train(self, config: Config, seed: int) -> Iterator[Epoch]:
-        losses, seconds = self.curve(config)
-        for loss, lasted in zip(losses.tolist(), seconds.tolist(), strict=True):
-            yield {"loss": loss}, lasted
+    def trainings(self, seed: int) -> Training:
+        """What is trained in one run."""
+        if self.repeats is None:
+            return lambda config, key: self.curve(config)
+        return self.repeats.drawn(seed)
 
     @cached_property
     def _random(self) -> list[tuple[FloatArray, FloatArray]]:
@@ -90,139 +129,27 @@ class Problem:
 
     def regret(self, loss: float | FloatArray) -> Any:
         """0 at the best loss known, 1 at or above the median final loss of random search."""
+        if self.only_best:
+            return (np.asarray(loss) > self.best).astype(np.float64)
         return np.minimum((np.asarray(loss) - self.best) / (self.middle - self.best), 1.0)
 
-
-@dataclass(frozen=True)
-class LCBench:
-    """The surrogate of 34 tasks. `raw`: with the epoch of the untrained net as the first one."""
-
-    folder: Path
-    raw: bool = False
-
-    @cached_property
-    def session(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # for a few rows, more threads only wait for each other
-        return onnxruntime.InferenceSession(
-            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-
-    @cached_property
-    def codes(self) -> dict[str, int]:
-        codes: dict[str, int] = json.loads((self.folder / "encoding.json").read_text())[
-            "OpenML_task_id"
-        ]
-        return codes
-
-    @cached_property
-    def space(self) -> Space:
-        said = json.loads((self.folder / "config_space.json").read_text())["hyperparameters"]
-        ranges = {one["name"]: one for one in said}
-        return Space({name: _param(ranges[name]) for name in self.names})
-
-    names = (
-        "batch_size",
-        "learning_rate",
-        "momentum",
-        "weight_decay",
-        "num_layers",
-        "max_units",
-        "max_dropout",
-    )
-
-    def problem(self, task: str, best: float) -> Problem:
-        return Problem(
-            f"lcbench/{task}",
-            self.space,
-            51 + self.raw,
-            lambda config: self.curve(task, config),
-            best,
-        )
-
-    def curve(self, task: str, config: Config) -> tuple[FloatArray, FloatArray]:
-        """Losses are negated validation accuracies, in percent.
-
-        The surrogate's clock runs backwards here and there, so an epoch is taken to last at least a
-        tenth of the configuration's mean.
-        """
-        epochs = np.arange(1, 53, dtype=np.float32)
-        rows = np.column_stack(
-            [epochs, np.tile(np.array([config[name] for name in self.names], np.float32), (52, 1))]
-        )
-        out = self.session.run(
-            None, {"x_cat": np.full((52, 1), self.codes[task], np.int32), "x_cont": rows}
-        )[0].astype(np.float64)
-        total = np.maximum.accumulate(np.maximum(out[:, 0], 0.0))
-        seconds = np.maximum(np.diff(total, prepend=0.0), 0.1 * total[-1] / 52)
-        if self.raw:
-            return -out[:, 1], seconds
-        return -out[1:, 1], seconds[1:]  # the first row is the untrained net
+    def judged(self, config: Config, loss: float) -> float:
+        """The loss that counts for a configuration that reported one."""
+        return float(self.curve(config)[0][-1]) if self.noisy else loss
 
 
-def _param(said: dict[str, Any]) -> Float | Int:
-    low, high, log = said["lower"], said["upper"], bool(said.get("log"))
-    if said["type"] == "uniform_int":
-        return Int(low, high, log=log)
-    return Float(low, high, log=log)
-
-
-@dataclass(frozen=True)
-class TaskSet:
-    """1,000 recorded trainings of one classifier.
-
-    Any other configuration has the curve of its nearest neighbour. family: where they come from.
-    """
-
-    path: Path
-    family: str = "taskset"
-    data: dict[str, Any] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        with np.load(self.path) as file:
-            object.__setattr__(self, "data", {name: file[name] for name in file.files})
-
-    @cached_property
-    def space(self) -> Space:
-        low, high = self.data["hp"].min(axis=0), self.data["hp"].max(axis=0)
-        return Space(
-            {
-                str(name): Float(float(a), float(b), log="beta" not in str(name) and b > 50 * a)
-                for name, a, b in zip(self.data["keys"], low, high, strict=True)
-            }
-        )
-
-    @cached_property
-    def _points(self) -> FloatArray:
-        names = self.space.names
-        return self.space.to_units(
-            [dict(zip(names, row, strict=True)) for row in self.data["hp"].tolist()]
-        )
-
-    def problem(self) -> Problem:
-        losses = np.nan_to_num(self.data["valid"][:, 1:].astype(np.float64), nan=math.inf)
-        seconds = np.ones(losses.shape[1])
-
-        def curve(config: Config) -> tuple[FloatArray, FloatArray]:
-            nearest = np.square(self._points - self.space.to_unit(config)).sum(axis=1).argmin()
-            return losses[nearest], seconds
-
-        return Problem(
-            f"{self.family}/{self.path.stem}",
-            self.space,
-            losses.shape[1],
-            curve,
-            float(losses.min()),
-        )
+def epochs_of(training: Training, config: Config, key: Hashable) -> Iterator[Epoch]:
+    """A training as `simulate` wants it."""
+    losses, seconds = training(config, key)
+    for loss, lasted in zip(losses.tolist(), seconds.tolist(), strict=True):
+        yield {"loss": loss}, lasted
 
 
 class Problems:
     """The problems in a folder, by name.
 
-    `known`: the best losses of LCBench's tasks that any earlier run has found. `own`: the folder of
-    `search_curves.py`.
+    `known`: the best losses of surrogates' tasks that any earlier run has found. `own`: the folder
+    of `search_curves.py`.
     """
 
     def __init__(
@@ -235,15 +162,46 @@ class Problems:
             )
         self._folder = folder
         self._own = own
-        self._lcbench = LCBench(folder / "lcbench", raw)
+        self._surrogates: dict[str, LCBench | Rbv2] = {
+            "lcbench": LCBench(folder / "lcbench", raw),
+            "rbv2": Rbv2(folder / "rbv2_xgboost"),
+        }
         self.known: dict[str, float] = {}
         if known.exists():
             self.known = json.loads(known.read_text())
 
     def __getitem__(self, name: str) -> Problem:
         family, _, task = name.partition("/")
+        if family in self._surrogates:
+            return self._surrogate(self._surrogates[family], name, task)
+        if family in ("arlbench", "algoperf"):
+            return self._repeated(family, name, self._folder / family / f"{task}.npz")
+        folder = self._folder / "taskset"
         if family == "own" and self._own is not None:
-            return TaskSet(self._own / f"{task}.npz", family).problem()
-        if family == "taskset":
-            return TaskSet(self._folder / "taskset" / f"{task}.npz").problem()
-        return self._lcbench.problem(task, self.known.get(name, math.inf))
+            folder = self._own
+        table = TaskSet(folder / f"{task}.npz")
+        epochs = table.losses.shape[1]
+        return Problem(name, table.space, epochs, table.curve, float(table.losses.min()))
+
+    def _surrogate(self, of: LCBench | Rbv2, name: str, task: str) -> Problem:
+        best = self.known.get(name, math.inf)
+        return Problem(name, of.space, of.epochs, lambda config: of.curve(task, config), best)
+
+    def _repeated(self, family: str, name: str, path: Path) -> Problem:
+        if family == "arlbench":
+            space, repeats = arlbench(path)
+            best, only_best = float(repeats.means[:, -1].min()), False
+        else:
+            space, repeats, best = algoperf(path)
+            only_best = True
+        return Problem(
+            name,
+            space,
+            repeats.losses.shape[-1],
+            repeats.curve,
+            best,
+            SHORT_BUDGET,
+            repeats,
+            noisy=not only_best,
+            only_best=only_best,
+        )

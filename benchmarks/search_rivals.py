@@ -347,7 +347,7 @@ class Dehb:
 
 def rival(make: Callable[[Problem, int], Any]) -> Callable[[Problem, int, int], Outcome]:
     def run(problem: Problem, workers: int, seed: int) -> Outcome:
-        return Workers(problem, make(problem, seed), workers).run()
+        return Workers(problem, make(problem, seed), workers, seed).run()
 
     return run
 
@@ -356,7 +356,7 @@ def tune_bohb(problem: Problem, workers: int, seed: int) -> Outcome:
     """Unlike the others it is told how many workers there are, as Ray Tune is."""
     from benchmarks.search_tune_bohb import TuneBohb
 
-    return Workers(problem, TuneBohb(problem, seed, workers), workers).run()
+    return Workers(problem, TuneBohb(problem, seed, workers), workers, seed).run()
 
 
 RIVALS = {

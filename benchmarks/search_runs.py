@@ -16,15 +16,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.search_problems import BUDGET, FloatArray, Problem
+from benchmarks.search_problems import Problem, Training, epochs_of
+from raysweep.arrays import FloatArray
 from raysweep.history import Config, History
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.executors.simulated import simulate
 from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
 
-GRID = np.geomspace(0.2, BUDGET, 200)
-"""The times, in FE, at which runs are compared."""
+GRID = np.geomspace(0.02, 1.0, 200)
+"""The times at which runs are compared, as parts of a problem's budget: 0.2 to 10 FE of 10."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class TimedSearcher:
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
         self.cost: list[float] = []
+        if isinstance(searcher, RankingSearcher):
+            self._ranking = searcher
+            self.rank = self._rank  # a scheduler asks whether there is a forecast at all
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         before = time.process_time()
@@ -48,12 +52,10 @@ class TimedSearcher:
         self.cost.append(1e3 * (time.process_time() - before))
         return config
 
-    def rank(self, space: Space, history: History) -> Mapping[int, float]:
+    def _rank(self, space: Space, history: History) -> Mapping[int, float]:
         """Counts as part of the last suggestion's cost."""
-        if not isinstance(self.searcher, RankingSearcher):
-            return {}
         before = time.process_time()
-        expected = self.searcher.rank(space, history)
+        expected = self._ranking.rank(space, history)
         self.cost[-1] += 1e3 * (time.process_time() - before)
         return expected
 
@@ -90,26 +92,39 @@ def ours(searcher: Searcher, scheduler: Scheduler) -> Callable[[Problem, int, in
 
     def run(problem: Problem, workers: int, seed: int) -> Outcome:
         timed = TimedSearcher(searcher)
-        budget = Budget(None, problem.epochs, seconds=BUDGET * problem.full)
+        budget = Budget(None, problem.epochs, seconds=problem.budget * problem.full)
         sweep = Sweep(
             "", Metric("loss", "minimize"), {"a": timed}, scheduler, budget, problem.space, seed
         )
-        controller = simulate(sweep, problem.train, workers)
+        training = problem.trainings(seed)
+        controller = simulate(sweep, lambda config, key: epochs_of(training, config, key), workers)
         points = [
-            (report.time, report.loss) for trial in controller.trials for report in trial.reports
+            (report.time, report.loss, trial.config)
+            for trial in controller.trials
+            for report in trial.reports
         ]
         return Outcome(regret(problem, points), np.array(timed.cost))
 
     return run
 
 
-def regret(problem: Problem, points: list[tuple[float, float]]) -> FloatArray:
-    """The regret at each time of GRID, given losses and when they were seen; (len(GRID),)."""
-    points = sorted(points)
-    times = np.array([when for when, _ in points]) / problem.full
-    best = np.concatenate([[np.inf], np.minimum.accumulate([loss for _, loss in points])])
+def regret(problem: Problem, points: list[tuple[float, float, Config]]) -> FloatArray:
+    """The regret at each time of GRID, (len(GRID),), of the configuration of least loss so far.
+
+    `points`: when losses were seen, the losses, and their configurations.
+    """
+    points = sorted(points, key=lambda point: point[:2])
+    times = np.array([when for when, _, _ in points]) / (problem.budget * problem.full)
+    best, least = [np.inf], np.inf
+    for _, loss, config in points:
+        if loss < least:
+            least = loss
+            best.append(problem.judged(config, loss))
+        else:
+            best.append(best[-1])
     # 1e-9: a loss that was seen at a time of the grid counts there, whatever rounding did to it.
-    out: FloatArray = problem.regret(best[np.searchsorted(times, GRID + 1e-9, side="right")])
+    seen = np.searchsorted(times, GRID + 1e-9, side="right")
+    out: FloatArray = problem.regret(np.array(best)[seen])
     return out
 
 
@@ -146,9 +161,11 @@ class Workers:
     problem: Problem
     method: Method
     workers: int
+    seed: int = 0
 
     def run(self) -> Outcome:
-        points: list[tuple[float, float]] = []
+        points: list[tuple[float, float, Config]] = []
+        self._training: Training = self.problem.trainings(self.seed)
         self._costs: list[float] = []
         self._ends: list[tuple[float, int, Job, int, Iterator[tuple[float, float]]]] = []
         # The count decides between jobs that end at the same time; jobs have no order of their own.
@@ -156,10 +173,10 @@ class Workers:
         idle = self._start(self.workers)
         while self._ends:
             self._now, _, job, epoch, rest = heappop(self._ends)
-            if self._now > BUDGET * self.problem.full:
+            if self._now > self.problem.budget * self.problem.full:
                 break
             loss = self._loss
-            points.append((self._now, loss[job.key, epoch]))
+            points.append((self._now, loss[job.key, epoch], job.config))
             if self._goes_on(job, epoch, loss[job.key, epoch]):
                 self._train(job, epoch + 1, rest)
             else:
@@ -180,7 +197,7 @@ class Workers:
             # A job that continues a training was no suggestion.
             if job.start == 0:
                 self._costs.append(1e3 * (time.process_time() - before))
-            losses, seconds = self.problem.curve(job.config)
+            losses, seconds = self._training(job.config, job.key)
             rest = iter(
                 zip(
                     losses[job.start : job.end].tolist(),

@@ -9,26 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from benchmarks.search_problems import BUDGET, FloatArray
+from benchmarks.search_problems import FAMILIES
 from benchmarks.search_runs import GRID
+from raysweep.arrays import FloatArray
 
-FAMILIES = ("lcbench", "taskset", "own")
 RESAMPLES = 100
 NEVER_REACHED = 0.5
 """The speed-up that counts if the rival's regret is never reached: as if after twice the budget."""
 PACKAGES = ("numpy", "scipy", "ray", "hyperopt", "hpbandster", "optuna", "dehb", "onnxruntime")
-COLUMNS = (
-    "method",
-    "seeds",
-    "AURC",
-    "final regret",
-    "lcbench / taskset",
-    "over random",
-    "lcbench / taskset",
-    "over random + stopping",
-    "ms",
-)
-HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ def _versions() -> str:
 def _of(runs: list[Run], workers: int) -> str:
     some = [run for run in runs if run.workers == workers]
     methods = list(dict.fromkeys(run.method for run in some))
-    curves = {name: _curves(some, name) for name in methods}
+    curves = {name: curves_of(some, name) for name in methods}
     # A method that lacks a problem has no mean that could be compared.
     complete = {
         name: one for name, one in curves.items() if len(one) == max(map(len, curves.values()))
@@ -79,13 +67,25 @@ def _of(runs: list[Run], workers: int) -> str:
     rows = [
         _row(name, complete, [run.cost for run in some if run.method == name]) for name in complete
     ]
+    head = _head({run.problem.partition("/")[0] for run in some})
     return (
-        f"k = {workers} workers, {max(map(len, curves.values()))} problems:\n\n{HEAD}\n"
+        f"k = {workers} workers, {max(map(len, curves.values()))} problems:\n\n{head}\n"
         + "\n".join(rows)
     )
 
 
-def _curves(runs: list[Run], method: str) -> Curves:
+def _head(families: set[str]) -> str:
+    split = " / ".join(name for name in FAMILIES if name in families)
+    speeds = ("over random", split, "over random + stopping", "ms")
+    return head("method", "seeds", "AURC", "final regret", split, *speeds)
+
+
+def head(*columns: str) -> str:
+    """The first two lines of a table."""
+    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
+
+
+def curves_of(runs: list[Run], method: str) -> Curves:
     """Of the seeds that every problem has."""
     mine = [run for run in runs if run.method == method]
     names = dict.fromkeys(run.problem for run in mine)
@@ -101,7 +101,7 @@ def _curves(runs: list[Run], method: str) -> Curves:
 def _row(name: str, curves: dict[str, Curves], costs: list[float]) -> str:
     own = curves[name]
     families = {
-        family: {key: value for key, value in own.items() if key.startswith(family)}
+        family: {key: value for key, value in own.items() if key.startswith(f"{family}/")}
         for family in FAMILIES
     }
     split = [one for one in families.values() if one]
@@ -150,7 +150,7 @@ def _speed(own: Curves, rival: Curves) -> float:
     for name, rows in own.items():
         hit = np.flatnonzero(rows.mean(axis=0) <= rival[name][:, -1].mean() + 1e-12)
         if len(hit):
-            speeds.append(BUDGET / GRID[hit[0]])
+            speeds.append(1 / GRID[hit[0]])
         else:
             speeds.append(NEVER_REACHED)
     return float(np.exp(np.mean(np.log(speeds))))

@@ -42,9 +42,10 @@ class Asha:
 
     `type`: whether the other trials pause and may be promoted later (`promotion`), or stop.
     `grace: auto` begins at epoch 1, but skips the first rungs as long as their losses do not
-    predict those at the next one (`schedulers/rung_reliability.py`). It is the default of the
-    promotion form; that of the stopping form is 1. A searcher that learns is misled by a rung that
-    predicts nothing (`benchmarks/search.md`).
+    predict those at the next one. Under a searcher that forecasts how trials end, every second
+    trial passes the first rung in any case (`schedulers/rung_reliability.py`). It is the default of
+    the promotion form; that of the stopping form is 1. A searcher that learns is misled by a rung
+    that predicts little (`benchmarks/search.md`).
     `audit`: the fraction of the stopped trials that is trained to the end nevertheless.
     `quorum`: at the two lowest rungs, the stopping form stops a trial if fewer than this many
     others reached the rung before it, rather than let it continue without a comparison.
@@ -78,7 +79,8 @@ class Asha:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or is_audited(trial):
             return CONTINUE
-        if self.grace == "auto" and is_skipped(level, history, trial.number):
+        lasting = ranking is not None
+        if self.grace == "auto" and is_skipped(level, history, trial.number, lasting=lasting):
             return CONTINUE
         reason = self._reason(trial, level, history, ranking)
         if reason is None:
@@ -126,12 +128,13 @@ class Asha:
         It continues then, so that its worker need not load the checkpoint that it has just written.
         """
         rung = history.rungs[level]
-        if self._free_places(rung, history) < 0:
-            why = self._why_full(trial, rung, history)
+        places = self._places(rung, history, ranking)
+        if self._free_places(rung, history, ranking) < 0:
+            why = self._why_full(trial, rung, history, places)
         else:
             first = next(promotion_order(rung, ranking, trial.number), None)
             if first != trial.number:
-                why = self._why_not_first(trial, first, rung, history)
+                why = self._why_not_first(trial, first, rung, places)
             elif self._first_promotion(history, ranking, above=level) is None:
                 return None
             else:
@@ -140,22 +143,21 @@ class Asha:
         place = "the best" if rank == 1 else f"number {rank}"
         return f"{history.show(trial.loss)} is {place} of {len(rung)} so far; {why}"
 
-    def _why_full(self, trial: Trial, rung: Rung, history: History) -> str:
+    def _why_full(self, trial: Trial, rung: Rung, history: History, places: int) -> str:
         """Why a trial pauses at a rung from which no further trial may be promoted now."""
-        places = self._places(rung, history)
         if rung.rank(trial.loss) + 1 > places:
             return f"of every {self.eta:g} that are compared here 1 continues"
         chosen = "it was" if places == 1 else "they were"
         return f"{places} of them may continue, and {chosen} chosen before"
 
-    def _why_not_first(self, trial: Trial, first: int | None, rung: Rung, history: History) -> str:
+    def _why_not_first(self, trial: Trial, first: int | None, rung: Rung, places: int) -> str:
         """Why a trial pauses although a place is free: trial number `first` is to have it."""
         if first is None:
             return "a value that is not finite is never promoted"
         ahead = "another is ahead by forecast"
         if rung.by_trial[first] <= trial.loss:
             ahead = "a better one is ahead"
-        return f"{self._places(rung, history)} of them may continue, and {ahead}"
+        return f"{places} of them may continue, and {ahead}"
 
     def _first_promotion(
         self, history: History, ranking: Ranking | None, above: int = 0, at_least: int = 0
@@ -163,13 +165,17 @@ class Asha:
         """The trial to promote, from the highest rung above an epoch that has a free place."""
         for level in reversed(history.levels[:-1]):
             rung = history.rungs[level]
-            if level > above and rung.paused and self._free_places(rung, history, at_least) > 0:
+            if level <= above or not rung.paused:
+                continue
+            if self._free_places(rung, history, ranking, at_least) > 0:
                 first = next(promotion_order(rung, ranking), None)
                 if first is not None:
                     return first
         return None
 
-    def _free_places(self, rung: Rung, history: History, at_least: int = 0) -> int:
+    def _free_places(
+        self, rung: Rung, history: History, ranking: Ranking | None, at_least: int = 0
+    ) -> int:
         """How many more trials may be promoted from a rung: all of them if it is skipped.
 
         A trial that is being compared at the rung counts as promoted. The probes of `grace: auto`
@@ -177,15 +183,17 @@ class Asha:
         """
         if self.grace == "auto" and is_skipped(rung.level, history):
             return len(rung)
-        places = max(at_least, self._places(rung, history))
-        return places - (rung.n_promoted - self._probes(rung, history))
+        places = max(at_least, self._places(rung, history, ranking))
+        return places - (rung.n_promoted - self._probes(rung, history, ranking))
 
-    def _places(self, rung: Rung, history: History) -> int:
+    def _places(self, rung: Rung, history: History, ranking: Ranking | None) -> int:
         """How many of the trials that are compared at a rung may be promoted."""
-        return int((len(rung) - self._probes(rung, history)) / self.eta)
+        return int((len(rung) - self._probes(rung, history, ranking)) / self.eta)
 
-    def _probes(self, rung: Rung, history: History) -> int:
-        return n_probes(rung.level, history) if self.grace == "auto" else 0
+    def _probes(self, rung: Rung, history: History, ranking: Ranking | None) -> int:
+        if self.grace != "auto":
+            return 0
+        return n_probes(rung.level, history, lasting=ranking is not None)
 
     @property
     def _fraction(self) -> str:

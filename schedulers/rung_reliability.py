@@ -1,11 +1,17 @@
-"""Skip the first rungs if their ranking does not predict that of the next rung (`grace: auto`).
+"""Which trials pass the first rung without being compared there (`grace: auto`).
 
-PASHA (Bohdal et al., ICLR 2023) and Hyper-Tune (Li et al., VLDB 2022) compare the rankings of the
-same trials at neighbouring rungs, too. Here some trials are probes: they pass an unproven rung
-without being compared there. Once `PROBES` of them have reached the next rung, their ranks at both
-are compared by Kendall's tau, and that settles for good whether the rung is skipped. Meanwhile the
-other trials are compared as usual, so a rung that predicts well is of use from the first trial on;
-and the probes were not selected by the rung that they test.
+A rung may mislead: what is good after one epoch need not be good in the end. Here some trials are
+probes: they pass the first rung uncompared, and are compared from the next one on. They test the
+rung, as PASHA (Bohdal et al., ICLR 2023) and Hyper-Tune (Li et al., VLDB 2022) compare the rankings
+of the same trials at neighbouring rungs; but probes were not selected by the rung that they test.
+Once `PROBES` of them have reached the next rung, their ranks at both are compared by Kendall's tau,
+and that settles for good whether all trials skip the rung. Meanwhile the other trials are compared
+as usual, so a rung that predicts well is of use from the first trial on.
+
+Under a searcher that forecasts how trials end, probes go on after that (`lasting`): every second
+trial is one, which makes two brackets of Hyperband (Li et al., JMLR 2018) that share their rungs.
+Such a searcher would otherwise see at the higher rungs only what the first one let through. Where
+all that begins well ends alike, it would believe that nothing is better.
 """
 
 from __future__ import annotations
@@ -19,49 +25,51 @@ from raysweep.history import History
 PROBES = 9
 """The number of probes whose ranks are compared. Measured: `benchmarks/search.md`, fifth round."""
 PROBE_EVERY = 2
-"""Every second trial is a probe. Measured: `benchmarks/search.md`, fifth round."""
+"""Every second trial is a probe. Measured: `benchmarks/search.md`, fifth and seventh round."""
 MIN_TAU = 0.3
 """The least Kendall's tau, from -1 to 1, between the ranks at two rungs with which the lower rung
 is kept. Measured: `benchmarks/search.md`, fifth round."""
 
 
-def is_skipped(level: int, history: History, number: int | None = None) -> bool:
+def is_skipped(
+    level: int, history: History, number: int | None = None, *, lasting: bool = False
+) -> bool:
     """True if trials pass a rung without a comparison.
 
-    That is so if its ranking does not predict that of the next rung, or as long as this is unknown,
-    if trial `number` is a probe. A rung above one that is kept is never skipped: the trials that
-    reach it were selected, so their ranks prove nothing about it.
+    That is so if its ranking does not predict that of the next rung; or, as long as this is unknown
+    or the probes are `lasting`, if trial `number` is a probe. A rung above one that is kept is
+    never skipped: the trials that reach it were selected, so their ranks prove nothing about it.
+    Nor is the last rung below the full training.
     """
     index = history.levels.index(level)
-    predicts = _predicts_next(history, index)
-    if predicts or not _all_skipped_below(history, index):
+    if not _is_tested(history, index):
         return False
-    return predicts is False or (number is not None and _is_probe(number))
+    predicts = _predicts_next(history, index)
+    if predicts is False:
+        return True
+    return number is not None and _is_probe(number) and (lasting or predicts is None)
 
 
-def n_probes(level: int, history: History) -> int:
+def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
     """The number of probes that passed a rung. They take no places of those compared there."""
     index = history.levels.index(level)
-    if _is_last_below_full_training(history, index) or not _all_skipped_below(history, index):
+    if not _is_tested(history, index):
         return 0
-    if _predicts_next(history, index) is not None:
+    if _predicts_next(history, index) is not None and not lasting:
         return PROBES
     rung = history.rungs[level]
     return sum(_is_probe(number) and number not in rung.ended for number in rung.by_trial)
 
 
-def _all_skipped_below(history: History, index: int) -> bool:
-    """True if none of the rungs below predicts the next one."""
+def _is_tested(history: History, index: int) -> bool:
+    """True for the first rung that is not skipped, unless it is the last below full training."""
+    if index + 1 >= len(history.levels) - 1:
+        return False
     return all(_predicts_next(history, below) is False for below in range(index))
 
 
 def _predicts_next(history: History, index: int) -> bool | None:
-    """Whether the ranks at a rung agree with those at the next; None with too few probes so far.
-
-    The last rung below the full training always counts as one that does.
-    """
-    if _is_last_below_full_training(history, index):
-        return True
+    """Whether the ranks at a rung agree with those at the next; None with too few probes so far."""
     lower, upper = (history.rungs[level].by_trial for level in history.levels[index : index + 2])
     probed = (
         (lower[number], loss)
@@ -72,10 +80,6 @@ def _predicts_next(history: History, index: int) -> bool | None:
     if len(pairs) < PROBES:
         return None
     return kendall_tau(pairs) >= MIN_TAU
-
-
-def _is_last_below_full_training(history: History, index: int) -> bool:
-    return index + 1 >= len(history.levels) - 1
 
 
 def _is_probe(number: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
-from raysweep.schedulers.rung_reliability import PROBES
+from raysweep.schedulers.rung_reliability import PROBE_EVERY, PROBES
 from raysweep.schedulers.rungs import promotion_order
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
@@ -293,10 +294,19 @@ def test_a_first_epoch_that_misleads_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_probes_take_no_place_of_others(workers: int) -> None:
-    history = simulate(said(61, scheduler=Asha()), crossing, workers).histories["draw"]
-    judged = 61 - PROBES
-    assert abs(history.rungs[1].n_promoted - PROBES - judged / 3) <= 1
+@pytest.mark.parametrize("foreseen", [False, True])
+def test_probes_take_no_place_of_others(foreseen: bool, workers: int) -> None:
+    """Every second trial is a probe, under a searcher that forecasts; else as few as needed."""
+    sweep, probes = said(61, scheduler=Asha()), PROBES
+    if foreseen:
+        draw = Draw()
+        searcher = SimpleNamespace(suggest=draw.suggest, rank=lambda space, history: {})
+        sweep, probes = replace(sweep, searchers={"draw": searcher}), 30
+    history = simulate(sweep, crossing, workers).histories["draw"]
+    judged = 61 - probes
+    assert abs(history.rungs[1].n_promoted - probes - judged / 3) <= 1
+    if foreseen:
+        assert {number % PROBE_EVERY for _, number in history.rungs[1].paused} == {0}
 
 
 @pytest.mark.parametrize("curves", [crossing, late])
