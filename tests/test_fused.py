@@ -116,7 +116,7 @@ class Ensemble:
 
     def __init__(self, made: Recipe, folder: Path, measured: bool = False) -> None:
         self.said: list[tuple[str, str]] = []
-        self.pool = Pool(made, measured, lambda kind, line: self.said.append((kind, line)))
+        self.pool = Pool(made, 100, measured, lambda kind, line: self.said.append((kind, line)))
         self.folder = folder
         self.runs: list[Run] = []
 
@@ -529,13 +529,13 @@ def test_what_is_not_faster_is_trained_one_by_one(
     assert together.said == [
         (
             "slower",
-            "fuse: 2 trials of one shape train 1.0 times as fast as one, so they train one by one",
+            "2 trials of one shape train 1.0 times as fast as one, so they train one by one",
         )
     ]
     together.add(BASE, 3)
     together.train(1)
     assert together.said[1:] == [
-        ("faster", "fuse: 4 trials of one shape train 16.0 times as fast as one")
+        ("faster", "4 trials of one shape train 16.0 times as fast as one")
     ]
 
 

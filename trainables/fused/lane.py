@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ class Lane:
         recipe.check(config, self.learner, samples)
         self.randomness = Randomness(run.device)
         state = {name: Unshared(part) for name, part in self.learner.state.items()}
-        self._epochs: Iterator[int] = run.epochs(**state)
+        self._epochs = run.epochs(**state)
 
     def begin_epoch(self) -> bool:
         """Begin the next epoch; False if there is none. The first call loads the checkpoint."""
@@ -44,6 +44,11 @@ class Lane:
         self.run.restart_clock(seconds)
         with self.randomness.used():
             self.recipe.report(self.config, self.learner, train_loss)
+
+    def close(self) -> None:
+        """End the training."""
+        if isinstance(self._epochs, Generator):
+            self._epochs.close()
 
     def copy(self) -> Lane:
         """A lane in the same state, for an experiment: it reports nothing and saves nothing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from raysweep.trainables.common.classification import Batch
 from raysweep.trainables.fused.lane import Lane, samples_on
@@ -15,8 +14,7 @@ from raysweep.trainables.fused.shape import CannotFuse, shape_of
 from raysweep.trainables.fused.stack import Stack
 from raysweep.trainables.runtime.run import Run
 
-Kind = Literal["faster", "slower", "refused"]
-Say = Callable[[Kind, str], None]
+Say = Callable[[str, str], None]
 MEASURED_AGAIN = 2
 """What trials gain as one is measured again once they are so many times as many, or as few."""
 
@@ -39,11 +37,13 @@ class Pool:
     """Trains trials of a recipe, all of them epoch by epoch.
 
     `measured`: trials are trained as one only while that is faster; else whenever it is possible.
-    `say` gets a line of each decision.
+    `wanted`: how many trials it is to have, if there are so many. `say` gets each decision and a
+    line: `faster`, `slower` or `refused` for one group, `none` if no trials are trained as one.
     """
 
-    def __init__(self, recipe: Recipe, measured: bool, say: Say) -> None:
+    def __init__(self, recipe: Recipe, wanted: int, measured: bool, say: Say) -> None:
         self._recipe = recipe
+        self._wanted = wanted
         self._measured = measured
         self._say = say
         self._groups: dict[str, Group] = {}
@@ -66,7 +66,9 @@ class Pool:
     def remove(self, run: Run) -> None:
         """Leave out a trial, at the end of an epoch."""
         for group in self._groups.values():
-            group.lanes = [lane for lane in group.lanes if lane.run is not run]
+            for lane in [lane for lane in group.lanes if lane.run is run]:
+                group.lanes.remove(lane)
+                lane.close()
             if not group.lanes:
                 group.stack = None
 
@@ -86,6 +88,7 @@ class Pool:
             group.stack = None
             for lane in lanes:
                 _attempt(ends, lane, lambda lane=lane: _train_alone(lane))  # type: ignore[misc]
+        self._look_for_use()
         return ends
 
     def _train_as_one(
@@ -111,6 +114,21 @@ class Pool:
                 self._refuse(str(error))
                 return False
             self._announce(group)
+        return self._gains(group)
+
+    def _look_for_use(self) -> None:
+        """Say so if no trials are trained as one although there are many."""
+        groups = [group for group in self._groups.values() if group.lanes]
+        several = [group for group in groups if len(group.lanes) > 1]
+        count = sum(len(group.lanes) for group in groups)
+        if count < max(2, self._wanted / 2):
+            return
+        if not several:
+            self._say("none", f"no two of {count} trials have the same shape")
+        elif all(group.refused or (group.measured and not self._gains(group)) for group in several):
+            self._say("none", f"none of {count} trials train faster as one")
+
+    def _gains(self, group: Group) -> bool:
         return not self._measured or group.gain > 1
 
     def _is_to_be_measured(self, group: Group, count: int) -> bool:
@@ -121,13 +139,13 @@ class Pool:
 
     def _announce(self, group: Group) -> None:
         times = f"{group.measured} trials of one shape train {group.gain:.1f} times as fast as one"
-        if group.gain > 1 or not self._measured:
-            self._say("faster", f"fuse: {times}")
+        if self._gains(group):
+            self._say("faster", times)
         else:
-            self._say("slower", f"fuse: {times}, so they train one by one")
+            self._say("slower", f"{times}, so they train one by one")
 
     def _refuse(self, why: str) -> None:
-        self._say("refused", f"fuse: trials train one by one: {why}")
+        self._say("refused", f"trials train one by one: {why}")
 
 
 def _train_alone(lane: Lane) -> bool:

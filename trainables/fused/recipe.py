@@ -69,6 +69,12 @@ class Recipe:
         for _ in run.epochs(**learner.state):
             self.report(config, learner, self.train_epoch(config, learner, samples))
 
+    def pool(self, wanted: int, if_faster: bool, say: Callable[[str, str], None]) -> Any:
+        """What trains several trials in this process (`trainables/fused/pool.py`)."""
+        from raysweep.trainables.fused.pool import Pool  # it imports this module
+
+        return Pool(self, wanted, if_faster, say)
+
     def learner(self, config: Config, run: Run) -> Learner:
         """The model in training, its weights drawn from torch's generator."""
         model = self.build(config).to(run.device)
