@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from raysweep.tune.executors.messages import KEY
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.retries import WorkerFailure
 from raysweep.tune.sweep import Budget, Resources
+from raysweep.tune.train_function import train_function
 from tests import fused_trainables, trainables
 from tests.sweeps import Keep, StopAt, sweep
 
@@ -52,7 +54,7 @@ def check_curves(run: Any, other: Any) -> None:
 
 
 def events(run: Any, kind: str) -> list[str]:
-    return [event["trial"] for event in ledger.read(run.folder) if event["event"] == kind]
+    return [event["trial"] for event in ledger.read(run.path) if event["event"] == kind]
 
 
 def test_each_trial_has_the_curve_the_events_and_the_model_that_it_has_alone(
@@ -67,6 +69,16 @@ def test_each_trial_has_the_curve_the_events_and_the_model_that_it_has_alone(
     assert set(fused.trials["status"]) == {"completed"}
     assert fused.best.load_state_dict().keys() == alone.best.load_state_dict().keys()
     assert fused.best.trial == alone.best.trial
+
+
+def test_a_recipe_of_a_module_is_found_by_its_name(tmp_path: Path) -> None:
+    """And one of a function travels by value, as a train function does."""
+    assert train_function(fused_trainables.train).reference == "tests.fused_trainables:train"
+    held = dataclasses.replace(fused_trainables.train)
+    by_value = made(trainable=held, resources={"fuse": "auto"})
+    run = by_value.run(name="a", storage=tmp_path, executor="debug", quiet=True)
+    alone = made(resources={}).run(name="b", storage=tmp_path, executor="debug", quiet=True)
+    check_curves(run, alone)
 
 
 def test_trials_stop_pause_and_are_promoted(tmp_path: Path) -> None:
@@ -92,8 +104,8 @@ def test_an_interrupted_sweep_continues_each_trial_as_one_or_alone(
     monkeypatch.chdir(tmp_path)
     space = SPACE | {"once": str(tmp_path / "once"), "fails": "interrupted"}
     first = made(space=space)
-    with pytest.raises((KeyboardInterrupt, rs.UserError)):
-        first.run(name="a", storage=tmp_path, executor="debug", quiet=True)
+    first.run(name="a", storage=tmp_path, executor="debug", quiet=True)
+    assert rs.load(tmp_path / "a").state == "interrupted"
     words = ["run", "--resume", str(tmp_path / "a"), "--debug", "--set"]
     assert main([*words, f"resources.fuse={resumed}"]) == 0
     (tmp_path / "once").touch()
@@ -159,7 +171,7 @@ class Played:
     def __init__(self, fuse: int = 4, parallel: int = 1, **changes: Any) -> None:
         self.lines: list[str] = []
         log = Keep()
-        log.say = self.lines.append  # type: ignore[method-assign]
+        log.say = self.lines.append  # type: ignore[method-assign, assignment]
         resources = Resources(fuse=fuse)
         self.controller = SweepController(
             sweep(resources=resources, budget=SOON, **changes), log, make_job=job_of
@@ -416,7 +428,8 @@ def test_on_ray_each_trial_has_the_curve_that_it_has_alone(tmp_path: Path, ray_h
     )
     check_curves(fused, alone)
     assert set(fused.trials["status"]) == {"completed"}
-    assert len(set(fused.trials["pid"])) < 3
+    notes = [event.get("notes", {}) for event in ledger.read(fused.path)]
+    assert len({part["pid"] for part in notes if "pid" in part}) == 1
 
 
 @pytest.mark.ray

@@ -21,6 +21,7 @@ ALLOWED = {
         "raysweep.integrations.script",
         "raysweep.results",
         "raysweep.search_spaces.file.python_form",
+        "raysweep.trainables.fused.recipe",
         "raysweep.trainables.runtime.run",
         "raysweep.tune.api",
         "raysweep.tune.study",

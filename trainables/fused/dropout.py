@@ -37,8 +37,11 @@ class Masks:
     """Of shape (lanes, ...)."""
     kept: Tensor = field(init=False)
     """The part of the units that each lane keeps; 1 if there is nothing to draw."""
+    of_lanes: tuple[Tensor, ...] = field(init=False)
+    """The part of `drawn` of each lane."""
 
     def __post_init__(self) -> None:
+        self.of_lanes = self.drawn.unbind()
         kept = [1 - p if 0 < p < 1 else 1.0 for p in self.probabilities]
         shape = [-1] + [1] * (self.drawn.dim() - 1)
         self.kept = torch.tensor(kept, dtype=self.drawn.dtype, device=self.drawn.device)
@@ -48,9 +51,9 @@ class Masks:
         """Draw the mask of a lane, as torch's dropout does."""
         p = self.probabilities[lane]
         if 0 < p < 1:
-            self.drawn[lane].bernoulli_(1 - p, generator=generator)
+            self.of_lanes[lane].bernoulli_(1 - p, generator=generator)
         else:
-            self.drawn[lane] = float(p == 0)
+            self.of_lanes[lane].fill_(float(p == 0))
 
 
 def draw(masks: Sequence[Masks], generators: Sequence[torch.Generator]) -> list[Tensor]:

@@ -38,11 +38,14 @@ class LaneOptimizers:
         }
         self._steps = self._steps_so_far()
         self._columns: dict[tuple[int, str], Tensor] = {}
+        self._factors: dict[str, list[Tensor]] = {}
+        self._used: set[str] = set()
         self.read_options()
 
     def read_options(self) -> None:
         """Read the options anew, because a schedule has changed them."""
-        self._columns = {}
+        self._columns, self._factors = {}, {}
+        self._used = {option for option in ("momentum", "weight_decay") if self._any(option)}
         for i, group in enumerate(self._optimizers[0].param_groups):
             for name in ("lr", "momentum", "weight_decay", "eps"):
                 if name in group:
@@ -77,10 +80,10 @@ class LaneOptimizers:
 
     def _step_sgd(self, names: list[str], gradients: list[Tensor]) -> None:
         weights = [self._weights[name] for name in names]
-        if self._any("weight_decay"):
+        if "weight_decay" in self._used:
             torch._foreach_addcmul_(gradients, weights, self._wide("weight_decay", names))
         updates = gradients
-        if self._any("momentum"):
+        if "momentum" in self._used:
             momentum = self._wide("momentum", names)
             buffers = [self._state[name]["momentum_buffer"] for name in names]
             torch._foreach_mul_(buffers, momentum)
@@ -97,9 +100,9 @@ class LaneOptimizers:
         squares = [self._state[name]["exp_avg_sq"] for name in names]
         self._steps += 1
         self._decay(names, weights, gradients)
-        torch._foreach_lerp_(means, gradients, self._per_group(names, self._left_of("beta1")))
+        torch._foreach_lerp_(means, gradients, self._wide("beta1", names, left=True))
         torch._foreach_mul_(squares, self._wide("beta2", names))
-        scaled = torch._foreach_mul(gradients, self._per_group(names, self._left_of("beta2")))
+        scaled = torch._foreach_mul(gradients, self._wide("beta2", names, left=True))
         torch._foreach_addcmul_(squares, scaled, gradients)
         roots = torch._foreach_sqrt(squares)
         corrections = self._corrections()
@@ -110,7 +113,7 @@ class LaneOptimizers:
 
     def _decay(self, names: list[str], weights: list[Tensor], gradients: list[Tensor]) -> None:
         """Decay the weights: AdamW before the step, Adam by the gradients."""
-        if not self._any("weight_decay"):
+        if "weight_decay" not in self._used:
             return
         if self._kind is torch.optim.Adam:
             torch._foreach_addcmul_(gradients, weights, self._wide("weight_decay", names))
@@ -130,11 +133,6 @@ class LaneOptimizers:
             found.append((-self._columns[i, "lr"] / first, second.sqrt()))
         return found
 
-    def _left_of(self, option: str) -> list[Tensor]:
-        """One minus an option, for each group."""
-        groups = range(len(self._optimizers[0].param_groups))
-        return [1 - self._columns[i, option] for i in groups]
-
     def _any(self, option: str) -> bool:
         """True if the option is not 0 in some lane."""
         return any(
@@ -143,13 +141,23 @@ class LaneOptimizers:
             for group in optimizer.param_groups
         )
 
-    def _wide(self, option: str, names: list[str], negative: bool = False) -> list[Tensor]:
-        """An option as a factor of each weight."""
-        groups = range(len(self._optimizers[0].param_groups))
-        columns = [self._columns[i, option] for i in groups]
-        if negative:
-            columns = [-column for column in columns]
-        return self._per_group(names, columns)
+    def _wide(
+        self, option: str, names: list[str], negative: bool = False, left: bool = False
+    ) -> list[Tensor]:
+        """An option as a factor of each weight: itself, minus it (`negative`), or 1 - it (`left`).
+
+        Kept until the options are read anew; the weights are the same in each step.
+        """
+        key = f"{option} {negative} {left}"
+        if key not in self._factors:
+            groups = range(len(self._optimizers[0].param_groups))
+            columns = [self._columns[i, option] for i in groups]
+            if negative:
+                columns = [-column for column in columns]
+            elif left:
+                columns = [1 - column for column in columns]
+            self._factors[key] = self._per_group(names, columns)
+        return self._factors[key]
 
     def _per_group(self, names: list[str], columns: list[Tensor]) -> list[Tensor]:
         """The columns (K,) of the weights' groups, of shape (K, 1, ...) as the weights have."""
