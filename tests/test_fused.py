@@ -544,7 +544,7 @@ def test_measuring_changes_nothing(double: None) -> None:
     for seed in range(2):
         seed_generators(seed)
         run = Run(2, lambda message: None, seed=seed)
-        lanes.append(Lane(recipe(convolutions), BASE | {"dropout": 0.3}, run, data(BASE)))
+        lanes.append(Lane(recipe(convolutions), BASE | {"dropout": 0.3}, run))
         lanes[-1].begin_epoch()
     before = [
         numbers([part.state_dict() for part in lane.learner.state.values()]) for lane in lanes
@@ -582,7 +582,7 @@ def test_a_stack_trains_without_dropout_or_with_masks_in_the_order_of_calls(doub
     for seed in range(2):
         seed_generators(seed)
         run = Run(1, lambda message: None, seed=seed)
-        lanes.append(Lane(recipe(lambda config: Twice()), BASE, run, data(BASE)))
+        lanes.append(Lane(recipe(lambda config: Twice()), BASE, run))
         lanes[-1].begin_epoch()
     copies = [lane.copy() for lane in lanes]
     fused = Stack(lanes).train_epoch()

@@ -42,6 +42,8 @@ class Masks:
 
     def __post_init__(self) -> None:
         self.of_lanes = self.drawn.unbind()
+        for p, own in zip(self.probabilities, self.of_lanes, strict=True):
+            own.fill_(float(p == 0))  # it stays like this if there is nothing to draw
         kept = [1 - p if 0 < p < 1 else 1.0 for p in self.probabilities]
         shape = [-1] + [1] * (self.drawn.dim() - 1)
         self.kept = torch.tensor(kept, dtype=self.drawn.dtype, device=self.drawn.device)
@@ -52,8 +54,6 @@ class Masks:
         p = self.probabilities[lane]
         if 0 < p < 1:
             self.of_lanes[lane].bernoulli_(1 - p, generator=generator)
-        else:
-            self.of_lanes[lane].fill_(float(p == 0))
 
 
 def draw(masks: Sequence[Masks], generators: Sequence[torch.Generator]) -> list[Tensor]:
@@ -69,7 +69,8 @@ def hold_probabilities(template: nn.Module, models: Sequence[nn.Module]) -> None
     for name, module in template.named_modules():
         if isinstance(module, DROPOUTS):
             held = tuple(float(model.get_submodule(name).p) for model in models)  # type: ignore[arg-type]
-            module.p = Probabilities(held)  # type: ignore[assignment]
+            if any(held):
+                module.p = Probabilities(held)  # type: ignore[assignment]
 
 
 class RecordedCalls(TorchFunctionMode):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import torch
@@ -17,17 +17,30 @@ from raysweep.trainables.runtime.run import Run, Stateful
 class Lane:
     """A trial, its model and its optimizer.
 
+    others: lanes with which it may have its samples in common.
+
     Made when the global generators are those of the trial. Whatever may draw a random number runs
     while `randomness` is used, so that the trial draws what it would draw in a process of its own.
     """
 
-    def __init__(self, recipe: Recipe, config: Config, run: Run, samples: Batch) -> None:
-        self.recipe, self.config, self.run, self.samples = recipe, config, run, samples
+    def __init__(
+        self, recipe: Recipe, config: Config, run: Run, others: Iterable[Lane] = ()
+    ) -> None:
+        self.recipe, self.config, self.run = recipe, config, run
         self.learner = recipe.learner(config, run)
-        recipe.check(config, self.learner, samples)
+        self.source, self.samples = self._load(others)
+        recipe.check(config, self.learner, self.samples)
         self.randomness = Randomness(run.device)
         state = {name: Unshared(part) for name, part in self.learner.state.items()}
         self._epochs = run.epochs(**state)
+
+    def _load(self, others: Iterable[Lane]) -> tuple[Batch, Batch]:
+        """The samples as the recipe gives them, and on the device, where equal ones are shared."""
+        source = self.recipe.data(self.config)
+        for other in others:
+            if list(map(id, other.source)) == list(map(id, source)):
+                return other.source, other.samples
+        return source, tuple(part.to(torch.device(self.run.device)) for part in source)
 
     def begin_epoch(self) -> bool:
         """Begin the next epoch; False if there is none. The first call loads the checkpoint."""
@@ -56,7 +69,7 @@ class Lane:
         run.epoch = self.run.epoch
         copied = object.__new__(Lane)
         copied.recipe, copied.config, copied.run = self.recipe, self.config, run
-        copied.samples = self.samples
+        copied.source, copied.samples = self.source, self.samples
         with self.randomness.copy().used():
             copied.learner = self.recipe.learner(self.config, run)
         for name, part in self.learner.state.items():
@@ -98,11 +111,3 @@ def _cloned(state: Any) -> Any:
 
 def _ignore(message: dict[str, Any]) -> None:
     """The reports of an experiment go nowhere."""
-
-
-def samples_on(device: str, samples: Batch, known: dict[tuple[int, ...], Batch]) -> Batch:
-    """The samples on a device. Those that are known there are not copied again."""
-    key = tuple(map(id, samples))
-    if key not in known:
-        known[key] = tuple(part.to(torch.device(device)) for part in samples)
-    return known[key]

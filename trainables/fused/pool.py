@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from raysweep.trainables.common.classification import Batch
-from raysweep.trainables.fused.lane import Lane, samples_on
+from raysweep.trainables.fused.lane import Lane
 from raysweep.trainables.fused.measure import gain_of
 from raysweep.trainables.fused.recipe import Config, Recipe
 from raysweep.trainables.fused.shape import CannotFuse, shape_of
@@ -47,15 +46,14 @@ class Pool:
         self._measured = measured
         self._say = say
         self._groups: dict[str, Group] = {}
-        self._samples: dict[tuple[int, ...], Batch] = {}
 
     def add(self, config: Config, run: Run) -> None:
         """Take in a trial. The global generators are to be those with which it begins.
 
         Raises what the recipe raises.
         """
-        samples = samples_on(run.device, self._recipe.data(config), self._samples)
-        lane = Lane(self._recipe, config, run, samples)
+        others = [lane for group in self._groups.values() for lane in group.lanes]
+        lane = Lane(self._recipe, config, run, others)
         try:
             shape = shape_of(lane)
         except CannotFuse as error:

@@ -19,6 +19,8 @@ Config = dict[str, Any]
 TOLERANCE = 1e-2
 """How much the sum of a loss over two halves of a batch may differ from that over the whole. It is
 wide because half precision is coarse; the mean in place of the sum is off by a half."""
+CHECKED_SAMPLES = 8
+"""So few that they fit into memory, whatever the size of a batch."""
 EXPECTED = 'expected the sum of the losses of a batch: reduction="sum"'
 
 
@@ -111,7 +113,7 @@ class Recipe:
 
         The mean, which torch's functions return by default, would make every step too small.
         """
-        batch = tuple(part[: learner.batch_size].to(learner.run.device) for part in samples)
+        batch = tuple(part[:CHECKED_SAMPLES].to(learner.run.device) for part in samples)
         learner.model.eval()  # it draws no random number, and changes no statistic
         with learner.precision.autocast():
             output = learner.model(batch[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from raysweep.history import Status
 from raysweep.tune.controller import SweepController
 
 ONE_BY_ONE = "fuse: the trials train one by one from now on"
@@ -26,6 +27,8 @@ class Fusing:
 
         No more than its part of those that are left, so that no worker stays idle.
         """
+        if self.most == 1:
+            return 1
         left = self._trials_left()
         if left is None:
             return self.most
@@ -60,10 +63,15 @@ class Fusing:
             self._controller.say(f"{ONE_BY_ONE}: {reason}")
 
     def _trials_left(self) -> int | None:
-        """How many trials have not ended, and will be proposed; None if that is not known."""
-        trials = self._controller.sweep.budget.trials
-        if trials is None:
+        """How many trials may still train; None if that is not known.
+
+        Those that have not ended, those that will be proposed, and those that may be promoted.
+        """
+        sweep = self._controller.sweep
+        if sweep.budget.trials is None:
             return None
         proposed = list(self._controller.trials)
-        running = sum(not trial.status.ended for trial in proposed)
-        return running + max(0, trials * len(self._controller.studies) - len(proposed))
+        left = sum(not trial.status.ended for trial in proposed)
+        if sweep.scheduler.promotes:
+            left += sum(trial.status is Status.STOPPED for trial in proposed)
+        return left + max(0, sweep.budget.trials * len(self._controller.studies) - len(proposed))

@@ -166,7 +166,10 @@ def _part(value: object) -> tuple[str, Report | Outcome | MessageError]:
 
 def _said(value: object) -> tuple[str, str]:
     content = _mapping(value, "what a group says")
-    return _name(content.get("kind"), "a decision"), _name(content.get("line"), "a decision")
+    line = content.get("line")
+    if not isinstance(line, str):
+        raise MessageError(f"what a group says is {_shown(line)}, not a text")
+    return _name(content.get("kind"), "a decision"), message(line)
 
 
 def _report(content: Mapping[str, Any]) -> Report:
