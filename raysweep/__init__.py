@@ -12,7 +12,8 @@
     run.best.config
 
 `Study` is for a training loop of your own, and `load` reads a run directory. `config` and `report`
-are for a script that a sweep runs. Importing this package loads neither Ray nor torch nor pandas.
+are for a script that a sweep runs. A `Recipe` is a train function in parts, of which several trials
+can be trained as one. Importing this package loads neither Ray nor torch nor pandas.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from raysweep.integrations.script import config, report
     from raysweep.results import load
     from raysweep.search_spaces.file.python_form import Choice, Float, Int, Ordinal
+    from raysweep.trainables.fused.recipe import Recipe
     from raysweep.trainables.runtime.run import Run
     from raysweep.tune.api import Sweep
     from raysweep.tune.study import Study
@@ -36,6 +38,7 @@ __all__ = [
     "Float",
     "Int",
     "Ordinal",
+    "Recipe",
     "Run",
     "Study",
     "Sweep",
@@ -50,6 +53,7 @@ _HOMES = {
     "Float": "raysweep.search_spaces.file.python_form",
     "Int": "raysweep.search_spaces.file.python_form",
     "Ordinal": "raysweep.search_spaces.file.python_form",
+    "Recipe": "raysweep.trainables.fused.recipe",
     "Run": "raysweep.trainables.runtime.run",
     "Study": "raysweep.tune.study",
     "Sweep": "raysweep.tune.api",

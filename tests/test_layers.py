@@ -21,6 +21,7 @@ ALLOWED = {
         "raysweep.integrations.script",
         "raysweep.results",
         "raysweep.search_spaces.file.python_form",
+        "raysweep.trainables.fused.recipe",
         "raysweep.trainables.runtime.run",
         "raysweep.tune.api",
         "raysweep.tune.study",
@@ -56,8 +57,14 @@ ALLOWED = {
         "raysweep.results.views",
     },
     "results.run": {"raysweep.results", "raysweep.tune.steer", "raysweep.tune.widget"},
-    "trainables": {"raysweep.trainables.common", *RUN},
+    "trainables": {"raysweep.trainables.common", "raysweep.trainables.fused.recipe", *RUN},
     "trainables.common": {"raysweep.trainables.common", *RUN},
+    "trainables.fused": {
+        "raysweep.trainables.common",
+        "raysweep.trainables.fused",
+        "raysweep.trainables.runtime.checkpoint",
+        *RUN,
+    },
     "trainables.runtime": {"raysweep.trainables.runtime"},
     "tune": {f"raysweep.{room}" for room in ROOMS[1:]},
 }

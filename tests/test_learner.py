@@ -27,8 +27,8 @@ def learner(model: nn.Module, pieces: int = 1, **changes: Any) -> Learner:
 def test_a_batch_in_pieces_is_the_batch_whole(pieces: int) -> None:
     model = nn.Linear(5, 3)
     whole, parts = learner(model), learner(model, pieces)
-    assert float(whole.step(IMAGES, LABELS, 24)) == pytest.approx(
-        float(parts.step(IMAGES, LABELS, 24)), rel=1e-5
+    assert float(whole.step((IMAGES, LABELS), 24)) == pytest.approx(
+        float(parts.step((IMAGES, LABELS), 24)), rel=1e-5
     )
     torch.testing.assert_close(whole.model.weight, parts.model.weight, atol=1e-6, rtol=1e-5)
 
@@ -36,10 +36,10 @@ def test_a_batch_in_pieces_is_the_batch_whole(pieces: int) -> None:
 def test_an_overflow_in_fp16_leaves_the_step_out_and_halves_the_scale() -> None:
     one = learner(nn.Linear(5, 3), precision="fp16")
     before = copy.deepcopy(one.model.state_dict())
-    one.step(IMAGES * 1e6, LABELS, 24)
+    one.step((IMAGES * 1e6, LABELS), 24)
     assert all(torch.equal(value, before[name]) for name, value in one.model.state_dict().items())
     assert one.state["scaler"].get_scale() == 65536 / 2
-    one.step(IMAGES, LABELS, 24)
+    one.step((IMAGES, LABELS), 24)
     assert not torch.equal(one.model.weight, before["weight"])  # type: ignore[arg-type]
 
 
@@ -60,5 +60,5 @@ def test_weight_decay_and_momentum_reach_the_optimizer() -> None:
     assert (
         make_optimizer({"optimizer": "adam", "lr": 0.1}, parameters).defaults["weight_decay"] == 0
     )
-    with pytest.raises(ValueError, match="optimizer 'rms': expected sgd or adam"):
+    with pytest.raises(ValueError, match="optimizer 'rms': expected sgd, adam or adamw"):
         make_optimizer({"optimizer": "rms", "lr": 0.1}, parameters)

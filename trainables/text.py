@@ -120,9 +120,8 @@ def train(config: dict[str, Any], run: Run) -> None:
         for words, labels in batches:
             # With several processes, each of them trains on its shard of every batch.
             shard = run.process_group.shard(torch.arange(len(labels)))
-            total_loss += learner.step(
-                words[shard].to(run.device), labels[shard].to(run.device), len(labels)
-            )
+            batch = words[shard].to(run.device), labels[shard].to(run.device)
+            total_loss += learner.step(batch, len(labels))
         train_loss = run.process_group.mean(total_loss) / len(lines)
         run.board.histograms(learner.model)
         draw(config, learner.model, run.board)

@@ -144,7 +144,7 @@ def train(config: dict[str, Any], run: Run) -> None:
             inputs = Inputs(config, network, learner.precision, augment)
         # A learner of its own, because the model and its gradients may be those of a part.
         part_learner = replace(learner, model=inputs.model)
-        train_loss = part_learner.train_epoch(inputs.split("train"), inputs.augment)
+        train_loss = part_learner.train_epoch(inputs.split("train").samples, inputs.augment)
         validation = inputs.split("validation")
         draw_image_predictions(
             config, inputs.model, run.board, load_data(config), validation, EVALUATION_BATCH

@@ -219,6 +219,11 @@ def _command_line(said: Specification, trainable: str) -> CommandLine | None:
     return script_files.command_line(said, FilePath(trainable))
 
 
+MOST_FUSED = 32
+"""How many trials `fuse: auto` trains as one at most: beyond that, a core or a GPU is busy with the
+models themselves, and there is little to gain (`benchmarks/fused.py`)."""
+
+
 def _resources(said: Specification) -> Resources:
     wanted = said.content.resources
     share = 0.0 if wanted.gpu == "auto" else wanted.gpu
@@ -229,6 +234,8 @@ def _resources(said: Specification) -> Resources:
         wanted.workers,
         auto_gpu=wanted.gpu == "auto",
         spread=wanted.spread,
+        fuse=MOST_FUSED if wanted.fuse == "auto" else wanted.fuse,
+        auto_fuse=wanted.fuse == "auto",
     )
 
 

@@ -32,7 +32,7 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
-FREE = ("callbacks", "executor", "notify")
+FREE = ("callbacks", "executor", "notify", "resources.fuse")
 """Keys that may change between the sessions of a run, because no result depends on them."""
 GROWING = (
     "budget.trials",
@@ -305,7 +305,7 @@ def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
     """Raise FolderError, with the differences, if the file changed since the run began.
 
-    A budget may grow; callbacks and the executor may change.
+    A budget may grow; callbacks, the executor and `resources.fuse` may change.
     """
     from ruamel.yaml import YAML
 
@@ -329,7 +329,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
             continue
         if key in MOVED and old is not None and _last_part(old) == _last_part(new):
             continue
-        if key.partition(".")[0] in FREE:
+        if key in FREE or key.partition(".")[0] in FREE:
             continue
         if old != new and not (key in GROWING and _grew(old, new)):
             yield f"{key}: was {old}, is {new}"

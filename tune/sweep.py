@@ -89,6 +89,8 @@ class Resources:
     `gpu`: a fraction of a GPU, or a whole number of them. `custom`: resources that the cluster
     defines. `workers`: the number of processes that train a trial; with `spread` they may be on
     several machines. `auto_gpu`: the GPU fraction is measured (`gpu: auto`), and `gpu` is 0.
+    `fuse`: how many trials at most a worker trains as one. `auto_fuse`: it does so only while that
+    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried.
     """
 
     cpu: float = 1.0
@@ -97,6 +99,8 @@ class Resources:
     workers: int = 1
     auto_gpu: bool = False
     spread: bool = False
+    fuse: int = 1
+    auto_fuse: bool = False
 
 
 @dataclass(frozen=True)

@@ -85,15 +85,20 @@ def _main_file() -> Path | None:
 
 
 def reference_of(thing: Any) -> str | None:
-    """`package.module:name` or `path/to/file.py:name` of a function or a class.
+    """`package.module:name` or `path/to/file.py:name` of a function, a class or a recipe.
 
     None if no import finds it.
     """
-    name, module = getattr(thing, "__name__", ""), sys.modules.get(getattr(thing, "__module__", ""))
+    # A recipe is an object. It lies in the module of its parts.
+    named = thing if hasattr(thing, "__name__") else getattr(thing, "build", thing)
+    module = sys.modules.get(getattr(named, "__module__", ""))
+    name = getattr(thing, "__name__", "")
+    if module is not None and not name:
+        name = "".join([found for found, held in vars(module).items() if held is thing][:1])
     if module is None or getattr(module, name, None) is not thing:
         return None
     file = str(getattr(module, "__file__", None) or "")
-    is_file = bool(file) and _is_defined_in(thing, file)
+    is_file = bool(file) and _is_defined_in(named, file)
     if module.__name__ == "__main__":
         return _in_main(module, file, name) if is_file else None
     if is_file and (module.__name__.startswith(FILE_PREFIX) or _is_loose(module)):

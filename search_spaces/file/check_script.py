@@ -65,6 +65,12 @@ def _check_launched(content: SweepSpec, document: Document) -> None:
             "resources.workers: a script starts its processes itself; script.launcher: torchrun "
             f"--nproc_per_node {workers} would do it",
         )
+    if content.resources.fuse != 1:
+        raise document.error(
+            ("resources", "fuse"),
+            "resources.fuse: a script is a process of its own; a train function that is a Recipe "
+            "can train several trials as one",
+        )
     if launcher or content.trainable.endswith(".py") or module_of(content.trainable):
         return
     raise document.error(

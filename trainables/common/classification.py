@@ -24,10 +24,15 @@ SHOWN_IMAGES = 20
 """Images in the picture of predictions: five rows of four."""
 
 
-def make_optimizer(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
-    """The optimizer that a configuration names: `sgd` or `adam`, with `lr` and `weight_decay`.
+Batch = tuple[Tensor, ...]
+"""The samples of a batch: the model's inputs, then what the loss compares its outputs with."""
 
-    `sgd` has `momentum` (0.9 if it is not tuned) and `nesterov`.
+
+def make_optimizer(config: dict[str, Any], parameters: Any) -> torch.optim.Optimizer:
+    """The optimizer that a configuration names: `sgd`, `adam` or `adamw`, with `lr`.
+
+    All have `weight_decay` (0). `sgd` has `momentum` (0.9 if it is not tuned) and `nesterov`; the
+    others have `beta1` (0.9) and `beta2` (0.999).
     """
     decay = config.get("weight_decay", 0.0)
     if config["optimizer"] == "sgd":
@@ -35,20 +40,49 @@ def make_optimizer(config: dict[str, Any], parameters: Any) -> torch.optim.Optim
         return torch.optim.SGD(
             parameters, lr=config["lr"], momentum=momentum, nesterov=nesterov, weight_decay=decay
         )
+    betas = (config.get("beta1", 0.9), config.get("beta2", 0.999))
     if config["optimizer"] == "adam":
-        return torch.optim.Adam(parameters, lr=config["lr"], weight_decay=decay)
-    raise ValueError(f"optimizer '{config['optimizer']}': expected sgd or adam")
+        return torch.optim.Adam(parameters, lr=config["lr"], betas=betas, weight_decay=decay)
+    if config["optimizer"] == "adamw":
+        return torch.optim.AdamW(parameters, lr=config["lr"], betas=betas, weight_decay=decay)
+    raise ValueError(f"optimizer '{config['optimizer']}': expected sgd, adam or adamw")
+
+
+def summed_cross_entropy(
+    output: Tensor, batch: Batch, label_smoothing: float | Tensor = 0.0
+) -> Tensor:
+    """The sum of a batch's cross-entropies, given its logits (n, classes) and its labels (n,).
+
+    `label_smoothing`, 0 .. 1, is a tensor of shape () if several models with different ones are
+    trained as one, which torch's own function does not take.
+    """
+    cross_entropy = nn.functional.cross_entropy
+    if not isinstance(label_smoothing, Tensor):
+        return cross_entropy(output, batch[1], reduction="sum", label_smoothing=label_smoothing)
+    if output.dtype in (torch.bfloat16, torch.float16):
+        output = output.float()  # a sum over many samples loses digits in half precision
+    uniform = -output.log_softmax(dim=1).mean(dim=1).sum()
+    labels = cross_entropy(output, batch[1], reduction="sum")
+    return (1 - label_smoothing) * labels + label_smoothing * uniform
 
 
 @dataclass
 class Learner:
-    """A model in training, by one process or by several."""
+    """A model in training, by one process or by several.
+
+    `loss(output, batch)` sums over the samples of a batch. `gradient_clip`: gradients are scaled
+    down to this norm; None for never. `schedule`: gives the factor on the learning rates for a
+    part of the training, 0 .. 1, that is over.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     precision: Precision
     batch_size: int
     run: Run
+    loss: Callable[[Tensor, Batch], Tensor] = summed_cross_entropy
+    gradient_clip: float | None = None
+    schedule: Callable[[float], float] | None = None
 
     @staticmethod
     def from_config(config: dict[str, Any], model: nn.Module, run: Run) -> Learner:
@@ -68,22 +102,40 @@ class Learner:
         """The model whose gradients are averaged over the processes of the trial."""
         return self.run.process_group.wrap(self.model)
 
-    def train_epoch(self, split: Split, augment: Callable[[Tensor], Tensor] | None = None) -> float:
-        """Train once on each sample of the split, in a random order. Returns the mean loss."""
+    def train_epoch(
+        self,
+        samples: Batch,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        most_steps: int | None = None,
+    ) -> float:
+        """Train once on each of the samples, in a random order. Returns the mean loss.
+
+        `most_steps`: end after so many batches, for a measurement.
+        """
         self.model.train()
         total_loss = torch.zeros((), device=self.run.device)
-        for batch in self.run.shuffled(len(split)).split(self.batch_size):
+        count = len(samples[0])
+        orders = self.run.shuffled(count).split(self.batch_size)[:most_steps]
+        for i, order in enumerate(orders):
             # With several processes, each of them trains on its shard of every batch.
-            shard = self.run.process_group.shard(batch)
-            images = split.images[shard].to(self.run.device)
-            labels = split.labels[shard].to(self.run.device)
+            shard = self.run.process_group.shard(order)
+            inputs, *others = (part[shard].to(self.run.device) for part in samples)
             if augment is not None:
-                images = augment(images)
-            total_loss += self.step(images, labels, len(batch))
+                inputs = augment(inputs)
+            self.set_learning_rates(i * self.batch_size / count)
+            total_loss += self.step((inputs, *others), len(order))
         self.run.board.histograms(self.model)
-        return self.run.process_group.mean(total_loss) / len(split)
+        return self.run.process_group.mean(total_loss) / count
 
-    def step(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+    def set_learning_rates(self, part: float) -> None:
+        """Follow the schedule, when `part` of this epoch, 0 .. 1, is over."""
+        if self.schedule is None:
+            return
+        factor = self.schedule((self.run.epoch - 1 + part) / self.run.total_epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+    def step(self, batch: Batch, batch_size: int) -> Tensor:
         """One step of the optimizer on this process's shard of a batch of `batch_size` samples.
 
         A batch that does not fit into memory is split into `run.accumulation` micro-batches, whose
@@ -93,23 +145,22 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         total_loss = torch.zeros((), device=self.run.device)
         weight = self.run.process_group.loss_weight(batch_size)
-        micro_batches = zip(self._split(inputs), self._split(labels), strict=True)
-        for micro_inputs, micro_labels in micro_batches:
+        for micro_batch in zip(*map(self._split, batch), strict=True):
             with self.precision.autocast():
-                logits = self.wrapped_model(micro_inputs)
-                loss = nn.functional.cross_entropy(logits, micro_labels, reduction="sum") * weight
+                output = self.wrapped_model(micro_batch[0])
+                loss = self.loss(output, micro_batch) * weight
             # Divided by the whole batch, so that the micro-batches' gradients add up to its mean.
             self.precision.backward(loss / batch_size)
             total_loss += loss.detach()  # a tensor: `.item()` would wait for the GPU at each step
-        self.precision.step(self.optimizer)
+        self.precision.step(self.optimizer, self.gradient_clip)
         return total_loss
 
-    def _split(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, part: Tensor) -> tuple[Tensor, ...]:
         if self.run.process_group.world_size > 1:
             # Each process must have the same number of micro-batches, even if some are empty:
             # each backward pass waits for those of the other processes.
-            return batch.tensor_split(self.run.accumulation)
-        return batch.chunk(self.run.accumulation)
+            return part.tensor_split(self.run.accumulation)
+        return part.chunk(self.run.accumulation)
 
 
 @torch.inference_mode()

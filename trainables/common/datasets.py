@@ -47,6 +47,11 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    @property
+    def samples(self) -> tuple[Tensor, Tensor]:
+        """Images and labels as a learner takes them."""
+        return self.images, self.labels
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -40,10 +40,14 @@ class Precision:
         """Add the gradients of a loss, scaled for fp16."""
         torch.autograd.backward([self._scaler.scale(loss)])
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Step by the unscaled gradients.
+    def step(self, optimizer: torch.optim.Optimizer, clip: float | None = None) -> None:
+        """Step by the unscaled gradients, scaled down to a norm of `clip` if theirs is larger.
 
         If one of them overflowed in fp16, the step is skipped, and the scale halved.
         """
+        if clip is not None:
+            self._scaler.unscale_(optimizer)
+            clipped = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(clipped, clip)
         self._scaler.step(optimizer)
         self._scaler.update()

@@ -38,7 +38,7 @@ def save(folder: Path, state: Mapping[str, Any], reports: list[dict[str, Any]], 
         "epoch": reports[-1]["epoch"],
         "metrics": reports[-1]["metrics"],
         "reports": reports,
-        "random": _random_states(),
+        "random": random_states(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     # With the process id: an attempt that Ray has given up may still be writing beside the next.
@@ -70,7 +70,7 @@ def restore(folder: Path, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = load(path)
     for name, part in state.items():
         part.load_state_dict(content[f"{name}_state_dict"])
-    _set_random_states(content["random"])
+    set_random_states(content["random"])
     reports: list[dict[str, Any]] = content["reports"]
     return reports
 
@@ -117,7 +117,8 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
+    """The states of the global random-number generators, as a checkpoint holds them."""
     import numpy as np
     import torch
 
@@ -142,7 +143,8 @@ def _random_states() -> dict[str, Any]:
     }
 
 
-def _set_random_states(states: Mapping[str, Any]) -> None:
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Let the global random-number generators continue from these states."""
     import numpy as np
     import torch
 

@@ -25,6 +25,9 @@ class Job:
     `script`: the fields of a `CommandLine`; None for a train function.
     `parent`: the folder of the checkpoint of another trial that it begins with; "" for none.
     `report_sources`: the fields of a `ReportSources`, which say how a script's metrics are read.
+    `fuse`: how many trials at most the process trains as one; above 1, `others` holds the fields of
+    the jobs that it begins with besides this one, and it may be given more later.
+    `fuse_if_faster`: they are trained as one only while that is faster than one by one.
     """
 
     trial: str
@@ -51,6 +54,9 @@ class Job:
     script: dict[str, Any] | None = None
     parent: str = ""
     report_sources: dict[str, Any] = field(default_factory=dict)
+    fuse: int = 1
+    fuse_if_faster: bool = False
+    others: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_job(fields: dict[str, Any]) -> Job:

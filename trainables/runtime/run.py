@@ -196,6 +196,13 @@ class Run:
                 if not self.reports or self.reports[-1]["epoch"] != epoch:
                     raise ReportError(f"epoch {epoch} ended without run.report(...)")
 
+    def restart_clock(self, seconds: float) -> None:
+        """Count so many seconds for this epoch, and what follows.
+
+        For a trial that shares its process: what passed until now was not all its own.
+        """
+        self._clock = time.perf_counter() - seconds
+
     def report(self, **metrics: Any) -> None:
         """Report the epoch's metrics: numbers, numpy scalars or tensors of one element.
 

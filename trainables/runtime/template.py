@@ -282,11 +282,18 @@ class Channel:
     def say(self, message: dict[str, Any]) -> None:
         self._end.sendall(json.dumps(message).encode() + b"\n")
 
-    def report(self, message: dict[str, Any]) -> None:
-        """Send the report of an epoch. Raises TrainingStopped if the trial should not continue."""
+    def report(self, message: dict[str, Any]) -> Any:
+        """Send the report of an epoch. Raises TrainingStopped if the trial should not continue.
+
+        Returns the answer to a report of several trials, and None for one.
+        """
         self.say({"report": message})
-        if self._answers.readline().strip() != CONTINUE:
+        answer = self._answers.readline().strip()
+        if answer == CONTINUE:
+            return None
+        if not answer.startswith("{"):
             raise TrainingStopped
+        return json.loads(answer)
 
 
 def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
@@ -317,7 +324,7 @@ def _main_module() -> types.ModuleType:
     return module
 
 
-def _train(job: Job, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def _train(job: Job, report: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """Train, and return the last message: the outcome, `stopped`, or a bug of this project."""
     try:
         return {"outcome": asdict(train_job(job, report))}

@@ -23,20 +23,42 @@ from raysweep.trainables.runtime.script.sources import ReportSources
 
 def train_job(
     job: Job,
-    send: Callable[[dict[str, Any]], None],
+    send: Callable[[dict[str, Any]], Any],
     on_error: Callable[[BaseException], None] = lambda error: None,
 ) -> Outcome:
     """Train. `send` gets a message for each epoch; what it raises stops the training.
+
+    For a job of several trials it returns an answer (`trainables/runtime/train_group.py`).
 
     That exception passes through the train function, so that it can clean up, and leaves here
     even if the train function turned it into another one. `on_error` gets what the train function
     itself raised, before the outcome is made of it.
     """
+    if job.fuse > 1:
+        # Imported here, because that module imports this one.
+        from raysweep.trainables.runtime.train_group import train_group
+
+        return train_group(job, send, on_error)
     if job.workers > 1 and not job.rendezvous:
         # Imported here, because that module imports this one for each of its processes.
         from raysweep.trainables.runtime.local_ddp import train_with_local_processes
 
         return train_with_local_processes(job, send)
+    device, where = prepare_process(job)
+    leaks = LeakDetector(device)
+    with monitored(device) as monitor:
+
+        def forward(message: dict[str, Any]) -> None:
+            # A metric of the user's own with such a name wins over ours.
+            metrics = monitor.read() | message["metrics"]
+            notes = message["notes"] | where | peak_memory(device) | leaks.check()
+            send(message | {"metrics": metrics, "notes": notes})
+
+        return _train(job, Receiver(forward, on_error), device)
+
+
+def prepare_process(job: Job) -> tuple[str, dict[str, Any]]:
+    """Prepare this process for a job. Returns its device, and the notes that say where it is."""
     process_setup.prepare(job.seed, job.threads)
     os.environ.update(job.environment)
     if job.gpu <= 0:
@@ -44,16 +66,7 @@ def train_job(
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     device = _device(job.gpu)
     where = {"node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
-    leaks = LeakDetector(device)
-    with monitored(device) as monitor:
-
-        def forward(message: dict[str, Any]) -> None:
-            # A metric of the user's own with such a name wins over ours.
-            metrics = monitor.read() | message["metrics"]
-            notes = message["notes"] | where | _peak_memory(device) | leaks.check()
-            send(message | {"metrics": metrics, "notes": notes})
-
-        return _train(job, Receiver(forward, on_error), device)
+    return device, where
 
 
 class Receiver:
@@ -79,7 +92,7 @@ class Receiver:
 
 
 def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
-    run = _make_run(job, receiver, device)
+    run = make_run(job, receiver, device)
     module = None
     try:
         train, module = load(job.trainable)
@@ -93,20 +106,21 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
         if receiver.stopped is not None:
             raise receiver.stopped from None
         receiver.on_error(error)
-        notes = run.notes | _peak_memory(device)
+        notes = run.notes | peak_memory(device)
         if run.complete:
             # All epochs are trained: the trial counts, whatever the train function raised then.
-            notes |= _test_metrics(job, run, module, device)
+            notes |= test_metrics(job, run, module, device)
         return outcome_of(error, job.trainable, notes)
     if receiver.stopped is not None:  # the train function caught it, and returned
         raise receiver.stopped
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
-    notes = run.notes | _peak_memory(device) | _test_metrics(job, run, module, device)
+    notes = run.notes | peak_memory(device) | test_metrics(job, run, module, device)
     return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
 
 
-def _make_run(job: Job, receiver: Receiver, device: str) -> Run:
+def make_run(job: Job, receiver: Callable[[dict[str, Any]], None], device: str) -> Run:
+    """The run of a job, whose messages go to `receiver`."""
     run = Run(
         job.epochs,
         receiver,
@@ -125,7 +139,7 @@ def _make_run(job: Job, receiver: Receiver, device: str) -> Run:
     return run
 
 
-def _test_metrics(job: Job, run: Run, module: ModuleType | None, device: str) -> dict[str, Any]:
+def test_metrics(job: Job, run: Run, module: ModuleType | None, device: str) -> dict[str, Any]:
     """The notes of the best epoch's evaluation on the test split; {} if the job asks for none."""
     # Rank 0 alone, because all processes have the same model.
     if not job.test or job.rank or module is None or not run.reports:
@@ -157,7 +171,7 @@ def _device_name(device: str) -> str:
     return "cpu"
 
 
-def _peak_memory(device: str) -> dict[str, Any]:
+def peak_memory(device: str) -> dict[str, Any]:
     """The most memory held so far in bytes.
 
     It is what torch allocated on the GPU (with all that the device has), or what is resident in

@@ -7,12 +7,14 @@ takes, end a training at once, and report how a process ended.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from raysweep.text_limits import visible
 from raysweep.trainables.runtime.failure import outcome_of_exit
@@ -64,8 +66,10 @@ class Worker:
     isolates: bool = False
     """True if nothing is imported before a fork, because that turned out not to be safe."""
 
-    def train(self, job: Job, send: Callable[[Message], None], beat: Beat) -> Outcome:
+    def train(self, job: Job, send: Callable[[Message], Any], beat: Beat) -> Outcome:
         """Train. `send` gets the report of each epoch; what it raises stops the training.
+
+        For several trials in one process, it returns the answer to their reports.
 
         `beat` is called every few seconds while there is no report.
         """
@@ -118,7 +122,7 @@ class Worker:
         return replace(job, isolate=self.isolates)
 
     def _follow(
-        self, process: TrialProcess, job: Job, send: Callable[[Message], None], beat: Beat, log: Log
+        self, process: TrialProcess, job: Job, send: Callable[[Message], Any], beat: Beat, log: Log
     ) -> Outcome | None:
         """The outcome that the trial's process sent; None if it ended without one."""
         try:
@@ -135,7 +139,7 @@ class Worker:
 
 
 def _pass_on_reports(
-    process: TrialProcess, job: Job, send: Callable[[Message], None], beat: Beat, log: Log
+    process: TrialProcess, job: Job, send: Callable[[Message], Any], beat: Beat, log: Log
 ) -> Outcome | None:
     """Pass reports on to `send` until the process sends its outcome, or ends without one."""
     progress = Progress(process.pid, job.hang_after, gpu_watch(job.gpu > 0 and job.hang_after > 0))
@@ -152,8 +156,8 @@ def _pass_on_reports(
         elif "report" in message:
             progress.reported()
             with _ending_if_raised(process):
-                send(_with_worker(message["report"]))
-            process.answer(CONTINUE)
+                answer = send(_with_worker(message["report"]))
+            process.answer(CONTINUE if answer is None else json.dumps(answer))
         else:
             return _read_outcome(process, message, beat)
 
@@ -197,7 +201,12 @@ def _end_hanging(process: TrialProcess, job: Job, beat: Beat, log: Log) -> Outco
 
 
 def _with_worker(report: Message) -> Message:
-    """A report with the process id of this worker."""
+    """A report, or each of those of a group, with the process id of this worker."""
+    if "group" in report:
+        for part in report["group"]:
+            if "report" in part:
+                part["report"] = _with_worker(part["report"])
+        return report
     return report | {"notes": report.get("notes", {}) | {"worker": os.getpid()}}
 
 

@@ -29,14 +29,14 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
 from raysweep.tune.executors.placement import PlanError
 from raysweep.tune.executors.policy import TrialCoordinator
-from raysweep.tune.executors.ray.checkpoint_sync import at_hand
+from raysweep.tune.executors.ray.checkpoint_sync import GroupAtHand, at_hand
 
 ANNOUNCEMENT = (
     "for debugging: trials train one after another in this process, without Ray, "
     "and the first that fails raises its exception"
 )
 WORKER = "this process"
-NO_ERROR = ("completed", "oom", "storage")
+NO_ERROR = ("alone", "completed", "oom", "storage")
 """Outcomes after which the sweep continues, or ends by itself, as on Ray."""
 
 
@@ -124,10 +124,9 @@ class _Attempt:
     error: BaseException | None = None
 
     def train(self, job: Job) -> None:
-        """Train the trial. Raises what the train function raised."""
+        """Train the trial, or several as one. Raises what the train function raised."""
         try:
-            with at_hand(job, lambda call: call()) as (local, store):
-                outcome = train_job(local, lambda message: self._send(message, store), self._keep)
+            outcome = self._train_group(job) if job.fuse > 1 else self._train_one(job)
         except TrialStopped:
             return
         except StorageError as error:
@@ -138,9 +137,32 @@ class _Attempt:
         if outcome.status not in NO_ERROR:
             raise self.error or DebugError(f"{job.trial} failed: {outcome.reason}")
 
-    def _send(self, message: dict[str, Any], store: Callable[[], None]) -> None:
+    def _train_one(self, job: Job) -> Outcome:
+        with at_hand(job, lambda call: call()) as (local, store):
+
+            def send(message: dict[str, Any]) -> None:
+                store()
+                self._send(message)
+
+            return train_job(local, send, self._keep)
+
+    def _train_group(self, job: Job) -> Outcome:
+        with GroupAtHand(lambda call: call()) as group:
+            local = group.bring(job)
+            return train_job(
+                local, lambda message: group.exchange(self._exchange, message), self._keep
+            )
+
+    def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Take in what happened to the trials of a group, and answer."""
+        self._send(message)
+        ends = [part["outcome"]["status"] for part in message["group"] if "outcome" in part]
+        if self.error is not None and not set(ends) <= set(NO_ERROR):
+            raise self.error
+        return self.coordinator.answer(WORKER) or {"stop": [], "jobs": []}
+
+    def _send(self, message: dict[str, Any]) -> None:
         """Take in a report of the train function."""
-        store()
         for callback in self.callbacks:
             callback.on_tick(self.coordinator.controller)
         if not self.coordinator.heard(WORKER, {KEY: [message]}):

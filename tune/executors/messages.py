@@ -2,9 +2,11 @@
 
 A worker sends `{"epoch", "metrics", "seconds", "notes"}` after each epoch, `{"outcome": {"status",
 "reason", "trace", "notes"}}` at the end, and `{"alive": true}` in between
-(`trainables/runtime/train_job.py`). Each travels as `{KEY: [message]}`. `parse` takes any object at
-all and returns what the ledger can hold: plain finite JSON, with text that is short and safe to
-print. A message that cannot be used raises `MessageError`, which fails that trial alone.
+(`trainables/runtime/train_job.py`). A worker with several trials sends their reports and outcomes
+in one, `{"group": [...], "said": [...]}` (`trainables/runtime/train_group.py`). Each travels as
+`{KEY: [message]}`. `parse` takes any object at all and returns what the ledger can hold: plain
+finite JSON, with text that is short and safe to print. A message that cannot be used raises
+`MessageError`, which fails that trial alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ KEY = "raysweep"
 """The key under which messages travel: Ray flattens dictionaries, and leaves lists alone."""
 
 STATUSES = (
+    "alone",
     "completed",
     "failed",
     "killed",
@@ -110,7 +113,19 @@ class Outcome:
         return self.notes | {"traceback": shorten_traceback(self.trace)}
 
 
-def parse(result: object) -> Report | Outcome | None:
+@dataclass(frozen=True)
+class Group:
+    """What happened to the trials of a worker that has several.
+
+    `parts`: a trial's id, and its report or outcome, or what is wrong with its message. `said`:
+    how they are trained (`faster`, `slower` or `refused`), and a line that says so.
+    """
+
+    parts: tuple[tuple[str, Report | Outcome | MessageError], ...]
+    said: tuple[tuple[str, str], ...]
+
+
+def parse(result: object) -> Report | Outcome | Group | None:
     """The message in what Ray Tune hands on; None if it holds none, or only a sign of life.
 
     Raises MessageError if the message cannot be used.
@@ -123,9 +138,38 @@ def parse(result: object) -> Report | Outcome | None:
     content = _mapping(packed[0], "the message")
     if "alive" in content:
         return None
+    if "group" in content:
+        return _group(content)
     if "outcome" in content:
         return _outcome(content["outcome"])
     return _report(content)
+
+
+def _group(content: Mapping[str, Any]) -> Group:
+    parts, said = content["group"], content.get("said", [])
+    if not isinstance(parts, list) or not isinstance(said, list):
+        raise MessageError("the messages of a group's trials are no list")
+    return Group(tuple(map(_part, parts)), tuple(map(_said, said)))
+
+
+def _part(value: object) -> tuple[str, Report | Outcome | MessageError]:
+    """The message of a trial in a group. What is wrong with it fails that trial alone."""
+    content = _mapping(value, "the message of a group's trial")
+    trial = _name(content.get("trial"), "a trial")
+    try:
+        if "outcome" in content:
+            return trial, _outcome(content["outcome"])
+        return trial, _report(_mapping(content.get("report"), "the report"))
+    except MessageError as error:
+        return trial, error
+
+
+def _said(value: object) -> tuple[str, str]:
+    content = _mapping(value, "what a group says")
+    line = content.get("line")
+    if not isinstance(line, str):
+        raise MessageError(f"what a group says is {_shown(line)}, not a text")
+    return _name(content.get("kind"), "a decision"), message(line)
 
 
 def _report(content: Mapping[str, Any]) -> Report:

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raysweep.formatting import plural
 from raysweep.history import Status, Trial
 from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.fusing import Fusing
 from raysweep.tune.executors.gpu_sharing import Shares
-from raysweep.tune.executors.messages import MessageError, Outcome, Report, parse
+from raysweep.tune.executors.messages import Group, MessageError, Outcome, Report, parse
 from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.retries import WorkerFailure, worker_failure
 
+OUT_OF_MEMORY = ("oom", "killed_for_memory")
+EACH_TRIALS = ("killed", "mistake", "storage")
+"""Ends of a process that say the same of each of its trials."""
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """A trial that a worker has, and how many epochs it is to train."""
+
+    trial: Trial
+    epochs: int
+
 
 class TrialCoordinator:
-    """Knows which worker trains which trial, and what each of its messages means.
+    """Knows which worker trains which trials, and what each of its messages means.
 
-    Workers are called by any name that the executor chooses. At most `parallel` trials train at
+    Workers are called by any name that the executor chooses. At most `parallel` of them train at
     once; an executor may change that number while it runs, and so may a person's command, which
     only lowers it here: an executor that can train more than it began with follows
-    `controller.sweep.parallel` itself. `gpu_sharing` sets each job's GPU
+    `controller.sweep.parallel` itself. A worker trains one trial, or if the sweep says `fuse` some
+    as one; the controller does not know of that. `gpu_sharing` sets each job's GPU
     fraction; without it the jobs stay as `make_job` makes them.
     """
 
@@ -36,9 +50,10 @@ class TrialCoordinator:
         self.controller = controller
         self.parallel = parallel
         self.gpu_sharing = gpu_sharing
+        self.fusing = Fusing(controller)
         self._make_job = make_job
-        self._trials: dict[str, Trial] = {}
-        self._epochs: dict[str, int] = {}
+        self._assigned: dict[str, dict[str, Assigned]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
         self._silent_seconds: dict[str, float] = {}
 
     def next_job(self, worker: str) -> Job | None:
@@ -46,14 +61,30 @@ class TrialCoordinator:
 
         `controller.done` tells whether there will be one later.
         """
-        if len(self._trials) >= self.limit:
+        if len(self._assigned) >= self.limit:
             return None
+        lanes = self.fusing.lanes(self.limit)
+        job = self._assign(worker)
+        if job is None or lanes == 1:
+            return job
+        others = [asdict(other) for other in self._fill(worker, lanes)]
+        if_faster = self.controller.sweep.resources.auto_fuse
+        return replace(job, fuse=lanes, fuse_if_faster=if_faster, others=others)
+
+    def _fill(self, worker: str, lanes: int) -> list[Job]:
+        """The jobs of further trials for a worker that is to have so many."""
+        jobs: list[Job] = []
+        while len(self._assigned[worker]) < lanes and (job := self._assign(worker)) is not None:
+            jobs.append(job)
+        return jobs
+
+    def _assign(self, worker: str) -> Job | None:
+        """The job of the next trial, which the worker gets; None if there is none at present."""
         trial = self.controller.next()
         if trial is None:
             return None
-        self._trials[worker] = trial
         job = self._make_job(trial)
-        self._epochs[worker] = job.epochs
+        self._assigned.setdefault(worker, {})[trial.id] = Assigned(trial, job.epochs)
         if self.gpu_sharing is not None:
             job = replace(job, gpu=self.gpu_sharing.give(trial))
             self.controller.noted(trial, {"share": job.gpu})
@@ -61,32 +92,48 @@ class TrialCoordinator:
 
     @property
     def limit(self) -> int:
-        """The most trials at once."""
+        """The most workers that train at once."""
         wanted = self.controller.sweep.parallel
         return self.parallel if wanted is None else min(self.parallel, wanted)
 
     @property
     def needs_no_idle_worker(self) -> bool:
         """True if a command limits the trials at once, and so many train: idle workers can go."""
-        return self.controller.steering.parallel is not None and len(self._trials) >= self.limit
+        limited = self.controller.steering.parallel is not None
+        return limited and len(self._assigned) >= self.limit
 
     def started(self, worker: str) -> None:
-        """The worker has begun its trial."""
-        self.controller.started(self._trials[worker])
+        """The worker has begun its trials."""
+        for trial in self.trials_of(worker):
+            self.controller.started(trial)
 
-    def trial_of(self, worker: str) -> Trial | None:
-        """The trial that the worker trains."""
-        return self._trials.get(worker)
+    def trials_of(self, worker: str) -> list[Trial]:
+        """The trials that the worker trains."""
+        return [assigned.trial for assigned in self._assigned.get(worker, {}).values()]
 
     def heard(self, worker: str, message: object) -> bool:
-        """Act on a worker's message; False if the worker must stop its trial."""
-        trial = self._trials.get(worker)
-        if trial is None:
+        """Act on a worker's message; False if the worker must stop its trials."""
+        if worker not in self._assigned:
             return False
-        continues = self._receive(worker, trial, message)
-        if not continues:
-            del self._trials[worker]
-        return continues
+        try:
+            parsed = parse(message)
+        except MessageError as error:
+            parsed = _unusable(error)
+        if isinstance(parsed, Group):
+            self._receive_group(worker, parsed)
+        elif isinstance(parsed, Outcome):
+            self._end_worker(worker, parsed)
+        elif parsed is not None or len(self._assigned[worker]) == 1:
+            for trial_id in list(self._assigned[worker]):
+                self._receive(worker, trial_id, parsed)
+        if self._assigned[worker]:
+            return True
+        del self._assigned[worker]
+        return False
+
+    def answer(self, worker: str) -> dict[str, Any] | None:
+        """What the worker is to do after its last message was heard; None for a single trial."""
+        return self._answers.pop(worker, None)
 
     def silent(self, worker: str, seconds: float) -> None:
         """The worker showed no sign of life for so long that it is killed. `lost` comes next."""
@@ -94,32 +141,85 @@ class TrialCoordinator:
 
     def lost(self, worker: str, failure: WorkerFailure) -> None:
         """The worker died, or could not be used."""
-        trial = self._trials.pop(worker, None)
+        trials = self.trials_of(worker)
+        self._assigned.pop(worker, None)
+        self._answers.pop(worker, None)
         seconds = self._silent_seconds.pop(worker, None)
-        if trial is None or trial.status.ended:
-            return
         if seconds is not None:
             reason = f"no sign of life from its worker for {seconds:.0f} s, so it was killed"
             failure = WorkerFailure(reason)
-        self.controller.worker_failed(trial, failure)
+        for trial in trials:
+            if not trial.status.ended:
+                self.controller.worker_failed(trial, failure)
 
-    def _receive(self, worker: str, trial: Trial, content: object) -> bool:
-        """Act on a message. One that cannot be used fails its trial, whatever it holds."""
-        sweep = self.controller.sweep
-        try:
-            message = parse(content)
-            if isinstance(message, Report):
-                message.check(sweep.metric.name, self.controller.epochs_of(trial))
-        except MessageError as error:
-            reason = f"its worker sent a message that cannot be used: {error}"
-            message = Outcome("failed", reason)
+    def _receive_group(self, worker: str, group: Group) -> None:
+        """Act on what happened to the trials of a worker, and give it others for those that end."""
+        stopped = []
+        for kind, line in group.said:
+            self.fusing.heard(kind, line)
+        for trial_id, part in group.parts:
+            if trial_id in self._assigned[worker]:
+                message = _unusable(part) if isinstance(part, MessageError) else part
+                self._receive(worker, trial_id, message)
+            if trial_id not in self._assigned[worker]:
+                stopped.append(trial_id)
+        jobs = self._refill(worker)
+        self._answers[worker] = {"stop": stopped, "jobs": [asdict(job) for job in jobs]}
+
+    def _refill(self, worker: str) -> list[Job]:
+        """The jobs of new trials for a worker with less than it should have. They begin at once."""
+        lanes = self.fusing.lanes(self.limit)
+        if lanes == 1 or len(self._assigned) > self.limit:
+            return []
+        jobs = self._fill(worker, lanes)
+        for job in jobs:
+            self.controller.started(self._assigned[worker][job.trial].trial)
+        return jobs
+
+    def _receive(self, worker: str, trial_id: str, message: Report | Outcome | None) -> None:
+        """Act on a message of a trial, which leaves the worker if it is not to continue there.
+
+        A report that cannot be used fails its trial, whatever it holds.
+        """
+        assigned = self._assigned[worker][trial_id]
+        trial = assigned.trial
+        if isinstance(message, Report):
+            try:
+                message.check(self.controller.sweep.metric.name, self.controller.epochs_of(trial))
+            except MessageError as error:
+                message = _unusable(error)
         if isinstance(message, Outcome):
             with self.controller.failing_with(message.trace):
-                self._end(trial, message, self._epochs[worker])
-            return False
-        if message is None:  # a sign of life
-            return not self.controller.stop_by_hand(trial)
-        return self._report(trial, message)
+                self._end(trial, message, assigned.epochs)
+            continues = False
+        elif message is None:  # a sign of life
+            continues = not self.controller.stop_by_hand(trial)
+        else:
+            continues = self._report(trial, message)
+        if not continues:
+            del self._assigned[worker][trial_id]
+
+    def _end_worker(self, worker: str, outcome: Outcome) -> None:
+        """Act on how a worker's process ended by itself.
+
+        What happened to several trials at once is no fault of one of them.
+        """
+        assigned = list(self._assigned[worker].values())
+        self._assigned[worker] = {}
+        going = [part.trial for part in assigned if not part.trial.status.ended]
+        if outcome.status == "alone":
+            self.fusing.stop(outcome.reason)
+        elif len(going) < 2 or outcome.status in EACH_TRIALS:
+            with self.controller.failing_with(outcome.trace):
+                for part in assigned:
+                    self._end(part.trial, outcome, part.epochs)
+            return
+        elif outcome.status in OUT_OF_MEMORY:
+            self.fusing.too_large(len(going))
+        elif outcome.status != "completed":
+            self.fusing.stop(outcome.reason)
+        for trial in going:
+            self.controller.returned(trial, f"{len(going)} trials as one: {outcome.reason}")
 
     def _report(self, trial: Trial, report: Report) -> bool:
         decision = self.controller.reported(
@@ -133,7 +233,7 @@ class TrialCoordinator:
             reason = "its memory was measured, so it continues with its GPU fraction"
             self.controller.returned(trial, reason, {"share": 0.0})
             return False
-        if len(self._trials) > self.limit:
+        if len(self._assigned) > self.limit:
             self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
         return not self.controller.hold(trial)
@@ -192,3 +292,8 @@ class TrialCoordinator:
         self.controller.failed(trial, reason, notes, retry=False)
         if self.controller.stopping == SAME_FAILURE:
             self.controller.mistake = reason
+
+
+def _unusable(error: MessageError) -> Outcome:
+    """The outcome of a trial whose worker sent something that cannot be used."""
+    return Outcome("failed", f"its worker sent a message that cannot be used: {error}")

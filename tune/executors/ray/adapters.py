@@ -7,6 +7,7 @@ here is ever unpickled to continue, because a sweep resumes from its own ledger.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -64,6 +65,14 @@ class ControllerLink:
             return pack(job)
         return str(Searcher.FINISHED) if controller.done else None
 
+    def heard(self, ray_id: str, result: dict[str, Any]) -> bool:
+        """Act on a worker's message, and leave it an answer; False if it must stop."""
+        continues = self.coordinator.heard(ray_id, result)
+        answer = self.coordinator.answer(ray_id)
+        if answer is not None and continues:
+            ray_compat.put_answer(ray_id, json.dumps(answer))
+        return continues
+
     def step(self) -> None:
         """What is done about ten times a second."""
         self.tick()
@@ -72,9 +81,10 @@ class ControllerLink:
 
     def lost(self, ray_id: str, error: object) -> None:
         """A worker died, or could not be used: `error` is what Ray says of it."""
-        trial = self.coordinator.trial_of(ray_id)
-        if trial is not None:
+        trials = self.coordinator.trials_of(ray_id)
+        for trial in trials:
             logging.getLogger("ray").warning("%s lost its worker: %s", trial.id, error)
+        if trials:
             self.coordinator.lost(ray_id, explain(error))
 
 
@@ -146,8 +156,7 @@ class ControllerScheduler(FIFOScheduler):  # type: ignore[misc]
         forget(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        coordinator = self._link.coordinator
-        continues = self._link.call(lambda: coordinator.heard(trial.trial_id, result), False)
+        continues = self._link.call(lambda: self._link.heard(trial.trial_id, result), False)
         return str(TrialScheduler.CONTINUE if continues else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:

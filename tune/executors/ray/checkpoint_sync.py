@@ -10,15 +10,16 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from raysweep.errors import first_line
 from raysweep.results.storage.mirror import SCRIPT_CHECKPOINTS
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.trainables.runtime.checkpoint import BEST, LAST
-from raysweep.trainables.runtime.job import Job
+from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.parent import FILES
 from raysweep.trainables.runtime.run import StorageError
 from raysweep.tune.executors.ray.script_checkpoints import (
@@ -69,6 +70,50 @@ def at_hand(job: Job, patiently: Patience) -> Iterator[tuple[Job, Callable[[], N
                         f"{job.trial}.{job.rank}.log" if job.rank else f"{job.trial}.log",
                     )
                     logs.write(file, (logs.read(file) or b"") + (folder / "log").read_bytes())
+
+
+class GroupAtHand(AbstractContextManager["GroupAtHand"]):
+    """The folders of several trials of one worker, of which some end and others begin."""
+
+    def __init__(self, patiently: Patience) -> None:
+        self._patiently = patiently
+        self._trials: dict[str, tuple[ExitStack, Callable[[], None]]] = {}
+
+    def bring(self, job: Job) -> Job:
+        """The job with all its folders on this machine. Raises StorageError."""
+        local = self._bring_one(replace(job, others=[]))
+        others = [self._bring_one(read_job(fields)) for fields in job.others]
+        return replace(local, others=[asdict(other) for other in others])
+
+    def exchange(
+        self, send: Callable[[dict[str, Any]], dict[str, Any]], message: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Store what the trials of a message have saved, then send it.
+
+        Returns the answer with the folders of new trials on this machine.
+        """
+        for part in message["group"]:
+            if part["trial"] in self._trials:
+                self._trials[part["trial"]][1]()
+        answer = send(message)
+        for trial in answer["stop"]:
+            self._leave(trial)
+        jobs = [asdict(self._bring_one(read_job(fields))) for fields in answer["jobs"]]
+        return answer | {"jobs": jobs}
+
+    def __exit__(self, *error: object) -> None:
+        for trial in list(self._trials):
+            self._leave(trial)
+
+    def _bring_one(self, job: Job) -> Job:
+        stack = ExitStack()
+        local, store = stack.enter_context(at_hand(job, self._patiently))
+        self._trials[job.trial] = stack, store
+        return local
+
+    def _leave(self, trial: str) -> None:
+        if trial in self._trials:
+            self._trials.pop(trial)[0].close()
 
 
 @contextmanager

@@ -44,7 +44,7 @@ ADDRESS_OF = 0x8915
 """SIOCGIFADDR: the IPv4 address of a network interface."""
 
 
-def train_across(job: Job, send: Callable[[Message], None], beat: Callable[[], None]) -> Outcome:
+def train_across(job: Job, send: Callable[[Message], Any], beat: Callable[[], None]) -> Outcome:
     """Train with one process in each bundle of this trial's placement group.
 
     What `send` raises stops them.

@@ -103,3 +103,29 @@ def connect_to_control_service(address: str) -> None:
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     GcsClient(address=address)
+
+
+def put_answer(ray_id: str, answer: str) -> None:
+    """Leave an answer for the worker of a Ray trial in Ray's table of keys and values.
+
+    Ray Tune tells a function only whether it continues. The function waits in `tune.report` until
+    the driver has done so, hence the answer is there when it looks.
+    """
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_put(_key(ray_id), answer.encode(), overwrite=True)
+
+
+def take_answer(ray_id: str) -> str:
+    """The answer that `put_answer` left, which is taken away."""
+    from ray.experimental import internal_kv
+
+    answer: bytes | None = internal_kv._internal_kv_get(_key(ray_id))
+    if answer is None:
+        raise RuntimeError(f"the driver left no answer for Ray's trial {ray_id}")
+    internal_kv._internal_kv_del(_key(ray_id))
+    return answer.decode()
+
+
+def _key(ray_id: str) -> bytes:
+    return f"raysweep-answer-{ray_id}".encode()

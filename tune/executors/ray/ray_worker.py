@@ -14,6 +14,7 @@ from raysweep.trainables.runtime.run import StorageError
 from raysweep.trainables.runtime.trial_process import BEAT_SECONDS
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.executors.messages import KEY
+from raysweep.tune.executors.ray.ray_compat import take_answer
 
 if TYPE_CHECKING:
     from raysweep.trainables.runtime.job import Job
@@ -45,8 +46,12 @@ def train_trial(config: dict[str, Any]) -> None:
 
     from raysweep.tune.executors.ray.multi_node import train_across
 
-    def send(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> dict[str, Any] | None:
         tune.report({KEY: [message]})
+        if "group" not in message:
+            return None
+        answer: dict[str, Any] = json.loads(take_answer(tune.get_context().get_trial_id()))
+        return answer
 
     def beat() -> None:
         send({"alive": True})
@@ -62,13 +67,18 @@ def train_trial(config: dict[str, Any]) -> None:
 
 
 def train_here(
-    job: Job, send: Callable[[dict[str, Any]], None], beat: Callable[[], None]
+    job: Job, send: Callable[[dict[str, Any]], Any], beat: Callable[[], None]
 ) -> Outcome:
     """Train on this machine, the checkpoints stored wherever the run lies before `send` is told.
 
     `beat` is called every few seconds while there is nothing else to say.
     """
-    from raysweep.tune.executors.ray.checkpoint_sync import at_hand
+    from raysweep.tune.executors.ray.checkpoint_sync import GroupAtHand, at_hand
+
+    if job.fuse > 1:
+        with GroupAtHand(lambda call: beating(call, beat)) as group:
+            local = group.bring(job)
+            return _worker.train(local, lambda message: group.exchange(send, message), beat)
 
     with at_hand(job, lambda call: beating(call, beat)) as (job, store):
 

@@ -1,0 +1,164 @@
+"""The trials that a process has in training: those of equal shape as one, the others in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from raysweep.trainables.fused.lane import Lane
+from raysweep.trainables.fused.measure import gain_of
+from raysweep.trainables.fused.recipe import Config, Recipe
+from raysweep.trainables.fused.shape import CannotFuse, shape_of
+from raysweep.trainables.fused.stack import Stack
+from raysweep.trainables.runtime.run import Run
+
+Say = Callable[[str, str], None]
+MEASURED_AGAIN = 2
+"""What trials gain as one is measured again once they are so many times as many, or as few."""
+
+
+@dataclass
+class Group:
+    """Lanes of one shape, and how they are trained."""
+
+    lanes: list[Lane] = field(default_factory=list)
+    refused: bool = False
+    """True if they cannot be trained as one."""
+    gain: float = 0.0
+    """How many times as fast they train as one; 0 before that is measured."""
+    measured: int = 0
+    """How many lanes there were then."""
+    stack: Stack | None = None
+
+
+class Pool:
+    """Trains trials of a recipe, all of them epoch by epoch.
+
+    `measured`: trials are trained as one only while that is faster; else whenever it is possible.
+    `wanted`: how many trials it is to have, if there are so many. `say` gets each decision and a
+    line: `faster`, `slower` or `refused` for one group, `none` if no trials are trained as one.
+    """
+
+    def __init__(self, recipe: Recipe, wanted: int, measured: bool, say: Say) -> None:
+        self._recipe = recipe
+        self._wanted = wanted
+        self._measured = measured
+        self._say = say
+        self._groups: dict[str, Group] = {}
+
+    def add(self, config: Config, run: Run) -> None:
+        """Take in a trial. The global generators are to be those with which it begins.
+
+        Raises what the recipe raises.
+        """
+        others = [lane for group in self._groups.values() for lane in group.lanes]
+        lane = Lane(self._recipe, config, run, others)
+        try:
+            shape = shape_of(lane)
+        except CannotFuse as error:
+            self._refuse(str(error))
+            shape = f"alone: {run.trial}"
+        self._groups.setdefault(shape, Group()).lanes.append(lane)
+
+    def remove(self, run: Run) -> None:
+        """Leave out a trial, at the end of an epoch."""
+        for group in self._groups.values():
+            for lane in [lane for lane in group.lanes if lane.run is run]:
+                group.lanes.remove(lane)
+                lane.close()
+            if not group.lanes:
+                group.stack = None
+
+    def train(self) -> dict[Run, BaseException | None]:
+        """Train the next group for an epoch, in which each trial reports.
+
+        Returns its trials: with what was raised in one of them, or with None if it reported, or
+        ended before because it has no epoch left. Raises what cannot be put down to one of them.
+        """
+        shape = next(shape for shape, group in self._groups.items() if group.lanes)
+        group = self._groups[shape] = self._groups.pop(shape)  # the others come first next time
+        ends: dict[Run, BaseException | None] = {lane.run: None for lane in group.lanes}
+        lanes = [lane for lane in group.lanes if _attempt(ends, lane, lane.begin_epoch)]
+        if self._is_one(group, lanes):
+            self._train_as_one(group, lanes, ends)
+        else:
+            group.stack = None
+            for lane in lanes:
+                _attempt(ends, lane, lambda lane=lane: _train_alone(lane))  # type: ignore[misc]
+        self._look_for_use()
+        return ends
+
+    def _train_as_one(
+        self, group: Group, lanes: Sequence[Lane], ends: dict[Run, BaseException | None]
+    ) -> None:
+        if group.stack is None or group.stack.lanes != lanes:
+            group.stack = Stack(lanes)
+        began = time.perf_counter()
+        losses = group.stack.train_epoch()
+        seconds = (time.perf_counter() - began) / len(lanes)
+        for lane, loss in zip(lanes, losses, strict=True):
+            _attempt(ends, lane, lambda lane=lane, loss=loss: lane.report(loss, seconds))  # type: ignore[misc]
+
+    def _is_one(self, group: Group, lanes: Sequence[Lane]) -> bool:
+        """True if the lanes are to be trained as one. Measured anew when their number changed."""
+        if group.refused or len(lanes) < 2:
+            return False
+        if self._is_to_be_measured(group, len(lanes)):
+            try:
+                group.gain, group.measured = gain_of(lanes), len(lanes)
+            except CannotFuse as error:
+                group.refused = True
+                self._refuse(str(error))
+                return False
+            self._announce(group)
+        return self._gains(group)
+
+    def _look_for_use(self) -> None:
+        """Say so if no trials are trained as one although there are many."""
+        groups = [group for group in self._groups.values() if group.lanes]
+        several = [group for group in groups if len(group.lanes) > 1]
+        count = sum(len(group.lanes) for group in groups)
+        if count < max(2, self._wanted / 2):
+            return
+        if not several:
+            self._say("none", f"no two of {count} trials have the same shape")
+        elif all(group.refused or (group.measured and not self._gains(group)) for group in several):
+            self._say("none", f"none of {count} trials train faster as one")
+
+    def _gains(self, group: Group) -> bool:
+        return not self._measured or group.gain > 1
+
+    def _is_to_be_measured(self, group: Group, count: int) -> bool:
+        if not group.measured:
+            return True
+        few, many = sorted((group.measured, count))
+        return self._measured and many >= MEASURED_AGAIN * few
+
+    def _announce(self, group: Group) -> None:
+        times = f"{group.measured} trials of one shape train {group.gain:.1f} times as fast as one"
+        if self._gains(group):
+            self._say("faster", times)
+        else:
+            self._say("slower", f"{times}, so they train one by one")
+
+    def _refuse(self, why: str) -> None:
+        self._say("refused", f"trials train one by one: {why}")
+
+
+def _train_alone(lane: Lane) -> bool:
+    began = time.perf_counter()
+    loss = lane.train_epoch()
+    lane.report(loss, time.perf_counter() - began)
+    return True
+
+
+def _attempt(
+    ends: dict[Run, BaseException | None], lane: Lane, step: Callable[[], bool | None]
+) -> bool:
+    """Take a step of one trial alone. What it raises ends that trial, and no other."""
+    try:
+        return bool(step())
+    except (Exception, SystemExit) as error:
+        ends[lane.run] = error
+        return False
