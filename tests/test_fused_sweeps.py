@@ -22,6 +22,7 @@ from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
+from raysweep.tune.executors.placement import plan
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.retries import WorkerFailure
 from raysweep.tune.sweep import Budget, Resources
@@ -178,6 +179,11 @@ def test_trials_without_a_common_shape_train_one_by_one(
 def test_resources_that_exclude_it_are_named(resources: dict[str, Any], message: str) -> None:
     with pytest.raises(rs.UserError, match=message):
         made(resources=resources)
+
+
+def test_the_plan_counts_groups() -> None:
+    placement = plan(Resources(fuse=8), None, [{"CPU": 2.0}])
+    assert placement.lines == ("2 groups of up to 8 trials at once, each with 1 CPU",)
 
 
 # What the coordinator does, with workers that a test plays.
