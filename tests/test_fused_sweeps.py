@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
+from raysweep.tune.executors.placement import plan
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.retries import WorkerFailure
 from raysweep.tune.sweep import Budget, Resources
@@ -115,6 +119,23 @@ def test_an_interrupted_sweep_continues_each_trial_as_one_or_alone(
     )
 
 
+def test_a_session_that_is_killed_in_an_epoch_trains_that_epoch_again(tmp_path: Path) -> None:
+    """Some trials of the group have saved the epoch, and none of them has reported it."""
+    space = SPACE | {"once": str(tmp_path / "once"), "fails": "killed"}
+    text = (
+        "import sys, tests.test_fused_sweeps as here\n"
+        "here.made(space=here.SPACE | {'once': sys.argv[2], 'fails': 'killed'}).run(\n"
+        "    name='a', storage=sys.argv[1], executor='debug', quiet=True)\n"
+    )
+    words = [sys.executable, "-c", text, str(tmp_path), str(tmp_path / "once")]
+    assert subprocess.run(words, capture_output=True).returncode == -signal.SIGKILL
+    assert main(["run", "--resume", str(tmp_path / "a"), "--debug"]) == 0
+    alone = made(space=space, resources={})
+    resumed = rs.load(tmp_path / "a")
+    assert all(part["epoch"].is_unique for _, part in resumed.curves.groupby("trial"))
+    check_curves(resumed, alone.run(name="b", storage=tmp_path, executor="debug", quiet=True))
+
+
 def test_under_the_debugger_the_first_trial_that_fails_raises(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError, match="of one trial"):
         made(space=SPACE | {"fails": "evaluate"}).run(
@@ -158,6 +179,11 @@ def test_trials_without_a_common_shape_train_one_by_one(
 def test_resources_that_exclude_it_are_named(resources: dict[str, Any], message: str) -> None:
     with pytest.raises(rs.UserError, match=message):
         made(resources=resources)
+
+
+def test_the_plan_counts_groups() -> None:
+    placement = plan(Resources(fuse=8), None, [{"CPU": 2.0}])
+    assert placement.lines == ("2 groups of up to 8 trials at once, each with 1 CPU",)
 
 
 # What the coordinator does, with workers that a test plays.
@@ -233,6 +259,17 @@ def test_a_worker_gets_its_part_of_the_trials_and_new_ones_for_those_that_end() 
     assert set(answer["stop"]) == set(first)
     assert all(played.status(trial) is Status.STOPPED for trial in first)
     assert all(played.status(trial) is Status.RUNNING for trial in second)
+
+
+def test_trials_that_may_be_promoted_count_when_workers_share_what_is_left() -> None:
+    class Promotes(StopAt):
+        promotes = True
+
+    for scheduler, lanes in ((StopAt(1), 1), (Promotes(1), 4)):
+        played = Played(fuse=4, scheduler=scheduler)
+        _, answer = played.hear("a", *(report(trial, 1) for trial in played.begin("a")))
+        played.hear("a", *(report(job["trial"], 1) for job in answer["jobs"]))
+        assert played.coordinator.fusing.lanes(1) == lanes
 
 
 def test_new_trials_begin_when_they_are_given_to_a_worker() -> None:

@@ -86,8 +86,8 @@ class LaneOptimizers:
         if "momentum" in self._used:
             momentum = self._wide("momentum", names)
             buffers = [self._state[name]["momentum_buffer"] for name in names]
-            torch._foreach_mul_(buffers, momentum)
-            torch._foreach_add_(buffers, gradients)
+            for buffer, gradient, kept in zip(buffers, gradients, momentum, strict=True):
+                torch.addcmul(gradient, buffer, kept, out=buffer)
             updates = buffers
             if self._optimizers[0].param_groups[0]["nesterov"]:
                 torch._foreach_addcmul_(gradients, buffers, momentum)

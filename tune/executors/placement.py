@@ -116,6 +116,8 @@ def _n_sharing(gpu: float) -> int:
 def _summary(resources: Resources, at_once: int, nodes: int) -> str:
     each = ", ".join(f"{amount:g} {name}" for name, amount in needs(resources).items())
     line = f"{plural(at_once, 'trial')} at once"
+    if resources.fuse > 1:
+        line = f"{plural(at_once, 'group')} of up to {resources.fuse} trials at once"
     if nodes > 1:
         line += f" on {nodes} nodes"
     line += f", each with {each}"
