@@ -160,6 +160,12 @@ def test_losses_of_which_most_are_the_best_are_told_from_the_others() -> None:
     assert standardised(np.ones(4)).tolist() == [0.0] * 4
 
 
+def test_losses_beyond_all_numbers_are_standardised() -> None:
+    values = standardised(np.array([-math.inf, 1e200, 2e200, 3e200, 1e300, math.inf]))
+    assert np.isfinite(values).all()
+    assert values[0] == values[1] < values[2] < values[3] < values[4] == values[5]
+
+
 def test_of_many_trials_the_best_and_some_of_all_others_are_taken() -> None:
     picked = _thinned(np.arange(1000.0)[::-1], 100)
     assert len(set(picked.tolist())) == 100
@@ -226,7 +232,7 @@ def test_a_sweep_that_continues_proposes_as_if_it_had_not_ended() -> None:
         assert [one.config for one in rest.trials] == [one.config for one in whole.trials]
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf, 0.5])
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 0.5])
 def test_losses_that_say_nothing_end_nothing(loss: float) -> None:
     controller = simulate(sweep_of(BOWL, 25, Auto()), once(lambda config: loss), 2)
     assert len(list(controller.trials)) == 25

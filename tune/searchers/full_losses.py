@@ -116,12 +116,13 @@ def standardised(losses: FloatArray) -> FloatArray:
     """The losses with mean 0 and variance 1, so that a few very bad ones do not hide the others.
 
     A loss counts as at most as far above the median as the best one is below it; so does that of a
-    failed trial, inf. At least one loss is finite.
+    failed trial, inf. A loss of -inf counts as the best finite one, of which there is one at least.
     """
     finite = losses[np.isfinite(losses)]
     middle, least = float(np.median(finite)), float(finite.min())
     worst = 2 * middle - least if middle > least else float(finite.max())
-    clipped = np.minimum(losses, worst)
+    # Divided first, for the squares of losses may be too large to be numbers.
+    clipped = (np.clip(losses, least, worst) - least) / ((worst - least) or 1.0)
     deviation = float(clipped.std())
     return np.asarray((clipped - clipped.mean()) / (deviation or 1.0), dtype=np.float64)
 

@@ -16,6 +16,9 @@ FAR = -5.0
 """Below so many standard deviations the improvement is computed by its asymptotic form."""
 ITERATIONS = 20
 """Of L-BFGS-B, which climbs."""
+DIGITS = 4
+"""Digits of a coordinate that are kept. The last ones of a float64 differ between processors, and a
+sweep is to propose the same on each."""
 
 
 def log_expected_improvement(
@@ -84,4 +87,5 @@ def climb(model: GaussianProcess, x: FloatArray, count: int, incumbent: float) -
         bounds=[(0.0, 1.0)] * (len(x) * count),
         options={"maxiter": ITERATIONS, "maxfun": ITERATIONS + 5},
     )
-    return np.concatenate([found.x.reshape(moving), x[:, count:]], axis=1)
+    climbed = found.x.reshape(moving).round(DIGITS)
+    return np.concatenate([climbed, x[:, count:]], axis=1)
