@@ -15,6 +15,8 @@ from raysweep.tune.executors.messages import MessageError, Outcome, Report, pars
 from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.retries import WorkerFailure, worker_failure
 
+MACHINE_LEAVES = "its machine is about to go"
+
 
 class TrialCoordinator:
     """Knows which worker trains which trial, and what each of its messages means.
@@ -23,7 +25,8 @@ class TrialCoordinator:
     once; an executor may change that number while it runs, and so may a person's command, which
     only lowers it here: an executor that can train more than it began with follows
     `controller.sweep.parallel` itself. `gpu_sharing` sets each job's GPU
-    fraction; without it the jobs stay as `make_job` makes them.
+    fraction; without it the jobs stay as `make_job` makes them. `leaving`: the workers whose
+    machines are about to go; an executor sets it. Their trials continue elsewhere after the epoch.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class TrialCoordinator:
         self.controller = controller
         self.parallel = parallel
         self.gpu_sharing = gpu_sharing
+        self.leaving: frozenset[str] = frozenset()
         self._make_job = make_job
         self._trials: dict[str, Trial] = {}
         self._epochs: dict[str, int] = {}
@@ -119,7 +123,12 @@ class TrialCoordinator:
             return False
         if message is None:  # a sign of life
             return not self.controller.stop_by_hand(trial)
-        return self._report(trial, message)
+        if not self._report(trial, message):
+            return False
+        if worker in self.leaving and trial.status is not Status.COMPLETED:
+            self.controller.returned(trial, MACHINE_LEAVES)
+            return False
+        return True
 
     def _report(self, trial: Trial, report: Report) -> bool:
         decision = self.controller.reported(
