@@ -266,13 +266,13 @@ def test_a_cancelled_job_is_not_queued_again(job: Start) -> None:
     assert "requeue" not in node.log.read_text()
 
 
-@pytest.mark.parametrize("code", ["0", "2", "3", "4"])
+@pytest.mark.parametrize("code", ["0", "1", "2", "3", "4"])
 def test_the_code_of_the_sweep_is_that_of_the_job(job: Start, folder: Path, code: str) -> None:
-    """A session that ended at once with 4 is not tried again and again."""
+    """A session that ended at once with 4, or was aborted, is not tried again and again."""
     node = job(code=code)
     assert node.end() == int(code)
     assert "requeue" not in node.log.read_text()
-    assert (folder / ".raysweep/sweep/ended").exists() == (code != "4")
+    assert (folder / ".raysweep/sweep/ended").exists() == (code in ("0", "2", "3"))
 
 
 def test_added_nodes_join_the_head_and_end_with_the_sweep(job: Start, folder: Path) -> None:

@@ -14,6 +14,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime import memory_kills
 from raysweep.trainables.runtime.memory_kills import kernel_kills
 from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.policy import Assigned, TrialCoordinator
 from raysweep.tune.executors.ray.worker_failure import explain
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers.bohb import Bohb
@@ -85,8 +86,6 @@ def test_rays_memory_monitor_and_the_kernel_are_known_by_their_words(
 
 
 def coordinator(controller: SweepController) -> Any:
-    from raysweep.tune.executors.policy import TrialCoordinator
-
     return TrialCoordinator(controller, lambda trial: None)  # type: ignore[arg-type, return-value]
 
 
@@ -109,7 +108,7 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
     conduct = coordinator(controller)
     count = 0
     while (trial := controller.next()) is not None:
-        conduct._trials["ray"] = trial
+        conduct._assigned["ray"] = {trial.id: Assigned(trial, 3)}
         controller.started(trial)
         controller.noted(trial, notes)
         conduct.lost("ray", explain(RuntimeError(RAYS_WORDS)))

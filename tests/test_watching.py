@@ -16,9 +16,10 @@ import pytest
 from raysweep.history import Status
 from raysweep.results.storage.ledger import read
 from raysweep.tune.controller import SweepController
-from raysweep.tune.executors.policy import TrialCoordinator
+from raysweep.tune.executors.messages import KEY
+from raysweep.tune.executors.policy import Assigned, TrialCoordinator
 from raysweep.tune.executors.ray.cluster_resources import autoscaled
-from raysweep.tune.executors.ray.elastic import ParallelismFollower
+from raysweep.tune.executors.ray.elastic import DrainFollower, ParallelismFollower
 from raysweep.tune.executors.ray.stall_detector import StallDetector
 from raysweep.tune.executors.ray.worker_failure import explain
 from raysweep.tune.retries import worker_failure
@@ -124,6 +125,41 @@ def test_room_is_followed(clock: Clock) -> None:
     assert told == [7] * 4
 
 
+def test_workers_on_nodes_that_are_emptied_are_told_of(clock: Clock) -> None:
+    told: list[frozenset[str]] = []
+    draining: set[str] = set()
+    trials = [
+        SimpleNamespace(trial_id="a", status="RUNNING", node="one"),
+        SimpleNamespace(trial_id="b", status="RUNNING", node="two"),
+        SimpleNamespace(trial_id="c", status="PENDING", node="two"),
+    ]
+    follow = DrainFollower(lambda: draining, lambda trial: str(trial.node), told.append)
+    for _ in range(2):
+        clock.now += 3.0
+        follow.on_step_end(0, trials)
+        draining.add("two")
+    assert told == [frozenset(), frozenset({"b"})]
+
+
+def test_a_trial_leaves_a_node_that_is_emptied_after_its_epoch() -> None:
+    controller = SweepController(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
+    make: Any = TrialCoordinator
+    coordinator = make(controller, lambda trial: SimpleNamespace(epochs=3))
+    assert coordinator.next_job("ray") is not None
+    coordinator.started("ray")
+
+    def report(epoch: int) -> dict[str, list[dict[str, Any]]]:
+        return {KEY: [{"epoch": epoch, "metrics": {"loss": 1.0}, "seconds": 1.0}]}
+
+    assert coordinator.heard("ray", report(1))
+    coordinator.leaving = frozenset({"ray"})
+    assert not coordinator.heard("ray", report(2))
+    (trial,) = controller.trials
+    assert (trial.status, trial.epoch) == (Status.WAITING, 2)
+    assert trial.reason == "its machine is about to go"
+    assert "losses" not in trial.notes
+
+
 @pytest.mark.examples
 @pytest.mark.ray
 def test_room_that_comes_late_is_used_however_short_the_trials_are(
@@ -161,7 +197,7 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
     for _ in range(10):
         trial = controller.next()
         assert trial is not None
-        coordinator._trials["ray"] = trial
+        coordinator._assigned["ray"] = {trial.id: Assigned(trial, 3)}
         controller.started(trial)
         coordinator.lost("ray", explain(NodeDied(DIED)))
         assert trial.status is Status.WAITING

@@ -1,8 +1,9 @@
 """Sweeps on a real Slurm, as a user submits them: `make cluster-test`.
 
-The hosts are namespaces; Slurm, munge, Ray and what happens to them are real. Each disturbed sweep
-is compared with an undisturbed one. RAYSWEEP_PREEMPTIONS says how often the second sweep is
-preempted or queued again (default: 3).
+The hosts are namespaces; Slurm, munge and what happens to them are real. The first scenes are about
+what Slurm does, with a Ray that pretends; then Ray is real, too, and each disturbed sweep is
+compared with an undisturbed one. RAYSWEEP_PREEMPTIONS=20 preempts a sweep that often, in place of
+three times, and lets a real one hit its time limit, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import scene
+from tests.cluster import pretended, scene
 from tests.cluster.hosts import PROJECT, Hosts, missing
 from tests.cluster.scene import outcome, reports, until
 from tests.cluster.slurm_site import LOGIN, NETWORK, NODES, PROGRAMS, SPARE, Site, pause
@@ -52,6 +53,7 @@ raysweep launch slurm sweep.yaml --join --nodes 1 --cpus-per-node 1 --time 10:00
 """
 """The documented lines, all of which are run here."""
 PREEMPTIONS = int(os.environ.get("RAYSWEEP_PREEMPTIONS", "3"))
+LONG = "RAYSWEEP_PREEMPTIONS" in os.environ
 URGENT = "sbatch --parsable --partition=urgent --nodes=1 --output=/dev/null --wrap 'sleep 1'"
 WHY = missing(NETWORK, *PROGRAMS, make="slurm-tools")
 
@@ -67,6 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         hosts.up()
         site = Site(hosts, shared)
         site.begin()
+        pretended.write(shared / "pretended")
         site.put_project(scene.project())
         site.put_sweep("sweep.yaml", SWEEP)
         site.put_sweep("steps.py", Path(__file__).with_name("trainables.py").read_text())
@@ -99,6 +102,81 @@ def holds(site: Site, name: str) -> None:
     assert not any("failures" in one or "losses" in one for one in notes)
 
 
+class Job:
+    """A job whose Ray and raysweep pretend: it trains so many epochs of 0.2 s."""
+
+    def __init__(self, site: Site, name: str, epochs: int, *words: str) -> None:
+        self.site = site
+        self.folder = site.shared / "sweep/.raysweep" / name
+        size = ["--cpus-per-node", "1", "--time", "10:00", "--setup", f"export EPOCHS={epochs}"]
+        text = site.raysweep("launch", "slurm", "sweep.yaml", "--name", name, *size, *words)
+        site.put_sweep(f"{name}.sbatch", text.replace(sys.prefix, "/shared/pretended"))
+        self.number = site.said(f"cd /shared/sweep && sbatch --parsable {name}.sbatch")
+
+    @property
+    def said(self) -> list[str]:
+        """What its programs were asked."""
+        path = self.folder / "said"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def epochs(self) -> list[str]:
+        """By which session each epoch was trained."""
+        return (self.folder / "epochs").read_text().splitlines()
+
+    def wait_for(self, line: str) -> None:
+        until(lambda: any(line in said for said in self.said), 60, line)
+
+
+def disturb(site: Site, job: str, seconds: float) -> None:
+    """Preempt a job, or queue it again by hand, in turn, at random moments of its sessions."""
+    chance = random.Random(PREEMPTIONS)
+    for number in range(1, PREEMPTIONS + 1):
+        until(lambda: site.state(job) == "RUNNING", 120, "the job to run again", every=1.0)
+        pause(chance.uniform(0.0, seconds), lambda: site.state(job) == "RUNNING")
+        site.said(URGENT if number % 2 else f"scontrol requeue {job}")
+        until(lambda: site.restarts(job) >= number, 60, f"requeue {number}", every=1.0)  # noqa: B023
+
+
+def test_before_its_time_limit_a_job_ends_its_epoch_and_is_queued_again(site: Site) -> None:
+    job = Job(site, "ends", 360, "--nodes", "3", "--time", "1:00", "--grace", "10")
+    until(lambda: site.restarts(job.number) >= 2, 240, "two time limits", every=1.0)
+    site.said(f"scontrol update JobId={job.number} TimeLimit=10")
+    site.wait(job.number)
+    assert job.said.count("ended by a signal") == site.restarts(job.number) == 2
+    assert len(job.epochs) == 360
+    assert len(set(job.epochs)) == 3
+
+
+def test_a_job_survives_preemptions_at_random_moments(site: Site) -> None:
+    job = Job(site, "again", 20 * PREEMPTIONS, "--nodes", "3")
+    disturb(site, job.number, 5.0)
+    site.wait(job.number)
+    assert site.restarts(job.number) == PREEMPTIONS
+    assert len(job.epochs) == 20 * PREEMPTIONS
+
+
+def test_a_job_survives_its_nodes_and_gets_others(site: Site) -> None:
+    """It goes on without the one that fails; added ones are emptied before they go."""
+    job = Job(site, "loses", 250, "--nodes", "3")
+    job.wait_for("n3 start")
+    site.hosts.power_off(NODES[2])
+    spare = ("--join", "--nodes", "1", "--sbatch=--partition=spare")
+    added = Job(site, "loses", 0, *spare)
+    job.wait_for("n4 start")
+    until(lambda: "down" in site.said("sinfo --noheader --format %T"), 90, "the end of n3")
+    site.said(f"scancel --batch --signal=USR1 {added.number}")
+    job.wait_for("n4 drain-node")
+    site.wait(job.number)
+    assert site.restarts(job.number) == 0
+    assert len(job.epochs) == 250
+    site.wait(added.number)
+    assert site.restarts(added.number) == 1
+    site.hosts.switch_on(NODES[2])
+    site.join(NODES[2])
+    until(lambda: site.states() == {"idle"}, 60, "four idle nodes")
+
+
 def typed(site: Site, line: str) -> str:
     """What a documented line prints, typed on the login host, as if raysweep were installed."""
     setup = " ".join(f"--setup {shlex.quote(line)}" for line in SETUP)
@@ -124,18 +202,14 @@ def test_the_documented_lines_run_a_sweep_on_three_nodes(site: Site) -> None:
 
 def test_preempted_and_queued_again_at_random_moments(site: Site) -> None:
     """By a job of a partition with a higher priority, and by hand, in turn."""
-    chance = random.Random(PREEMPTIONS)
     job = launch(site, "storm", "--set", "space.seconds=1.5")
-    for number in range(1, PREEMPTIONS + 1):
-        until(lambda: site.state(job) == "RUNNING", 120, "the job to run again", every=1.0)
-        pause(chance.uniform(0.0, 20.0), lambda: site.state(job) == "RUNNING")
-        site.said(URGENT if number % 2 else f"scontrol requeue {job}")
-        until(lambda: site.restarts(job) >= number, 60, f"requeue {number}", every=1.0)  # noqa: B023
+    disturb(site, job, 20.0)
     site.wait(job, 600)
     assert site.restarts(job) == PREEMPTIONS
     holds(site, "storm")
 
 
+@pytest.mark.skipif(not LONG, reason="long; RAYSWEEP_PREEMPTIONS is not set")
 def test_a_time_limit_is_hit_twice(site: Site) -> None:
     """The running epochs end, and the job is queued again by itself."""
     words = ("--time", "1:00", "--grace", "1", "--set", "space.seconds=4")

@@ -49,7 +49,7 @@ ReturnToService=2
 {nodes}
 PartitionName=main Nodes=n[1-3] Default=YES PriorityTier=1
 PartitionName=spare Nodes=n4 PriorityTier=1
-PartitionName=urgent Nodes=n[1-4] PriorityTier=10
+PartitionName=urgent Nodes=n[1-3] PriorityTier=10
 """
 """Nodes have one CPU each, whatever this machine has. A requeued job may start after five seconds,
 and not after two minutes. A node that does not answer is down after ten seconds. Of the control

@@ -1,4 +1,4 @@
-"""The verbs about clusters: check-cluster and jobs."""
+"""The verbs about clusters: check-cluster, drain-node and jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from raysweep.tune.cli.arguments import Verbs
+from raysweep.tune.cli.arguments import Verbs, count
 from raysweep.tune.cli.as_json import add_option, print_json
 
 TITLE = "clusters"
@@ -22,6 +22,25 @@ def add(verbs: Verbs) -> None:
     check.add_argument("file", help="cluster.yaml, sweep.sbatch, or what raysweep launch printed")
     add_option(check)
     check.set_defaults(verb=check_cluster)
+    drain = verbs.add_parser(
+        "drain-node",
+        help="empty a machine of a cluster before it goes",
+        description="Have the trials on a machine of a Ray cluster end their running epochs and "
+        "continue elsewhere. Waits until it is empty.",
+    )
+    drain.add_argument("--address", default="auto", help="of the cluster (default: auto)")
+    drain.add_argument(
+        "--node", metavar="NAME", help="its host name or address (default: this machine)"
+    )
+    drain.add_argument(
+        "--seconds",
+        metavar="N",
+        type=count,
+        default=120,
+        help="how long it has until it goes (default: 120)",
+    )
+    add_option(drain)
+    drain.set_defaults(verb=drain_node)
     jobs = verbs.add_parser(
         "jobs",
         help="sweeps that were sent to a cluster",
@@ -59,6 +78,22 @@ def check_cluster(options: argparse.Namespace) -> int:
     if not problems:
         print(f"{options.file}: nothing wrong")
     return 2 if problems else 0
+
+
+def drain_node(options: argparse.Namespace) -> int:
+    """`raysweep drain-node`. Exit code 4 if epochs still ran when the time was over."""
+    from raysweep.tune.cluster.drain import drain
+
+    def say(line: str) -> None:
+        if not options.json:
+            print(line, flush=True)
+
+    emptied = drain(options.address, options.node, options.seconds, say)
+    if options.json:
+        print_json({"empty": emptied})
+    else:
+        print("it is empty" if emptied else "its time is over, and epochs still run")
+    return 0 if emptied else 4
 
 
 def show_jobs(options: argparse.Namespace) -> int:

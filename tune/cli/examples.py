@@ -26,6 +26,7 @@ EXAMPLES = {
     "rm": ("raysweep rm ray_results/cnn",),
     "convert": ("raysweep convert wandb.yaml > sweep.yaml",),
     "check-cluster": ("raysweep check-cluster cluster.yaml",),
+    "drain-node": ("raysweep drain-node", "raysweep drain-node --node w2 --seconds 600"),
     "jobs": ("raysweep jobs", "raysweep jobs raysweep-cnn --stop"),
 }
 """Commands by verb."""

@@ -16,6 +16,7 @@ from raysweep.tune.executors.messages import Group, MessageError, Outcome, Repor
 from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.retries import WorkerFailure, worker_failure
 
+MACHINE_LEAVES = "its machine is about to go"
 OUT_OF_MEMORY = ("oom", "killed_for_memory")
 EACH_TRIALS = ("killed", "mistake", "storage")
 """Ends of a process that say the same of each of its trials."""
@@ -37,7 +38,8 @@ class TrialCoordinator:
     only lowers it here: an executor that can train more than it began with follows
     `controller.sweep.parallel` itself. A worker trains one trial, or if the sweep says `fuse` some
     as one; the controller does not know of that. `gpu_sharing` sets each job's GPU
-    fraction; without it the jobs stay as `make_job` makes them.
+    fraction; without it the jobs stay as `make_job` makes them. `leaving`: the workers whose
+    machines are about to go; an executor sets it. Their trials continue elsewhere after the epoch.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TrialCoordinator:
         self.parallel = parallel
         self.gpu_sharing = gpu_sharing
         self.fusing = Fusing(controller)
+        self.leaving: frozenset[str] = frozenset()
         self._make_job = make_job
         self._assigned: dict[str, dict[str, Assigned]] = {}
         self._answers: dict[str, dict[str, Any]] = {}
@@ -169,7 +172,7 @@ class TrialCoordinator:
     def _refill(self, worker: str) -> list[Job]:
         """The jobs of new trials for a worker with less than it should have. They begin at once."""
         lanes = self.fusing.lanes(self.limit)
-        if lanes == 1 or len(self._assigned) > self.limit:
+        if lanes == 1 or len(self._assigned) > self.limit or worker in self.leaving:
             return []
         jobs = self._fill(worker, lanes)
         for job in jobs:
@@ -195,9 +198,16 @@ class TrialCoordinator:
         elif message is None:  # a sign of life
             continues = not self.controller.stop_by_hand(trial)
         else:
-            continues = self._report(trial, message)
+            continues = self._report(trial, message) and not self._leaves(worker, trial)
         if not continues:
             del self._assigned[worker][trial_id]
+
+    def _leaves(self, worker: str, trial: Trial) -> bool:
+        """True if a trial was taken from a worker whose machine is about to go."""
+        if worker not in self.leaving or trial.status is Status.COMPLETED:
+            return False
+        self.controller.returned(trial, MACHINE_LEAVES)
+        return True
 
     def _end_worker(self, worker: str, outcome: Outcome) -> None:
         """Act on how a worker's process ended by itself.

@@ -25,6 +25,7 @@ RETRIES = 10
 IDLE_SECONDS = 120
 GRACE_SECONDS = 120
 """Seconds that a pod gets to end after it was told: a spot machine gives about as much."""
+MARGIN_SECONDS = 20
 KUEUE = "kueue.x-k8s.io/queue-name"
 GPU = "nvidia.com/gpu"
 SPOT = (
@@ -140,6 +141,8 @@ def _pod(launch: Launch, pods: Pods, name: str) -> dict[str, Any]:
         claim = {"claimName": pods.claim}
         spec["volumes"] = [{"name": "storage", "persistentVolumeClaim": claim}]
     if works:
+        drain = ["raysweep", "drain-node", "--seconds", str(GRACE_SECONDS - MARGIN_SECONDS)]
+        container["lifecycle"] = {"preStop": {"exec": {"command": drain}}}
         spec["terminationGracePeriodSeconds"] = GRACE_SECONDS
         if tolerations := list(_tolerations(launch, pods)):
             spec["tolerations"] = tolerations

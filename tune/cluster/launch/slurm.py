@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raysweep.tune.cluster.launch.launched import Launch, LaunchError
+from raysweep.tune.executors.ray.start_local import limits
 
 GRACE_SECONDS = 300
 """Seconds before the time limit at which running epochs are let end, by default. Slurm may send
@@ -22,6 +23,7 @@ the signal up to 60 s earlier (sbatch, --signal)."""
 LEAST_SECONDS = 600
 """A session that Ray ended is queued again only if it lasted so many seconds, so that a node on
 which Ray cannot start is not tried for ever."""
+START_SECONDS = 300.0
 HEAD_SECONDS = 600
 """Seconds that added nodes wait for the sweep's job, which may itself wait in the queue."""
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
@@ -107,6 +109,9 @@ def _places(launch: Launch, job: Job) -> Iterator[str]:
     yield f"folder={quote(str(launch.folder))}   # where the train function is; every node sees it"
     yield f"environment={quote(str(launch.environment))}   # the same"
     yield f"state=$folder/.raysweep/{launch.name}   # the token, and where the head is"
+    yield "leaving=$state/leaving-$SLURM_JOB_ID   # there once the nodes of this job are emptied"
+    if job.joins:
+        yield f"grace={job.grace}"
     if not job.joins:
         yield f"run=({shlex.join(launch.run)})"
         yield f"requeue={'yes' if job.requeue else 'no'}"
@@ -114,7 +119,9 @@ def _places(launch: Launch, job: Job) -> Iterator[str]:
         yield f"export RAYSWEEP_DATA_ROOT={quote(launch.data_root)}"
     yield 'export PATH="$environment/bin:$PATH"'
     yield 'export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token"'
-    yield "export SLURM_EXPORT_ENV=ALL PYTHONUNBUFFERED=1 folder environment state"
+    yield "export SLURM_EXPORT_ENV=ALL PYTHONUNBUFFERED=1 folder environment state leaving"
+    yield "# Python may be slow to load from a shared file system: Ray gets more time to start."
+    yield f"export {' '.join(f'{name}={value}' for name, value in limits(START_SECONDS).items())}"
     yield from launch.setup
 
 
@@ -145,14 +152,16 @@ node() {
     if [ "$1" = head ]; then
         echo "$address:$port" > "$state/head.new"
         mv "$state/head.new" "$state/head"
-        ray start --head --port="$port" --ray-client-server-port="$client" \
-            --include-dashboard=false "${options[@]}" &
-        wait "$!"
+        for _ in 1 2 3; do   # a busy node may be too slow for Ray at first
+            ray start --head --port="$port" --ray-client-server-port="$client" \
+                --include-dashboard=false "${options[@]}" &
+            wait "$!"
+        done
         return
     fi
     answers || { echo "no head within five minutes" >&2; exit 4; }
     head=$(cat "$state/head")
-    while [ "$(cat "$state/head" 2> /dev/null)" = "$head" ]; do
+    while [ "$(cat "$state/head" 2> /dev/null)" = "$head" ] && [ ! -e "$leaving" ]; do
         ray start --address="$head" "${options[@]}" &
         wait "$!"
         sleep 5   # the network was away for a moment, or the head is gone
@@ -218,9 +227,9 @@ if [ "$ending" = no ]; then
     done
 fi
 rm -f "$state/head"   # added nodes end, or wait for the next session
+case $code in 0 | 2 | 3) touch "$state/ended"; exit "$code" ;; esac
 if [ "$ending" = no ] && [ "$SECONDS" -gt {LEAST_SECONDS} ]; then ending=requeue; fi   # Ray died
-if [ "$code$requeue$ending" = 4yesrequeue ]; then scontrol requeue "$SLURM_JOB_ID" && sleep 60; fi
-[ "$code" = 4 ] || touch "$state/ended"
+if [ "$requeue$ending" = yesrequeue ]; then scontrol requeue "$SLURM_JOB_ID" && sleep 60; fi
 exit "$code"
 """
 
@@ -231,10 +240,11 @@ trap 'ending=requeue' USR1   # the time limit is near
 trap 'ending=quit' TERM      # preempted, in which case Slurm queues it again, or cancelled
 
 mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+rm -f "$leaving"
 waited=0
 while [ "$ending" = no ] && [ ! -e "$state/ended" ] && [ "$waited" -lt {HEAD_SECONDS} ]; do
     if [ -s "$state/head" ]; then
-        head=$(cat "$state/head") steps=() waited=0
+        head=$(cat "$state/head") steps=() draining=() waited=0
         for name in "${{names[@]}}"; do
             start "$name" worker
             steps+=("$!")
@@ -243,6 +253,14 @@ while [ "$ending" = no ] && [ ! -e "$state/ended" ] && [ "$waited" -lt {HEAD_SEC
             sleep 5 &
             wait "$!"
         done
+        if [ "$ending" != no ]; then   # trials end their epochs and continue elsewhere
+            touch "$leaving"
+            for name in "${{names[@]}}"; do
+                raysweep drain-node --address "$head" --node "$name" --seconds "$grace" &
+                draining+=("$!")
+            done
+            wait "${{draining[@]}}"
+        fi
         kill -TERM "${{steps[@]}}"
         wait "${{steps[@]}}"
     fi

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import ray
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -19,6 +20,7 @@ from ray.tune.search import Searcher
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.executors.ray import ray_compat
 from raysweep.tune.executors.ray.ray_worker import pack
+from raysweep.tune.executors.ray.stall_detector import kill_worker
 from raysweep.tune.executors.ray.worker_failure import error_of, explain
 
 MAX_REMEMBERED = 64
@@ -157,6 +159,9 @@ class ControllerScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         continues = self._link.call(lambda: self._link.heard(trial.trial_id, result), False)
+        if not continues and trial.trial_id in self._link.coordinator.leaving:
+            kill_worker(ray, trial)  # a stopped one would be kept, and get the next trial
+            return str(TrialScheduler.NOOP)
         return str(TrialScheduler.CONTINUE if continues else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:

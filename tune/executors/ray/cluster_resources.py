@@ -43,9 +43,11 @@ def node_resources(ray: Any) -> list[Node]:
     """The resources of each node, in Ray's names.
 
     Nodes that the autoscaler may add count too, with what their type declares: it starts them for
-    trials that wait.
+    trials that wait. Those that are being emptied do not count.
     """
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gone = ray_compat.draining_nodes()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in gone]
+    alive = [node["Resources"] for node in nodes]
     if ray_compat.joined_a_cluster():
         told = os.environ.get(WORKERS, "")
         more = launched(told, alive) if told else autoscaled(CONFIG.expanduser(), len(alive))

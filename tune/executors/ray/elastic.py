@@ -1,4 +1,8 @@
-"""Follows a cluster whose nodes join and leave while a sweep runs."""
+"""Follows a cluster whose nodes join and leave while a sweep runs.
+
+A node that is about to go, because a spot machine or a job's time ends, is emptied first
+(`raysweep drain-node`): each of its trials ends its epoch and continues elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from ray.tune.callback import Callback
 
 from raysweep.tune.executors.placement import n_parallel
 from raysweep.tune.executors.policy import TrialCoordinator
+from raysweep.tune.executors.ray import ray_compat
 from raysweep.tune.executors.ray.cluster_resources import node_resources
 from raysweep.tune.executors.ray.stall_detector import StallDetector, kill_worker
 from raysweep.tune.sweep import Resources
@@ -40,6 +45,36 @@ class ParallelismFollower(Callback):  # type: ignore[misc]
             self._tell(self._capacity())
 
 
+class DrainFollower(Callback):  # type: ignore[misc]
+    """Tells which Ray trials have their workers on nodes that are being emptied.
+
+    Ray Tune calls it about ten times a second. What Ray pickles of it is empty.
+    """
+
+    def __init__(
+        self,
+        draining: Callable[[], set[str]],
+        node_of: Callable[[Any], str],
+        tell: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._draining = draining
+        self._node_of = node_of
+        self._tell = tell
+        self._looked = time.monotonic()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._looked <= LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        draining = self._draining()
+        running = [trial for trial in trials if draining and trial.status == "RUNNING"]
+        leaving = [trial.trial_id for trial in running if self._node_of(trial) in draining]
+        self._tell(frozenset(leaving))
+
+
 def _nothing() -> None:
     """What it comes back as."""
 
@@ -67,4 +102,8 @@ def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> li
         coordinator.silent(trial.trial_id, seconds)
         kill_worker(ray, trial)
 
-    return [ParallelismFollower(capacity, tell), StallDetector(kill)]
+    def leave(workers: frozenset[str]) -> None:
+        coordinator.leaving = workers
+
+    draining = DrainFollower(ray_compat.draining_nodes, ray_compat.node_of, leave)
+    return [ParallelismFollower(capacity, tell), StallDetector(kill), draining]

@@ -8,6 +8,7 @@ raised. Private names that a single module replaces for its own purpose stay in 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -129,3 +130,44 @@ def take_answer(ray_id: str) -> str:
 
 def _key(ray_id: str) -> bytes:
     return f"raysweep-answer-{ray_id}".encode()
+
+
+def draining_nodes() -> set[str]:
+    """The identifiers of the nodes that Ray empties. No public function tells."""
+    from ray._private.state import state
+
+    return set(state.get_draining_nodes())
+
+
+def drain_node(ray: Any, node_id: str, seconds: int) -> str:
+    """Ask Ray to place nothing more on a node, which goes in so many seconds.
+
+    Returns why Ray refuses; "" if it does not. `ray drain-node`, which does the same, is hidden.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated import autoscaler_pb2
+
+    client = GcsClient(address=ray.get_runtime_context().gcs_address)
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline = int(time.time() * 1000) + seconds * 1000
+    accepted, why = client.drain_node(node_id, reason, "the machine goes", deadline)
+    return "" if accepted else str(why)
+
+
+def is_idle(node: dict[str, Any]) -> bool:
+    """True if nothing holds a node's CPUs and GPUs. `ray.nodes` tells what it has, and no more."""
+    from ray._private.state import available_resources_per_node
+
+    free = available_resources_per_node().get(node["NodeID"])
+    names = [name for name in ("CPU", "GPU") if name in node["Resources"]]
+    return free is not None and all(free.get(name) == node["Resources"][name] for name in names)
+
+
+def node_of(trial: Any) -> str:
+    """The identifier of the node on which a Ray trial's worker is; "" if it has none yet."""
+    from ray._private.state import actors
+
+    actor = trial.temporary_state.ray_actor
+    if actor is None:
+        return ""
+    return str(actors(actor._ray_actor_id.hex()).get("Address", {}).get("NodeID", ""))
