@@ -441,6 +441,7 @@ SENT = st.one_of(ANYTHING, REPORTS, OUTCOMES)
 @given(SENT, st.integers(0, EPOCHS), st.booleans())
 @example(outcome("completed", notes={"test": {"loss": math.nan}}), EPOCHS, True)
 @example(report(3, metrics={"loss": -math.inf}), 2, True)
+@example(outcome("alone"), 0, True)
 def test_nothing_that_a_worker_sends_breaks_anything(
     sent: object, epochs: int, packed: bool
 ) -> None:

@@ -56,6 +56,8 @@ class TrialCoordinator:
         self.leaving: frozenset[str] = frozenset()
         self._make_job = make_job
         self._assigned: dict[str, dict[str, Assigned]] = {}
+        self._fused: set[str] = set()
+        """The workers that were told to train several trials as one, if they can."""
         self._answers: dict[str, dict[str, Any]] = {}
         self._silent_seconds: dict[str, float] = {}
 
@@ -69,7 +71,9 @@ class TrialCoordinator:
         lanes = self.fusing.lanes(self.limit)
         job = self._assign(worker)
         if job is None or lanes == 1:
+            self._fused.discard(worker)
             return job
+        self._fused.add(worker)
         others = [asdict(other) for other in self._fill(worker, lanes)]
         if_faster = self.controller.sweep.resources.auto_fuse
         return replace(job, fuse=lanes, fuse_if_faster=if_faster, others=others)
@@ -217,6 +221,8 @@ class TrialCoordinator:
         assigned = list(self._assigned[worker].values())
         self._assigned[worker] = {}
         going = [part.trial for part in assigned if not part.trial.status.ended]
+        if outcome.status == "alone" and worker not in self._fused:
+            outcome = _unusable(MessageError("it trains alone, and says that it cannot else"))
         if outcome.status == "alone":
             self.fusing.stop(outcome.reason)
         elif len(going) < 2 or outcome.status in EACH_TRIALS:
