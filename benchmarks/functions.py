@@ -151,19 +151,21 @@ def mark(own: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> str:
 
 
 def verdicts(found: Mapping[str, np.ndarray[Any, Any]], methods: list[str]) -> Iterator[str]:
-    """A line for each other method: how often the first one is better and worse, and on average."""
+    """A line for each other method: how often the first one is better, and where it is worse."""
     from scipy.stats import rankdata, ttest_1samp
 
     for index, method in enumerate(methods[1:], 1):
         marks = [mark(one[0], one[index]) for one in found.values()]
-        worse = [name for name, sign in zip(found, marks, strict=True) if sign == " <"]
+        medians = {name: np.median(one, axis=1) for name, one in found.items()}
+        behind = [name for name, median in medians.items() if median[0] > median[index]]
         pairs = np.array([rankdata(one[[0, index]], axis=0) for one in found.values()])
         by_seed = (pairs[:, 0] == 1).mean(axis=0)
         p = ttest_1samp(by_seed, 0.5).pvalue if by_seed.std() > 0 else math.nan
         yield (
             f"{methods[0]} against {method}: better in {100 * by_seed.mean():.0f} % of the runs "
-            f"(p = {p:.2g}), on {marks.count(' >')} functions (p < {SIGNIFICANT}); "
-            f"worse on {len(worse)}: {', '.join(worse) or 'none'}"
+            f"(p = {p:.2g}); on single functions (p < {SIGNIFICANT}) better on "
+            f"{marks.count(' >')}, worse on {marks.count(' <')}; "
+            f"its median loss is higher on {', '.join(behind) or 'none'}"
         )
 
 

@@ -87,7 +87,7 @@ def test_the_table_says_what_is_better_and_what_is_worse() -> None:
     assert "| easy | 1.04 | 2.04 > |" in text
     assert "| hard | 5.04 | 3.04 < |" in text
     assert "| **mean rank** | 1.50 ± 0.00 | 1.50 ± 0.00 |" in text
-    assert "worse on 1: hard" in text
+    assert "better on 1, worse on 1; its median loss is higher on hard" in text
 
 
 def test_a_difference_of_few_seeds_is_not_called_one() -> None:
