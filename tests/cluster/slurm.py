@@ -139,12 +139,12 @@ def disturb(site: Site, job: str, seconds: float) -> None:
 
 
 def test_before_its_time_limit_a_job_ends_its_epoch_and_is_queued_again(site: Site) -> None:
-    job = Job(site, "ends", 360, "--nodes", "3", "--time", "1:00", "--grace", "10")
+    job = Job(site, "ends", 420, "--nodes", "3", "--time", "1:00", "--grace", "20")
     until(lambda: site.restarts(job.number) >= 2, 240, "two time limits", every=1.0)
     site.said(f"scontrol update JobId={job.number} TimeLimit=10")
     site.wait(job.number)
     assert job.said.count("ended by a signal") == site.restarts(job.number) == 2
-    assert len(job.epochs) == 360
+    assert len(job.epochs) == 420
     assert len(set(job.epochs)) == 3
 
 
