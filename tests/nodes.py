@@ -26,7 +26,7 @@ for line in sys.stdin:
         cluster.remove_node(second, allow_graceful=False)
     elif line == "join\\n":
         second = cluster.add_node(**site_b)
-    print("done", second.node_id, flush=True)
+    print("done", flush=True)
 cluster.shutdown()
 """
 
@@ -53,28 +53,12 @@ class Nodes:
         """A new one in its place."""
         self._say("join")
 
-    def second(self) -> str:
-        """The identifier of the second one: in this cluster both have the same name."""
-        return self._say("name").split()[1]
-
-    def raysweep(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command of raysweep, as typed on the head."""
-        return subprocess.run(
-            [sys.executable, "-m", "raysweep", *words],
-            cwd=PROJECT,
-            env=environment() | {"RAY_ADDRESS": self.address},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-
-    def _say(self, word: str) -> str:
+    def _say(self, word: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
-        return next(line for line in self.process.stdout if line.startswith("done"))
+        next(line for line in self.process.stdout if line == "done\n")
 
     def typed(
         self, text: str, folder: Path, *changes: str, storage: str = ""

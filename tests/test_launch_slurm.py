@@ -125,6 +125,7 @@ PRETENDED = {
         exec "$@" >> "$out" 2>&1""",
     "scontrol": """
         if [ "$1" = show ]; then printf '%s\\n' one two; else echo "$@" >> "$LOG"; fi""",
+    "scancel": 'pkill -TERM -P "$PPID" -f "node worker"',
     "ray": """
         echo "$SLURMD_NODENAME ray $*" >> "$LOG"
         words=$*

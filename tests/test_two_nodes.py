@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.history import Status
-from raysweep.results.storage import ledger
 from raysweep.results.storage.run_directory import load
-from tests.cluster.scene import until
 from tests.nodes import Nodes, two_nodes
 
 SWEEP = """\
@@ -68,32 +66,3 @@ def test_what_no_single_node_can_hold_is_refused_before_the_start(
     assert errors.strip() == (
         "raysweep: no machine can hold one trial: it needs 2 CPU; the largest node has 1 CPU"
     )
-
-
-def test_a_node_is_emptied_before_it_goes(tmp_path: Path, nodes: Nodes) -> None:
-    """Its trial ends the epoch and continues on the other node; it is used no more."""
-    with nodes.typed(SWEEP, tmp_path, "budget.epochs=12", "budget.trials=4") as process:
-        node = nodes.second()
-        until(lambda: len(hosts(tmp_path / "run")) == 2, 120, "trials on both nodes")
-        drained = nodes.raysweep("drain-node", "--node", node, "--seconds", "60")
-        before = len(ledger.read(tmp_path / "run"))
-        output, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, output + errors
-    assert drained.returncode == 0, drained.stderr
-    assert drained.stdout.splitlines()[-1] == "it is empty"
-    events = ledger.read(tmp_path / "run")
-    (returned,) = [event for event in events if event["event"] == "returned"]
-    assert returned["reason"] == "its machine is about to go"
-    heard = [event for event in events if event["event"] == "reported"]
-    assert len({(event["trial"], event["epoch"]) for event in heard}) == len(heard) == 48
-    late = [event for event in events[before:] if event["event"] == "reported"]
-    assert len({event["metrics"]["raylet"] for event in late}) == 1
-    trials = [trial for history in load(tmp_path / "run").histories.values() for trial in history]
-    assert [trial.status for trial in trials] == [Status.COMPLETED] * 4
-    assert not any("losses" in trial.notes for trial in trials)
-
-
-def hosts(run: Path) -> set[int]:
-    """The nodes of which something was heard."""
-    events = ledger.read(run) if (run / ledger.NAME).exists() else []
-    return {event["metrics"]["raylet"] for event in events if event["event"] == "reported"}

@@ -18,6 +18,7 @@ from raysweep.results.storage.ledger import read
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.messages import KEY
 from raysweep.tune.executors.policy import Assigned, TrialCoordinator
+from raysweep.tune.executors.ray import cluster_resources
 from raysweep.tune.executors.ray.cluster_resources import autoscaled
 from raysweep.tune.executors.ray.elastic import DrainFollower, ParallelismFollower
 from raysweep.tune.executors.ray.stall_detector import StallDetector
@@ -204,6 +205,18 @@ def test_the_loss_of_a_machine_uses_up_nothing() -> None:
     assert next(iter(controller.trials)).reason == "its machine was lost"
 
 
+def test_a_worker_that_dies_after_an_interruption_is_not_its_trials_fault() -> None:
+    """A queue that ends a job ends the workers, too, over and over."""
+    controller = SweepController(sweep({"a": Draw()}, budget=Budget(1, 3), retries=0))
+    trial = controller.next()
+    assert trial is not None
+    controller.started(trial)
+    controller.stop("SIGTERM", interrupted=True)
+    controller.worker_failed(trial, worker_failure("killed by SIGTERM", otherwise="killed"))
+    assert (trial.status, trial.reason) == (Status.WAITING, "interrupted: SIGTERM")
+    assert "losses" not in trial.notes
+
+
 def test_why_a_worker_was_lost() -> None:
     assert worker_failure(
         f"process 1 of 2 died: {explain(NodeDied(DIED)).reason}", otherwise=""
@@ -215,3 +228,19 @@ def test_why_a_worker_was_lost() -> None:
     assert not explain(
         NodeDied("The actor died unexpectedly before finishing this task.")
     ).machine_lost
+
+
+def test_nodes_are_waited_for_and_the_sweep_begins_without_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    controller: Any = SimpleNamespace(interrupted=False, say=said.append)
+    alive = [1, 2, 3]
+    monkeypatch.setattr(cluster_resources, "_n_alive", lambda ray: alive.pop(0))
+    monkeypatch.setattr(cluster_resources, "LOOK_SECONDS", 0.0)
+    cluster_resources.wait_for_nodes(3, controller)
+    assert (alive, said) == ([], [])
+    monkeypatch.setattr(cluster_resources, "_n_alive", lambda ray: 2)
+    monkeypatch.setattr(cluster_resources, "JOIN_SECONDS", -1.0)
+    cluster_resources.wait_for_nodes(3, controller)
+    assert said == ["2 of 3 nodes have joined; the sweep begins on these"]

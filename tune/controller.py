@@ -336,7 +336,14 @@ class SweepController:
     def worker_failed(
         self, trial: Trial, failure: WorkerFailure, notes: Mapping[str, Any] | None = None
     ) -> None:
-        """The trial's worker died, or could not be used."""
+        """The trial's worker died, or could not be used.
+
+        What ends the session from outside, as a queue does, may end the workers with it: a trial
+        is not blamed for that.
+        """
+        if self.interrupted:
+            self.returned(trial, f"interrupted: {self.stopping}")
+            return
         rule = retries.after_worker_failure(trial, failure, notes or {}, self.sweep.on_oom)
         self._follow(trial, rule)
 

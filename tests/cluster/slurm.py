@@ -1,9 +1,10 @@
 """Sweeps on a real Slurm, as a user submits them: `make cluster-test`.
 
-The hosts are namespaces; Slurm, munge and what happens to them are real. The first scenes are about
-what Slurm does, with a Ray that pretends; then Ray is real, too, and each disturbed sweep is
-compared with an undisturbed one. RAYSWEEP_PREEMPTIONS=20 preempts a sweep that often, in place of
-three times, and lets a real one hit its time limit, too.
+The hosts are namespaces; Slurm, munge and what happens to them are real. Some scenes are about what
+Slurm does, with a Ray that pretends; in the others Ray is real, too, and each disturbed sweep is
+compared with an undisturbed one. RAYSWEEP_PREEMPTIONS=20 preempts a job that often, in place of
+three times, and adds the scenes in which a real sweep is preempted, meets its time limit, and loses
+a node.
 """
 
 from __future__ import annotations
@@ -138,22 +139,68 @@ def disturb(site: Site, job: str, seconds: float) -> None:
         until(lambda: site.restarts(job) >= number, 60, f"requeue {number}", every=1.0)  # noqa: B023
 
 
-def test_before_its_time_limit_a_job_ends_its_epoch_and_is_queued_again(site: Site) -> None:
-    job = Job(site, "ends", 360, "--nodes", "3", "--time", "1:00", "--grace", "10")
-    until(lambda: site.restarts(job.number) >= 2, 240, "two time limits", every=1.0)
-    site.said(f"scontrol update JobId={job.number} TimeLimit=10")
-    site.wait(job.number)
-    assert job.said.count("ended by a signal") == site.restarts(job.number) == 2
-    assert len(job.epochs) == 360
-    assert len(set(job.epochs)) == 3
+@pytest.fixture(scope="module")
+def limited(site: Site) -> Job:
+    """A job on the spare node, with a limit of a minute, which it meets while others are tested.
+
+    Slurm looks every 30 s, and so ends a session after 10 to 40 s: 50 to 200 epochs.
+    """
+    words = ("--sbatch=--partition=spare", "--time", "1:00", "--grace", "20")
+    return Job(site, "ends", 420, *words)
 
 
-def test_a_job_survives_preemptions_at_random_moments(site: Site) -> None:
+def typed(site: Site, line: str) -> str:
+    """What a documented line prints, typed on the login host, as if raysweep were installed."""
+    setup = " ".join(f"--setup {shlex.quote(line)}" for line in SETUP)
+    shell = f"cd /shared/sweep && {SETUP[0]} PATH={sys.prefix}/bin:$PATH && "
+    return site.said(shell + line.replace("slurm sweep.yaml", f"slurm sweep.yaml {setup}"))
+
+
+def test_a_job_survives_preemptions_at_random_moments(site: Site, limited: Job) -> None:
+    assert limited.number
     job = Job(site, "again", 20 * PREEMPTIONS, "--nodes", "3")
     disturb(site, job.number, 5.0)
     site.wait(job.number)
     assert site.restarts(job.number) == PREEMPTIONS
     assert len(job.epochs) == 20 * PREEMPTIONS
+
+
+def test_the_documented_lines_run_a_sweep_on_three_nodes(site: Site) -> None:
+    page = (PROJECT / "docs/how-to/slurm.md").read_text()
+    blocks = re.findall(r"^```sh run-by=tests/cluster/slurm.py\n(.*?)^```$", page, re.S | re.M)
+    shown = [line.partition("  #")[0].strip() for line in "".join(blocks).splitlines()]
+    assert shown == LINES.replace("\n    ", " ").splitlines()
+    printing, checking, submitting, asking = shown[:4]
+    typed(site, printing)
+    assert typed(site, checking) == "sweep.sbatch: nothing wrong"
+    (job,) = re.findall(r"\d+", typed(site, submitting))
+    site.wait(job)
+    assert "9 trials" in typed(site, asking)
+    assert set(scene.nodes(folder(site, "sweep")).values()) == set(NODES)
+    assert len(outcome(folder(site, "sweep"))) == 9
+    assert "Traceback" not in site.log(job)
+
+
+@pytest.mark.skipif(not LONG, reason="long; RAYSWEEP_PREEMPTIONS is not set")
+def test_preempted_and_queued_again_at_random_moments(site: Site) -> None:
+    """By a job of a partition with a higher priority, and by hand, in turn."""
+    job = launch(site, "storm", "--set", "space.seconds=1.5")
+    disturb(site, job, 20.0)
+    site.wait(job, 600)
+    assert site.restarts(job) == PREEMPTIONS
+    holds(site, "storm")
+
+
+def test_before_its_time_limit_a_job_ends_its_epoch_and_is_queued_again(
+    site: Site, limited: Job
+) -> None:
+    until(lambda: site.restarts(limited.number) >= 2, 240, "two time limits", every=1.0)
+    site.said(f"scontrol update JobId={limited.number} TimeLimit=10 || true")  # it may have ended
+    site.wait(limited.number)
+    restarts = site.restarts(limited.number)
+    assert limited.said.count("ended by a signal") == restarts >= 2
+    assert len(limited.epochs) == 420
+    assert len(set(limited.epochs)) == restarts + 1
 
 
 def test_a_job_survives_its_nodes_and_gets_others(site: Site) -> None:
@@ -177,38 +224,6 @@ def test_a_job_survives_its_nodes_and_gets_others(site: Site) -> None:
     until(lambda: site.states() == {"idle"}, 60, "four idle nodes")
 
 
-def typed(site: Site, line: str) -> str:
-    """What a documented line prints, typed on the login host, as if raysweep were installed."""
-    setup = " ".join(f"--setup {shlex.quote(line)}" for line in SETUP)
-    shell = f"cd /shared/sweep && {SETUP[0]} PATH={sys.prefix}/bin:$PATH && "
-    return site.said(shell + line.replace("slurm sweep.yaml", f"slurm sweep.yaml {setup}"))
-
-
-def test_the_documented_lines_run_a_sweep_on_three_nodes(site: Site) -> None:
-    page = (PROJECT / "docs/how-to/slurm.md").read_text()
-    blocks = re.findall(r"^```sh run-by=tests/cluster/slurm.py\n(.*?)^```$", page, re.S | re.M)
-    shown = [line.partition("  #")[0].strip() for line in "".join(blocks).splitlines()]
-    assert shown == LINES.replace("\n    ", " ").splitlines()
-    printing, checking, submitting, asking = shown[:4]
-    typed(site, printing)
-    assert typed(site, checking) == "sweep.sbatch: nothing wrong"
-    (job,) = re.findall(r"\d+", typed(site, submitting))
-    site.wait(job)
-    assert "9 trials" in typed(site, asking)
-    assert set(scene.nodes(folder(site, "sweep")).values()) == set(NODES)
-    assert len(outcome(folder(site, "sweep"))) == 9
-    assert "Traceback" not in site.log(job)
-
-
-def test_preempted_and_queued_again_at_random_moments(site: Site) -> None:
-    """By a job of a partition with a higher priority, and by hand, in turn."""
-    job = launch(site, "storm", "--set", "space.seconds=1.5")
-    disturb(site, job, 20.0)
-    site.wait(job, 600)
-    assert site.restarts(job) == PREEMPTIONS
-    holds(site, "storm")
-
-
 @pytest.mark.skipif(not LONG, reason="long; RAYSWEEP_PREEMPTIONS is not set")
 def test_a_time_limit_is_hit_twice(site: Site) -> None:
     """The running epochs end, and the job is queued again by itself."""
@@ -222,6 +237,7 @@ def test_a_time_limit_is_hit_twice(site: Site) -> None:
     holds(site, "limit")
 
 
+@pytest.mark.skipif(not LONG, reason="long; RAYSWEEP_PREEMPTIONS is not set")
 def test_a_node_fails_and_another_is_added(site: Site) -> None:
     """The job goes on with what is left of it, and a second job adds a node."""
     job = launch(site, "nodes", "--set", "space.seconds=1.5")

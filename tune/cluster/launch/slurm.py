@@ -261,7 +261,7 @@ while [ "$ending" = no ] && [ ! -e "$state/ended" ] && [ "$waited" -lt {HEAD_SEC
             done
             wait "${{draining[@]}}"
         fi
-        kill -TERM "${{steps[@]}}"
+        scancel --signal=TERM "$SLURM_JOB_ID"   # the steps, not this script; srun would kill them
         wait "${{steps[@]}}"
     fi
     sleep 5 &
