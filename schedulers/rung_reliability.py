@@ -8,10 +8,11 @@ Once `PROBES` of them have reached the next rung, their ranks at both are compar
 and that settles for good whether all trials skip the rung. Meanwhile the other trials are compared
 as usual, so a rung that predicts well is of use from the first trial on.
 
-Under a searcher that forecasts how trials end, probes go on after that (`lasting`): every second
-trial is one, which makes two brackets of Hyperband (Li et al., JMLR 2018) that share their rungs.
-Such a searcher would otherwise see at the higher rungs only what the first one let through. Where
-all that begins well ends alike, it would believe that nothing is better.
+Under a searcher that forecasts how trials end, probes go on after that (`lasting`): all of the
+first `BEGINNING` trials pass, and every second one later. These are two brackets of Hyperband (Li
+et al., JMLR 2018) that share their rungs. Such a searcher would otherwise see at the higher rungs
+only what the first one let through. Where all that begins well ends alike, it would believe that
+nothing is better. And in a small sweep, no winner is lost at the first rung.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ PROBES = 9
 """The number of probes whose ranks are compared. Measured: `benchmarks/search.md`, fifth round."""
 PROBE_EVERY = 2
 """Every second trial is a probe. Measured: `benchmarks/search.md`, fifth and seventh round."""
+BEGINNING = 27
+"""So many trials pass the first rung if probes last. Measured: `benchmarks/search.md`, seventh
+round."""
 MIN_TAU = 0.3
 """The least Kendall's tau, from -1 to 1, between the ranks at two rungs with which the lower rung
 is kept. Measured: `benchmarks/search.md`, fifth round."""
@@ -37,8 +41,8 @@ def is_skipped(
     """True if trials pass a rung without a comparison.
 
     That is so if its ranking does not predict that of the next rung; or, as long as this is unknown
-    or the probes are `lasting`, if trial `number` is a probe. A rung above one that is kept is
-    never skipped: the trials that reach it were selected, so their ranks prove nothing about it.
+    or the probes are `lasting`, if trial `number` is one that passes. A rung above one that is kept
+    is never skipped: the trials that reach it were selected, so their ranks prove nothing about it.
     Nor is the last rung below the full training.
     """
     index = history.levels.index(level)
@@ -47,7 +51,7 @@ def is_skipped(
     predicts = _predicts_next(history, index)
     if predicts is False:
         return True
-    return number is not None and _is_probe(number) and (lasting or predicts is None)
+    return number is not None and (lasting or predicts is None) and _passes(number, lasting)
 
 
 def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
@@ -58,7 +62,7 @@ def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
     if _predicts_next(history, index) is not None and not lasting:
         return PROBES
     rung = history.rungs[level]
-    return sum(_is_probe(number) and number not in rung.ended for number in rung.by_trial)
+    return sum(_passes(number, lasting) and number not in rung.ended for number in rung.by_trial)
 
 
 def _is_tested(history: History, index: int) -> bool:
@@ -80,6 +84,10 @@ def _predicts_next(history: History, index: int) -> bool | None:
     if len(pairs) < PROBES:
         return None
     return kendall_tau(pairs) >= MIN_TAU
+
+
+def _passes(number: int, lasting: bool) -> bool:
+    return _is_probe(number) or (lasting and number < BEGINNING)
 
 
 def _is_probe(number: int) -> bool:
