@@ -51,6 +51,7 @@ def is_skipped(
     predicts = _predicts_next(history, index)
     if predicts is False:
         return True
+    lasting = lasting and index == 0
     return number is not None and (lasting or predicts is None) and _passes(number, lasting)
 
 
@@ -59,6 +60,7 @@ def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
     index = history.levels.index(level)
     if not _is_tested(history, index):
         return 0
+    lasting = lasting and index == 0
     if _predicts_next(history, index) is not None and not lasting:
         return PROBES
     rung = history.rungs[level]
