@@ -42,10 +42,10 @@ class Asha:
 
     `type`: whether the other trials pause and may be promoted later (`promotion`), or stop.
     `grace: auto` begins at epoch 1, but skips the first rungs as long as their losses do not
-    predict those at the next one. Under a searcher that forecasts how trials end, every second
-    trial passes the first rung in any case (`schedulers/rung_reliability.py`). It is the default of
-    the promotion form; that of the stopping form is 1. A searcher that learns is misled by a rung
-    that predicts little (`benchmarks/search.md`).
+    predict those at the next one. Under a searcher that forecasts how trials end, every
+    second trial passes the first rung in any case (`schedulers/rung_reliability.py`). It is the default of the promotion form; that of the
+    stopping form is 1. A searcher that learns is misled by a rung that predicts little
+    (`benchmarks/search.md`).
     `audit`: the fraction of the stopped trials that is trained to the end nevertheless.
     `quorum`: at the two lowest rungs, the stopping form stops a trial if fewer than this many
     others reached the rung before it, rather than let it continue without a comparison.

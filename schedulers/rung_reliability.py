@@ -9,7 +9,7 @@ and that settles for good whether all trials skip the rung. Meanwhile the other 
 as usual, so a rung that predicts well is of use from the first trial on.
 
 Under a searcher that forecasts how trials end, probes go on after that (`lasting`): every second
-trial is one, which makes two brackets of Hyperband (Li et al., JMLR 2018) that share their rungs.
+trial passes. These are two brackets of Hyperband (Li et al., JMLR 2018) that share their rungs.
 Such a searcher would otherwise see at the higher rungs only what the first one let through. Where
 all that begins well ends alike, it would believe that nothing is better.
 """
@@ -37,8 +37,8 @@ def is_skipped(
     """True if trials pass a rung without a comparison.
 
     That is so if its ranking does not predict that of the next rung; or, as long as this is unknown
-    or the probes are `lasting`, if trial `number` is a probe. A rung above one that is kept is
-    never skipped: the trials that reach it were selected, so their ranks prove nothing about it.
+    or the probes are `lasting`, if trial `number` is one that passes. A rung above one that is kept
+    is never skipped: the trials that reach it were selected, so their ranks prove nothing about it.
     Nor is the last rung below the full training.
     """
     index = history.levels.index(level)
@@ -47,7 +47,8 @@ def is_skipped(
     predicts = _predicts_next(history, index)
     if predicts is False:
         return True
-    return number is not None and _is_probe(number) and (lasting or predicts is None)
+    lasting = lasting and index == 0
+    return number is not None and (lasting or predicts is None) and _is_probe(number)
 
 
 def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
@@ -55,6 +56,7 @@ def n_probes(level: int, history: History, *, lasting: bool = False) -> int:
     index = history.levels.index(level)
     if not _is_tested(history, index):
         return 0
+    lasting = lasting and index == 0
     if _predicts_next(history, index) is not None and not lasting:
         return PROBES
     rung = history.rungs[level]
