@@ -109,7 +109,8 @@ class TrialCoordinator:
         try:
             message = parse(content)
             if isinstance(message, Report):
-                message.check(sweep.metric.name, self.controller.epochs_of(trial))
+                for name in sweep.metric_names:
+                    message.check(name, self.controller.epochs_of(trial))
         except MessageError as error:
             reason = f"its worker sent a message that cannot be used: {error}"
             message = Outcome("failed", reason)

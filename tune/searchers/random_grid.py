@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -19,6 +19,8 @@ MAX_CELLS = 100_000
 @dataclass(frozen=True)
 class Random:
     """Draws uniformly, or from the priors if the space has them."""
+
+    several_metrics: ClassVar[bool] = True
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         return space.sample(np.random.default_rng([seed, len(history)]))
@@ -53,6 +55,8 @@ class Grid:
     So a sweep that ends early has not tried one corner of the space only. `points` is the number of
     values of a float (or of an int that has more values), unless the parameter itself says so.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     points: Annotated[int, Ge(1), Le(MAX_CELLS)] = 3
     _cache: GridCache = field(default_factory=GridCache, init=False, repr=False, compare=False)
