@@ -140,7 +140,8 @@ class Rung:
 
     level: the epoch. losses: of all its trials, ascending. by_trial: the losses by trial number.
     paused: loss and number of the trials that a scheduler stopped there, ascending; they may be
-    promoted. ended: the numbers of all trials that ended there.
+    promoted. ended: the numbers of all trials that ended there. outcomes: of a sweep with several
+    metrics, the losses and the excesses by trial number.
     """
 
     def __init__(self, level: int) -> None:
@@ -149,14 +150,24 @@ class Rung:
         self.by_trial: dict[int, float] = {}
         self.paused: list[tuple[float, int]] = []
         self.ended: set[int] = set()
+        self.outcomes: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self.losses)
 
-    def add(self, number: int, loss: float) -> None:
-        """Record that a trial reached the rung."""
-        self.by_trial[number] = loss
-        insort(self.losses, loss)
+    def add(self, number: int, report: Report) -> None:
+        """Record that a trial reached the rung with a report."""
+        self.by_trial[number] = report.loss
+        insort(self.losses, report.loss)
+        if report.losses:
+            self.outcomes[number] = (report.losses, report.excesses)
+
+    @property
+    def first_losses(self) -> Mapping[int, float]:
+        """The losses by trial number; with several metrics those of the first objective."""
+        if not self.outcomes:
+            return self.by_trial
+        return {number: losses[0] for number, (losses, _) in self.outcomes.items()}
 
     @property
     def n_promoted(self) -> int:
@@ -360,7 +371,7 @@ class History:
         """Count a report at the rung that the trial has reached with it, if it has reached one."""
         level = self.level_of(report.epoch)
         if level is not None and level > previous:
-            self.rungs[level].add(number, report.loss)
+            self.rungs[level].add(number, report)
 
     def _end_at_rung(self, trial: Trial) -> None:
         """Record where a trial has ended, or continues under audit."""

@@ -15,13 +15,16 @@ section 4.2). Without this limit, a searcher that learns would fill the upper ru
 all that it proposes is among the best third of what came before. And if the searcher predicts the
 final losses of the trials (`tune/searchers/gp.py`), those decide which trial is promoted first,
 rather than the losses at the rung: a good configuration may begin worse than a bad one.
+
+In a sweep with several metrics, trials are compared by fronts, with a tie-break that keeps the
+front spread (`schedulers/front_rungs.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -29,6 +32,7 @@ from raysweep.formatting import plural
 from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
+from raysweep.schedulers.front_rungs import compared
 from raysweep.schedulers.rung_reliability import is_skipped, n_probes
 from raysweep.schedulers.rungs import geometric, just_reached, promotion_order, quantile_of_others
 
@@ -49,6 +53,8 @@ class Asha:
     `quorum`: at the two lowest rungs, the stopping form stops a trial if fewer than this many
     others reached the rung before it, rather than let it continue without a comparison.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     type: Literal["promotion", "stopping"] = "promotion"
     grace: Annotated[int, Ge(1)] | Literal["auto"] | None = None
@@ -78,6 +84,7 @@ class Asha:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or is_audited(trial):
             return CONTINUE
+        history = compared(history)
         if self.grace == "auto" and is_skipped(level, history, trial.number):
             return CONTINUE
         reason = self._reason(trial, level, history, ranking)
@@ -95,7 +102,8 @@ class Asha:
         """
         if not self.promotes:
             return None
-        return self._first_promotion(history, ranking, at_least=int(budget_exhausted))
+        at_least = int(budget_exhausted)
+        return self._first_promotion(compared(history), ranking, at_least=at_least)
 
     def _reason(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
@@ -111,12 +119,15 @@ class Asha:
         n_others = len(rung) - 1
         if n_others < (self.quorum or 0) and level in history.levels[:2]:
             return f"only {plural(n_others, 'other')} to compare it with"
-        threshold = quantile_of_others(rung, trial.loss, 1 - 1 / self.eta)
-        if math.isfinite(trial.loss) and trial.loss <= threshold:
+        loss = rung.by_trial[trial.number]
+        threshold = quantile_of_others(rung, loss, 1 - 1 / self.eta)
+        if math.isfinite(loss) and loss <= threshold:
             return None
         best = f"the best {self._fraction} of {plural(n_others, 'other')}"
+        if rung.outcomes:
+            return f"number {rung.rank(loss) + 1} of {len(rung)} by fronts is not among {best}"
         shown = history.show(threshold)
-        return f"{history.show(trial.loss)} is not among {best} ({shown} or better)"
+        return f"{history.show(loss)} is not among {best} ({shown} or better)"
 
     def _reason_to_pause(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
@@ -126,6 +137,7 @@ class Asha:
         It continues then, so that its worker need not load the checkpoint that it has just written.
         """
         rung = history.rungs[level]
+        loss = rung.by_trial[trial.number]
         if self._free_places(rung, history) < 0:
             why = self._why_full(trial, rung, history)
         else:
@@ -136,14 +148,17 @@ class Asha:
                 return None
             else:
                 why = "one that has trained longer continues first"
-        rank = rung.rank(trial.loss) + 1
+        rank = rung.rank(loss) + 1
         place = "the best" if rank == 1 else f"number {rank}"
-        return f"{history.show(trial.loss)} is {place} of {len(rung)} so far; {why}"
+        if rung.outcomes:
+            place = "the first" if rank == 1 else place
+            return f"it is {place} of {len(rung)} by fronts so far; {why}"
+        return f"{history.show(loss)} is {place} of {len(rung)} so far; {why}"
 
     def _why_full(self, trial: Trial, rung: Rung, history: History) -> str:
         """Why a trial pauses at a rung from which no further trial may be promoted now."""
         places = self._places(rung, history)
-        if rung.rank(trial.loss) + 1 > places:
+        if rung.rank(rung.by_trial[trial.number]) + 1 > places:
             return f"of every {self.eta:g} that are compared here 1 continues"
         chosen = "it was" if places == 1 else "they were"
         return f"{places} of them may continue, and {chosen} chosen before"
@@ -153,7 +168,7 @@ class Asha:
         if first is None:
             return "a value that is not finite is never promoted"
         ahead = "another is ahead by forecast"
-        if rung.by_trial[first] <= trial.loss:
+        if rung.by_trial[first] <= rung.by_trial[trial.number]:
             ahead = "a better one is ahead"
         return f"{self._places(rung, history)} of them may continue, and {ahead}"
 

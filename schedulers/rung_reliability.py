@@ -62,7 +62,9 @@ def _predicts_next(history: History, index: int) -> bool | None:
     """
     if _is_last_below_full_training(history, index):
         return True
-    lower, upper = (history.rungs[level].by_trial for level in history.levels[index : index + 2])
+    lower, upper = (
+        history.rungs[level].first_losses for level in history.levels[index : index + 2]
+    )
     probed = (
         (lower[number], loss)
         for number, loss in upper.items()

@@ -39,7 +39,7 @@ def check_metrics(said: Specification, searchers: Iterable[Chosen], scheduler: C
             said,
             ("scheduler",),
             f"scheduler {scheduler.label} judges by one metric, and metrics has several; "
-            "expected scheduler: none",
+            "expected scheduler: asha or none",
         )
     _check_keys(said)
 
