@@ -244,9 +244,18 @@ class History:
     @property
     def n_objectives(self) -> int:
         """How many losses a report has; 1 before the first report."""
+        return len(self._first_losses) or 1
+
+    @property
+    def has_several(self) -> bool:
+        """True if reports are of a sweep with several metrics; False before the first report."""
+        return bool(self._first_losses)
+
+    @property
+    def _first_losses(self) -> tuple[float, ...]:
         if not self._reported:
-            return 1
-        return len(self._trials[self._reported[0]].reports[0].losses) or 1
+            return ()
+        return self._trials[self._reported[0]].reports[0].losses
 
     def show(self, loss: float) -> str:
         """A loss as the user's metric, with four significant digits."""

@@ -3,14 +3,15 @@
 It proposes the candidate of largest expected improvement. What it does and why is measured in
 `benchmarks/search.md`. Every trial counts, however early it was stopped, with its quantile at each
 rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if it came out as
-expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
+expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`). With several
+metrics, `front_proposals.py` takes the place of the improvement.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -20,6 +21,7 @@ from raysweep.history import Config, History
 from raysweep.search_spaces.language.params import has_prior
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
+from raysweep.tune.searchers.front_proposals import FrontCache, improving_front
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
     GaussianProcess,
@@ -76,6 +78,7 @@ class AutoCache:
         self.posterior: Posterior | None = None
         self.fitted_counts: tuple[int, ...] | None = None
         self.hyperparameters: Hyperparameters | None = None
+        self.front = FrontCache()
 
 
 @dataclass
@@ -85,6 +88,8 @@ class Auto:
     `startup`: the number of trials that must have reached a rung before the process is asked.
     `random_fraction`: the part of the proposals that are drawn from the space all the same.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
@@ -105,7 +110,7 @@ class Auto:
         Uncertain trials may be good. So a trial that begins badly where others came out well goes
         before one that begins well where none did.
         """
-        if not len(space) or len(history) < self.startup:
+        if not len(space) or len(history) < self.startup or history.has_several:
             return {}
         with single_thread():
             posterior = self._posterior(self._dataset(space, history))
@@ -122,6 +127,9 @@ class Auto:
         None while the process has observed too little, or if no candidate is new.
         """
         dataset = self._dataset(space, history)
+        if history.has_several:
+            cache = self._caches.of(space, history).front
+            return improving_front(dataset, _candidates(space, rng), cache, self.startup, rng)
         posterior = self._posterior(dataset)
         if posterior is None:
             return None
