@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from raysweep.objectives import Limit
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval, Unit
 from raysweep.trainables.runtime import checkpoint, parent, sharded
+from raysweep.trainables.runtime.measure import Measure
 from raysweep.trainables.runtime.metrics import Metrics as Metrics
 from raysweep.trainables.runtime.metrics import ReportError as ReportError
 from raysweep.trainables.runtime.metrics import clean_metrics as clean_metrics
@@ -131,6 +132,11 @@ class Run:
         self._state: Mapping[str, Stateful] = {}
         self._seconds = 0.0
         self._clock = time.perf_counter()
+
+    @property
+    def measure(self) -> Measure:
+        """Measures a model, for a report: `latency(model, example)`, `size(model)`, memory."""
+        return Measure(self.device)
 
     @property
     def accumulation(self) -> int:
