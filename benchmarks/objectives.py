@@ -5,9 +5,10 @@
 
 FOLDER holds `lcbench/` (YAHPO-Gym's surrogate; see `search_problems.py`). Its objectives are the
 validation error (negated accuracy) and the mean seconds of an epoch. `--digits` trains small
-networks on scikit-learn's digits, with their measured latency and size as objectives beside the error; these measures are only
-worth something on an idle machine. The rivals are Optuna's NSGA-II and multi-objective TPE, called
-directly, which train every trial to its end. Everything runs on one worker.
+networks on scikit-learn's digits, with their measured latency and size as objectives beside the
+error; these measures are only worth something on an idle machine. The rivals are Optuna's NSGA-II
+and multi-objective TPE, called directly, which train every trial to its end. Everything runs on one
+worker.
 
 The hypervolume of a problem is measured in the box of all that any method found on it. A row is the
 epochs that ours took to reach the rival's last hypervolume, as a part of the rival's; `never`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,20 @@ import pytest
 import raysweep as rs
 from raysweep.errors import UserError
 from raysweep.fronts import dominates
-from raysweep.history import Config, History, Status
+from raysweep.history import Config, History, Status, Trial
 from raysweep.objectives import Limit, Objective, Objectives
 from raysweep.results.storage.front import front_of, point
 from raysweep.results.storage.run_directory import RunError
 from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.file.reader import check
+from raysweep.trainables.runtime.job import read_job
 from raysweep.trainables.runtime.run import ReportError
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.load import load_sweep
+from raysweep.tune.make_job import job
+from raysweep.tune.offline.recorded_curves import overrides
 from tests.sweeps import Keep
 
 THREE = [{"name": "val_loss"}, {"name": "ms", "goal": "minimize"}, {"name": "mb", "limit": 500}]
@@ -198,6 +203,24 @@ def _told(event: dict[str, Any]) -> Any:
     return event["trial"], event["epoch"], event["losses"], event["excesses"]
 
 
+def test_a_worker_is_told_of_all_metrics_and_limits(tmp_path: Path) -> None:
+    said = sweep()._sweep
+    made = job(said, tmp_path, Trial(0, "random", {"x": 0.5, "y": 0.5}, 1))
+    assert made.objective.others == ("ms", "mb")
+    assert made.objective.limits == (Limit("mb", 500),)
+    assert read_job(json.loads(json.dumps(asdict(made)))).objective == made.objective
+    ranks = [made.objective.rank({"val_loss": loss, "mb": mb}) for loss, mb in ((1, 400), (0, 600))]
+    assert ranks[0] < ranks[1]
+
+
+def test_a_recording_of_several_metrics_is_a_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(sweep(trainable="tests.test_objectives:train").to_yaml())
+    said = load_sweep(str(path), overrides(5))
+    assert said.objectives == sweep()._sweep.objectives
+    assert said.budget.trials == 5
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> rs.results.run.Run:
     folder = tmp_path_factory.mktemp("runs")
@@ -214,7 +237,7 @@ def test_a_run_has_a_front(run: Any, capsys: pytest.CaptureFixture[str]) -> None
     assert run.knee.trial in set(front["trial"])
     assert main(["best", str(run.path)]) == 0
     text = capsys.readouterr().out
-    assert f"front: {len(front)} trials of 16 trials" in text
+    assert f"front: {len(front)} of 16 trials" in text
     assert f"{run.knee.trial}, the knee:" in text
     assert main(["best", str(run.path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

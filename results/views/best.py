@@ -35,7 +35,7 @@ def _front(run: RunDirectory) -> RenderableType:
     """
     found = run.best  # raises why there is none
     knee = run.knee or found.trial
-    head = Text(f"front: {plural(len(run.front), 'trial')}", style="bold green")
+    head = Text(f"front: {len(run.front)}", style="bold green")
     head.append(f" of {plural(len(run.rows), 'trial')}", "dim")
     if run.objectives and run.objectives.limits:
         limits = ", ".join(map(str, run.objectives.limits))
