@@ -62,6 +62,8 @@ class Report:
 
     loss: less is better; never NaN, because a NaN counts as inf. metrics: all values that were
     reported, by name. seconds: the training time of the trial so far. time: in Unix seconds.
+    losses, excesses: of a sweep with several metrics, the loss of each objective, and how far the
+    other metrics lie beyond their limits (`raysweep/objectives.py`).
     """
 
     epoch: int
@@ -69,6 +71,23 @@ class Report:
     metrics: Mapping[str, float]
     seconds: float = 0.0
     time: float = 0.0
+    losses: tuple[float, ...] = ()
+    excesses: tuple[float, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """True if all limits are kept, as they are where there is none."""
+        return all(excess <= 0 for excess in self.excesses)
+
+    def is_better(self, other: Report | None) -> bool:
+        """True if the loss is less; one that keeps all limits beats every one that does not."""
+        if other is None or self.feasible is not other.feasible:
+            return other is None or self.feasible
+        return self.loss < other.loss
+
+    def is_new_best(self, best: Report | None) -> bool:
+        """True if it is better than the best one of a history, for which it must be feasible."""
+        return math.isfinite(self.loss) and self.feasible and self.is_better(best)
 
 
 @dataclass(slots=True)
@@ -77,7 +96,7 @@ class Trial:
 
     number: counts within the study, from 0. seed: of the training. attempts: how often a worker has
     started it. reason: why it has its status, as tables show it. best: the report with the least
-    loss, or the first one if no loss is finite.
+    loss of those that keep all limits, else of all; the first one if no loss is finite.
     """
 
     number: int
@@ -121,7 +140,8 @@ class Rung:
 
     level: the epoch. losses: of all its trials, ascending. by_trial: the losses by trial number.
     paused: loss and number of the trials that a scheduler stopped there, ascending; they may be
-    promoted. ended: the numbers of all trials that ended there.
+    promoted. ended: the numbers of all trials that ended there. outcomes: of a sweep with several
+    metrics, the losses and the excesses by trial number.
     """
 
     def __init__(self, level: int) -> None:
@@ -130,14 +150,24 @@ class Rung:
         self.by_trial: dict[int, float] = {}
         self.paused: list[tuple[float, int]] = []
         self.ended: set[int] = set()
+        self.outcomes: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self.losses)
 
-    def add(self, number: int, loss: float) -> None:
-        """Record that a trial reached the rung."""
-        self.by_trial[number] = loss
-        insort(self.losses, loss)
+    def add(self, number: int, report: Report) -> None:
+        """Record that a trial reached the rung with a report."""
+        self.by_trial[number] = report.loss
+        insort(self.losses, report.loss)
+        if report.losses:
+            self.outcomes[number] = (report.losses, report.excesses)
+
+    @property
+    def first_losses(self) -> Mapping[int, float]:
+        """The losses by trial number; with several metrics those of the first objective."""
+        if not self.outcomes:
+            return self.by_trial
+        return {number: losses[0] for number, (losses, _) in self.outcomes.items()}
 
     @property
     def n_promoted(self) -> int:
@@ -182,7 +212,8 @@ class History:
     levels: the epochs at which trials are compared, ascending; the last one is the full training.
     rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
     diverged or ran out of memory and began with no checkpoint of another trial. epochs: trained by
-    all trials. best: the trial and the report with the least finite loss; None before the first.
+    all trials. best: the trial and the report with the least finite loss that keeps all limits;
+    None before the first.
 
     A trial counts at a rung with its first report at or after the rung's epoch and before that of
     the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
@@ -209,6 +240,22 @@ class History:
 
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
+
+    @property
+    def n_objectives(self) -> int:
+        """How many losses a report has; 1 before the first report."""
+        return len(self._first_losses) or 1
+
+    @property
+    def has_several(self) -> bool:
+        """True if reports are of a sweep with several metrics; False before the first report."""
+        return bool(self._first_losses)
+
+    @property
+    def _first_losses(self) -> tuple[float, ...]:
+        if not self._reported:
+            return ()
+        return self._trials[self._reported[0]].reports[0].losses
 
     def show(self, loss: float) -> str:
         """A loss as the user's metric, with four significant digits."""
@@ -248,9 +295,9 @@ class History:
         self.epochs += report.epoch - previous
         if "audited" not in trial.notes and not is_child:
             self._compare(number, report, previous)
-        if trial.best is None or report.loss < trial.best.loss:
+        if report.is_better(trial.best):
             trial.best = report
-        if math.isfinite(report.loss) and (self.best is None or report.loss < self.best[1].loss):
+        if report.is_new_best(self.best and self.best[1]):
             self.best = (trial, report)
         return True
 
@@ -320,12 +367,12 @@ class History:
     def _find_best(self) -> tuple[Trial, Report] | None:
         """The first trial and report with the least finite loss; None if there is none."""
         counts: Counter[int] = Counter()
-        best = None
+        best: tuple[Trial, Report] | None = None
         for number in self._reported:
             trial = self._trials[number]
             report = trial.reports[counts[number]]
             counts[number] += 1
-            if math.isfinite(report.loss) and (best is None or report.loss < best[1].loss):
+            if report.is_new_best(best and best[1]):
                 best = (trial, report)
         return best
 
@@ -333,7 +380,7 @@ class History:
         """Count a report at the rung that the trial has reached with it, if it has reached one."""
         level = self.level_of(report.epoch)
         if level is not None and level > previous:
-            self.rungs[level].add(number, report.loss)
+            self.rungs[level].add(number, report)
 
     def _end_at_rung(self, trial: Trial) -> None:
         """Record where a trial has ended, or continues under audit."""
@@ -397,7 +444,13 @@ def apply(event: Event, histories: Mapping[str, History]) -> None:
         history.record(
             number,
             Report(
-                event["epoch"], event["loss"], event["metrics"], event["seconds"], event["time"]
+                event["epoch"],
+                event["loss"],
+                event["metrics"],
+                event["seconds"],
+                event["time"],
+                tuple(event.get("losses", ())),
+                tuple(event.get("excesses", ())),
             ),
         )
     elif kind == "ended":

@@ -55,7 +55,11 @@ class ExportResult:
 
 
 def export(
-    run: RunDirectory, out: Path | None = None, evaluate: bool = True, draw: bool = False
+    run: RunDirectory,
+    out: Path | None = None,
+    evaluate: bool = True,
+    draw: bool = False,
+    trial: str | None = None,
 ) -> ExportResult:
     """Write the best epoch of a run to a folder, and evaluate it there.
 
@@ -64,11 +68,12 @@ def export(
 
     out: the folder, by default `best/` in the run directory. An older export is replaced.
     evaluate: whether to evaluate it. draw: whether to draw its weights and predictions for
-    TensorBoard, beside the run's other event files. Raises RunError if there is nothing to export,
-    or if `out` cannot be written or holds something else.
+    TensorBoard, beside the run's other event files. trial: the best epoch of this trial instead.
+    Raises RunError if there is nothing to export, or if `out` cannot be written or holds something
+    else.
     """
     folder = _target(out or run.path / FOLDER)
-    best = winner(run)
+    best = winner(run) if trial is None else _best_of_trial(run, trial)
     trainable = _trainable(run)
     content = load_checkpoint(best, trainable, run.interval)
     value = float(content["metrics"][run.metric])
@@ -92,6 +97,13 @@ def export(
     if evaluate:
         difference, message = check(folder, run.metric, value, drawing)
     return ExportResult(folder, best.trial.id, content["epoch"], value, difference, message)
+
+
+def _best_of_trial(run: RunDirectory, name: str) -> BestEpoch:
+    trial = run.trial(name)
+    if trial.best is None:
+        raise RunError(f"{run.path}: {name} has reported nothing yet")
+    return run.best_epoch(trial, trial.best)
 
 
 def _trainable(run: RunDirectory) -> str:

@@ -20,6 +20,7 @@ from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunE
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raysweep.history import Trial
     from raysweep.results.analysis.compare import Comparison
     from raysweep.results.analysis.incumbents import Unit
     from raysweep.results.export import ExportResult
@@ -123,7 +124,42 @@ class Run:
 
         Raises RunError if no trial has reported a finite value yet.
         """
-        found = self._directory.best
+        return self._best(self._directory.best)
+
+    @property
+    def front(self) -> list[Best]:
+        """The best epochs of the trials that no other beats in all objectives.
+
+        Of a sweep with several `metrics`: those that keep the limits, the best in the first
+        objective first. Of one with a single metric it is the best trial alone; [] before the
+        first finite value.
+        """
+        return [self._best_of(trial) for trial in self._directory.front]
+
+    @property
+    def knee(self) -> Best:
+        """The part of the front that is nearest to the best of all objectives at once.
+
+        Raises RunError if the front is empty.
+        """
+        trial = self._directory.knee
+        return self.best if trial is None else self._best_of(trial)
+
+    def within(self, *limits: str) -> Best:
+        """The best in the first metric that keeps these limits: `run.within("peak_mb<=500")`.
+
+        `peak_mb=500` is enough for a metric of the sweep. Raises RunError if no trial keeps them.
+        """
+        from raysweep.results.analysis.within import read_limit, trial_within
+
+        read = [read_limit(limit, self._directory.objectives) for limit in limits]
+        return self._best_of(trial_within(self._directory, read))
+
+    def _best_of(self, trial: Trial) -> Best:
+        assert trial.best is not None
+        return self._best(self._directory.best_epoch(trial, trial.best))
+
+    def _best(self, found: BestEpoch) -> Best:
         return Best(
             trial=found.trial.id,
             epoch=found.epoch,
@@ -143,7 +179,9 @@ class Run:
         may still promote what it stopped), `reason` (why it ended),
         `best_<metric>`, `best_epoch`, `last_<metric>`, `epochs`, `seconds` (of training), `node`,
         `device`, `attempts`, `peak_memory` (bytes), `started` and `ended` (Unix seconds),
-        `train_seed`, and `config/<name>` for each parameter. A nested parameter is
+        `train_seed`, and `config/<name>` for each parameter. With several metrics there are also
+        `best_<name>` of each (at `best_epoch`), `feasible` (all limits are kept there) and `front`
+        (no other trial is better in all objectives). A nested parameter is
         `config/<outer>.<inner>`. A cell is NaN if the trial has no such value.
         """
         return self._directory.trials
@@ -183,17 +221,23 @@ class Run:
             place = out or self.path
             raise RunError(f"{place} cannot be written: {error.strerror or error}") from None
 
-    def export(self, out: str | Path | None = None, *, evaluate: bool = True) -> ExportResult:
+    def export(
+        self,
+        out: str | Path | None = None,
+        *,
+        evaluate: bool = True,
+        trial: str | None = None,
+    ) -> ExportResult:
         """Write the best model to a folder that loads without raysweep.
 
         out: the folder, by default `best/` in the run directory; an older export is replaced.
         evaluate: whether a fresh process evaluates the exported model, to show that it gives its
-        recorded metric. Raises RunError if there is nothing to export, or if `out` cannot be
-        written or holds something else.
+        recorded metric. trial: the best epoch of this trial instead. Raises RunError if there is
+        nothing to export, or if `out` cannot be written or holds something else.
         """
         from raysweep.results.export import export
 
-        return export(self._directory, _as_path(out), evaluate)
+        return export(self._directory, _as_path(out), evaluate, trial=trial)
 
     @property
     def tags(self) -> list[str]:

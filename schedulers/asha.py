@@ -15,13 +15,16 @@ section 4.2). Without this limit, a searcher that learns would fill the upper ru
 all that it proposes is among the best third of what came before. And if the searcher predicts the
 final losses of the trials (`tune/searchers/gp.py`), those decide which trial is promoted first,
 rather than the losses at the rung: a good configuration may begin worse than a bad one.
+
+In a sweep with several metrics, trials are compared by fronts, with a tie-break that keeps the
+front spread (`schedulers/front_rungs.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -29,6 +32,7 @@ from raysweep.formatting import plural
 from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
+from raysweep.schedulers.front_rungs import compared
 from raysweep.schedulers.rung_reliability import is_skipped, n_probes
 from raysweep.schedulers.rungs import geometric, just_reached, promotion_order, quantile_of_others
 
@@ -42,14 +46,16 @@ class Asha:
 
     `type`: whether the other trials pause and may be promoted later (`promotion`), or stop.
     `grace: auto` begins at epoch 1, but skips the first rungs as long as their losses do not
-    predict those at the next one. Under a searcher that forecasts how trials end, every
-    second trial passes the first rung in any case (`schedulers/rung_reliability.py`). It is the default of the promotion form; that of the
-    stopping form is 1. A searcher that learns is misled by a rung that predicts little
-    (`benchmarks/search.md`).
+    predict those at the next one. Under a searcher that forecasts how trials end, every second
+    trial passes the first rung in any case (`schedulers/rung_reliability.py`). It is the default of
+    the promotion form; that of the stopping form is 1. A searcher that learns is misled by a rung
+    that predicts little (`benchmarks/search.md`).
     `audit`: the fraction of the stopped trials that is trained to the end nevertheless.
     `quorum`: at the two lowest rungs, the stopping form stops a trial if fewer than this many
     others reached the rung before it, rather than let it continue without a comparison.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     type: Literal["promotion", "stopping"] = "promotion"
     grace: Annotated[int, Ge(1)] | Literal["auto"] | None = None
@@ -79,6 +85,7 @@ class Asha:
         level = just_reached(trial, history)
         if level is None or level == history.levels[-1] or is_audited(trial):
             return CONTINUE
+        history = compared(history)
         lasting = ranking is not None
         if self.grace == "auto" and is_skipped(level, history, trial.number, lasting=lasting):
             return CONTINUE
@@ -97,7 +104,8 @@ class Asha:
         """
         if not self.promotes:
             return None
-        return self._first_promotion(history, ranking, at_least=int(budget_exhausted))
+        at_least = int(budget_exhausted)
+        return self._first_promotion(compared(history), ranking, at_least=at_least)
 
     def _reason(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
@@ -113,12 +121,15 @@ class Asha:
         n_others = len(rung) - 1
         if n_others < (self.quorum or 0) and level in history.levels[:2]:
             return f"only {plural(n_others, 'other')} to compare it with"
-        threshold = quantile_of_others(rung, trial.loss, 1 - 1 / self.eta)
-        if math.isfinite(trial.loss) and trial.loss <= threshold:
+        loss = rung.by_trial[trial.number]
+        threshold = quantile_of_others(rung, loss, 1 - 1 / self.eta)
+        if math.isfinite(loss) and loss <= threshold:
             return None
         best = f"the best {self._fraction} of {plural(n_others, 'other')}"
+        if rung.outcomes:
+            return f"number {rung.rank(loss) + 1} of {len(rung)} by fronts is not among {best}"
         shown = history.show(threshold)
-        return f"{history.show(trial.loss)} is not among {best} ({shown} or better)"
+        return f"{history.show(loss)} is not among {best} ({shown} or better)"
 
     def _reason_to_pause(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
@@ -128,6 +139,7 @@ class Asha:
         It continues then, so that its worker need not load the checkpoint that it has just written.
         """
         rung = history.rungs[level]
+        loss = rung.by_trial[trial.number]
         places = self._places(rung, history, ranking)
         if self._free_places(rung, history, ranking) < 0:
             why = self._why_full(trial, rung, history, places)
@@ -139,13 +151,16 @@ class Asha:
                 return None
             else:
                 why = "one that has trained longer continues first"
-        rank = rung.rank(trial.loss) + 1
+        rank = rung.rank(loss) + 1
         place = "the best" if rank == 1 else f"number {rank}"
-        return f"{history.show(trial.loss)} is {place} of {len(rung)} so far; {why}"
+        if rung.outcomes:
+            place = "the first" if rank == 1 else place
+            return f"it is {place} of {len(rung)} by fronts so far; {why}"
+        return f"{history.show(loss)} is {place} of {len(rung)} so far; {why}"
 
     def _why_full(self, trial: Trial, rung: Rung, history: History, places: int) -> str:
         """Why a trial pauses at a rung from which no further trial may be promoted now."""
-        if rung.rank(trial.loss) + 1 > places:
+        if rung.rank(rung.by_trial[trial.number]) + 1 > places:
             return f"of every {self.eta:g} that are compared here 1 continues"
         chosen = "it was" if places == 1 else "they were"
         return f"{places} of them may continue, and {chosen} chosen before"
@@ -155,7 +170,7 @@ class Asha:
         if first is None:
             return "a value that is not finite is never promoted"
         ahead = "another is ahead by forecast"
-        if rung.by_trial[first] <= trial.loss:
+        if rung.by_trial[first] <= rung.by_trial[trial.number]:
             ahead = "a better one is ahead"
         return f"{places} of them may continue, and {ahead}"
 

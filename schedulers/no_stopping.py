@@ -14,6 +14,7 @@ class NoStopping:
     """Stops no trial."""
 
     promotes: ClassVar[bool] = False
+    several_metrics: ClassVar[bool] = True
 
     def levels(self, epochs: int) -> tuple[int, ...]:
         return (epochs,)

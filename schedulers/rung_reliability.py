@@ -72,7 +72,9 @@ def _is_tested(history: History, index: int) -> bool:
 
 def _predicts_next(history: History, index: int) -> bool | None:
     """Whether the ranks at a rung agree with those at the next; None with too few probes so far."""
-    lower, upper = (history.rungs[level].by_trial for level in history.levels[index : index + 2])
+    lower, upper = (
+        history.rungs[level].first_losses for level in history.levels[index : index + 2]
+    )
     probed = (
         (lower[number], loss)
         for number, loss in upper.items()

@@ -338,7 +338,7 @@ def test_sections_with_nothing_in_them_are_hidden(browser: Browser, written: Pat
         "return [...document.querySelectorAll('#sweep section')]"
         ".filter(section => section.offsetParent === null).map(section => section.id)"
     )
-    assert browser.run(hidden) == ["problems", "simulation", "reliability"]
+    assert browser.run(hidden) == ["problems", "front", "simulation", "reliability"]
 
 
 def test_a_run_without_trials_opens(browser: Browser, tmp_path: Path) -> None:

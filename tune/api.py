@@ -97,7 +97,8 @@ class Sweep:
     `space` maps the names of parameters to `Float`, `Int`, `Ordinal` and `Choice`, to the YAML form
     of any entry (`{"float": [0, 1]}`, `{"expr": "4 * width"}`), to constants, or to a mapping of
     such entries. `metric` is a mapping with `name` and `goal`, or the name alone if it says which
-    way is better (`val_accuracy`, `loss`). `budget` has the keys `trials`, `epochs`,
+    way is better (`val_accuracy`, `loss`). `metrics`, in its place, is a list of two or more such
+    mappings, some of which may have a `limit`. `budget` has the keys `trials`, `epochs`,
     `total_epochs` and `time`. `searcher` and `scheduler` are names, mappings with a name and
     options, or objects; `searcher` may be a list of them. The other keys are those of the file.
 
@@ -108,11 +109,13 @@ class Sweep:
         self,
         trainable: Trainable,
         space: Mapping[str, Any],
-        metric: Metric,
-        budget: Mapping[str, Any],
+        metric: Metric | None = None,
+        budget: Mapping[str, Any] | None = None,
         **keys: Unpack[Keys],
     ) -> None:
         function = train_function(trainable)
+        if budget is None:
+            raise UserError("missing key 'budget' in the sweep")
         said = specified(function.reference, space, metric, budget, keys)
         self._set(said, function, main_name())
 
@@ -152,7 +155,10 @@ class Sweep:
 
     def __repr__(self) -> str:
         searchers, metric = ", ".join(self._sweep.searchers), self._sweep.metric
-        return f"<Sweep of {self._sweep.trainable}: {searchers}; {metric.goal} {metric.name}>"
+        what = f"{metric.goal} {metric.name}"
+        if self._sweep.objectives:
+            what = ", ".join(self._sweep.metric_names)
+        return f"<Sweep of {self._sweep.trainable}: {searchers}; {what}>"
 
     def run(
         self,

@@ -260,6 +260,9 @@ class SweepController:
             "metrics": dict(metrics),
             "seconds": seconds,
         }
+        if objectives := self.sweep.objectives:
+            event["losses"] = list(objectives.losses(metrics))
+            event["excesses"] = list(objectives.excesses(metrics))
         self._time.reported(seconds)
         if notes and any(trial.notes.get(name) != value for name, value in notes.items()):
             event["notes"] = dict(notes)
@@ -271,8 +274,8 @@ class SweepController:
     def judge(self, trial: Trial) -> Decision:
         """Decide whether a trial continues after its last report, and end it if it does not."""
         interval = self.sweep.budget.interval
-        if not math.isfinite(trial.loss):
-            reason = f"{interval.at(trial.epoch)}: {self.sweep.metric.name} is not finite"
+        if diverged := self._not_finite(trial):
+            reason = f"{interval.at(trial.epoch)}: {diverged} is not finite"
             return self._stop(trial, Status.DIVERGED, reason)
         if trial.epoch >= self.epochs_of(trial):
             reason = f"trained all {interval.trained(trial.epoch)}"
@@ -304,6 +307,12 @@ class SweepController:
             reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
+
+    def _not_finite(self, trial: Trial) -> str:
+        """The metric of the last report that is not finite; "" if none that counts is."""
+        if self.sweep.objectives:
+            return self.sweep.objectives.not_finite(trial.reports[-1].metrics)
+        return "" if math.isfinite(trial.loss) else self.sweep.metric.name
 
     def ended(
         self, trial: Trial, status: Status, reason: str, notes: Mapping[str, Any] | None = None

@@ -51,6 +51,9 @@ def generate() -> dict[str, Any]:
     }
     properties["scheduler"] = {"$ref": "#/$defs/scheduler", "default": DEFAULT_SCHEDULER}
     properties["callbacks"]["items"] = {"anyOf": [{"type": "string"}, NAMED]}
+    # One of the two; what the models have as `metric` may be the first of `metrics`.
+    schema["required"] = [key for key in schema["required"] if key != "metric"]
+    schema["oneOf"] = [{"required": ["metric"]}, {"required": ["metrics"]}]
     properties["executor"]["anyOf"] = [{"type": "string"}, NAMED, {"type": "null"}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

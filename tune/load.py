@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from raysweep.history import Config
+from raysweep.objectives import Objectives
 from raysweep.plugins import (
     CALLBACK,
     EXECUTOR,
@@ -39,6 +40,7 @@ from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune import notify_urls, script_files
+from raysweep.tune.objectives_check import check_metrics
 from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
@@ -93,6 +95,7 @@ def sweep_of(said: Specification) -> Sweep:
     callbacks, executor = _callbacks(said), _executor(said)
     trainable = _trainable(said)
     command_line = _command_line(said, trainable)
+    check_metrics(said, searchers.values(), scheduler)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
@@ -118,9 +121,16 @@ def sweep_of(said: Specification) -> Sweep:
         command_line=command_line,
         report_sources=report_sources(said, is_script=command_line is not None),
         enqueue=_enqueued(said),
+        objectives=_objectives(content),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
     )
+
+
+def _objectives(content: SweepSpec) -> Objectives | None:
+    if content.metrics is None:
+        return None
+    return Objectives.read([entry.resolved().model_dump() for entry in content.metrics])
 
 
 def _enqueued(said: Specification) -> tuple[Config, ...]:
@@ -406,6 +416,11 @@ def _resolved(
     data = content.model_dump(mode="json", by_alias=True, exclude_none=True) | {
         "trainable": _kept_reference(trainable)
     }
+    if content.metrics is not None:
+        del data["metric"]  # it stands for the first of them
+        data["metrics"] = [
+            entry.resolved().model_dump(exclude_none=True) for entry in content.metrics
+        ]
     if is_script(content.trainable):
         data["script"] = script_files.kept_section(said, FilePath(trainable))
     if module_of(content.trainable):

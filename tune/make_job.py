@@ -51,7 +51,7 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         config=trial.config,
         seed=trial.seed,
         epochs=epochs,
-        objective=Objective(sweep.metric.name, sweep.metric.goal == "maximize"),
+        objective=_objective(sweep),
         folder=trial_folder,
         log=log,
         known_epoch=trial.epoch,
@@ -68,6 +68,14 @@ def job(sweep: Sweep, folder: Path, trial: Trial, test: bool = False) -> Job:
         interval=sweep.budget.interval,
         parent=parent,
     )
+
+
+def _objective(sweep: Sweep) -> Objective:
+    maximize, several = sweep.metric.goal == "maximize", sweep.objectives
+    if several is None:
+        return Objective(sweep.metric.name, maximize)
+    others = tuple(name for name in several.names if name != sweep.metric.name)
+    return Objective(sweep.metric.name, maximize, others, several.limits)
 
 
 def _script(sweep: Sweep, epochs: int) -> dict[str, Any] | None:

@@ -57,6 +57,7 @@ class Keys(TypedDict, total=False):
     notify: Sequence[str]
     callbacks: Sequence[Component]
     executor: Component
+    metrics: Sequence[Mapping[str, Any]]
     enqueue: Sequence[Mapping[str, Any]]
 
 
@@ -65,12 +66,16 @@ class ComponentObjectError(UserError):
 
 
 def specified(
-    trainable: str, space: Any, metric: Metric, budget: Mapping[str, Any], keys: Mapping[str, Any]
+    trainable: str,
+    space: Any,
+    metric: Metric | None,
+    budget: Mapping[str, Any],
+    keys: Mapping[str, Any],
 ) -> Specification:
     """The specification that these values make. Raises UserError, which names the key."""
     data = {
         "trainable": trainable,
-        "metric": metric_entry(metric),
+        **({} if metric is None else {"metric": metric_entry(metric)}),
         "budget": plain(budget),
         "space": space_entries(space) if isinstance(space, Mapping) else plain(space),
     }

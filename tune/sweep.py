@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from raysweep.history import Config, History
+from raysweep.objectives import Objectives
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
@@ -134,7 +135,8 @@ class Sweep:
     which each session makes anew from their options. `executor`: a user's own, which trains in
     place of Ray. `command_line`: how a script is told its configuration; None for a train function.
     `report_sources`: how a script's metrics are read. `enqueue`: the configurations that each study
-    trains first. `notes`: how the file of another tool was read.
+    trains first. `objectives`: of a sweep with several metrics, whose first one is then `metric`.
+    `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
 
@@ -162,6 +164,7 @@ class Sweep:
     command_line: CommandLine | None = None
     report_sources: ReportSources = PRINTED_JSON
     enqueue: tuple[Config, ...] = ()
+    objectives: Objectives | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
@@ -176,6 +179,11 @@ class Sweep:
             for i in range(self.seeds)
             for name, searcher in self.searchers.items()
         )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that every report must have."""
+        return self.objectives.names if self.objectives else (self.metric.name,)
 
     def levels(self) -> tuple[int, ...]:
         return self.scheduler.levels(self.budget.epochs)

@@ -16,6 +16,7 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.results.analysis import statistics
+from raysweep.results.analysis.hypervolume import Box, has_several, shared_box
 from raysweep.results.analysis.incumbents import (
     IncumbentCurve,
     Unit,
@@ -29,6 +30,8 @@ from raysweep.results.storage.run_directory import RunDirectory, RunError
 
 ALPHA = 0.05
 """The significance level, over all pairs of searchers together."""
+HYPERVOLUME = "hypervolume"
+"""What studies with several objectives are compared by, as the name of a metric."""
 BASELINE = "random"
 """The searcher that the others are measured against, if it took part."""
 
@@ -228,30 +231,42 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
     Raises RunError if the runs optimize different metrics, if nothing was reported, or if the unit
     is GPU-seconds and no GPU was used.
     """
-    metrics = {(run.metric, run.maximize) for run in runs}
+    metrics = {_what(run) for run in runs}
     if len(metrics) != 1:
         names = ", ".join(sorted(name for name, _ in metrics))
         raise RunError(f"runs of different metrics cannot be compared: {names}")
+    box = None
+    if any(has_several(run.histories) for run in runs):
+        box = shared_box(history for run in runs for history in run.histories.values())
     studies: list[IncumbentCurve] = []
     for run in runs:
         prefix = ""
         if len(runs) > 1:  # two runs may have searchers of the same name
             prefix = f"{run.path.name}: "
-        studies += _studies(run, unit, prefix)
+        studies += _studies(run, unit, prefix, box)
     if not any(np.isfinite(study.loss).any() for study in studies):
         raise RunError(
             f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}"
         )
     metric, maximize = metrics.pop()
+    if box is not None:
+        metric, maximize = HYPERVOLUME, True
     # A study without a report would make the common budget 0.
     return Comparison(tuple(study for study in studies if study.total > 0), metric, maximize, unit)
 
 
-def _studies(run: RunDirectory, unit: Unit, prefix: str) -> list[IncumbentCurve]:
+def _what(run: RunDirectory) -> tuple[str, bool]:
+    """What a run optimizes, and whether it is maximised."""
+    if run.objectives is None:
+        return run.metric, run.maximize
+    return ", ".join(map(str, run.objectives.names)), False
+
+
+def _studies(run: RunDirectory, unit: Unit, prefix: str, box: Box | None) -> list[IncumbentCurve]:
     gpus = 0.0
     if unit == "GPU-seconds":
         gpus = _gpus_per_trial(run)
-    curves = incumbent_curves(run.histories, run.seeds, run.seed, unit, gpus)
+    curves = incumbent_curves(run.histories, run.seeds, run.seed, unit, gpus, box)
     return [
         replace(curve, label=prefix + curve.label, exhausted=name in run.exhausted)
         for name, curve in zip(run.histories, curves, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.history import History
+from raysweep.results.analysis.hypervolume import Box, Growing, has_several, shared_box
 from raysweep.results.storage.tables import split_study
 
 Unit = Literal["epochs", "seconds", "GPU-seconds"]
@@ -48,12 +49,18 @@ class IncumbentCurve:
 
 
 def incumbent_curve(
-    label: str, seed: int, history: History, unit: Unit = "epochs", gpus: float = 0.0
+    label: str,
+    seed: int,
+    history: History,
+    unit: Unit = "epochs",
+    gpus: float = 0.0,
+    box: Box | None = None,
 ) -> IncumbentCurve:
     """Make the curve of one study, with its reports in the order of their times.
 
     Seconds are those of training, added over the trials; GPU-seconds are these times `gpus`, the
-    GPUs of each trial.
+    GPUs of each trial. A report that breaks a limit counts as inf. box: of a study with several
+    objectives; the loss is then the negative hypervolume in that box.
     """
     steps = []
     for trial in history:
@@ -64,12 +71,18 @@ def incumbent_curve(
                 cost = report.seconds - seconds
             if unit == "GPU-seconds":
                 cost *= gpus
-            steps.append((report.time, trial.number, report.epoch, max(cost, 0.0), report.loss))
+            key = (report.time, trial.number, report.epoch)
+            steps.append((key, max(cost, 0.0), trial, report))
             epoch, seconds = report.epoch, report.seconds
     # Many reports have the same time on a simulated clock; trial and epoch then give the order.
-    steps.sort(key=lambda step: step[:3])
-    spent = np.cumsum(np.array([step[3] for step in steps], dtype=np.float64))
-    loss = np.minimum.accumulate(np.array([step[4] for step in steps], dtype=np.float64))
+    steps.sort(key=lambda step: step[0])
+    spent = np.cumsum(np.array([cost for _, cost, _, _ in steps], dtype=np.float64))
+    if box is None:
+        losses = [report.loss if report.feasible else math.inf for *_, report in steps]
+    else:
+        growing = Growing(box)
+        losses = [-growing.add(trial, report) for *_, trial, report in steps]
+    loss = np.minimum.accumulate(np.array(losses, dtype=np.float64))
     return IncumbentCurve(label, seed, spent, loss)
 
 
@@ -79,12 +92,17 @@ def incumbent_curves(
     seed: int = 0,
     unit: Unit = "epochs",
     gpus: float = 0.0,
+    box: Box | None = None,
 ) -> list[IncumbentCurve]:
-    """Make the curve of each study, labelled with its searcher."""
+    """Make the curve of each study, labelled with its searcher.
+
+    With several objectives they are measured in `box`, by default that of these studies.
+    """
     curves = []
+    box = shared_box(histories.values()) if box is None and has_several(histories) else box
     for name, history in histories.items():
         label, index = split_study(name, seeds)
-        curves.append(incumbent_curve(label, seed + index, history, unit, gpus))
+        curves.append(incumbent_curve(label, seed + index, history, unit, gpus, box))
     return curves
 
 

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysweep.formatting import plural
+from raysweep.front_order import positions
+from raysweep.fronts import dominates
 from raysweep.history import Report, Status, Trial
+from raysweep.results.storage.front import is_candidate, point
 from raysweep.results.storage.run_directory import RunDirectory
 
 MIN_TRIALS = 3
@@ -23,8 +26,9 @@ def audit(run: RunDirectory) -> dict[str, Any] | None:
     """What the audited trials show; None if there are none.
 
     n_audited: trials that were audited, of `n_stopped` that were to be stopped. n_winners: how many
-    would have been the best of their study, of `n_finished` that trained to the end. low, high: the
-    95 % interval of that proportion. rungs: how well each rung's ranks predict the final ranks.
+    would have been the best of their study (or on its front), of `n_finished` that trained to the
+    end. low, high: the 95 % interval of that proportion. rungs: how well each rung's ranks predict
+    the final ranks.
     """
     trials = list(run.all_trials())
     audited = [trial for trial in trials if "audited" in trial.notes]
@@ -63,13 +67,21 @@ def rank_correlation(trials: Sequence[Trial], level: int) -> dict[str, Any]:
     for trial in trials:
         report = first_report_from(trial, level)
         if report is not None and trial.best is not None:
-            pairs.append((report.loss, trial.best.loss))
+            pairs.append((report, trial.best))
     tau: float | None = None
     if len(pairs) >= MIN_TRIALS:
-        statistic = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+        early, final = zip(*pairs, strict=True)
+        statistic = float(kendalltau(_ranked(early), _ranked(final)).statistic)
         if not math.isnan(statistic):  # it is NaN if all losses at the rung are equal
             tau = round(statistic, 3)
     return {"level": level, "trials": len(pairs), "tau": tau}
+
+
+def _ranked(reports: Sequence[Report]) -> Sequence[float]:
+    """The losses of reports; with several objectives their places by fronts."""
+    if not any(report.losses for report in reports):
+        return [report.loss for report in reports]
+    return positions(tuple((report.losses, report.excesses) for report in reports))
 
 
 def first_report_from(trial: Trial, level: int) -> Report | None:
@@ -117,8 +129,17 @@ def _would_have_won(trial: Trial, trials: Sequence[Trial]) -> bool:
     """True if an audited trial is better than all trials of its study that were not audited."""
     # An audited trial has trained longer than its equals; it competes with those that counted.
     others = [
-        other.best.loss
+        other.best
         for other in trials
         if other.study == trial.study and "audited" not in other.notes and other.best
     ]
-    return trial.best is not None and trial.best.loss < min(others, default=math.inf)
+    if trial.best is not None and trial.best.losses:
+        return is_candidate(trial) and not any(_beats(other, trial.best) for other in others)
+    losses = [other.loss for other in others]
+    return trial.best is not None and trial.best.loss < min(losses, default=math.inf)
+
+
+def _beats(other: Report, own: Report) -> bool:
+    """True if a report keeps another one off the front."""
+    is_better = point(other) == point(own) or dominates(point(other), point(own))
+    return other.feasible and is_better

@@ -205,6 +205,9 @@ def _with_special_floats(event: Event) -> Event:
     if event.get("event") == "reported":
         event["loss"] = _number(event["loss"])
         event["metrics"] = {name: _number(value) for name, value in event["metrics"].items()}
+        for key in ("losses", "excesses"):  # of a sweep with several metrics
+            if key in event:
+                event[key] = [_number(value) for value in event[key]]
     return event
 
 

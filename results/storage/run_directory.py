@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
+from raysweep.fronts import knee
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
+from raysweep.objectives import Objectives
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
+from raysweep.results.storage.front import front_of, point, with_front
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
@@ -119,7 +122,7 @@ class RunDirectory:
             content = YAML(typ="safe", pure=True).load(path)
         except (OSError, YAMLError) as error:
             raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-        if not isinstance(content, dict) or not isinstance(content.get("metric"), dict):
+        if not isinstance(content, dict) or not _names_metric(content):
             raise RunError(f"{path} is not a resolved sweep: it names no metric")
         translated: dict[str, Any] = translate_sweep(content)
         return translated
@@ -231,8 +234,15 @@ class RunDirectory:
 
     @property
     def metric(self) -> str:
-        """The name of the metric that the sweep optimizes."""
+        """The name of the metric that the sweep optimizes; the first one of several."""
+        if self.objectives:
+            return self.objectives.objectives[0].name
         return str(self.sweep["metric"]["name"])
+
+    @cached_property
+    def objectives(self) -> Objectives | None:
+        """The objectives and limits of a sweep with several metrics; None with one."""
+        return Objectives.of(self.sweep)
 
     @property
     def interval(self) -> ReportInterval:
@@ -242,6 +252,8 @@ class RunDirectory:
     @property
     def maximize(self) -> bool:
         """True if larger values of the metric are better."""
+        if self.objectives:
+            return self.objectives.objectives[0].maximize
         return bool(self.sweep["metric"].get("goal") == "maximize")
 
     @property
@@ -264,10 +276,12 @@ class RunDirectory:
     @cached_property
     def rows(self) -> list[tables.Row]:
         """The table of trials as plain dictionaries."""
-        return [
+        trials = list(self.all_trials())
+        rows = [
             tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
-            for trial in self.all_trials()
+            for trial in trials
         ]
+        return with_front(rows, trials, self.objectives) if self.objectives else rows
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -283,12 +297,31 @@ class RunDirectory:
     def best(self) -> BestEpoch:
         """The best epoch of all studies; of two equal ones, that of the earlier trial.
 
-        Raises RunError if no trial has reported a finite value.
+        Of several metrics it is the best in the first one that keeps all limits. Raises RunError if
+        no trial has reported a finite value.
         """
         found = best_of(self.histories)
         if found is None:
-            raise RunError(f"{self.path}: no trial has reported a finite {self.metric} yet")
+            raise RunError(f"{self.path}: {self._nothing()}")
         return self.best_epoch(*found)
+
+    def _nothing(self) -> str:
+        """Why there is no best epoch."""
+        limits = self.objectives.limits if self.objectives else ()
+        if limits and any(trial.reports for trial in self.all_trials()):
+            return f"no trial has kept the limits yet: {', '.join(map(str, limits))}"
+        return f"no trial has reported a finite {self.metric} yet"
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in all objectives, the best in the first one first."""
+        return front_of(self.all_trials())
+
+    @property
+    def knee(self) -> Trial | None:
+        """The trial of the front that is nearest to the best of all objectives; None without."""
+        points = [point(trial.best) for trial in self.front if trial.best]
+        return self.front[knee(points)] if points else None
 
     def trial(self, trial_id: str) -> Trial:
         """The trial of this name, as `bohb-7`. Raises RunError, with similar names, if none is."""
@@ -307,6 +340,11 @@ class RunDirectory:
         if checkpoint and not checkpoint.exists():
             checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
+
+
+def _names_metric(content: Mapping[str, Any]) -> bool:
+    """True if a resolved specification says what is optimized."""
+    return isinstance(content.get("metric"), dict) or isinstance(content.get("metrics"), list)
 
 
 def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.files import atomic_write
 from raysweep.history import History, Report, Trial
+from raysweep.objectives import Objectives
+from raysweep.results.storage.front import with_front
 from raysweep.shown_status import shown_status
 from raysweep.text_limits import encodable, visible
 
@@ -96,13 +98,12 @@ def trial_rows(
     seed: int = 0,
     seeds: int = 1,
     may_promote: bool = False,
+    objectives: Objectives | None = None,
 ) -> list[Row]:
     """Make the table of trials: study by study, trials in the order of their proposal."""
-    return [
-        trial_row(trial, metric, seed, seeds, may_promote)
-        for history in histories.values()
-        for trial in history
-    ]
+    trials = [trial for history in histories.values() for trial in history]
+    rows = [trial_row(trial, metric, seed, seeds, may_promote) for trial in trials]
+    return with_front(rows, trials, objectives) if objectives else rows
 
 
 def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row]:
@@ -159,9 +160,10 @@ def write_tables(
     seed: int = 0,
     seeds: int = 1,
     may_promote: bool = False,
+    objectives: Objectives | None = None,
 ) -> None:
     """Write the `trials.csv` and `curves.csv` of a run."""
-    rows = trial_rows(histories, metric, seed, seeds, may_promote)
+    rows = trial_rows(histories, metric, seed, seeds, may_promote, objectives)
     write_csv(folder / "trials.csv", rows)
     write_csv(folder / "curves.csv", curve_rows(histories, seeds))
 

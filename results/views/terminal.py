@@ -131,20 +131,26 @@ def show(run: RunDirectory, trial_id: str) -> RenderableType:
     return Group(*parts)
 
 
-def best(run: RunDirectory) -> RenderableType:
+def best(
+    run: RunDirectory, found: BestEpoch | None = None, among: str = "the best"
+) -> RenderableType:
     """The output of `raysweep best`: the best epoch, its configuration and its checkpoint.
 
-    Raises RunError if nothing was reported.
+    found: another epoch than the best of the run, of which `among` says what it is. Raises RunError
+    if nothing was reported.
     """
-    found = run.best
+    found = found or run.best
     head = Text.assemble(
         (f"{run.metric} {number(found.value, 6)}", "bold green"),
         f" {run.interval.within(found.epoch)} of ",
         (clean(found.trial.id), "bold"),
     )
-    head.append(f", the best of {plural(len(run.rows), 'trial')}", "dim")
+    for name in run.objectives.names if run.objectives else ():
+        if name != run.metric:
+            head.append(f", {clean(name)} {number(found.report.metrics.get(name))}")
+    head.append(f", {clean(among)} of {plural(len(run.rows), 'trial')}", "dim")
     config = configuration(found.config, run.constants)
-    return Group(head, config, plain(f"  checkpoint  {_checkpoint(run, found)}", "dim"))
+    return Group(head, config, plain(f"  checkpoint  {checkpoint(run, found)}", "dim"))
 
 
 def failures(histories: Mapping[str, History]) -> dict[str, int]:
@@ -246,7 +252,7 @@ def _script_weights(run: RunDirectory, trial: Trial) -> dict[str, str]:
     return {"weights": of_script(run.best_epoch(trial, trial.best), run.interval)}
 
 
-def _checkpoint(run: RunDirectory, found: BestEpoch) -> str:
+def checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
     if not found.has_state and is_script(str(run.sweep["trainable"])):
         return of_script(found, run.interval)

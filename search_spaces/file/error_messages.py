@@ -133,10 +133,12 @@ def model_at(loc: tuple[str | int, ...]) -> type[BaseModel]:
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation names, itself or in `X | None`."""
+    """The model that an annotation names: itself, in `X | None`, or in a list."""
     for one in (annotation, *typing.get_args(annotation)):
         if isinstance(one, type) and issubclass(one, BaseModel):
             return one
+        if typing.get_origin(one) is list and (found := _inner(typing.get_args(one)[0])):
+            return found
     return None
 
 

@@ -15,6 +15,7 @@ from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError
 from raysweep.search_spaces.file.error_messages import most_telling_error
+from raysweep.search_spaces.file.objectives_spec import with_first_metric
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import Space
 
@@ -81,7 +82,8 @@ def check(document: Document) -> SweepSpec:
         kind = type(document.data).__name__
         text = f"expected a mapping of keys such as trainable, metric and space, got a {kind}"
         raise document.error((), text)
+    data = with_first_metric(document)
     try:
-        return SweepSpec.model_validate(document.data)
+        return SweepSpec.model_validate(data)
     except ValidationError as error:
         raise most_telling_error(document, list(error.errors(include_url=False))) from None

@@ -20,6 +20,7 @@ from pydantic import (
 
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
 from raysweep.search_spaces.file.metric_spec import MetricSpec
+from raysweep.search_spaces.file.objectives_spec import ObjectiveSpec
 from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 
@@ -137,6 +138,14 @@ class SweepSpec(BaseModel):
     model_config = STRICT
     trainable: str
     metric: MetricSpec
+    metrics: Annotated[
+        list[ObjectiveSpec] | None,
+        Field(
+            description=(
+                "several metrics in place of metric: one to four objectives, and others with limits"
+            )
+        ),
+    ] = None
     searcher: Several | None = None
     scheduler: One | None = None
     budget: BudgetSpec

@@ -64,7 +64,7 @@ def read_job(fields: dict[str, Any]) -> Job:
     return Job(
         **fields
         | {
-            "objective": Objective(**fields["objective"]),
+            "objective": Objective.read(fields["objective"]),
             "interval": ReportInterval(**fields["interval"]),
         }
     )

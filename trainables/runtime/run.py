@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raysweep.objectives import Limit
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval, Unit
 from raysweep.trainables.runtime import checkpoint, parent, sharded
+from raysweep.trainables.runtime.measure import Measure
 from raysweep.trainables.runtime.metrics import Metrics as Metrics
 from raysweep.trainables.runtime.metrics import ReportError as ReportError
 from raysweep.trainables.runtime.metrics import clean_metrics as clean_metrics
@@ -53,10 +55,27 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True)
 class Objective:
-    """The metric that a sweep optimizes. A run needs it to know the best epoch."""
+    """The metric that a sweep optimizes. A run needs it to know the best epoch.
+
+    If the sweep has several metrics, it is the first objective. `others`: the further metrics that
+    every report must have. `limits`: those that decide, before the loss, which epoch is the best.
+    """
 
     name: str
     maximize: bool
+    others: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Objective:
+        """The objective that `dataclasses.asdict` made these fields of."""
+        limits = tuple(Limit(**limit) for limit in fields.get("limits", ()))
+        return cls(fields["name"], fields["maximize"], tuple(fields.get("others", ())), limits)
+
+    def rank(self, metrics: Metrics) -> tuple[bool, float]:
+        """Whether a limit is broken, then the loss: the least is the best epoch."""
+        broken = any(limit.excess(metrics) > 0 for limit in self.limits)
+        return broken, self.loss(metrics)
 
     def loss(self, metrics: Metrics) -> float:
         """The value as it is minimised. NaN counts as infinite."""
@@ -113,6 +132,11 @@ class Run:
         self._state: Mapping[str, Stateful] = {}
         self._seconds = 0.0
         self._clock = time.perf_counter()
+
+    @property
+    def measure(self) -> Measure:
+        """Measures a model, for a report: `latency(model, example)`, `size(model)`, memory."""
+        return Measure(self.device)
 
     @property
     def accumulation(self) -> int:
@@ -218,6 +242,9 @@ class Run:
         self._check_interval()
         is_first = self.process_group.rank == 0
         clean = clean_metrics(metrics, self.metric if is_first else None)
+        if is_first and self._objective:
+            for name in self._objective.others:
+                clean_metrics(clean, name)
         now = time.perf_counter()
         self._seconds, self._clock = self._seconds + now - self._clock, now
         message = {"epoch": self.epoch, "metrics": clean, "seconds": self._seconds}
@@ -256,9 +283,9 @@ class Run:
     def _is_best(self, metrics: Metrics) -> bool:
         if self._objective is None:
             return True
-        loss = self._objective.loss(metrics)
-        past_losses = [self._objective.loss(past["metrics"]) for past in self.reports]
-        return math.isfinite(loss) and all(loss < past for past in past_losses)
+        rank = self._objective.rank(metrics)
+        past_ranks = [self._objective.rank(past["metrics"]) for past in self.reports]
+        return math.isfinite(rank[1]) and all(rank < past for past in past_ranks)
 
     def _restore(self) -> None:
         if self.folder is None:

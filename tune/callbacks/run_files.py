@@ -136,6 +136,7 @@ class TableFiles(Callback):
             sweep.seed,
             sweep.seeds,
             controller.may_promote,
+            sweep.objectives,
         )
         self._written = time.monotonic()
 

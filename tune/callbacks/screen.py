@@ -118,6 +118,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "reported":
             metric = controller.sweep.metric
             value = f"{metric.name} {number(metric.value(event['loss']))}"
+            for name in controller.sweep.metric_names[1:]:
+                value += f", {name} {number(event['metrics'].get(name))}"
             at = controller.sweep.budget.interval.at(event["epoch"])
             return f"{trial} {at}: {value} ({event['seconds']:.1f} s)"
         case "ended":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raysweep.history import Trial
+    from raysweep.history import Report, Trial
     from raysweep.results.analysis.compare import Comparison
     from raysweep.results.storage.run_directory import RunDirectory
 
@@ -62,13 +62,22 @@ def run_data(run: RunDirectory) -> Data:
 
 
 def best_data(run: RunDirectory) -> Data | None:
-    """The best epoch of a run; None before the first finite value."""
+    """The best epoch of a run, and its front; None before the first finite value."""
     from raysweep.results.storage.run_directory import best_of
 
     found = best_of(run.histories)
     if found is None:
         return None
-    trial, report = found
+    front: Data = {}
+    if run.objectives:
+        knee = run.knee
+        front["front"] = [_epoch_data(trial, trial.best, run) for trial in run.front if trial.best]
+        front["knee"] = knee and knee.id
+    return {**_epoch_data(*found, run), **front}
+
+
+def _epoch_data(trial: Trial, report: Report, run: RunDirectory) -> Data:
+    """An epoch of a trial, with what it reported and its configuration."""
     return {
         "trial": trial.id,
         "epoch": report.epoch,
@@ -78,6 +87,11 @@ def best_data(run: RunDirectory) -> Data | None:
         "metrics": report.metrics,
         "config": trial.config,
     }
+
+
+def within_data(trial: Trial, run: RunDirectory) -> Data | None:
+    """The best epoch of a chosen trial."""
+    return None if trial.best is None else _epoch_data(trial, trial.best, run)
 
 
 def trial_data(trial: Trial, run: RunDirectory) -> Data:

@@ -7,9 +7,20 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
-from raysweep.tune.cli.as_json import add_option, best_data, print_json, run_data, trial_data
+from raysweep.tune.cli.as_json import (
+    add_option,
+    best_data,
+    print_json,
+    run_data,
+    trial_data,
+    within_data,
+)
+
+if TYPE_CHECKING:
+    from raysweep.results.storage.run_directory import RunDirectory
 
 MAX_LISTED = 30
 """Trials that `ls` lists without --all."""
@@ -44,6 +55,13 @@ def add(verbs: Verbs) -> None:
         description="Show the best configuration of a run.",
     )
     best.add_argument("run", help=RUN)
+    best.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="METRIC=LIMIT",
+        help="only trials that keep this limit: peak_mb=500, 'ms<=20'; may be repeated",
+    )
     add_option(best)
     best.set_defaults(verb=show_best)
     trial = verbs.add_parser(
@@ -69,6 +87,7 @@ def add(verbs: Verbs) -> None:
     export.add_argument(
         "--out", type=Path, help="the folder to write (default: best/ in the run directory)"
     )
+    export.add_argument("--trial", help="the best epoch of this trial, as one of the front")
     add_option(export)
     export.set_defaults(verb=export_best)
 
@@ -121,13 +140,31 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results.views.terminal import best
+    from raysweep.results.views.best import best
 
     run = find_run(options.run)
+    if options.within:
+        return _show_within(run, options)
     if options.json:
         print_json(best_data(run) or best(run))  # the latter raises why there is none
         return 0
     show(best(run))
+    return 0
+
+
+def _show_within(run: RunDirectory, options: argparse.Namespace) -> int:
+    """The best trial that keeps the limits of `--within`."""
+    from raysweep.results.analysis.within import read_limit, trial_within
+    from raysweep.results.views.terminal import best
+
+    limits = [read_limit(text, run.objectives) for text in options.within]
+    trial = trial_within(run, limits)
+    if options.json:
+        print_json(within_data(trial, run))
+        return 0
+    assert trial.best is not None
+    kept = f"the best with {' and '.join(map(str, limits))}"
+    show(best(run, run.best_epoch(trial, trial.best), kept))
     return 0
 
 
@@ -137,7 +174,7 @@ def export_best(options: argparse.Namespace) -> int:
     from raysweep.results.storage.mirror import display_path, upload
 
     run = find_run(options.run)
-    exported = export(run, options.out)
+    exported = export(run, options.out, trial=options.trial)
     upload(run.path)
     if options.json:
         print_json({"folder": display_path(exported.folder), "message": exported.message})

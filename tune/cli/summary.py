@@ -37,10 +37,11 @@ from raysweep.results.storage.run_directory import (
     best_of,
     load,
 )
+from raysweep.results.views.best import best
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
-from raysweep.results.views.terminal import best, ended_badly, failures, plain, summary
+from raysweep.results.views.terminal import ended_badly, failures, plain, summary
 from raysweep.shown_status import shown_status
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
@@ -253,9 +254,10 @@ def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str
     """Where the exported model is, or why there is none if the best trial's lines do not say it."""
     if exported:
         return [f"model        {display_path(exported.folder)}: {exported.message}"]
-    found = winner(run)
-    if found.checkpoint is not None and not found.has_state:
-        return []
+    if any(history.best for history in run.histories.values()):
+        found = winner(run)
+        if found.checkpoint is not None and not found.has_state:
+            return []
     return [f"no model was exported: {complaint}"]
 
 

@@ -192,7 +192,8 @@ class TrialCoordinator:
         trial = assigned.trial
         if isinstance(message, Report):
             try:
-                message.check(self.controller.sweep.metric.name, self.controller.epochs_of(trial))
+                for name in self.controller.sweep.metric_names:
+                    message.check(name, self.controller.epochs_of(trial))
             except MessageError as error:
                 message = _unusable(error)
         if isinstance(message, Outcome):

@@ -8,7 +8,7 @@ error is estimated by cross-validation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -41,7 +41,8 @@ def overrides(count: int) -> list[str]:
 class Recorded:
     """The curves of a run, and predictions for configurations between them.
 
-    `nearest`: predict by the nearest recorded curve instead of the random forest.
+    `nearest`: predict by the nearest recorded curve instead of the random forest. `others`: the
+    further metrics of a sweep with several, each predicted by a surrogate of its own.
     """
 
     trials: list[Trial]
@@ -49,6 +50,7 @@ class Recorded:
     metric: Metric
     epochs: int
     nearest: bool = False
+    others: tuple[str, ...] = ()
     _answers: dict[str, Array] = field(default_factory=dict)
 
     def curve(self, config: Config, seed: int) -> Iterator[Epoch]:
@@ -63,8 +65,15 @@ class Recorded:
             done, before = report.epoch, report.seconds
         if done < self.epochs:
             answer = self._answer(config)
-            for loss in answer[done : self.epochs]:
-                yield {self.metric.name: self.metric.value(float(loss))}, float(answer[-1])
+            others = {name: other.curve(config) for name, other in self._others.items()}
+            for epoch in range(done, self.epochs):
+                values = {name: float(other[epoch]) for name, other in others.items()}
+                loss = self.metric.value(float(answer[epoch]))
+                yield {self.metric.name: loss, **values}, float(answer[-1])
+
+    @cached_property
+    def _others(self) -> dict[str, _Other]:
+        return {name: _Other(self, name) for name in self.others}
 
     @cached_property
     def complete(self) -> list[Trial]:
@@ -136,12 +145,26 @@ class Recorded:
         return self._answers[key]
 
 
+class _Other:
+    """Predicts the curves of a metric that is not the first."""
+
+    def __init__(self, known: Recorded, name: str) -> None:
+        self._space = known.space
+        curves = [_values(trial, name, known.epochs) for trial in known.complete]
+        self._model = answering(known.points, np.array(curves), known.nearest)
+
+    def curve(self, config: Config) -> Array:
+        """Its value after each epoch, then the seconds of an epoch."""
+        return self._model.curve(self._space.to_unit(config))
+
+
 def recorded(run: RunDirectory, sweep: Sweep, nearest: bool = False) -> Recorded:
     """The curves of a run, in its own space. Raises RunError if nothing was reported."""
     trials = [trial for history in run.histories.values() for trial in history]
     if not any(trial.reports for trial in trials):
         raise RunError(f"{run.path}: nothing was recorded yet")
-    return Recorded(trials, sweep.space, sweep.metric, sweep.budget.epochs, nearest)
+    others = tuple(name for name in sweep.metric_names if name != sweep.metric.name)
+    return Recorded(trials, sweep.space, sweep.metric, sweep.budget.epochs, nearest, others)
 
 
 def _losses(trial: Trial, epochs: int) -> list[float]:
@@ -149,13 +172,22 @@ def _losses(trial: Trial, epochs: int) -> list[float]:
 
     An epoch without a report has the loss of the next report. After the last report it is inf.
     """
-    losses = [math.inf] * epochs
+    return _by_epoch(trial, {report.epoch: report.loss for report in trial.reports}, epochs)
+
+
+def _values(trial: Trial, name: str, epochs: int) -> list[float]:
+    """The same of a metric's values."""
+    values = {report.epoch: report.metrics.get(name, math.inf) for report in trial.reports}
+    return _by_epoch(trial, values, epochs)
+
+
+def _by_epoch(trial: Trial, known: Mapping[int, float], epochs: int) -> list[float]:
+    values = [math.inf] * epochs
     following = math.inf
-    by_epoch = {report.epoch: report.loss for report in trial.reports}
     for epoch in range(epochs, 0, -1):
-        following = by_epoch.get(epoch, following)
-        losses[epoch - 1] = following
-    return [*losses, trial.reports[-1].seconds / trial.epoch]
+        following = known.get(epoch, following)
+        values[epoch - 1] = following
+    return [*values, trial.reports[-1].seconds / trial.epoch]
 
 
 def _key(config: Config) -> str:

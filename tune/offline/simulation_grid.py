@@ -14,7 +14,8 @@ from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from raysweep.results.analysis.compare import Comparison
+from raysweep.results.analysis.compare import HYPERVOLUME, Comparison
+from raysweep.results.analysis.hypervolume import Box, has_several, shared_box
 from raysweep.results.analysis.incumbents import IncumbentCurve, incumbent_curve
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.search_spaces.file.document import parse
@@ -79,8 +80,11 @@ def simulate_grid(
         studies.append(study)
         tick(len(studies), len(said))
     baseline = label("random", grid.schedulers[0], grid)
+    metric, maximize = run.metric, run.maximize
+    if _box(run.path) is not None:
+        metric, maximize = HYPERVOLUME, True
     return SimulationResult(
-        Comparison(tuple(studies), run.metric, run.maximize, baseline=baseline), answers
+        Comparison(tuple(studies), metric, maximize, baseline=baseline), answers
     )
 
 
@@ -117,7 +121,18 @@ def simulate_study(
         grid.workers,
     )
     history = controller.histories[name]
-    return replace(incumbent_curve(name, study.seed, history), exhausted=history.epochs < total)
+    found = incumbent_curve(name, study.seed, history, box=_box(path))
+    return replace(found, exhausted=history.epochs < total)
+
+
+@lru_cache(1)
+def _box(path: Path) -> Box | None:
+    """Where hypervolumes are measured: around what was recorded; None with one objective.
+
+    So it is the same in every process, and does not depend on what the studies find.
+    """
+    histories = RunDirectory(path).histories
+    return shared_box(histories.values()) if has_several(histories) else None
 
 
 def label(searcher: str, scheduler: str, grid: SimulationGrid) -> str:

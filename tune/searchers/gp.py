@@ -6,7 +6,7 @@ rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if 
 expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
 
 If all trials are trained to their end, their losses take the place of the quantiles, and
-`full_losses.py` proposes.
+`full_losses.py` proposes. With several metrics, `front_proposals.py` does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -23,6 +23,7 @@ from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
+from raysweep.tune.searchers.front_proposals import FrontCache, improving_front
 from raysweep.tune.searchers.full_losses import (
     best_candidate,
     fit_losses,
@@ -89,6 +90,7 @@ class AutoCache:
         self.posterior: Posterior | None = None
         self.fitted_counts: tuple[int, ...] | None = None
         self.hyperparameters: Hyperparameters | None = None
+        self.front = FrontCache()
 
 
 @dataclass
@@ -98,6 +100,8 @@ class Auto:
     `startup`: the number of trials that must have reached a rung before the process is asked.
     `random_fraction`: the part of the proposals that are drawn from the space all the same.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
@@ -121,7 +125,8 @@ class Auto:
         """
         dataset = self._dataset(space, history)
         # Without lower rungs nothing is promoted.
-        if not len(space) or len(history) < self.startup or is_trained_fully(dataset):
+        has_forecast = not (history.has_several or is_trained_fully(dataset))
+        if not len(space) or len(history) < self.startup or not has_forecast:
             return {}
         with single_thread():
             posterior = self._posterior(dataset)
@@ -135,6 +140,9 @@ class Auto:
 
         None while the process has observed too little, or if no candidate is new.
         """
+        if dataset.history.has_several:
+            cache = self._caches.of(dataset.space, dataset.history).front
+            return improving_front(dataset, _candidates(dataset, rng), cache, self.startup, rng)
         if is_trained_fully(dataset):
             return self._best_by_losses(dataset, rng)
         posterior = self._posterior(dataset)
@@ -146,9 +154,7 @@ class Auto:
         model = posterior.model.fantasize(x[pending])
         best = quantiles.numbers[np.argsort(quantiles.quantile, kind="stable")[:INCUMBENTS]]
         incumbent = float(model.predict(x[best])[0].min())
-        candidates = dataset.untried.points(CANDIDATES)
-        if candidates is None:
-            candidates = drawn(dataset.space, CANDIDATES, rng)
+        candidates = _candidates(dataset, rng)
         if not len(candidates):
             return None
         encoded = dataset.cache.encoding(candidates)
@@ -275,6 +281,12 @@ def _standardised(values: FloatArray) -> FloatArray:
     if deviation == 0:
         deviation = 1.0
     return np.asarray((values - values.mean()) / deviation, dtype=np.float64)
+
+
+def _candidates(dataset: Dataset, rng: np.random.Generator) -> FloatArray:
+    """Points of the unit cube, (k, dimensions): all that is untried of a small space."""
+    rest = dataset.untried.points(CANDIDATES)
+    return drawn(dataset.space, CANDIDATES, rng) if rest is None else rest
 
 
 def _rounded(count: int, growth: float) -> int:

@@ -16,6 +16,10 @@ that has not ended as running. `TPESampler` is told of a stopped trial as a prun
 losses by epoch. The other samplers ignore pruned trials, so they are told that it completed with
 its last loss. They learn most without early stopping.
 
+In a sweep with several metrics, the study has a direction for each objective and a constraint for
+each limit. `CmaEsSampler` has one direction only. A stopped trial then counts as completed for
+`TPESampler` too, because Optuna prunes only trials of one objective.
+
 `CmaEsSampler`, `NSGAIISampler` and `NSGAIIISampler` keep their state in the study's trials, and
 `QMCSampler` in the study. For them each trial is asked for and told again, in the order of the
 trials' numbers. That is the order of a sweep that trains one trial at a time.
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 20
 """So many proposals may break the constraints or repeat a trial before one is drawn."""
+SINGLE = ("CmaEsSampler",)
+"""The samplers that know one objective only."""
 SEEDS = 2**31
 """Seeds of Optuna's samplers lie below this number (numpy's RandomState takes 32 bits)."""
 REPLAYED = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler")
@@ -110,6 +116,11 @@ class Optuna:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.sampler}: {first_line(error)}") from None
 
+    @property
+    def several_metrics(self) -> bool:
+        """True if the sampler can do with several objectives."""
+        return self.sampler not in SINGLE
+
     def check_space(self, space: Space) -> None:
         """Raise ValueError if the sampler cannot search the space."""
         if self.sampler == "CmaEsSampler" and len(space) == 1:
@@ -136,7 +147,7 @@ class Optuna:
         """The history as a study of Optuna's."""
         import optuna
 
-        study = optuna.create_study()
+        study = optuna.create_study(directions=["minimize"] * history.n_objectives)
         known = self._known.of(cube.space, history)
         if self.sampler == "QMCSampler":  # what is kept of a trial does not hold its state
             known.clear()
@@ -154,17 +165,22 @@ class Optuna:
 
         from raysweep.tune.searchers.models.optuna_study import Replay
 
-        state = self._state(trial)
+        several = len(study.directions) > 1
+        state = self._state(trial, several)
         values = {report.epoch: report.loss for report in trial.reports if report.loss < math.inf}
         params = cube.params(trial.config)
+        excesses = _excesses(trial)
         if self.sampler not in REPLAYED:
             study.add_trial(
                 create_trial(
                     state=state,
-                    value=trial.loss if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+                    values=_losses(trial)
+                    if state in (TrialState.COMPLETE, TrialState.PRUNED)
+                    else None,
                     params=params,
                     distributions={name: cube.distributions[name] for name in params},
-                    intermediate_values=values,
+                    intermediate_values={} if several else values,
+                    constraints=excesses or None,
                 )
             )
             return
@@ -172,20 +188,22 @@ class Optuna:
         study.sampler = Replay(asked_again, params)
         asked = study.ask(cube.distributions)
         if state is TrialState.COMPLETE:
-            study.tell(asked, trial.loss)
+            for name, excess in excesses.items():
+                asked.set_constraint(name, excess)
+            study.tell(asked, _losses(trial))
         elif state is TrialState.FAIL:
             study.tell(asked, state=state)
 
-    def _state(self, trial: Trial) -> Any:
+    def _state(self, trial: Trial, several: bool) -> Any:
         from optuna.trial import TrialState
 
         if not trial.status.ended:
             return TrialState.RUNNING
         if "parent" in trial.notes:
             return TrialState.FAIL  # it says nothing of a training from the beginning
-        if not trial.status.succeeded or not math.isfinite(trial.loss):
+        if not trial.status.succeeded or not all(map(math.isfinite, _losses(trial))):
             return TrialState.FAIL
-        if trial.status is Status.STOPPED and self.sampler == "TPESampler":
+        if trial.status is Status.STOPPED and self.sampler == "TPESampler" and not several:
             return TrialState.PRUNED
         return TrialState.COMPLETE
 
@@ -199,6 +217,20 @@ class Optuna:
         import optuna
 
         return getattr(optuna.samplers, self.sampler)(seed=seed, **self.options)
+
+
+def _losses(trial: Trial) -> list[float]:
+    """The last loss of each objective."""
+    if not trial.reports:
+        return [math.inf]
+    return list(trial.reports[-1].losses) or [trial.loss]
+
+
+def _excesses(trial: Trial) -> dict[str, float]:
+    """How far a trial that has ended lies beyond each limit, by the limit's number."""
+    if not trial.reports or not trial.status.ended:
+        return {}
+    return {str(number): excess for number, excess in enumerate(trial.reports[-1].excesses)}
 
 
 def _signature(trial: Trial) -> Signature:

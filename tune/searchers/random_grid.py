@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -25,6 +25,8 @@ class Random:
     _untried: PerHistory[Untried] = field(
         default_factory=lambda: PerHistory(Untried), init=False, repr=False, compare=False
     )
+
+    several_metrics: ClassVar[bool] = True
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         untried = self._untried.of(space, history).read(history)
@@ -60,6 +62,8 @@ class Grid:
     So a sweep that ends early has not tried one corner of the space only. `points` is the number of
     values of a float (or of an int that has more values), unless the parameter itself says so.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     points: Annotated[int, Ge(1), Le(MAX_CELLS)] = 3
     _cache: GridCache = field(default_factory=GridCache, init=False, repr=False, compare=False)

@@ -19,6 +19,7 @@ const state = {
   open: [],
   unit: "epochs",
   cost: "seconds",
+  against: null,
   pair: null,
 };
 
@@ -134,7 +135,7 @@ function addRow() {
 function refreshBest() {
   let best = null;
   for (let i = 0; i < COUNT; i += 1) {
-    if (T.best[i] === null || T.best[i] === undefined) continue;
+    if (T.best[i] === null || T.best[i] === undefined || T.feasible?.[i] === false) continue;
     if (best === null || better(T.best[i], T.best[best])) best = i;
   }
   if (best === null || (D.best?.trial === best && D.best.value === T.best[best])) return;

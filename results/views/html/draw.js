@@ -1,7 +1,7 @@
 // When plots are drawn: as they come into sight, and again where something changed; all of them for paper.
 
 const PRINTED = 290; // pixels: the height of a plot on paper
-const PLOTS = { incumbents, simulation, curves, parallel, contour, importance, pareto, workers, slice };
+const PLOTS = { incumbents, simulation, curves, parallel, contour, importance, front, pareto, workers, slice };
 const MAX_SLICES = 18;
 const drawn = new Set();
 const stale = new Set();

@@ -15,6 +15,7 @@ function sections() {
   surroundings();
   sweepCommands();
   contourChoices();
+  frontSection();
 }
 
 /** Show the run that was adopted, from the top. */

@@ -80,6 +80,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "path": display_path(run.path),
         "metric": run.metric,
         "maximize": run.maximize,
+        "objectives": _objectives(run),
         "live": live,
         "written": time.time(),
         "began": run.began,
@@ -128,6 +129,20 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }
+
+
+def _objectives(run: RunDirectory) -> list[Data] | None:
+    """The metrics of a sweep with several, with their limits; None with one."""
+    if run.objectives is None:
+        return None
+    found: list[Data] = [
+        {"name": one.name, "maximize": one.maximize, "limit": None}
+        for one in run.objectives.objectives
+    ]
+    return found + [
+        {"name": limit.name, "maximize": limit.at_least, "limit": limit.bound}
+        for limit in run.objectives.limits
+    ]
 
 
 def planned_trials(run: RunDirectory, trained: int) -> int | None:
@@ -239,7 +254,9 @@ def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequenc
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
     columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]
-    columns |= _other_metrics(run.metric, trials)
+    columns |= _other_metrics(run, trials)
+    if run.objectives:
+        columns["feasible"] = [trial.best.feasible if trial.best else None for trial in trials]
     flats: list[Config] = [flatten(trial.config) for trial in trials]
     categorical = {parameter["name"] for parameter in differing if not parameter["numeric"]}
     config = {}
@@ -251,10 +268,12 @@ def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequenc
     return columns | {"config": config}
 
 
-def _other_metrics(metric: str, trials: Sequence[Trial]) -> Data:
+def _other_metrics(run: RunDirectory, trials: Sequence[Trial]) -> Data:
     """The other metrics of each trial in its best epoch, a column `metric <name>` for each."""
     best: list[Mapping[str, Any]] = [trial.best.metrics if trial.best else {} for trial in trials]
-    names = dict.fromkeys(name for metrics in best for name in metrics if name != metric)
+    names = dict.fromkeys(run.objectives.names if run.objectives else ())
+    names |= dict.fromkeys(name for metrics in best for name in metrics)
+    names.pop(run.metric, None)
     return {
         f"metric {name}": [plain(metrics.get(name)) for metrics in best]
         for name in list(names)[:MAX_METRICS]

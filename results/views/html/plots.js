@@ -81,11 +81,11 @@ function legend(names) {
 }
 
 /** The axis range that shows the better part of the values. */
-function readable(values, part = 0.95, room = 0.06) {
+function readable(values, part = 0.95, room = 0.06, maximize = D.maximize) {
   const sorted = finite(values).sort((a, b) => a - b);
   if (sorted.length < 2) return undefined;
   const cut = (fraction) => sorted[Math.round(fraction * (sorted.length - 1))];
-  const [low, high] = D.maximize ? [cut(1 - part), sorted.at(-1)] : [sorted[0], cut(part)];
+  const [low, high] = maximize ? [cut(1 - part), sorted.at(-1)] : [sorted[0], cut(part)];
   const pad = high > low ? (high - low) * room : Math.abs(high) * 0.05 || 1;
   return [low - pad, high + pad];
 }
@@ -107,7 +107,13 @@ function incumbents() {
   }[state.unit];
   const searchers = new Set(shown().map((i) => T.searcher[i]));
   const names = Object.keys(bands.searchers).filter((name) => searchers.has(name));
-  return incumbentPlot(bands, names, colour, title, D);
+  return incumbentPlot(bands, names, colour, title, comparedRun());
+}
+
+/** What studies are compared by: with several objectives, their hypervolume. */
+function comparedRun() {
+  if ((D.objectives ?? []).filter((metric) => metric.limit === null).length < 2) return D;
+  return { metric: "hypervolume", maximize: true };
 }
 
 function simulation() {
@@ -115,7 +121,7 @@ function simulation() {
   const names = Object.keys(D.simulation.incumbents.searchers);
   const row = PALETTES[theme()];
   const shade = (name) => row[names.indexOf(name) % row.length];
-  return incumbentPlot(D.simulation.incumbents, names, shade, "epochs trained, by each study", D);
+  return incumbentPlot(D.simulation.incumbents, names, shade, "epochs trained, by each study", comparedRun());
 }
 
 /** Best so far with its interval, and where searchers are compared. Names beyond the colours are dashed. */
@@ -137,7 +143,7 @@ function incumbentPlot(bands, names, shade, title, run) {
     });
   }
   const shapes = bands.budget !== null && searchers.length > 1 ? [vertical(bands.budget)] : [];
-  const range = D ? readable(searchers.flatMap(([, band]) => band.mean)) : undefined;
+  const range = D ? readable(searchers.flatMap(([, band]) => band.mean), 0.95, 0.06, run.maximize) : undefined;
   const axes = { xaxis: axis(title, { rangemode: "tozero" }), yaxis: axis(`best ${metric}`, { range }) };
   return { traces, layout: layout({ ...axes, shapes, showlegend: searchers.length > 1 }) };
 }

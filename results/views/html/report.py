@@ -36,6 +36,7 @@ SCRIPTS = (
     "route.js",
     "canvas.js",
     "plots.js",
+    "front.js",
     "curves.js",
     "parallel.js",
     "contour.js",

@@ -23,6 +23,7 @@ function allColumns() {
   return [
     { key: "id", title: "trial", left: true, get: (i) => T.id[i] },
     { key: "best", title: `best ${D.metric}`, get: (i) => T.best[i] },
+    ...frontColumns(),
     { key: "status", title: "status", left: true, get: (i) => T.status[i] },
     { key: "bestEpoch", title: "at", get: (i) => T.bestEpoch[i], show: amount },
     { key: "epochs", title: inUnit(), get: (i) => T.epochs[i], show: amount },
@@ -42,7 +43,8 @@ function allColumns() {
 /** The columns that are shown: those of the address, or all but the seldom used ones. */
 function columns() {
   const all = allColumns();
-  if (!state.columns) return all.filter(({ key }) => !HIDDEN_COLUMNS.includes(key) && !key.startsWith("metric "));
+  const isExtra = (key) => key.startsWith("metric ") && !isObjective(key.slice("metric ".length));
+  if (!state.columns) return all.filter(({ key }) => !HIDDEN_COLUMNS.includes(key) && !isExtra(key));
   return all.filter(({ key }) => key === "id" || state.columns.has(key));
 }
 

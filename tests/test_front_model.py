@@ -1,0 +1,135 @@
+"""The processes of the default searcher with several metrics, and what they propose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raysweep as rs
+from raysweep.arrays import FloatArray
+from raysweep.fronts import hypervolume
+from raysweep.history import Config, History
+from raysweep.results.storage.front import is_candidate, points_of
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.searchers.models import front_model
+from raysweep.tune.searchers.models.front_model import HIGHEST, LOWEST, Outcomes, improvement
+from tests.sweeps import Keep
+from tests.test_objectives import sweep
+
+SPACE = {name: rs.Float(0, 1) for name in "abc"}
+
+
+class Known:
+    """A process whose posterior is given."""
+
+    def __init__(self, mean: float, deviation: float) -> None:
+        self._mean, self._deviation = mean, deviation
+
+    def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return np.full(len(x), self._mean), np.full(len(x), self._deviation)
+
+
+def curve(config: Config, seed: int) -> Iterator[Epoch]:
+    """Two losses that only `a` weighs against each other; `mb` forbids a part of the space."""
+    rest = (config["b"] - 0.3) ** 2 + (config["c"] - 0.7) ** 2
+    for epoch in range(1, 10):
+        yield (
+            {
+                "loss": config["a"] + rest + 0.1 / epoch,
+                "ms": 1 - config["a"] ** 0.5 + rest,
+                "mb": 1000 * abs(config["b"] - 0.3),
+            },
+            1.0,
+        )
+
+
+def found(
+    searcher: Any, metrics: list[dict[str, Any]], log: Keep | None = None, **keys: Any
+) -> History:
+    fields = {"budget": {"trials": 36, "epochs": 9}, "space": SPACE} | keys
+    said = sweep(searcher=searcher, metrics=metrics, **fields)._sweep
+    (history,) = simulate(said, curve, 3).histories.values()
+    return history
+
+
+TWO = [{"name": "loss"}, {"name": "ms"}]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_improvement_is_the_mean_of_what_draws_would_add(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_model, "DRAWS", 40_000)
+    rng = np.random.default_rng(size)
+    front = np.array([[0.1, 0.9, 0.6], [0.4, 0.5, 0.5], [0.9, 0.1, 0.3]])[:, :size]
+    models: Any = [Known(mean, 0.3) for mean in (0.3, 0.4, 0.2)[:size]]
+    box = (HIGHEST,) * size
+    points = [tuple(point) for point in front.tolist()]
+    before = hypervolume(points, box)
+    drawn = np.maximum(rng.normal([0.3, 0.4, 0.2][:size], 0.3, (2000, size)), LOWEST)
+    gains = [hypervolume([*points, tuple(one)], box) - before for one in drawn.tolist()]
+    wanted = float(np.mean(gains)) / (HIGHEST - LOWEST) ** size
+    error = float(np.std(gains)) / (HIGHEST - LOWEST) ** size / 2000**0.5
+    gain = improvement(models, size, front, np.zeros((1, 1)), rng)[0]
+    assert gain == pytest.approx(wanted, abs=4 * error)
+
+
+def test_a_limit_counts_with_the_probability_that_it_holds() -> None:
+    front, x = np.array([[0.5, 0.5]]), np.zeros((1, 1))
+    free: Any = [Known(0.4, 0.2), Known(0.4, 0.2)]
+    limited: Any = [*free, Known(0.0, 0.7)]
+    rng = np.random.default_rng
+    whole = improvement(free, 2, front, x, rng(0))[0]
+    assert improvement(limited, 2, front, x, rng(0))[0] == pytest.approx(whole / 2)
+    none = np.empty((0, 2))
+    assert improvement(limited, 2, none, x, rng(0))[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("scheduler", ["none", "asha"])
+def test_it_finds_more_of_the_front_than_random_draws(scheduler: str) -> None:
+    ours, theirs = found("auto", TWO, scheduler=scheduler), found("random", TWO)
+    box = (1.6, 1.2)
+    assert hypervolume(points_of(ours), box) > hypervolume(points_of(theirs), box)
+
+
+def test_it_learns_to_keep_a_limit() -> None:
+    metrics: list[dict[str, Any]] = [{"name": "loss"}, {"name": "mb", "limit": 60}]
+    ours, theirs = found("auto", metrics), found("random", metrics)
+    assert _kept(ours) > 2 * _kept(theirs)
+    assert ours.best is not None
+    assert theirs.best is None or ours.best[1].loss < theirs.best[1].loss
+
+
+def _kept(history: History) -> int:
+    return sum(map(is_candidate, history))
+
+
+def test_a_resumed_sweep_proposes_the_same() -> None:
+    log = Keep()
+    keys = {"budget": {"trials": 24, "epochs": 9}, "scheduler": "asha"}
+    said = sweep(searcher="auto", metrics=TWO, space=SPACE, **keys)._sweep
+    (whole,) = simulate(said, curve, 1, log).histories.values()
+    past = log.events[: int(0.6 * len(log.events))]
+    assert 12 < sum(event["event"] == "proposed" for event in past) < 24
+    (resumed,) = simulate(said, curve, 1, Keep(), past).histories.values()
+    assert [trial.config for trial in resumed] == [trial.config for trial in whole]
+
+
+def test_failed_trials_count_as_the_worst() -> None:
+    def fails(config: Config, seed: int) -> Iterator[Epoch]:
+        if config["a"] > 0.5:
+            raise MemoryError
+        yield from curve(config, seed)
+
+    said = sweep(searcher="auto", metrics=TWO, space=SPACE, budget={"trials": 24, "epochs": 9})
+    (history,) = simulate(said._sweep, fails, 2).histories.values()
+    outcomes = Outcomes.of(history)
+    assert outcomes is not None
+    failed = np.isin(outcomes.numbers, sorted(history.failed))
+    assert failed.any()
+    assert (outcomes.y[outcomes.last][failed] == outcomes.y.max(axis=0)).all()
+    late = [trial for trial in history if trial.number >= 12]
+    assert sum(trial.number in history.failed for trial in late) < len(late) / 3

@@ -1,0 +1,302 @@
+"""Sweeps with several metrics: what a file may say, and what comes out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raysweep as rs
+from raysweep.errors import UserError
+from raysweep.fronts import dominates
+from raysweep.history import Config, History, Status, Trial
+from raysweep.objectives import Limit, Objective, Objectives
+from raysweep.results.storage.front import front_of, point
+from raysweep.results.storage.run_directory import RunError
+from raysweep.search_spaces.file.document import parse
+from raysweep.search_spaces.file.reader import check
+from raysweep.trainables.runtime.job import read_job
+from raysweep.trainables.runtime.run import ReportError
+from raysweep.tune.cli.app import main
+from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.load import load_sweep
+from raysweep.tune.make_job import job
+from raysweep.tune.offline.recorded_curves import overrides
+from tests.sweeps import Keep
+
+THREE = [{"name": "val_loss"}, {"name": "ms", "goal": "minimize"}, {"name": "mb", "limit": 500}]
+
+
+def values(config: Config, epoch: int) -> dict[str, float]:
+    """Loss and time pull `x` to opposite sides; memory forbids its upper half."""
+    x, y = config["x"], config["y"]
+    return {"val_loss": (1 - x) ** 2 + y / epoch, "ms": 10 * x + y, "mb": 1000 * x}
+
+
+def curve(config: Config, seed: int) -> Iterator[Epoch]:
+    for epoch in range(1, 4):
+        yield values(config, epoch), 1.0
+
+
+def train(config: Config, run: rs.Run) -> None:
+    for epoch in run.epochs():
+        run.report(**values(config, epoch))
+
+
+def forgets(config: Config, run: rs.Run) -> None:
+    for epoch in run.epochs():
+        run.report(val_loss=1.0 / epoch, ms=1.0)
+
+
+def sweep(**keys: Any) -> rs.Sweep:
+    fields: dict[str, Any] = {
+        "trainable": train,
+        "space": {"x": rs.Float(0, 1), "y": rs.Float(0, 1)},
+        "metrics": THREE,
+        "budget": {"trials": 16, "epochs": 3},
+        "searcher": "random",
+        "scheduler": "none",
+    }
+    return rs.Sweep(**fields | keys)
+
+
+def trained(log: Keep | None = None, **keys: Any) -> SweepController:
+    return simulate(sweep(**keys)._sweep, curve, 2, log)
+
+
+def history(**keys: Any) -> History:
+    return next(iter(trained(**keys).histories.values()))
+
+
+def test_a_metric_is_minimized_unless_its_name_or_goal_says_otherwise() -> None:
+    metrics = [{"name": "val_accuracy"}, {"name": "ms"}, {"name": "recall", "limit": 0.9}]
+    objectives = sweep(metrics=metrics)._sweep.objectives
+    assert objectives == Objectives(
+        (Objective("val_accuracy", True), Objective("ms")), (Limit("recall", 0.9, True),)
+    )
+    assert sweep(metrics=metrics)._sweep.metric.goal == "maximize"
+    assert objectives.losses({"val_accuracy": 0.8, "ms": 3.0}) == (-0.8, 3.0)
+    assert objectives.excesses({"recall": 0.5}) == (0.4,)
+    assert objectives.excesses({"recall": math.nan}) == (math.inf,)
+    assert objectives.not_finite({"val_accuracy": 1.0, "ms": math.inf, "recall": 1.0}) == "ms"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"metric": "val_loss"}, "metrics: takes the place of metric; a sweep has one of the two"),
+        ({"metrics": [{"name": "a"}]}, "metrics: expected two metrics or more; a single one is"),
+        ({"metrics": [{"name": "a"}] * 2}, "metrics: a is listed twice"),
+        ({"metrics": 3}, "metrics: expected a list of mappings"),
+        ({"metrics": [{"name": "a"}, {"goal": "minimize"}]}, "missing key 'name' in metrics.1"),
+        ({"metrics": [{"name": "a"}, {"nam": "b"}]}, "unknown key 'nam' in metrics.1; did you"),
+        ({"metrics": [{"name": n} for n in "abcde"]}, "at most 4 may be without a limit, got 5"),
+        ({"metrics": [{"name": n, "limit": 1} for n in "ab"]}, "every entry has a limit"),
+        (
+            {"metrics": [{"name": "a"}, {"name": "b", "limit": "x"}]},
+            "metrics.1.limit: expected a n",
+        ),
+        ({"metrics": None}, "missing key 'metric' in the sweep"),
+        ({"searcher": "bohb"}, "searcher bohb proposes for one metric, and metrics has several"),
+        ({"scheduler": "median"}, "scheduler median judges by one metric, and metrics has several"),
+        ({"plateau": {"trials": 3}}, "plateau: compares trials by one metric"),
+        ({"confirm": {}}, "confirm: trains the best of one metric again"),
+        ({"checkpoints": {"keep": 3}}, "checkpoints.keep: the front is known at the end only"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        sweep(**keys)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_in_a_file_names_its_line() -> None:
+    rest = "trainable: a:b\nspace: {}\nbudget: {epochs: 1, trials: 1}\n"
+    text = "metrics:\n  - {name: a}\n  - {name: b, goal: least}\n" + rest
+    with pytest.raises(UserError, match=r"f.yaml:3: metrics.1.goal: expected 'minimize'"):
+        check(parse(text, "f.yaml"))
+
+
+def test_a_sweep_is_written_with_its_metrics_and_reads_back(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(sweep(trainable="tests.test_objectives:train").to_yaml())
+    read = rs.Sweep.from_yaml(tmp_path / "s.yaml")
+    assert read._sweep.objectives == sweep()._sweep.objectives
+    assert "metric" not in read._sweep.resolved
+
+
+def test_a_trial_is_judged_at_its_best_epoch_that_keeps_the_limits() -> None:
+    def rises(config: Config, seed: int) -> Iterator[Epoch]:
+        for epoch, mb in ((1, 400.0), (2, 450.0), (3, 600.0)):
+            yield values(config, epoch) | {"mb": mb}, 1.0
+
+    found = next(iter(simulate(sweep()._sweep, rises, 1).histories.values()))
+    assert {trial.best.epoch for trial in found if trial.best} == {2}
+    assert found.best is not None
+    assert found.best[1].metrics["mb"] == 450.0
+
+
+def test_the_front_keeps_the_limits_and_nothing_beats_it() -> None:
+    found = history()
+    front = front_of(found)
+    bests = [trial.best for trial in found if trial.best]
+    kept = [point(best) for best in bests if best.metrics["mb"] <= 500]
+    assert 1 < len(front) < len(kept) < len(bests)
+    for trial in front:
+        assert trial.best is not None
+        ours = point(trial.best)
+        assert not any(dominates(other, ours) for other in kept)
+    assert found.best is not None
+    assert found.best[0] is front[0]
+
+
+def test_a_metric_that_is_not_finite_ends_a_trial() -> None:
+    def broken(config: Config, seed: int) -> Iterator[Epoch]:
+        for epoch in range(1, 4):
+            yield values(config, epoch) | {"ms": math.nan}, 1.0
+
+    trial = next(iter(simulate(sweep()._sweep, broken, 1).histories.values()))[0]
+    assert trial.status is Status.DIVERGED
+    assert trial.reason == "epoch 1: ms is not finite"
+
+
+@pytest.mark.parametrize("sampler", ["NSGAIISampler", "TPESampler"])
+def test_samplers_of_optuna_learn_from_several_metrics(sampler: str) -> None:
+    found = history(
+        searcher={"name": "optuna", "sampler": sampler}, budget={"trials": 40, "epochs": 3}
+    )
+    drawn = history(budget={"trials": 40, "epochs": 3})
+    assert found.n_objectives == 2
+    assert _mean_y(found) < _mean_y(drawn)  # a small y is better in both objectives
+
+
+def _mean_y(found: History) -> float:
+    return float(np.mean([trial.config["y"] for trial in list(found)[20:]]))
+
+
+def test_a_sampler_for_one_objective_is_refused() -> None:
+    with pytest.raises(UserError, match="searcher optuna proposes for one metric"):
+        sweep(searcher={"name": "optuna", "sampler": "CmaEsSampler"})
+
+
+@pytest.mark.parametrize("part", [0.3, 0.8])
+def test_a_sweep_continues_from_its_events_as_if_it_had_never_stopped(part: float) -> None:
+    searcher = {"name": "optuna", "sampler": "NSGAIISampler", "options": {"population_size": 4}}
+    whole, again = Keep(), Keep()
+    said = sweep(searcher=searcher)._sweep
+    simulate(said, curve, 1, whole)
+    past = whole.events[: int(len(whole.events) * part)]
+    simulate(said, curve, 1, again, past)
+    after = [event for event in again.events if event["event"] == "reported"]
+    before = [event for event in whole.events if event["event"] == "reported"]
+    assert [_told(event) for event in after] == [_told(event) for event in before][-len(after) :]
+
+
+def _told(event: dict[str, Any]) -> Any:
+    return event["trial"], event["epoch"], event["losses"], event["excesses"]
+
+
+def test_a_worker_is_told_of_all_metrics_and_limits(tmp_path: Path) -> None:
+    said = sweep()._sweep
+    made = job(said, tmp_path, Trial(0, "random", {"x": 0.5, "y": 0.5}, 1))
+    assert made.objective.others == ("ms", "mb")
+    assert made.objective.limits == (Limit("mb", 500),)
+    assert read_job(json.loads(json.dumps(asdict(made)))).objective == made.objective
+    ranks = [made.objective.rank({"val_loss": loss, "mb": mb}) for loss, mb in ((1, 400), (0, 600))]
+    assert ranks[0] < ranks[1]
+
+
+def test_a_recording_of_several_metrics_is_a_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(sweep(trainable="tests.test_objectives:train").to_yaml())
+    said = load_sweep(str(path), overrides(5))
+    assert said.objectives == sweep()._sweep.objectives
+    assert said.budget.trials == 5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> rs.results.run.Run:
+    folder = tmp_path_factory.mktemp("runs")
+    return sweep().run(executor="debug", storage=folder, name="several")
+
+
+def test_a_run_has_a_front(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    table = run.trials
+    front = table[table["front"]]
+    assert sorted(front["trial"]) == sorted(best.trial for best in run.front)
+    assert front["feasible"].all()
+    assert (table["feasible"] == (table["best_mb"] <= 500)).all()
+    assert run.best.trial == run.front[0].trial
+    assert run.knee.trial in set(front["trial"])
+    assert main(["best", str(run.path)]) == 0
+    text = capsys.readouterr().out
+    assert f"front: {len(front)} of 16 trials" in text
+    assert f"{run.knee.trial}, the knee:" in text
+    assert main(["best", str(run.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["trial"] for one in found["front"]] == [best.trial for best in run.front]
+    assert found["knee"] == run.knee.trial
+
+
+def test_the_best_within_a_limit(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    table = run.trials
+    kept = table[(table["best_ms"] <= 4) & (table["best_mb"] <= 500)]
+    wanted = kept.sort_values("best_val_loss")["trial"].iloc[0]
+    assert run.within("ms=4").trial == wanted == run.within("ms<=4").trial
+    assert main(["best", str(run.path), "--within", "ms=4"]) == 0
+    text = capsys.readouterr().out
+    assert f"of {wanted}" in text
+    assert "the best with ms at most 4" in " ".join(text.split())
+    wider = table.sort_values("best_val_loss")["trial"].iloc[0]
+    assert run.within("mb=1000").trial == wider  # in place of the sweep's own limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("ms=-1", "no trial has ms at most -1 and mb at most 500; the nearest ms is"),
+        ("nothing<=3", "no trial reported nothing; reported: mb, ms, val_loss"),
+        ("nothing=3", "the sweep does not say which way is better; write nothing<=..."),
+        ("ms", "--within ms: expected a metric and a number"),
+    ],
+)
+def test_limits_that_cannot_be_kept(run: Any, limit: str, message: str) -> None:
+    with pytest.raises(RunError) as caught:
+        run.within(limit)
+    assert message in str(caught.value)
+
+
+def test_it_has_the_summary_the_files_and_the_page(run: Any) -> None:
+    header = (run.path / "trials.csv").read_text().splitlines()[0]
+    assert "feasible,front" in header
+    assert run.report().is_file()
+    assert run.compare().metric == "hypervolume"
+
+
+def test_no_trial_keeps_an_impossible_limit(tmp_path: Path) -> None:
+    metrics = [{"name": "val_loss"}, {"name": "mb", "limit": -1}]
+    run = sweep(metrics=metrics).run(executor="debug", storage=tmp_path, name="none")
+    assert run.front == []
+    with pytest.raises(RunError, match="no trial has kept the limits yet: mb at most -1"):
+        _ = run.best
+
+
+def test_every_report_has_all_metrics(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="'mb' was not reported; reported: ms, val_loss"):
+        sweep(trainable=forgets).run(executor="debug", storage=tmp_path, name="forgets")
+
+
+def test_recorded_curves_answer_for_every_metric(run: Any) -> None:
+    from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid
+
+    grid = SimulationGrid(("random", "grid"), ("none",), seeds=2, total_epochs=30)
+    result = simulate_grid(run._directory, grid, processes=1)
+    assert result.comparison.metric == "hypervolume"
+    assert all(-study.loss[-1] > 0 for study in result.comparison.studies)
