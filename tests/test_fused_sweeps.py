@@ -470,13 +470,18 @@ def test_on_ray_each_trial_has_the_curve_that_it_has_alone(tmp_path: Path, ray_h
 
 
 @pytest.mark.ray
-def test_on_ray_a_killed_group_loses_an_epoch_and_a_crash_is_trained_one_by_one(
-    tmp_path: Path, ray_here: Any
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [("killed", "its process was killed by SIGKILL"), ("crashes", "4 trials as one: its process")],
+)
+def test_on_ray_the_trials_of_a_process_that_dies_continue(
+    fails: str, reason: str, tmp_path: Path, ray_here: Any
 ) -> None:
-    for fails in ("killed", "crashes"):
-        space = SPACE | {"once": str(tmp_path / fails), "fails": fails}
-        run = made(space=space, budget={"trials": 4, "epochs": 3}, parallel=1).run(
-            name=fails, storage=tmp_path, quiet=True
-        )
-        assert list(run.trials["status"]) == ["completed"] * 4
-        assert (tmp_path / fails).exists()
+    space = SPACE | {"lr": rs.Float(0.06, 0.1), "once": str(tmp_path / "once"), "fails": fails}
+    run = made(space=space, budget={"trials": 4, "epochs": 2}, parallel=1).run(
+        name="a", storage=tmp_path, quiet=True
+    )
+    assert list(run.trials["status"]) == ["completed"] * 4
+    reasons = [event["reason"] for event in ledger.read(run.path) if event["event"] == "returned"]
+    assert len(reasons) == 4
+    assert all(reason in found for found in reasons)
