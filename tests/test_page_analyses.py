@@ -220,7 +220,7 @@ def test_decisions_are_told_with_their_epochs() -> None:
         },
     ]
     assert decisions(events)["a-0"] == [
-        {"epoch": 1, "kind": "stopped", "text": "epoch 1: behind"},
+        {"epoch": 1, "kind": "stopped", "text": "behind"},
         {"epoch": 1, "kind": "promoted", "text": "promoted after epoch 1"},
         {"epoch": 1, "kind": "continued", "text": "trained on from epoch 1"},
         {"epoch": 3, "kind": "audited", "text": "would have been stopped: late"},

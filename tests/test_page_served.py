@@ -296,6 +296,21 @@ def test_commands_about_a_trial(browser: Browser, server: FakeServer) -> None:
     assert server.commands[-1] == ("retry", {"trial": "random-2"})
 
 
+def test_the_focus_stays_in_an_opened_trial(browser: Browser, server: FakeServer) -> None:
+    visit(browser, server, "#run=today&trial=random-11")
+    browser.until("return document.querySelector('#trial .commands') !== null")
+    # A button of a command that stays, then one that goes when the trial has ended.
+    button = "[...document.querySelectorAll('#trial form button')].find(e => e.textContent === {})"
+    browser.run(f"const old = {button.format(repr('note'))}; old.dataset.old = 'yes'; old.focus()")
+    row = {"index": 11, "id": "random-11", "status": "running", "best": 0.5}
+    server.change("today", trials=[row])
+    browser.until("return document.querySelector('#trial [data-old]') === null")
+    assert browser.run("return document.activeElement.textContent") == "note"
+    browser.run(f"{button.format(repr('stop'))}.focus()")
+    server.change("today", trials=[row | {"status": "completed"}])
+    browser.until("return document.activeElement.id === 'trial-title'")
+
+
 def test_the_form_of_a_new_trial_says_what_it_may_be(browser: Browser, server: FakeServer) -> None:
     run = server.runs["today"]
     domains = {

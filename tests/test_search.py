@@ -364,7 +364,7 @@ def test_without_a_quorum_nobody_goes_on() -> None:
     history = told([[0.1], [0.2]], (1, 3))
     assert (
         Asha(type="stopping", quorum=2).decide(history[0], history).reason
-        == "epoch 1: compared with only 1 other"
+        == "epoch 1: only 1 other to compare it with"
     )
     assert not Asha(type="stopping").decide(history[0], history).stop
 

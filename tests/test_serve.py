@@ -381,7 +381,7 @@ def test_a_trial_opens_with_all_that_is_known_of_it(client: TestClient, folder: 
     assert found["metrics"] == {"acc": [2.0, 3.0], "other": [-1.0, -2.0]}
     assert (found["epochs"], found["seconds"]) == ([1, 2], [1.0, 2.0])
     assert found["decisions"] == [
-        {"epoch": 1, "kind": "paused", "text": "epoch 1: behind"},
+        {"epoch": 1, "kind": "paused", "text": "behind"},
         {"epoch": 1, "kind": "promoted", "text": "promoted after epoch 1"},
         {"epoch": 1, "kind": "continued", "text": "trained on from epoch 1"},
         {"epoch": 1, "kind": "audited", "text": "would have been stopped: behind"},

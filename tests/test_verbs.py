@@ -288,7 +288,10 @@ def test_a_tenth_of_what_is_stopped_goes_on_and_is_reported(live: RunDirectory) 
     stopped = [trial for trial in live.histories["random"] if trial.status is Status.STOPPED]
     assert found["n_stopped"] == len(stopped) + found["n_audited"]
     assert all(
-        re.fullmatch(r"epoch [12]: [\d.]+ behind [\d.]+ \(best half of \d+\)", trial.reason)
+        re.fullmatch(
+            r"epoch [12]: [\d.]+ is not among the best half of \d+ others? \([\d.]+ or better\)",
+            trial.reason,
+        )
         for trial in stopped
     )
 

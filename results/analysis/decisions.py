@@ -40,7 +40,7 @@ def _decision(event: Event, epoch: int, may_promote: bool) -> Decision | None:
         return {"kind": "audited", "text": f"would have been stopped: {audited.get('reason')}"}
     if kind == "ended":
         kind = status_in_words(event["status"], notes, may_promote)
-        return {"kind": kind, "text": event["reason"]}
+        return {"kind": kind, "text": event["reason"].removeprefix(f"epoch {epoch}: ")}
     if kind in ("promoted", "returned"):
         return {"kind": kind, "text": event["reason"]}
     if kind == "started" and epoch:

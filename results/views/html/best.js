@@ -35,7 +35,8 @@ function bestOfSearch() {
 
 function bestSection() {
   const place = $("#best .content");
-  $("#best h2").textContent = D.winner ? "Winner after confirmation" : "Best so far";
+  const heading = stateOfRun() === "finished" ? "Best of the search" : "Best so far";
+  $("#best h2").textContent = D.winner ? "Winner after confirmation" : heading;
   if (!D.best) {
     place.replaceChildren(el("p", "No trial has reported a finite value yet.", "how"));
     return;

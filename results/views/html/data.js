@@ -70,6 +70,9 @@ const LATER = {
   notes: [],
 };
 
+/** True as long as a server has not analysed the run for the first time. */
+const isUnanalysed = () => D.importance.why === LATER.importance.why;
+
 /** Take over the data of a run. */
 function adopt(data) {
   D = { ...LATER, ...data };

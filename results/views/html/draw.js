@@ -81,8 +81,13 @@ function drawNothing(place, name) {
   Plotly.purge(place);
   clearMarks(place);
   place.afterPlot = undefined;
-  const why = name === "importance" ? `Importance is not shown: ${D.importance.why}.` : WHY[name];
-  place.textContent = COUNT && !shown().length ? "No trial matches the filter." : (why ?? "Nothing to show yet.");
+  place.textContent = COUNT && !shown().length ? "No trial matches the filter." : whyNothing(name);
+}
+
+function whyNothing(name) {
+  if (name === "importance") return `Importance is not shown: ${D.importance.why}.`;
+  if (name === "incumbents" && D.best && isUnanalysed()) return "It is being computed …";
+  return WHY[name] ?? "Nothing to show yet.";
 }
 
 /** A plot for each parameter; each is drawn when it comes into sight. */

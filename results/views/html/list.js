@@ -186,7 +186,7 @@ function overlayRow(name, run) {
     run: name,
     searchers: run.searchers.join(", "),
     trials: run.trials.id.length,
-    [`best ${run.metric}`]: best?.value ?? null,
+    best: best ? `${number(best.value)} ${run.metric}` : null,
     "of trial": best ? run.trials.id[best.trial] : null,
     "at epoch": best?.epoch ?? null,
     started: when(run.began),

@@ -87,12 +87,13 @@ function problemSection() {
   $("#problems ul").replaceChildren(...rows_);
 }
 
+const NOTHING_FOUND = "Nothing can be said yet: the trials are too few, or the good ones lie everywhere.";
+
 function findings() {
   const lines = [...importanceInWords(), ...D.ranges.map((range) => range.text)];
   const bounds = D.bounds.map((bound) => el("li", bound.text, "bound"));
   const items = [...bounds, ...lines.map((text) => el("li", text))];
-  if (!items.length)
-    items.push(el("li", "Nothing can be said yet: the trials are too few, or the good ones lie everywhere."));
+  if (!items.length) items.push(el("li", isUnanalysed() ? "The trials are being analysed …" : NOTHING_FOUND));
   $("#findings .sentences").replaceChildren(...items);
   const steps = D.next.map((step) => el("li", [el("p", step.why), commandLine(step.command)]));
   $("#findings .steps").replaceChildren(...steps);

@@ -32,7 +32,7 @@ function allColumns() {
     { key: "last", title: `last ${D.metric}`, get: (i) => T.last[i] },
     { key: "seed", title: "search seed", get: (i) => T.seed[i] },
     { key: "node", title: "node", left: true, get: (i) => T.node[i] },
-    { key: "attempts", title: "attempts", get: (i) => T.attempts?.[i] },
+    { key: "attempts", title: "times started", get: (i) => T.attempts?.[i] },
     { key: "peakMemory", title: "peak memory", get: (i) => T.peakMemory?.[i], show: size },
     { key: "tags", title: "tags", left: true, get: (i) => T.tags?.[i] || null },
     { key: "reason", title: "why it ended", left: true, get: (i) => T.reason[i] || null },

@@ -83,6 +83,7 @@ function sharedDetails(i) {
 
 function renderPanel(place, opened, all, details) {
   const isFirst = !place.contains(document.activeElement);
+  const focused = isFirst ? "" : spokenName(document.activeElement);
   const scroll = $(".body", place)?.scrollTop ?? 0;
   const isSame = place.dataset.shown === opened.join(",");
   place.dataset.shown = opened.join(",");
@@ -100,7 +101,17 @@ function renderPanel(place, opened, all, details) {
   );
   place.replaceChildren(panelHead([heading, ...opened.map(statusPill), compareChoice(opened)]), body);
   if (isSame) body.scrollTop = scroll;
-  if (isFirst || !isSame) heading.focus({ preventScroll: true });
+  const same = isFirst || !isSame ? null : controlNamed(place, focused);
+  (same ?? heading).focus({ preventScroll: true });
+}
+
+/** What tells a control apart from the others of the panel, also after they are drawn again. */
+const spokenName = (node) => `${node.tagName} ${node.getAttribute("aria-label") ?? node.textContent}`;
+
+function controlNamed(place, name) {
+  return [...place.querySelectorAll("a, button, input, select, summary, [tabindex]")].find(
+    (node) => spokenName(node) === name,
+  );
 }
 
 const statusPill = (i) =>
@@ -222,7 +233,7 @@ function trialFacts(i, details) {
     ["node", details.node],
     ["device", details.device],
     ["peak memory", details.peak_memory ? size(details.peak_memory) : null],
-    ["attempts", details.attempts > 1 ? details.attempts : null],
+    ["times started", details.attempts > 1 ? details.attempts : null],
     ["searcher", T.searcher[i]],
     ["search seed", T.seed[i]],
     ["training seed", details.seed === undefined ? null : String(details.seed)],
