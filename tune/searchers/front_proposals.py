@@ -13,8 +13,8 @@ from raysweep.history import Config
 from raysweep.tune.searchers.candidate_filters import first_distant
 from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.front_model import (
+    MetricModel,
     Outcomes,
-    Process,
     expected_front,
     hyperparameters,
     improvement,
@@ -36,7 +36,7 @@ class FrontCache:
 
     def __init__(self) -> None:
         self.key: tuple[object, ...] | None = None
-        self.known: tuple[Outcomes, list[Process]] | None = None
+        self.known: tuple[Outcomes, list[MetricModel]] | None = None
         self.counts: tuple[int, ...] | None = None
         self.fitted: list[Hyperparameters] | None = None
 
@@ -70,7 +70,7 @@ def improving_front(
 
 def _known(
     dataset: Dataset, cache: FrontCache, startup: int
-) -> tuple[Outcomes, list[Process]] | None:
+) -> tuple[Outcomes, list[MetricModel]] | None:
     """All outcomes and the processes given them; None with too few."""
     history = dataset.history
     key = (*(len(rung) for rung in compared_rungs(history)), frozenset(history.failed))
@@ -81,7 +81,7 @@ def _known(
 
 def _condition(
     dataset: Dataset, cache: FrontCache, startup: int
-) -> tuple[Outcomes, list[Process]] | None:
+) -> tuple[Outcomes, list[MetricModel]] | None:
     outcomes = Outcomes.of(dataset.history)
     if outcomes is None or len(outcomes.numbers) < startup:
         return None

@@ -220,11 +220,11 @@ if [ "$ending" = no ]; then
     "${{run[@]}}" --address "$(cat "$state/head")" --wait-for-nodes "${{#names[@]}}" &
     driver=$!
     wait "$driver"
-    code=$?
     while kill -0 "$driver" 2> /dev/null; do   # a signal ended `wait`, and not the session
         wait "$driver"
-        code=$?
     done
+    wait "$driver"   # its exit code: what ended the last `wait` may have been a signal, too
+    code=$?
 fi
 rm -f "$state/head"   # added nodes end, or wait for the next session
 case $code in 0 | 2 | 3) touch "$state/ended"; exit "$code" ;; esac

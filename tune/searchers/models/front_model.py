@@ -173,7 +173,7 @@ def _compressed(excesses: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Process:
+class MetricModel:
     """A process over standardised values, with what they were standardised by."""
 
     model: GaussianProcess
@@ -185,8 +185,8 @@ class Process:
         mean, deviation = self.model.predict(x)
         return self.mean + self.deviation * mean, np.maximum(self.deviation * deviation, 1e-9)
 
-    def fantasize(self, x: FloatArray) -> Process:
-        return Process(self.model.fantasize(x), self.mean, self.deviation)
+    def fantasize(self, x: FloatArray) -> MetricModel:
+        return MetricModel(self.model.fantasize(x), self.mean, self.deviation)
 
 
 def _standardised(values: FloatArray) -> tuple[FloatArray, float, float]:
@@ -205,13 +205,15 @@ def hyperparameters(dataset: Dataset, outcomes: Outcomes) -> list[Hyperparameter
 
 def processes(
     dataset: Dataset, outcomes: Outcomes, fitted: Sequence[Hyperparameters]
-) -> list[Process]:
+) -> list[MetricModel]:
     """The processes given all outcomes: first those of the objectives, then those of the limits."""
     found = []
     for chosen, values in zip(fitted, (*outcomes.y.T, *outcomes.e.T), strict=True):
         observations, known = _observed(dataset, outcomes, values)
         y, mean, deviation = _standardised(known)
-        found.append(Process(GaussianProcess.condition(chosen, observations, y), mean, deviation))
+        found.append(
+            MetricModel(GaussianProcess.condition(chosen, observations, y), mean, deviation)
+        )
     return found
 
 
@@ -226,7 +228,7 @@ def _observed(
 
 
 def improvement(
-    models: Sequence[Process],
+    models: Sequence[MetricModel],
     k: int,
     front: FloatArray,
     x: FloatArray,
@@ -258,7 +260,7 @@ def improvement(
 
 
 def expected_front(
-    models: Sequence[Process], k: int, known: FloatArray, pending: FloatArray
+    models: Sequence[MetricModel], k: int, known: FloatArray, pending: FloatArray
 ) -> FloatArray:
     """The front (f, k) of the means at the trials that keep the limits and at pending ones.
 
