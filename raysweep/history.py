@@ -79,15 +79,27 @@ class Report:
         """True if all limits are kept, as they are where there is none."""
         return all(excess <= 0 for excess in self.excesses)
 
+    @property
+    def is_finite(self) -> bool:
+        """True if the losses of all objectives are finite."""
+        return math.isfinite(self.loss) and all(map(math.isfinite, self.losses))
+
     def is_better(self, other: Report | None) -> bool:
-        """True if the loss is less; one that keeps all limits beats every one that does not."""
-        if other is None or self.feasible is not other.feasible:
-            return other is None or self.feasible
+        """True if the loss is less; one that keeps all limits beats every one that does not.
+
+        One that lacks a finite value of an objective is behind all that have them.
+        """
+        if other is None:
+            return True
+        if self.is_finite is not other.is_finite:
+            return self.is_finite
+        if self.feasible is not other.feasible:
+            return self.feasible
         return self.loss < other.loss
 
     def is_new_best(self, best: Report | None) -> bool:
         """True if it is better than the best one of a history, for which it must be feasible."""
-        return math.isfinite(self.loss) and self.feasible and self.is_better(best)
+        return self.is_finite and self.feasible and self.is_better(best)
 
 
 @dataclass(slots=True)

@@ -142,8 +142,7 @@ class Run:
 
         Raises RunError if the front is empty.
         """
-        trial = self._directory.knee
-        return self.best if trial is None else self._best_of(trial)
+        return self._best_of(self._directory.knee or self._directory.best.trial)
 
     def within(self, *limits: str) -> Best:
         """The best in the first metric that keeps these limits: `run.within("peak_mb<=500")`.

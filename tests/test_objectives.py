@@ -209,7 +209,9 @@ def test_a_worker_is_told_of_all_metrics_and_limits(tmp_path: Path) -> None:
     assert made.objective.others == ("ms", "mb")
     assert made.objective.limits == (Limit("mb", 500),)
     assert read_job(json.loads(json.dumps(asdict(made)))).objective == made.objective
-    ranks = [made.objective.rank({"val_loss": loss, "mb": mb}) for loss, mb in ((1, 400), (0, 600))]
+    values = ((1.0, 400.0), (0.0, 600.0))
+    known = [{"val_loss": loss, "ms": 1.0, "mb": mb} for loss, mb in values]
+    ranks = [made.objective.rank(metrics) for metrics in known]
     assert ranks[0] < ranks[1]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from raysweep.formatting import plural
-from raysweep.history import Event, History, Status, Trial, split_id
+from raysweep.history import APPLIED, Event, History, Status, Trial, split_id
 from raysweep.tune.sweep import Study, Sweep
 
 HOPELESS = 10
@@ -70,6 +70,23 @@ def is_behind(history: History, epochs: int, most: int | None) -> bool:
     return not all(status in (Status.FAILED, Status.OOM) for status in last)
 
 
+def _exhausted(past: Sequence[Event]) -> set[str]:
+    """The studies that had nothing left to propose, since the space was last changed."""
+    found: set[str] = set()
+    for event in past:
+        if event["event"] == "exhausted":
+            found.add(event["study"])
+        elif _changes_space(event):
+            found.clear()
+    return found
+
+
+def _changes_space(event: Event) -> bool:
+    if event["event"] != "command" or event["outcome"] != APPLIED:
+        return False
+    return bool(event["arguments"].get("space"))
+
+
 class StudyBudgets:
     """What each study of a running sweep may still propose and train.
 
@@ -88,7 +105,7 @@ class StudyBudgets:
         self._budget = sweep.budget
         self._studies = studies
         self._histories = histories
-        self.exhausted = {event["study"] for event in past if event["event"] == "exhausted"}
+        self.exhausted = _exhausted(past)
         self.matched = allowed(past, sweep)
         self.running: set[str] = set()
         self.waiting: deque[Trial] = deque()

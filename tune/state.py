@@ -109,6 +109,8 @@ class SweepState:
             self._compare_at(self.sweep.levels())
         elif self.sweep.space is not before.space:
             self._search_in_space()
+        if self.sweep.space is not before.space:
+            self.budgets.exhausted.clear()
         self.budgets.follow(self.sweep)
         return before
 

@@ -349,7 +349,9 @@ def test_a_sweep_is_submitted_followed_and_stopped(cluster: Cluster) -> None:
         return (run / "report.html").exists() and any(f",{node}," in names for node in NODES)
 
     until(written, SWEEP_SECONDS, "tables and page")
-    hosts.run(LAPTOP, "cd ~/raysweep && ray rsync-down cluster.yaml /shared/runs/job/ ~/fetched/")
+    fetch = "cd ~/raysweep && ray rsync-down cluster.yaml /shared/runs/job/ ~/fetched/"
+    # While the sweep runs, a file may vanish between its being listed and its being sent.
+    until(lambda: hosts.run(LAPTOP, fetch, check=False).returncode == 0, SWEEP_SECONDS, "a copy")
     assert f"{name}  running" in hosts.run(LAPTOP, "raysweep jobs").stdout
     table = hosts.run(LAPTOP, "cat ~/fetched/trials.csv; ls ~/fetched/report.html").stdout
     assert any(f",{node}," in table for node in NODES)

@@ -72,10 +72,15 @@ class Objective:
         limits = tuple(Limit(**limit) for limit in fields.get("limits", ()))
         return cls(fields["name"], fields["maximize"], tuple(fields.get("others", ())), limits)
 
-    def rank(self, metrics: Metrics) -> tuple[bool, float]:
-        """Whether a limit is broken, then the loss: the least is the best epoch."""
+    def rank(self, metrics: Metrics) -> tuple[bool, bool, float]:
+        """Whether a value is not finite, whether a limit is broken, then the loss.
+
+        The least is the best epoch.
+        """
+        loss = self.loss(metrics)
+        values = (loss, *(metrics[name] for name in self.others))
         broken = any(limit.excess(metrics) > 0 for limit in self.limits)
-        return broken, self.loss(metrics)
+        return not all(map(math.isfinite, values)), broken, loss
 
     def loss(self, metrics: Metrics) -> float:
         """The value as it is minimised. NaN counts as infinite."""
@@ -285,7 +290,7 @@ class Run:
             return True
         rank = self._objective.rank(metrics)
         past_ranks = [self._objective.rank(past["metrics"]) for past in self.reports]
-        return math.isfinite(rank[1]) and all(rank < past for past in past_ranks)
+        return not rank[0] and all(rank < past for past in past_ranks)
 
     def _restore(self) -> None:
         if self.folder is None:

@@ -76,8 +76,7 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--schedulers",
         type=names,
-        default=("none", "median", "asha"),
-        help="default: none,median,asha",
+        help="default: none,median,asha; without median for several metrics, which it cannot judge",
     )
     simulate.add_argument(
         "--seeds", type=count, default=30, help="search seeds of each pair (default: 30)"
@@ -145,15 +144,18 @@ def simulate_run(options: argparse.Namespace) -> int:
     from raysweep.results.views.html.report import write
     from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid
 
+    run = find_run(options.run)
+    schedulers = options.schedulers
+    if schedulers is None:
+        schedulers = ("none", "asha") if run.objectives else ("none", "median", "asha")
     grid = SimulationGrid(
         options.searchers,
-        options.schedulers,
+        schedulers,
         options.seeds,
         options.workers,
         options.epochs,
         options.nearest,
     )
-    run = find_run(options.run)
     result = simulate_grid(run, grid, options.processes, _tick)
     kept.save(run, result.comparison, result.answers)
     path = write(run, live=is_locked(run.path))

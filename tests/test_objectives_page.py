@@ -1,0 +1,105 @@
+"""Sweeps with several metrics from end to end: the commands of their page, and odd values."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raysweep as rs
+from raysweep.errors import UserError
+from raysweep.results.run import Run
+from raysweep.results.storage.inbox import Command
+from raysweep.search_spaces.language.params import Int
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune.cli.app import main
+from raysweep.tune.commands import carry_out
+from raysweep.tune.controller import SweepController
+from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.sweep import Budget
+from tests.sweeps import Keep, sweep
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/how-to/objectives.md"
+LINES = """
+raysweep best ray_results/net
+raysweep best ray_results/net --within ms_per_image=2 --within 'peak_mb<=300'
+raysweep export ray_results/net --trial auto-3
+"""
+TWO: list[dict[str, Any]] = [{"name": "a", "goal": "minimize"}, {"name": "b", "goal": "minimize"}]
+
+
+def train_net(config: dict[str, Any], run: rs.Run) -> None:
+    from torch import nn
+
+    for epoch in run.epochs(model=nn.Linear(2, 1)):
+        loss = config["x"] + 1 / epoch
+        run.report(val_loss=loss, ms_per_image=1 - config["x"], peak_mb=200 * config["x"])
+
+
+def train_diverging(config: dict[str, Any], run: rs.Run) -> None:
+    """Its second objective is not a number in the last epoch, in which the first is best."""
+    for epoch in run.epochs():
+        run.report(a=config["x"] / epoch, b=math.nan if epoch == 3 else 1 - config["x"])
+
+
+def swept(train: Any, metrics: list[dict[str, Any]], **more: Any) -> Run:
+    return rs.Sweep(
+        train,
+        metrics=metrics,
+        space={"x": rs.Float(0, 1)},
+        budget={"trials": 6, "epochs": 3},
+        scheduler="none",
+        **more,
+    ).run(executor="debug", quiet=True, name="net")
+
+
+def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    metrics: list[dict[str, Any]] = [{"name": "val_loss"}, {"name": "ms_per_image"}]
+    metrics.append({"name": "peak_mb", "limit": 500})
+    swept(train_net, metrics)
+    (block,) = re.findall(r"^```sh run-by=\S+\n(.*?)^```$", PAGE.read_text(), re.S | re.M)
+    lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
+    assert lines == LINES.strip().splitlines()
+    for line in lines:
+        words = line.replace("'", "").split()[1:]
+        assert main(words) == 0, line
+
+
+def test_an_epoch_without_a_finite_objective_is_nobodys_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = swept(train_diverging, TWO, searcher="random")
+    assert run.best.epoch == 2
+    assert len(run.front) == 6  # what is better in one is worse in the other
+    assert {best.epoch for best in run.front} == {2}
+    assert math.isfinite(run.knee.metrics["b"])
+
+
+def test_without_a_front_there_is_no_knee(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def train(config: dict[str, Any], run: rs.Run) -> None:
+        for _ in run.epochs():
+            run.report(a=config["x"], b=math.nan)
+
+    run = swept(train, TWO, searcher="random")
+    assert run.front == []
+    with pytest.raises(UserError, match="no trial has reported"):
+        _ = run.knee
+
+
+def test_a_space_that_was_tried_out_is_searched_again_when_it_grows() -> None:
+    space, keep = Space({"x": Int(1, 6)}), Keep()
+    said = sweep({"random": Random()}, space=space, budget=Budget(trials=10, epochs=3))
+    controller = SweepController(said, keep)
+    carry_out(Command("set", {"space": {"x": "1..2"}}), controller)
+    assert [controller.next() is None for _ in range(3)] == [False, False, True]
+    carry_out(Command("set", {"space": {"x": "1..6"}}), controller)
+    assert controller.next() is not None
+    later = SweepController(said, past=keep.events)
+    assert not later.exhausted
