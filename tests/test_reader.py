@@ -432,7 +432,12 @@ MISTAKES = [
         "searcher: [grid, 4]",
         "s.yaml:4: searcher.1: expected a name or a mapping with a name, got 4",
     ),
-    (SEARCHER, "searcher: {nam: bohb}", "s.yaml:4: missing key 'name' in searcher"),
+    (
+        SEARCHER,
+        "searcher: {nam: bohb}",
+        "s.yaml:4: missing key 'name' in searcher: "
+        "say whose options these are, as in searcher: {name: tpe, startup: 10}",
+    ),
     (
         LR,
         "{flaot: [1, 2]}",

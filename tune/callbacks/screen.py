@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.formatting import clean, duration, number, wrapped
+from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
@@ -32,6 +32,8 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
+SAID = frozenset({"command", "exhausted"})
+"""The kinds of events that the live screen says in a line of their own above the table."""
 OTHER_LINES = 9
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
@@ -47,7 +49,7 @@ class Screen(Observer):
         self._left = SteadyTime()
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        line = describe(event, controller) if event["event"] == "command" else warning(event)
+        line = describe(event, controller) if event["event"] in SAID else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
@@ -131,6 +133,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "command":
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
+        case "exhausted":
+            return _exhausted(event["study"], controller)
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
@@ -140,6 +144,12 @@ def _ended_as(event: Event, controller: SweepController) -> str:
     """The status with which a trial ended; `paused` if the scheduler may promote it later."""
     promotes = controller.sweep.scheduler.promotes
     return status_in_words(event["status"], event.get("notes", {}), promotes)
+
+
+def _exhausted(study: str, controller: SweepController) -> str:
+    """That a searcher ends before its budget, for it has proposed all that it can."""
+    proposed = plural(len(controller.histories[study]), "configuration")
+    return f"{study} has nothing left to propose after {proposed}"
 
 
 def warning(event: Event) -> str:
