@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
+from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.steering import Steering
 from raysweep.tune import limits, restoring, retries
+from raysweep.tune.pacing import Pacing
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
 from raysweep.tune.state import Checkpoints, Log, NoLog, SweepState
 from raysweep.tune.sweep import Study, Sweep
@@ -54,6 +56,7 @@ class SweepController:
         past = list(past)
         self._log = log = log or NoLog()
         self._time = SweepTime(clock, past)
+        self._pacing = Pacing([*opened(past), clock()])
         happened = partial(log.applied, controller=self)
         self.state = SweepState(sweep, past, clock, log.write, happened)
         self.upcoming = Upcoming(self.state)
@@ -195,6 +198,11 @@ class SweepController:
     def training_seconds(self) -> float:
         """Seconds since the first epoch that was reported began; 0 before the first report."""
         return self._time.training_seconds
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast the best value improves; None of several metrics, or if it is not known yet."""
+        return self._pacing.follow(self.histories)
 
     @property
     def exhausted(self) -> bool:
@@ -396,11 +404,12 @@ class SweepController:
         return Decision(True, reason)
 
     def _check_limits(self, trial: Trial) -> None:
-        """Stop the sweep if its target, its plateau or the end of its time is reached."""
+        """Stop the sweep if its target, plateau, worth or the end of its time is reached."""
         if not self.ended_before:
             self.check_target(trial, trial.loss)
             if trial.status.ended:
                 self.check_plateau()
+            self.check_worth()
         self.check_time()
 
     def check_target(self, trial: Trial, loss: float) -> None:
@@ -411,6 +420,11 @@ class SweepController:
     def check_plateau(self) -> None:
         """Stop the sweep if its plateau is reached."""
         if reason := limits.plateau_reached(self.sweep, self.histories):
+            self.stop(reason)
+
+    def check_worth(self) -> None:
+        """Stop the sweep if its best value is expected to improve too slowly."""
+        if reason := limits.worth_reached(self.sweep, self.pace):
             self.stop(reason)
 
     def check_time(self) -> None:

@@ -158,7 +158,14 @@ def _notified(said: Specification) -> tuple[str, ...]:
 
 def budget_of(spec: BudgetSpec) -> Budget:
     """The budget that a file states."""
-    return Budget(spec.trials, spec.reports, spec.total_reports, spec.time_limit, spec.interval)
+    return Budget(
+        spec.trials,
+        spec.reports,
+        spec.total_reports,
+        spec.time_limit,
+        spec.interval,
+        spec.worth_per_second,
+    )
 
 
 def check_components(said: Specification) -> None:

@@ -53,6 +53,8 @@ def _check_keys(said: Specification) -> None:
     content = said.content
     if content.plateau is not None:
         raise _error(said, ("plateau",), "plateau: compares trials by one metric; leave it out")
+    if content.budget.worth is not None:
+        raise _error(said, ("budget", "worth"), "budget.worth: is of one metric; leave it out")
     if content.confirm is not None:
         raise _error(said, ("confirm",), "confirm: trains the best of one metric again")
     if content.checkpoints.keep != "all":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
+from raysweep.forecast import Forecast
 from raysweep.formatting import duration, number, plural
 from raysweep.history import Status, Trial, seconds_spent
 from raysweep.report_interval import ReportInterval
+from raysweep.results.analysis.more_time import more_time
 from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import RunDirectory, best_of
@@ -33,8 +36,10 @@ def status(run: RunDirectory) -> dict[str, Any]:
     for as many as fit. epochs: the
     number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
     `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
-    estimate, None if there is none. best: None before the first finite value. failures: number of
-    trials by cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
+    estimate, None if there is none. best: None before the first finite value. forecast: by how much
+    the best value is `expected` to improve in so many further `seconds`, and the `high` end of the
+    90 % interval, which begins at 0; None if too little is known. failures: number of trials by
+    cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
     session has carried out yet, each also as it would be typed (`text`).
     """
     interval = run.interval
@@ -71,6 +76,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
             "value": found[1].metrics[run.metric],
             "config": found[0].config,
         },
+        "forecast": (forecast := more_time(run)) and asdict(forecast),
         "running": [_running(trial, run) for trial in trials if trial.status is Status.RUNNING],
         "failures": dict(Counter(trial.reason for trial in trials if _failed(trial)).most_common()),
         "tags": run.steering.tags.get("", []),
@@ -123,6 +129,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         value = number(best["value"], 6)
         where = f"{interval.within(best['at'])} of {best['trial']}"
         text.append(f"  best {found['metric']} {value} {where}")
+    if found["forecast"]:
+        text.append(f"  {Forecast(**found['forecast']).sentence(found['metric'])}")
     for trial in found["running"]:
         value = f", {found['metric']} {number(trial['value'])}" if trial["epoch"] else ""
         text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")

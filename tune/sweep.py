@@ -73,7 +73,8 @@ class Budget:
 
     `trials` and `total_epochs` are for each study, `epochs` for each trial, and `seconds` for the
     whole sweep. Epochs are counted by their reports: `interval` says what lies between two of them,
-    and in which unit the user measures.
+    and in which unit the user measures. `worth`: the improvement of the metric in a second below
+    which the sweep ends.
     """
 
     trials: int | None
@@ -81,6 +82,7 @@ class Budget:
     total_epochs: int | None = None
     seconds: float | None = None
     interval: ReportInterval = EVERY_EPOCH
+    worth: float | None = None
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
 SAID = frozenset({"command", "exhausted"})
 """The kinds of events that the live screen says in a line of their own above the table."""
-OTHER_LINES = 9
+OTHER_LINES = 10
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
@@ -204,6 +204,9 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
+    if controller.pace and (told := controller.pace.told):
+        line = told.sentence(controller.sweep.metric.name)
+        text.append(f"\n{clean(line)}", style="not bold")
     if controller.steering.paused:
         text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
     if controller.stopping:

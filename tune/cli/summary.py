@@ -19,6 +19,7 @@ from raysweep.formatting import clean, plural, wrapped
 from raysweep.references import is_script
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
+from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
     retraining_results,
@@ -231,6 +232,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     lines = []
     if len(run.searchers) > 1:
         lines += [f"· {line}" for line in findings(compare([run]))]
+    lines += [f"· {line}" for line in more_time_finding(run)]
     lines += reliability(run)
     return ["", *lines] if lines else []
 

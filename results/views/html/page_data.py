@@ -21,6 +21,7 @@ from raysweep.results.analysis.good_ranges import good_ranges
 from raysweep.results.analysis.importance import importance
 from raysweep.results.analysis.incumbent_bands import incumbent_bands, plain
 from raysweep.results.analysis.incumbents import Unit
+from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.next_steps import next_steps
 from raysweep.results.analysis.problems import problems
 from raysweep.results.analysis.retraining import (
@@ -119,6 +120,7 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
     return {
         "incumbents": _incumbents(run),
         **_comparison(run),
+        "forecast": more_time_finding(run),
         "importance": importance(run, trials),
         "ranges": ranges,
         "bounds": bounds,
