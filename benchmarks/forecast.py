@@ -28,6 +28,7 @@ from raysweep.arrays import FloatArray
 from raysweep.forecast import EXPECTED, HIGH, MIN_REPORTS, PLACE, Pace, pace_of
 from raysweep.schedulers.asha import Asha
 from raysweep.tune.executors.simulated import simulate
+from raysweep.tune.limits import MIN_TRIALS
 from raysweep.tune.pacing import GROWTH
 from raysweep.tune.searchers.bohb import Bohb
 from raysweep.tune.searchers.gp import Auto
@@ -136,8 +137,12 @@ def worths(played: Played) -> Iterator[tuple[float, float, float, float]]:
     for price in PRICES:
         worth = price * whole * 10 / played.clock[-1]
         values = ((start - played.best) - worth * played.clock) / whole
-        ended = next((n for n, pace in paces if pace.now < worth), len(values) - 1)
+        ended = next((n for n, pace in paces if _ends(pace, worth)), len(values) - 1)
         yield price, values[first:].max(), values[ended], values[-1]
+
+
+def _ends(pace: Pace, worth: float) -> bool:
+    return pace.trials >= MIN_TRIALS and pace.now < worth
 
 
 def measured(problems: Problems, names: Sequence[str], seeds: int) -> tuple[list[object], ...]:

@@ -52,11 +52,12 @@ class Pace:
     """How fast a sweep improves.
 
     seconds: how long it has trained. gain: the improvement of its best loss for each unit of the
-    natural logarithm of time, in units of the metric.
+    natural logarithm of time, in units of the metric. trials: how many have reported.
     """
 
     seconds: float
     gain: float
+    trials: int
 
     @property
     def now(self) -> float:
@@ -140,7 +141,7 @@ def pace_of(clock: FloatArray, best: FloatArray, bests: FloatArray) -> Pace | No
     weights = (clock[known][1:] / clock[-1]) ** (1 / RECENT) / RECENT
     recent = float(drops @ weights) + LEAST * spread
     ahead = float(bests[PLACE - 1] - bests[0]) + LEAST * spread
-    return Pace(float(clock[-1]), math.sqrt(recent * ahead))
+    return Pace(float(clock[-1]), math.sqrt(recent * ahead), len(bests))
 
 
 def opened(events: Iterable[Event]) -> list[float]:

@@ -56,7 +56,7 @@ def test_the_forecast_does_not_change_with_the_unit_or_the_offset_of_the_metric(
 
 
 def test_twice_the_time_is_expected_to_bring_the_same_whenever_it_is() -> None:
-    early, late = Pace(10.0, 0.5), Pace(1000.0, 0.5)
+    early, late = Pace(10.0, 0.5, 9), Pace(1000.0, 0.5, 9)
     assert early.forecast(10.0).expected == pytest.approx(late.forecast(1000.0).expected)
     assert late.forecast(1000.0).high == pytest.approx(HIGH * 0.5 * math.log(2))
     assert late.now < early.now
@@ -69,7 +69,7 @@ def test_twice_the_time_is_expected_to_bring_the_same_whenever_it_is() -> None:
 def test_a_person_is_told_of_a_round_time_not_farther_than_the_sweep_can_tell(
     seconds: float, ahead: float | None
 ) -> None:
-    told = Pace(seconds, 1.0).told
+    told = Pace(seconds, 1.0, 9).told
     assert (told and told.seconds) == ahead
 
 

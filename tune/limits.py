@@ -10,6 +10,8 @@ from raysweep.history import History, Status, Trial
 from raysweep.tune.sweep import Sweep
 
 SAME_FAILURE = "the first trials all failed in the same way"
+MIN_TRIALS = 20
+"""So many trials must have reported before it can be said that a sweep is not worth it."""
 PERIODS = (("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
 MANY = 30
 """A sweep that has trained so many minutes is measured by the hour, and so on."""
@@ -36,10 +38,11 @@ def plateau_reached(sweep: Sweep, histories: Mapping[str, History]) -> str:
 def worth_reached(sweep: Sweep, pace: Pace | None) -> str:
     """Why the pace of the best value ends the sweep; "" if it does not.
 
-    The expected improvement falls with time, so it is worth nothing later either.
+    The expected improvement falls with time, so it is worth nothing later either. But what a few
+    trials have in common says little, so there must be `MIN_TRIALS` of them.
     """
     worth = sweep.budget.worth
-    if worth is None or pace is None or pace.now >= worth:
+    if worth is None or pace is None or pace.trials < MIN_TRIALS or pace.now >= worth:
         return ""
     short = [(name, length) for name, length in PERIODS if pace.seconds < MANY * length]
     period, seconds = min(short, default=PERIODS[-1], key=lambda pair: pair[1])
