@@ -239,7 +239,10 @@ def _write_files(
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Move a finished folder to its place, and delete the older export that was there."""
+    """Move a finished folder to its place, and delete the older export that was there.
+
+    What somebody else put into the folder stays.
+    """
     if not folder.exists():
         os.replace(new, folder)
         return
@@ -248,4 +251,7 @@ def _replace(folder: Path, new: Path) -> None:
     old = folder.with_name(f".{folder.name}-old-{os.getpid()}")
     os.replace(folder, old)  # a folder that is not empty cannot be replaced in one step
     os.replace(new, folder)
+    for entry in old.iterdir():
+        if not (folder / entry.name).exists():
+            os.replace(entry, folder / entry.name)  # a user's own, beside the export
     shutil.rmtree(old)
