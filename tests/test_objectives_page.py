@@ -27,6 +27,7 @@ LINES = """
 raysweep best ray_results/net
 raysweep best ray_results/net --within ms_per_image=2 --within 'peak_mb<=300'
 raysweep export ray_results/net --trial auto-3
+raysweep export ray_results/net --front
 """
 TWO: list[dict[str, Any]] = [{"name": "a", "goal": "minimize"}, {"name": "b", "goal": "minimize"}]
 

@@ -229,7 +229,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     if code != GOOD:
         return []
     lines = []
-    if len(run.searchers) > 1:
+    if len(run.searchers) > 1 and not run.is_infeasible:
         lines += [f"· {line}" for line in findings(compare([run]))]
     lines += reliability(run)
     return ["", *lines] if lines else []
