@@ -109,7 +109,7 @@ def test_a_metric_is_minimized_unless_its_name_or_goal_says_otherwise() -> None:
             "metrics.1.limit: expected a n",
         ),
         ({"metrics": None}, "missing key 'metric' in the sweep"),
-        ({"searcher": "bohb"}, "searcher bohb proposes for one metric, and metrics has several"),
+        ({"searcher": "tpe"}, "searcher tpe proposes for one metric, and metrics has several"),
         ({"scheduler": "median"}, "scheduler median judges by one metric, and metrics has several"),
         ({"plateau": {"trials": 3}}, "plateau: compares trials by one metric"),
         ({"confirm": {}}, "confirm: trains the best of one metric again"),
@@ -180,6 +180,27 @@ def test_samplers_of_optuna_learn_from_several_metrics(sampler: str) -> None:
     drawn = history(budget={"trials": 40, "epochs": 3})
     assert found.n_objectives == 2
     assert _mean_y(found) < _mean_y(drawn)  # a small y is better in both objectives
+
+
+def test_bohb_takes_the_first_by_fronts_for_the_good_ones() -> None:
+    found = history(searcher="bohb", budget={"trials": 60, "epochs": 3})
+    drawn = history(budget={"trials": 60, "epochs": 3})
+    assert _mean_y(found) < _mean_y(drawn)
+    late = [trial.best.feasible for trial in list(found)[30:] if trial.best]
+    early = [trial.best.feasible for trial in list(drawn)[30:] if trial.best]
+    assert sum(late) > sum(early)
+
+
+def test_the_densities_of_bohb_do_not_depend_on_the_scale_of_an_objective() -> None:
+    def scaled(config: Config, seed: int) -> Iterator[Epoch]:
+        for metrics, seconds in curve(config, seed):
+            yield {**metrics, "ms": 1000 * metrics["ms"]}, seconds
+
+    said = sweep(searcher="bohb", budget={"trials": 30, "epochs": 3})._sweep
+    configs = [
+        [trial.config for trial in simulate(said, made, 2).trials] for made in (curve, scaled)
+    ]
+    assert configs[0] == configs[1]
 
 
 def _mean_y(found: History) -> float:

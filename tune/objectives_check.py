@@ -33,7 +33,7 @@ def check_metrics(said: Specification, searchers: Iterable[Chosen], scheduler: C
                 said,
                 ("searcher",),
                 f"searcher {searcher.label} proposes for one metric, and metrics has several; "
-                "expected auto, random, grid, or optuna with a sampler for several",
+                "expected auto, bohb, random, grid, or optuna with a sampler for several",
             )
     if not _several(scheduler):
         raise _error(
