@@ -112,7 +112,6 @@ def test_a_metric_is_minimized_unless_its_name_or_goal_says_otherwise() -> None:
         ({"searcher": "tpe"}, "searcher tpe proposes for one metric, and metrics has several"),
         ({"scheduler": "median"}, "scheduler median judges by one metric, and metrics has several"),
         ({"plateau": {"trials": 3}}, "plateau: compares trials by one metric"),
-        ({"confirm": {}}, "confirm: trains the best of one metric again"),
         ({"checkpoints": {"keep": 3}}, "checkpoints.keep: the front is known at the end only"),
     ],
 )

@@ -64,8 +64,6 @@ def _check_keys(said: Specification) -> None:
     content = said.content
     if content.plateau is not None:
         raise _error(said, ("plateau",), "plateau: compares trials by one metric; leave it out")
-    if content.confirm is not None:
-        raise _error(said, ("confirm",), "confirm: trains the best of one metric again")
     if content.checkpoints.keep != "all":
         text = "checkpoints.keep: the front is known at the end only, so all are kept"
         raise _error(said, ("checkpoints", "keep"), text)

@@ -258,6 +258,7 @@ def different_lengths(run: RunDirectory, name: str = "trial") -> list[str]:
 
 def reliability(run: RunDirectory) -> list[str]:
     """What retrained finalists and audited stops show of a run; [] if it has neither."""
+    from raysweep.results.analysis.retrained_front import front_findings
     from raysweep.results.analysis.retraining import (
         FOLDER,
         retraining_findings,
@@ -267,6 +268,7 @@ def reliability(run: RunDirectory) -> list[str]:
     from raysweep.results.analysis.stopping_audit import audit
 
     lines = winner_finding(run)
+    lines += front_findings(run)
     lines += retraining_findings(retraining_results(run), run.maximize, run.metric)
     lines += different_lengths(run)
     if (run.path / FOLDER / ledger.NAME).is_file():

@@ -9,6 +9,7 @@ from rich.text import Text
 from raysweep.formatting import clean, number, plural
 from raysweep.history import Trial
 from raysweep.results.analysis.hypervolume import front_volume
+from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.results.views import terminal
 from raysweep.results.views.terminal import checkpoint, columns, configuration, plain
@@ -46,7 +47,8 @@ def _front(run: RunDirectory) -> RenderableType:
     parts: list[RenderableType] = [head, _table(run, knee)]
     if (hidden := len(run.front) - MAX_SHOWN) > 0:
         parts.append(Text(f"  {plural(hidden, 'more trial')}; --json lists all", "dim"))
-    return Group(*parts, *_knee(run, knee))
+    retrained = [plain(f"· {line}") for line in front_findings(run)]
+    return Group(*parts, *_knee(run, knee), *retrained)
 
 
 def _table(run: RunDirectory, knee: Trial) -> Table:
