@@ -303,6 +303,8 @@ def _facts(
             "epoch": found.epoch,
             "config": found.config,
         },
+        "front": [trial.id for trial in run.front] if run.has_front else None,
+        "knee": run.knee.id if run.has_front and run.knee else None,
         "exported": exported
         and {
             "folder": display_path(exported.folder),
