@@ -307,7 +307,7 @@ class SweepController:
             reason = decision.reason
             if own != reason:
                 reason = f"{interval.at(trial.epoch)}: {own}"
-            return self._stop(trial, Status.STOPPED, reason)
+            return self._stop(trial, Status.STOPPED, reason + self._broken_limits(trial))
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         if self.state.budgets.is_spent(trial) and not trial.notes.get("asked"):
@@ -315,6 +315,13 @@ class SweepController:
             reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
+
+    def _broken_limits(self, trial: Trial) -> str:
+        """The end of a reason that names the limits which the last report breaks; "" without."""
+        limits = self.sweep.objectives.limits if self.sweep.objectives else ()
+        metrics = trial.reports[-1].metrics
+        broken = [limit.breach(metrics) for limit in limits if limit.excess(metrics) > 0]
+        return f"; {', '.join(broken)}" if broken else ""
 
     def _not_finite(self, trial: Trial) -> str:
         """The metric of the last report that is not finite; "" if none that counts is."""

@@ -40,7 +40,7 @@ from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune import notify_urls, script_files
-from raysweep.tune.objectives_check import check_metrics
+from raysweep.tune.objectives_check import check_metrics, check_tracked
 from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
 
@@ -96,6 +96,7 @@ def sweep_of(said: Specification) -> Sweep:
     trainable = _trainable(said)
     command_line = _command_line(said, trainable)
     check_metrics(said, searchers.values(), scheduler)
+    check_tracked(said)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),

@@ -20,7 +20,7 @@ from raysweep.history import Event, Status, Trial
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
-from raysweep.shown_status import ORDER, shown_status, status_in_words
+from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
@@ -90,6 +90,8 @@ class Lines(Observer):
         print(clean(line), file=self._out, flush=True)
 
     def close(self, controller: SweepController) -> None:
+        if line := _paused_to_the_end(controller):
+            self.say(line)
         self._out.flush()
 
 
@@ -138,6 +140,17 @@ def describe(event: Event, controller: SweepController) -> str:
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
+
+
+def _paused_to_the_end(controller: SweepController) -> str:
+    """That trials which were said to pause are stopped now; "" while they may be promoted."""
+    if controller.may_promote or not controller.sweep.scheduler.promotes:
+        return ""
+    count = sum(shown_status(trial, may_promote=True) == PAUSED for trial in controller.trials)
+    if not count:
+        return ""
+    are = "trial that was paused is" if count == 1 else "trials that were paused are"
+    return f"the sweep has ended: {count} {are} stopped"
 
 
 def _ended_as(event: Event, controller: SweepController) -> str:

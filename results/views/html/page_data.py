@@ -24,6 +24,7 @@ from raysweep.results.analysis.incumbents import Unit
 from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.next_steps import next_steps
 from raysweep.results.analysis.problems import problems
+from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.analysis.retraining import (
     retraining_findings,
     retraining_results,
@@ -127,7 +128,10 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
         "next": next_steps(run, trials, bounds, live or run.state == "running"),
         "winner": confirmed_winner(run, retrained),
         "retrainings": retraining_rows(retrained, run.maximize),
-        "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
+        "retrainingFindings": [
+            *front_findings(run),
+            *retraining_findings(retrained, run.maximize, run.metric),
+        ],
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }
