@@ -78,7 +78,7 @@ SWEEP: dict[str, Any] = {
 
 def without_kinks(model: torch.nn.Module) -> torch.nn.Module:
     """The model with smooth parts in place of those whose gradients jump."""
-    parts = []
+    parts: list[torch.nn.Module] = []
     for part in model.children():
         if isinstance(part, torch.nn.ReLU):
             parts.append(torch.nn.Tanh())
