@@ -23,9 +23,8 @@ from raysweep.trainables.fused.recipe import Recipe, RecipeError
 from raysweep.trainables.fused.shape import CannotFuse, plain, shape_of
 from raysweep.trainables.fused.stack import Stack
 from raysweep.trainables.runtime import checkpoint
-from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.process_setup import seed_generators
-from raysweep.trainables.runtime.run import Run
+from raysweep.trainables.runtime.run import ConfigurationError, Run
 
 Config = dict[str, Any]
 LANES, EPOCHS, SAMPLES = 3, 3, 44
@@ -668,9 +667,9 @@ def test_a_model_that_branches_on_its_configuration_is_refused(tmp_path: Path) -
 def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:
     config = {key: value for key, value in BASE.items() if key != "batch_size"} | {"batch": 16}
     message = r"reads config\['batch_size'\], which the configuration does not have"
-    with pytest.raises(TrainableError, match=message):
+    with pytest.raises(ConfigurationError, match=message):
         alone(recipe(), config, tmp_path, 0)
-    with pytest.raises(TrainableError, match=message):
+    with pytest.raises(ConfigurationError, match=message):
         Ensemble(recipe(), tmp_path).add(config, 0)
 
 

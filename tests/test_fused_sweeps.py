@@ -15,9 +15,11 @@ import pytest
 import raysweep as rs
 from raysweep.history import Status, Trial
 from raysweep.results.storage import ledger
+from raysweep.trainables.fused.configuration import Known
+from raysweep.trainables.runtime.failure import outcome_of
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
-from raysweep.trainables.runtime.run import Objective
+from raysweep.trainables.runtime.run import ConfigurationError, Objective
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -145,6 +147,16 @@ def test_under_the_debugger_the_first_trial_that_fails_raises(tmp_path: Path) ->
         made(space=SPACE | {"fails": "build"}).run(
             name="b", storage=tmp_path, executor="debug", quiet=True
         )
+
+
+def test_a_key_that_only_training_can_miss_ends_a_sweep_as_a_mistake() -> None:
+    """Of a recipe whose source says nothing, or a key behind a condition: no trial is to blame."""
+    with pytest.raises(ConfigurationError) as raised:
+        Known({"lr": 1.0})["batch_size"]
+    ended = outcome_of(raised.value, "mine.py:train", {})
+    assert (ended.status, ended.reason) == ("mistake", str(raised.value))
+    with pytest.raises(rs.UserError, match="reads config\\['batch_size'\\]"):
+        made(space={"lr": 0.1, "optimizer": "sgd"}).run(executor="debug")
 
 
 def test_what_is_no_recipe_trains_one_by_one(

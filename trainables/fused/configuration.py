@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raysweep.errors import did_you_mean
-from raysweep.trainables.runtime.import_trainable import TrainableError
+from raysweep.trainables.runtime.run import ConfigurationError
 
 Config = dict[str, Any]
 Path = tuple[str, ...]
 """The keys that lead to a part of a configuration, which may be nested."""
 
 
-class MissingKeyError(TrainableError, KeyError):
+class MissingKeyError(ConfigurationError, KeyError):
     """A key that a recipe reads and that no configuration has, in one line."""
 
     def __str__(self) -> str:
