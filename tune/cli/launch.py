@@ -173,7 +173,7 @@ def launch_sweep(options: argparse.Namespace) -> int:
     for argument in options.arguments:
         refuse_credentials(argument)  # the file holds the command
     sweep = load_sweep(options.file, options.set)
-    check(sweep.trainable)
+    check(sweep.trainable, sweep.space.keys)
     launch = _launch(options, sweep)
     text = MAKERS[options.target](options, launch)
     if options.submit:
