@@ -234,6 +234,25 @@ def test_a_mistake_is_named_with_its_line(printed: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "apiVersion: ray.io/v1\nkind: RayJbo\n",
+            "2: kind RayJbo of Kubernetes: expected kind: RayJob, which alone is known here; "
+            "did you mean 'RayJob'?",
+        ),
+        ("apiVersion: ray.io/v1\nspec: {}\n", "1: a file of Kubernetes without a kind: expected"),
+        ("trainable: a.py:train\nresources: {cpu: 1}\n", "1: this is the file of a sweep: "),
+        ("hosts: [a, b]\n", "1: neither cluster_name nor provider (ray up), nor kind"),
+        ("cluster_name: sweeps\n", "1: provider is missing"),
+    ],
+)
+def test_a_file_of_another_kind_is_said_to_be_one(text: str, said: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
     ("words", "program", "called"),
     [
         (GROWING, "kubectl", "create --output=name --filename "),
