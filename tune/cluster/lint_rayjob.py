@@ -1,7 +1,7 @@
 """Rules for a RayJob of KubeRay: each mistake with its place in the file.
 
 Kubernetes drops keys that it does not know, and says so only as a warning. The names are those of
-KubeRay 1.5 to 1.7 and of Kubernetes; parts that sweeps do not need are not looked into.
+KubeRay 1.5.1 to 1.7 and of Kubernetes; parts that sweeps do not need are not looked into.
 """
 
 from __future__ import annotations
