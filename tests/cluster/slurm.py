@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.tune.executors.policy import MACHINE_LEAVES
 from tests.cluster import scene
 from tests.cluster.hosts import PROJECT, Hosts, missing
 from tests.cluster.scene import outcome, reports, until
@@ -148,6 +149,7 @@ def test_the_documented_lines_run_a_sweep_on_three_nodes(site: Site, limited: st
     assert "Traceback" not in site.log(job)
 
 
+@pytest.mark.timeout(900 + 60 * PREEMPTIONS)
 def test_preempted_and_queued_again_at_random_moments(site: Site) -> None:
     """By a job of a partition with a higher priority, and by hand, in turn."""
     job = launch(site, "storm", "--set", f"space.seconds={PACE}")
@@ -161,19 +163,19 @@ def test_a_node_fails_and_another_is_added_and_emptied(site: Site) -> None:
     """The job goes on with what is left of it; a second job adds a node, and empties it."""
     job = launch(site, "nodes", "--set", "space.seconds=3", "--setup", FAST)
     run = folder(site, "nodes")
-    until(lambda: NODES[2] in scene.nodes(run).values(), 120, "a trial on n3")
+    until(lambda: NODES[2] in scene.nodes(run).values(), 300, "a trial on n3")
     site.hosts.power_off(NODES[2])
     adding = LINES.replace("\n    ", " ").splitlines()[4]
     (added,) = re.findall(r"submitted as (\d+);", typed(site, f"{adding} --name nodes"))
-    until(lambda: SPARE in scene.nodes(run).values(), 120, "a trial on n4")
-    (moving,) = (trial for trial, node in scene.nodes(run).items() if node == SPARE)
+    until(lambda: SPARE in scene.nodes(run).values(), 300, "a trial on n4")
     site.said(f"scancel --batch --signal=USR1 {added}")
-    until(lambda: site.restarts(added) >= 1, 120, "the end of n4", every=1.0)
+    until(lambda: site.restarts(added) >= 1, 300, "the end of n4", every=1.0)
     assert f"{SPARE} is emptied" in site.log(added)
     site.wait(job)
     assert site.restarts(job) == 0
-    assert any(event["event"] == "returned" for event in scene.events(run))
-    assert scene.attempts(run)[moving] > 1
+    returned = [event["reason"] for event in scene.events(run) if event["event"] == "returned"]
+    assert returned[0] != MACHINE_LEAVES
+    assert MACHINE_LEAVES in returned
     holds(site, "nodes")
     site.wait(added)
 
@@ -195,7 +197,7 @@ def test_nothing_is_left_behind(site: Site) -> None:
         def ended(name: str = name) -> bool:
             return "raylet" not in site.hosts.run(name, "ps ax").stdout
 
-        until(ended, 60, f"the end of Ray on {name}")
+        until(ended, 120, f"the end of Ray on {name}")
         assert site.hosts.run(name, "ls -d /tmp/rs-*", check=False).stdout == ""
     site.hosts.down()
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)

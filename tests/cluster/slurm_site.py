@@ -44,8 +44,8 @@ SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-KillWait=5
-SlurmdTimeout=10
+KillWait=15
+SlurmdTimeout=30
 ReturnToService=2
 {nodes}
 PartitionName=main Nodes=n[1-3] Default=YES PriorityTier=1
@@ -54,7 +54,7 @@ PartitionName=short Nodes=n5 PriorityTier=1
 PartitionName=urgent Nodes=n[1-3] PriorityTier=10
 """
 """Nodes have one CPU each, whatever this machine has. A requeued job may start after five seconds,
-and not after two minutes. A node that does not answer is down after ten seconds. Of the control
+and not after two minutes. A node that does not answer is down after half a minute. Of the control
 groups only the plugin is named: none is used, whichever version this machine has."""
 JOB_SECONDS = 500.0
 
