@@ -45,6 +45,7 @@ SchedulerParameters=sched_interval=2,batch_sched_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=15
+MinJobAge=7200
 SlurmdTimeout=30
 ReturnToService=2
 {nodes}
@@ -54,8 +55,9 @@ PartitionName=short Nodes=n5 PriorityTier=1
 PartitionName=urgent Nodes=n[1-3] PriorityTier=10
 """
 """Nodes have one CPU each, whatever this machine has. A requeued job may start after five seconds,
-and not after two minutes. A node that does not answer is down after half a minute. Of the control
-groups only the plugin is named: none is used, whichever version this machine has."""
+and not after two minutes. A node that does not answer is down after half a minute. A job that has
+ended is remembered. Of the control groups only the plugin is named: none is used, whichever version
+this machine has."""
 JOB_SECONDS = 500.0
 
 

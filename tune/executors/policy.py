@@ -112,11 +112,15 @@ class TrialCoordinator:
 
     @property
     def _n_placed(self) -> int:
-        """How many workers train, or soon do: without those that wait for a kind of GPU."""
+        """How many workers train, or soon do, on machines that stay.
+
+        Without those that wait for a kind of GPU. No place is counted on a machine that leaves.
+        """
+        staying = sum(worker not in self.leaving for worker in self._assigned)
         if self.devices is None:
-            return len(self._assigned)
+            return staying
         given = [part.trial for parts in self._assigned.values() for part in parts.values()]
-        return len(self._assigned) - min(self.limit, self.devices.n_waiting(given))
+        return staying - min(self.limit, self.devices.n_waiting(given))
 
     @property
     def needs_no_idle_worker(self) -> bool:

@@ -108,4 +108,5 @@ def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> li
         coordinator.leaving = workers
 
     draining = DrainFollower(ray_compat.draining_nodes, ray_compat.node_of, leave)
-    return [ParallelismFollower(capacity, tell), StallDetector(kill), draining]
+    # It looks before the capacity is known that is left, so that the right trials give way.
+    return [draining, ParallelismFollower(capacity, tell), StallDetector(kill)]
