@@ -172,7 +172,10 @@ node() {
 # processes, which would keep the step from ending for a minute: so it is done until none is left.
 remove() {
     jobs -p | xargs --no-run-if-empty kill -KILL 2> /dev/null
-    while pkill -KILL -f "$1"; do sleep 0.1; done
+    for _ in {1..100}; do   # a process that hangs on a disk does not end
+        pkill -KILL -f "$1" || break
+        sleep 0.1
+    done
     rm -rf "$1"*
 }
 
