@@ -48,6 +48,14 @@ class RankingSearcher(Searcher, Protocol):
         """
 
 
+@runtime_checkable
+class EndingSearcher(Searcher, Protocol):
+    """A searcher that also says why it has nothing left to propose."""
+
+    def why_ended(self) -> Mapping[str, Any]:
+        """What the ledger records beside the end; `reason` completes a sentence with its name."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """What is optimized. Inside, everything is a loss: less is better, and what is missing or not
@@ -111,10 +119,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class Confirm:
-    """The best `top` configurations are trained again with `seeds` fresh seeds each."""
+    """The best `top` configurations are trained again with `seeds` fresh seeds each.
+
+    `race`: one that is certainly worse than others gets no further seed.
+    """
 
     top: int = 3
     seeds: int = 5
+    race: bool = False
 
 
 @dataclass(frozen=True)

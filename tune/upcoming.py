@@ -9,7 +9,7 @@ from raysweep.history import Event, Status, Trial
 from raysweep.steering import Queued
 from raysweep.tune.budget import matched_epoch_budget
 from raysweep.tune.state import SweepState
-from raysweep.tune.sweep import Study
+from raysweep.tune.sweep import EndingSearcher, Study
 
 
 class Upcoming:
@@ -208,7 +208,8 @@ class Upcoming:
             config = self._state.suggest(study)
         if config is None:
             self._state.budgets.exhausted.add(study.name)
-            self._state.happen({"event": "exhausted", "study": study.name})
+            why = study.searcher.why_ended() if isinstance(study.searcher, EndingSearcher) else {}
+            self._state.happen({"event": "exhausted", "study": study.name, **why})
             self.settle()
             return None
         return self._state.add(study, config)

@@ -115,11 +115,15 @@ class PlateauSpec(BaseModel):
 
 
 class ConfirmSpec(BaseModel):
-    """Trains the `top` configurations again with `seeds` fresh seeds."""
+    """Trains the `top` configurations again with `seeds` fresh seeds.
+
+    With `race`, one that is certainly worse than others gets no further seed.
+    """
 
     model_config = STRICT
     top: Positive = 3
     seeds: Positive = 5
+    race: bool = False
 
 
 class NamedSpec(BaseModel):
