@@ -102,6 +102,12 @@ def after_out_of_memory(
     )
 
 
+def deaths_in_epoch(trial: Trial) -> int:
+    """How often the worker of a trial has died in the epoch that the trial is to train next."""
+    losses = trial.notes.get("losses", [])
+    return sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, reversed(losses)))
+
+
 def after_worker_failure(
     trial: Trial, failure: WorkerFailure, notes: Notes, on_oom: Collection[str]
 ) -> Retry | GiveUp:
@@ -112,9 +118,8 @@ def after_worker_failure(
     """
     if failure.machine_lost:
         return Retry(failure.reason, {})
-    failures = [*trial.notes.get("losses", []), trial.epoch]
-    in_this_epoch = sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, failures[::-1]))
-    notes = {**notes, "losses": failures}
+    in_this_epoch = deaths_in_epoch(trial) + 1
+    notes = {**notes, "losses": [*trial.notes.get("losses", []), trial.epoch]}
     if failure.out_of_memory and in_this_epoch > SPARED_OOM_KILLS:
         return after_out_of_memory(trial, failure.reason, notes, on_oom)
     if in_this_epoch >= MAX_WORKER_FAILURES:

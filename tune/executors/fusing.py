@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
-from raysweep.history import Status
+from raysweep.history import Status, Trial
 from raysweep.tune.controller import SweepController
+from raysweep.tune.retries import MAX_WORKER_FAILURES, deaths_in_epoch
 
+SUSPECTED = 4
+"""A worker that died is followed by workers with so many times fewer trials each, then by workers
+with one: a trial that kills its worker must not end the others."""
 ONE_BY_ONE = "fuse: the trials train one by one from now on"
 
 
@@ -33,6 +37,16 @@ class Fusing:
         if left is None:
             return self.most
         return max(1, min(self.most, math.ceil(left / max(1, workers))))
+
+    def allowed(self, trial: Trial) -> int:
+        """The most trials that a worker may have if this one is among them.
+
+        `MAX_WORKER_FAILURES` deaths in an epoch end a trial, so the last of them hits it alone.
+        """
+        deaths = deaths_in_epoch(trial)
+        if deaths == 0:
+            return self.most
+        return max(1, self.most // SUSPECTED) if deaths < MAX_WORKER_FAILURES - 1 else 1
 
     def heard(self, kind: str, line: str) -> None:
         """A worker says how it trains its trials (`trainables/fused/pool.py`).

@@ -81,9 +81,19 @@ class TrialCoordinator:
     def _fill(self, worker: str, lanes: int) -> list[Job]:
         """The jobs of further trials for a worker that is to have so many."""
         jobs: list[Job] = []
-        while len(self._assigned[worker]) < lanes and (job := self._assign(worker)) is not None:
+        while self._has_room(worker, lanes) and (job := self._assign(worker)) is not None:
             jobs.append(job)
         return jobs
+
+    def _has_room(self, worker: str, lanes: int) -> bool:
+        """True if a worker may get one more trial.
+
+        One whose worker has died in its present epoch is trained with few others, or with none.
+        """
+        first = self.controller.upcoming.first_waiting()
+        trials = [*self.trials_of(worker), *([first] if first is not None else [])]
+        most = min(map(self.fusing.allowed, trials), default=lanes)
+        return len(self._assigned[worker]) < min(lanes, most)
 
     def _assign(self, worker: str) -> Job | None:
         """The job of the next trial, which the worker gets; None if there is none at present."""
