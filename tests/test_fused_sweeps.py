@@ -187,7 +187,6 @@ def test_trials_without_a_common_shape_train_one_by_one(
     ("resources", "message"),
     [
         ({"fuse": 4, "workers": 2}, "several processes train"),
-        ({"fuse": "auto", "gpu": "auto"}, "expected gpu as a number"),
         ({"fuse": 2, "gpu": 2}, "trials are fused on one GPU, got 2"),
         ({"fuse": 0}, "fuse"),
     ],

@@ -246,6 +246,7 @@ def _resources(said: Specification) -> Resources:
         spread=wanted.spread,
         fuse=MOST_FUSED if wanted.fuse == "auto" else wanted.fuse,
         auto_fuse=wanted.fuse == "auto",
+        mps=wanted.mps,
     )
 
 

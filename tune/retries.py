@@ -90,7 +90,8 @@ def after_out_of_memory(
     known = {**trial.notes, **notes}
     accumulation = known.get("accumulation", 1)
     if known.get("share", 1.0) < 1.0:
-        return Retry("out of memory, retrying on a whole GPU", {**notes, "share": 1.0})
+        whole = {**notes, "share": 1.0, "whole_gpu": True}
+        return Retry("out of memory, retrying on a whole GPU", whole)
     if "accumulate" not in on_oom or 2 * accumulation > MAX_ACCUMULATION:
         return GiveUp(Status.OOM, reason, notes)
     if not known.get("accumulation_read", accumulation == 1):

@@ -91,7 +91,8 @@ class Resources:
     defines. `workers`: the number of processes that train a trial; with `spread` they may be on
     several machines. `auto_gpu`: the GPU fraction is measured (`gpu: auto`), and `gpu` is 0.
     `fuse`: how many trials at most a worker trains as one. `auto_fuse`: it does so only while that
-    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried.
+    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried. `mps`: CUDA's
+    MPS may be started.
     """
 
     cpu: float = 1.0
@@ -102,6 +103,7 @@ class Resources:
     spread: bool = False
     fuse: int = 1
     auto_fuse: bool = False
+    mps: bool = False
 
 
 @dataclass(frozen=True)
