@@ -154,3 +154,20 @@ def test_a_trial_that_kills_its_worker_ends_alone(seed: int) -> None:
     assert {trial.status for trial in others} == {Status.COMPLETED}
     # Afterwards the others are trained together again.
     assert machines.number < TRIALS
+
+
+def test_after_a_death_the_group_grows_again_as_its_trials_pass_the_epoch() -> None:
+    machines = Machines(0)
+    deaths = iter([True])
+    sizes: list[int] = []
+
+    def dies(trials: dict[str, int]) -> WorkerFailure | None:
+        if len(machines.having) == 1:
+            sizes.append(len(trials))
+        return WorkerFailure("its process was killed") if next(deaths, False) else None
+
+    machines.coordinator.parallel = 1
+    machines.run(dies)
+    machines.check()
+    # A quarter of those that were there when it died, then twice, and so on.
+    assert sizes[:5] == [FUSE, FUSE // 4, 2 * FUSE // 4, 3 * FUSE // 4, FUSE]

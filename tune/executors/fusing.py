@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from raysweep.history import Status, Trial
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retries import MAX_WORKER_FAILURES, deaths_in_epoch
 
 SUSPECTED = 4
-"""A worker that died is followed by workers with so many times fewer trials each, then by workers
-with one: a trial that kills its worker must not end the others."""
+"""Of trials whose worker died, a worker gets only this part of the most trials at once, until they
+have trained the epoch: one of them may kill it again, and must not end the others."""
 ONE_BY_ONE = "fuse: the trials train one by one from now on"
 
 
@@ -38,15 +39,17 @@ class Fusing:
             return self.most
         return max(1, min(self.most, math.ceil(left / max(1, workers))))
 
-    def allowed(self, trial: Trial) -> int:
-        """The most trials that a worker may have if this one is among them.
+    def may_share(self, trials: Sequence[Trial]) -> bool:
+        """True if one worker may have all of these trials.
 
-        `MAX_WORKER_FAILURES` deaths in an epoch end a trial, so the last of them hits it alone.
+        Of those whose worker died in their present epoch, and may have been killed by them, only
+        some. `MAX_WORKER_FAILURES` deaths in an epoch end a trial, so the last one hits it alone.
         """
-        deaths = deaths_in_epoch(trial)
-        if deaths == 0:
-            return self.most
-        return max(1, self.most // SUSPECTED) if deaths < MAX_WORKER_FAILURES - 1 else 1
+        deaths = [deaths_in_epoch(trial) for trial in trials]
+        if len(trials) > 1 and max(deaths) >= MAX_WORKER_FAILURES - 1:
+            return False
+        suspects = sum(count > 0 for count in deaths)
+        return suspects <= max(1, self.most // SUSPECTED)
 
     def heard(self, kind: str, line: str) -> None:
         """A worker says how it trains its trials (`trainables/fused/pool.py`).

@@ -86,14 +86,12 @@ class TrialCoordinator:
         return jobs
 
     def _has_room(self, worker: str, lanes: int) -> bool:
-        """True if a worker may get one more trial.
-
-        One whose worker has died in its present epoch is trained with few others, or with none.
-        """
+        """True if a worker may get one more trial."""
+        trials = self.trials_of(worker)
+        if len(trials) >= lanes:
+            return False
         first = self.controller.upcoming.first_waiting()
-        trials = [*self.trials_of(worker), *([first] if first is not None else [])]
-        most = min(map(self.fusing.allowed, trials), default=lanes)
-        return len(self._assigned[worker]) < min(lanes, most)
+        return self.fusing.may_share([*trials, *([first] if first is not None else [])])
 
     def _assign(self, worker: str) -> Job | None:
         """The job of the next trial, which the worker gets; None if there is none at present."""
