@@ -41,7 +41,7 @@ class Epoch:
 
 
 @dataclass
-class Timed:
+class EpochTimes:
     """Epochs of one number of processes: seconds by trial, and how busy the device was."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -62,7 +62,7 @@ class Packing:
         self.level, self.best = level, level
         self.settled = settled
         self._before_best = level
-        self._timed: dict[tuple[int, bool], Timed] = defaultdict(Timed)
+        self._timed: dict[tuple[int, bool], EpochTimes] = defaultdict(EpochTimes)
         self._between: list[int] | None = None
         """Numbers that are still to be tried once one was too large; None before."""
 
@@ -149,7 +149,7 @@ class Packing:
         return any(self._timed[self.level, first].is_enough(self.level) for first in (False, True))
 
 
-def _typical(timed: Timed) -> float:
+def _typical(timed: EpochTimes) -> float:
     return median(median(seconds) for seconds in timed.seconds.values())
 
 
