@@ -258,6 +258,7 @@ def _resources(said: Specification) -> Resources:
         fuse=MOST_FUSED if wanted.fuse == "auto" else wanted.fuse,
         auto_fuse=wanted.fuse == "auto",
         accelerators=accelerators(said.content, said.document),
+        mps=wanted.mps,
     )
 
 

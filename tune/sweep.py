@@ -103,7 +103,8 @@ class Resources:
     trial; with `spread` they may be on several machines. `auto_gpu`: the GPU fraction is measured
     (`gpu: auto`), and `gpu` is 0.
     `fuse`: how many trials at most a worker trains as one. `auto_fuse`: it does so only while that
-    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried.
+    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried. `mps`: CUDA's
+    MPS may be started.
     """
 
     cpu: float = 1.0
@@ -115,6 +116,7 @@ class Resources:
     fuse: int = 1
     auto_fuse: bool = False
     accelerators: Mapping[str, Callable[[Config], bool]] = field(default_factory=dict)
+    mps: bool = False
 
 
 @dataclass(frozen=True)

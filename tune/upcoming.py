@@ -34,11 +34,15 @@ class Upcoming:
         return trial
 
     def _next_waiting(self) -> Trial | None:
+        trial = self.first_waiting()
+        if trial is not None:
+            self._state.budgets.waiting.remove(trial)
+        return trial
+
+    def first_waiting(self) -> Trial | None:
         """The first trial that is queued; after the end of the sweep, that a person asked for."""
-        waiting = self._state.budgets.waiting
-        for trial in waiting:
+        for trial in self._state.budgets.waiting:
             if not self._state.ended_before or trial.notes.get("asked"):
-                waiting.remove(trial)
                 return trial
         return None
 

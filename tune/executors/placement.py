@@ -45,8 +45,8 @@ def plan(
         resources = replace(resources, gpu=1.0)
         if gpus:
             lines.append(
-                "gpu: auto: the first trial has a whole GPU until its memory is measured; "
-                "the others share by what they need"
+                "gpu: auto: trials have a whole GPU at first; then more and more of them share one "
+                "while memory allows it and they train more epochs an hour"
             )
     if resources.gpu and not gpus:
         if require_gpu:
