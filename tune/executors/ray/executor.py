@@ -193,7 +193,7 @@ def train(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(placement.parallel, MAX_PENDING))
     gpu_sharing = _gpu_sharing(controller, placement)
     resources = placement.resources
-    devices = Devices(resources) if resources.accelerators else None
+    devices = Devices(resources, placement.room) if resources.accelerators else None
     coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing, devices)
     link = ControllerLink(
         coordinator, lambda: tick(ray_compat.n_placed_workers(link.tune_controller))
