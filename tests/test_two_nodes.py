@@ -92,6 +92,28 @@ def test_a_custom_resource_sends_every_trial_to_the_node_that_has_it(
     assert load(tmp_path / "run").curves["raylet"].nunique() == 1
 
 
+def test_trials_go_to_the_kind_of_gpu_that_their_values_ask_for(
+    tmp_path: Path, nodes: Nodes
+) -> None:
+    """The first two need an A100, of which there is one; the other GPU trains the third."""
+    kinds = "{gpu: 1, accelerator: {A100: x > 0.5, L4: x <= 0.5}}"
+    changes = (f"resources={kinds}", "space.seconds=1.5")
+    code, output, errors = nodes.sweep(SWEEP, tmp_path, *changes)
+    assert code == 0, output + errors
+    assert "A100: 1 trial at once" in output
+    run = load(tmp_path / "run")
+    trials = [trial for history in run.histories.values() for trial in history]
+    places = {
+        (trial.config["x"] > 0.5, report.metrics["raylet"])
+        for trial in trials
+        for report in trial.reports
+    }
+    assert [large for large, _ in sorted(places)] == [False, True]
+    assert len({raylet for _, raylet in places}) == 2
+    begun = [line.split()[0] for line in output.splitlines() if line.endswith(" started")]
+    assert begun.index("random-2") < begun.index("random-1")
+
+
 def test_what_no_single_node_can_hold_is_refused_before_the_start(
     tmp_path: Path, nodes: Nodes
 ) -> None:

@@ -209,7 +209,7 @@ class TrialCoordinator:
     def _refill(self, worker: str) -> list[Job]:
         """The jobs of new trials for a worker with less than it should have. They begin at once."""
         lanes = self.fusing.lanes(self.limit)
-        if lanes == 1 or len(self._assigned) > self.limit or worker in self.leaving:
+        if lanes == 1 or self._n_placed > self.limit or worker in self.leaving:
             return []
         if self.packing is not None and self.packing.is_outdated(worker):
             return []

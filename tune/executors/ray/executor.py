@@ -202,7 +202,7 @@ def train(
     packing = None
     if controller.sweep.resources.auto_gpu and resources.gpu:
         packing = GpuPacking(controller)
-    devices = Devices(resources) if resources.accelerators else None
+    devices = Devices(resources, placement.room) if resources.accelerators else None
     coordinator = TrialCoordinator(controller, make_job, placement.parallel, packing, devices)
     link = ControllerLink(
         coordinator, lambda: tick(ray_compat.n_placed_workers(link.tune_controller))
