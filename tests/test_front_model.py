@@ -104,6 +104,16 @@ def test_it_finds_more_of_the_front_than_random_draws(scheduler: str) -> None:
     assert hypervolume(points_of(ours), box) > hypervolume(points_of(theirs), box)
 
 
+def test_trials_that_are_all_trained_to_their_end_may_lie_close_together() -> None:
+    nearest = {}
+    for scheduler in ("none", "asha"):
+        history = found("auto", TWO, scheduler=scheduler)
+        x = np.array([[trial.config[name] for name in "abc"] for trial in history])
+        gaps = np.linalg.norm(x[:, None] - x, axis=2) + 9 * np.eye(len(x))
+        nearest[scheduler] = float(gaps.min(axis=1)[-12:].mean())
+    assert nearest["none"] < nearest["asha"]
+
+
 def test_it_learns_to_keep_a_limit() -> None:
     metrics: list[dict[str, Any]] = [{"name": "loss"}, {"name": "mb", "limit": 60}]
     ours, theirs = found("auto", metrics), found("random", metrics)

@@ -1,7 +1,10 @@
 """What the default searcher proposes in a sweep with several metrics.
 
 It takes the candidate that is expected to add most hypervolume to the front, counting pending
-trials and the chance that a limit is broken (`models/front_model.py`).
+trials and the chance that a limit is broken (`models/front_model.py`). If all trials are trained to
+their end, points beside the front are among the candidates, and a proposal may lie close to an
+earlier one, as in `full_losses.py`. What it does under limits is measured in
+`docs/benchmarks/objectives.md`.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from raysweep.arrays import FloatArray
+from raysweep.front_order import fronts
 from raysweep.history import Config, History
 from raysweep.tune.searchers.candidate_filters import first_distant
+from raysweep.tune.searchers.full_losses import GAP, is_trained_fully
 from raysweep.tune.searchers.models.candidates import beside, drawn
 from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.front_model import (
@@ -36,7 +41,8 @@ LOW, HIGH = 0.1, 0.9
 """The least probability with which a proposal is to keep the limits lies between these."""
 MORE, BESIDE, LEAST = 1600, 800, 8
 """With limits, so many more points are drawn, and so many beside trials that keep them. The LEAST
-most likely ones are compared if fewer have that probability."""
+most likely ones are compared if fewer have that probability. So many points beside the front are
+compared without limits, if trials are trained to their end."""
 REFIT = 1.25
 """The hyperparameters are fitted again when a rung has grown by this factor."""
 
@@ -83,6 +89,8 @@ def improving_front(
         return _drawn(dataset, candidates, outcomes, models[k:], rng)
     if models[k:]:
         candidates = _promising(dataset, candidates, outcomes, models[k:], rng)
+    elif is_trained_fully(dataset):
+        candidates = _with_neighbours(dataset, candidates, outcomes, models, rng)
     pending = dataset.pending.copy()
     pending[outcomes.numbers] = False
     models = [model.fantasize(x[pending]) for model in models]
@@ -90,7 +98,8 @@ def improving_front(
     front = expected_front(models, k, feasible, x[pending])
     encoded = dataset.cache.encoding(candidates)
     gain = improvement(models, k, front, encoded, rng)
-    return first_distant(dataset, candidates[np.argsort(-gain, kind="stable")[:CHOSEN]])
+    part = GAP if is_trained_fully(dataset) else 1.0
+    return first_distant(dataset, candidates[np.argsort(-gain, kind="stable")[:CHOSEN]], part)
 
 
 def has_limits(history: History) -> bool:
@@ -142,6 +151,20 @@ def _promising(
     if len(enough) < LEAST:
         enough = np.argsort(-likely, kind="stable")[:LEAST]
     return candidates[enough]
+
+
+def _with_neighbours(
+    dataset: Dataset,
+    candidates: FloatArray,
+    outcomes: Outcomes,
+    models: list[MetricModel],
+    rng: np.random.Generator,
+) -> FloatArray:
+    """The candidates, and points beside the trials on the front of the posterior means."""
+    numbers = outcomes.numbers
+    points = np.stack([model.predict(dataset.encoded[numbers])[0] for model in models], axis=1)
+    best = dataset.units[numbers[fronts(points)[0]]]
+    return np.concatenate([candidates, beside(dataset.space, best, BESIDE, rng)])
 
 
 def _known(dataset: Dataset, cache: FrontCache, startup: int) -> Known | None:

@@ -51,8 +51,9 @@ LOWEST, HIGHEST = -0.5, 1.1
 """The box, for each scaled loss: half the front's extent better than its best, and the reference
 point of the hypervolume that results show (`raysweep/fronts.py`)."""
 
-LIMIT_NOISE = NoisePrior(1e-3, 3.0)
-"""Of a limit that training does not change: such a value may be exact."""
+EXACT = NoisePrior(1e-3, 3.0)
+"""Of a limit that training does not change, and of trials that are all trained to their end: such
+values may be exact."""
 STEADY = 0.01
 """Training does not change a limit if it moves its values by less than this part of the variance
 among trials."""
@@ -219,7 +220,8 @@ def hyperparameters(dataset: Dataset, outcomes: Outcomes, count: int) -> list[Hy
     found: list[Hyperparameters] = []
     for observations, values in _known(dataset, outcomes, count):
         is_limit = len(found) >= outcomes.y.shape[1]
-        prior = LIMIT_NOISE if is_limit and not observations.rung_index.any() else None
+        is_exact = is_limit and not observations.rung_index.any()
+        prior = EXACT if is_exact or len(dataset.history.levels) == 1 else None
         found.append(fit(observations, _standardised(values)[0], prior))
     return found
 
