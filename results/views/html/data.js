@@ -59,6 +59,7 @@ const LATER = {
   problems: [],
   findings: [],
   ranking: [],
+  forecast: [],
   winner: null,
   retrainings: [],
   retrainingFindings: [],
