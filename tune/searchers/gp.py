@@ -23,7 +23,7 @@ from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
-from raysweep.tune.searchers.front_proposals import FrontCache, improving_front
+from raysweep.tune.searchers.front_proposals import FrontCache, has_limits, improving_front
 from raysweep.tune.searchers.full_losses import (
     best_candidate,
     fit_losses,
@@ -117,7 +117,8 @@ class Auto:
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         dataset = self._dataset(space, history)
-        if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
+        starts = len(history) < self.startup and not has_limits(history)
+        if not len(space) or starts or rng.random() < self.random_fraction:
             return dataset.untried.sample(rng)
         with single_thread():
             return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
