@@ -3,7 +3,8 @@
 It proposes the candidate of largest expected improvement. What it does and why is measured in
 `benchmarks/search.md`. Every trial counts, however early it was stopped, with its quantile at each
 rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if it came out as
-expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
+expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`). One that
+trains longer than most is to improve more (`models/training_time.py`).
 
 If all trials are trained to their end, their losses take the place of the quantiles, and
 `full_losses.py` proposes. With several metrics, `front_proposals.py` does.
@@ -46,6 +47,7 @@ from raysweep.tune.searchers.models.rung_quantiles import (
     rung_quantiles,
 )
 from raysweep.tune.searchers.models.threads import single_thread
+from raysweep.tune.searchers.models.training_time import TrainingTime
 from raysweep.tune.searchers.per_history import PerHistory
 
 MAX_OBSERVATIONS, MAX_FITTED = 200, 140
@@ -90,6 +92,8 @@ class AutoCache:
         self.posterior: Posterior | None = None
         self.fitted_counts: tuple[int, ...] | None = None
         self.hyperparameters: Hyperparameters | None = None
+        self.timed_count = 0
+        self.time: TrainingTime | None = None
         self.front = FrontCache()
 
 
@@ -99,12 +103,15 @@ class Auto:
 
     `startup`: the number of trials that must have reached a rung before the process is asked.
     `random_fraction`: the part of the proposals that are drawn from the space all the same.
+    `time_power`: under early stopping, the expected improvement of what trains longer than the
+    median is divided by this power of how many times longer; 0: time does not matter.
     """
 
     several_metrics: ClassVar[bool] = True
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
+    time_power: Annotated[float, Ge(0), Le(1)] = 1.0
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
@@ -159,6 +166,9 @@ class Auto:
             return None
         encoded = dataset.cache.encoding(candidates)
         improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
+        slowness = self._slowness(dataset, encoded)
+        # Where nothing is expected to improve, the values are negative.
+        improvement = np.where(improvement > 0, improvement / slowness, improvement * slowness)
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
 
@@ -171,6 +181,24 @@ class Auto:
         if hyperparameters is None:
             return None
         return best_candidate(dataset, hyperparameters, rng)
+
+    def _slowness(self, dataset: Dataset, encoded: FloatArray) -> FloatArray:
+        """What the improvement at k encoded points is divided by, (k,): 1 for the faster half.
+
+        Nothing is gained by what is faster still, for cheap configurations are not seldom bad ones.
+        """
+        if not self.time_power:
+            return np.ones(len(encoded))
+        cache = self._caches.of(dataset.space, dataset.history)
+        count = _rounded(len(compared_rungs(dataset.history)[0]), REFIT)
+        if cache.timed_count != count:
+            cache.timed_count = count
+            cache.time = TrainingTime.of(dataset, count)
+        if cache.time is None:
+            return np.ones(len(encoded))
+        log_seconds = cache.time.log_seconds(encoded)
+        above = np.maximum(log_seconds - np.median(log_seconds), 0.0)
+        return np.asarray(np.exp(self.time_power * above))
 
     def _posterior(self, dataset: Dataset) -> Posterior | None:
         """The posterior; None while too few trials have reached a rung or failed."""
