@@ -111,7 +111,7 @@ class Auto:
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
-    time_power: Annotated[float, Ge(0), Le(1)] = 1.0
+    time_power: Annotated[float, Ge(0), Le(1)] = 0.5
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
