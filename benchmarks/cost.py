@@ -1,4 +1,4 @@
-"""How much sooner `auto` with `cost: seconds` is as good as `auto` without, in seconds.
+"""How much sooner `auto` with `cost: seconds` is as good as with `cost: none`, in seconds.
 
     python -m benchmarks.cost [--folder FOLDER --tasks 3945 ...] [--seeds 20] [--trials 50]
     python -m benchmarks.cost --several
@@ -48,7 +48,7 @@ from raysweep.tune.sweep import Budget, Metric, Sweep, trial_seed
 EPOCHS = 9
 CONFLICTING = ("dear", "middle")
 """The formulas whose loss wants another size than the smallest."""
-COSTS: tuple[Literal["seconds"] | None, ...] = (None, "seconds")
+COSTS: tuple[Literal["none", "seconds"], ...] = ("none", "seconds")
 DRAWN = 50
 """Random configurations that say how long a training takes."""
 BEST_SIZES = {"dear": 0.9, "middle": 0.5, "cheap": 0.1, "apart": None}

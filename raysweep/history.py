@@ -225,7 +225,7 @@ class History:
     rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
     diverged or ran out of memory and began with no checkpoint of another trial. epochs: trained by
     all trials. best: the trial and the report with the least finite loss that keeps all limits;
-    None before the first.
+    None before the first. is_timed: time is what ends the sweep, so searchers may weigh it.
 
     A trial counts at a rung with its first report at or after the rung's epoch and before that of
     the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
@@ -233,8 +233,11 @@ class History:
     reports is not what its configuration reaches in so many epochs.
     """
 
-    def __init__(self, levels: tuple[int, ...] = (), maximize: bool = False) -> None:
+    def __init__(
+        self, levels: tuple[int, ...] = (), maximize: bool = False, is_timed: bool = False
+    ) -> None:
         self.levels = levels
+        self.is_timed = is_timed
         self._sign = -1.0 if maximize else 1.0
         self.rungs = {level: Rung(level) for level in levels}
         self.running: set[int] = set()
@@ -339,7 +342,7 @@ class History:
 
         The trials are the same objects, so this history is not to be used any more.
         """
-        other = History(levels, self._sign < 0)
+        other = History(levels, self._sign < 0, self.is_timed)
         other._trials, other._reported = self._trials, self._reported
         other.running, other.failed = self.running, self.failed
         other.epochs, other.best = self.epochs, self.best

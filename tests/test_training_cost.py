@@ -11,7 +11,7 @@ import pytest
 
 import raysweep as rs
 from raysweep.errors import UserError
-from raysweep.history import Config, History, Report
+from raysweep.history import Config, History
 from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.file.reader import check
 from raysweep.search_spaces.language.params import Float
@@ -20,7 +20,7 @@ from raysweep.testing import check_searcher
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers.gp import Auto
 from raysweep.tune.searchers.models.dataset import Dataset
-from raysweep.tune.searchers.training_cost import CostCache, log_cost, per_cost
+from raysweep.tune.searchers.models.training_time import TrainingTime, per_cost
 from tests.sweeps import Keep
 
 COSTLY = {"name": "auto", "cost": "seconds"}
@@ -70,39 +70,27 @@ def test_equal_seconds_change_nothing(keys: dict[str, Any]) -> None:
 def test_a_sweep_continues_as_if_it_had_never_stopped(keys: dict[str, Any]) -> None:
     whole = Keep()
     configs = [trial.config for trial in swept(COSTLY, log=whole, **keys)]
-    for part in (0.55, 0.8):
-        past = whole.events[: int(len(whole.events) * part)]
-        count = sum(event["event"] == "proposed" for event in past)
-        again = swept(COSTLY, past=past, **keys)
+    places = [i for i, event in enumerate(whole.events) if event["event"] == "proposed"]
+    for count in (16, 24):
+        again = swept(COSTLY, past=whole.events[: places[count]], **keys)
         assert again[count].config == configs[count]  # the next one, from the same history
 
 
-def test_the_cost_of_a_configuration_is_learned_from_its_epochs() -> None:
-    space, history = Space({"x": Float(0, 1), "width": Float(0, 1)}), History((1, 3))
-    rng, cache = np.random.default_rng(0), CostCache()
-    sweep = rs.Sweep(
-        "a:b", SPACE, {"name": "loss", "goal": "minimize"}, {"trials": 20, "epochs": 3}
-    )._sweep
-    found = simulate(sweep, curve, 1).histories["auto"]
-    for trial in found:
-        history.add(type(trial)(trial.number, "auto", trial.config, 0))
-        history.start(trial.number)
-        if trial.number == 3:
-            assert log_cost(Dataset.of(space, history), cache) is None  # too few are known
-        noise = math.exp(0.05 * rng.normal())
-        seconds = trial.reports[0].seconds * noise
-        history.record(trial.number, Report(1, trial.loss, {}, seconds))
-    dataset = Dataset.of(space, history)
-    cost = log_cost(dataset, cache)
-    assert cost is not None
+def test_improvements_are_divided_by_the_seconds() -> None:
+    found = swept("random", **WAYS[0])
+    dataset = Dataset.of(Space({"x": Float(0, 1), "width": Float(0, 1)}), found)
+    time = TrainingTime.of(dataset, 30)
+    assert time is not None
     points = dataset.cache.encoding(np.array([[0.5, 0.1], [0.5, 0.9], [0.1, 0.9]]))
-    cheap, dear, also_dear = cost(points)
+    cheap, dear, also_dear = time.log_seconds(points)
     assert dear - cheap == pytest.approx(4 * 0.8, rel=0.15)
     assert also_dear == pytest.approx(dear, abs=0.2)
     np.testing.assert_allclose(
-        per_cost(np.array([1.0, 1.0, -1e-9]), points, cost),
-        [math.exp(-cheap), math.exp(-dear), -1e-9],
+        per_cost(np.array([1.0, 1.0, -1e-9, -1e-9]), points[[0, 1, 2, 2]], time.log_seconds),
+        [math.exp(-cheap), math.exp(-dear), -1e-9, -1e-9],
     )
+    slowness = time.log_slowness(points)
+    assert slowness.tolist() == pytest.approx([0.0, 0.0, (also_dear - dear) / 2], abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +101,10 @@ def test_the_cost_of_a_configuration_is_learned_from_its_epochs() -> None:
             "unknown key 'cost' in searcher random; only auto counts it: searcher: {name: auto, c",
         ),
         ({"name": "bohb", "cost": "seconds"}, "unknown key 'cost' in searcher bohb; only auto"),
-        ({"name": "auto", "cost": "euros"}, "searcher auto: cost: expected 'seconds'"),
+        (
+            {"name": "auto", "cost": "euros"},
+            "searcher auto: cost: expected 'auto', 'seconds' or 'none'",
+        ),
     ],
 )
 def test_who_cannot_count_seconds_says_so(searcher: Any, message: str) -> None:

@@ -77,7 +77,8 @@ class SweepState:
         self.sweep = sweep = steered(sweep, self.steering)
         self.studies = {study.name: study for study in sweep.studies()}
         self.histories = {
-            name: History(sweep.levels(), sweep.metric.goal == "maximize") for name in self.studies
+            name: History(sweep.levels(), sweep.metric.goal == "maximize", sweep.budget.is_timed)
+            for name in self.studies
         }
         self.rankings: dict[str, Ranking] = {}
         self.stopping = ""

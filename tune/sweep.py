@@ -92,6 +92,12 @@ class Budget:
     interval: ReportInterval = EVERY_EPOCH
     worth: float | None = None
 
+    @property
+    def is_timed(self) -> bool:
+        """True if time is what ends the sweep, and not a number of trials or epochs."""
+        limited = self.trials is not None or self.total_epochs is not None
+        return not limited and (self.seconds is not None or self.worth is not None)
+
 
 @dataclass(frozen=True)
 class Resources:

@@ -23,6 +23,10 @@ OLD_ASHA_TYPES = {"promotion": "promotion", "asha": "stopping"}
 """The types of the scheduler `asha` by the names that they had as two schedulers."""
 
 
+NEW_OPTIONS = {"resources": {"mps": False}, "confirm": {"race": False}}
+"""Options that earlier versions did not have, with what they did."""
+
+
 def translate_sweep(content: Any) -> Any:
     """The content of a run directory's `sweep.yaml` as this version writes it.
 
@@ -30,11 +34,23 @@ def translate_sweep(content: Any) -> Any:
     """
     if not isinstance(content, dict) or not isinstance(content.get("scheduler"), dict):
         return content
+    for key, options in NEW_OPTIONS.items():
+        if isinstance(content.get(key), dict):
+            content = content | {key: options | content[key]}
+    searchers = content.get("searcher")
+    if isinstance(searchers, list):
+        content = content | {"searcher": [_translate_searcher(one) for one in searchers]}
     scheduler = content["scheduler"]
     name = scheduler.get("name")
     if name not in OLD_ASHA_TYPES or "type" in scheduler:
         return content
     return content | {"scheduler": scheduler | {"name": "asha", "type": OLD_ASHA_TYPES[name]}}
+
+
+def _translate_searcher(searcher: Any) -> Any:
+    if isinstance(searcher, dict) and searcher.get("name") == "auto":
+        return {"cost": "auto"} | searcher
+    return searcher
 
 
 def translate_event(event: Event) -> Event:

@@ -32,7 +32,7 @@ from raysweep.tune.searchers.models.front_model import (
 )
 from raysweep.tune.searchers.models.gaussian_process import Hyperparameters
 from raysweep.tune.searchers.models.rung_quantiles import compared_rungs
-from raysweep.tune.searchers.training_cost import LogCost, per_cost
+from raysweep.tune.searchers.models.training_time import LogCost, per_cost
 
 MAX_OBSERVATIONS, MAX_FITTED = 160, 100
 """As in `gp.py`, where there is one process; here there is one for each metric."""

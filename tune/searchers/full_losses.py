@@ -26,7 +26,7 @@ from raysweep.tune.searchers.models.gaussian_process import (
     fit,
     squared_distances,
 )
-from raysweep.tune.searchers.training_cost import LogCost
+from raysweep.tune.searchers.models.training_time import LogCost
 
 MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 """The process conditions on so many trials; so many decide its hyperparameters."""

@@ -3,7 +3,8 @@
 It proposes the candidate of largest expected improvement. What it does and why is measured in
 `benchmarks/search.md`. Every trial counts, however early it was stopped, with its quantile at each
 rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if it came out as
-expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
+expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`). One that
+trains longer than most is to improve more (`models/training_time.py`).
 
 If all trials are trained to their end, their losses take the place of the quantiles, and
 `full_losses.py` proposes. With several metrics, `front_proposals.py` does.
@@ -46,8 +47,8 @@ from raysweep.tune.searchers.models.rung_quantiles import (
     rung_quantiles,
 )
 from raysweep.tune.searchers.models.threads import single_thread
+from raysweep.tune.searchers.models.training_time import LogCost, TrainingTime, per_cost
 from raysweep.tune.searchers.per_history import PerHistory
-from raysweep.tune.searchers.training_cost import CostCache, LogCost, log_cost, per_cost
 
 MAX_OBSERVATIONS, MAX_FITTED = 200, 140
 """The process conditions on about so many observations; so many decide its hyperparameters.
@@ -91,8 +92,9 @@ class AutoCache:
         self.posterior: Posterior | None = None
         self.fitted_counts: tuple[int, ...] | None = None
         self.hyperparameters: Hyperparameters | None = None
+        self.timed_count = 0
+        self.time: TrainingTime | None = None
         self.front = FrontCache()
-        self.cost = CostCache()
 
 
 @dataclass
@@ -101,15 +103,18 @@ class Auto:
 
     `startup`: the number of trials that must have reached a rung before the process is asked.
     `random_fraction`: the part of the proposals that are drawn from the space all the same.
-    `cost`: with `seconds`, it proposes what is expected to improve most per second of training
-    (`training_cost.py`), for spaces in which a width or a depth drives the time.
+    `cost`: what the expected improvement of a candidate is held against
+    (`models/training_time.py`). With `seconds` it is divided by those that an epoch lasts, for
+    spaces in which a width or a depth drives the time. With `auto`, where the sweep's time is what
+    ends it and trials are stopped early, that of a candidate that trains longer than the median is
+    divided by the square root of how many times longer. With `none` time does not matter.
     """
 
     several_metrics: ClassVar[bool] = True
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
-    cost: Literal["seconds"] | None = None
+    cost: Literal["auto", "seconds", "none"] = "auto"
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
@@ -149,7 +154,7 @@ class Auto:
         if dataset.history.has_several:
             cache = self._caches.of(dataset.space, dataset.history).front
             candidates = _candidates(dataset, rng)
-            cost = self._log_cost(dataset)
+            cost = self._cost(dataset)
             return improving_front(dataset, candidates, cache, self.startup, rng, cost)
         if is_trained_fully(dataset):
             return self._best_by_losses(dataset, rng)
@@ -167,7 +172,7 @@ class Auto:
             return None
         encoded = dataset.cache.encoding(candidates)
         improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
-        improvement = per_cost(improvement, encoded, self._log_cost(dataset))
+        improvement = per_cost(improvement, encoded, self._cost(dataset, stops_early=True))
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
 
@@ -179,13 +184,21 @@ class Auto:
         hyperparameters = _hyperparameters(dataset, cache, fit_losses)
         if hyperparameters is None:
             return None
-        return best_candidate(dataset, hyperparameters, rng, self._log_cost(dataset))
+        return best_candidate(dataset, hyperparameters, rng, self._cost(dataset))
 
-    def _log_cost(self, dataset: Dataset) -> LogCost | None:
-        """What a candidate costs; None if that does not count, or is not known yet."""
-        if self.cost is None:
+    def _cost(self, dataset: Dataset, stops_early: bool = False) -> LogCost | None:
+        """The logarithm of what improvements are divided by; None if time does not matter."""
+        if self.cost == "none":
             return None
-        return log_cost(dataset, self._caches.of(dataset.space, dataset.history).cost)
+        if self.cost == "auto" and not (stops_early and dataset.history.is_timed):
+            return None
+        cache = self._caches.of(dataset.space, dataset.history)
+        count = _rounded(len(compared_rungs(dataset.history)[0]), REFIT)
+        if cache.timed_count != count:
+            cache.timed_count, cache.time = count, TrainingTime.of(dataset, count)
+        if cache.time is None:
+            return None
+        return cache.time.log_seconds if self.cost == "seconds" else cache.time.log_slowness
 
     def _posterior(self, dataset: Dataset) -> Posterior | None:
         """The posterior; None while too few trials have reached a rung or failed."""
