@@ -38,7 +38,7 @@ def evaluate(
     It takes `seconds` for each trial, and writes into `folder` that the trial was trained.
     """
     time.sleep(config.get("seconds", 0))
-    if "folder" in config:
+    if "folder" in config and split == "validation":  # once an epoch, in training
         with open(Path(config["folder"]) / repr(config["lr"]), "a") as file:
             file.write(f"{time.time()}\n")
     once = config.get("once")
