@@ -136,7 +136,9 @@ def describe(event: Event, controller: SweepController) -> str:
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "exhausted":
-            return _exhausted(event["study"], controller)
+            return (
+                f"{event['study']} {reason}" if reason else _exhausted(event["study"], controller)
+            )
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)

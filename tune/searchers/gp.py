@@ -166,11 +166,8 @@ class Auto:
         if not len(candidates):
             return None
         encoded = dataset.cache.encoding(candidates)
-        cost = self._log_cost(dataset)
-        # A candidate that is worse but cheap may be worth more than all of the shortlist.
-        shortlist = SHORTLIST if cost is None else CANDIDATES
-        improvement = expected_improvement(model, encoded, incumbent, shortlist)
-        improvement = per_cost(improvement, encoded, cost)
+        improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
+        improvement = per_cost(improvement, encoded, self._log_cost(dataset))
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
 
