@@ -211,4 +211,4 @@ class Upcoming:
             self._state.happen({"event": "exhausted", "study": study.name})
             self.settle()
             return None
-        return self._state.add(study, config)
+        return self._state.add(study, config, self._state.remembered(study, config))

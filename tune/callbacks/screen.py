@@ -32,6 +32,7 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
+MEMORY_WORDS = (("used", "goes on with"), ("dropped", "does not hold here:"))
 OTHER_LINES = 9
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
@@ -47,7 +48,8 @@ class Screen(Observer):
         self._left = SteadyTime()
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        line = describe(event, controller) if event["event"] == "command" else warning(event)
+        shown = event["event"] in ("command", "memory")
+        line = describe(event, controller) if shown else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
@@ -131,6 +133,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "command":
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
+        case "memory":
+            return memory_line(event)
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
@@ -140,6 +144,12 @@ def _ended_as(event: Event, controller: SweepController) -> str:
     """The status with which a trial ended; `paused` if the scheduler may promote it later."""
     promotes = controller.sweep.scheduler.promotes
     return status_in_words(event["status"], event.get("notes", {}), promotes)
+
+
+def memory_line(event: Event) -> str:
+    """Which earlier runs a study uses and drops, now that its own trials have told."""
+    parts = [f"{word} {', '.join(event[key])}" for key, word in MEMORY_WORDS if event[key]]
+    return f"{event['study']}, memory: {'; '.join(parts)}"
 
 
 def warning(event: Event) -> str:

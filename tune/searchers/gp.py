@@ -6,14 +6,15 @@ rung that it reached (`models/rung_quantiles.py`). A pending trial counts as if 
 expected. A proposal keeps its distance from all earlier ones (`candidate_filters.py`).
 
 If all trials are trained to their end, their losses take the place of the quantiles, and
-`full_losses.py` proposes. With several metrics, `front_proposals.py` does.
+`full_losses.py` proposes. With several metrics, `front_proposals.py` does. What earlier runs tell
+(`memory/`) are first configurations, and the mean function of the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -30,6 +31,8 @@ from raysweep.tune.searchers.full_losses import (
     is_trained_fully,
     n_ended,
 )
+from raysweep.tune.searchers.memory.guard import NOTHING
+from raysweep.tune.searchers.memory.memory import Memory, Recollection, Verdict
 from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -91,6 +94,8 @@ class AutoCache:
         self.fitted_counts: tuple[int, ...] | None = None
         self.hyperparameters: Hyperparameters | None = None
         self.front = FrontCache()
+        self.prior_mean = NOTHING
+        self.recollection: Recollection | None = None
 
 
 @dataclass
@@ -108,12 +113,50 @@ class Auto:
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
+    _memory: Memory | None = field(default=None, init=False, repr=False, compare=False)
+
+    def remembering(self, memory: Memory) -> Auto:
+        """The same searcher with earlier runs to remember."""
+        other = replace(self)
+        other._memory = memory
+        return other
+
+    def recollection(self, space: Space, history: History) -> Recollection | None:
+        """What its earlier runs tell of this space; None without any, or with several metrics."""
+        if self._memory is None or history.has_several:
+            return None
+        cache = self._caches.of(space, history)
+        if cache.recollection is None:
+            cache.recollection = Recollection(self._memory, space)
+        return cache.recollection
+
+    def origin(self, space: Space, history: History, seed: int, config: Config) -> str:
+        """What a proposal just made owes to earlier runs: "first configuration", "mean" or ""."""
+        remembered = self.recollection(space, history)
+        if remembered is None:
+            return ""
+        if len(history) >= self.startup:
+            cache = self._caches.of(space, history)
+            return "mean" if cache.posterior is not None and cache.prior_mean.surrogates else ""
+        untried = self._dataset(space, history).untried
+        first = remembered.first(history, untried, seed)
+        return "first configuration" if first == config else ""
+
+    def verdict(self, space: Space, history: History) -> Verdict | None:
+        """Which earlier runs the process uses; None before it has judged them, or without any."""
+        remembered = self.recollection(space, history)
+        cache = self._caches.of(space, history)
+        if remembered is None or cache.posterior is None:
+            return None
+        return remembered.verdict(cache.prior_mean)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         dataset = self._dataset(space, history)
         if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
-            return dataset.untried.sample(rng)
+            remembered = self.recollection(space, history)
+            first = remembered.first(history, dataset.untried, seed) if remembered else None
+            return first or dataset.untried.sample(rng)
         with single_thread():
             return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
 
@@ -186,11 +229,13 @@ class Auto:
         quantiles = with_failed(rung_quantiles(dataset), dataset.history)
         if len(quantiles) < self.startup:
             return None
-        hyperparameters = _hyperparameters(dataset, cache, _fit)
+        remembered = self.recollection(dataset.space, dataset.history)
+        hyperparameters = _hyperparameters(dataset, cache, partial(_fit, cache, remembered))
         if hyperparameters is None:
             return None
         observations, y, trials = _observations(dataset, quantiles, MAX_OBSERVATIONS)
-        model = GaussianProcess.condition(hyperparameters, observations, y)
+        mean = cache.prior_mean if cache.prior_mean.surrogates else None
+        model = GaussianProcess.condition(hyperparameters, observations, y, mean)
         return Posterior(quantiles, model, quantiles.numbers[trials])
 
 
@@ -207,13 +252,24 @@ def _hyperparameters(dataset: Dataset, cache: AutoCache, fit_to: Fit) -> Hyperpa
     return cache.hyperparameters
 
 
-def _fit(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | None:
-    """Fit the hyperparameters to the first arrivals; None if these hardly differ."""
+def _fit(
+    cache: AutoCache,
+    remembered: Recollection | None,
+    dataset: Dataset,
+    counts: tuple[int, ...],
+) -> Hyperparameters | None:
+    """Fit the hyperparameters to the first arrivals; None if these hardly differ.
+
+    The same arrivals decide which earlier runs give the mean function.
+    """
     quantiles = rung_quantiles(dataset, counts)
     if len(np.unique(quantiles.quantile)) < 3:
         return None
-    observations, y, _ = _observations(dataset, quantiles, MAX_FITTED)
-    return fit(observations, y)
+    observations, y, trials = _observations(dataset, quantiles, MAX_FITTED)
+    if remembered is not None:
+        standing = _standardised(np.log(quantiles.quantile[trials]))
+        cache.prior_mean = remembered.prior_mean(observations.x, standing)
+    return fit(observations, cache.prior_mean.residual(observations, y))
 
 
 def _observations(
