@@ -193,7 +193,7 @@ def _space(run: RunDirectory) -> Space:
     said = {
         "trainable": "earlier.run:train",
         "metric": {"name": "loss", "goal": "minimize"},
-        "budget": {"trials": 1},
+        "budget": {"trials": 1, "epochs": 1},
         "space": run.sweep.get("space", {}),
         "constraints": run.sweep.get("constraints", []),
     }

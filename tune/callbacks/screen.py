@@ -17,6 +17,7 @@ from rich.text import Text
 
 from raysweep.formatting import clean, duration, number, wrapped
 from raysweep.history import Event, Status, Trial
+from raysweep.results.analysis import earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
@@ -32,7 +33,6 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
-MEMORY_WORDS = (("used", "goes on with"), ("dropped", "does not hold here:"))
 OTHER_LINES = 9
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
@@ -46,13 +46,23 @@ class Screen(Observer):
         self._live: Live | None = None
         self._drawn = 0.0
         self._left = SteadyTime()
+        self._remembers: dict[str, bool] = {}
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        shown = event["event"] in ("command", "memory")
+        shown = event["event"] == "command" or self._is_news(event)
         line = describe(event, controller) if shown else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
+
+    def _is_news(self, event: Event) -> bool:
+        """True if a study has judged its earlier runs for the first time, or drops all by now."""
+        if event["event"] != "memory":
+            return False
+        used = bool(event["used"])
+        before = self._remembers.get(event["study"])
+        self._remembers[event["study"]] = used
+        return before is not used
 
     def on_tick(self, controller: SweepController) -> None:
         now = time.monotonic()
@@ -134,7 +144,7 @@ def describe(event: Event, controller: SweepController) -> str:
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "memory":
-            return memory_line(event)
+            return earlier_runs.verdict(event)
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
@@ -144,12 +154,6 @@ def _ended_as(event: Event, controller: SweepController) -> str:
     """The status with which a trial ended; `paused` if the scheduler may promote it later."""
     promotes = controller.sweep.scheduler.promotes
     return status_in_words(event["status"], event.get("notes", {}), promotes)
-
-
-def memory_line(event: Event) -> str:
-    """Which earlier runs a study uses and drops, now that its own trials have told."""
-    parts = [f"{word} {', '.join(event[key])}" for key, word in MEMORY_WORDS if event[key]]
-    return f"{event['study']}, memory: {'; '.join(parts)}"
 
 
 def warning(event: Event) -> str:

@@ -32,7 +32,7 @@ from raysweep.tune.searchers.full_losses import (
     n_ended,
 )
 from raysweep.tune.searchers.memory.guard import NOTHING
-from raysweep.tune.searchers.memory.memory import Memory, Recollection, Verdict
+from raysweep.tune.searchers.memory.memory import FORGET, Memory, Recollection, Verdict
 from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -146,7 +146,7 @@ class Auto:
         """Which earlier runs the process uses; None before it has judged them, or without any."""
         remembered = self.recollection(space, history)
         cache = self._caches.of(space, history)
-        if remembered is None or cache.posterior is None:
+        if remembered is None or not remembered.surrogates or cache.posterior is None:
             return None
         return remembered.verdict(cache.prior_mean)
 
@@ -265,11 +265,16 @@ def _fit(
     quantiles = rung_quantiles(dataset, counts)
     if len(np.unique(quantiles.quantile)) < 3:
         return None
-    observations, y, trials = _observations(dataset, quantiles, MAX_FITTED)
-    if remembered is not None:
-        standing = _standardised(np.log(quantiles.quantile[trials]))
-        cache.prior_mean = remembered.prior_mean(observations.x, standing)
-    return fit(observations, cache.prior_mean.residual(observations, y))
+    observations, y, _ = _observations(dataset, quantiles, MAX_FITTED)
+    found = fit(observations, y)
+    if remembered is None:
+        return found
+    cache.prior_mean = NOTHING
+    if len(quantiles) < FORGET:
+        cache.prior_mean = remembered.prior_mean(found, observations, y)
+    if cache.prior_mean.surrogates:
+        found = fit(observations, cache.prior_mean.residual(observations, y))
+    return found
 
 
 def _observations(

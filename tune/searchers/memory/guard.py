@@ -1,11 +1,13 @@
 """Whether an earlier run tells anything here, which the sweep's own trials decide.
 
-A run is used while its model orders the sweep's trials better than chance would: the guard is
-Kendall's rank correlation, as ranking losses are in RGPE (Feurer, Letham and Bakshy, "Scalable
-meta-learning for Bayesian optimization using ranking-weighted Gaussian process ensembles", 2018,
-section 4). The runs that pass become the mean function of the process, weighted by how well they
-did, and scaled as far as the trials bear it out. So what the runs do not explain, the process
-learns, and a mean function that proves wrong shrinks to nothing.
+What the model of a run expects of the sweep's trials is a regressor of what was observed of them,
+by generalised least squares: their residuals are correlated as the process of `auto` says. So that
+two smooth functions rise together here and there, as they do by chance, is no surprise. A run
+passes if its slope is clearly above zero. Those that pass become the mean function of the process,
+weighted by how well they did, with a slope of at most one; what they do not explain, the process
+learns. As in RGPE (Feurer, Letham and Bakshy, "Scalable meta-learning for Bayesian optimization
+using ranking-weighted Gaussian process ensembles", 2018), a run is dropped if the sweep's own model
+does better without it, and standings are compared in place of losses.
 """
 
 from __future__ import annotations
@@ -17,10 +19,16 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.tune.searchers.memory.surrogates import Surrogate
-from raysweep.tune.searchers.models.gaussian_process import Observations
+from raysweep.tune.searchers.models.gaussian_process import (
+    GaussianProcess,
+    Hyperparameters,
+    Observations,
+)
 
-CERTAINTY = 1.64
-"""A run passes if its correlation is so many standard deviations above that of chance (5 %)."""
+CERTAINTY = 2.0
+"""A run passes if its slope is so many standard errors above zero."""
+LEAST = 6
+"""So many observations decide at least."""
 MOST_USED = 3
 """At most so many runs are used at a time, the best ones, because each takes time."""
 
@@ -29,11 +37,13 @@ MOST_USED = 3
 class PriorMean:
     """What the runs that passed expect, as the mean function of a process.
 
-    weights: by run, all 0 or more.
+    surrogates: of the best of them. weights: of these, all 0 or more. passed: the names of all
+    runs that passed, the best one first.
     """
 
     surrogates: tuple[Surrogate, ...]
     weights: tuple[float, ...]
+    passed: tuple[str, ...]
 
     def __call__(self, encoded: FloatArray) -> FloatArray:
         """The mean at encoded points (k, width); (k,)."""
@@ -48,47 +58,55 @@ class PriorMean:
             return y
         return y - self(observations.x)[observations.trial_index]
 
-    @property
-    def used(self) -> tuple[str, ...]:
-        """The runs that passed, the best one first."""
-        return tuple(surrogate.source.run for surrogate in self.surrogates)
+
+NOTHING = PriorMean((), (), ())
 
 
-NOTHING = PriorMean((), ())
+def judged(
+    surrogates: Sequence[Surrogate],
+    hyperparameters: Hyperparameters,
+    observations: Observations,
+    y: FloatArray,
+) -> PriorMean:
+    """The mean function that n observations bear out.
 
-
-def judged(surrogates: Sequence[Surrogate], encoded: FloatArray, y: FloatArray) -> PriorMean:
-    """The mean function that m trials bear out.
-
-    encoded: (m, width). y: (m,), the values that the process observed, less is better.
+    hyperparameters: of the process without any mean function. y: (n,), less is better.
     """
-    if len(y) < 4 or not len(surrogates):
+    if len(y) < LEAST or not len(surrogates):
         return NOTHING
-    expected = [surrogate(encoded) for surrogate in surrogates]
-    scores = np.array([kendall(values, y) for values in expected]) / _by_chance(len(y))
-    passed = [i for i in np.argsort(-scores, kind="stable") if scores[i] > CERTAINTY][:MOST_USED]
+    process = GaussianProcess.condition(hyperparameters, observations, y)
+    expected = np.array([one(observations.x)[observations.trial_index] for one in surrogates])
+    whitened = _centred(process, np.vstack([y, expected]))
+    slopes = [_slope(whitened[0], row) for row in whitened[1:]]
+    scores = np.array([slope / error for slope, error in slopes])
+    passed = [i for i in np.argsort(-scores, kind="stable") if scores[i] > CERTAINTY]
     if not passed:
         return NOTHING
-    weights = scores[passed] ** 2 / (scores[passed] ** 2).sum()
-    mean = weights @ np.array([expected[i] for i in passed])
-    weights = weights * _slope(mean, y)
-    return PriorMean(tuple(surrogates[i] for i in passed), tuple(weights.tolist()))
+    used = passed[:MOST_USED]
+    weights = scores[used] ** 2 / (scores[used] ** 2).sum()
+    slope, _ = _slope(whitened[0], weights @ whitened[1:][used])
+    weights = weights * min(max(slope, 0.0), 1.0)
+    return PriorMean(
+        tuple(surrogates[i] for i in used),
+        tuple(weights.tolist()),
+        tuple(surrogates[i].source.run for i in passed),
+    )
 
 
-def kendall(a: FloatArray, b: FloatArray) -> float:
-    """Kendall's rank correlation of two rows of m values, in [-1, 1]; ties count as neither."""
-    m = len(a)
-    signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
-    return float(signs.sum()) / (m * (m - 1))
+def _centred(process: GaussianProcess, rows: FloatArray) -> FloatArray:
+    """The rows (k, n), whitened by the covariance of the process, without a constant part."""
+    from scipy.linalg import solve_triangular
+
+    rows = np.vstack([np.ones(rows.shape[1]), rows])
+    solved = solve_triangular(process.cholesky, rows.T, lower=True, check_finite=False).T
+    constant, others = solved[0], solved[1:]
+    shares = others @ constant / (constant @ constant)
+    return np.asarray(others - shares[:, None] * constant, dtype=np.float64)
 
 
-def _by_chance(m: int) -> float:
-    """The standard deviation of Kendall's correlation of m values without any relation."""
-    return float(np.sqrt(2 * (2 * m + 5) / (9 * m * (m - 1))))
-
-
-def _slope(mean: FloatArray, y: FloatArray) -> float:
-    """How far y follows the mean, 0 to 1."""
-    offset = mean - mean.mean()
-    slope = float(offset @ (y - y.mean())) / max(float(offset @ offset), 1e-12)
-    return min(max(slope, 0.0), 1.0)
+def _slope(y: FloatArray, x: FloatArray) -> tuple[float, float]:
+    """The slope of y on x, both (n,) and without a constant part, and its standard error."""
+    square = max(float(x @ x), 1e-12)
+    slope = float(x @ y) / square
+    rest = y - slope * x
+    return slope, max(float(np.sqrt(rest @ rest / (len(y) - 2) / square)), 1e-12)

@@ -11,16 +11,21 @@ import numpy as np
 from raysweep.arrays import FloatArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
-from raysweep.tune.searchers.memory.guard import NOTHING, PriorMean, judged
+from raysweep.tune.searchers.memory.guard import PriorMean, judged
 from raysweep.tune.searchers.memory.portfolio import configuration, portfolio
 from raysweep.tune.searchers.memory.sources import Source
 from raysweep.tune.searchers.memory.surrogates import Surrogate
+from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.encoding import Encoding
+from raysweep.tune.searchers.models.gaussian_process import Hyperparameters, Observations
+from raysweep.tune.searchers.models.rung_quantiles import rung_quantiles
 from raysweep.tune.searchers.untried import Untried
 
 FIRST = 5
 """So many first configurations come from earlier runs. They take turns with drawn ones, by which
 the guard judges the runs."""
+LAG = 0.2
+"""The first configurations may stand so far behind drawn ones, in the mean, before they end."""
 FORGET = 400
 """From so many trials on, a sweep knows more than the runs could tell."""
 
@@ -60,21 +65,44 @@ class Recollection:
         return portfolio(self.surrogates, self._space, self._encoding, FIRST)
 
     def first(self, history: History, untried: Untried, seed: int) -> Config | None:
-        """The first configuration that is proposed now; None where one is drawn."""
+        """The first configuration that is proposed now; None where one is drawn.
+
+        None is any more once those that have reached a rung do not stand before the drawn ones.
+        """
         # A configuration that a person enqueued takes no turn.
         turn, is_drawn = divmod(sum("enqueued" not in trial.notes for trial in history), 2)
         if is_drawn or turn >= len(self.members):
+            return None
+        if not _lead(history):
             return None
         config = configuration(
             self._space, self.members[turn], np.random.default_rng([seed, len(history)])
         )
         return config if config is not None and config in untried else None
 
-    def prior_mean(self, encoded: FloatArray, y: FloatArray) -> PriorMean:
-        """The mean function that trials bear out; see `judged`."""
-        return judged(self.surrogates, encoded, y) if len(y) < FORGET else NOTHING
+    def prior_mean(
+        self, hyperparameters: Hyperparameters, observations: Observations, y: FloatArray
+    ) -> PriorMean:
+        """The mean function that the observations bear out; see `judged`."""
+        return judged(self.surrogates, hyperparameters, observations, y)
 
     def verdict(self, mean: PriorMean) -> Verdict:
-        """Which of the runs a mean function uses."""
+        """Which of the runs passed when a mean function was made."""
         names = (surrogate.source.run for surrogate in self.surrogates)
-        return Verdict(mean.used, tuple(name for name in names if name not in mean.used))
+        return Verdict(mean.passed, tuple(name for name in names if name not in mean.passed))
+
+
+def _lead(history: History) -> bool:
+    """True unless the first configurations are behind the others that have reached a rung.
+
+    The means of their standings are compared, which differ by chance, too.
+    """
+    quantiles = rung_quantiles(Dataset.of(Space({}), history))
+    is_first = np.array(
+        [history[number].notes.get("memory") is not None for number in quantiles.numbers.tolist()],
+        np.bool_,
+    )
+    if not is_first.any() or is_first.all():
+        return True
+    standing = quantiles.quantile
+    return bool(standing[is_first].mean() <= standing[~is_first].mean() + LAG)

@@ -39,6 +39,10 @@ def portfolio(
     best = [one.units[np.argsort(one.standing, kind="stable")[:BEST]] for one in surrogates]
     candidates = np.clip(np.concatenate(best), 0.0, 1.0)
     encoded = encoding(candidates)
+    # Those beyond the same bound may be alike by now.
+    _, distinct = np.unique(encoded.round(6), axis=0, return_index=True)
+    distinct.sort()
+    candidates, encoded = candidates[distinct], encoded[distinct]
     expected = np.concatenate([_deviating(one, encoded) for one in surrogates])
     chosen = _greedy(expected, size)
     members, defaults = candidates[chosen], _defaults(space)
