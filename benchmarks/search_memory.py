@@ -25,7 +25,8 @@ from raysweep.tune.searchers.memory.sources import Source, matched, merged, sour
 from raysweep.tune.sweep import Budget, Metric, Sweep
 
 EARLIER_SEED, EARLIER_WORKERS = 1000, 4
-WRONG = ("shuffled", "inverted")
+MEMORIES = ("relatives", "shuffled", "inverted")
+"""As they are, and the two wrong ones."""
 
 
 class EarlierRuns:
@@ -75,7 +76,7 @@ def earlier_run(problem: Problem) -> Source:
 
 
 def remembering(runs: EarlierRuns, kind: str) -> Callable[[Problem, int, int], Outcome]:
-    """The run of `auto + promotion` that remembers; `kind`: relatives, or one of WRONG."""
+    """The run of `auto + promotion` that remembers; `kind`: one of MEMORIES."""
 
     def run(problem: Problem, workers: int, seed: int) -> Outcome:
         sources = tuple(changed(one, kind, seed) for one in runs.relatives(problem))
