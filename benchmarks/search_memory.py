@@ -2,7 +2,7 @@
 
 The earlier runs are those of `auto + promotion` on the problems of the same family that choices
 were made on, without the problem itself. They are run once, and kept in a file. Wrong memories are
-made of them: "shuffled" gives the standings of each run to other trials of it, and "inverted" calls
+made of them: "shuffled" gives the quantiles of each run to other trials of it, and "inverted" calls
 the worst the best.
 """
 
@@ -86,12 +86,12 @@ def remembering(runs: EarlierRuns, kind: str) -> Callable[[Problem, int, int], O
 
 
 def changed(source: Source, kind: str, seed: int) -> Source:
-    """A source with its standings as they are, shuffled or inverted."""
-    standings = np.array(source.standings)
+    """A source with its quantiles as they are, shuffled or inverted."""
+    quantiles = np.array(source.quantiles)
     if kind == "shuffled":
-        rng = np.random.default_rng([seed, len(standings)])
-        standings = rng.permutation(standings)
+        rng = np.random.default_rng([seed, len(quantiles)])
+        quantiles = rng.permutation(quantiles)
     if kind == "inverted":
-        order = np.argsort(standings, kind="stable")
-        standings[order] = standings[order[::-1]]
-    return replace(source, standings=tuple(standings.tolist()))
+        order = np.argsort(quantiles, kind="stable")
+        quantiles[order] = quantiles[order[::-1]]
+    return replace(source, quantiles=tuple(quantiles.tolist()))

@@ -72,8 +72,8 @@ def source(
 
 
 def shuffled(one: Source, seed: int) -> Source:
-    standings = np.random.default_rng(seed).permutation(one.standings).tolist()
-    return Source(one.run, one.kinds, one.values, tuple(standings))
+    quantiles = np.random.default_rng(seed).permutation(one.quantiles).tolist()
+    return Source(one.run, one.kinds, one.values, tuple(quantiles))
 
 
 def surrogate(one: Source, space: Space = SPACE) -> Surrogate:
@@ -115,7 +115,7 @@ def test_a_run_is_kept_as_its_trials_and_their_standings() -> None:
     found = source(count=300)
     assert found.kinds == KINDS
     assert len(found.values) == MAX_TRIALS
-    assert found.standings == tuple(sorted(found.standings))
+    assert found.quantiles == tuple(sorted(found.quantiles))
     losses = [loss(values) for values in found.values]
     assert losses == sorted(losses)
     assert Source.read(found.plain()) == found
@@ -135,7 +135,7 @@ def test_failed_trials_stand_last_and_those_of_other_checkpoints_are_left_out() 
     found = source_of("run", KINDS, SPACE, history)
     assert found is not None
     assert found.values[-1]["lr"] == 1.0
-    assert found.standings[-1] == 1.0
+    assert found.quantiles[-1] == 1.0
     assert found.values[0]["lr"] == 10.0**-2
 
 
@@ -161,7 +161,7 @@ def test_what_does_not_match_is_drawn_and_constraints_hold() -> None:
         {"lr": Float(1e-4, 1.0, log=True), "drop": Float(0.0, 1.0)},
         constraints=(lambda flat: flat["drop"] > 0.5,),
     )
-    one = Source("past", {"lr": "float log"}, source().values, source().standings)
+    one = Source("past", {"lr": "float log"}, source().values, source().quantiles)
     member = portfolio([surrogate(one, space)], space, Encoding.of(space), 1)[0]
     assert np.isnan(member[1])
     drawn = [configuration(space, member, np.random.default_rng(seed)) for seed in range(5)]
@@ -238,8 +238,8 @@ def test_first_configurations_take_turns_with_drawn_ones() -> None:
     assert from_memory(controller) == [0, 2, 4, 6, 8]
     assert loss(controller.trial("auto-0").config) < 0.2
     assert controller.trial("auto-1").config == plain.trial("auto-1").config
-    verdicts = [event for event in keep.events if event["event"] == "memory"]
-    assert verdicts[-1]["used"] == ["past"]
+    assessments = [event for event in keep.events if event["event"] == "memory"]
+    assert assessments[-1]["used"] == ["past"]
     assert controller.trial("auto-29").notes["memory"] == "mean"
     row = trial_row(controller.trial("auto-0"), "loss")
     assert row["memory"] == "first configuration"
@@ -426,9 +426,9 @@ def test_what_was_remembered_in_sentences() -> None:
     keep = Keep()
     past = with_past(source(), source("low", 1e-4))
     controller = simulate(sweep(Auto()), curve, 1, keep, past)
-    first, verdict = earlier_runs.sentences([*past, *keep.events], list(controller.trials))
+    first, assessment = earlier_runs.sentences([*past, *keep.events], list(controller.trials))
     assert first == "5 first configurations came from earlier runs: past, low"
-    assert verdict.startswith("memory of auto: past")
+    assert assessment.startswith("memory of auto: past")
     assert earlier_runs.sentences(keep.events, list(controller.trials)) == []
 
 

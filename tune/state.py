@@ -17,7 +17,7 @@ from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
 from raysweep.tune.budget import StudyBudgets
 from raysweep.tune.searched import Inside
-from raysweep.tune.searchers.memory.memory import Verdict
+from raysweep.tune.searchers.memory.memory import Assessment
 from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import RankingSearcher, RememberingSearcher, Study, Sweep, trial_seed
 
@@ -89,8 +89,8 @@ class SweepState:
         self.ended_before = ""
         self.budgets = StudyBudgets(sweep, list(self.studies.values()), self.histories, past)
         self._inside: dict[str, Inside] = {}
-        self._verdicts = {
-            event["study"]: Verdict(tuple(event["used"]), tuple(event["dropped"]))
+        self._assessments = {
+            event["study"]: Assessment(tuple(event["used"]), tuple(event["dropped"]))
             for event in past
             if event["event"] == "memory"
         }
@@ -172,10 +172,10 @@ class SweepState:
         if not isinstance(searcher, RememberingSearcher):
             return {}
         space, history, seed = self._asked(study)
-        verdict = searcher.verdict(space, history)
-        if verdict is not None and self._verdicts.get(study.name) != verdict:
-            self._verdicts[study.name] = verdict
-            said = {"used": list(verdict.used), "dropped": list(verdict.dropped)}
+        assessment = searcher.assessment(space, history)
+        if assessment is not None and self._assessments.get(study.name) != assessment:
+            self._assessments[study.name] = assessment
+            said = {"used": list(assessment.used), "dropped": list(assessment.dropped)}
             self.happen({"event": "memory", "study": study.name, **said})
         origin = searcher.origin(space, history, seed, config)
         return {"memory": origin} if origin else {}

@@ -20,7 +20,7 @@ from raysweep.tune.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from raysweep.tune.executors.base import Executor
-    from raysweep.tune.searchers.memory.memory import Memory, Verdict
+    from raysweep.tune.searchers.memory.memory import Assessment, Memory
 
 
 class Searcher(Protocol):
@@ -59,7 +59,7 @@ class RememberingSearcher(Searcher, Protocol):
     def origin(self, space: Space, history: History, seed: int, config: Config) -> str:
         """What a proposal just made owes to earlier runs: "first configuration", "mean" or ""."""
 
-    def verdict(self, space: Space, history: History) -> Verdict | None:
+    def assessment(self, space: Space, history: History) -> Assessment | None:
         """Which earlier runs it uses; None before it has judged them, or without any."""
 
 

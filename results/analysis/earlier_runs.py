@@ -11,20 +11,20 @@ from raysweep.history import Event, Trial
 def sentences(events: Iterable[Event], trials: Sequence[Trial]) -> list[str]:
     """Which earlier runs were remembered, and what became of them; [] if none were."""
     remembered: list[str] = []
-    verdicts: dict[str, Event] = {}
+    assessments: dict[str, Event] = {}
     for event in events:
         if event["event"] == "remembered":
             remembered = [source["run"] for source in event["sources"]]
         elif event["event"] == "memory":
-            verdicts[event["study"]] = event
+            assessments[event["study"]] = event
     if not remembered:
         return []
     first = sum(trial.notes.get("memory") == "first configuration" for trial in trials)
     said = f"{plural(first, 'first configuration')} came from earlier runs: {', '.join(remembered)}"
-    return [said, *map(verdict, verdicts.values())]
+    return [said, *map(assessment, assessments.values())]
 
 
-def verdict(event: Event) -> str:
+def assessment(event: Event) -> str:
     """Which earlier runs a study uses and drops, now that its own trials have told."""
     parts = []
     if event["used"]:

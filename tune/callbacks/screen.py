@@ -144,7 +144,7 @@ def describe(event: Event, controller: SweepController) -> str:
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "memory":
-            return earlier_runs.verdict(event)
+            return earlier_runs.assessment(event)
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)

@@ -32,7 +32,7 @@ from raysweep.tune.searchers.full_losses import (
     n_ended,
 )
 from raysweep.tune.searchers.memory.guard import NOTHING
-from raysweep.tune.searchers.memory.memory import FORGET, Memory, Recollection, Verdict
+from raysweep.tune.searchers.memory.memory import FORGET, Assessment, Memory, Recollection
 from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -142,13 +142,13 @@ class Auto:
         first = remembered.first(history, untried, seed)
         return "first configuration" if first == config else ""
 
-    def verdict(self, space: Space, history: History) -> Verdict | None:
+    def assessment(self, space: Space, history: History) -> Assessment | None:
         """Which earlier runs the process uses; None before it has judged them, or without any."""
         remembered = self.recollection(space, history)
         cache = self._caches.of(space, history)
         if remembered is None or not remembered.surrogates or cache.posterior is None:
             return None
-        return remembered.verdict(cache.prior_mean)
+        return remembered.assessment(cache.prior_mean)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])

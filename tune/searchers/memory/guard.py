@@ -7,7 +7,7 @@ passes if its slope is clearly above zero. Those that pass become the mean funct
 weighted by how well they did, with a slope of at most one; what they do not explain, the process
 learns. As in RGPE (Feurer, Letham and Bakshy, "Scalable meta-learning for Bayesian optimization
 using ranking-weighted Gaussian process ensembles", 2018), a run is dropped if the sweep's own model
-does better without it, and standings are compared in place of losses.
+does better without it, and quantiles are compared in place of losses.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ FORGET = 400
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Assessment:
     """Which earlier runs a study uses, the best first, and which it drops, by name."""
 
     used: tuple[str, ...]
@@ -86,16 +86,16 @@ class Recollection:
         """The mean function that the observations bear out; see `judged`."""
         return judged(self.surrogates, hyperparameters, observations, y)
 
-    def verdict(self, mean: PriorMean) -> Verdict:
+    def assessment(self, mean: PriorMean) -> Assessment:
         """Which of the runs passed when a mean function was made."""
         names = (surrogate.source.run for surrogate in self.surrogates)
-        return Verdict(mean.passed, tuple(name for name in names if name not in mean.passed))
+        return Assessment(mean.passed, tuple(name for name in names if name not in mean.passed))
 
 
 def _lead(history: History) -> bool:
     """True unless the first configurations are behind the others that have reached a rung.
 
-    The means of their standings are compared, which differ by chance, too.
+    The means of their quantiles are compared, which differ by chance, too.
     """
     quantiles = rung_quantiles(Dataset.of(Space({}), history))
     is_first = np.array(
@@ -104,5 +104,5 @@ def _lead(history: History) -> bool:
     )
     if not is_first.any() or is_first.all():
         return True
-    standing = quantiles.quantile
-    return bool(standing[is_first].mean() <= standing[~is_first].mean() + LAG)
+    quantile = quantiles.quantile
+    return bool(quantile[is_first].mean() <= quantile[~is_first].mean() + LAG)

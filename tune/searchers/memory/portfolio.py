@@ -36,7 +36,7 @@ def portfolio(
 
     The user's defaults (`around`), if there are any, are the second one.
     """
-    best = [one.units[np.argsort(one.standing, kind="stable")[:BEST]] for one in surrogates]
+    best = [one.units[np.argsort(one.quantile, kind="stable")[:BEST]] for one in surrogates]
     candidates = np.clip(np.concatenate(best), 0.0, 1.0)
     encoded = encoding(candidates)
     # Those beyond the same bound may be alike by now.

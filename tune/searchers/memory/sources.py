@@ -43,20 +43,20 @@ class Source:
     """An earlier run, as a sweep with the same parameters remembers it.
 
     run: its name. kinds: the kind and scale of each matched parameter, by name. values: for each
-    trial those of its active parameters, by name. standings: the part of all trials of that run
+    trial those of its active parameters, by name. quantiles: the part of all trials of that run
     that were better, in (0, 1]; 1 for a trial that failed.
     """
 
     run: str
     kinds: Mapping[str, str]
     values: tuple[Mapping[str, Any], ...]
-    standings: tuple[float, ...]
+    quantiles: tuple[float, ...]
 
     def plain(self) -> dict[str, Any]:
         """The same as plain data, as it is written to the ledger."""
         trials = [
-            {"config": dict(config), "standing": standing}
-            for config, standing in zip(self.values, self.standings, strict=True)
+            {"config": dict(config), "quantile": quantile}
+            for config, quantile in zip(self.values, self.quantiles, strict=True)
         ]
         return {"run": self.run, "params": dict(self.kinds), "trials": trials}
 
@@ -68,7 +68,7 @@ class Source:
             str(data["run"]),
             dict(data["params"]),
             tuple(trial["config"] for trial in trials),
-            tuple(float(trial["standing"]) for trial in trials),
+            tuple(float(trial["quantile"]) for trial in trials),
         )
 
 
@@ -77,15 +77,15 @@ def source_of(run: str, kinds: Mapping[str, str], space: Space, history: History
 
     kinds: of the parameters that are matched. One history holds the trials of all its studies.
     """
-    numbers, standings = _standings(history)
-    if len(numbers) < LEAST_TRIALS or len(np.unique(standings)) < 3:
+    numbers, quantiles = _ranked(history)
+    if len(numbers) < LEAST_TRIALS or len(np.unique(quantiles)) < 3:
         return None
-    kept = _thinned(standings)
+    kept = _thinned(quantiles)
     values = []
     for number in numbers[kept].tolist():
         flat = space.flat(history[number].config)
         values.append({name: _rounded(flat[name]) for name in kinds if name in flat})
-    rounded = tuple(_rounded(standing) for standing in standings[kept].tolist())
+    rounded = tuple(_rounded(quantile) for quantile in quantiles[kept].tolist())
     return Source(run, dict(kinds), tuple(values), rounded)
 
 
@@ -104,8 +104,8 @@ def merged(trials: Iterable[Trial], levels: tuple[int, ...]) -> History:
     return history
 
 
-def _standings(history: History) -> tuple[IntArray, FloatArray]:
-    """The trials that reached a rung or failed, and their standings; 1 for those that failed."""
+def _ranked(history: History) -> tuple[IntArray, FloatArray]:
+    """The trials that reached a rung or failed, and their quantiles; 1 for those that failed."""
     quantiles = rung_quantiles(Dataset.of(Space({}), history))
     failed = np.array(sorted(history.failed), np.int64)
     reached = np.isin(quantiles.numbers, failed, invert=True)
@@ -115,9 +115,9 @@ def _standings(history: History) -> tuple[IntArray, FloatArray]:
     )
 
 
-def _thinned(standings: FloatArray) -> IntArray:
-    """The indices of at most MAX_TRIALS standings, the best first."""
-    order = np.argsort(standings, kind="stable")
+def _thinned(quantiles: FloatArray) -> IntArray:
+    """The indices of at most MAX_TRIALS quantiles, the best first."""
+    order = np.argsort(quantiles, kind="stable")
     if len(order) <= MAX_TRIALS:
         return order
     best, others = order[: MAX_TRIALS // 2], order[MAX_TRIALS // 2 :]

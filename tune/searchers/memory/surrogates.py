@@ -1,6 +1,6 @@
 """A model of each earlier run: how good its configurations were, from what it shares with this one.
 
-Standings are compared by their logarithms, which spread the best ones, as the process of `auto`
+Quantiles are compared by their logarithms, which spread the best ones, as the process of `auto`
 does with its own trials. So runs whose losses have nothing in common are of one scale.
 """
 
@@ -22,13 +22,13 @@ class Surrogate:
     """A Gaussian process over the trials of an earlier run, in the space of this sweep.
 
     units: (n, dimensions), the trials, NaN where a parameter is not matched or has no place.
-    columns: the coordinates of the encoding that belong to matched parameters. standing: (n,).
+    columns: the coordinates of the encoding that belong to matched parameters. quantile: (n,).
     """
 
     source: Source
     units: FloatArray
     columns: IntArray
-    standing: FloatArray
+    quantile: FloatArray
     model: GaussianProcess
 
     @classmethod
@@ -38,15 +38,15 @@ class Surrogate:
         if not len(columns):
             return None
         units = _units(space, source)
-        x, standing = encoding(units)[:, columns], np.array(source.standings)
+        x, quantile = encoding(units)[:, columns], np.array(source.quantiles)
         observations = Observations(x, np.arange(len(x)), np.zeros(len(x), np.int64))
-        y = np.log(np.maximum(standing, 1e-6))
+        y = np.log(np.maximum(quantile, 1e-6))
         y = (y - y.mean()) / (y.std() or 1.0)
         model = GaussianProcess.condition(fit(observations, y), observations, y)
-        return cls(source, units, columns, standing, model)
+        return cls(source, units, columns, quantile, model)
 
     def __call__(self, encoded: FloatArray) -> FloatArray:
-        """The logarithm of the standing expected at encoded points (k, width), standardised."""
+        """The logarithm of the quantile expected at encoded points (k, width), standardised."""
         return self.model.predict_mean(encoded[:, self.columns])
 
 
