@@ -21,6 +21,7 @@ from raysweep.schedulers import Asha
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
+from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import simulate
 from raysweep.tune.load import load_sweep
@@ -414,10 +415,13 @@ def test_a_sweep_continues_when_the_earlier_run_is_gone(
     assert typed.run("--name", "part", *remembering, "--set", "budget.trials=3") == 0
     shutil.rmtree(tmp_path / "past")
     assert typed.run("--resume", "part", *remembering) == 0
-    whole, part = (rs.load(tmp_path / "runs" / name).trials for name in ("whole", "part"))
-    assert part["config/x"].tolist() == whole["config/x"].tolist()
-    assert part["memory"].notna().tolist()[:3] == [True, False, True]
     events = ledger.read(tmp_path / "runs" / "part")
+    proposed = [event for event in events if event["event"] == "proposed"]
+    whole = ledger.read(tmp_path / "runs" / "whole")
+    assert [one["config"] for one in proposed] == [
+        event["config"] for event in whole if event["event"] == "proposed"
+    ]
+    assert ["notes" in event for event in proposed[:3]] == [True, False, True]
     (kept,) = [event for event in events if event["event"] == recall.EVENT]
     assert [one["run"] for one in kept["sources"]] == ["past"]
 
@@ -442,3 +446,15 @@ def test_random_search_remembers_nothing() -> None:
         past=with_past(source()),
     )
     assert not any("memory" in trial.notes for trial in controller.trials)
+
+
+def test_a_dry_run_shows_what_would_be_remembered(
+    storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_file(tmp_path)
+    arguments = ["run", "--space", str(tmp_path / "sweep.yaml"), "--dry-run", "--storage"]
+    assert main([*arguments, str(storage)]) == 0
+    shown = capsys.readouterr().out
+    assert "# memory: up to 5 of the first configurations come from good;" in shown
+    assert main([*arguments, str(storage), "--set", "memory=none"]) == 0
+    assert "# memory" not in capsys.readouterr().out

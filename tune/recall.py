@@ -73,6 +73,23 @@ def recall(sweep: Sweep, folder: Path) -> Recalled | None:
     return _told(sweep, found) if found else None
 
 
+def previewed(sweep: Sweep, storage: Path | str) -> Sweep:
+    """A sweep with what it would remember if it began now, which its notes say.
+
+    Raises RecallError, as its start would.
+    """
+    folder = (storage if isinstance(storage, Path) else Path()) / "a new run"
+    recalled = recall(sweep, folder)
+    if recalled is None or (isinstance(storage, str) and sweep.memory == "auto"):
+        return sweep
+    memory = Memory(recalled.sources)
+    searchers = {
+        name: one.remembering(memory) if isinstance(one, RememberingSearcher) else one
+        for name, one in sweep.searchers.items()
+    }
+    return replace(sweep, searchers=searchers, notes=(*sweep.notes, recalled.line))
+
+
 def remember(studies: Mapping[str, Study], past: Iterable[Event]) -> dict[str, Study]:
     """The studies with what a ledger says that they remember."""
     kept = [event for event in past if event["event"] == EVENT]

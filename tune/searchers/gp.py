@@ -143,7 +143,9 @@ class Auto:
         return "first configuration" if first == config else ""
 
     def assessment(self, space: Space, history: History) -> Assessment | None:
-        """Which earlier runs the process uses; None before it has judged them, or without any."""
+        """Which earlier runs the process uses; None before it judges them, and when it does not."""
+        if len(history) >= FORGET:
+            return None
         remembered = self.recollection(space, history)
         cache = self._caches.of(space, history)
         if remembered is None or not remembered.surrogates or cache.posterior is None:
