@@ -6,6 +6,7 @@ so a resumed sweep proposes the same when they are gone.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ EVENT = "remembered"
 """The event that holds what earlier runs told."""
 MOST_RUNS, MOST_SOURCES = 30, 8
 """With `memory: auto`, so many of the newest runs are looked at, and at most so many remembered."""
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 32 * 2**20
 """So many bytes of ledgers are read at most; a newer run goes first."""
 MOST_NAMED = 20
 """So many runs that the sweep names are remembered, the first ones."""
@@ -127,22 +128,33 @@ def _newest(sweep: Sweep, folder: Path) -> list[Source]:
     found: list[Source] = []
     left = MOST_BYTES
     for run in _beside(folder)[:MOST_RUNS]:
-        left -= (run / ledger.NAME).stat().st_size
-        if left < 0 or len(found) == MOST_SOURCES:
-            break
         try:
+            if not _may_match(sweep, run):
+                continue
+            left -= (run / ledger.NAME).stat().st_size
+            if left < 0 or len(found) == MOST_SOURCES:
+                break
             source = _source(sweep, run, finished=True)
-        except (UserError, OSError):
-            continue  # a run that tells nothing, or that is being deleted
+        except (UserError, OSError, LookupError, ValueError):
+            continue  # a run that tells nothing, is damaged, or is being deleted
         if 2 * len(source.kinds) >= len(sweep.space):
             found.append(source)
     return found
 
 
+def _may_match(sweep: Sweep, run: Path) -> bool:
+    """False if the file of a run lacks too many of the names; reading it takes much longer."""
+    text = (run / SWEEP).read_text(encoding="utf-8")
+    return 2 * sum(name in text for name in sweep.space.names) >= len(sweep.space)
+
+
 def _beside(folder: Path) -> list[Path]:
     """The other runs in the folder of a run, the newest first."""
-    runs = [path.parent for path in folder.parent.glob(f"*/{ledger.NAME}")]
-    times = {run: (run / ledger.NAME).stat().st_mtime for run in runs if run != folder}
+    times: dict[Path, float] = {}
+    for path in folder.parent.glob(f"*/{ledger.NAME}"):
+        with contextlib.suppress(OSError):  # it is being deleted
+            times[path.parent] = path.stat().st_mtime
+    times.pop(folder, None)
     return sorted(times, key=lambda run: (-times[run], run.name))
 
 

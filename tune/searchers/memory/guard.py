@@ -3,11 +3,11 @@
 What the model of a run expects of the sweep's trials is a regressor of what was observed of them,
 by generalised least squares: their residuals are correlated as the process of `auto` says. So that
 two smooth functions rise together here and there, as they do by chance, is no surprise. A run
-passes if its slope is clearly above zero. Those that pass become the mean function of the process,
-weighted by how well they did, with a slope of at most one; what they do not explain, the process
-learns. As in RGPE (Feurer, Letham and Bakshy, "Scalable meta-learning for Bayesian optimization
-using ranking-weighted Gaussian process ensembles", 2018), a run is dropped if the sweep's own model
-does better without it, and quantiles are compared in place of losses.
+passes if its slope is clearly above zero, considering how many runs there are. Those that pass
+become the mean function of the process, weighted by how well they did, with a slope of at most one;
+what they do not explain, the process learns. As in RGPE (Feurer, Letham and Bakshy, "Scalable
+meta-learning for Bayesian optimization using ranking-weighted Gaussian process ensembles", 2018), a
+run is dropped if it does not order the sweep's trials, and quantiles stand in for losses.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from raysweep.tune.searchers.models.gaussian_process import (
     Observations,
 )
 
-CERTAINTY = 2.0
-"""A run passes if its slope is so many standard errors above zero."""
+CHANCE = 0.1
+"""The probability that any of the runs passes if none has to do with this sweep."""
 LEAST = 6
 """So many observations decide at least."""
-MOST_USED = 3
+MOST_USED = 2
 """At most so many runs are used at a time, the best ones, because each takes time."""
 
 
@@ -79,7 +79,9 @@ def judged(
     whitened = _centred(process, np.vstack([y, expected]))
     slopes = [_slope(whitened[0], row) for row in whitened[1:]]
     scores = np.array([slope / error for slope, error in slopes])
-    passed = [i for i in np.argsort(-scores, kind="stable") if scores[i] > CERTAINTY]
+    passed = [
+        i for i in np.argsort(-scores, kind="stable") if scores[i] > _limit(len(y), len(surrogates))
+    ]
     if not passed:
         return NOTHING
     used = passed[:MOST_USED]
@@ -91,6 +93,16 @@ def judged(
         tuple(weights.tolist()),
         tuple(surrogates[i].source.run for i in passed),
     )
+
+
+def _limit(n: int, count: int) -> float:
+    """The slope over its standard error that one of `count` unrelated runs exceeds by CHANCE.
+
+    It is the quantile of Student's distribution, with Bonferroni's correction.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 2, 1 - CHANCE / count))
 
 
 def _centred(process: GaussianProcess, rows: FloatArray) -> FloatArray:

@@ -84,7 +84,7 @@ def source_of(run: str, kinds: Mapping[str, str], space: Space, history: History
     values = []
     for number in numbers[kept].tolist():
         flat = space.flat(history[number].config)
-        values.append({name: _rounded(flat[name]) for name in kinds if name in flat})
+        values.append({name: _kept(flat[name], kinds[name]) for name in kinds if name in flat})
     rounded = tuple(_rounded(quantile) for quantile in quantiles[kept].tolist())
     return Source(run, dict(kinds), tuple(values), rounded)
 
@@ -125,8 +125,13 @@ def _thinned(quantiles: FloatArray) -> IntArray:
     return np.concatenate([best, others[spread]])
 
 
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+def _kept(value: Any, kind: str) -> Any:
+    """A value as it is kept; one of a list must stay as it is."""
+    return _rounded(value) if isinstance(value, float) and kind.startswith("float") else value
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def matched(space: Space, other: Space) -> dict[str, str]:
