@@ -48,7 +48,7 @@ cluster-test: $(CLUSTER_READY)
 	$(BIN)/pytest tests/cluster/three_hosts.py --timeout 600 -rs
 	$(BIN)/pytest tests/cluster/slurm.py --timeout 900 -rs
 
-# The last of them is a real Slurm, of Debian's packages. RAYSWEEP_PREEMPTIONS=20 preempts a sweep that often, and adds scenes.
+# The last of them is a real Slurm, of Debian's packages. RAYSWEEP_PREEMPTIONS=20 preempts a sweep that often, in place of three times.
 slurm-tools: cluster-tools
 	apt-get install -y --no-install-recommends munge slurm-client slurmctld slurmd
 

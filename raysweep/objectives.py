@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raysweep.formatting import number
+
 Metrics = Mapping[str, float]
+REPORT_COLUMNS = ("trial", "searcher", "epoch", "seconds", "time")
+"""The columns that every row of the data frame of reports has; no metric to optimize is called so,
+because it would hide one of them, or be hidden by it."""
+TRACKED_COLUMNS = ("status", "reason")
+"""What a tracker keeps of the end of each trial beside its metrics."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,17 @@ class Limit:
             return math.inf
         return self.bound - value if self.at_least else value - self.bound
 
+    def breach(self, metrics: Metrics) -> str:
+        """How metrics break the limit, in words."""
+        value = number(metrics.get(self.name))
+        return f"{self.name} {value} breaks its limit, at {self._side} {self.bound:g}"
+
+    @property
+    def _side(self) -> str:
+        return "least" if self.at_least else "most"
+
     def __str__(self) -> str:
-        return f"{self.name} at {'least' if self.at_least else 'most'} {self.bound:g}"
+        return f"{self.name} at {self._side} {self.bound:g}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,13 @@ def export(
     If the best configurations were trained again (`confirm`), it is the best epoch of the one with
     the best mean over its retrainings.
 
-    out: the folder, by default `best/` in the run directory. An older export is replaced.
-    evaluate: whether to evaluate it. draw: whether to draw its weights and predictions for
-    TensorBoard, beside the run's other event files. trial: the best epoch of this trial instead.
-    Raises RunError if there is nothing to export, or if `out` cannot be written or holds something
-    else.
+    out: the folder, by default `best/` in the run directory, or `trial-<name>/` of a chosen trial.
+    An older export is replaced. evaluate: whether to evaluate it. draw: whether to draw its weights
+    and predictions for TensorBoard, beside the run's other event files. trial: the best epoch of
+    this trial instead. Raises RunError if there is nothing to export, or if `out` cannot be written
+    or holds something else.
     """
-    folder = _target(out or run.path / FOLDER)
+    folder = _target(out or run.path / folder_name(trial))
     best = winner(run) if trial is None else _best_of_trial(run, trial)
     trainable = _trainable(run)
     content = load_checkpoint(best, trainable, run.interval)
@@ -95,8 +96,15 @@ def export(
         drawing = best_model_folder(run.path, best.trial.id)
     difference, message = None, "not evaluated again"
     if evaluate:
-        difference, message = check(folder, run.metric, value, drawing)
+        names = [name for name in run.objective_names[1:] if name in content["metrics"]]
+        others = {name: float(content["metrics"][name]) for name in names}
+        difference, message = check(folder, run.metric, value, drawing, others)
     return ExportResult(folder, best.trial.id, content["epoch"], value, difference, message)
+
+
+def folder_name(trial: str | None) -> str:
+    """The folder of an export in the run directory: `best`, or that of a chosen trial."""
+    return FOLDER if trial is None else f"trial-{trial}"
 
 
 def _best_of_trial(run: RunDirectory, name: str) -> BestEpoch:
@@ -145,12 +153,17 @@ def load_checkpoint(
 
 
 def check(
-    folder: Path, metric: str, value: float, drawing: Path | None = None
+    folder: Path,
+    metric: str,
+    value: float,
+    drawing: Path | None = None,
+    others: Mapping[str, float] | None = None,
 ) -> tuple[float | None, str]:
     """Load and evaluate an export in a fresh process.
 
-    drawing: a folder in which to draw the model for TensorBoard. Returns the difference from the
-    recorded value, or None if it was not evaluated, and a line about it.
+    drawing: a folder in which to draw the model for TensorBoard. others: the values of further
+    objectives. Returns the difference from the recorded value of the metric, or None if it was not
+    evaluated, and a line about it, which names the differences of all that the evaluation gives.
     """
     arguments = [str(folder)]
     if drawing:
@@ -168,10 +181,13 @@ def check(
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return None, f"the exported model does NOT load in a fresh process: {last}"
     # The answer is the last line: the train function's module may print something before it.
-    return _compare(json.loads(done.stdout.strip().splitlines()[-1]), metric, value)
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    return _compare(answer, metric, value, others or {})
 
 
-def _compare(answer: dict[str, Any], metric: str, value: float) -> tuple[float | None, str]:
+def _compare(
+    answer: dict[str, Any], metric: str, value: float, others: Mapping[str, float]
+) -> tuple[float | None, str]:
     """The difference between an evaluation's answer and the recorded value, and a line about it."""
     loads = "the exported model loads in a fresh process"
     if "why" in answer:
@@ -184,6 +200,9 @@ def _compare(answer: dict[str, Any], metric: str, value: float) -> tuple[float |
         "loaded and evaluated again in a fresh process: "
         f"{metric} {number(value, 6)}, difference {difference:g}"
     )
+    for name, recorded in others.items():
+        if name in metrics:
+            line += f"; {name} {number(recorded, 6)}, difference {metrics[name] - recorded:.3g}"
     if "undrawn" in answer:
         line += f"; not drawn for TensorBoard: {answer['undrawn']}"
     return difference, line
@@ -239,7 +258,10 @@ def _write_files(
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Move a finished folder to its place, and delete the older export that was there."""
+    """Move a finished folder to its place, and delete the older export that was there.
+
+    What somebody else put into the folder stays.
+    """
     if not folder.exists():
         os.replace(new, folder)
         return
@@ -248,4 +270,7 @@ def _replace(folder: Path, new: Path) -> None:
     old = folder.with_name(f".{folder.name}-old-{os.getpid()}")
     os.replace(folder, old)  # a folder that is not empty cannot be replaced in one step
     os.replace(new, folder)
+    for entry in old.iterdir():
+        if not (folder / entry.name).exists():
+            os.replace(entry, folder / entry.name)  # a user's own, beside the export
     shutil.rmtree(old)

@@ -151,7 +151,7 @@ class Run:
         """
         from raysweep.results.analysis.within import read_limit, trial_within
 
-        read = [read_limit(limit, self._directory.objectives) for limit in limits]
+        read = [read_limit(limit, self._directory) for limit in limits]
         return self._best_of(trial_within(self._directory, read))
 
     def _best_of(self, trial: Trial) -> Best:
@@ -229,10 +229,11 @@ class Run:
     ) -> ExportResult:
         """Write the best model to a folder that loads without raysweep.
 
-        out: the folder, by default `best/` in the run directory; an older export is replaced.
-        evaluate: whether a fresh process evaluates the exported model, to show that it gives its
-        recorded metric. trial: the best epoch of this trial instead. Raises RunError if there is
-        nothing to export, or if `out` cannot be written or holds something else.
+        out: the folder, by default `best/` in the run directory, or `trial-<name>/` with a `trial`;
+        an older export is replaced. evaluate: whether a fresh process evaluates the exported model,
+        to show that it gives its recorded metric. trial: the best epoch of this trial instead.
+        Raises RunError if there is nothing to export, or if `out` cannot be written or holds
+        something else.
         """
         from raysweep.results.export import export
 

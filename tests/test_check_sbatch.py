@@ -34,6 +34,8 @@ def problems(tmp_path: Path, text: str) -> list[tuple[int, str]]:
         Job("2-00:00:00", requeue=False),
         Job("30", joins=True, array="0-9"),
         Job("4:00:00", options=["--partition=gpu", "-C a100", "--gres gpu:2"]),
+        Job("4:00:00", options=["-N 2-4", "--gpus-per-node=a100:2,v100:1", "--mem=0"]),
+        Job("4:00:00", options=["--nodes=1,3-7:2", "--gpus=gpu:a100:2", "--mem-per-cpu=4gb"]),
     ],
 )
 def test_what_is_printed_has_no_problem(tmp_path: Path, job: Job) -> None:
@@ -44,6 +46,12 @@ MISTAKES = [
     ("--cpus-per-task", "--cpu-per-task", "cpu-per-task", "did you mean 'cpus-per-task'?"),
     ("#SBATCH --time=4:00:00\n", "", "job-name", "--time is missing"),
     ("--time=4:00:00", "--time=4h", "time", "--time=4h: expected a time limit"),
+    ("--nodes=4", "--nodes=x", "--nodes", "--nodes=x: expected a number of nodes, such as 4"),
+    ("--nodes=4", "--nodes=0", "--nodes", "--nodes=0: expected a number of nodes"),
+    ("cpus-per-task=8", "cpus-per-task=8G", "cpus-per", "cpus-per-task=8G: expected a whole"),
+    ("gpus-per-node=2", "gpus-per-node=two", "gpus-per", "expected how many, such as 2 or a100:2"),
+    ("--nodes=4", "--mem=lots", "--mem", "--mem=lots: expected memory, such as 64G"),
+    ("--nodes=4", "--array=all", "--array", "expected the numbers of its tasks, such as 0-9"),
     ("--time=4:00:00", "--time=5", "signal", "the signal would come at the start"),
     ("#SBATCH --signal=B:USR1@300\n", "", "job-name", "would cut the running epochs off"),
     ("B:USR1@300", "USR1@300", "signal", "expected B:"),

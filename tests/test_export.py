@@ -119,8 +119,14 @@ def test_a_second_export_replaces_the_first_and_nothing_else(
     run: RunDirectory, tmp_path: Path
 ) -> None:
     first = export(run, evaluate=False)
-    (first.folder / "stale").write_text("")
-    assert not (export(run, evaluate=False).folder / "stale").exists()
+    written = sorted(path.name for path in first.folder.iterdir())
+    (first.folder / "model.pt").write_text("damaged")
+    (first.folder / "my-plots").mkdir()
+    (first.folder / "my-plots" / "roc.png").write_text("mine")
+    again = export(run, evaluate=False).folder
+    assert (again / "my-plots" / "roc.png").read_text() == "mine"
+    assert (again / "model.pt").read_bytes() != b"damaged"
+    assert sorted(path.name for path in again.iterdir()) == sorted([*written, "my-plots"])
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("")

@@ -15,9 +15,11 @@ import pytest
 import raysweep as rs
 from raysweep.history import Status, Trial
 from raysweep.results.storage import ledger
+from raysweep.trainables.fused.configuration import Known
+from raysweep.trainables.runtime.failure import outcome_of
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
-from raysweep.trainables.runtime.run import Objective
+from raysweep.trainables.runtime.run import ConfigurationError, Objective
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -147,6 +149,16 @@ def test_under_the_debugger_the_first_trial_that_fails_raises(tmp_path: Path) ->
         )
 
 
+def test_a_key_that_only_training_can_miss_ends_a_sweep_as_a_mistake() -> None:
+    """Of a recipe whose source says nothing, or a key behind a condition: no trial is to blame."""
+    with pytest.raises(ConfigurationError) as raised:
+        Known({"lr": 1.0})["batch_size"]
+    ended = outcome_of(raised.value, "mine.py:train", {})
+    assert (ended.status, ended.reason) == ("mistake", str(raised.value))
+    with pytest.raises(rs.UserError, match="reads config\\['batch_size'\\]"):
+        made(space={"lr": 0.1, "optimizer": "sgd"}).run(executor="debug")
+
+
 def test_what_is_no_recipe_trains_one_by_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,10 +173,14 @@ def test_what_is_no_recipe_trains_one_by_one(
 def test_trials_without_a_common_shape_train_one_by_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    widths = {"width": rs.Int(1, 10**4)}
-    run = made(space=SPACE | widths).run(name="a", storage=tmp_path, executor="debug")
-    assert list(run.trials["status"]) == ["completed"] * 7
-    assert "no two of 4 trials have the same shape" in capsys.readouterr().out
+    run = made(
+        space=SPACE | {"width": rs.Int(1, 10**4)},
+        budget={"trials": 10, "epochs": 1},
+        resources={"fuse": 8},
+    ).run(name="a", storage=tmp_path, executor="debug")
+    assert list(run.trials["status"]) == ["completed"] * 10
+    said = capsys.readouterr().out
+    assert "no two of 8 trials have the same shape; they differ in 0.weight" in said
 
 
 @pytest.mark.parametrize(
@@ -340,7 +356,7 @@ def test_what_happens_to_the_last_trial_of_a_worker_is_its_own() -> None:
 def test_the_first_line_of_each_kind_is_shown_and_none_ends_it() -> None:
     played = Played(fuse=4)
     trials = played.begin("a")
-    said = [{"kind": "faster", "line": "one"}, {"kind": "faster", "line": "two"}]
+    said = [{"kind": "together", "line": "one"}, {"kind": "together", "line": "two"}]
     played.hear("a", report(trials[0], 1), said=said)
     assert played.lines == ["fuse: one"]
     played.hear("a", report(trials[0], 2), said=[{"kind": "none", "line": "three"}])

@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from raysweep.tune.cli.app import main
 from raysweep.tune.cluster import lint_rayjob, lint_sky
@@ -21,6 +22,8 @@ from raysweep.tune.executors.ray.cluster_resources import launched
 
 SCHEMAS = Path(__file__).parent / "data/schemas"
 CRD = os.environ.get("KUBERAY_CRD")
+EARLIER = {"workloadRef"}
+"""Keys of KubeRay 1.6 that 1.7 no longer has."""
 SWEEP = """\
 trainable: steps.py:steps
 metric: {name: loss, goal: minimize}
@@ -74,6 +77,7 @@ def strict(schema: Any) -> Any:
     return made
 
 
+@cache
 def crd() -> Any:
     """The schema of a RayJob, version v1, from the file that KUBERAY_CRD names."""
     content = yaml.safe_load(Path(str(CRD)).read_text())
@@ -99,14 +103,68 @@ def test_a_ray_job_is_as_kuberay_defines_it(printed: Callable[..., str], words: 
         lint_rayjob.CONTAINER: pod["containers"]["items"]["properties"],
     }
     for names, properties in known.items():
-        assert set(names.split()) <= set(properties)
+        assert set(names.split()) - EARLIER <= set(properties)
 
 
-def test_a_managed_job_is_as_skypilot_defines_it(printed: Callable[..., str]) -> None:
-    schemas = json.loads((SCHEMAS / "skypilot.json").read_text())
-    task = yaml.safe_load(printed(*SKY, "--infra", "aws/us-east-1", "--memory", "64G"))
+@pytest.mark.skipif(CRD is None, reason="KUBERAY_CRD does not name the definition of a RayJob")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("backoffLimit: 10", "backoffLimit: ten"),
+        ("mode: token", "mode: tokn"),
+        ("replicas: 1", "replicas: one"),
+        ("groupName: workers", "groupname: workers"),
+        ("name: ray-head\n", "image-name: ray-head\n"),
+        ("effect: NoSchedule", "effects: NoSchedule"),
+    ],
+)
+def test_what_kuberay_does_not_define_is_refused(
+    printed: Callable[..., str], old: str, new: str
+) -> None:
+    text = printed(*GROWING)
+    assert old in text
+    with pytest.raises(ValidationError):
+        Draft202012Validator(crd()).validate(yaml.safe_load(text.replace(old, new, 1)))
+
+
+def check_task(text: str) -> None:
+    """Raise ValidationError if a task is not as SkyPilot defines it."""
+    schemas, task = json.loads((SCHEMAS / "skypilot.json").read_text()), yaml.safe_load(text)
     Draft202012Validator(schemas["task"]).validate(task)
     Draft202012Validator(schemas["resources"]).validate(task["resources"])
+
+
+@pytest.mark.parametrize("more", [[], ["--infra", "aws/us-east-1", "--memory", "64G"]])
+def test_a_managed_job_is_as_skypilot_defines_it(
+    printed: Callable[..., str], more: list[str]
+) -> None:
+    check_task(printed(*SKY, *more))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("num_nodes: 4", "num_nodes: four"),
+        ("num_nodes: 4", "num_node: 4"),
+        ("use_spot: true", "use_spot: maybe"),
+        ("accelerators: A100:2", "accelerators: 2"),
+        ("    - 4\n", "    - 400\n"),
+        ("RAY_AUTH_TOKEN: null", "RAY_AUTH_TOKEN: 7"),
+        ("setup: |", "setup:\n- |"),
+        ("  cpus: ", "  cpu: "),
+    ],
+)
+def test_what_skypilot_does_not_define_is_refused(
+    printed: Callable[..., str], old: str, new: str
+) -> None:
+    text = printed(*SKY)
+    assert old in text
+    with pytest.raises(ValidationError):
+        check_task(text.replace(old, new, 1))
+
+
+def test_the_linter_knows_the_keys_of_skypilot() -> None:
+    schemas = json.loads((SCHEMAS / "skypilot.json").read_text())
     assert set(lint_sky.TOP.split()) == set(schemas["task"]["properties"])
     assert set(lint_sky.RESOURCES.split()) == set(schemas["resources"]["properties"])
 
@@ -231,6 +289,25 @@ def test_a_mistake_is_named_with_its_line(printed: Callable[..., str]) -> None:
     text = printed(*GROWING).replace("mode: token", "mode: disabled")
     (found,) = problems(text)
     assert found.startswith(f"{text.splitlines().index('    authOptions:') + 1}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "apiVersion: ray.io/v1\nkind: RayJbo\n",
+            "2: kind RayJbo of Kubernetes: expected kind: RayJob, which alone is known here; "
+            "did you mean 'RayJob'?",
+        ),
+        ("apiVersion: ray.io/v1\nspec: {}\n", "1: a file of Kubernetes without a kind: expected"),
+        ("trainable: a.py:train\nresources: {cpu: 1}\n", "1: this is the file of a sweep: "),
+        ("hosts: [a, b]\n", "1: neither cluster_name nor provider (ray up), nor kind"),
+        ("cluster_name: sweeps\n", "1: provider is missing"),
+    ],
+)
+def test_a_file_of_another_kind_is_said_to_be_one(text: str, said: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.tune.cli.app import main
+from raysweep.tune.cluster import lint_sbatch
 
 SWEEP = """\
 trainable: steps.py:steps
@@ -39,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "a sweep").mkdir()
     monkeypatch.chdir(tmp_path / "a sweep")
     monkeypatch.delenv("RAYSWEEP_DATA_ROOT", raising=False)
+    monkeypatch.setattr(lint_sbatch, "PRIVATE", ("/var/tmp",))  # the tests' own folder is in /tmp
     Path("sweep.yaml").write_text(SWEEP)
     trainables = Path(__file__).parent / "cluster/trainables.py"
     Path("steps.py").write_text(trainables.read_text())
@@ -286,6 +288,22 @@ def test_added_nodes_join_the_head_and_end_with_the_sweep(job: Start, folder: Pa
     (folder / ".raysweep/sweep/head").unlink()
     (folder / ".raysweep/sweep/ended").touch()
     assert added.end() == 0
+
+
+def test_what_check_cluster_would_refuse_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, because the file is printed."""
+    words = ["--storage", "/var/tmp/runs", "--sbatch=--partitoin=gpu", "--gpus-per-node", "1"]
+    assert main(["launch", "slurm", "sweep.yaml", *words, *TIME]) == 0
+    said = capsys.readouterr()
+    notes = [line.partition(": line ")[2].partition(": ") for line in said.err.splitlines()]
+    lines = said.out.splitlines()
+    assert [(lines[int(line) - 1][:16], message) for line, _, message in notes] == [
+        ("#SBATCH --partit", "sbatch has no option --partitoin; did you mean 'partition'?"),
+        (
+            "run=(raysweep ru",
+            "--storage: /var/tmp/runs is each node's own; expected a folder that all nodes see",
+        ),
+    ]
 
 
 def test_submitting_hands_the_file_to_sbatch(

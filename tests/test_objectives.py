@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import pytest
 
 import raysweep as rs
 from raysweep.errors import UserError
+from raysweep.formatting import number
 from raysweep.fronts import dominates
 from raysweep.history import Config, History, Status, Trial
-from raysweep.objectives import Limit, Objective, Objectives
+from raysweep.objectives import REPORT_COLUMNS, Limit, Objective, Objectives
+from raysweep.results.analysis.findings import findings
 from raysweep.results.storage.front import front_of, point
 from raysweep.results.storage.run_directory import RunError
+from raysweep.results.storage.tables import curve_rows
 from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.file.reader import check
 from raysweep.trainables.runtime.job import read_job
 from raysweep.trainables.runtime.run import ReportError
+from raysweep.tune.callbacks.screen import Lines
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
@@ -104,10 +109,9 @@ def test_a_metric_is_minimized_unless_its_name_or_goal_says_otherwise() -> None:
             "metrics.1.limit: expected a n",
         ),
         ({"metrics": None}, "missing key 'metric' in the sweep"),
-        ({"searcher": "bohb"}, "searcher bohb proposes for one metric, and metrics has several"),
+        ({"searcher": "tpe"}, "searcher tpe proposes for one metric, and metrics has several"),
         ({"scheduler": "median"}, "scheduler median judges by one metric, and metrics has several"),
         ({"plateau": {"trials": 3}}, "plateau: compares trials by one metric"),
-        ({"confirm": {}}, "confirm: trains the best of one metric again"),
         ({"checkpoints": {"keep": 3}}, "checkpoints.keep: the front is known at the end only"),
     ],
 )
@@ -177,6 +181,27 @@ def test_samplers_of_optuna_learn_from_several_metrics(sampler: str) -> None:
     assert _mean_y(found) < _mean_y(drawn)  # a small y is better in both objectives
 
 
+def test_bohb_takes_the_first_by_fronts_for_the_good_ones() -> None:
+    found = history(searcher="bohb", budget={"trials": 60, "epochs": 3})
+    drawn = history(budget={"trials": 60, "epochs": 3})
+    assert _mean_y(found) < _mean_y(drawn)
+    late = [trial.best.feasible for trial in list(found)[30:] if trial.best]
+    early = [trial.best.feasible for trial in list(drawn)[30:] if trial.best]
+    assert sum(late) > sum(early)
+
+
+def test_the_densities_of_bohb_do_not_depend_on_the_scale_of_an_objective() -> None:
+    def scaled(config: Config, seed: int) -> Iterator[Epoch]:
+        for metrics, seconds in curve(config, seed):
+            yield {**metrics, "ms": 1000 * metrics["ms"]}, seconds
+
+    said = sweep(searcher="bohb", budget={"trials": 30, "epochs": 3})._sweep
+    configs = [
+        [trial.config for trial in simulate(said, made, 2).trials] for made in (curve, scaled)
+    ]
+    assert configs[0] == configs[1]
+
+
 def _mean_y(found: History) -> float:
     return float(np.mean([trial.config["y"] for trial in list(found)[20:]]))
 
@@ -244,7 +269,40 @@ def test_a_run_has_a_front(run: Any, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["best", str(run.path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [one["trial"] for one in found["front"]] == [best.trial for best in run.front]
-    assert found["knee"] == run.knee.trial
+    assert (found["chosen"], found["trial"], found["knee"]) == ("knee", *[run.knee.trial] * 2)
+    assert found["metrics"] == run.knee.metrics
+
+
+def test_one_line_of_a_run_has_all_objectives(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    knee = [number(run.knee.metrics[name]) for name in ("val_loss", "ms")]
+    assert main(["ls", str(run.path.parent)]) == 0
+    text = capsys.readouterr().out
+    assert f"val_loss {knee[0]}, ms {knee[1]} (knee of {len(run.front)})" in text
+    assert main(["status", str(run.path)]) == 0
+    text = capsys.readouterr().out
+    assert f"front of {len(run.front)} trials, hypervolume 0." in text
+    assert f"in epoch 3 of {run.knee.trial}" in text
+    assert main(["status", str(run.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["front"] == [best.trial for best in run.front]
+
+
+def test_the_table_of_trials_begins_with_the_front(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    assert main(["ls", str(run.path)]) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split()[:6] == ["trial", "best", "val_loss", "ms", "mb", "epoch"]
+    listed = [line.split()[0] for line in lines[: len(run.front)]]
+    assert listed == [best.trial for best in run.front]
+    (knee,) = (line.split()[0] for line in lines if " knee " in line)
+    assert knee == run.knee.trial
+    table = run.trials
+    assert sum(" over limit " in line for line in lines) == (~table["feasible"]).sum()
 
 
 def test_the_best_within_a_limit(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,10 +321,11 @@ def test_the_best_within_a_limit(run: Any, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ("ms=-1", "no trial has ms at most -1 and mb at most 500; the nearest ms is"),
+        ("ms=-1", "no trial has ms at most -1 and mb at most 500 in its best epoch; the ne"),
         ("nothing<=3", "no trial reported nothing; reported: mb, ms, val_loss"),
-        ("nothing=3", "the sweep does not say which way is better; write nothing<=..."),
+        ("mss=3", "no trial reported mss; reported: mb, ms, val_loss; did you mean 'ms'?"),
         ("ms", "--within ms: expected a metric and a number"),
+        ("ms<=inf", "--within ms<=inf: expected a metric and a number"),
     ],
 )
 def test_limits_that_cannot_be_kept(run: Any, limit: str, message: str) -> None:
@@ -288,6 +347,93 @@ def test_no_trial_keeps_an_impossible_limit(tmp_path: Path) -> None:
     assert run.front == []
     with pytest.raises(RunError, match="no trial has kept the limits yet: mb at most -1"):
         _ = run.best
+
+
+def test_searchers_of_which_none_keeps_the_limits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = [*THREE[:2], {"name": "mb", "limit": -1}]
+    sweep(metrics=metrics, searcher=["random", "grid"]).run(
+        executor="debug", storage=tmp_path, name="none"
+    )
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "none")]) == 2
+    text = capsys.readouterr().err
+    assert "nothing to compare, no trial has kept the limits yet: mb at most -1" in text
+    assert main(["status", str(tmp_path / "none")]) == 0
+    assert "no trial has kept the limits yet" in capsys.readouterr().out
+    assert main(["ls", str(tmp_path)]) == 0
+    assert "none within the limits" in capsys.readouterr().out
+
+
+def test_a_study_that_keeps_no_limit_is_named_in_a_comparison(run: Any) -> None:
+    comparison = run.compare()
+    (study,) = comparison.studies
+    other = replace(study, label="other", is_infeasible=True)
+    lines = findings(replace(comparison, studies=(study, other)))
+    assert "other: no trial of its study has kept the limits; that counts as the worst" in lines
+
+
+def test_runs_with_other_limits_are_not_compared(run: Any, tmp_path: Path) -> None:
+    metrics = [*THREE[:2], {"name": "mb", "limit": 400}]
+    other = sweep(metrics=metrics).run(executor="debug", storage=tmp_path, name="other")
+    with pytest.raises(RunError, match=r"mb at most 400 against .* mb at most 500"):
+        run.compare(other)
+
+
+def test_a_single_metric_has_a_best_within_limits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metric = {"name": "val_loss", "goal": "minimize"}
+    single = sweep(metrics=None, metric=metric).run(
+        executor="debug", storage=tmp_path, name="single"
+    )
+    table = single.trials.sort_values("best_val_loss")
+    assert single.within("val_loss=10").trial == table["trial"].iloc[0]
+    assert single.within("mb<=500").metrics["mb"] <= 500
+    capsys.readouterr()
+    assert main(["best", str(single.path), "--within", "mb=500"]) == 2
+    message = "the sweep does not say which way of mb is better; write mb<=... or mb>=..."
+    assert message in capsys.readouterr().err
+
+
+def test_a_reason_names_the_limit_that_is_broken() -> None:
+    found = history(scheduler={"name": "asha", "type": "stopping"})
+    stopped = [trial for trial in found if trial.status is Status.STOPPED]
+    over = [trial for trial in stopped if trial.reports[-1].metrics["mb"] > 500]
+    assert 0 < len(over) < len(stopped)
+    for trial in stopped:
+        said = trial.reason.endswith(" breaks its limit, at most 500")
+        assert said is (trial in over)
+
+
+def test_the_log_says_at_the_end_that_paused_trials_are_stopped() -> None:
+    out = io.StringIO()
+    controller = trained(scheduler="asha")
+    Lines(out).close(controller)
+    count = sum(trial.status is Status.STOPPED for trial in controller.trials)
+    assert count > 1
+    line = f"the sweep has ended: {count} trials that were paused are stopped\n"
+    assert out.getvalue() == line
+
+
+@pytest.mark.parametrize("name", REPORT_COLUMNS)
+def test_a_metric_hides_no_column(name: str, tmp_path: Path) -> None:
+    rest: dict[str, Any] = {"trainable": train, "space": {"x": rs.Float(0, 1)}}
+    rest["budget"] = {"epochs": 1, "trials": 1}
+    message = f"the data frames have a column {name} already"
+    with pytest.raises(UserError, match=f"metric.name: {message}"):
+        rs.Sweep(metric={"name": name, "goal": "minimize"}, **rest)
+    with pytest.raises(UserError, match=f"metrics.0.name: {message}"):
+        rs.Sweep(metrics=[{"name": name}, {"name": "b"}], **rest)
+    rows = list(curve_rows({"random": history()}))
+    assert {*rows[0]} == {*REPORT_COLUMNS, "val_loss", "ms", "mb"}
+
+
+def test_a_metric_hides_nothing_that_a_tracker_keeps() -> None:
+    with pytest.raises(UserError, match="track: wandb keeps each trial's status"):
+        sweep(metrics=[{"name": "a"}, {"name": "status"}], track=["wandb"])
+    sweep(metrics=[{"name": "a"}, {"name": "status"}], track=["mlflow"])
 
 
 def test_every_report_has_all_metrics(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import raysweep as rs
 from raysweep.errors import UserError
+from raysweep.results.export import _compare
 from raysweep.results.run import Run
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.params import Int
@@ -27,6 +29,7 @@ LINES = """
 raysweep best ray_results/net
 raysweep best ray_results/net --within ms_per_image=2 --within 'peak_mb<=300'
 raysweep export ray_results/net --trial auto-3
+raysweep export ray_results/net --front
 """
 TWO: list[dict[str, Any]] = [{"name": "a", "goal": "minimize"}, {"name": "b", "goal": "minimize"}]
 
@@ -67,6 +70,20 @@ def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     for line in lines:
         words = line.replace("'", "").split()[1:]
         assert main(words) == 0, line
+    run = rs.load("ray_results/net")
+    made = {path.name for path in run.path.glob("trial-*")}
+    assert made == {f"trial-{name}" for name in ("auto-3", *(one.trial for one in run.front))}
+    for folder in made:
+        about = json.loads((run.path / folder / "metrics.json").read_text())
+        assert folder == f"trial-{about['trial']}"
+    assert json.loads((run.path / "best/metrics.json").read_text())["trial"] == run.best.trial
+
+
+def test_an_export_names_what_its_evaluation_gives_of_each_objective() -> None:
+    answer = {"metrics": {"val_loss": 0.5, "ms": 2.5}}
+    difference, line = _compare(answer, "val_loss", 0.5, {"ms": 2.0, "mb": 3.0})
+    assert difference == 0.0
+    assert line.endswith("val_loss 0.5, difference 0; ms 2, difference 0.5")
 
 
 def test_an_epoch_without_a_finite_objective_is_nobodys_best(

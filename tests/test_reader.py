@@ -323,7 +323,7 @@ MISTAKES = [
     (
         BUDGET,
         "budget: {seconds: 60, report_every: 5}",
-        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_seconds or time",
+        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_seconds, time or worth",
     ),
     (
         BUDGET,
@@ -361,7 +361,7 @@ MISTAKES = [
     (
         BUDGET,
         "budget: {epochs: 9}",
-        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_epochs or time",
+        "s.yaml:6: budget: nothing ends the sweep; expected trials, total_epochs, time or worth",
     ),
     (BUDGET, "budget: 9", "s.yaml:6: budget: expected a mapping, got 9"),
     (
@@ -432,7 +432,12 @@ MISTAKES = [
         "searcher: [grid, 4]",
         "s.yaml:4: searcher.1: expected a name or a mapping with a name, got 4",
     ),
-    (SEARCHER, "searcher: {nam: bohb}", "s.yaml:4: missing key 'name' in searcher"),
+    (
+        SEARCHER,
+        "searcher: {nam: bohb}",
+        "s.yaml:4: missing key 'name' in searcher: "
+        "say whose options these are, as in searcher: {name: tpe, startup: 10}",
+    ),
     (
         LR,
         "{flaot: [1, 2]}",

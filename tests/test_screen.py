@@ -16,7 +16,7 @@ from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
 from raysweep.tune.state import NoLog
 from raysweep.tune.sweep import Budget, Sweep
 from raysweep.tune.time_left import SteadyTime, time_left
-from tests.sweeps import Draw, sweep, train
+from tests.sweeps import Draw, Few, sweep, train
 
 
 def many(trials: int = 60) -> Sweep:
@@ -113,6 +113,20 @@ def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
     controller.machine = "gpu-box"
     taken(controller)
     assert said.getvalue().splitlines()[1:] == ["random-0 started on gpu-box"]
+
+
+def test_a_searcher_that_ends_before_its_budget_says_so() -> None:
+    said: list[str] = []
+
+    class Told(NoLog):
+        def applied(self, event: dict[str, object], controller: SweepController) -> None:
+            said.append(describe(event, controller))
+
+    controller = SweepController(sweep({"few": Few(2)}), Told())
+    train(controller, taken(controller))
+    train(controller, taken(controller))
+    assert controller.next() is None
+    assert said[-1] == "few has nothing left to propose after 2 configurations"
 
 
 def test_a_damaged_checkpoint_is_said_once() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import shutil
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from raysweep.results.analysis.retraining import chosen_finalist
 from raysweep.results.storage import mirror
 from raysweep.results.storage.inbox import Inbox
 from raysweep.results.storage.ledger import NAME
@@ -31,6 +33,7 @@ from raysweep.tune.status import status
 from tests.made_up import Story, write_run
 from tests.serving import OWN, Session, rows, serving, until
 
+RUNS = Path(__file__).parent / "data" / "runs"
 NASTY = '</script><img src=x onerror="throw 1">'
 SPACE = {"lr": {"float": [1e-4, 1.0], "log": True}, "kind": {"choice": ["flat", "deep"]}}
 
@@ -113,6 +116,19 @@ def table(found: dict[str, Any]) -> list[dict[str, Any]]:
         cells = {name: column[i] for name, column in found["trials"].items()}
         made.append(cells | {"config": values})
     return made
+
+
+def test_the_list_names_the_winner_after_a_confirmation(tmp_path: Path) -> None:
+    shutil.copytree(RUNS / "confirmed", tmp_path / "confirmed")
+    shutil.copytree(RUNS / "compared", tmp_path / "compared")
+    chosen = chosen_finalist(load(tmp_path / "confirmed"))
+    assert chosen is not None
+    with serving(tmp_path) as client:
+        until(lambda: all(row["state"] == "finished" for row in rows(client).values()))
+        winner = rows(client)["confirmed"]["winner"]
+        assert winner["trial"] == chosen.trial
+        assert winner["mean"] == pytest.approx(statistics.mean(chosen.validation), rel=1e-3)
+        assert rows(client)["compared"]["winner"] is None
 
 
 def test_the_list_has_every_run_with_what_status_says_of_it(

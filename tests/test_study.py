@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import raysweep as rs
@@ -203,3 +204,66 @@ print(json.dumps(sorted({{"ray", "torch", "pandas"}} & set(sys.modules))))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+METRICS = [{"name": "loss"}, {"name": "ms"}, {"name": "mb", "limit": 500}]
+
+
+def metrics_of(config: Config, epoch: int) -> dict[str, float]:
+    ms = -float(np.log10(config["lr"]))
+    return {"loss": loss_of(config, epoch), "ms": ms, "mb": 1000 * config["lr"]}
+
+
+@pytest.mark.parametrize("searcher", ["auto", "random"])
+def test_a_study_with_several_metrics_decides_as_a_sweep_does(searcher: str) -> None:
+    asked = several(searcher=searcher, trials=16)
+    for trial in asked:
+        for epoch in range(1, EPOCHS + 1):
+            if not trial.report(epoch, metrics_of(trial.config, epoch)):
+                break
+    controller = simulate(asked._sweep, metrics_curve, 1)
+    assert outline(controller) == outline(asked._controller)
+    front = asked.front
+    assert 1 < len(front) < 16
+    assert front[0] is asked.best
+    assert asked.knee in front
+    for one in front:
+        assert one.metrics["mb"] <= 500
+        assert not any(
+            other.metrics["loss"] < one.metrics["loss"] and other.metrics["ms"] < one.metrics["ms"]
+            for other in front
+        )
+
+
+def metrics_curve(config: Config, seed: int) -> Iterable[tuple[Mapping[str, float], float]]:
+    for epoch in range(1, EPOCHS + 1):
+        yield metrics_of(config, epoch), 1.0
+
+
+def several(**changes: Any) -> rs.Study:
+    keys: dict[str, Any] = {"space": SPACE, "metrics": METRICS, "epochs": EPOCHS, "seed": 3}
+    return rs.Study(**keys | changes)
+
+
+def test_several_metrics_are_told_as_a_mapping(tmp_path: Path) -> None:
+    with several(epochs=1, trials=2, folder=tmp_path / "s") as asked:
+        with pytest.raises(StudyError, match="no trial has reported a finite loss yet"):
+            _ = asked.knee
+        trial = asked.ask()
+        with pytest.raises(
+            StudyError, match=r"tell: expected a mapping with loss, ms, mb, got 0.5"
+        ):
+            asked.tell(trial, 0.5)
+        with pytest.raises(StudyError, match="report: the metric 'mb' is missing"):
+            asked.tell(trial, {"loss": 0.5, "ms": 1.0})
+        asked.tell(trial, {"loss": 0.5, "ms": 1.0, "mb": 600.0})
+        assert asked.front == []
+        with pytest.raises(StudyError, match="no trial has kept the limits yet: mb at most 500"):
+            _ = asked.best
+        second = asked.ask()
+        asked.tell(second, {"loss": 0.7, "ms": 1.0, "mb": 100.0})
+        assert asked.front == [asked.knee] == [asked.best] == [second]
+    run = rs.load(tmp_path / "s")
+    assert run.trials["front"].tolist() == [False, True]
+    assert [best.trial for best in run.front] == ["auto-1"]
+    assert "feasible,front" in (tmp_path / "s" / "trials.csv").read_text().splitlines()[0]

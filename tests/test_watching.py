@@ -161,6 +161,24 @@ def test_a_trial_leaves_a_node_that_is_emptied_after_its_epoch() -> None:
     assert "losses" not in trial.notes
 
 
+def test_those_that_stay_do_not_give_way_to_those_that_leave() -> None:
+    """The room shrinks as soon as a node is emptied, while its trial still ends its epoch."""
+    controller = SweepController(sweep({"a": Draw()}, budget=Budget(3, 3), retries=0))
+    make: Any = TrialCoordinator
+    coordinator = make(controller, lambda trial: SimpleNamespace(epochs=3), 2)
+    for worker in ("stays", "leaves"):
+        assert coordinator.next_job(worker) is not None
+        coordinator.started(worker)
+    coordinator.parallel, coordinator.leaving = 1, frozenset({"leaves"})
+    report = {KEY: [{"epoch": 1, "metrics": {"loss": 1.0}, "seconds": 1.0}]}
+    assert coordinator.heard("stays", report)
+    assert coordinator.next_job("another") is None
+    assert not coordinator.heard("leaves", report)
+    assert [trial.reason for trial in controller.trials if trial.status is Status.WAITING] == [
+        "its machine is about to go"
+    ]
+
+
 @pytest.mark.examples
 @pytest.mark.ray
 def test_room_that_comes_late_is_used_however_short_the_trials_are(

@@ -1,9 +1,9 @@
 """A small convolutional network for images. An epoch on `digits` takes about 0.1 s on one thread.
 
-Tuned: `lr`, `channels`, `batch_size`, `optimizer` (sgd, adam, adamw), `momentum` and `nesterov` (of
-sgd), `beta1` and `beta2` (of the others), `weight_decay`, `label_smoothing`, `gradient_clip` (the
-largest norm of the gradients), `precision` (fp32, bf16, fp16). Constants: `data` (digits, mnist,
-fashion_mnist, cifar10), `train_size`.
+Needed: `data` (digits, mnist, fashion_mnist, cifar10), `channels`, `batch_size`, `optimizer` (sgd,
+adam, adamw) and `lr`. Optional: `momentum` and `nesterov` (of sgd), `beta1` and `beta2` (of the
+others), `weight_decay`, `label_smoothing`, `gradient_clip` (the largest norm of the gradients),
+`precision` (fp32, bf16, fp16), `train_size`.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class Sweep:
         options.check()
         check_not_importing()
         if not self._function.content:
-            check_trainable(self._sweep.trainable)
+            check_trainable(self._sweep.trainable, self._sweep.space.keys)
         place = str(storage) if is_url(storage) else Path(storage)
         if resume is False:
             folder = run_folders.begin_anywhere(place, self._stem, name or self._sweep.name)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
+from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.steering import Steering
 from raysweep.tune import limits, restoring, retries
+from raysweep.tune.pacing import Pacing
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
 from raysweep.tune.state import Checkpoints, Log, NoLog, SweepState
 from raysweep.tune.sweep import Study, Sweep
@@ -54,6 +56,7 @@ class SweepController:
         past = list(past)
         self._log = log = log or NoLog()
         self._time = SweepTime(clock, past)
+        self._pacing = Pacing([*opened(past), clock()])
         happened = partial(log.applied, controller=self)
         self.state = SweepState(sweep, past, clock, log.write, happened)
         self.upcoming = Upcoming(self.state)
@@ -197,6 +200,11 @@ class SweepController:
         return self._time.training_seconds
 
     @property
+    def pace(self) -> Pace | None:
+        """How fast the best value improves; None of several metrics, or if it is not known yet."""
+        return self._pacing.follow(self.histories)
+
+    @property
     def exhausted(self) -> bool:
         """True if no searcher has anything left to propose."""
         return self.state.budgets.exhausted >= self.studies.keys()
@@ -299,7 +307,7 @@ class SweepController:
             reason = decision.reason
             if own != reason:
                 reason = f"{interval.at(trial.epoch)}: {own}"
-            return self._stop(trial, Status.STOPPED, reason)
+            return self._stop(trial, Status.STOPPED, reason + self._broken_limits(trial))
         if decision.audited:
             self.noted(trial, {"audited": {"epoch": trial.epoch, "reason": decision.reason}})
         if self.state.budgets.is_spent(trial) and not trial.notes.get("asked"):
@@ -307,6 +315,13 @@ class SweepController:
             reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
+
+    def _broken_limits(self, trial: Trial) -> str:
+        """The end of a reason that names the limits which the last report breaks; "" without."""
+        limits = self.sweep.objectives.limits if self.sweep.objectives else ()
+        metrics = trial.reports[-1].metrics
+        broken = [limit.breach(metrics) for limit in limits if limit.excess(metrics) > 0]
+        return f"; {', '.join(broken)}" if broken else ""
 
     def _not_finite(self, trial: Trial) -> str:
         """The metric of the last report that is not finite; "" if none that counts is."""
@@ -396,11 +411,12 @@ class SweepController:
         return Decision(True, reason)
 
     def _check_limits(self, trial: Trial) -> None:
-        """Stop the sweep if its target, its plateau or the end of its time is reached."""
+        """Stop the sweep if its target, plateau, worth or the end of its time is reached."""
         if not self.ended_before:
             self.check_target(trial, trial.loss)
             if trial.status.ended:
                 self.check_plateau()
+            self.check_worth()
         self.check_time()
 
     def check_target(self, trial: Trial, loss: float) -> None:
@@ -411,6 +427,11 @@ class SweepController:
     def check_plateau(self) -> None:
         """Stop the sweep if its plateau is reached."""
         if reason := limits.plateau_reached(self.sweep, self.histories):
+            self.stop(reason)
+
+    def check_worth(self) -> None:
+        """Stop the sweep if its best value is expected to improve too slowly."""
+        if reason := limits.worth_reached(self.sweep, self.pace):
             self.stop(reason)
 
     def check_time(self) -> None:

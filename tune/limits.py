@@ -1,13 +1,20 @@
-"""What ends a sweep before its budget does: its target, its plateau, failures that are alike."""
+"""What ends a sweep before its budget: its target, plateau or worth, or failures that are alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from raysweep.forecast import Pace
+from raysweep.formatting import number
 from raysweep.history import History, Status, Trial
 from raysweep.tune.sweep import Sweep
 
 SAME_FAILURE = "the first trials all failed in the same way"
+MIN_TRIALS = 20
+"""So many trials must have reported before it can be said that a sweep is not worth it."""
+PERIODS = (("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
+MANY = 30
+"""A sweep that has trained so many minutes is measured by the hour, and so on."""
 SAME_FAILURE_TRIALS = 3
 """Trials that must have failed with the same words before the sweep ends."""
 
@@ -26,6 +33,24 @@ def plateau_reached(sweep: Sweep, histories: Mapping[str, History]) -> str:
     if plateau is not None and all(_is_stale(history, plateau) for history in histories.values()):
         return f"no better {sweep.metric.name} in the last {plateau} trials"
     return ""
+
+
+def worth_reached(sweep: Sweep, pace: Pace | None) -> str:
+    """Why the pace of the best value ends the sweep; "" if it does not.
+
+    The expected improvement falls with time, so it is worth nothing later either. But what a few
+    trials have in common says little, so there must be `MIN_TRIALS` of them.
+    """
+    worth = sweep.budget.worth
+    if worth is None or pace is None or pace.trials < MIN_TRIALS or pace.now >= worth:
+        return ""
+    short = [(name, length) for name, length in PERIODS if pace.seconds < MANY * length]
+    period, seconds = min(short, default=PERIODS[-1], key=lambda pair: pair[1])
+    return (
+        f"the best {sweep.metric.name} is expected to improve by "
+        f"{number(seconds * pace.now, 2)} {period}, and budget.worth is "
+        f"{number(seconds * worth, 2)}"
+    )
 
 
 def failed_alike(trials: Iterable[Trial]) -> bool:

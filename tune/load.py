@@ -31,6 +31,7 @@ from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_swee
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, seconds
+from raysweep.search_spaces.file.build_space import accelerators
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.error_messages import message, unknown_key
 from raysweep.search_spaces.file.reader import Specification
@@ -40,7 +41,8 @@ from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.import_trainable import full_name
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune import notify_urls, script_files
-from raysweep.tune.objectives_check import check_metrics
+from raysweep.tune.executors.devices import on
+from raysweep.tune.objectives_check import check_metrics, check_tracked
 from raysweep.tune.report_sources import report_sources
 from raysweep.tune.sweep import Budget, Confirm, Metric, RememberingSearcher, Resources, Sweep
 
@@ -96,6 +98,7 @@ def sweep_of(said: Specification) -> Sweep:
     trainable = _trainable(said)
     command_line = _command_line(said, trainable)
     check_metrics(said, searchers.values(), scheduler)
+    check_tracked(said)
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
@@ -179,7 +182,14 @@ def _notified(said: Specification) -> tuple[str, ...]:
 
 def budget_of(spec: BudgetSpec) -> Budget:
     """The budget that a file states."""
-    return Budget(spec.trials, spec.reports, spec.total_reports, spec.time_limit, spec.interval)
+    return Budget(
+        spec.trials,
+        spec.reports,
+        spec.total_reports,
+        spec.time_limit,
+        spec.interval,
+        spec.worth_per_second,
+    )
 
 
 def check_components(said: Specification) -> None:
@@ -258,15 +268,17 @@ models themselves, and there is little to gain (`benchmarks/fused.py`)."""
 def _resources(said: Specification) -> Resources:
     wanted = said.content.resources
     share = 0.0 if wanted.gpu == "auto" else wanted.gpu
+    everywhere = on(wanted.accelerator) if isinstance(wanted.accelerator, str) else {}
     return Resources(
         wanted.cpu,
         share,
-        wanted.custom,
+        {**wanted.custom, **everywhere},
         wanted.workers,
         auto_gpu=wanted.gpu == "auto",
         spread=wanted.spread,
         fuse=MOST_FUSED if wanted.fuse == "auto" else wanted.fuse,
         auto_fuse=wanted.fuse == "auto",
+        accelerators=accelerators(said.content, said.document),
     )
 
 

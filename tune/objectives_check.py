@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from raysweep.objectives import TRACKED_COLUMNS
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.reader import Specification
 
@@ -32,7 +33,7 @@ def check_metrics(said: Specification, searchers: Iterable[Chosen], scheduler: C
                 said,
                 ("searcher",),
                 f"searcher {searcher.label} proposes for one metric, and metrics has several; "
-                "expected auto, random, grid, or optuna with a sampler for several",
+                "expected auto, bohb, random, grid, or optuna with a sampler for several",
             )
     if not _several(scheduler):
         raise _error(
@@ -44,6 +45,16 @@ def check_metrics(said: Specification, searchers: Iterable[Chosen], scheduler: C
     _check_keys(said)
 
 
+def check_tracked(said: Specification) -> None:
+    """Raise SpecificationError for a metric that would hide what W&B keeps of a trial's end."""
+    content = said.content
+    names = [content.metric.name, *(entry.name for entry in content.metrics or ())]
+    for name in names:
+        if "wandb" in content.track and name in TRACKED_COLUMNS:
+            text = f"track: wandb keeps each trial's {name}, which the metric {name} would hide"
+            raise _error(said, ("track",), text)
+
+
 def _several(chosen: Chosen) -> bool:
     return bool(getattr(chosen.component, "several_metrics", False))
 
@@ -53,8 +64,8 @@ def _check_keys(said: Specification) -> None:
     content = said.content
     if content.plateau is not None:
         raise _error(said, ("plateau",), "plateau: compares trials by one metric; leave it out")
-    if content.confirm is not None:
-        raise _error(said, ("confirm",), "confirm: trains the best of one metric again")
+    if content.budget.worth is not None:
+        raise _error(said, ("budget", "worth"), "budget.worth: is of one metric; leave it out")
     if content.checkpoints.keep != "all":
         text = "checkpoints.keep: the front is known at the end only, so all are kept"
         raise _error(said, ("checkpoints", "keep"), text)

@@ -83,7 +83,7 @@ def _reopen(controller: SweepController, trial: Trial) -> None:
 
 
 def _end_as_before(controller: SweepController) -> None:
-    """Stop if a former session reached the target, the plateau or the end of the time.
+    """Stop if a former session reached the target, the plateau, the worth or the end of the time.
 
     What a person has asked for since is trained all the same, unless no time is left.
     """
@@ -92,6 +92,7 @@ def _end_as_before(controller: SweepController) -> None:
             controller.check_target(history.best[0], history.best[1].loss)
     if all(trial.notes.get("asked") for trial in controller.state.budgets.waiting):
         controller.check_plateau()
+        controller.check_worth()
     if controller.state.stopping and controller.upcoming.work_left(asked_only=True):
         controller.state.ended_before, controller.state.stopping = controller.state.stopping, ""
     controller.check_time()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
+from raysweep.forecast import Forecast
 from raysweep.formatting import duration, number, plural
 from raysweep.history import Status, Trial, seconds_spent
 from raysweep.report_interval import ReportInterval
+from raysweep.results.analysis.hypervolume import front_volume
+from raysweep.results.analysis.more_time import more_time
 from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.mirror import display_path
-from raysweep.results.storage.run_directory import RunDirectory, best_of
+from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.shown_status import ORDER, PAUSED, shown_status
 from raysweep.text_limits import shorten
 from raysweep.tune.command_words import in_words
@@ -33,13 +37,15 @@ def status(run: RunDirectory) -> dict[str, Any]:
     for as many as fit. epochs: the
     number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
     `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
-    estimate, None if there is none. best: None before the first finite value. failures: number of
-    trials by cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
+    estimate, None if there is none. best: None before the first finite value; of several objectives
+    the knee, with the names of the trials on the `front` and its hypervolume. forecast: by how much
+    the best value is `expected` to improve in so many further `seconds`, and the `high` end of the
+    90 % interval, which begins at 0; None if too little is known. failures: number of trials by
+    cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
     session has carried out yet, each also as it would be typed (`text`).
     """
     interval = run.interval
     trials = list(run.all_trials())
-    found = best_of(run.histories)
     epochs = sum(history.epochs for history in run.histories.values())
     controller = next_session(run)
     budget = controller.sweep.budget if controller else None
@@ -63,14 +69,9 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "length": interval.position(budget.epochs) if budget else None,
         "seconds": seconds_spent(run.events),
         "seconds_left": time_left(controller) if controller and run.state == "running" else None,
-        "best": found
-        and {
-            "trial": found[0].id,
-            "epoch": found[1].epoch,
-            "at": interval.position(found[1].epoch),
-            "value": found[1].metrics[run.metric],
-            "config": found[0].config,
-        },
+        "best": _best(run),
+        **_front(run),
+        "forecast": (forecast := more_time(run)) and asdict(forecast),
         "running": [_running(trial, run) for trial in trials if trial.status is Status.RUNNING],
         "failures": dict(Counter(trial.reason for trial in trials if _failed(trial)).most_common()),
         "tags": run.steering.tags.get("", []),
@@ -82,6 +83,36 @@ def status(run: RunDirectory) -> dict[str, Any]:
         ],
         "waiting": [_waiting(command) for command in Inbox(run.path).waiting()],
     }
+
+
+def _best(run: RunDirectory) -> dict[str, Any] | None:
+    """The epoch that stands for the run; None before the first finite value."""
+    if run.chosen is None:
+        return None
+    trial, report = run.chosen
+    return {
+        "trial": trial.id,
+        "epoch": report.epoch,
+        "at": run.interval.position(report.epoch),
+        "value": report.metrics[run.metric],
+        "metrics": {name: report.metrics.get(name) for name in _names(run)},
+        "config": trial.config,
+    }
+
+
+def _names(run: RunDirectory) -> tuple[str, ...]:
+    return run.objectives.names if run.objectives else (run.metric,)
+
+
+def _front(run: RunDirectory) -> dict[str, Any]:
+    """What a run with several metrics has besides; {} of a single one."""
+    if run.objectives is None:
+        return {}
+    found: dict[str, Any] = {"limits_kept": not run.is_infeasible}
+    if run.has_front:
+        found["front"] = [trial.id for trial in run.front]
+        found["hypervolume"] = front_volume(run.all_trials())
+    return found
 
 
 def _waiting(command: Command) -> dict[str, Any]:
@@ -119,10 +150,9 @@ def lines(found: dict[str, Any]) -> list[str]:
     ]
     if found["state"] != "finished":
         text.append(f"  {_at_once(found['parallel'])}")
-    if best := found["best"]:
-        value = number(best["value"], 6)
-        where = f"{interval.within(best['at'])} of {best['trial']}"
-        text.append(f"  best {found['metric']} {value} {where}")
+    text += _best_line(found, interval)
+    if found["forecast"]:
+        text.append(f"  {Forecast(**found['forecast']).sentence(found['metric'])}")
     for trial in found["running"]:
         value = f", {found['metric']} {number(trial['value'])}" if trial["epoch"] else ""
         text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
@@ -132,6 +162,19 @@ def lines(found: dict[str, Any]) -> list[str]:
     if found["tags"]:
         text.append(f"  tags: {', '.join(found['tags'])}")
     return [*text, *(f"  note: {note}" for note in found["notes"]), *_trial_notes(found)]
+
+
+def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:
+    """The best value; of several objectives the front, and what its knee has."""
+    best = found["best"]
+    if best is None:
+        return [] if found.get("limits_kept", True) else ["  no trial has kept the limits yet"]
+    values = ", ".join(f"{name} {number(value, 6)}" for name, value in best["metrics"].items())
+    where = f"{interval.within(best['at'])} of {best['trial']}"
+    if "front" not in found:
+        return [f"  best {values} {where}"]
+    size = f"  front of {plural(len(found['front']), 'trial')}, "
+    return [f"{size}hypervolume {number(found['hypervolume'], 3)}; its knee: {values} {where}"]
 
 
 def _by_status(counts: dict[str, int]) -> str:

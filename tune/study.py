@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 from raysweep.clock import now
 from raysweep.errors import UserError
 from raysweep.formatting import plural
+from raysweep.fronts import knee
 from raysweep.history import Config, Event, Status
 from raysweep.references import ASK_AND_TELL
+from raysweep.results.storage.front import front_of, point
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import sweep_of
 from raysweep.tune.specification import Component, Metric, specified
@@ -45,8 +47,10 @@ class Study:
 
     `space`, `metric`, `constraints`, `searcher` and `scheduler` are those of `Sweep`; the default
     searcher is that of a sweep, and the default scheduler stops trials but promotes none, because
-    a promoted trial must continue from a checkpoint of its own. `epochs` is the length of a full
-    training, 1 if your trainings report once. `trials` ends the study; without it you decide.
+    a promoted trial must continue from a checkpoint of its own. With `metrics`, a list as in a
+    sweep, in place of `metric` there are several objectives, or limits on metrics; every report
+    then has all of them, and the answer is the `front`. `epochs` is the length of a full training,
+    1 if your trainings report once. `trials` ends the study; without it you decide.
 
     A `folder` makes the study a run: every event is on disk before it takes effect, `raysweep.load`
     reads it, and the same call continues it. A trial that was asked for and never came to its end
@@ -60,8 +64,9 @@ class Study:
     def __init__(
         self,
         space: Mapping[str, Any],
-        metric: Metric,
+        metric: Metric | None = None,
         *,
+        metrics: Sequence[Mapping[str, Any]] | None = None,
         epochs: int = 1,
         trials: int | None = None,
         searcher: Component | None = None,
@@ -72,9 +77,8 @@ class Study:
     ) -> None:
         budget = {"epochs": epochs, "trials": 1 if trials is None else trials}
         keys: dict[str, Any] = {"searcher": searcher, "scheduler": scheduler, "seed": seed}
-        said = specified(
-            ASK_AND_TELL, space, metric, budget, keys | {"constraints": list(constraints)}
-        )
+        keys |= {"constraints": list(constraints), "metrics": metrics}
+        said = specified(ASK_AND_TELL, space, metric, budget, keys)
         self._sweep = _endless(sweep_of(said)) if trials is None else sweep_of(said)
         if len(self._sweep.searchers) > 1:
             raise StudyError("searcher: a study has one searcher; a sweep compares several")
@@ -96,13 +100,17 @@ class Study:
         return trial
 
     def tell(
-        self, trial: StudyTrial, value: float | None = None, *, failed: bool | str = False
+        self,
+        trial: StudyTrial,
+        value: float | Mapping[str, float] | None = None,
+        *,
+        failed: bool | str = False,
     ) -> None:
         """End a trial. Without effect if a report ended it already.
 
-        `value` is the final metric of a trial that did not report it. `failed` says that the
-        training failed, True or the reason: the searcher takes the trial for a bad one. Raises
-        StudyError for a trial that has neither reported nor failed.
+        `value` is the final metric of a trial that did not report it; of several metrics it is a
+        mapping. `failed` says that the training failed, True or the reason: the searcher takes the
+        trial for a bad one. Raises StudyError for a trial that has neither reported nor failed.
         """
         if trial.ended:
             return
@@ -111,13 +119,22 @@ class Study:
             self._controller.failed(trial._trial, reason, {}, retry=False)
             return
         final = self._sweep.budget.epochs
-        if value is not None and not trial.report(final, {self._sweep.metric.name: value}):
+        if value is not None and not trial.report(final, self._metrics_of(value)):
             return
         if trial.epoch == 0:
             raise StudyError(
                 f"trial {trial.number} has reported nothing: tell its value, or failed=True"
             )
         self._controller.ended(trial._trial, Status.COMPLETED, f"told after epoch {trial.epoch}")
+
+    def _metrics_of(self, value: float | Mapping[str, float]) -> Mapping[str, float]:
+        """What was told, by the names of the metrics. Raises StudyError for one of several."""
+        if isinstance(value, Mapping):
+            return value
+        if self._sweep.objectives:
+            names = ", ".join(self._sweep.metric_names)
+            raise StudyError(f"tell: expected a mapping with {names}, got {value!r}")
+        return {self._sweep.metric.name: value}
 
     @property
     def finished(self) -> bool:
@@ -131,11 +148,40 @@ class Study:
 
     @property
     def best(self) -> StudyTrial:
-        """The trial with the best value. Raises StudyError before the first finite one."""
+        """The trial with the best value; of several metrics, of the first one within the limits.
+
+        Raises StudyError before the first finite one.
+        """
         (history,) = self._controller.histories.values()
         if history.best is None:
-            raise StudyError(f"no trial has reported a finite {self._sweep.metric.name} yet")
+            raise StudyError(self._why_no_best())
         return self._handle(history.best[0])
+
+    @property
+    def front(self) -> list[StudyTrial]:
+        """The trials that keep all limits and that no other beats in all objectives.
+
+        The best in the first objective comes first. With a single metric it is the best trial
+        alone; [] before the first finite value.
+        """
+        return [self._handle(trial) for trial in front_of(self._controller.trials)]
+
+    @property
+    def knee(self) -> StudyTrial:
+        """The trial of the front that is nearest to the best of all objectives at once.
+
+        Raises StudyError if the front is empty.
+        """
+        trials = front_of(self._controller.trials)
+        if not trials:
+            raise StudyError(self._why_no_best())
+        return self._handle(trials[knee([point(trial.best) for trial in trials if trial.best])])
+
+    def _why_no_best(self) -> str:
+        objectives = self._sweep.objectives
+        if objectives and objectives.limits and any(trial.epoch for trial in self.trials):
+            return f"no trial has kept the limits yet: {', '.join(map(str, objectives.limits))}"
+        return f"no trial has reported a finite {self._sweep.metric.name} yet"
 
     def close(self) -> None:
         """Release the folder, in which the tables of trials and of reports are written first."""
@@ -148,7 +194,12 @@ class Study:
         self._log.write(
             {"event": "closed", "time": now(), "reason": reason, "interrupted": interrupted}
         )
-        write_tables(self._folder, self._controller.histories, self._sweep.metric.name)
+        write_tables(
+            self._folder,
+            self._controller.histories,
+            self._sweep.metric.name,
+            objectives=self._sweep.objectives,
+        )
         self._log.ledger.close()
         self._log.ledger = None
 
@@ -257,9 +308,18 @@ class StudyTrial:
 
     @property
     def value(self) -> float | None:
-        """The best value of the metric that it reported; None before the first report."""
+        """The best value of the metric that it reported, of several metrics of the first one.
+
+        None before the first report.
+        """
         best = self._trial.best
         return None if best is None else self._controller.sweep.metric.value(best.loss)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """All that it reported in its best epoch, by name; {} before the first report."""
+        best = self._trial.best
+        return {} if best is None else dict(best.metrics)
 
     def report(
         self, epoch: int, metrics: Mapping[str, float] | None = None, **named: float
@@ -267,7 +327,8 @@ class StudyTrial:
         """Report an epoch, counted from 1. Returns True if the training should continue.
 
         The metrics are keywords, or a mapping if their names are no identifiers. Raises StudyError
-        if the study's metric is missing, for a value that is no number, and for a trial that ended.
+        if a metric of the study is missing, for a value that is no number, and for a trial that
+        ended.
 
             keep_going = trial.report(epoch=1, val_loss=0.3)
         """
@@ -285,8 +346,9 @@ class StudyTrial:
         sweep = self._controller.sweep
         if not 1 <= epoch <= sweep.budget.epochs:
             raise StudyError(f"epoch: expected 1 to {sweep.budget.epochs}, got {epoch}")
-        if sweep.metric.name not in metrics:
-            raise StudyError(f"report: the metric '{sweep.metric.name}' is missing")
+        for name in sweep.metric_names:
+            if name not in metrics:
+                raise StudyError(f"report: the metric '{name}' is missing")
         values = {}
         for name, value in metrics.items():
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -88,7 +88,8 @@ class Budget:
 
     `trials` and `total_epochs` are for each study, `epochs` for each trial, and `seconds` for the
     whole sweep. Epochs are counted by their reports: `interval` says what lies between two of them,
-    and in which unit the user measures.
+    and in which unit the user measures. `worth`: the improvement of the metric in a second below
+    which the sweep ends.
     """
 
     trials: int | None
@@ -96,15 +97,18 @@ class Budget:
     total_epochs: int | None = None
     seconds: float | None = None
     interval: ReportInterval = EVERY_EPOCH
+    worth: float | None = None
 
 
 @dataclass(frozen=True)
 class Resources:
     """What a trial holds.
 
-    `gpu`: a fraction of a GPU, or a whole number of them. `custom`: resources that the cluster
-    defines. `workers`: the number of processes that train a trial; with `spread` they may be on
-    several machines. `auto_gpu`: the GPU fraction is measured (`gpu: auto`), and `gpu` is 0.
+    `gpu`: a fraction of a GPU, or a whole number of them. `accelerators`: kinds of GPU, each with
+    the condition on a configuration under which a trial needs it; the first that holds counts.
+    `custom`: resources that the cluster defines. `workers`: the number of processes that train a
+    trial; with `spread` they may be on several machines. `auto_gpu`: the GPU fraction is measured
+    (`gpu: auto`), and `gpu` is 0.
     `fuse`: how many trials at most a worker trains as one. `auto_fuse`: it does so only while that
     is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried.
     """
@@ -117,6 +121,7 @@ class Resources:
     spread: bool = False
     fuse: int = 1
     auto_fuse: bool = False
+    accelerators: Mapping[str, Callable[[Config], bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

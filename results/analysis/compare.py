@@ -231,10 +231,10 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
     Raises RunError if the runs optimize different metrics, if nothing was reported, or if the unit
     is GPU-seconds and no GPU was used.
     """
-    metrics = {_what(run) for run in runs}
+    metrics = sorted({_what(run) for run in runs})
     if len(metrics) != 1:
-        names = ", ".join(sorted(name for name, _ in metrics))
-        raise RunError(f"runs of different metrics cannot be compared: {names}")
+        names = " against ".join(metrics)
+        raise RunError(f"runs of different metrics or limits cannot be compared: {names}")
     box = None
     if any(has_several(run.histories) for run in runs):
         box = shared_box(history for run in runs for history in run.histories.values())
@@ -245,21 +245,26 @@ def compare(runs: Sequence[RunDirectory], unit: Unit = "epochs") -> Comparison:
             prefix = f"{run.path.name}: "
         studies += _studies(run, unit, prefix, box)
     if not any(np.isfinite(study.loss).any() for study in studies):
-        raise RunError(
-            f"{runs[0].path}: nothing to compare, no trial has reported a finite {runs[0].metric}"
-        )
-    metric, maximize = metrics.pop()
+        raise RunError(f"{runs[0].path}: nothing to compare, {runs[0].why_no_best}")
+    metric, maximize = runs[0].metric, runs[0].maximize
     if box is not None:
         metric, maximize = HYPERVOLUME, True
     # A study without a report would make the common budget 0.
-    return Comparison(tuple(study for study in studies if study.total > 0), metric, maximize, unit)
+    begun = tuple(study for study in studies if study.total > 0)
+    return Comparison(begun, metric, maximize, unit)
 
 
-def _what(run: RunDirectory) -> tuple[str, bool]:
-    """What a run optimizes, and whether it is maximised."""
+def _what(run: RunDirectory) -> str:
+    """What a run optimizes, and which way, in words."""
     if run.objectives is None:
-        return run.metric, run.maximize
-    return ", ".join(map(str, run.objectives.names)), False
+        return f"{run.metric} ({_way(run.maximize)})"
+    objectives = run.objectives
+    ways = (f"{one.name} ({_way(one.maximize)})" for one in objectives.objectives)
+    return ", ".join((*ways, *map(str, objectives.limits)))
+
+
+def _way(maximize: bool) -> str:
+    return "maximized" if maximize else "minimized"
 
 
 def _studies(run: RunDirectory, unit: Unit, prefix: str, box: Box | None) -> list[IncumbentCurve]:
@@ -268,7 +273,12 @@ def _studies(run: RunDirectory, unit: Unit, prefix: str, box: Box | None) -> lis
         gpus = _gpus_per_trial(run)
     curves = incumbent_curves(run.histories, run.seeds, run.seed, unit, gpus, box)
     return [
-        replace(curve, label=prefix + curve.label, exhausted=name in run.exhausted)
+        replace(
+            curve,
+            label=prefix + curve.label,
+            exhausted=name in run.exhausted,
+            is_infeasible=run.has_limits and run.histories[name].best is None,
+        )
         for name, curve in zip(run.histories, curves, strict=True)
     ]
 

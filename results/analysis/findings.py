@@ -41,7 +41,26 @@ def findings(comparison: Comparison) -> list[str]:
         first = [pair_finding(pair, comparison) for pair in comparison.pairs]
     else:
         first = leader_findings(comparison)
-    return [*first, *speedups(comparison), *_exhausted(comparison), *spending]
+    return [
+        *first,
+        *speedups(comparison),
+        *_infeasible(comparison),
+        *_exhausted(comparison),
+        *spending,
+    ]
+
+
+def _infeasible(comparison: Comparison) -> list[str]:
+    """The searchers with studies in which no trial has kept the limits."""
+    lines = []
+    for label in comparison.labels:
+        studies = [study for study in comparison.studies if study.label == label]
+        if count := sum(study.is_infeasible for study in studies):
+            within = "its study" if len(studies) == 1 else f"{count} of its {len(studies)} studies"
+            lines.append(
+                f"{label}: no trial of {within} has kept the limits; that counts as the worst"
+            )
+    return lines
 
 
 def pair_finding(pair: Pair, comparison: Comparison) -> str:
@@ -123,7 +142,7 @@ def speedups(comparison: Comparison) -> list[str]:
 def as_metric(loss: float, comparison: Comparison) -> float:
     """A loss as the user's metric."""
     if comparison.maximize:
-        return -loss
+        return 0.0 - loss  # no -0
     return loss
 
 
@@ -239,6 +258,7 @@ def different_lengths(run: RunDirectory, name: str = "trial") -> list[str]:
 
 def reliability(run: RunDirectory) -> list[str]:
     """What retrained finalists and audited stops show of a run; [] if it has neither."""
+    from raysweep.results.analysis.retrained_front import front_findings
     from raysweep.results.analysis.retraining import (
         FOLDER,
         retraining_findings,
@@ -248,6 +268,7 @@ def reliability(run: RunDirectory) -> list[str]:
     from raysweep.results.analysis.stopping_audit import audit
 
     lines = winner_finding(run)
+    lines += front_findings(run)
     lines += retraining_findings(retraining_results(run), run.maximize, run.metric)
     lines += different_lengths(run)
     if (run.path / FOLDER / ledger.NAME).is_file():

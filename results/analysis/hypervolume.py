@@ -46,6 +46,13 @@ def shared_box(histories: Iterable[History]) -> Box | None:
     return Box.of(one for history in histories for one in points_of(history))
 
 
+def front_volume(trials: Iterable[Trial]) -> float:
+    """The part of the front's own box that it dominates; 0 without a front."""
+    points = points_of(trials)
+    box = Box.of(points)
+    return box.fraction(points) if box else 0.0
+
+
 def has_several(histories: Mapping[str, History]) -> bool:
     """True if the trials have several objectives."""
     return any(history.n_objectives > 1 for history in histories.values())

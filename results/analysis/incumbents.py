@@ -29,6 +29,7 @@ class IncumbentCurve:
     spent: (n,), ascending, the budget spent up to each report. loss: (n,), the best loss so far,
     inf before the first finite one. exhausted: the study's searcher had no further configuration
     to propose (a grid at its end), so a larger budget would not have changed the curve.
+    is_infeasible: no trial has kept the limits, so it counts with the worst loss throughout.
     """
 
     label: str
@@ -36,6 +37,7 @@ class IncumbentCurve:
     spent: FloatArray
     loss: FloatArray
     exhausted: bool = False
+    is_infeasible: bool = False
 
     @property
     def total(self) -> float:

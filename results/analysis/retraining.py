@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from raysweep.formatting import number, plural
+from raysweep.front_order import positions
 from raysweep.history import History, Status, Trial
+from raysweep.objectives import Limit
 from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
+from raysweep.results.storage.front import is_candidate, point
 from raysweep.results.storage.mirror import RETRAININGS as FOLDER
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.tables import best_loss
@@ -43,7 +46,9 @@ class RetrainingResult:
     """A finalist, with the metric it was selected for and those of its retrainings.
 
     trial: the finalist's name. validation, test: a value for each seed. n_failed: retrainings that
-    diverged or failed. why_untested: why there are no values of the test split, or "".
+    diverged or failed. why_untested: why there are no values of the test split, or "". reported: of
+    a sweep with several metrics, all that the best epoch of each retraining reported, by its
+    number, to which the same seed belongs with every finalist.
     """
 
     trial: str
@@ -52,17 +57,32 @@ class RetrainingResult:
     test: tuple[float, ...]
     n_failed: int = 0
     why_untested: str = ""
+    reported: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
 def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
-    """The best `top` trials of all studies, best first; equal configurations count once."""
+    """The best `top` trials of all studies, best first; equal configurations count once.
+
+    With several objectives they are the first ones by fronts: first members of the front, as far
+    apart on it as can be.
+    """
     trials = [trial for history in histories.values() for trial in history]
+    order = sorted(trials, key=best_loss)
+    if any(history.n_objectives > 1 for history in histories.values()):
+        order = _by_fronts(trials)
     chosen: dict[str, Trial] = {}
-    for trial in sorted(trials, key=best_loss):
+    for trial in order:
         if math.isfinite(best_loss(trial)):
             # By value: a grid with several seeds, or two searchers, may try the same one twice.
             chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)
     return list(chosen.values())[:top]
+
+
+def _by_fronts(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that keep the limits, in the order of `front_order.py`."""
+    found = [trial for trial in trials if is_candidate(trial)]
+    places = positions(tuple((point(trial.best), ()) for trial in found if trial.best))
+    return [trial for _, trial in sorted(zip(places, found, strict=True), key=lambda one: one[0])]
 
 
 def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
@@ -76,6 +96,10 @@ def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
         if best is None:
             continue
         result = _result(name, history, run.metric, best.metrics[run.metric])
+        if run.objectives:
+            done = [one for one in history if one.status is Status.COMPLETED and one.best]
+            reported = {one.number: dict(one.best.metrics) for one in done if one.best}
+            result = replace(result, reported=reported)
         if result.validation:  # none of its retrainings may have completed yet
             found.append((best.loss, result))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
@@ -86,7 +110,8 @@ def winner(run: RunDirectory) -> BestEpoch:
 
     If finalists were retrained, it is the best epoch of the one with the best mean over its
     retrainings, on the validation split: the best of the search may be the luckiest alone. One of
-    which more than half of the retrainings failed comes last. Without retrainings, or as long as
+    which more than half of the retrainings failed comes last, and before it those whose means break
+    a limit. Without retrainings, or as long as
     some are still to be trained, it is the best epoch of the search. Raises RunError if no trial
     has reported a finite value.
     """
@@ -104,12 +129,20 @@ def chosen_finalist(run: RunDirectory) -> RetrainingResult | None:
     if not results or RunDirectory(run.path / FOLDER).end_reason is None:
         return None
     sign = -1.0 if run.maximize else 1.0
+    limits = run.objectives.limits if run.objectives else ()
 
-    def rank(result: RetrainingResult) -> tuple[bool, float]:
+    def rank(result: RetrainingResult) -> tuple[bool, bool, float]:
         unsteady = result.n_failed > len(result.validation)
-        return unsteady, sign * float(np.mean(result.validation))
+        return unsteady, _breaks(result, limits), sign * float(np.mean(result.validation))
 
     return min(results, key=rank)
+
+
+def _breaks(result: RetrainingResult, limits: Sequence[Limit]) -> bool:
+    """True if the means over the retrainings break a limit."""
+    reported = result.reported.values()
+    means = {one.name: float(np.mean([got[one.name] for got in reported])) for one in limits}
+    return any(limit.excess(means) > 0 for limit in limits)
 
 
 def winner_finding(run: RunDirectory) -> list[str]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raysweep.errors import did_you_mean
 from raysweep.formatting import number
 from raysweep.history import Trial
-from raysweep.objectives import Limit, Objectives
+from raysweep.objectives import Limit
 from raysweep.results.storage.run_directory import RunDirectory, RunError
 
 
-def read_limit(text: str, objectives: Objectives | None) -> Limit:
+def read_limit(text: str, run: RunDirectory) -> Limit:
     """The limit that a text states: `ms<=20`, `recall>=0.9`, or `ms=20` for a metric of the sweep.
 
     With `=`, a metric that is minimized is at most so large, and one that is maximized at least.
-    Raises RunError.
+    Raises RunError, with the nearest name for a metric that no trial has reported.
     """
     for sign in ("<=", ">=", "="):
         name, found, value = text.partition(sign)
@@ -26,21 +27,23 @@ def read_limit(text: str, objectives: Objectives | None) -> Limit:
     except ValueError:
         bound = math.nan
     name = name.strip()
-    if not found or not name or math.isnan(bound):
+    if not found or not name or not math.isfinite(bound):
         raise RunError(f"--within {text}: expected a metric and a number, as in peak_mb=500")
+    _check_reported(run, name)
     if sign == "=":
-        return Limit(name, bound, _maximizes(name, objectives))
+        return Limit(name, bound, _maximizes(name, run))
     return Limit(name, bound, sign == ">=")
 
 
-def _maximizes(name: str, objectives: Objectives | None) -> bool:
-    if objectives:
-        ways = {one.name: one.maximize for one in objectives.objectives}
-        ways |= {limit.name: limit.at_least for limit in objectives.limits}
-        if name in ways:
-            return ways[name]
+def _maximizes(name: str, run: RunDirectory) -> bool:
+    ways = {run.metric: run.maximize}
+    if run.objectives:
+        ways |= {one.name: one.maximize for one in run.objectives.objectives}
+        ways |= {limit.name: limit.at_least for limit in run.objectives.limits}
+    if name in ways:
+        return ways[name]
     raise RunError(
-        f"--within {name}=...: the sweep does not say which way is better; "
+        f"--within {name}=...: the sweep does not say which way of {name} is better; "
         f"write {name}<=... or {name}>=..."
     )
 
@@ -55,8 +58,6 @@ def trial_within(run: RunDirectory, limits: Sequence[Limit]) -> Trial:
     own = run.objectives.limits if run.objectives else ()
     limits = [*limits, *(limit for limit in own if limit.name not in named)]
     trials = [trial for trial in run.all_trials() if trial.best and math.isfinite(trial.best.loss)]
-    for limit in limits:
-        _check_reported(run, limit, trials)
     kept = [trial for trial in trials if trial.best and _keeps(trial, limits)]
     if not kept:
         raise RunError(f"{run.path}: {_nearest(trials, limits)}")
@@ -67,20 +68,23 @@ def _keeps(trial: Trial, limits: Iterable[Limit]) -> bool:
     return trial.best is not None and all(limit.excess(trial.best.metrics) <= 0 for limit in limits)
 
 
-def _check_reported(run: RunDirectory, limit: Limit, trials: Sequence[Trial]) -> None:
-    names = {name for trial in trials if trial.best for name in trial.best.metrics}
-    if limit.name not in names:
-        known = ", ".join(sorted(names)) or "nothing"
-        raise RunError(f"{run.path}: no trial reported {limit.name}; reported: {known}")
+def _check_reported(run: RunDirectory, name: str) -> None:
+    names = {name for trial in run.all_trials() if trial.best for name in trial.best.metrics}
+    if not names:
+        raise RunError(f"{run.path}: no trial has reported anything yet")
+    if name not in names:
+        near = did_you_mean(name, sorted(names))
+        known = ", ".join(sorted(names))
+        raise RunError(f"{run.path}: no trial reported {name}; reported: {known}{near}")
 
 
 def _nearest(trials: Sequence[Trial], limits: Sequence[Limit]) -> str:
     """How near the trials come to the limits that they do not keep together."""
-    text = f"no trial has {' and '.join(map(str, limits))}"
+    text = f"no trial has {' and '.join(map(str, limits))} in its best epoch"
     for limit in limits:
-        values = [trial.best.metrics.get(limit.name, math.nan) for trial in trials if trial.best]
-        finite = [value for value in values if math.isfinite(value)]
-        if finite and not any(limit.excess({limit.name: value}) <= 0 for value in finite):
-            nearest = max(finite) if limit.at_least else min(finite)
-            return f"{text}; the nearest {limit.name} is {number(nearest)}"
+        found = [(limit.excess(trial.best.metrics), trial) for trial in trials if trial.best]
+        excess, trial = min(found, key=lambda one: one[0], default=(0.0, None))
+        if trial and trial.best and 0 < excess < math.inf:
+            value = number(trial.best.metrics[limit.name])
+            return f"{text}; the nearest {limit.name} is {value}, of {trial.id}"
     return text

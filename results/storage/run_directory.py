@@ -302,13 +302,14 @@ class RunDirectory:
         """
         found = best_of(self.histories)
         if found is None:
-            raise RunError(f"{self.path}: {self._nothing()}")
+            raise RunError(f"{self.path}: {self.why_no_best}")
         return self.best_epoch(*found)
 
-    def _nothing(self) -> str:
+    @property
+    def why_no_best(self) -> str:
         """Why there is no best epoch."""
         limits = self.objectives.limits if self.objectives else ()
-        if limits and any(trial.reports for trial in self.all_trials()):
+        if self.is_infeasible:
             return f"no trial has kept the limits yet: {', '.join(map(str, limits))}"
         return f"no trial has reported a finite {self.metric} yet"
 
@@ -322,6 +323,39 @@ class RunDirectory:
         """The trial of the front that is nearest to the best of all objectives; None without."""
         points = [point(trial.best) for trial in self.front if trial.best]
         return self.front[knee(points)] if points else None
+
+    @property
+    def chosen(self) -> tuple[Trial, Report] | None:
+        """The trial that stands for the run in one line: the knee of several objectives.
+
+        With one objective it is the best. None before the first that keeps all limits.
+        """
+        knee = self.knee if self.has_front else None
+        return (knee, knee.best) if knee and knee.best else best_of(self.histories)
+
+    @property
+    def objective_names(self) -> tuple[str, ...]:
+        """The metrics that the sweep optimizes, without those that only have a limit."""
+        if self.objectives is None:
+            return (self.metric,)
+        return tuple(objective.name for objective in self.objectives.objectives)
+
+    @property
+    def has_front(self) -> bool:
+        """True if the sweep has several objectives."""
+        return self.objectives is not None and len(self.objectives.objectives) > 1
+
+    @property
+    def is_infeasible(self) -> bool:
+        """True if trials have reported, and none has kept the limits."""
+        if not self.has_limits or best_of(self.histories) is not None:
+            return False
+        return any(trial.reports for trial in self.all_trials())
+
+    @property
+    def has_limits(self) -> bool:
+        """True if metrics of the sweep must keep limits."""
+        return self.objectives is not None and bool(self.objectives.limits)
 
     def trial(self, trial_id: str) -> Trial:
         """The trial of this name, as `bohb-7`. Raises RunError, with similar names, if none is."""

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from raysweep.formatting import clean, number, plural
 from raysweep.history import Trial
-from raysweep.results.analysis.hypervolume import Box
-from raysweep.results.storage.front import points_of
+from raysweep.results.analysis.hypervolume import front_volume
+from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.results.views import terminal
 from raysweep.results.views.terminal import checkpoint, columns, configuration, plain
@@ -23,7 +23,7 @@ def best(run: RunDirectory) -> RenderableType:
 
     Raises RunError if nothing was reported, or if no trial keeps the limits.
     """
-    if run.objectives is None or len(run.objectives.objectives) == 1:
+    if not run.has_front:
         return terminal.best(run)
     return _front(run)
 
@@ -42,19 +42,13 @@ def _front(run: RunDirectory) -> RenderableType:
         n_kept = sum(row.get("feasible", False) for row in run.rows)
         head.append(f"; {plural(n_kept, 'trial')} with {clean(limits)}", "dim")
     if len(run.front) > 1:
-        text = f"; hypervolume {number(hypervolume(run), 3)}"
+        text = f"; hypervolume {number(front_volume(run.all_trials()), 3)}"
         head.append(text, "dim")
     parts: list[RenderableType] = [head, _table(run, knee)]
     if (hidden := len(run.front) - MAX_SHOWN) > 0:
         parts.append(Text(f"  {plural(hidden, 'more trial')}; --json lists all", "dim"))
-    return Group(*parts, *_knee(run, knee))
-
-
-def hypervolume(run: RunDirectory) -> float:
-    """The part of the front's own box that it dominates; 0 without a front."""
-    points = points_of(run.all_trials())
-    box = Box.of(points)
-    return box.fraction(points) if box else 0.0
+    retrained = [plain(f"· {line}") for line in front_findings(run)]
+    return Group(*parts, *_knee(run, knee), *retrained)
 
 
 def _table(run: RunDirectory, knee: Trial) -> Table:

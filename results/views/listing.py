@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from raysweep.formatting import DASH, number, plural
-from raysweep.results.storage.run_directory import RunDirectory, best_of
+from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.results.storage.tables import CONFIG, Row, best_loss
 from raysweep.results.views.terminal import WIDE, columns, plain, trial_table
 
@@ -29,18 +29,24 @@ def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType
 
 def _run_cells(run: RunDirectory) -> list[str]:
     """A run's row in the table of runs, in the order of its headings."""
-    best = DASH
-    if found := best_of(run.histories):
-        best = f"{run.metric} {number(found[1].metrics[run.metric])}"
     histories = run.histories.values()
     return [
         run.path.name,
         time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began or 0.0)),
         f"{sum(map(len, histories)):,}",
         f"{sum(history.epochs for history in histories):,}",
-        best,
+        _best(run),
         ", ".join(run.searchers),
     ]
+
+
+def _best(run: RunDirectory) -> str:
+    """The best value of a run; of several objectives those of the knee, and the front's size."""
+    if run.chosen is None:
+        return "none within the limits" if run.is_infeasible else DASH
+    metrics = run.chosen[1].metrics
+    values = ", ".join(f"{name} {number(metrics[name])}" for name in run.objective_names)
+    return f"{values} (knee of {len(run.front)})" if run.has_front else values
 
 
 def trials(
@@ -62,15 +68,30 @@ def trials(
     if width >= WIDE:
         extra = ("configuration", "reason")
     return Group(
-        trial_table(_without_constants(rows, everything), run.metric, extra, cut, run.interval),
+        trial_table(
+            _without_constants(rows, everything),
+            run.metric,
+            extra,
+            cut,
+            run.interval,
+            run.objectives.names if run.objectives else (),
+            run.knee.id if run.knee else "",
+        ),
         Text(footer, style="dim"),
     )
 
 
 def best_first(run: RunDirectory) -> list[Row]:
-    """The rows of a run's trials, the best first."""
+    """The rows of a run's trials, the best first.
+
+    With several metrics the front comes first, and trials that break a limit last.
+    """
     losses = {trial.id: best_loss(trial) for trial in run.all_trials()}
-    return sorted(run.rows, key=lambda row: losses[row["trial"]])
+
+    def place(row: Row) -> tuple[bool, bool, float]:
+        return not row.get("front", False), not row.get("feasible", True), losses[row["trial"]]
+
+    return sorted(run.rows, key=place)
 
 
 def _without_constants(rows: Sequence[Row], everything: Sequence[Row]) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -79,13 +79,18 @@ def trial_table(
     extra: tuple[str, ...] = ("reason",),
     cut: bool = True,
     interval: ReportInterval = EVERY_EPOCH,
+    several: Sequence[str] = (),
+    knee: str = "",
 ) -> Table:
     """The table of trials, in the order given. The column `epoch` has the best and the last epoch.
 
     extra: further columns, `configuration`, `reason` or both. cut: cut these to the width of the
-    screen.
+    screen. several: the metrics of a sweep with several, which show the values of that best epoch
+    and whether the trial is on the front. knee: the trial of the front to name.
     """
-    table = columns("trial", f">best {metric}", f">{interval.unit[:-1]}", ">time", "status")
+    others = [name for name in several if name != metric]
+    headings = [f">best {metric}", *(f">{name}" for name in others), f">{interval.unit[:-1]}"]
+    table = columns("trial", *headings, ">time", *(["front"] if several else []), "status")
     table.expand = bool(extra) and cut
     ratio: int | None = None
     if cut:  # columns with a ratio share what is left of the width
@@ -97,7 +102,10 @@ def trial_table(
         if row["best_epoch"]:
             best_epoch, epochs = int(row["best_epoch"]), int(row["epochs"])
             epoch = f"{interval.amount(best_epoch)} of {interval.amount(epochs)}"
-        cells = [row["trial"], number(row[f"best_{metric}"]), epoch, duration(row["seconds"])]
+        values = [number(row.get(f"best_{name}")) for name in (metric, *others)]
+        cells = [row["trial"], *values, epoch, duration(row["seconds"])]
+        if several:
+            cells.append(_place(row, knee))
         # A reason may have several lines, which would tear the table apart.
         texts = {"configuration": _one_line(row), "reason": row["reason"].replace("\n", " ")}
         table.add_row(
@@ -106,6 +114,15 @@ def trial_table(
             *(plain(texts[name], "dim") for name in extra),
         )
     return table
+
+
+def _place(row: Row, knee: str) -> str:
+    """Where a trial is as to the front, in a word."""
+    if row["trial"] == knee:
+        return "knee"
+    if row.get("front"):
+        return "yes"
+    return "over limit" if row.get("feasible") is False else ""
 
 
 def show(run: RunDirectory, trial_id: str) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -18,6 +19,7 @@ SUGGESTED_REPORTS = 20
 ROUNDING = 1e-9
 """The relative error of a quotient that counts as rounding: 0.3 is a multiple of 0.1."""
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
 
 
@@ -37,7 +39,27 @@ def seconds(value: int | float | str) -> float:
     return float(value)
 
 
+def rate(value: float | str) -> float:
+    """An improvement of the metric per second, from `0.002/hour` or `1e-4 / 10m`."""
+    amount, slash, period = str(value).replace(" ", "").partition("/")
+    try:
+        gain, per = float(amount), _PERIODS.get(period) or seconds(period)
+    except ValueError:
+        gain, per = 0.0, 1.0
+    if not slash or not 0.0 < gain < math.inf:
+        raise ValueError(
+            f"expected an improvement of the metric in a time, such as 0.002/hour, got '{value}'"
+        )
+    return gain / per
+
+
+def _checked_rate(value: float | str) -> float | str:
+    rate(value)
+    return value
+
+
 Duration = Annotated[int | float | str, AfterValidator(seconds)]
+Rate = Annotated[int | float | str, AfterValidator(_checked_rate)]
 Interval = Annotated[int | float, Field(gt=0)]
 
 
@@ -46,7 +68,8 @@ class BudgetSpec(BaseModel):
 
     `epochs`, `steps`, `samples` or `seconds` is the length of a trial, which reports after each
     `report_every` of them. That, `trials` and the total are for each searcher; `time` is for the
-    whole sweep.
+    whole sweep, and so is `worth`: the sweep ends when its best value is expected to improve more
+    slowly than that.
     """
 
     model_config = STRICT
@@ -61,6 +84,7 @@ class BudgetSpec(BaseModel):
     total_samples: Positive | None = None
     total_seconds: Interval | None = None
     time: Duration | None = None
+    worth: Rate | None = None
 
     @model_validator(mode="after")
     def _has_a_length(self) -> BudgetSpec:
@@ -103,8 +127,10 @@ class BudgetSpec(BaseModel):
                     f"total_{unit}: expected total_{self.unit}, because trials are measured in "
                     f"{self.unit}"
                 )
-        if self.trials is None and totals[self.unit] is None and self.time is None:
-            raise ValueError(f"nothing ends the sweep; expected trials, total_{self.unit} or time")
+        if {self.trials, totals[self.unit], self.time, self.worth} == {None}:
+            raise ValueError(
+                f"nothing ends the sweep; expected trials, total_{self.unit}, time or worth"
+            )
         return self
 
     @property
@@ -139,6 +165,11 @@ class BudgetSpec(BaseModel):
     def time_limit(self) -> float | None:
         """Seconds that the whole sweep may take; None if there is no limit."""
         return None if self.time is None else seconds(self.time)
+
+    @property
+    def worth_per_second(self) -> float | None:
+        """The improvement in a second that is worth it; None if any is."""
+        return None if self.worth is None else rate(self.worth)
 
     def _suggested_interval(self) -> float:
         """An interval that divides the length into at most `SUGGESTED_REPORTS` reports."""

@@ -51,6 +51,35 @@ def space(content: SweepSpec, document: Document) -> Space:
     return _Builder(content, document).space()
 
 
+def accelerators(content: SweepSpec, document: Document) -> Mapping[str, Needs]:
+    """The kinds of GPU that a file gives trials by their values, each with its condition.
+
+    A condition gets a configuration of the space. Raises SpecificationError if one does not fit to
+    the space.
+    """
+    kinds_of_gpu = content.resources.accelerator
+    if not isinstance(kinds_of_gpu, dict):
+        return {}
+    builder = _Builder(content, document)
+    built = builder.space()
+    made = {}
+    for name, when in kinds_of_gpu.items():
+        condition = builder.condition(when, ("resources", "accelerator", name))
+        made[name] = Needs(built, condition)
+    return made
+
+
+@dataclass(frozen=True)
+class Needs:
+    """True of the configurations of a space for which a condition holds."""
+
+    space: Space
+    condition: Condition | Equals
+
+    def __call__(self, config: Mapping[str, Any]) -> bool:
+        return self.condition(self.space.flat(config))
+
+
 class _Builder:
     """Builds the space of a file."""
 
@@ -109,6 +138,12 @@ class _Builder:
             order=tuple(order),
         )
         return self._reachable(built)
+
+    def condition(self, when: When, path: Path) -> Condition | Equals:
+        """A condition on values of the space, once it is built. Raises SpecificationError."""
+        condition = self._condition(when, path)
+        self._check_condition(condition, path)
+        return condition
 
     def _derived(self) -> dict[str, ExprSpec]:
         return {name: entry for name, entry in self._entries.items() if isinstance(entry, ExprSpec)}

@@ -40,6 +40,10 @@ _LIMITS = {
     "less_than_equal": "{le:g} or less",
     "less_than": "less than {lt:g}",
 }
+_OWNERS = {
+    "searcher": "searcher: {name: tpe, startup: 10}",
+    "scheduler": "scheduler: {name: asha, eta: 3}",
+}
 _SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
 
 
@@ -86,7 +90,9 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
 
 
 def _elsewhere(document: Document, path: Path, error: Any) -> str:
-    """How to add what a file of another tool does not say."""
+    """How to add what a file of another tool, or options without their owner, do not say."""
+    if error["loc"][-1] == "name" and path[:1] in (("searcher",), ("scheduler",)):
+        return f": say whose options these are, as in {_OWNERS[str(path[0])]}"
     if not document.dialect:
         return ""
     wanted: Path = (*path, error["loc"][-1])

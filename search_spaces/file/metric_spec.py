@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from raysweep.objectives import REPORT_COLUMNS
 from raysweep.search_spaces.file.param_specs import STRICT, Positive
+
+
+def metric_name(name: str) -> str:
+    """Raise ValueError if a metric is called as a column of the data frames is."""
+    if name in REPORT_COLUMNS:
+        raise ValueError(
+            f"the data frames have a column {name} already; report the metric under another name"
+        )
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(metric_name)]
 
 
 def pattern(text: str) -> str:
@@ -51,7 +64,7 @@ class MetricSpec(BaseModel):
     """
 
     model_config = STRICT
-    name: str
+    name: MetricName
     goal: Literal["minimize", "maximize"]
     target: float | None = None
     pattern: Annotated[

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from raysweep.objectives import REPORT_COLUMNS
 from raysweep.search_spaces.file.document import Document
+from raysweep.search_spaces.file.metric_spec import MetricName
 from raysweep.search_spaces.file.param_specs import STRICT
 from raysweep.search_spaces.file.python_form import goal_of
 
@@ -22,7 +24,7 @@ class ObjectiveSpec(BaseModel):
     """
 
     model_config = STRICT
-    name: str
+    name: MetricName
     goal: Literal["minimize", "maximize"] | None = None
     limit: Annotated[
         float | None,
@@ -60,7 +62,7 @@ def with_first_metric(document: Document) -> Any:
     first = objectives[0].get("name")
     goal = objectives[0].get("goal") or (goal_of(first) if isinstance(first, str) else None)
     # A wrong type is reported where it was written, under `metrics`.
-    known = first if isinstance(first, str) else "metric"
+    known = first if isinstance(first, str) and first not in REPORT_COLUMNS else "metric"
     goal = goal if goal in ("minimize", "maximize") else "minimize"
     return {**data, "metric": {"name": known, "goal": goal}}
 

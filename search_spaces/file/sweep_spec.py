@@ -21,14 +21,18 @@ from pydantic import (
 from raysweep.search_spaces.file.budget_spec import BudgetSpec, Duration
 from raysweep.search_spaces.file.metric_spec import MetricSpec
 from raysweep.search_spaces.file.objectives_spec import ObjectiveSpec
-from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive
+from raysweep.search_spaces.file.param_specs import STRICT, Entry, Positive, When
 from raysweep.search_spaces.file.script_spec import ScriptSpec
+
+Named = Annotated[str, Field(min_length=1)]
 
 
 class ResourcesSpec(BaseModel):
     """The resources of a trial.
 
-    `gpu`: a fraction below 1, a whole number, or auto. `custom`: resources defined by the cluster.
+    `gpu`: a fraction below 1, a whole number, or auto. `accelerator`: the kind of GPU, such as
+    A100, or kinds with the condition under which a trial needs them; others train on any. `custom`:
+    resources defined by the cluster.
     `workers`: how many processes train it; with `spread` they may run on several machines, each
     with its part of the trial's resources. `fuse`: how many small trials at most train as one, or
     auto, which does so only while that is faster; their train function is a Recipe.
@@ -39,6 +43,7 @@ class ResourcesSpec(BaseModel):
     gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     workers: Positive = 1
     spread: bool = False
+    accelerator: Named | dict[Named, When] | None = None
     custom: dict[str, Annotated[float, Field(ge=0)]] = {}
     fuse: Positive | Literal["auto"] = 1
 
@@ -46,6 +51,17 @@ class ResourcesSpec(BaseModel):
     def _whole(self) -> ResourcesSpec:
         if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
             raise ValueError(f"gpu: a number above 1 must be whole, got {self.gpu:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _kinds(self) -> ResourcesSpec:
+        if self.accelerator is not None and self.gpu == 0:
+            raise ValueError("accelerator: expected gpu above 0: it is a kind of GPU")
+        if isinstance(self.accelerator, dict) and (self.gpu == "auto" or self.fuse != 1):
+            raise ValueError(
+                "accelerator: conditions go with gpu as a number and without fuse: trials that "
+                "share a worker or a measured device hold the same"
+            )
         return self
 
     @model_validator(mode="after")

@@ -70,6 +70,12 @@ class Space:
     def names(self) -> tuple[str, ...]:
         return tuple(self.params)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that a configuration has, if all conditions hold; of nested ones the first."""
+        names = {*self.constants, *self._order}
+        return frozenset(names | {name.partition(".")[0] for name in names})
+
     def __len__(self) -> int:
         """The number of dimensions of the unit cube."""
         return len(self.params)

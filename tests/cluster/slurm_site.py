@@ -19,6 +19,7 @@ NETWORK = Network("10.89.0", "rslbr0", "rsl-")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 LOGIN, NODES, SPARE = "login", ("n1", "n2", "n3"), "n4"
 """`SPARE` is a node of another partition, whose jobs add it to a sweep."""
+HOSTS = (*NODES, SPARE, "n5")
 CONF = """\
 ClusterName=raysweep
 SlurmctldHost={login}
@@ -43,18 +44,21 @@ SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-KillWait=5
-SlurmdTimeout=10
+KillWait=15
+MinJobAge=7200
+SlurmdTimeout=30
 ReturnToService=2
 {nodes}
 PartitionName=main Nodes=n[1-3] Default=YES PriorityTier=1
 PartitionName=spare Nodes=n4 PriorityTier=1
+PartitionName=short Nodes=n5 PriorityTier=1
 PartitionName=urgent Nodes=n[1-3] PriorityTier=10
 """
 """Nodes have one CPU each, whatever this machine has. A requeued job may start after five seconds,
-and not after two minutes. A node that does not answer is down after ten seconds. Of the control
-groups only the plugin is named: none is used, whichever version this machine has."""
-JOB_SECONDS = 240.0
+and not after two minutes. A node that does not answer is down after half a minute. A job that has
+ended is remembered. Of the control groups only the plugin is named: none is used, whichever version
+this machine has."""
+JOB_SECONDS = 500.0
 
 
 class Site:
@@ -70,15 +74,15 @@ class Site:
             (self.shared / name).mkdir()
         lines = "\n".join(
             f"NodeName={name} NodeAddr={self.hosts.address(name)} CPUs=1 State=UNKNOWN"
-            for name in (*NODES, SPARE)
+            for name in HOSTS
         )
         login = f"{LOGIN}({self.hosts.address(LOGIN)})"
         (self.shared / "slurm/slurm.conf").write_text(CONF.format(login=login, nodes=lines))
         (self.shared / "slurm/cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         self.join(LOGIN, "mkdir -p /var/lib/slurm-state && slurmctld")
-        for name in (*NODES, SPARE):
+        for name in HOSTS:
             self.join(name)
-        until(lambda: self.states() == {"idle"}, 60, "four idle nodes")
+        until(lambda: self.states() == {"idle"}, 60, "five idle nodes")
 
     def join(self, name: str, daemon: str = "slurmd") -> None:
         """Start munge and a daemon of Slurm on a host that was switched on."""

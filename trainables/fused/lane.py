@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raysweep.trainables.common.classification import Batch
+from raysweep.trainables.fused.configuration import Known
 from raysweep.trainables.fused.randomness import Randomness
 from raysweep.trainables.fused.recipe import Config, Recipe
 from raysweep.trainables.runtime.run import Run, Stateful
@@ -26,10 +27,11 @@ class Lane:
     def __init__(
         self, recipe: Recipe, config: Config, run: Run, others: Iterable[Lane] = ()
     ) -> None:
-        self.recipe, self.config, self.run = recipe, config, run
-        self.learner = recipe.learner(config, run)
+        self.recipe, self.run = recipe, run
+        self.config: Config = Known(config)
+        self.learner = recipe.learner(self.config, run)
         self.source, self.samples = self._load(others)
-        recipe.check(config, self.learner, self.samples)
+        recipe.check(self.config, self.learner, self.samples)
         self.randomness = Randomness(run.device)
         state = {name: Unshared(part) for name, part in self.learner.state.items()}
         self._epochs = run.epochs(**state)

@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 from raysweep.trainables.fused.lane import Lane
 from raysweep.trainables.fused.measure import gain_of
 from raysweep.trainables.fused.recipe import Config, Recipe
-from raysweep.trainables.fused.shape import CannotFuse, shape_of
+from raysweep.trainables.fused.shape import CannotFuse, Shape, differences, shape_of
 from raysweep.trainables.fused.stack import Stack
 from raysweep.trainables.runtime.run import Run
 
 Say = Callable[[str, str], None]
 MEASURED_AGAIN = 2
 """What trials gain as one is measured again once they are so many times as many, or as few."""
+ENOUGH = 8
+"""Trials of a shape that gain nothing as one, if they are so many, will not gain if there are a few
+more. A worker that is to have fewer has little to lose."""
+NAMED = 3
+"""Differences of shapes that a line names."""
 
 
 @dataclass
@@ -29,7 +34,17 @@ class Group:
     """How many times as fast they train as one; 0 before that is measured."""
     measured: int = 0
     """How many lanes there were then."""
+    best: float = 0.0
+    """The largest gain that was measured with ENOUGH lanes; 0 before."""
+    seen: int = 0
+    """How many lanes there have been."""
     stack: Stack | None = None
+
+    def measure(self, lanes: Sequence[Lane]) -> None:
+        """Measure the gain. Raises CannotFuse."""
+        self.gain, self.measured = gain_of(lanes), len(lanes)
+        if self.measured >= ENOUGH:
+            self.best = max(self.best, self.gain)
 
 
 class Pool:
@@ -37,7 +52,8 @@ class Pool:
 
     `measured`: trials are trained as one only while that is faster; else whenever it is possible.
     `wanted`: how many trials it is to have, if there are so many. `say` gets each decision and a
-    line: `faster`, `slower` or `refused` for one group, `none` if no trials are trained as one.
+    line: `together`, `apart` or `refused` for trials of one shape, which does not concern those of
+    others; `none` if no trials of this sweep gain by it, as far as can be seen.
     """
 
     def __init__(self, recipe: Recipe, wanted: int, measured: bool, say: Say) -> None:
@@ -45,7 +61,7 @@ class Pool:
         self._wanted = wanted
         self._measured = measured
         self._say = say
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[Shape, Group] = {}
 
     def add(self, config: Config, run: Run) -> None:
         """Take in a trial. The global generators are to be those with which it begins.
@@ -55,11 +71,13 @@ class Pool:
         others = [lane for group in self._groups.values() for lane in group.lanes]
         lane = Lane(self._recipe, config, run, others)
         try:
-            shape = shape_of(lane)
+            shape, refused = shape_of(lane), False
         except CannotFuse as error:
             self._refuse(str(error))
-            shape = f"alone: {run.trial}"
-        self._groups.setdefault(shape, Group()).lanes.append(lane)
+            shape, refused = (("trial", run.trial),), True
+        group = self._groups.setdefault(shape, Group(refused=refused))
+        group.lanes.append(lane)
+        group.seen += 1
 
     def remove(self, run: Run) -> None:
         """Leave out a trial, at the end of an epoch."""
@@ -106,7 +124,7 @@ class Pool:
             return False
         if self._is_to_be_measured(group, len(lanes)):
             try:
-                group.gain, group.measured = gain_of(lanes), len(lanes)
+                group.measure(lanes)
             except CannotFuse as error:
                 group.refused = True
                 self._refuse(str(error))
@@ -115,16 +133,26 @@ class Pool:
         return self._gains(group)
 
     def _look_for_use(self) -> None:
-        """Say so if no trials are trained as one although there are many."""
-        groups = [group for group in self._groups.values() if group.lanes]
-        several = [group for group in groups if len(group.lanes) > 1]
-        count = sum(len(group.lanes) for group in groups)
-        if count < max(2, self._wanted / 2):
+        """Say so if no trials are trained as one although there are many.
+
+        That some shapes gain nothing says little of those that are still to come.
+        """
+        count = sum(len(group.lanes) for group in self._groups.values())
+        if self._wanted < ENOUGH or count < self._wanted / 2:
             return
-        if not several:
-            self._say("none", f"no two of {count} trials have the same shape")
-        elif all(group.refused or (group.measured and not self._gains(group)) for group in several):
-            self._say("none", f"none of {count} trials train faster as one")
+        if all(self._is_useless(group) for group in self._groups.values()):
+            self._say("none", f"{count} trials gain nothing by training together")
+        elif all(group.seen == 1 for group in self._groups.values()):
+            self._say("none", f"no two of {count} trials have the same shape{self._differing()}")
+
+    def _is_useless(self, group: Group) -> bool:
+        """True if trials of this shape gain nothing as one, however many they are."""
+        return group.refused or (self._measured and 0 < group.best <= 1)
+
+    def _differing(self) -> str:
+        names = differences(list(self._groups))
+        shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        return f"; they differ in {shown}"
 
     def _gains(self, group: Group) -> bool:
         return not self._measured or group.gain > 1
@@ -136,11 +164,15 @@ class Pool:
         return self._measured and many >= MEASURED_AGAIN * few
 
     def _announce(self, group: Group) -> None:
-        times = f"{group.measured} trials of one shape train {group.gain:.1f} times as fast as one"
-        if self._gains(group):
-            self._say("faster", times)
+        trials = f"{group.measured} trials of one shape"
+        longer = f"{1 / group.gain:.2f} times as long"
+        if group.gain > 1:
+            self._say("together", f"{trials} train {group.gain:.1f} times as fast as one by one")
+        elif self._gains(group):
+            self._say("together", f"{trials} train together, which takes {longer} as one by one")
         else:
-            self._say("slower", f"{times}, so they train one by one")
+            line = f"{trials} train one by one, because together they would take {longer}"
+            self._say("apart", line)
 
     def _refuse(self, why: str) -> None:
         self._say("refused", f"trials train one by one: {why}")

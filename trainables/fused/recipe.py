@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raysweep.trainables.common.classification import Batch, Learner, make_optimizer
 from raysweep.trainables.common.precision import Precision
+from raysweep.trainables.fused.configuration import Known
 from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.tensorboard import Board
 
@@ -65,6 +66,7 @@ class Recipe:
 
     def __call__(self, config: Config, run: Run) -> None:
         """Train alone, and report after each epoch."""
+        config = Known(config)
         learner, samples = self.learner(config, run), self.data(config)
         self.check(config, learner, samples)
         # What is named here is in the checkpoint, from which an interrupted trial continues.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from raysweep.trainables.fused.configuration import Config, is_number, leaves, place_of
 from raysweep.trainables.fused.lane import Lane
 
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -28,47 +30,65 @@ class CannotFuse(Exception):
     """A trial that cannot be trained as one with others. The message says what is in the way."""
 
 
-def shape_of(lane: Lane) -> str:
-    """A text that is the same for trials that can be trained as one. Raises CannotFuse."""
+Shape = tuple[tuple[str, str], ...]
+"""What trials must share to be trained as one: texts, each with the name of what it describes."""
+
+
+def shape_of(lane: Lane) -> Shape:
+    """The shape of a trial. Raises CannotFuse if it has to be trained alone."""
     learner, config = lane.learner, lane.config
     if learner.precision.name == "fp16":
         raise CannotFuse("precision fp16 scales the loss by a number of each trial's own")
     if lane.run.accumulation > 1:
         raise CannotFuse("its batches are split, because one did not fit into memory")
-    numbers = sorted(name for name, value in config.items() if _is_number(value))
-    others = {name: value for name, value in config.items() if name not in numbers}
-    return repr(
-        (
-            model_shape(learner.model),
-            _of_optimizer(learner.optimizer, learner.model),
-            [(tuple(part.shape), str(part.dtype)) for part in lane.samples],
-            (learner.batch_size, learner.precision.name, learner.gradient_clip is None),
-            (numbers, sorted(others.items(), key=str)),
-        )
+    samples = [(tuple(part.shape), str(part.dtype)) for part in lane.samples]
+    return (
+        *model_shape(learner.model, config),
+        *_of_optimizer(learner.optimizer, learner.model),
+        ("data", repr(samples)),
+        ("batch_size", str(learner.batch_size)),
+        ("precision", learner.precision.name),
+        ("gradient_clip", str(learner.gradient_clip is None)),
+        *_of_config(config),
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def differences(shapes: Sequence[Shape]) -> list[str]:
+    """The names of what is not the same in all of the shapes."""
+    texts = [dict(shape) for shape in shapes]
+    names = {name: None for shape in texts for name in shape}
+    return [name for name in names if len({shape.get(name) for shape in texts}) > 1]
 
 
-def model_shape(model: nn.Module) -> list[Any]:
-    """The modules with their attributes, and the tensors without their values."""
-    modules = [
-        (name, _qualified(type(module)), _attributes(module))
-        for name, module in model.named_modules(remove_duplicate=False)
+def _of_config(config: Config) -> list[tuple[str, str]]:
+    """The values that a loss may read, without the numbers, in which trials may differ."""
+    return [
+        (f"config {'.'.join(place)}", "a number" if is_number(value) else repr(value))
+        for place, value in sorted(leaves(config))
     ]
+
+
+def model_shape(model: nn.Module, config: Config) -> list[tuple[str, str]]:
+    """The tensors without their values, and the modules with their attributes.
+
+    An attribute may hold the configuration itself, or a part of it.
+    """
     tensors = [
-        (name, tuple(tensor.shape), str(tensor.dtype), tensor.requires_grad)
+        (name, repr((tuple(tensor.shape), str(tensor.dtype), tensor.requires_grad)))
         for name, tensor in [
             *model.named_parameters(remove_duplicate=False),
             *model.named_buffers(remove_duplicate=False),
         ]
     ]
-    return [modules, tensors]
+    attributes = [
+        (f"{name or type(module).__name__}{part}", text)
+        for name, module in model.named_modules(remove_duplicate=False)
+        for part, text in [("", _qualified(type(module))), *_attributes(module, config)]
+    ]
+    return [*tensors, *attributes]
 
 
-def _attributes(module: nn.Module) -> list[tuple[str, str]]:
+def _attributes(module: nn.Module, config: Config) -> list[tuple[str, str]]:
     """The attributes of a module's own that its `forward` may use."""
     kind = type(module).__name__
     if any(getattr(module, hooks) for hooks in HOOKS):
@@ -79,8 +99,11 @@ def _attributes(module: nn.Module) -> list[tuple[str, str]]:
             continue
         if name == "p" and isinstance(module, DROPOUTS):
             continue
+        if (place := place_of(value, config)) is not None:
+            found.append((f".{name}", f"config {'.'.join(place)}"))
+            continue
         try:
-            found.append((name, plain(value)))
+            found.append((f".{name}", plain(value)))
         except TypeError as error:
             raise CannotFuse(f"{kind}.{name} is {error}") from None
     return found
@@ -115,7 +138,7 @@ def _qualified(value: Any) -> str:
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
 
 
-def _of_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[Any]:
+def _of_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[tuple[str, str]]:
     """The optimizer's kind, and the parameters and the fixed options of each of its groups."""
     kind = type(optimizer)
     if kind not in OPTIMIZERS:
@@ -123,13 +146,13 @@ def _of_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[An
             f"the optimizer is {kind.__name__}; SGD, Adam and AdamW are stepped for several trials"
         )
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found: list[Any] = [kind.__name__]
+    groups: list[Any] = []
     for group in optimizer.param_groups:
         if any(id(parameter) not in names for parameter in group["params"]):
             raise CannotFuse("the optimizer trains something that is no parameter of the model")
-        found.append([names[id(parameter)] for parameter in group["params"]])
-        found.append(_options(group))
-    return found
+        groups.append([names[id(parameter)] for parameter in group["params"]])
+        groups.append(_options(group))
+    return [("optimizer", kind.__name__), ("the optimizer's options", repr(groups))]
 
 
 def _options(group: dict[str, Any]) -> list[tuple[str, str]]:

@@ -15,6 +15,15 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raysweep.trainables.common.classification import Batch
+from raysweep.trainables.fused.configuration import (
+    Config,
+    Path,
+    is_number,
+    leaves,
+    part_at,
+    place_of,
+    with_values,
+)
 from raysweep.trainables.fused.dropout import (
     MaskedCalls,
     Masks,
@@ -24,7 +33,7 @@ from raysweep.trainables.fused.dropout import (
 )
 from raysweep.trainables.fused.lane import Lane
 from raysweep.trainables.fused.optimizers import LaneOptimizers
-from raysweep.trainables.fused.shape import CannotFuse, model_shape
+from raysweep.trainables.fused.shape import INTERNAL, CannotFuse, model_shape
 
 
 class Stack:
@@ -57,6 +66,7 @@ class Stack:
         self._trained = {name: self._weights[name] for name in names}
         self._optimizers: LaneOptimizers | None = None
         self._numbers = self._differing_numbers()
+        self._held = _held_parts(self._template, lanes[0].config)
         self._clip = self._largest_norms()
         self._masks: dict[int, list[Masks]] = {}
 
@@ -83,7 +93,7 @@ class Stack:
         Runs the loss of one batch of each size. Nothing that is trained changes.
         """
         count, batch_size = len(self.lanes[0].samples[0]), self.lanes[0].learner.batch_size
-        before = _drawn_so_far(), model_shape(self._template)
+        before = _drawn_so_far(), self._shape_now()
         for size in {min(batch_size, count), count % batch_size or batch_size}:
             order = torch.arange(size, device=self._device).expand(len(self.lanes), -1)
             try:
@@ -96,7 +106,7 @@ class Stack:
                 raise CannotFuse(f"the loss of a batch has the shape {tuple(losses.shape[1:])}")
         if _drawn_so_far() != before[0]:
             raise CannotFuse("the model draws random numbers other than those of dropout")
-        if model_shape(self._template) != before[1]:
+        if self._shape_now() != before[1]:
             raise CannotFuse("the model changes its attributes in a forward pass")
 
     def _gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -127,12 +137,11 @@ class Stack:
             weights: dict[str, Tensor],
             fixed: dict[str, Tensor],
             parts: Batch,
-            numbers: dict[str, Tensor],
+            numbers: dict[Path, Tensor],
             held: list[Tensor],
         ) -> Tensor:
-            with MaskedCalls(held):
+            with MaskedCalls(held), self._configured(numbers) as config:
                 output = functional_call(self._template, (weights, fixed), (parts[0],))
-            config = self.lanes[0].config | numbers
             return self._recipe.loss(config, output, parts)
 
         with self._computing():
@@ -146,13 +155,13 @@ class Stack:
             order = torch.arange(size, device=self._device).expand(len(self.lanes), -1)
             inputs = self._gathered(order)[0]
 
-            def forward(weights: Any, fixed: Any, inputs: Tensor) -> Tensor:
-                with calls:
+            def forward(weights: Any, fixed: Any, inputs: Tensor, numbers: Any) -> Tensor:
+                with calls, self._configured(numbers):
                     output: Tensor = functional_call(self._template, (weights, fixed), (inputs,))
                 return output
 
             with torch.no_grad(), self._computing():
-                vmap(forward)(self._weights, self._copies(), inputs)
+                vmap(forward)(self._weights, self._copies(), inputs, self._numbers)
             self._masks[size] = calls.masks
         return self._masks[size]
 
@@ -161,6 +170,22 @@ class Stack:
         """The precision of the lanes, and attention as torch can compute it for several of them."""
         with self.lanes[0].learner.precision.autocast(), sdpa_kernel(SDPBackend.MATH):
             yield
+
+    @contextmanager
+    def _configured(self, numbers: dict[Path, Tensor]) -> Iterator[Config]:
+        """A lane's configuration, given its numbers. The modules that hold it have it meanwhile."""
+        first = self.lanes[0].config
+        config = with_values(first, numbers)
+        for module, name, place in self._held:
+            setattr(module, name, part_at(config, place))
+        try:
+            yield config
+        finally:
+            for module, name, place in self._held:
+                setattr(module, name, part_at(first, place))
+
+    def _shape_now(self) -> list[tuple[str, str]]:
+        return model_shape(self._template, self.lanes[0].config)
 
     def _copies(self) -> dict[str, Tensor]:
         """The buffers, for a pass that is to leave them as they are."""
@@ -205,17 +230,15 @@ class Stack:
             self._optimizers.read_options()
         self._optimizers.step(gradients, self._clip)
 
-    def _differing_numbers(self) -> dict[str, Tensor]:
+    def _differing_numbers(self) -> dict[Path, Tensor]:
         """The numbers in the configurations that are not the same in all lanes, each (K,)."""
-        first = self.lanes[0].config
-        return {
-            name: torch.tensor(
-                [float(lane.config[name]) for lane in self.lanes], device=self._device
-            )
-            for name, value in first.items()
-            if isinstance(value, int | float)
-            and any(lane.config[name] != value for lane in self.lanes)
-        }
+        found = {}
+        for place, value in leaves(self.lanes[0].config):
+            if is_number(value):
+                values = [float(part_at(lane.config, place)) for lane in self.lanes]
+                if len(set(values)) > 1:
+                    found[place] = torch.tensor(values, device=self._device)
+        return found
 
     def _largest_norms(self) -> Tensor | None:
         clips = [lane.learner.gradient_clip for lane in self.lanes]
@@ -237,6 +260,16 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     for tensor, view in zip(tensors, stacked, strict=True):
         tensor.data = view
     return stacked
+
+
+def _held_parts(model: nn.Module, config: Config) -> list[tuple[nn.Module, str, Path]]:
+    """The attributes of modules that hold a part of the configuration: module, name and place."""
+    return [
+        (module, name, place)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if name not in INTERNAL and (place := place_of(value, config)) is not None
+    ]
 
 
 def _tensor(model: nn.Module, name: str) -> Tensor:

@@ -10,7 +10,12 @@ from typing import Any
 from raysweep.text_limits import exception_line, format_exception, message
 from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.outcome import Outcome
-from raysweep.trainables.runtime.run import DataError, ReportError, StorageError
+from raysweep.trainables.runtime.run import (
+    ConfigurationError,
+    DataError,
+    ReportError,
+    StorageError,
+)
 from raysweep.trainables.runtime.script.train import ScriptError
 
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
@@ -32,7 +37,7 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
     """
     trace = _trace(error)
     match error:
-        case TrainableError() | DataError():
+        case TrainableError() | DataError() | ConfigurationError():
             return Outcome("mistake", message(str(error)), trace)
         case ReportError():
             return Outcome("misreport", message(f"{trainable}: {error}"), trace, notes)

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -25,6 +25,7 @@ from raysweep.finder import NAME, file_module
 from raysweep.references import is_script
 from raysweep.trainables.runtime import pickled_function
 from raysweep.trainables.runtime.imported_files import hidden_import, parse
+from raysweep.trainables.runtime.recipe_keys import missing_key
 
 SHIPPED = ("cnn", "mlp", "text", "transfer")
 """The trainables that come with raysweep: `cnn:train` is short for `raysweep.trainables.cnn:train`.
@@ -63,11 +64,12 @@ def _importing(reference: str) -> Iterator[None]:
         _imported.reset(token)
 
 
-def check(reference: str) -> None:
+def check(reference: str, keys: Collection[str] | None = None) -> None:
     """Raise TrainableError if the module or the function is missing.
 
-    Only the source is read. Nothing is imported, so that a mistake is found without waiting for
-    torch.
+    Or if it is a recipe that reads a key of the configuration which is not among `keys`; None if
+    these are not known. Only the source is read. Nothing is imported, so that a mistake is found
+    without waiting for torch.
     """
     place, name = split_reference(reference)
     if place.endswith(pickled_function.SUFFIX):
@@ -101,6 +103,13 @@ def check(reference: str) -> None:
     hidden = hidden_import(path.absolute(), _root(place, path))
     if hidden:
         raise TrainableError(f"trainable '{reference}': {hidden}")
+    read = None if keys is None else missing_key(tree, name, keys)
+    if keys is not None and read is not None:
+        raise TrainableError(
+            f"trainable '{reference}': {read.part} reads config['{read.key}'] "
+            f"({path.name}:{read.line}), and the space has no '{read.key}'"
+            f"{did_you_mean(read.key, keys)}"
+        )
 
 
 def _root(place: str, path: Path) -> Path:

@@ -15,7 +15,7 @@ class Job:
     """One attempt to train a trial whose first `known_epoch` epochs are in the ledger already.
 
     `threads`: how many torch computes on. Sums come out the same only with the same number.
-    `gpu`: a fraction of a GPU, or a whole number of GPUs.
+    `gpu`: a fraction of a GPU, or a whole number of GPUs. `accelerator`: their kind; "" for any.
     `workers`: how many processes train the trial. `spread`: they may lie on several
     machines. `rank` and `rendezvous` are set in the jobs of these processes.
     `isolate`: the trial's process imports everything itself, and is not forked from a template.
@@ -41,6 +41,7 @@ class Job:
     known_epoch: int = 0
     threads: int = 1
     gpu: float = 0.0
+    accelerator: str = ""
     accumulation: int = 1
     test: bool = False
     environment: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from raysweep.trainables.runtime.process_setup import gpu_memory, resident
+from raysweep.trainables.runtime.resource_monitor import energy_counter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 MIB = 2**20
 WARM_UP, REPEATS = 5, 30
 """Calls that are not counted, because they choose kernels and fill caches; and calls that are."""
+
+
+ENERGY_SECONDS = 2.0
+"""How long calls are repeated for their energy, because the counter of a GPU moves every 20 to 100
+milliseconds."""
 
 
 class MeasureError(ValueError):
@@ -57,6 +63,39 @@ class Measure:
         """The mebibytes of the model's parameters and buffers; shared ones count once."""
         tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
         return sum(one.numel() * one.element_size() for one in tensors.values()) / MIB
+
+    def energy(
+        self,
+        model: nn.Module,
+        example: Any,
+        *,
+        warm_up: int = WARM_UP,
+        seconds: float = ENERGY_SECONDS,
+    ) -> float:
+        """The joules of one call of the model: the mean over as many as fit into `seconds`.
+
+        They are counted by the GPU (`nvmlDeviceGetTotalEnergyConsumption`), with what it needs when
+        idle and with what other programs do on it meanwhile: give the trial a GPU of its own.
+        example: as in `latency`. Raises MeasureError on the CPU, without NVML's module
+        (`nvidia-ml-py`), for a GPU that does not count, and if `seconds` are too few to count any.
+        """
+        if self._device != "cuda":
+            raise MeasureError("energy: only a GPU counts it, and this trial runs on the CPU")
+        try:
+            joules = energy_counter()
+        except ValueError as error:
+            raise MeasureError(f"energy: {error}") from None
+        with _evaluating(model):
+            for _ in range(warm_up):
+                self._call(model, example)
+            start, end, calls = joules(), time.perf_counter() + seconds, 0
+            while calls == 0 or time.perf_counter() < end:
+                self._call(model, example)
+                calls += 1
+            used = joules() - start
+        if used <= 0:
+            raise MeasureError(f"energy: the GPU counted nothing within {seconds:g} s; take more")
+        return used / calls
 
     def peak_memory(self) -> float:
         """The most mebibytes that torch has allocated on the trial's GPU so far.

@@ -9,6 +9,7 @@ trials that share a GPU see the same values.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import threading
@@ -122,6 +123,29 @@ def gpu_watch(uses_gpu: bool) -> Callable[[], bool]:
     """A function that says whether this process's GPUs have computed since it was last called."""
     monitor = _monitor(uses_gpu)
     return lambda: monitor.read().get(UTILIZATION, 0.0) > 0
+
+
+def energy_counter() -> Callable[[], float]:
+    """A function that says how many joules this process's first GPU has used so far.
+
+    It counts since the driver began, all that the device does and its idling too. Raises
+    ValueError, with the reason, if that cannot be measured here.
+    """
+    if importlib.util.find_spec("pynvml") is None:
+        raise ValueError("it needs NVML's module: pip install nvidia-ml-py")
+    nvml = _nvml()
+    handles = _handles(nvml, visible_devices()[:1]) if nvml else []
+    if not handles:
+        raise ValueError("NVML does not know this GPU")
+
+    def joules() -> float:
+        try:
+            return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handles[0])) / 1000
+        except nvml.NVMLError as error:
+            raise ValueError(f"this GPU does not count its energy: {error}") from None
+
+    joules()
+    return joules
 
 
 def _memory_by_torch() -> list[float]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raysweep.errors import UserError
 from raysweep.objectives import Limit
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval, Unit
 from raysweep.trainables.runtime import checkpoint, parent, sharded
@@ -47,6 +48,10 @@ class StorageError(OSError):
 
 class CheckpointError(RuntimeError):
     """A second damaged checkpoint of a trial that has begun again because of a first one."""
+
+
+class ConfigurationError(UserError):
+    """A configuration with which no trial can train, in one line."""
 
 
 class DataError(RuntimeError):

@@ -15,13 +15,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raysweep.formatting import clean, duration, number, wrapped
+from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
 from raysweep.results.analysis import earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
-from raysweep.shown_status import ORDER, shown_status, status_in_words
+from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
@@ -33,7 +33,9 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
-OTHER_LINES = 9
+SAID = frozenset({"command", "exhausted"})
+"""The kinds of events that the live screen says in a line of their own above the table."""
+OTHER_LINES = 10
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
@@ -49,7 +51,7 @@ class Screen(Observer):
         self._remembers: dict[str, bool] = {}
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        shown = event["event"] == "command" or self._is_news(event)
+        shown = event["event"] in SAID or self._is_news(event)
         line = describe(event, controller) if shown else warning(event)
         if line:
             self.say(line)
@@ -100,6 +102,8 @@ class Lines(Observer):
         print(clean(line), file=self._out, flush=True)
 
     def close(self, controller: SweepController) -> None:
+        if line := _paused_to_the_end(controller):
+            self.say(line)
         self._out.flush()
 
 
@@ -145,15 +149,34 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "memory":
             return earlier_runs.assessment(event)
+        case "exhausted":
+            return _exhausted(event["study"], controller)
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
+
+
+def _paused_to_the_end(controller: SweepController) -> str:
+    """That trials which were said to pause are stopped now; "" while they may be promoted."""
+    if controller.may_promote or not controller.sweep.scheduler.promotes:
+        return ""
+    count = sum(shown_status(trial, may_promote=True) == PAUSED for trial in controller.trials)
+    if not count:
+        return ""
+    are = "trial that was paused is" if count == 1 else "trials that were paused are"
+    return f"the sweep has ended: {count} {are} stopped"
 
 
 def _ended_as(event: Event, controller: SweepController) -> str:
     """The status with which a trial ended; `paused` if the scheduler may promote it later."""
     promotes = controller.sweep.scheduler.promotes
     return status_in_words(event["status"], event.get("notes", {}), promotes)
+
+
+def _exhausted(study: str, controller: SweepController) -> str:
+    """That a searcher ends before its budget, for it has proposed all that it can."""
+    proposed = plural(len(controller.histories[study]), "configuration")
+    return f"{study} has nothing left to propose after {proposed}"
 
 
 def warning(event: Event) -> str:
@@ -208,6 +231,9 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
+    if controller.pace and (told := controller.pace.told):
+        line = told.sentence(controller.sweep.metric.name)
+        text.append(f"\n{clean(line)}", style="not bold")
     if controller.steering.paused:
         text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
     if controller.stopping:

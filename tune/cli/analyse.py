@@ -5,11 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raysweep.tune.cli.arguments import RUN, Verbs, count, find_run, names, show
 from raysweep.tune.cli.as_json import add_option, comparison_data, print_json
 
+if TYPE_CHECKING:
+    from raysweep.results.storage.run_directory import RunDirectory
+
 TITLE = "analyse"
+SEARCHERS = ("grid", "random", "tpe", "bohb", "auto")
+SCHEDULERS = ("none", "median", "asha")
+"""What `simulate` tries by default."""
+ONE_METRIC = ("tpe", "median")
+"""Those of them that know one metric only."""
 
 
 def add(verbs: Verbs) -> None:
@@ -70,8 +79,7 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--searchers",
         type=names,
-        default=("grid", "random", "tpe", "bohb", "auto"),
-        help="default: grid,random,tpe,bohb,auto",
+        help="default: grid,random,tpe,bohb,auto; without tpe for several metrics",
     )
     simulate.add_argument(
         "--schedulers",
@@ -145,12 +153,9 @@ def simulate_run(options: argparse.Namespace) -> int:
     from raysweep.tune.offline.simulation_grid import SimulationGrid, simulate_grid
 
     run = find_run(options.run)
-    schedulers = options.schedulers
-    if schedulers is None:
-        schedulers = ("none", "asha") if run.objectives else ("none", "median", "asha")
     grid = SimulationGrid(
-        options.searchers,
-        schedulers,
+        options.searchers or _able(SEARCHERS, run),
+        options.schedulers or _able(SCHEDULERS, run),
         options.seeds,
         options.workers,
         options.epochs,
@@ -167,6 +172,11 @@ def simulate_run(options: argparse.Namespace) -> int:
     show(tables(result.comparison))
     print(f"\n{result.answers}\n\nreport  {display_path(path)}")
     return 0
+
+
+def _able(names: tuple[str, ...], run: RunDirectory) -> tuple[str, ...]:
+    """Those of the names that know as many metrics as the run has."""
+    return tuple(name for name in names if run.objectives is None or name not in ONE_METRIC)
 
 
 def _tick(done: int, total: int) -> None:

@@ -62,18 +62,20 @@ def run_data(run: RunDirectory) -> Data:
 
 
 def best_data(run: RunDirectory) -> Data | None:
-    """The best epoch of a run, and its front; None before the first finite value."""
-    from raysweep.results.storage.run_directory import best_of
+    """The epoch that stands for a run, and its front; None before the first finite value.
 
-    found = best_of(run.histories)
+    chosen: which one it is: the `best`, or the `knee` of several objectives, as the text shows it.
+    The best in the first objective is then the first of `front`.
+    """
+    found = run.chosen
     if found is None:
         return None
-    front: Data = {}
+    data: Data = {"chosen": "knee" if run.has_front else "best", **_epoch_data(*found, run)}
     if run.objectives:
         knee = run.knee
-        front["front"] = [_epoch_data(trial, trial.best, run) for trial in run.front if trial.best]
-        front["knee"] = knee and knee.id
-    return {**_epoch_data(*found, run), **front}
+        data["front"] = [_epoch_data(trial, trial.best, run) for trial in run.front if trial.best]
+        data["knee"] = knee and knee.id
+    return data
 
 
 def _epoch_data(trial: Trial, report: Report, run: RunDirectory) -> Data:

@@ -85,9 +85,18 @@ def add(verbs: Verbs) -> None:
     )
     export.add_argument("run", help=RUN)
     export.add_argument(
-        "--out", type=Path, help="the folder to write (default: best/ in the run directory)"
+        "--out",
+        type=Path,
+        help="the folder to write (default: best/ in the run directory, trial-TRIAL/ of a chosen "
+        "trial); of several trials the folder of theirs",
     )
-    export.add_argument("--trial", help="the best epoch of this trial, as one of the front")
+    chosen = export.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--trial",
+        action="append",
+        help="the best epoch of this trial, as one of the front; may be repeated",
+    )
+    chosen.add_argument("--front", action="store_true", help="every trial of the front")
     add_option(export)
     export.set_defaults(verb=export_best)
 
@@ -157,7 +166,7 @@ def _show_within(run: RunDirectory, options: argparse.Namespace) -> int:
     from raysweep.results.analysis.within import read_limit, trial_within
     from raysweep.results.views.terminal import best
 
-    limits = [read_limit(text, run.objectives) for text in options.within]
+    limits = [read_limit(text, run) for text in options.within]
     trial = trial_within(run, limits)
     if options.json:
         print_json(within_data(trial, run))
@@ -170,17 +179,33 @@ def _show_within(run: RunDirectory, options: argparse.Namespace) -> int:
 
 def export_best(options: argparse.Namespace) -> int:
     """`raysweep export`."""
-    from raysweep.results.export import export
+    from raysweep.results.export import export, folder_name
     from raysweep.results.storage.mirror import display_path, upload
 
     run = find_run(options.run)
-    exported = export(run, options.out, trial=options.trial)
+    trials = _exported_trials(run, options)
+    is_one = len(trials) == 1 and not options.front
+    found: list[dict[str, str]] = []
+    for trial in trials:
+        out = options.out if is_one or not options.out else options.out / folder_name(trial)
+        exported = export(run, out, trial=trial)
+        found.append({"folder": display_path(exported.folder), "message": exported.message})
+        if not options.json:
+            print(f"{found[-1]['folder']}: {exported.message}", flush=True)
     upload(run.path)
     if options.json:
-        print_json({"folder": display_path(exported.folder), "message": exported.message})
-        return 0
-    print(f"{display_path(exported.folder)}: {exported.message}")
+        print_json(found[0] if is_one else found)
     return 0
+
+
+def _exported_trials(run: RunDirectory, options: argparse.Namespace) -> list[str | None]:
+    """The trials to export; None is the one that the run has chosen. Raises RunError."""
+    if options.front:
+        _ = run.best  # raises why there is no front
+        return [trial.id for trial in run.front]
+    for name in options.trial or ():
+        run.trial(name)  # before the first is written
+    return list(dict.fromkeys(options.trial)) if options.trial else [None]
 
 
 def reproduce_trial(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,9 +174,10 @@ def launch_sweep(options: argparse.Namespace) -> int:
     for argument in options.arguments:
         refuse_credentials(argument)  # the file holds the command
     sweep = load_sweep(options.file, options.set)
-    check(sweep.trainable)
+    check(sweep.trainable, sweep.space.keys)
     launch = _launch(options, sweep)
     text = MAKERS[options.target](options, launch)
+    _warn(launch, text)
     if options.submit:
         return _submit(options, sweep, launch, text)
     if options.out is not None:
@@ -187,6 +189,14 @@ def launch_sweep(options: argparse.Namespace) -> int:
     elif options.out is None:
         print(text, end="")
     return 0
+
+
+def _warn(launch: Launch, text: str) -> None:
+    """Say on stderr what `raysweep check-cluster` would find in the file."""
+    from raysweep.tune.cluster.lint import check_text
+
+    for problem in check_text(text, launch.name, launch.folder):
+        print(f"note: line {problem.line}: {problem.message}", file=sys.stderr)
 
 
 def _launch(options: argparse.Namespace, sweep: Sweep) -> Launch:

@@ -243,7 +243,7 @@ def run_sweep(options: argparse.Namespace) -> int:
         return _usage("--require-gpu, but resources.gpu is 0: no trial asks for a GPU")
     from raysweep.trainables.runtime.import_trainable import check
 
-    check(sweep.trainable)
+    check(sweep.trainable, sweep.space.keys)
     if options.dry_run:
         from rich.console import Console
 

@@ -19,6 +19,7 @@ from raysweep.formatting import clean, plural, wrapped
 from raysweep.references import is_script
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
+from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
     retraining_results,
@@ -229,8 +230,9 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     if code != GOOD:
         return []
     lines = []
-    if len(run.searchers) > 1:
+    if len(run.searchers) > 1 and not run.is_infeasible:
         lines += [f"· {line}" for line in findings(compare([run]))]
+    lines += [f"· {line}" for line in more_time_finding(run)]
     lines += reliability(run)
     return ["", *lines] if lines else []
 
@@ -303,6 +305,8 @@ def _facts(
             "epoch": found.epoch,
             "config": found.config,
         },
+        "front": [trial.id for trial in run.front] if run.has_front else None,
+        "knee": run.knee.id if run.has_front and run.knee else None,
         "exported": exported
         and {
             "folder": display_path(exported.folder),

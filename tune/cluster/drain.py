@@ -29,7 +29,7 @@ def drain(address: str, name: str | None, seconds: int, say: Callable[[str], Non
     try:
         node = name or ray.get_runtime_context().get_node_id()
         for found in _named(ray, node):
-            say(f"{found['NodeName']} is emptied, within {seconds} s")
+            say(f"{found['NodeManagerHostname']} is emptied, within {seconds} s")
             if reason := ray_compat.drain_node(ray, found["NodeID"], seconds):
                 raise DrainError(f"Ray does not empty {node}: {reason}")
         return _emptied(ray, node, seconds)

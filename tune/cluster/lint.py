@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file.document import Document, SpecificationError, parse
-from raysweep.tune.cluster.lint_rayjob import check_ray_job, is_ray_job
+from raysweep.tune.cluster.lint_rayjob import KIND, check_ray_job, is_ray_job
 from raysweep.tune.cluster.lint_rules import RULES, ClusterFile
 from raysweep.tune.cluster.lint_sbatch import check_batch_file, is_batch_file
 from raysweep.tune.cluster.lint_sky import check_sky_task, is_sky_task
@@ -25,6 +26,8 @@ MAX_CHARACTERS = 200
 READABLE = ("ClickException", "ValueError", "NotImplementedError")
 """Exceptions whose message Ray wrote for a person to read."""
 
+RAY_UP = {"cluster_name", "provider", "auth", "available_node_types", "head_node_type"}
+"""Keys by which a file of `ray up` is known."""
 OTHERS = ((is_ray_job, check_ray_job), (is_sky_task, check_sky_task))
 """How other files than that of `ray up` are recognized, and their rules."""
 
@@ -43,10 +46,15 @@ def check(path: str | Path) -> list[Problem]:
     """
     path = Path(path)
     text = path.read_text(encoding="utf-8", errors="replace")
+    return check_text(text, path.name, path.resolve().parent)
+
+
+def check_text(text: str, name: str, folder: Path) -> list[Problem]:
+    """The problems of a file `name` with this text, which lies or would lie in `folder`."""
     if is_batch_file(text):
         return [Problem(*found) for found in check_batch_file(text)]
     try:
-        document = parse(text, path.name)
+        document = parse(text, name)
     except SpecificationError as error:
         return [_from_text(str(error))]
     if not isinstance(document.data, dict):
@@ -55,12 +63,32 @@ def check(path: str | Path) -> list[Problem]:
     for known, rules in OTHERS:
         if known(data):
             return sorted({_placed(document, where, said) for where, said in rules(data)})
+    if said := _no_cluster(data):
+        return [_placed(document, *said)]
     problems = {*_schema(data, document)}
     if _has_provider(data):
-        file = ClusterFile(data, path.resolve().parent)
+        file = ClusterFile(data, folder)
         for rule in RULES:
             problems |= {_placed(document, where, message) for where, message in rule(file)}
     return sorted(problems)
+
+
+def _no_cluster(data: dict[str, Any]) -> tuple[tuple[str | int, ...], str] | None:
+    """What a file seems to be that is none of `ray up`: its place, and what is wrong there."""
+    if {"kind", "apiVersion"} & set(data):
+        known = f"expected kind: {KIND}, which alone is known here"
+        kind = data.get("kind")
+        if kind is None:
+            return (), f"a file of Kubernetes without a kind: {known}"
+        return ("kind",), f"kind {kind} of Kubernetes: {known}{did_you_mean(kind, [KIND])}"
+    if "trainable" in data:
+        return (), "this is the file of a sweep: raysweep run --space FILE --dry-run checks it"
+    if not RAY_UP & set(data):
+        return (), (
+            "neither cluster_name nor provider (ray up), nor kind and apiVersion (Kubernetes), nor "
+            "run and resources (SkyPilot), nor lines of #SBATCH below #!/bin/bash (Slurm)"
+        )
+    return None if "provider" in data else ((), "provider is missing: ray up needs its type")
 
 
 def _has_provider(data: dict[str, Any]) -> bool:

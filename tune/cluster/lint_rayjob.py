@@ -1,7 +1,7 @@
 """Rules for a RayJob of KubeRay: each mistake with its place in the file.
 
 Kubernetes drops keys that it does not know, and says so only as a warning. The names are those of
-KubeRay 1.5 to 1.7 and of Kubernetes; parts that sweeps do not need are not looked into.
+KubeRay 1.5.1 to 1.7 and of Kubernetes; parts that sweeps do not need are not looked into.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from raysweep.tune.executors.ray.cluster_resources import WORKERS
 Path = tuple[str | int, ...]
 Finding = tuple[Path, str]
 
+KIND = "RayJob"
 TOP = "apiVersion kind metadata spec status"
 SPEC = (
     "activeDeadlineSeconds backoffLimit clusterSelector deletionStrategy entrypoint "
@@ -40,17 +41,17 @@ WORKER = (
 POD = (
     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy "
     "enableServiceLinks ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
-    "hostname imagePullSecrets initContainers nodeName nodeSelector os overhead preemptionPolicy "
-    "priority priorityClassName readinessGates resourceClaims resources restartPolicy "
-    "runtimeClassName schedulerName schedulingGates securityContext serviceAccount "
-    "serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
-    "terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes"
+    "hostname hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os overhead "
+    "preemptionPolicy priority priorityClassName readinessGates resourceClaims resources "
+    "restartPolicy runtimeClassName schedulerName schedulingGates schedulingGroup securityContext "
+    "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+    "terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef"
 )
 CONTAINER = (
     "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports "
-    "readinessProbe resizePolicy resources restartPolicy securityContext startupProbe stdin "
-    "stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts "
-    "workingDir"
+    "readinessProbe resizePolicy resources restartPolicy restartPolicyRules securityContext "
+    "startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty "
+    "volumeDevices volumeMounts workingDir"
 )
 
 
@@ -95,7 +96,7 @@ HEAD_PATH: Path = (*CLUSTER_PATH, "headGroupSpec")
 
 
 def is_ray_job(data: Any) -> bool:
-    return isinstance(data, dict) and data.get("kind") == "RayJob"
+    return isinstance(data, dict) and data.get("kind") == KIND
 
 
 def check_ray_job(data: dict[str, Any]) -> Iterator[Finding]:

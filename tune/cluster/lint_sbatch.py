@@ -40,6 +40,15 @@ SHORT = dict(pair.split("=") for pair in SHORT_TEXT.split())
 LONG = LONG_TEXT.split()
 """The options of sbatch (its manual, of 22.05 to 24.05)."""
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
+COUNT, DEVICES, MEMORY = r"[1-9]\d*", r"([\w.-]+:)*\d+(,([\w.-]+:)*\d+)*", r"\d+[KMGT]?B?"
+NUMBERS = {
+    "nodes": (r"[1-9]\d*[km]?(-[1-9]\d*[km]?)?|[1-9][\d,:-]*", "a number of nodes, such as 4"),
+    **dict.fromkeys(("ntasks", "cpus-per-task", "cpus-per-gpu"), (COUNT, "a whole number")),
+    **dict.fromkeys(("gpus", "gpus-per-node"), (DEVICES, "how many, such as 2 or a100:2")),
+    **dict.fromkeys(("mem", "mem-per-cpu", "mem-per-gpu"), (MEMORY, "memory, such as 64G")),
+    "array": (r"\d[\d,:-]*(%\d+)?", "the numbers of its tasks, such as 0-9"),
+}
+"""How Slurm writes the values of options, and what is expected."""
 PRIVATE = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 
 
@@ -121,6 +130,13 @@ def options(file: BatchFile) -> Iterator[Finding]:
         if OPTION.match(line):
             where = first_command(file.lines) + number + 1
             yield where, "Slurm reads no options below the first command: move the line up"
+
+
+def values(file: BatchFile) -> Iterator[Finding]:
+    for name, (pattern, expected) in NUMBERS.items():
+        option = file.options.get(name)
+        if option and not re.fullmatch(pattern, option.value, re.IGNORECASE):
+            yield option.line, f"--{name}={option.value}: expected {expected}"
 
 
 def time(file: BatchFile) -> Iterator[Finding]:
@@ -229,6 +245,7 @@ def seconds_of(text: str) -> int | None:
 RULES: tuple[Callable[[BatchFile], Iterator[Finding]], ...] = (
     syntax,
     options,
+    values,
     time,
     signal,
     requeue,

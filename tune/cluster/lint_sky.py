@@ -29,7 +29,7 @@ RESOURCES = (
     "max_hourly_cost memory network_tier ordered ports priority priority_class region use_spot "
     "volumes zone"
 )
-MARKS = {"run", "setup", "num_nodes", "workdir"}
+MARKS = {"run", "setup", "resources", "num_nodes", "workdir"}
 
 
 def is_sky_task(data: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from raysweep.errors import UserError
 from raysweep.formatting import plural
+from raysweep.tune.executors.devices import KIND, kinds_there, of_kind, of_no_kind
 from raysweep.tune.sweep import Resources
 
 Node = Mapping[str, float]
@@ -54,10 +55,11 @@ def plan(
                 "and the machine has none"
             )
         lines.append("no GPU here: the trials run on the CPU")
-        resources = replace(resources, gpu=0.0)
+        resources = of_no_kind(replace(resources, gpu=0.0))
     fits = n_parallel(resources, None, nodes)
     if not fits:
         raise PlanError(_nothing_fits(resources, nodes))
+    lines += _kinds(resources, nodes)
     # Until the first trial has measured its memory, it runs alone.
     measuring = wanted.auto_gpu and resources.gpu > 0
     at_once = min(1, fits) if measuring else n_parallel(resources, parallel, nodes)
@@ -75,6 +77,12 @@ def n_parallel(resources: Resources, parallel: int | None, nodes: Sequence[Node]
     return fits if parallel is None else min(parallel, fits)
 
 
+def room(resources: Resources, nodes: Sequence[Node]) -> dict[str, int]:
+    """How many trials of each kind of GPU that the file names `nodes` hold at once."""
+    kinds = resources.accelerators
+    return {kind: n_parallel(of_kind(resources, kind), None, nodes) for kind in kinds}
+
+
 def n_bundles(resources: Resources) -> int:
     """The number of bundles of a trial that may lie on different nodes.
 
@@ -86,7 +94,10 @@ def n_bundles(resources: Resources) -> int:
 def bundle(resources: Resources) -> Resources:
     """The resources of one bundle of a trial."""
     count = n_bundles(resources)
-    custom = {name: amount / count for name, amount in resources.custom.items()}
+    custom = {
+        name: amount / (1 if name.startswith(KIND) else count)
+        for name, amount in resources.custom.items()
+    }
     return replace(resources, cpu=resources.cpu / count, gpu=resources.gpu / count, custom=custom)
 
 
@@ -126,6 +137,19 @@ def _summary(resources: Resources, at_once: int, nodes: int) -> str:
     if 0 < resources.gpu < 1 and (sharing := _n_sharing(resources.gpu)) > 1:
         line += f"; up to {sharing} share a GPU, each held to {resources.gpu:.0%} of its memory"
     return line
+
+
+def _kinds(resources: Resources, nodes: Sequence[Node]) -> list[str]:
+    """How many trials of each kind fit. Raises PlanError if none of one kind does."""
+    found = room(resources, nodes)
+    for kind, count in found.items():
+        if not count:
+            there = ", ".join(kinds_there(nodes)) or "none that Ray knows"
+            raise PlanError(
+                f"accelerator: no machine with {kind} can hold one trial; the kinds of GPU here: "
+                f"{there}"
+            )
+    return [f"{kind}: {plural(count, 'trial')} at once" for kind, count in found.items()]
 
 
 def _idle_gpus(resources: Resources, at_once: int, gpus: float) -> list[str]:

@@ -10,6 +10,7 @@ from raysweep.formatting import plural
 from raysweep.history import Status, Trial
 from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.devices import Devices
 from raysweep.tune.executors.fusing import Fusing
 from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.messages import Group, MessageError, Outcome, Report, parse
@@ -40,6 +41,8 @@ class TrialCoordinator:
     as one; the controller does not know of that. `gpu_sharing` sets each job's GPU
     fraction; without it the jobs stay as `make_job` makes them. `leaving`: the workers whose
     machines are about to go; an executor sets it. Their trials continue elsewhere after the epoch.
+    `devices`: the kinds of GPU that trials need; those that wait for one keep no other trial from
+    starting, up to as many as may train at once.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class TrialCoordinator:
         make_job: Callable[[Trial], Job],
         parallel: int = 1,
         gpu_sharing: Shares | None = None,
+        devices: Devices | None = None,
     ) -> None:
         self.controller = controller
         self.parallel = parallel
         self.gpu_sharing = gpu_sharing
+        self.devices = devices
         self.fusing = Fusing(controller)
         self.leaving: frozenset[str] = frozenset()
         self._make_job = make_job
@@ -66,7 +71,7 @@ class TrialCoordinator:
 
         `controller.done` tells whether there will be one later.
         """
-        if len(self._assigned) >= self.limit:
+        if self._n_placed >= self.limit:
             return None
         lanes = self.fusing.lanes(self.limit)
         job = self._assign(worker)
@@ -95,6 +100,8 @@ class TrialCoordinator:
         if self.gpu_sharing is not None:
             job = replace(job, gpu=self.gpu_sharing.give(trial))
             self.controller.noted(trial, {"share": job.gpu})
+        if self.devices is not None:
+            job = replace(job, accelerator=self.devices.of(trial))
         return job
 
     @property
@@ -104,10 +111,22 @@ class TrialCoordinator:
         return self.parallel if wanted is None else min(self.parallel, wanted)
 
     @property
+    def _n_placed(self) -> int:
+        """How many workers train, or soon do, on machines that stay.
+
+        Without those that wait for a kind of GPU. No place is counted on a machine that leaves.
+        """
+        staying = sum(worker not in self.leaving for worker in self._assigned)
+        if self.devices is None:
+            return staying
+        given = [part.trial for parts in self._assigned.values() for part in parts.values()]
+        return staying - min(self.limit, self.devices.n_waiting(given))
+
+    @property
     def needs_no_idle_worker(self) -> bool:
         """True if a command limits the trials at once, and so many train: idle workers can go."""
         limited = self.controller.steering.parallel is not None
-        return limited and len(self._assigned) >= self.limit
+        return limited and self._n_placed >= self.limit
 
     def started(self, worker: str) -> None:
         """The worker has begun its trials."""
@@ -250,7 +269,7 @@ class TrialCoordinator:
             reason = "its memory was measured, so it continues with its GPU fraction"
             self.controller.returned(trial, reason, {"share": 0.0})
             return False
-        if len(self._assigned) > self.limit:
+        if self._n_placed > self.limit:
             self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
         return not self.controller.hold(trial)

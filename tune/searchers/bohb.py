@@ -8,17 +8,21 @@ under Ray's `TuneBOHB` with ASHA they never see a result.
 Two parts are ours. Samples are drawn in one array operation in place of thousands of calls, and
 numpy's global generator is left alone. And a proposal keeps its distance from earlier and pending
 trials (`candidate_filters.py`), so that several workers do not train one point.
+
+With several metrics the good trials of a rung are the first ones by fronts, with those that break a
+limit last (`raysweep/front_order.py`), as MO-ASHA ranks them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from raysweep.arrays import FloatArray, IntArray
+from raysweep.front_order import positions
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
@@ -37,6 +41,8 @@ class Bohb:
     from the space instead. `bandwidth_factor` widens the draws; `min_bandwidth` keeps the densities
     from collapsing.
     """
+
+    several_metrics: ClassVar[bool] = True
 
     top_percent: Annotated[int, Ge(1), Le(99)] = 15
     samples: Annotated[int, Ge(1)] = 64
@@ -89,6 +95,8 @@ def _outcomes(dataset: Dataset, level: int) -> tuple[IntArray, FloatArray]:
     """
     numbers, losses = dataset.arrivals(level)
     history = dataset.history
+    if outcomes := history.rungs[level].outcomes:
+        losses = np.array(positions(tuple(outcomes[number] for number in numbers.tolist())))
     failed_early: list[int] = []
     if level == history.levels[0]:
         reached = (rung.by_trial for rung in history.rungs.values())

@@ -22,6 +22,7 @@ from raysweep.tune.searchers.models.front_model import (
 )
 from raysweep.tune.searchers.models.gaussian_process import Hyperparameters
 from raysweep.tune.searchers.models.rung_quantiles import compared_rungs
+from raysweep.tune.searchers.training_cost import LogCost, per_cost
 
 MAX_OBSERVATIONS, MAX_FITTED = 160, 100
 """As in `gp.py`, where there is one process; here there is one for each metric."""
@@ -47,8 +48,9 @@ def improving_front(
     cache: FrontCache,
     startup: int,
     rng: np.random.Generator,
+    cost: LogCost | None = None,
 ) -> Config | None:
-    """The candidate that is expected to add most to the front.
+    """The candidate that is expected to add most to the front, or most per cost.
 
     candidates: (q, dimensions) points of the unit cube. None while fewer than `startup` trials have
     reached a rung or failed, or if no candidate is new.
@@ -64,7 +66,7 @@ def improving_front(
     feasible = x[outcomes.numbers[outcomes.feasible]]
     front = expected_front(models, k, feasible, x[pending])
     encoded = dataset.cache.encoding(candidates)
-    gain = improvement(models, k, front, encoded, rng)
+    gain = per_cost(improvement(models, k, front, encoded, rng), encoded, cost)
     return first_distant(dataset, candidates[np.argsort(-gain, kind="stable")[:CHOSEN]])
 
 

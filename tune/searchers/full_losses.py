@@ -26,6 +26,7 @@ from raysweep.tune.searchers.models.gaussian_process import (
     fit,
     squared_distances,
 )
+from raysweep.tune.searchers.training_cost import LogCost
 
 MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 """The process conditions on so many trials; so many decide its hyperparameters."""
@@ -73,9 +74,15 @@ def n_ended(dataset: Dataset) -> int:
 
 
 def best_candidate(
-    dataset: Dataset, hyperparameters: Hyperparameters, rng: np.random.Generator
+    dataset: Dataset,
+    hyperparameters: Hyperparameters,
+    rng: np.random.Generator,
+    cost: LogCost | None = None,
 ) -> Config | None:
-    """The untried configuration of largest expected improvement; None if no candidate is one."""
+    """The untried configuration of largest expected improvement; None if no candidate is one.
+
+    cost: it is the improvement per cost.
+    """
     numbers, losses = _ended(dataset)
     best = numbers[np.argsort(losses, kind="stable")]
     points = _candidates(dataset, best[:CENTRES], rng)
@@ -84,16 +91,20 @@ def best_candidate(
     model = _model(dataset, hyperparameters, numbers, losses)
     # The lowest mean, for under noise the trial that looks best is mostly not the best.
     incumbent = float(model.predict_mean(model.observations.x).min())
-    order = _best_first(model, dataset.cache.encoding(points), incumbent)
+    order = _best_first(model, dataset.cache.encoding(points), incumbent, cost)
     compared = points[list(islice(_allowed(dataset, points, order), COMPARED))]
     if len(dataset.cache.encoding.numbers) and len(compared):
         climbed = _climbed(dataset, model, compared[:CLIMBING], incumbent)
         compared = np.concatenate([climbed, compared])
-    return _best_config(dataset, model, compared, incumbent)
+    return _best_config(dataset, model, compared, incumbent, cost)
 
 
 def _best_config(
-    dataset: Dataset, model: GaussianProcess, points: FloatArray, incumbent: float
+    dataset: Dataset,
+    model: GaussianProcess,
+    points: FloatArray,
+    incumbent: float,
+    cost: LogCost | None,
 ) -> Config | None:
     """The best untried configuration at these points that keeps its distance, or else the best.
 
@@ -107,7 +118,7 @@ def _best_config(
     encoded = dataset.cache.encoding(space.to_units(configs))
     gap = GAP * len(dataset.encoded) ** (-1.0 / len(space))
     is_distant = squared_distances(encoded, dataset.encoded).min(axis=1) > gap**2
-    order = _best_first(model, encoded, incumbent)
+    order = _best_first(model, encoded, incumbent, cost)
     distant = order[is_distant[order]]
     return configs[int(distant[0] if len(distant) else order[0])]
 
@@ -193,10 +204,18 @@ def _candidates(dataset: Dataset, best: IntArray, rng: np.random.Generator) -> F
     return np.concatenate([drawn(dataset.space, DRAWN, rng), near])
 
 
-def _best_first(model: GaussianProcess, encoded: FloatArray, incumbent: float) -> IntArray:
-    """The indices of the SHORTLIST points of lowest mean, by their expected improvement."""
-    lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:SHORTLIST]
+def _best_first(
+    model: GaussianProcess, encoded: FloatArray, incumbent: float, cost: LogCost | None
+) -> IntArray:
+    """The indices of the SHORTLIST points of lowest mean, by their expected improvement.
+
+    If the cost counts, they are all points: one that is worse but cheap may be worth more.
+    """
+    count = SHORTLIST if cost is None else len(encoded)
+    lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:count]
     value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent, model.noise)
+    if cost is not None:
+        value = value - cost(encoded[lowest])
     return np.asarray(lowest[np.argsort(-value, kind="stable")], dtype=np.int64)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -50,6 +50,7 @@ from raysweep.tune.searchers.models.rung_quantiles import (
 )
 from raysweep.tune.searchers.models.threads import single_thread
 from raysweep.tune.searchers.per_history import PerHistory
+from raysweep.tune.searchers.training_cost import CostCache, LogCost, log_cost, per_cost
 
 MAX_OBSERVATIONS, MAX_FITTED = 200, 140
 """The process conditions on about so many observations; so many decide its hyperparameters.
@@ -96,6 +97,7 @@ class AutoCache:
         self.front = FrontCache()
         self.prior_mean = NOTHING
         self.recollection: Recollection | None = None
+        self.cost = CostCache()
 
 
 @dataclass
@@ -104,12 +106,15 @@ class Auto:
 
     `startup`: the number of trials that must have reached a rung before the process is asked.
     `random_fraction`: the part of the proposals that are drawn from the space all the same.
+    `cost`: with `seconds`, it proposes what is expected to improve most per second of training
+    (`training_cost.py`), for spaces in which a width or a depth drives the time.
     """
 
     several_metrics: ClassVar[bool] = True
 
     startup: Annotated[int, Ge(3)] = 10
     random_fraction: Annotated[float, Ge(0), Le(1)] = 0.0
+    cost: Literal["seconds"] | None = None
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
@@ -187,7 +192,9 @@ class Auto:
         """
         if dataset.history.has_several:
             cache = self._caches.of(dataset.space, dataset.history).front
-            return improving_front(dataset, _candidates(dataset, rng), cache, self.startup, rng)
+            candidates = _candidates(dataset, rng)
+            cost = self._log_cost(dataset)
+            return improving_front(dataset, candidates, cache, self.startup, rng, cost)
         if is_trained_fully(dataset):
             return self._best_by_losses(dataset, rng)
         posterior = self._posterior(dataset)
@@ -203,7 +210,11 @@ class Auto:
         if not len(candidates):
             return None
         encoded = dataset.cache.encoding(candidates)
-        improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
+        cost = self._log_cost(dataset)
+        # A candidate that is worse but cheap may be worth more than all of the shortlist.
+        shortlist = SHORTLIST if cost is None else CANDIDATES
+        improvement = expected_improvement(model, encoded, incumbent, shortlist)
+        improvement = per_cost(improvement, encoded, cost)
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
 
@@ -215,7 +226,13 @@ class Auto:
         hyperparameters = _hyperparameters(dataset, cache, fit_losses)
         if hyperparameters is None:
             return None
-        return best_candidate(dataset, hyperparameters, rng)
+        return best_candidate(dataset, hyperparameters, rng, self._log_cost(dataset))
+
+    def _log_cost(self, dataset: Dataset) -> LogCost | None:
+        """What a candidate costs; None if that does not count, or is not known yet."""
+        if self.cost is None:
+            return None
+        return log_cost(dataset, self._caches.of(dataset.space, dataset.history).cost)
 
     def _posterior(self, dataset: Dataset) -> Posterior | None:
         """The posterior; None while too few trials have reached a rung or failed."""

@@ -40,6 +40,7 @@ NOT_YET: Data = {
     "incumbents": {},
     "findings": [],
     "ranking": [],
+    "forecast": [],
     "importance": {"why": "it is being computed"},
     "ranges": [],
     "bounds": [],

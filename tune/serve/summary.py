@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.history import History, Status
+from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.views.html.page_data import Data
+from raysweep.results.views.html.winner_data import confirmed_winner
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -72,6 +74,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "seconds": seconds_spent(live, facts),
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
+        "winner": winner(live) if state == "finished" else None,
         "failures": dict(failures.most_common()),
         "parallel": live.steering.parallel_of(live.sweep),
         "tags": live.steering.tags.get("", []),
@@ -103,6 +106,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "seconds": 0.0,
         "seconds_left": None,
         "best": None,
+        "winner": None,
         "failures": {},
         "parallel": "auto",
         "tags": [],
@@ -164,6 +168,12 @@ def best(live: LiveRun) -> Data | None:
         "value": value,
         "config": trial.config,
     }
+
+
+def winner(live: LiveRun) -> Data | None:
+    """The finalist that won after the best trials were trained again; None without that."""
+    run = live.directory()
+    return confirmed_winner(run, retraining_results(run))
 
 
 def spark(live: LiveRun) -> list[float]:

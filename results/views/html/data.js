@@ -60,6 +60,7 @@ const LATER = {
   memory: [],
   findings: [],
   ranking: [],
+  forecast: [],
   winner: null,
   retrainings: [],
   retrainingFindings: [],

@@ -61,6 +61,15 @@ function focusRun(name, part) {
   row?.querySelector(part).focus({ preventScroll: true });
 }
 
+/** The best value of a run; after a confirmation the winner's, which is a mean over retrainings. */
+function bestCell(run) {
+  if (!run.best) return DASH;
+  const best = `${number(run.best.value)} ${run.metric}`;
+  if (!run.winner) return best;
+  const told = `${run.winner.trial}: mean over ${plural(run.winner.retrainings, "retraining")}; best of the search: ${best}`;
+  return [el("span", `${number(run.winner.mean)} ${run.metric}`, "", { title: told }), el("span", "confirmed", "note")];
+}
+
 function runRow(run) {
   const box = el("input", "", "", {
     type: "checkbox",
@@ -74,7 +83,6 @@ function runRow(run) {
   const link = el("a", run.name, "", { href: fragment({ run: run.name }, {}) });
   const failures = Object.entries(run.failures).map(([cause, count]) => `${count} × ${cause}`);
   const failed = Object.values(run.failures).reduce((a, b) => a + b, 0);
-  const best = run.best ? `${number(run.best.value)} ${run.metric}` : DASH;
   const cells = [
     el("td", [box]),
     el(
@@ -85,7 +93,7 @@ function runRow(run) {
     el("td", [pill(run.state, run.state)], "left"),
     el("td", [runProgress(run)], "left"),
     el("td", run.state === "running" ? duration(run.seconds_left) : DASH, "left"),
-    el("td", best, "left"),
+    el("td", bestCell(run), "left"),
     el("td", [sparkline(run.spark ?? [], `best ${run.metric} so far`)], "left spark-of"),
     el("td", failed ? [el("span", number(failed), "bad-count", { title: failures.join("\n") })] : DASH, "left"),
     el(

@@ -21,8 +21,10 @@ from raysweep.results.analysis.good_ranges import good_ranges
 from raysweep.results.analysis.importance import importance
 from raysweep.results.analysis.incumbent_bands import incumbent_bands, plain
 from raysweep.results.analysis.incumbents import Unit
+from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.next_steps import next_steps
 from raysweep.results.analysis.problems import problems
+from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.analysis.retraining import (
     retraining_findings,
     retraining_results,
@@ -120,13 +122,17 @@ def analyses(run: RunDirectory, live: bool = False) -> Data:
     return {
         "incumbents": _incumbents(run),
         **_comparison(run),
+        "forecast": more_time_finding(run),
         "importance": importance(run, trials),
         "ranges": ranges,
         "bounds": bounds,
         "next": next_steps(run, trials, bounds, live or run.state == "running"),
         "winner": confirmed_winner(run, retrained),
         "retrainings": retraining_rows(retrained, run.maximize),
-        "retrainingFindings": retraining_findings(retrained, run.maximize, run.metric),
+        "retrainingFindings": [
+            *front_findings(run),
+            *retraining_findings(retrained, run.maximize, run.metric),
+        ],
         "stoppingAudit": audit(run),
         "simulation": simulation.read(run),
     }

@@ -137,10 +137,9 @@ node() {
     address=$(getent ahostsv4 "$SLURMD_NODENAME" | awk '$1 !~ /^127\./ {print $1; exit}')
     address=${address:-$(hostname -I | awk '{print $1}')}
     temporary=${RAYSWEEP_TMP:-/tmp}/rs-$SLURM_JOB_ID   # short, for Ray's sockets are below it
-    rm -rf "$temporary-"*   # left by a session of this job that was killed
+    remove "$temporary-"   # left by a session of this job that was killed
     temporary=$(mktemp -d "$temporary-XXXXXX")
-    # Nothing that Ray holds is needed any more: all that counts is in the ledger.
-    trap 'pkill -KILL -f "$temporary"; rm -rf "$temporary"' EXIT
+    trap 'remove "$temporary"' EXIT
     trap 'exit 0' TERM
     read -r port client agent <<< "$(free_ports)"
     options=(
@@ -168,6 +167,18 @@ node() {
     done
 }
 
+# Ends every Ray whose folder begins like this, and removes the folder. Nothing that it holds is
+# needed any more: all that counts is in the ledger. A Ray that is just starting begins further
+# processes, which would keep the step from ending for a minute: so it is done until none is left.
+remove() {
+    jobs -p | xargs --no-run-if-empty kill -KILL 2> /dev/null
+    for _ in {1..100}; do   # a process that hangs on a disk does not end
+        pkill -KILL -f "$1" || break
+        sleep 0.1
+    done
+    rm -rf "$1"*
+}
+
 # Three ports of this machine that are free.
 free_ports() {
     python -c '
@@ -186,7 +197,7 @@ answers() {
     done
     return 1
 }
-export -f node free_ports answers
+export -f node remove free_ports answers
 
 # Starts `node` on one node as a step of this job, and does not wait for it.
 start() {

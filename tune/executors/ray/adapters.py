@@ -161,7 +161,7 @@ class ControllerScheduler(FIFOScheduler):  # type: ignore[misc]
         continues = self._link.call(lambda: self._link.heard(trial.trial_id, result), False)
         if not continues and trial.trial_id in self._link.coordinator.leaving:
             kill_worker(ray, trial)  # a stopped one would be kept, and get the next trial
-            return str(TrialScheduler.NOOP)
+            return str(TrialScheduler.CONTINUE)  # that call fails, so Ray frees what it held
         return str(TrialScheduler.CONTINUE if continues else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.tune.callback import Callback
 
-from raysweep.tune.executors.placement import n_parallel
+from raysweep.tune.executors.placement import n_parallel, room
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.executors.ray import ray_compat
 from raysweep.tune.executors.ray.cluster_resources import node_resources
@@ -93,6 +93,8 @@ def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> li
     def capacity() -> int:
         nodes, sharing = node_resources(ray), coordinator.gpu_sharing
         parallel = coordinator.controller.sweep.parallel
+        if coordinator.devices is not None:
+            coordinator.devices.room = room(resources, nodes)
         if sharing is None:
             return n_parallel(resources, parallel, nodes)
         measured = replace(resources, gpu=sharing.smallest)
@@ -106,4 +108,5 @@ def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> li
         coordinator.leaving = workers
 
     draining = DrainFollower(ray_compat.draining_nodes, ray_compat.node_of, leave)
-    return [ParallelismFollower(capacity, tell), StallDetector(kill), draining]
+    # It looks before the capacity is known that is left, so that the right trials give way.
+    return [draining, ParallelismFollower(capacity, tell), StallDetector(kill)]

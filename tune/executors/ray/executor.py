@@ -19,6 +19,7 @@ from raysweep.tune.budget import describe_budget
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.cluster.preflight import preflight
 from raysweep.tune.controller import SweepController
+from raysweep.tune.executors.devices import Devices, of_kind
 from raysweep.tune.executors.gpu_sharing import Shares
 from raysweep.tune.executors.placement import Plan, bundle, n_bundles, needs, plan
 from raysweep.tune.executors.policy import TrialCoordinator
@@ -191,14 +192,16 @@ def train(
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(placement.parallel, MAX_PENDING))
     gpu_sharing = _gpu_sharing(controller, placement)
-    coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing)
+    resources = placement.resources
+    devices = Devices(resources) if resources.accelerators else None
+    coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing, devices)
     link = ControllerLink(
         coordinator, lambda: tick(ray_compat.n_placed_workers(link.tune_controller))
     )
-    following = cluster_callbacks(coordinator, placement.resources)
+    following = cluster_callbacks(coordinator, resources)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
-        tune.with_resources(train_function(), _held(placement.resources, gpu_sharing)),
+        tune.with_resources(train_function(), _held(resources, gpu_sharing)),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(link),
             scheduler=ControllerScheduler(link),
@@ -236,15 +239,22 @@ def _gpu_sharing(controller: SweepController, placement: Plan) -> Shares | None:
 def _held(resources: Resources, gpu_sharing: Shares | None) -> Any:
     """What each Ray trial holds, as Ray Tune takes it.
 
-    The same for all or, if GPU fractions are measured, what its job says.
+    The same for all or, if GPU fractions are measured or kinds of GPU asked for, what its job says.
     """
-    from ray.tune import PlacementGroupFactory
+    from raysweep.tune.executors.ray.ray_worker import gpu_of, kind_of_gpu
 
-    from raysweep.tune.executors.ray.ray_worker import gpu_of
+    if resources.accelerators:
+        return lambda config: _places(of_kind(resources, kind_of_gpu(config)))
+    if gpu_sharing is None:
+        return _places(resources)
+    return lambda config: _places(replace(resources, gpu=gpu_of(config)))
+
+
+def _places(resources: Resources) -> Any:
+    """A trial's resources as Ray places them."""
+    from ray.tune import PlacementGroupFactory
 
     if resources.spread:  # the worker itself needs nothing: other processes train its trial
         bundles = [needs(bundle(resources))] * n_bundles(resources)
         return PlacementGroupFactory([{}, *bundles], strategy="PACK")
-    if gpu_sharing is None:
-        return PlacementGroupFactory([needs(resources)])
-    return lambda config: PlacementGroupFactory([needs(replace(resources, gpu=gpu_of(config)))])
+    return PlacementGroupFactory([needs(resources)])

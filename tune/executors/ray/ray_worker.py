@@ -40,6 +40,11 @@ def gpu_of(config: dict[str, Any]) -> float:
     return float(json.loads(config["job"])["gpu"]) if "job" in config else 1.0
 
 
+def kind_of_gpu(config: dict[str, Any]) -> str:
+    """The kind of GPU that a packed job asks for; "" for any, or if there is no job."""
+    return str(json.loads(config["job"])["accelerator"]) if "job" in config else ""
+
+
 def train_trial(config: dict[str, Any]) -> None:
     """A Ray Tune function trainable. The last message says how the attempt ended by itself."""
     from ray import tune
