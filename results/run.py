@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raysweep.history import Trial
     from raysweep.results.analysis.compare import Comparison
     from raysweep.results.analysis.incumbents import Unit
+    from raysweep.results.analysis.retrained_front import RetrainedPoint
     from raysweep.results.export import ExportResult
     from raysweep.steering import Note
     from raysweep.tune.steer import Answer
@@ -143,6 +144,18 @@ class Run:
         Raises RunError if the front is empty.
         """
         return self._best_of(self._directory.knee or self._directory.best.trial)
+
+    @property
+    def retrained_front(self) -> list[RetrainedPoint]:
+        """What `confirm` found of the front: a point for each finalist that was trained again.
+
+        Each has `trial`, the `means` of its metrics with their `intervals` over the fresh seeds,
+        `is_on_front` by these means, and in how many of `seeds` it was on the front
+        (`seeds_on_front`). [] without `confirm`, and with a single objective.
+        """
+        from raysweep.results.analysis.retrained_front import retrained_front
+
+        return retrained_front(self._directory)
 
     def within(self, *limits: str) -> Best:
         """The best in the first metric that keeps these limits: `run.within("peak_mb<=500")`.
@@ -365,13 +378,17 @@ class Run:
 
         statuses = Counter(row["status"] for row in self._directory.rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
-        best, place = DASH, DASH
-        if run_directory.best_of(self._directory.histories):
+        best, place, label = DASH, DASH, f"best {self.metric}"
+        if self._directory.has_front and self._directory.knee:
+            names = self._directory.objective_names
+            best = ", ".join(f"{name} {number(self.knee.metrics[name])}" for name in names)
+            place, label = f"epoch {self.knee.epoch} of {self.knee.trial}", "knee"
+        elif run_directory.best_of(self._directory.histories):
             best, place = (
                 number(self.best.value, 6),
                 f"epoch {self.best.epoch} of {self.best.trial}",
             )
-        row = {"run": self.name, "state": self.state, f"best {self.metric}": best, "at": place}
+        row = {"run": self.name, "state": self.state, label: best, "at": place}
         return html_table([row | {"trials": counts or "none yet"}])
 
 

@@ -17,7 +17,7 @@ final losses of the trials (`tune/searchers/gp.py`), those decide which trial is
 rather than the losses at the rung: a good configuration may begin worse than a bad one.
 
 In a sweep with several metrics, trials are compared by fronts, with a tie-break that keeps the
-front spread (`schedulers/front_rungs.py`).
+front spread (`schedulers/front_rungs.py`), and without those that will not keep a limit.
 """
 
 from __future__ import annotations
@@ -86,6 +86,9 @@ class Asha:
         if level is None or level == history.levels[-1] or is_audited(trial):
             return CONTINUE
         history = compared(history)
+        if trial.number not in history.rungs[level].by_trial:
+            why = f"epoch {trial.epoch}: training will not bring it back within a limit"
+            return stop_or_audit(trial, why, self.audit)
         lasting = ranking is not None
         if self.grace == "auto" and is_skipped(level, history, trial.number, lasting=lasting):
             return CONTINUE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,14 @@ def loss(config: dict[str, Any], output: Tensor, batch: tuple[Tensor, ...]) -> T
 def evaluate(
     config: dict[str, Any], model: nn.Module, split: str = "validation"
 ) -> dict[str, float]:
-    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted."""
+    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted.
+
+    It takes `seconds` for each trial, and writes into `folder` that the trial was trained.
+    """
+    time.sleep(config.get("seconds", 0))
+    if "folder" in config:
+        with open(Path(config["folder"]) / repr(config["lr"]), "a") as file:
+            file.write(f"{time.time()}\n")
     once = config.get("once")
     if once and not Path(once).exists() and config["lr"] > 0.05:
         Path(once).touch()

@@ -15,9 +15,11 @@ CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
 
-node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+each = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80_000_000}
+kind = {"accelerator_type:L4": 1}
+node = {**each, "include_dashboard": False, "resources": kind}
 cluster = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=False)
-site_b = {"num_cpus": 1, "object_store_memory": 80_000_000, "resources": {"site_b": 1}}
+site_b = {**each, "resources": {"site_b": 1, "accelerator_type:A100": 1}}
 second = cluster.add_node(**site_b)
 cluster.wait_for_nodes()
 print("address", cluster.address, flush=True)
@@ -40,7 +42,10 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Two of one CPU each, in a process of their own; the second has a resource `site_b`."""
+    """Two of one CPU and one GPU each, in a process of their own, and the GPUs only pretend.
+
+    The second has a resource `site_b` and an A100, the first an L4.
+    """
 
     address: str
     process: subprocess.Popen[str]

@@ -80,7 +80,7 @@ def test_what_cannot_be_meant_is_one_line(file: str, setting: str, message: str)
 
 def test_the_plan_counts_the_devices_of_each_kind() -> None:
     planned = plan(WIDE, None, [LARGE, SMALL])
-    assert planned.parallel == 6
+    assert (planned.parallel, planned.room) == (6, {"A100": 2})
     assert "A100: 2 trials at once" in planned.lines
     assert room(WIDE, [LARGE, LARGE, SMALL]) == {"A100": 4}
     with pytest.raises(PlanError, match=r"no machine with A100 can hold one trial; .* here: T4"):

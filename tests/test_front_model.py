@@ -15,7 +15,16 @@ from raysweep.history import Config, History
 from raysweep.results.storage.front import is_candidate, points_of
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.searchers.models import front_model
-from raysweep.tune.searchers.models.front_model import HIGHEST, LOWEST, Outcomes, improvement
+from raysweep.tune.searchers.models.dataset import Dataset
+from raysweep.tune.searchers.models.front_model import (
+    HIGHEST,
+    LOWEST,
+    Outcomes,
+    hyperparameters,
+    improvement,
+    is_steady,
+    processes,
+)
 from tests.sweeps import Keep
 from tests.test_objectives import sweep
 
@@ -95,12 +104,76 @@ def test_it_finds_more_of_the_front_than_random_draws(scheduler: str) -> None:
     assert hypervolume(points_of(ours), box) > hypervolume(points_of(theirs), box)
 
 
+def test_trials_that_are_all_trained_to_their_end_may_lie_close_together() -> None:
+    nearest = {}
+    for scheduler in ("none", "asha"):
+        history = found("auto", TWO, scheduler=scheduler)
+        x = np.array([[trial.config[name] for name in "abc"] for trial in history])
+        gaps = np.linalg.norm(x[:, None] - x, axis=2) + 9 * np.eye(len(x))
+        nearest[scheduler] = float(gaps.min(axis=1)[-12:].mean())
+    assert nearest["none"] < nearest["asha"]
+
+
 def test_it_learns_to_keep_a_limit() -> None:
     metrics: list[dict[str, Any]] = [{"name": "loss"}, {"name": "mb", "limit": 60}]
     ours, theirs = found("auto", metrics), found("random", metrics)
     assert _kept(ours) > 2 * _kept(theirs)
     assert ours.best is not None
     assert theirs.best is None or ours.best[1].loss < theirs.best[1].loss
+
+
+def test_few_trials_break_a_limit_beside_a_penalty() -> None:
+    def penalised(config: Config, seed: int) -> Iterator[Epoch]:
+        for metrics, seconds in curve(config, seed):
+            excess = max(0.0, metrics["mb"] - 60)
+            yield {**metrics, "loss": metrics["loss"] + excess / 60}, seconds
+
+    keys: dict[str, Any] = {"budget": {"trials": 40, "epochs": 9}, "space": SPACE}
+    limited = [{"name": "loss"}, {"name": "mb", "limit": 60}]
+    broken = {"limited": 0, "penalised": 0}
+    for seed in range(3):
+        said = sweep(searcher="auto", metrics=limited, scheduler="asha", seed=seed, **keys)
+        (ours,) = simulate(said._sweep, curve, 1).histories.values()
+        free = sweep(
+            searcher="auto", metrics=None, metric="loss", scheduler="asha", seed=seed, **keys
+        )
+        (theirs,) = simulate(free._sweep, penalised, 1).histories.values()
+        broken["limited"] += len(ours) - _kept(ours)
+        broken["penalised"] += sum(one.reports[0].metrics["mb"] > 60 for one in theirs)
+    assert 2 * broken["limited"] < broken["penalised"], broken
+
+
+def test_a_limit_guides_the_first_trials_too() -> None:
+    kept = {"auto": 0, "random": 0}
+    for searcher in kept:
+        for seed in range(10):
+            metrics: list[dict[str, Any]] = [{"name": "loss"}, {"name": "mb", "limit": 200}]
+            budget = {"trials": 10, "epochs": 9}
+            history = found(searcher, metrics, budget=budget, seed=seed)
+            kept[searcher] += sum(is_candidate(trial) for trial in history if trial.number >= 7)
+    assert kept["auto"] > kept["random"], kept
+
+
+def test_what_training_does_not_change_is_observed_once() -> None:
+    limited: list[dict[str, Any]] = [{"name": "loss"}, {"name": "mb", "limit": 60}]
+    history = found("random", limited, scheduler="asha")
+    space = sweep(space=SPACE, metrics=limited)._sweep.space
+    outcomes, dataset = Outcomes.of(history), Dataset.of(space, history)
+    assert outcomes is not None
+    fitted = hyperparameters(dataset, outcomes, 200)
+    objective, limit = processes(dataset, outcomes, fitted, 200)
+    assert len(objective.model.whitened_targets) == len(outcomes.trial_index)
+    assert len(limit.model.whitened_targets) == len(outcomes.numbers) < len(outcomes.trial_index)
+    x = dataset.encoded[outcomes.numbers]
+    assert (limit.predict(x)[0] <= 0).tolist() == outcomes.feasible.tolist()
+
+
+def test_values_are_steady_if_training_hardly_moves_them() -> None:
+    trials = np.array([0, 1, 2, 0, 1, 0])
+    values = np.array([1.0, 5.0, 9.0, 1.1, 5.0, 1.0])
+    assert is_steady(trials, values)
+    assert is_steady(trials[:3], values[:3])
+    assert not is_steady(trials, values - np.array([0, 0, 0, 2, 2, 4]))
 
 
 def _kept(history: History) -> int:

@@ -77,12 +77,48 @@ def test_reasons_name_the_place_and_audits_train_on() -> None:
     (history,) = controller.histories.values()
     reasons = [trial.reason for trial in history if trial.status is Status.STOPPED]
     assert reasons
-    assert all("by fronts is not among the best third of" in reason for reason in reasons)
+    said = ("by fronts is not among the best third of", "will not bring it back within a limit")
+    assert all(any(one in reason for one in said) for reason in reasons)
+    assert all(any(one in reason for reason in reasons) for one in said)
     assert any("audited" in trial.notes for trial in history)
     again = simulate(sweep(scheduler=asha)._sweep, curve, 1, Keep(), log.events[:70])
     assert [trial.reason for trial in next(iter(again.histories.values()))] == [
         trial.reason for trial in history
     ]
+
+
+LIMITED = [{"name": "val_loss"}, {"name": "mb", "limit": 5}]
+
+
+@pytest.mark.parametrize("kind", ["promotion", "stopping"])
+def test_a_trial_that_will_not_keep_a_limit_is_given_up(kind: str) -> None:
+    asha = {"name": "asha", "type": kind, "grace": 1}
+    keys = {"scheduler": asha, "metrics": LIMITED, "budget": {"trials": 40, "epochs": 9}}
+    (history,) = simulate(sweep(**keys)._sweep, sized, 1).histories.values()
+    broken = [trial for trial in history if not trial.reports[0].feasible]
+    assert len(broken) > 10
+    assert all(trial.epoch == 1 for trial in broken[10:])
+    assert any("back within a limit" in trial.reason for trial in broken)
+    assert any(trial.epoch == 9 for trial in history if trial.reports[0].feasible)
+
+
+def sized(config: Config, seed: int) -> Iterator[Epoch]:
+    """The larger the better, and the size never changes."""
+    for epoch in range(1, 10):
+        yield {"val_loss": 2 - config["x"] + 1 / epoch, "mb": 10 * config["x"]}, 1.0
+
+
+def test_a_limit_that_training_may_reach_gives_no_trial_up() -> None:
+    keys = {"scheduler": "asha", "metrics": LIMITED, "budget": {"trials": 40, "epochs": 9}}
+
+    def shrinking(config: Config, seed: int) -> Iterator[Epoch]:
+        for epoch in range(1, 10):
+            yield {"val_loss": config["y"] + 1 / epoch, "mb": 8 - 4 * config["x"] * epoch / 9}, 1.0
+
+    (history,) = simulate(sweep(**keys)._sweep, shrinking, 1).histories.values()
+    assert not any(trial.reports[0].feasible for trial in history)
+    assert not any("back within a limit" in trial.reason for trial in history)
+    assert history.best is not None
 
 
 def test_the_default_scheduler_pauses_and_promotes() -> None:

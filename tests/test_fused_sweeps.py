@@ -187,7 +187,6 @@ def test_trials_without_a_common_shape_train_one_by_one(
     ("resources", "message"),
     [
         ({"fuse": 4, "workers": 2}, "several processes train"),
-        ({"fuse": "auto", "gpu": "auto"}, "expected gpu as a number"),
         ({"fuse": 2, "gpu": 2}, "trials are fused on one GPU, got 2"),
         ({"fuse": 0}, "fuse"),
     ],
@@ -315,13 +314,24 @@ def test_a_trial_that_fails_leaves_the_others() -> None:
 
 
 def test_the_death_of_a_worker_returns_each_of_its_trials() -> None:
-    played = Played(fuse=3)
+    played = Played(fuse=8)
     trials = played.begin("a")
     played.hear("a", *(report(trial, 1) for trial in trials))
-    played.coordinator.lost("a", WorkerFailure("its node is gone"))
+    played.coordinator.lost("a", WorkerFailure("its node is gone", machine_lost=True))
     assert all(played.status(trial) is Status.WAITING for trial in trials)
-    assert played.begin("b")[:3] == trials
-    assert all(played.controller.trial(trial).epoch == 1 for trial in trials)
+    assert played.begin("b") == trials
+    played.coordinator.lost("b", WorkerFailure("its process was killed"))
+    # One of them may have killed it. The next groups are smaller, and then there are none.
+    assert played.begin("c") == trials[:2]
+    played.coordinator.lost("c", WorkerFailure("its process was killed"))
+    assert played.begin("d") == trials[2:4]
+    played.coordinator.lost("d", WorkerFailure("its process was killed"))
+    assert played.begin("e") == trials[4:]
+    _, answer = played.hear("e", *(report(trial, 2) for trial in trials[4:]))
+    assert answer["jobs"] == []
+    played.coordinator.lost("e", WorkerFailure("its node is gone", machine_lost=True))
+    assert played.begin("f") == trials[:1]
+    assert [played.controller.trial(trial).epoch for trial in trials] == [1, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +341,7 @@ def test_the_death_of_a_worker_returns_each_of_its_trials() -> None:
         ("killed_for_memory", 2, "fuse: at most 2 from now on"),
         ("failed", 1, "fuse: the trials train one by one from now on: a reason"),
         ("alone", 1, "fuse: the trials train one by one from now on: a reason"),
-        ("killed", 4, ""),
+        ("killed", 1, ""),
     ],
 )
 def test_what_happens_to_all_is_no_fault_of_one(status: str, next_group: int, line: str) -> None:

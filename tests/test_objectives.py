@@ -28,6 +28,7 @@ from raysweep.search_spaces.file.reader import check
 from raysweep.trainables.runtime.job import read_job
 from raysweep.trainables.runtime.run import ReportError
 from raysweep.tune.callbacks.screen import Lines
+from raysweep.tune.cli.analyse import SCHEDULERS, SEARCHERS, able
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
@@ -439,6 +440,11 @@ def test_a_metric_hides_nothing_that_a_tracker_keeps() -> None:
 def test_every_report_has_all_metrics(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="'mb' was not reported; reported: ms, val_loss"):
         sweep(trainable=forgets).run(executor="debug", storage=tmp_path, name="forgets")
+
+
+def test_simulate_tries_by_default_what_knows_as_many_metrics(run: Any) -> None:
+    assert able(SEARCHERS, run._directory) == ("grid", "random", "bohb", "auto")
+    assert able(SCHEDULERS, run._directory) == ("none", "asha")
 
 
 def test_recorded_curves_answer_for_every_metric(run: Any) -> None:

@@ -99,7 +99,7 @@ def test_the_line_says_how_trials_share_a_device() -> None:
 def test_auto_begins_with_a_whole_gpu_and_without_one_on_the_cpu() -> None:
     planned = plan(Resources(auto_gpu=True), None, [{"CPU": 4.0, "GPU": 2.0}])
     assert (planned.parallel, planned.resources.gpu) == (1, 1.0)
-    assert any("until its memory is measured" in line for line in planned.lines)
+    assert any("trials have a whole GPU at first" in line for line in planned.lines)
     assert plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}]).resources.gpu == 0.0
     with pytest.raises(PlanError):
         plan(Resources(auto_gpu=True), None, [{"CPU": 4.0}], require_gpu=True)
@@ -118,18 +118,22 @@ def measured(number: int, x: float, peak: float, status: Status = Status.COMPLET
 
 
 def test_an_automatic_share_is_what_was_measured_or_predicted() -> None:
-    shares, new = Shares(BOWL), Trial(9, "a", {"x": 0.9}, 0)
-    assert shares.of(new) == 1.0
+    shares, new = Shares(BOWL, level=32), Trial(9, "a", {"x": 0.9}, 0)
+    assert (shares.of(new), shares.most) == (1.0, 1)
     shares.update([measured(0, 0.1, 0.1), Trial(1, "a", {"x": 0.2}, 0)])
-    assert (shares.of(new), shares.smallest) == (1 / 7, 1 / 7)
+    assert (shares.of(new), shares.smallest, shares.most) == (1 / 7, 1 / 7, 7)
+    shares.level = 2
+    assert (shares.of(new), shares.smallest, shares.most) == (1 / 2, 1 / 2, 7)
+    shares.level = 32
     shares.update([measured(i, 0.1 * i, 0.02 * 2**i) for i in range(1, 6)])
     assert shares.of(Trial(9, "a", {"x": 0.1}, 0)) < shares.of(new) == 1.0
 
 
 def test_running_out_of_memory_raises_the_share() -> None:
-    shares, new = Shares(BOWL), Trial(9, "a", {"x": 0.1}, 0)
+    shares, new = Shares(BOWL, level=32), Trial(9, "a", {"x": 0.1}, 0)
     shares.update([measured(0, 0.1, 0.2, Status.OOM)])
     assert shares.give(new) == 1 / 2
-    new.notes["share"] = 1.0
+    new.notes["share"] = 1.0  # as every trial has while processes have a GPU each
+    assert shares.give(new) == 1 / 2
+    new.notes["whole_gpu"] = True
     assert shares.give(new) == 1.0
-    assert not shares.shrinks(new)

@@ -9,7 +9,7 @@ import pytest
 
 import raysweep as rs
 from raysweep.history import Config
-from raysweep.results.analysis.retrained_front import front_findings, retrained_front
+from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.analysis.retraining import FOLDER, chosen_finalist, winner
 from raysweep.tune.cli.app import main
 
@@ -46,7 +46,7 @@ def test_members_of_the_front_are_trained_again(run: Any) -> None:
     assert len(trained) == 3
     assert trained <= names
     assert run.front[0].trial in trained  # the best of the first objective, and the farthest of it
-    points = retrained_front(run._directory)
+    points = run.retrained_front
     assert {one.trial for one in points} == trained
     for point in points:
         mine = again.trials[again.trials["searcher"] == point.trial]
@@ -67,11 +67,14 @@ def test_it_is_said_where_the_front_is_shown(run: Any, capsys: pytest.CaptureFix
     assert main(["best", str(run.path)]) == 0
     assert " ".join(first.split()) in " ".join(capsys.readouterr().out.split())
     assert first in run.report().read_text()
+    html = run._repr_html_()
+    assert run.knee.trial in html
+    assert "ms " in html
 
 
 def test_the_exported_finalist_keeps_the_limits_by_its_means(run: Any) -> None:
     chosen = chosen_finalist(run._directory)
-    points = {one.trial: one for one in retrained_front(run._directory)}
+    points = {one.trial: one for one in run.retrained_front}
     kept = [one for one in points.values() if one.means["mb"] <= 500]
     assert len(kept) > 0
     assert chosen is not None

@@ -401,6 +401,12 @@ class SweepController:
         if not self.stop_by_hand(trial):
             self.state.budgets.waiting.append(trial)
 
+    def packed(self, processes: int, settled: bool, reason: str) -> None:
+        """Record and say how many processes share a GPU from now on."""
+        event: Event = {"event": "packed", "processes": processes, "settled": settled}
+        self.state.happen(event | {"reason": reason})
+        self.say(f"gpu: auto: {reason}")
+
     def noted(self, trial: Trial, notes: Mapping[str, Any]) -> None:
         """Record facts about a trial."""
         self.state.happen({"event": "noted", "trial": trial.id, "notes": dict(notes)})

@@ -116,7 +116,7 @@ def sweep_of(said: Specification) -> Sweep:
         plateau=content.plateau.trials if content.plateau else None,
         name=content.name,
         keep=None if content.checkpoints.keep == "all" else content.checkpoints.keep,
-        confirm=Confirm(content.confirm.top, content.confirm.seeds) if content.confirm else None,
+        confirm=Confirm(**content.confirm.model_dump()) if content.confirm else None,
         track=tuple(content.track),
         notify=_notified(said),
         callbacks=tuple(chosen.component for chosen in callbacks),
@@ -279,6 +279,7 @@ def _resources(said: Specification) -> Resources:
         fuse=MOST_FUSED if wanted.fuse == "auto" else wanted.fuse,
         auto_fuse=wanted.fuse == "auto",
         accelerators=accelerators(said.content, said.document),
+        mps=wanted.mps,
     )
 
 

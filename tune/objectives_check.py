@@ -66,6 +66,9 @@ def _check_keys(said: Specification) -> None:
         raise _error(said, ("plateau",), "plateau: compares trials by one metric; leave it out")
     if content.budget.worth is not None:
         raise _error(said, ("budget", "worth"), "budget.worth: is of one metric; leave it out")
+    if content.confirm is not None and content.confirm.race:
+        text = "confirm.race: compares by one metric; leave it out"
+        raise _error(said, ("confirm", "race"), text)
     if content.checkpoints.keep != "all":
         text = "checkpoints.keep: the front is known at the end only, so all are kept"
         raise _error(said, ("checkpoints", "keep"), text)

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from raysweep.formatting import plural
 from raysweep.history import Config, Event, History, Status, Trial
-from raysweep.results.analysis.retraining import FOLDER, finalists
+from raysweep.results.analysis.racing import beaten
+from raysweep.results.analysis.retraining import FOLDER, finalists, retrained_losses
 from raysweep.results.storage import ledger
 from raysweep.results.storage.mirror import open_ledger
 from raysweep.schedulers.no_stopping import NoStopping
@@ -33,17 +36,44 @@ SEED_OFFSET = 1_000_003
 """Added to the sweep's seed, so that no retraining has a seed that the search used. A prime."""
 
 
+class Race:
+    """Which finalists need no further seed. `histories`: those of the retrainings, by finalist."""
+
+    def __init__(self) -> None:
+        self.histories: Mapping[str, History] = {}
+
+    def end(self, finalist: str) -> Mapping[str, Any]:
+        """Why a finalist needs no further seed, and if it is beaten; {} if it needs one."""
+        losses = {name: retrained_losses(one) for name, one in self.histories.items()}
+        worse = beaten(losses)
+        trained = plural(len(losses.get(finalist, {})), "retraining")
+        if finalist in worse:
+            reason = f"leaves the race after {trained}: {worse[finalist]} is better"
+            return {"reason": reason, "beaten": True}
+        if len(worse) == len(losses) - 1 > 0:
+            return {"reason": f"has won the race after {trained}"}
+        return {}
+
+
 @dataclass(frozen=True)
 class FixedConfig:
     """A searcher that proposes the same configuration again and again; nothing if it is None.
 
-    It is None for a finalist of a former session that is a finalist no longer.
+    It is None for a finalist of a former session that is a finalist no longer. `race`: the race
+    that the finalist, `name`, is in.
     """
 
     config: Config | None
+    name: str = ""
+    race: Race | None = None
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        return self.config
+        return None if self.why_ended() else self.config
+
+    def why_ended(self) -> Mapping[str, Any]:
+        if self.config is None or self.race is None:
+            return {}
+        return self.race.end(self.name)
 
 
 @dataclass(frozen=True)
@@ -67,10 +97,12 @@ def retraining_sweep(
     chosen = {trial.id: trial.config for trial in finalists(histories, sweep.confirm.top)}
     former = {event["study"]: None for event in past if event["event"] == "proposed"}
     count, epochs = sweep.confirm.seeds, sweep.budget.epochs
+    race = Race() if sweep.confirm.race else None
+    finalists_by_name = (former | chosen).items()
     return replace(
         sweep,
         metric=replace(sweep.metric, target=None),
-        searchers={name: FixedConfig(config) for name, config in (former | chosen).items()},
+        searchers={name: FixedConfig(one, name, race) for name, one in finalists_by_name},
         scheduler=NoStopping(),
         budget=Budget(count, epochs, count * epochs, interval=sweep.budget.interval),
         seed=sweep.seed + SEED_OFFSET,
@@ -111,6 +143,7 @@ def retraining(
         run.opened(sweep)
         make_job = partial(job, sweep, run.path, test=True)
         controller = SweepController(sweep, recorder, recorder.past, make_job=make_job)
+        _join(sweep, controller.histories)
         for trial in untested(controller):
             controller.returned(trial, "its test is missing")
         yield Retraining(controller, recorder)
@@ -118,6 +151,13 @@ def retraining(
         recorder.close(controller)
     finally:
         run.close()
+
+
+def _join(sweep: Sweep, histories: Mapping[str, History]) -> None:
+    """Let the finalists race by what their retrainings report."""
+    for searcher in sweep.searchers.values():
+        if isinstance(searcher, FixedConfig) and searcher.race is not None:
+            searcher.race.histories = histories
 
 
 def untested(controller: SweepController) -> list[Trial]:

@@ -90,7 +90,8 @@ def after_out_of_memory(
     known = {**trial.notes, **notes}
     accumulation = known.get("accumulation", 1)
     if known.get("share", 1.0) < 1.0:
-        return Retry("out of memory, retrying on a whole GPU", {**notes, "share": 1.0})
+        whole = {**notes, "share": 1.0, "whole_gpu": True}
+        return Retry("out of memory, retrying on a whole GPU", whole)
     if "accumulate" not in on_oom or 2 * accumulation > MAX_ACCUMULATION:
         return GiveUp(Status.OOM, reason, notes)
     if not known.get("accumulation_read", accumulation == 1):
@@ -100,6 +101,12 @@ def after_out_of_memory(
         f"out of memory, retrying in {2 * accumulation} micro-batches",
         {**notes, "accumulation": 2 * accumulation},
     )
+
+
+def deaths_in_epoch(trial: Trial) -> int:
+    """How often the worker of a trial has died in the epoch that the trial is to train next."""
+    losses = trial.notes.get("losses", [])
+    return sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, reversed(losses)))
 
 
 def after_worker_failure(
@@ -112,9 +119,8 @@ def after_worker_failure(
     """
     if failure.machine_lost:
         return Retry(failure.reason, {})
-    failures = [*trial.notes.get("losses", []), trial.epoch]
-    in_this_epoch = sum(1 for _ in takewhile(lambda epoch: epoch == trial.epoch, failures[::-1]))
-    notes = {**notes, "losses": failures}
+    in_this_epoch = deaths_in_epoch(trial) + 1
+    notes = {**notes, "losses": [*trial.notes.get("losses", []), trial.epoch]}
     if failure.out_of_memory and in_this_epoch > SPARED_OOM_KILLS:
         return after_out_of_memory(trial, failure.reason, notes, on_oom)
     if in_this_epoch >= MAX_WORKER_FAILURES:

@@ -95,8 +95,12 @@ class SweepState:
             if event["event"] == "memory"
         }
         self._clock, self._write, self._happened = clock, write, happened
+        self.packed: Event | None = None
+        """The last event that says how many processes share a GPU."""
         for event in past:
             apply(event, self.histories)
+            if event["event"] == "packed":
+                self.packed = event
         self._search_in_space()
 
     @property

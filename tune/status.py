@@ -59,6 +59,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "state": "paused" if run.state == "running" and run.steering.paused else run.state,
         "reason": run.end_reason,
         "metric": run.metric,
+        "metrics": run.objectives.names if run.objectives else (run.metric,),
         "trials": dict(Counter(shown_status(trial, run.may_promote) for trial in trials)),
         "ended": sum(trial.status.ended for trial in trials),
         "of": total,
@@ -95,13 +96,9 @@ def _best(run: RunDirectory) -> dict[str, Any] | None:
         "epoch": report.epoch,
         "at": run.interval.position(report.epoch),
         "value": report.metrics[run.metric],
-        "metrics": {name: report.metrics.get(name) for name in _names(run)},
         "config": trial.config,
+        **({"metrics": dict(report.metrics)} if run.objectives else {}),
     }
-
-
-def _names(run: RunDirectory) -> tuple[str, ...]:
-    return run.objectives.names if run.objectives else (run.metric,)
 
 
 def _front(run: RunDirectory) -> dict[str, Any]:
@@ -169,7 +166,8 @@ def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:
     best = found["best"]
     if best is None:
         return [] if found.get("limits_kept", True) else ["  no trial has kept the limits yet"]
-    values = ", ".join(f"{name} {number(value, 6)}" for name, value in best["metrics"].items())
+    known = best.get("metrics", {found["metric"]: best["value"]})
+    values = ", ".join(f"{name} {number(known.get(name), 6)}" for name in found["metrics"])
     where = f"{interval.within(best['at'])} of {best['trial']}"
     if "front" not in found:
         return [f"  best {values} {where}"]

@@ -63,6 +63,14 @@ class RememberingSearcher(Searcher, Protocol):
         """Which earlier runs it uses; None before it has judged them, or without any."""
 
 
+@runtime_checkable
+class EndingSearcher(Searcher, Protocol):
+    """A searcher that also says why it has nothing left to propose."""
+
+    def why_ended(self) -> Mapping[str, Any]:
+        """What the ledger records beside the end; `reason` completes a sentence with its name."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """What is optimized. Inside, everything is a loss: less is better, and what is missing or not
@@ -110,7 +118,8 @@ class Resources:
     trial; with `spread` they may be on several machines. `auto_gpu`: the GPU fraction is measured
     (`gpu: auto`), and `gpu` is 0.
     `fuse`: how many trials at most a worker trains as one. `auto_fuse`: it does so only while that
-    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried.
+    is faster than one by one (`fuse: auto`), and `fuse` is the most that are tried. `mps`: CUDA's
+    MPS may be started.
     """
 
     cpu: float = 1.0
@@ -122,14 +131,19 @@ class Resources:
     fuse: int = 1
     auto_fuse: bool = False
     accelerators: Mapping[str, Callable[[Config], bool]] = field(default_factory=dict)
+    mps: bool = False
 
 
 @dataclass(frozen=True)
 class Confirm:
-    """The best `top` configurations are trained again with `seeds` fresh seeds each."""
+    """The best `top` configurations are trained again with `seeds` fresh seeds each.
+
+    `race`: one that is certainly worse than others gets no further seed.
+    """
 
     top: int = 3
     seeds: int = 5
+    race: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from raysweep.history import Event, Status, Trial
 from raysweep.steering import Queued
 from raysweep.tune.budget import matched_epoch_budget
 from raysweep.tune.state import SweepState
-from raysweep.tune.sweep import Study
+from raysweep.tune.sweep import EndingSearcher, Study
 
 
 class Upcoming:
@@ -34,11 +34,15 @@ class Upcoming:
         return trial
 
     def _next_waiting(self) -> Trial | None:
+        trial = self.first_waiting()
+        if trial is not None:
+            self._state.budgets.waiting.remove(trial)
+        return trial
+
+    def first_waiting(self) -> Trial | None:
         """The first trial that is queued; after the end of the sweep, that a person asked for."""
-        waiting = self._state.budgets.waiting
-        for trial in waiting:
+        for trial in self._state.budgets.waiting:
             if not self._state.ended_before or trial.notes.get("asked"):
-                waiting.remove(trial)
                 return trial
         return None
 
@@ -208,7 +212,8 @@ class Upcoming:
             config = self._state.suggest(study)
         if config is None:
             self._state.budgets.exhausted.add(study.name)
-            self._state.happen({"event": "exhausted", "study": study.name})
+            why = study.searcher.why_ended() if isinstance(study.searcher, EndingSearcher) else {}
+            self._state.happen({"event": "exhausted", "study": study.name, **why})
             self.settle()
             return None
         return self._state.add(study, config, self._state.remembered(study, config))

@@ -131,11 +131,26 @@ def chosen_finalist(run: RunDirectory) -> RetrainingResult | None:
     sign = -1.0 if run.maximize else 1.0
     limits = run.objectives.limits if run.objectives else ()
 
-    def rank(result: RetrainingResult) -> tuple[bool, bool, float]:
+    left = _left_race(run)
+
+    def rank(result: RetrainingResult) -> tuple[bool, bool, bool, float]:
         unsteady = result.n_failed > len(result.validation)
-        return unsteady, _breaks(result, limits), sign * float(np.mean(result.validation))
+        mean = sign * float(np.mean(result.validation))
+        return unsteady, _breaks(result, limits), result.trial in left, mean
 
     return min(results, key=rank)
+
+
+def retrained_losses(history: History) -> dict[int, float]:
+    """The best loss of each completed retraining of a finalist, by its number."""
+    completed = [trial for trial in history if trial.status is Status.COMPLETED and trial.best]
+    return {trial.number: trial.best.loss for trial in completed if trial.best}
+
+
+def _left_race(run: RunDirectory) -> set[str]:
+    """The finalists that left a race because others are better."""
+    events = RunDirectory(run.path / FOLDER).events
+    return {event["study"] for event in events if event.get("beaten")}
 
 
 def _breaks(result: RetrainingResult, limits: Sequence[Limit]) -> bool:

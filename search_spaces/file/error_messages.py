@@ -118,8 +118,13 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
     return path
 
 
+MISPLACED = {"cost": "; only auto counts it: searcher: {name: auto, cost: seconds}"}
+"""What is said of keys that belong to one searcher alone."""
+
+
 def unknown_key(key: str, place: str, known: Iterable[str]) -> str:
-    return f"unknown key '{key}' in {place}{did_you_mean(key, known)}"
+    hint = MISPLACED.get(key) or did_you_mean(key, known)
+    return f"unknown key '{key}' in {place}{hint}"
 
 
 def keys(model: type[BaseModel]) -> list[str]:

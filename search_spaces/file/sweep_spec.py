@@ -35,7 +35,8 @@ class ResourcesSpec(BaseModel):
     resources defined by the cluster.
     `workers`: how many processes train it; with `spread` they may run on several machines, each
     with its part of the trial's resources. `fuse`: how many small trials at most train as one, or
-    auto, which does so only while that is faster; their train function is a Recipe.
+    auto, which does so only while that is faster; their train function is a Recipe. `mps`: CUDA's
+    MPS may be started on this machine, with which trials share a GPU better.
     """
 
     model_config = STRICT
@@ -46,11 +47,17 @@ class ResourcesSpec(BaseModel):
     accelerator: Named | dict[Named, When] | None = None
     custom: dict[str, Annotated[float, Field(ge=0)]] = {}
     fuse: Positive | Literal["auto"] = 1
+    mps: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> ResourcesSpec:
         if self.gpu != "auto" and self.gpu > 1 and not self.gpu.is_integer():
             raise ValueError(f"gpu: a number above 1 must be whole, got {self.gpu:g}")
+        if self.mps and self.gpu != "auto" and not 0 < self.gpu < 1:
+            raise ValueError(
+                "mps: it is for trials that share a GPU; expected gpu: auto or a fraction of 1, "
+                f"got {self.gpu:g}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -70,11 +77,7 @@ class ResourcesSpec(BaseModel):
             return self
         if self.workers > 1:
             raise ValueError("fuse: trials that several processes train (workers) are not fused")
-        if self.gpu == "auto":
-            raise ValueError(
-                "fuse: expected gpu as a number; auto measures the memory of one trial"
-            )
-        if self.gpu > 1:
+        if self.gpu != "auto" and self.gpu > 1:
             raise ValueError(f"fuse: trials are fused on one GPU, got {self.gpu:g}")
         return self
 
@@ -115,11 +118,15 @@ class PlateauSpec(BaseModel):
 
 
 class ConfirmSpec(BaseModel):
-    """Trains the `top` configurations again with `seeds` fresh seeds."""
+    """Trains the `top` configurations again with `seeds` fresh seeds.
+
+    With `race`, one that is certainly worse than others gets no further seed.
+    """
 
     model_config = STRICT
     top: Positive = 3
     seeds: Positive = 5
+    race: bool = False
 
 
 class NamedSpec(BaseModel):

@@ -150,7 +150,9 @@ def describe(event: Event, controller: SweepController) -> str:
         case "memory":
             return earlier_runs.assessment(event)
         case "exhausted":
-            return _exhausted(event["study"], controller)
+            return (
+                f"{event['study']} {reason}" if reason else _exhausted(event["study"], controller)
+            )
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)

@@ -154,8 +154,8 @@ def simulate_run(options: argparse.Namespace) -> int:
 
     run = find_run(options.run)
     grid = SimulationGrid(
-        options.searchers or _able(SEARCHERS, run),
-        options.schedulers or _able(SCHEDULERS, run),
+        options.searchers or able(SEARCHERS, run),
+        options.schedulers or able(SCHEDULERS, run),
         options.seeds,
         options.workers,
         options.epochs,
@@ -174,7 +174,7 @@ def simulate_run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _able(names: tuple[str, ...], run: RunDirectory) -> tuple[str, ...]:
+def able(names: tuple[str, ...], run: RunDirectory) -> tuple[str, ...]:
     """Those of the names that know as many metrics as the run has."""
     return tuple(name for name in names if run.objectives is None or name not in ONE_METRIC)
 

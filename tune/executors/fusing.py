@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from raysweep.history import Status
+from raysweep.history import Status, Trial
 from raysweep.tune.controller import SweepController
+from raysweep.tune.retries import MAX_WORKER_FAILURES, deaths_in_epoch
 
+SUSPECTED = 4
+"""Of trials whose worker died, a worker gets only this part of the most trials at once, until they
+have trained the epoch: one of them may kill it again, and must not end the others."""
 ONE_BY_ONE = "fuse: the trials train one by one from now on"
 
 
@@ -33,6 +38,18 @@ class Fusing:
         if left is None:
             return self.most
         return max(1, min(self.most, math.ceil(left / max(1, workers))))
+
+    def may_share(self, trials: Sequence[Trial]) -> bool:
+        """True if one worker may have all of these trials.
+
+        Of those whose worker died in their present epoch, and may have been killed by them, only
+        some. `MAX_WORKER_FAILURES` deaths in an epoch end a trial, so the last one hits it alone.
+        """
+        deaths = [deaths_in_epoch(trial) for trial in trials]
+        if len(trials) > 1 and max(deaths) >= MAX_WORKER_FAILURES - 1:
+            return False
+        suspects = sum(count > 0 for count in deaths)
+        return suspects <= max(1, self.most // SUSPECTED)
 
     def heard(self, kind: str, line: str) -> None:
         """A worker says how it trains its trials (`trainables/fused/pool.py`).

@@ -1,7 +1,7 @@
-"""The GPU fraction of each trial under `gpu: auto`, from the memory that earlier trials needed.
+"""The GPU fraction of each trial under `gpu: auto`.
 
-The first trial has a whole device to itself until its first report. Then it continues from its
-checkpoint with its fraction, beside others.
+It is one of as many as may share a device (`tune/executors/packing.py`), or more if the memory that
+earlier trials needed says so.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ OOM_MARGIN = 2.0
 """Factor on the peak of a trial that ran out of memory: it needs more than it had."""
 CUDA_CONTEXT = 600 * 2**20
 """Bytes that CUDA takes in each process beside what torch allocates."""
-MAX_SHARING = 8
-"""Trials that share a device at most: beyond that, their kernels wait for each other."""
+MAX_SHARING = 32
+"""Processes that share a device at most. CUDA's MPS takes 48 clients."""
 N_NEAREST = 3
 """Measured configurations that a prediction looks at."""
 RIDGE = 0.1
@@ -36,8 +36,8 @@ class Shares:
     space: Space
     trials: list[Trial] = field(default_factory=list)
     """The trials with measurements."""
-    measuring: str = ""
-    """The id of the trial that has a whole device in order to be measured."""
+    level: int = 1
+    """How many processes may share a device."""
 
     def update(self, trials: Iterable[Trial]) -> None:
         """Take in what is measured by now."""
@@ -50,31 +50,33 @@ class Shares:
     def of(self, trial: Trial) -> float:
         """The smallest fraction 1/n that holds what the trial is predicted to need.
 
-        1 before anything is measured.
+        1 before anything is measured, and at least that of `level` processes.
         """
-        if not self.trials:
-            return 1.0
-        device = min(float(measured.notes["device_memory"]) for measured in self.trials)
-        return 1 / min(MAX_SHARING, max(1, math.floor(device / self._predicted(trial))))
+        return 1 / min(self.level, self._fitting(trial))
 
     def give(self, trial: Trial) -> float:
         """The fraction for an attempt that starts now.
 
         A trial that ran out of memory in a smaller one gets a whole device.
         """
-        if not self.trials:
-            self.measuring = trial.id
-            return 1.0
-        return 1.0 if trial.notes.get("share") == 1.0 else self.of(trial)
-
-    def shrinks(self, trial: Trial) -> bool:
-        """True if a running trial was measured on a whole device, and needs less."""
-        return trial.id == self.measuring and self.of(trial) < 1.0
+        return 1.0 if trial.notes.get("whole_gpu") else self.of(trial)
 
     @property
     def smallest(self) -> float:
         """The smallest fraction of a measured trial; 1 before anything is measured."""
         return min((self.of(trial) for trial in self.trials), default=1.0)
+
+    @property
+    def most(self) -> int:
+        """How many of the smallest measured trials fit on a device; 1 before any is measured."""
+        return max(map(self._fitting, self.trials), default=1)
+
+    def _fitting(self, trial: Trial) -> int:
+        """How many trials as large as this one fit on a device; 1 before any is measured."""
+        if not self.trials:
+            return 1
+        device = min(float(measured.notes["device_memory"]) for measured in self.trials)
+        return min(MAX_SHARING, max(1, math.floor(device / self._predicted(trial))))
 
     def _predicted(self, trial: Trial) -> float:
         """The bytes that the trial is predicted to need.

@@ -59,9 +59,11 @@ DRIVERS_OWN = (
     "losses",
     "parent",
     "share",
+    "slows",
     "started",
     "stop",
     "traceback",
+    "whole_gpu",
 )
 """Notes that the driver writes and decides by; a worker must not."""
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")

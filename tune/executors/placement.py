@@ -23,11 +23,15 @@ class PlanError(UserError):
 
 @dataclass(frozen=True)
 class Plan:
-    """`parallel` trials at once, each holding `resources`; `lines` say so to the user."""
+    """`parallel` trials at once, each holding `resources`; `lines` say so to the user.
+
+    `room`: how many at once have each kind of GPU that the file names.
+    """
 
     parallel: int
     resources: Resources
     lines: tuple[str, ...]
+    room: Mapping[str, int]
 
 
 def plan(
@@ -45,8 +49,8 @@ def plan(
         resources = replace(resources, gpu=1.0)
         if gpus:
             lines.append(
-                "gpu: auto: the first trial has a whole GPU until its memory is measured; "
-                "the others share by what they need"
+                "gpu: auto: trials have a whole GPU at first; then more and more of them share one "
+                "while memory allows it and they train more epochs an hour"
             )
     if resources.gpu and not gpus:
         if require_gpu:
@@ -59,7 +63,8 @@ def plan(
     fits = n_parallel(resources, None, nodes)
     if not fits:
         raise PlanError(_nothing_fits(resources, nodes))
-    lines += _kinds(resources, nodes)
+    kinds = room(resources, nodes)
+    lines += _kinds(kinds, nodes)
     # Until the first trial has measured its memory, it runs alone.
     measuring = wanted.auto_gpu and resources.gpu > 0
     at_once = min(1, fits) if measuring else n_parallel(resources, parallel, nodes)
@@ -67,7 +72,7 @@ def plan(
     if parallel is not None and parallel > fits:
         lines.append(f"parallel: {parallel} was asked for, {fits} fit")
     lines += _idle_gpus(resources, at_once, gpus)
-    return Plan(at_once, resources, tuple(lines))
+    return Plan(at_once, resources, tuple(lines), kinds)
 
 
 def n_parallel(resources: Resources, parallel: int | None, nodes: Sequence[Node]) -> int:
@@ -139,9 +144,8 @@ def _summary(resources: Resources, at_once: int, nodes: int) -> str:
     return line
 
 
-def _kinds(resources: Resources, nodes: Sequence[Node]) -> list[str]:
+def _kinds(found: Mapping[str, int], nodes: Sequence[Node]) -> list[str]:
     """How many trials of each kind fit. Raises PlanError if none of one kind does."""
-    found = room(resources, nodes)
     for kind, count in found.items():
         if not count:
             there = ", ".join(kinds_there(nodes)) or "none that Ray knows"

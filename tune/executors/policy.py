@@ -12,7 +12,7 @@ from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.devices import Devices
 from raysweep.tune.executors.fusing import Fusing
-from raysweep.tune.executors.gpu_sharing import Shares
+from raysweep.tune.executors.gpu_packing import GpuPacking
 from raysweep.tune.executors.messages import Group, MessageError, Outcome, Report, parse
 from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.retries import WorkerFailure, worker_failure
@@ -38,7 +38,7 @@ class TrialCoordinator:
     once; an executor may change that number while it runs, and so may a person's command, which
     only lowers it here: an executor that can train more than it began with follows
     `controller.sweep.parallel` itself. A worker trains one trial, or if the sweep says `fuse` some
-    as one; the controller does not know of that. `gpu_sharing` sets each job's GPU
+    as one; the controller does not know of that. `packing` sets each worker's GPU
     fraction; without it the jobs stay as `make_job` makes them. `leaving`: the workers whose
     machines are about to go; an executor sets it. Their trials continue elsewhere after the epoch.
     `devices`: the kinds of GPU that trials need; those that wait for one keep no other trial from
@@ -50,12 +50,12 @@ class TrialCoordinator:
         controller: SweepController,
         make_job: Callable[[Trial], Job],
         parallel: int = 1,
-        gpu_sharing: Shares | None = None,
+        packing: GpuPacking | None = None,
         devices: Devices | None = None,
     ) -> None:
         self.controller = controller
         self.parallel = parallel
-        self.gpu_sharing = gpu_sharing
+        self.packing = packing
         self.devices = devices
         self.fusing = Fusing(controller)
         self.leaving: frozenset[str] = frozenset()
@@ -86,9 +86,17 @@ class TrialCoordinator:
     def _fill(self, worker: str, lanes: int) -> list[Job]:
         """The jobs of further trials for a worker that is to have so many."""
         jobs: list[Job] = []
-        while len(self._assigned[worker]) < lanes and (job := self._assign(worker)) is not None:
+        while self._has_room(worker, lanes) and (job := self._assign(worker)) is not None:
             jobs.append(job)
         return jobs
+
+    def _has_room(self, worker: str, lanes: int) -> bool:
+        """True if a worker may get one more trial."""
+        trials = self.trials_of(worker)
+        if len(trials) >= lanes:
+            return False
+        first = self.controller.upcoming.first_waiting()
+        return self.fusing.may_share([*trials, *([first] if first is not None else [])])
 
     def _assign(self, worker: str) -> Job | None:
         """The job of the next trial, which the worker gets; None if there is none at present."""
@@ -97,8 +105,8 @@ class TrialCoordinator:
             return None
         job = self._make_job(trial)
         self._assigned.setdefault(worker, {})[trial.id] = Assigned(trial, job.epochs)
-        if self.gpu_sharing is not None:
-            job = replace(job, gpu=self.gpu_sharing.give(trial))
+        if self.packing is not None:
+            job = replace(job, gpu=self.packing.give(worker, trial))
             self.controller.noted(trial, {"share": job.gpu})
         if self.devices is not None:
             job = replace(job, accelerator=self.devices.of(trial))
@@ -154,8 +162,14 @@ class TrialCoordinator:
                 self._receive(worker, trial_id, parsed)
         if self._assigned[worker]:
             return True
-        del self._assigned[worker]
+        self._forget(worker)
         return False
+
+    def _forget(self, worker: str) -> None:
+        """The worker has no trials any more."""
+        self._assigned.pop(worker, None)
+        if self.packing is not None:
+            self.packing.ended(worker)
 
     def answer(self, worker: str) -> dict[str, Any] | None:
         """What the worker is to do after its last message was heard; None for a single trial."""
@@ -168,7 +182,7 @@ class TrialCoordinator:
     def lost(self, worker: str, failure: WorkerFailure) -> None:
         """The worker died, or could not be used."""
         trials = self.trials_of(worker)
-        self._assigned.pop(worker, None)
+        self._forget(worker)
         self._answers.pop(worker, None)
         seconds = self._silent_seconds.pop(worker, None)
         if seconds is not None:
@@ -195,7 +209,9 @@ class TrialCoordinator:
     def _refill(self, worker: str) -> list[Job]:
         """The jobs of new trials for a worker with less than it should have. They begin at once."""
         lanes = self.fusing.lanes(self.limit)
-        if lanes == 1 or len(self._assigned) > self.limit or worker in self.leaving:
+        if lanes == 1 or self._n_placed > self.limit or worker in self.leaving:
+            return []
+        if self.packing is not None and self.packing.is_outdated(worker):
             return []
         jobs = self._fill(worker, lanes)
         for job in jobs:
@@ -222,7 +238,7 @@ class TrialCoordinator:
         elif message is None:  # a sign of life
             continues = not self.controller.stop_by_hand(trial)
         else:
-            continues = self._report(trial, message) and not self._leaves(worker, trial)
+            continues = self._report(worker, trial, message) and not self._leaves(worker, trial)
         if not continues:
             del self._assigned[worker][trial_id]
 
@@ -257,29 +273,24 @@ class TrialCoordinator:
         for trial in going:
             self.controller.returned(trial, f"{len(going)} trials as one: {outcome.reason}")
 
-    def _report(self, trial: Trial, report: Report) -> bool:
+    def _report(self, worker: str, trial: Trial, report: Report) -> bool:
+        before = trial.reports[-1].seconds if trial.reports else 0.0
         decision = self.controller.reported(
             trial, report.epoch, report.metrics, report.seconds, report.notes
         )
+        if self.packing is not None:
+            self.packing.reported(worker, trial, report.seconds - before)
         if trial.status is Status.COMPLETED:
             return True  # it may do something after its last epoch; its outcome comes next
         if decision.stop:
             return False
-        if self._is_measured(trial):
-            reason = "its memory was measured, so it continues with its GPU fraction"
-            self.controller.returned(trial, reason, {"share": 0.0})
+        if self.packing is not None and self.packing.is_outdated(worker):
+            self.controller.returned(trial, self.packing.reason, {"share": 0.0})
             return False
         if self._n_placed > self.limit:
             self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
         return not self.controller.hold(trial)
-
-    def _is_measured(self, trial: Trial) -> bool:
-        """True if the trial was given a whole GPU to measure its memory, and has done so."""
-        if self.gpu_sharing is None:
-            return False
-        self.gpu_sharing.update(self.controller.trials)
-        return self.gpu_sharing.shrinks(trial)
 
     def _end(self, trial: Trial, outcome: Outcome, epochs: int) -> None:
         """Act on how an attempt ended by itself. `epochs`: how many it was to train."""

@@ -23,15 +23,15 @@ NEIGHBOURS = 3
 """The number of nearest trials that tell whether a candidate is likely to fail."""
 
 
-def first_distant(dataset: Dataset, candidates: FloatArray) -> Config | None:
+def first_distant(dataset: Dataset, candidates: FloatArray, part: float = 1.0) -> Config | None:
     """The first candidate that the constraints allow and that keeps its distance from all trials.
 
-    The distance is the spacing of a grid of as many points as there are trials, pending ones
-    included. If no candidate keeps it, the first one that is new; None if none is. `candidates`:
-    (k, dimensions) points of the unit cube, the best first.
+    The distance is this part of the spacing of a grid of as many points as there are trials,
+    pending ones included. If no candidate keeps it, the first one that is new; None if none is.
+    `candidates`: (k, dimensions) points of the unit cube, the best first.
     """
     encode, earlier = dataset.cache.encoding, dataset.encoded
-    squared_gap = len(earlier) ** (-2.0 / len(dataset.space))
+    squared_gap = part**2 * len(earlier) ** (-2.0 / len(dataset.space))
     distant = _distant(encode(candidates), earlier, squared_gap)
     found = _first_allowed(dataset, candidates, distant, squared_gap)
     if found is None:

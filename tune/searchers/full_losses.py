@@ -209,10 +209,10 @@ def _best_first(
 ) -> IntArray:
     """The indices of the SHORTLIST points of lowest mean, by their expected improvement.
 
-    If the cost counts, they are all points: one that is worse but cheap may be worth more.
+    So the cost decides between good points alone: where all is uncertain, it would lead to points
+    that are nothing but cheap.
     """
-    count = SHORTLIST if cost is None else len(encoded)
-    lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:count]
+    lowest = np.argsort(model.predict_mean(encoded), kind="stable")[:SHORTLIST]
     value, *_ = log_expected_improvement(*model.predict(encoded[lowest]), incumbent, model.noise)
     if cost is not None:
         value = value - cost(encoded[lowest])

@@ -24,7 +24,7 @@ from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import Config, History
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.candidate_filters import first_distant
-from raysweep.tune.searchers.front_proposals import FrontCache, improving_front
+from raysweep.tune.searchers.front_proposals import FrontCache, has_limits, improving_front
 from raysweep.tune.searchers.full_losses import (
     best_candidate,
     fit_losses,
@@ -160,7 +160,8 @@ class Auto:
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         dataset = self._dataset(space, history)
-        if not len(space) or len(history) < self.startup or rng.random() < self.random_fraction:
+        starts = len(history) < self.startup and not has_limits(history)
+        if not len(space) or starts or rng.random() < self.random_fraction:
             remembered = self.recollection(space, history)
             first = remembered.first(history, dataset.untried, seed) if remembered else None
             return first or dataset.untried.sample(rng)
@@ -210,11 +211,8 @@ class Auto:
         if not len(candidates):
             return None
         encoded = dataset.cache.encoding(candidates)
-        cost = self._log_cost(dataset)
-        # A candidate that is worse but cheap may be worth more than all of the shortlist.
-        shortlist = SHORTLIST if cost is None else CANDIDATES
-        improvement = expected_improvement(model, encoded, incumbent, shortlist)
-        improvement = per_cost(improvement, encoded, cost)
+        improvement = expected_improvement(model, encoded, incumbent, SHORTLIST)
+        improvement = per_cost(improvement, encoded, self._log_cost(dataset))
         chosen = candidates[np.argsort(-improvement, kind="stable")[:CHOSEN]]
         return first_distant(dataset, chosen)
 

@@ -66,7 +66,8 @@ function bestCell(run) {
   if (!run.best) return DASH;
   const best = `${number(run.best.value)} ${run.metric}`;
   if (!run.winner) return best;
-  const told = `${run.winner.trial}: mean over ${plural(run.winner.retrainings, "retraining")}; best of the search: ${best}`;
+  const mean = `${run.winner.trial}: mean over ${plural(run.winner.retrainings, "retraining")}`;
+  const told = `${mean}; best of the search: ${best}`;
   return [el("span", `${number(run.winner.mean)} ${run.metric}`, "", { title: told }), el("span", "confirmed", "note")];
 }
 

@@ -91,14 +91,15 @@ def cluster_callbacks(coordinator: TrialCoordinator, resources: Resources) -> li
         coordinator.parallel = max(1, count)
 
     def capacity() -> int:
-        nodes, sharing = node_resources(ray), coordinator.gpu_sharing
+        nodes, packing = node_resources(ray), coordinator.packing
         parallel = coordinator.controller.sweep.parallel
         if coordinator.devices is not None:
             coordinator.devices.room = room(resources, nodes)
-        if sharing is None:
+        if packing is None:
             return n_parallel(resources, parallel, nodes)
-        measured = replace(resources, gpu=sharing.smallest)
-        return n_parallel(measured, parallel if sharing.trials else 1, nodes)
+        shares = packing.shares
+        measured = replace(resources, gpu=shares.smallest)
+        return n_parallel(measured, parallel if shares.trials else 1, nodes)
 
     def kill(trial: Any, seconds: float) -> None:
         coordinator.silent(trial.trial_id, seconds)

@@ -20,7 +20,8 @@ from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.cluster.preflight import preflight
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.devices import Devices, of_kind
-from raysweep.tune.executors.gpu_sharing import Shares
+from raysweep.tune.executors.gpu_packing import GpuPacking
+from raysweep.tune.executors.mps import mps
 from raysweep.tune.executors.placement import Plan, bundle, n_bundles, needs, plan
 from raysweep.tune.executors.policy import TrialCoordinator
 from raysweep.tune.executors.ray import ray_compat
@@ -97,6 +98,12 @@ class RayExecutor:
 
     def _connect(self, controller: SweepController) -> Connected:
         """Connect, and say how trials are placed."""
+        is_here = self._machines.address is None
+        allowed = controller.sweep.resources.mps
+        if allowed and not is_here:
+            controller.say("mps: on a cluster it is started with its nodes, and not by a sweep")
+        # Before Ray, whose workers inherit where it is.
+        self._connection.enter_context(mps(allowed and is_here, controller.say))
         ray = self._connection.enter_context(
             cluster(
                 self._machines,
@@ -191,17 +198,19 @@ def train(
     from raysweep.tune.executors.ray.ray_errors import handled
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(placement.parallel, MAX_PENDING))
-    gpu_sharing = _gpu_sharing(controller, placement)
     resources = placement.resources
-    devices = Devices(resources) if resources.accelerators else None
-    coordinator = TrialCoordinator(controller, make_job, placement.parallel, gpu_sharing, devices)
+    packing = None
+    if controller.sweep.resources.auto_gpu and resources.gpu:
+        packing = GpuPacking(controller)
+    devices = Devices(resources, placement.room) if resources.accelerators else None
+    coordinator = TrialCoordinator(controller, make_job, placement.parallel, packing, devices)
     link = ControllerLink(
         coordinator, lambda: tick(ray_compat.n_placed_workers(link.tune_controller))
     )
     following = cluster_callbacks(coordinator, resources)
     scratch = tempfile.mkdtemp(prefix="raysweep-")
     tuner = tune.Tuner(
-        tune.with_resources(train_function(), _held(resources, gpu_sharing)),
+        tune.with_resources(train_function(), _held(resources, packing)),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(link),
             scheduler=ControllerScheduler(link),
@@ -227,16 +236,7 @@ def train(
         raise link.bug
 
 
-def _gpu_sharing(controller: SweepController, placement: Plan) -> Shares | None:
-    """The GPU fractions of the trials, if they are to be measured."""
-    if not (controller.sweep.resources.auto_gpu and placement.resources.gpu):
-        return None
-    gpu_sharing = Shares(controller.sweep.space)
-    gpu_sharing.update(controller.trials)
-    return gpu_sharing
-
-
-def _held(resources: Resources, gpu_sharing: Shares | None) -> Any:
+def _held(resources: Resources, packing: GpuPacking | None) -> Any:
     """What each Ray trial holds, as Ray Tune takes it.
 
     The same for all or, if GPU fractions are measured or kinds of GPU asked for, what its job says.
@@ -245,7 +245,7 @@ def _held(resources: Resources, gpu_sharing: Shares | None) -> Any:
 
     if resources.accelerators:
         return lambda config: _places(of_kind(resources, kind_of_gpu(config)))
-    if gpu_sharing is None:
+    if packing is None:
         return _places(resources)
     return lambda config: _places(replace(resources, gpu=gpu_of(config)))
 

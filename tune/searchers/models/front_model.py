@@ -37,6 +37,7 @@ from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
+    NoisePrior,
     Observations,
     fit,
 )
@@ -49,6 +50,13 @@ DRAWS = 512
 LOWEST, HIGHEST = -0.5, 1.1
 """The box, for each scaled loss: half the front's extent better than its best, and the reference
 point of the hypervolume that results show (`raysweep/fronts.py`)."""
+
+EXACT = NoisePrior(1e-3, 3.0)
+"""Of a limit that training does not change, and of trials that are all trained to their end: such
+values may be exact."""
+STEADY = 0.01
+"""Training does not change a limit if it moves its values by less than this part of the variance
+among trials."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +169,28 @@ def _scaled(losses: FloatArray, excesses: FloatArray) -> FloatArray:
 
 
 def _compressed(excesses: FloatArray) -> FloatArray:
-    """The excesses (n, c) with their signs, compressed by a logarithm of a usual one."""
-    if not excesses.size:
-        return excesses
-    finite = np.where(np.isfinite(excesses), excesses, np.nan)
-    usual = np.nan_to_num(np.nanmedian(np.abs(finite), axis=0), nan=1.0)
-    scaled = excesses / np.where(usual > 0, usual, 1.0)
-    found = np.sign(scaled) * np.log1p(np.abs(scaled))
-    largest = np.max(found, axis=0, where=np.isfinite(found), initial=1.0)
-    return np.where(np.isfinite(found), found, largest)
+    """The excesses (n, c) with their signs, compressed by a logarithm.
+
+    The unit is what is usual on the side of the limit where the values are closer to it, so that
+    the limit itself is resolved.
+    """
+    found = np.empty_like(excesses)
+    for limit, values in enumerate(excesses.T):
+        scaled = values / _usual(values)
+        log = np.sign(scaled) * np.log1p(np.abs(scaled))
+        largest = np.max(log, where=np.isfinite(log), initial=1.0)
+        found[:, limit] = np.where(np.isfinite(log), log, largest)
+    return found
+
+
+def _usual(excesses: FloatArray) -> float:
+    """The lesser median of the finite excesses beyond a limit and within it; 1 without any."""
+    sizes = [
+        float(np.median(np.abs(side)))
+        for side in (excesses[excesses > 0], excesses[excesses < 0])
+        if len(side)
+    ]
+    return min((size for size in sizes if 0 < size < np.inf), default=1.0)
 
 
 @dataclass(frozen=True)
@@ -194,26 +215,42 @@ def _standardised(values: FloatArray) -> tuple[FloatArray, float, float]:
     return (values - mean) / deviation, mean, deviation
 
 
-def hyperparameters(dataset: Dataset, outcomes: Outcomes) -> list[Hyperparameters]:
-    """Those of each process: first of the objectives, then of the limits."""
-    found = []
-    for values in (*outcomes.y.T, *outcomes.e.T):
-        observations, y = _observed(dataset, outcomes, values)
-        found.append(fit(observations, _standardised(y)[0]))
+def hyperparameters(dataset: Dataset, outcomes: Outcomes, count: int) -> list[Hyperparameters]:
+    """Those of each process, fitted to about `count` observations: first of the objectives."""
+    found: list[Hyperparameters] = []
+    for observations, values in _known(dataset, outcomes, count):
+        is_limit = len(found) >= outcomes.y.shape[1]
+        is_exact = is_limit and not observations.rung_index.any()
+        prior = EXACT if is_exact or len(dataset.history.levels) == 1 else None
+        found.append(fit(observations, _standardised(values)[0], prior))
     return found
 
 
 def processes(
-    dataset: Dataset, outcomes: Outcomes, fitted: Sequence[Hyperparameters]
+    dataset: Dataset, outcomes: Outcomes, fitted: Sequence[Hyperparameters], count: int
 ) -> list[MetricModel]:
-    """The processes given all outcomes: first those of the objectives, then those of the limits."""
+    """The processes given about `count` observations each: first those of the objectives."""
     found = []
-    for chosen, values in zip(fitted, (*outcomes.y.T, *outcomes.e.T), strict=True):
-        observations, known = _observed(dataset, outcomes, values)
-        y, mean, deviation = _standardised(known)
+    for chosen, (observations, values) in zip(
+        fitted, _known(dataset, outcomes, count), strict=True
+    ):
+        y, mean, deviation = _standardised(values)
         found.append(
             MetricModel(GaussianProcess.condition(chosen, observations, y), mean, deviation)
         )
+    return found
+
+
+def _known(
+    dataset: Dataset, outcomes: Outcomes, count: int
+) -> list[tuple[Observations, FloatArray]]:
+    """About `count` observations, and their values, of each objective and then of each limit."""
+    thinned = outcomes.thinned(count)
+    found = [_observed(dataset, thinned, values) for values in thinned.y.T]
+    for values, few in zip(outcomes.e.T, thinned.e.T, strict=True):
+        all_known = _observed(dataset, outcomes, values)
+        is_pooled = is_steady(all_known[0].trial_index, all_known[1])
+        found.append(_pooled(*all_known, count) if is_pooled else _observed(dataset, thinned, few))
     return found
 
 
@@ -225,6 +262,42 @@ def _observed(
     trials, trial_index = np.unique(outcomes.trial_index[picked], return_inverse=True)
     x = dataset.encoded[outcomes.numbers[trials]]
     return Observations(x, trial_index, outcomes.rung_index[picked]), values[picked]
+
+
+def _pooled(
+    observations: Observations, values: FloatArray, count: int
+) -> tuple[Observations, FloatArray]:
+    """One observation of each trial, whatever rung it has reached; of the `count` at the limit.
+
+    It is for what training does not change: a latency or a size is known after the first epoch.
+    """
+    last = np.zeros(len(observations.x), np.int64)
+    last[observations.trial_index] = np.arange(len(values))  # rungs come in order
+    nearest = np.sort(np.argsort(np.abs(values[last]), kind="stable")[:count])
+    order = np.arange(len(nearest))
+    return Observations(observations.x[nearest], order, np.zeros_like(order)), values[last][nearest]
+
+
+def is_steady(trial_index: IntArray, values: FloatArray) -> bool:
+    """True if the values (n,) hardly change while a trial trains.
+
+    trial_index: (n,), the trial of each value, with those of a trial in order. The mean square of
+    the changes is compared with the variance of all.
+    """
+    order = np.argsort(trial_index, kind="stable")
+    changes = np.diff(values[order])[np.diff(trial_index[order]) == 0]
+    return not len(changes) or float(np.square(changes).mean()) <= STEADY * float(values.var())
+
+
+def holds(limits: Sequence[MetricModel], x: FloatArray) -> FloatArray:
+    """The probability that all limits hold at x (q, d); (q,)."""
+    from scipy.special import ndtr
+
+    found = np.ones(len(x))
+    for model in limits:
+        mean, deviation = model.predict(x)
+        found *= ndtr(-mean / deviation)
+    return found
 
 
 def improvement(
@@ -242,12 +315,9 @@ def improvement(
     """
     from scipy.special import ndtr
 
-    holds = np.ones(len(x))
-    for model in models[k:]:
-        mean, deviation = model.predict(x)
-        holds *= ndtr(-mean / deviation)
+    likely = holds(models[k:], x)
     if not len(front):
-        return holds
+        return likely
     z = LOWEST + (HIGHEST - LOWEST) * rng.random((DRAWS, k))
     z = z[~(front[:, None, :] <= z).all(axis=2).any(axis=0)]
     dominates, means = np.ones((len(x), len(z))), np.zeros(len(x))
@@ -255,7 +325,7 @@ def improvement(
         mean, deviation = model.predict(x)
         dominates *= ndtr((z[:, j] - mean[:, None]) / deviation[:, None])
         means += mean
-    gain: FloatArray = dominates.sum(axis=1) / DRAWS * holds - 1e-9 * means
+    gain: FloatArray = dominates.sum(axis=1) / DRAWS * likely - 1e-9 * means
     return gain
 
 
