@@ -13,6 +13,9 @@ RAYSWEEP_BENCH names. Runs are done seed by seed, until all are there or the min
 each is kept in the file of `--resume` as it ends. Then the table is printed, which says how many
 seeds each method has. With 16 workers, a method that takes 0.05 s per suggestion takes a minute per
 run; `--only` can leave it out.
+
+`--memory` measures what `auto` gains by remembering runs on other problems of the family, and what
+it loses if what it remembers is wrong (`search_memory.py`).
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ import numpy as np  # noqa: E402
 from benchmarks.search_by_problem import by_problem  # noqa: E402
 from benchmarks.search_cost import costs  # noqa: E402
 from benchmarks.search_files import read_runs, write_runs  # noqa: E402
+from benchmarks.search_memory import MEMORIES, EarlierRuns, remembering  # noqa: E402
 from benchmarks.search_problems import (  # noqa: E402
     DEVELOP,
     FAMILIES,
@@ -67,6 +71,10 @@ OURS = {
     "tpe + promotion": ours(Tpe(), Asha()),
 }
 METHODS = {**OURS, **RIVALS}
+REMEMBERING = {f"auto + promotion, memory: {memory}": memory for memory in MEMORIES}
+COMPARED = ("random", "random + stopping", "auto + promotion", *REMEMBERING)
+"""What `--memory` runs."""
+REMEMBERED_FAMILIES = ("lcbench", "taskset")
 NEEDED = {
     "Optuna TPE, successive halving": ("optuna",),
     "Optuna TPE, Hyperband": ("optuna",),
@@ -103,13 +111,15 @@ def main() -> None:
     problems = Problems(
         Path(options.data), ROOT / "benchmarks/results/best_known.json", options.raw, options.own
     )
+    earlier = EarlierRuns(problems, options.earlier)
+    methods = METHODS | {name: remembering(earlier, kind) for name, kind in REMEMBERING.items()}
     runs = read(options.resume)
     until = time.monotonic() + 60 * options.minutes
     for name, task, workers, seed in plan(options):
         if time.monotonic() > until:
             break
         if (name, task, workers, seed) not in runs:
-            run = perform(load(problems, task), name, workers, seed)
+            run = perform(load(problems, task), methods[name], name, workers, seed)
             runs[name, task, workers, seed] = run
             if options.resume:
                 write_runs(options.resume, list(runs.values()))
@@ -153,7 +163,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument(
         "--against",
-        choices=METHODS,
+        choices=(*METHODS, *REMEMBERING),
         metavar="METHOD",
         default="random + stopping",
         help="in the table of the problems, what the others are compared with",
@@ -169,9 +179,17 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=METHODS,
+        choices=(*METHODS, *REMEMBERING),
         metavar="METHOD",
-        help=f"may be repeated; of {', '.join(METHODS)}",
+        help=f"may be repeated; of {', '.join((*METHODS, *REMEMBERING))}",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="auto with memories of relatives, right and wrong, beside auto without",
+    )
+    parser.add_argument(
+        "--earlier", type=Path, help="a file of the runs that are remembered: read, else made"
     )
     parser.add_argument(
         "--workers", type=int, action="append", help="simulated workers; 4 and 16 unless said"
@@ -194,6 +212,8 @@ def plan(options: argparse.Namespace) -> Plan:
     workers_tried: tuple[int, ...] = (4, 16)
     if options.quick:
         names, seeds, workers_tried = QUICK, 1, (4,)
+    if options.memory:
+        names = COMPARED
     methods = options.only or [name for name in names if name not in missing()]
     # The seeds are outermost, so that methods and problems are balanced whenever it ends.
     for seed in range(seeds):
@@ -208,9 +228,8 @@ def problem_names(options: argparse.Namespace) -> Sequence[str]:
     if options.problem:
         return tuple(options.problem)
     names = _all_names(options)
-    if options.family:
-        return [name for name in names if name.partition("/")[0] in options.family]
-    return names
+    families = options.family or (REMEMBERED_FAMILIES if options.memory else FAMILIES)
+    return [name for name in names if name.partition("/")[0] in families]
 
 
 def _all_names(options: argparse.Namespace) -> Sequence[str]:
@@ -223,8 +242,13 @@ def _all_names(options: argparse.Namespace) -> Sequence[str]:
     return JUDGE
 
 
-def perform(problem: Problem, name: str, workers: int, seed: int) -> Run:
-    method: Callable[[Problem, int, int], Outcome] = METHODS[name]
+def perform(
+    problem: Problem,
+    method: Callable[[Problem, int, int], Outcome],
+    name: str,
+    workers: int,
+    seed: int,
+) -> Run:
     outcome = method(problem, workers, seed)
     return Run(
         name,

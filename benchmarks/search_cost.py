@@ -19,8 +19,11 @@ from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers import Asha
 from raysweep.search_spaces.language.params import Float
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.recall import MOST_SOURCES
 from raysweep.tune.searchers.bohb import Bohb
 from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.searchers.memory.memory import Memory
+from raysweep.tune.searchers.memory.sources import matched, source_of
 from raysweep.tune.searchers.random_grid import Random
 from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.sweep import RankingSearcher
@@ -34,7 +37,8 @@ MOST_SECONDS = 60.0
 
 def costs(quick: bool) -> dict[str, list[str]]:
     """By method: a cell for each of SIZES."""
-    searchers = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
+    searchers: dict[str, Any] = {"random": Random(), "auto": Auto(), "bohb": Bohb(), "tpe": Tpe()}
+    searchers["auto, remembering"] = Auto().remembering(earlier())
     ours = {name: _mine(searcher) for name, searcher in searchers.items()}
     rivals = {"HyperOptSearch": _hyperopt, "hpbandster BOHB": _hpbandster}
     if find_spec("optuna"):
@@ -78,6 +82,14 @@ def _mine(searcher: Any) -> Callable[[int], Callable[[], Any]]:
         return ask
 
     return prepared
+
+
+def earlier() -> Memory:
+    """As many earlier runs as a sweep remembers by itself, all of the very same problem."""
+    kinds, history = matched(SPACE, SPACE), seen(300)
+    found = source_of("run", kinds, SPACE, history)
+    assert found is not None
+    return Memory((found,) * MOST_SOURCES)
 
 
 def seen(size: int) -> History:

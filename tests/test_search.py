@@ -540,3 +540,12 @@ def test_the_published_table_is_made_of_the_published_runs() -> None:
     published = (ROOT / "benchmarks/results/search.md").read_text().splitlines()
     assert len(rows) == 2 * 2 + 16 + 13
     assert [row for row in rows if row not in published] == []
+
+
+def test_the_published_table_of_memories_is_made_of_the_published_runs() -> None:
+    made = table(read_runs(ROOT / "benchmarks/results/memory_runs.npz"), {}, ())
+    rows = [line for line in made.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + 6
+    for page in ("docs/benchmarks/search.md", "benchmarks/search.md"):
+        published = (ROOT / page).read_text().splitlines()
+        assert [row for row in rows if row not in published] == []

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -44,7 +44,7 @@ from raysweep.tune import notify_urls, script_files
 from raysweep.tune.executors.devices import on
 from raysweep.tune.objectives_check import check_metrics, check_tracked
 from raysweep.tune.report_sources import report_sources
-from raysweep.tune.sweep import Budget, Confirm, Metric, Resources, Sweep
+from raysweep.tune.sweep import Budget, Confirm, Metric, RememberingSearcher, Resources, Sweep
 
 Registry = Mapping[str, type[Any]]
 DEFAULT_SCHEDULER = "asha"
@@ -124,6 +124,7 @@ def sweep_of(said: Specification) -> Sweep:
         command_line=command_line,
         report_sources=report_sources(said, is_script=command_line is not None),
         enqueue=_enqueued(said),
+        memory=_memory(said, searchers.values()),
         objectives=_objectives(content),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
@@ -147,6 +148,26 @@ def _enqueued(said: Specification) -> tuple[Config, ...]:
             place: Path = ("enqueue", index, name) if name in given else ("enqueue", index)
             raise said.document.error(place, f"enqueue: {error.mistakes[0]}") from None
     return tuple(configs)
+
+
+def _memory(
+    said: Specification, searchers: Iterable[Chosen]
+) -> tuple[str, ...] | Literal["auto", "none"]:
+    """The earlier runs that are remembered; a path beside the file is made absolute.
+
+    Raises SpecificationError if the file names runs that no searcher could remember.
+    """
+    wanted = said.content.memory
+    if not isinstance(wanted, list):
+        return wanted
+    if not any(isinstance(one.component, RememberingSearcher) for one in searchers):
+        text = "memory: only the searcher auto learns from earlier runs"
+        raise said.document.error(("memory",), text)
+    if said.content.metrics is not None:
+        text = "memory: a sweep with several metrics does not learn from earlier runs"
+        raise said.document.error(("memory",), text)
+    beside = said.path.resolve().parent
+    return tuple(str(beside / run) if (beside / run).is_dir() else run for run in wanted)
 
 
 def _notified(said: Specification) -> tuple[str, ...]:

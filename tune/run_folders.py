@@ -32,8 +32,9 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
 from raysweep.tune.sweep import Sweep
 
-FREE = ("callbacks", "executor", "notify", "resources.fuse")
-"""Keys that may change between the sessions of a run, because no result depends on them."""
+FREE = ("callbacks", "executor", "memory", "notify", "resources.fuse")
+"""Keys that may change between the sessions of a run, because no result depends on them. What a run
+remembers of earlier ones is in its ledger from its first session on."""
 GROWING = (
     "budget.trials",
     "budget.time",

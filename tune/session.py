@@ -15,7 +15,7 @@ from types import FrameType
 from raysweep.errors import SessionInterrupted, UserError
 from raysweep.history import Event, Trial
 from raysweep.trainables.runtime.job import Job
-from raysweep.tune import code_changes
+from raysweep.tune import code_changes, recall
 from raysweep.tune.callbacks.base import Callback, Observer
 from raysweep.tune.callbacks.checkpoint_retention import without_unfinished
 from raysweep.tune.callbacks.inbox import CommandInbox
@@ -123,7 +123,7 @@ class Session:
         controller = SweepController(
             self.sweep,
             recorder,
-            recorder.past,
+            [*recorder.past, *self._recalled(recorder)],
             make_job=make_job,
             checkpoints=TrialCheckpoints(self.folder.path, self.sweep),
         )
@@ -153,6 +153,18 @@ class Session:
             commands = "; ".join(map(in_words, left))
             self.observer.say(f"waits for the next session: {commands}")
         return exit_code(controller)
+
+    def _recalled(self, recorder: EventRecorder) -> list[Event]:
+        """Write down what a new sweep takes from earlier runs; [] if it takes nothing."""
+        if any(event["event"] in (recall.EVENT, "proposed") for event in recorder.past):
+            return []
+        recalled = recall.recall(self.sweep, self.folder.path)
+        if recalled is None:
+            return []
+        self.observer.say(recalled.line)
+        event = recalled.event()
+        recorder.write(event)
+        return [event]
 
     def _train(
         self,

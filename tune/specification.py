@@ -59,6 +59,7 @@ class Keys(TypedDict, total=False):
     executor: Component
     metrics: Sequence[Mapping[str, Any]]
     enqueue: Sequence[Mapping[str, Any]]
+    memory: Literal["auto", "none"] | Sequence[str]
 
 
 class ComponentObjectError(UserError):

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.history import Config, Event, History, Trial, apply, split_id
 from raysweep.schedulers.base import Ranking
+from raysweep.search_spaces.language.space import Space
+from raysweep.tune import recall
 from raysweep.tune.budget import StudyBudgets
 from raysweep.tune.searched import Inside
+from raysweep.tune.searchers.memory.memory import Assessment
 from raysweep.tune.steered import steered, steering_of
-from raysweep.tune.sweep import RankingSearcher, Study, Sweep, trial_seed
+from raysweep.tune.sweep import RankingSearcher, RememberingSearcher, Study, Sweep, trial_seed
 
 if TYPE_CHECKING:
     from raysweep.tune.controller import SweepController
@@ -75,7 +78,8 @@ class SweepState:
         self.file = sweep
         self.steering = steering_of(sweep, past)
         self.sweep = sweep = steered(sweep, self.steering)
-        self.studies = {study.name: study for study in sweep.studies()}
+        studies = {study.name: study for study in sweep.studies()}
+        self.studies = recall.remember(studies, past)
         self.histories = {
             name: History(sweep.levels(), sweep.metric.goal == "maximize", sweep.budget.is_timed)
             for name in self.studies
@@ -86,6 +90,11 @@ class SweepState:
         self.ended_before = ""
         self.budgets = StudyBudgets(sweep, list(self.studies.values()), self.histories, past)
         self._inside: dict[str, Inside] = {}
+        self._assessments = {
+            event["study"]: Assessment(tuple(event["used"]), tuple(event["dropped"]))
+            for event in past
+            if event["event"] == "memory"
+        }
         self._clock, self._write, self._happened = clock, write, happened
         self.packed: Event | None = None
         """The last event that says how many processes share a GPU."""
@@ -150,11 +159,31 @@ class SweepState:
 
     def suggest(self, study: Study) -> Config | None:
         """The next configuration of a study's searcher."""
+        return study.searcher.suggest(*self._asked(study))
+
+    def _asked(self, study: Study) -> tuple[Space, History, int]:
+        """What a study's searcher is asked with: space, history and seed."""
         history, inside = self.histories[study.name], self._inside.get(study.name)
         if inside is None:
-            return study.searcher.suggest(self.sweep.space, history, study.seed)
-        seed = inside.seed(study, len(history))
-        return study.searcher.suggest(inside.space, inside.history, seed)
+            return self.sweep.space, history, study.seed
+        return inside.space, inside.history, inside.seed(study, len(history))
+
+    def remembered(self, study: Study, config: Config) -> dict[str, str]:
+        """The notes of a proposal just made about what it owes to earlier runs.
+
+        What the study has decided about these is written to the ledger when it changes.
+        """
+        searcher = study.searcher
+        if not isinstance(searcher, RememberingSearcher):
+            return {}
+        space, history, seed = self._asked(study)
+        assessment = searcher.assessment(space, history)
+        if assessment is not None and self._assessments.get(study.name) != assessment:
+            self._assessments[study.name] = assessment
+            said = {"used": list(assessment.used), "dropped": list(assessment.dropped)}
+            self.happen({"event": "memory", "study": study.name, **said})
+        origin = searcher.origin(space, history, seed, config)
+        return {"memory": origin} if origin else {}
 
     def add(self, study: Study, config: Config, notes: Mapping[str, Any] | None = None) -> Trial:
         """A new trial of the study, with this configuration."""

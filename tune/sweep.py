@@ -20,6 +20,7 @@ from raysweep.tune.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from raysweep.tune.executors.base import Executor
+    from raysweep.tune.searchers.memory.memory import Assessment, Memory
 
 
 class Searcher(Protocol):
@@ -46,6 +47,20 @@ class RankingSearcher(Searcher, Protocol):
         Trials may be missing, and all are while the searcher has too few observations. Only the
         order of the values is used.
         """
+
+
+@runtime_checkable
+class RememberingSearcher(Searcher, Protocol):
+    """A searcher that learns from earlier runs."""
+
+    def remembering(self, memory: Memory) -> RememberingSearcher:
+        """The same searcher with earlier runs to remember."""
+
+    def origin(self, space: Space, history: History, seed: int, config: Config) -> str:
+        """What a proposal just made owes to earlier runs: "first configuration", "mean" or ""."""
+
+    def assessment(self, space: Space, history: History) -> Assessment | None:
+        """Which earlier runs it uses; None before it has judged them, or without any."""
 
 
 @runtime_checkable
@@ -160,7 +175,9 @@ class Sweep:
     which each session makes anew from their options. `executor`: a user's own, which trains in
     place of Ray. `command_line`: how a script is told its configuration; None for a train function.
     `report_sources`: how a script's metrics are read. `enqueue`: the configurations that each study
-    trains first. `objectives`: of a sweep with several metrics, whose first one is then `metric`.
+    trains first. `memory`: the earlier runs, or folders of them, that `auto` learns from, or "auto"
+    for the finished ones beside its own. `objectives`: of a sweep with several metrics, whose first
+    one is then `metric`.
     `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
@@ -189,6 +206,7 @@ class Sweep:
     command_line: CommandLine | None = None
     report_sources: ReportSources = PRINTED_JSON
     enqueue: tuple[Config, ...] = ()
+    memory: tuple[str, ...] | Literal["auto", "none"] = "none"
     objectives: Objectives | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)

@@ -216,4 +216,4 @@ class Upcoming:
             self._state.happen({"event": "exhausted", "study": study.name, **why})
             self.settle()
             return None
-        return self._state.add(study, config)
+        return self._state.add(study, config, self._state.remembered(study, config))

@@ -221,5 +221,14 @@ class SweepSpec(BaseModel):
             )
         ),
     ] = None
+    memory: Annotated[
+        Literal["auto", "none"] | Annotated[list[str], Field(min_length=1)],
+        Field(
+            description=(
+                "earlier runs that the searcher auto learns from: auto for the finished ones in "
+                "the same folder, none, or a list of runs and of folders that hold runs"
+            )
+        ),
+    ] = "none"
     space: dict[str, Entry]
     constraints: list[str] = []

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
+from raysweep.results.analysis import earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
@@ -47,12 +48,23 @@ class Screen(Observer):
         self._live: Live | None = None
         self._drawn = 0.0
         self._left = SteadyTime()
+        self._remembers: dict[str, bool] = {}
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        line = describe(event, controller) if event["event"] in SAID else warning(event)
+        shown = event["event"] in SAID or self._is_news(event)
+        line = describe(event, controller) if shown else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
+
+    def _is_news(self, event: Event) -> bool:
+        """True if a study has judged its earlier runs for the first time, or drops all by now."""
+        if event["event"] != "memory":
+            return False
+        used = bool(event["used"])
+        before = self._remembers.get(event["study"])
+        self._remembers[event["study"]] = used
+        return before is not used
 
     def on_tick(self, controller: SweepController) -> None:
         now = time.monotonic()
@@ -135,6 +147,8 @@ def describe(event: Event, controller: SweepController) -> str:
         case "command":
             author = f" by {event['author']}" if event.get("author") else ""
             return f"{event['command']}{author} {event['outcome']}: {reason}"
+        case "memory":
+            return earlier_runs.assessment(event)
         case "exhausted":
             return (
                 f"{event['study']} {reason}" if reason else _exhausted(event["study"], controller)

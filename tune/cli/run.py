@@ -248,7 +248,10 @@ def run_sweep(options: argparse.Namespace) -> int:
         from rich.console import Console
 
         from raysweep.tune.cli.dry_run import preview
+        from raysweep.tune.recall import previewed
 
+        if options.resume is None:
+            sweep = previewed(sweep, options.storage)
         Console(highlight=False, soft_wrap=True).print(preview(sweep))
         return 0
     if options.submit is not None:

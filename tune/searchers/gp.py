@@ -7,14 +7,15 @@ expected. A proposal keeps its distance from all earlier ones (`candidate_filter
 trains longer than most is to improve more (`models/training_time.py`).
 
 If all trials are trained to their end, their losses take the place of the quantiles, and
-`full_losses.py` proposes. With several metrics, `front_proposals.py` does.
+`full_losses.py` proposes. With several metrics, `front_proposals.py` does. What earlier runs tell
+(`memory/`) are first configurations, and the mean function of the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -31,6 +32,8 @@ from raysweep.tune.searchers.full_losses import (
     is_trained_fully,
     n_ended,
 )
+from raysweep.tune.searchers.memory.guard import NOTHING
+from raysweep.tune.searchers.memory.memory import FORGET, Assessment, Memory, Recollection
 from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.models.dataset import Dataset, DatasetCache
 from raysweep.tune.searchers.models.gaussian_process import (
@@ -95,6 +98,8 @@ class AutoCache:
         self.timed_count = 0
         self.time: TrainingTime | None = None
         self.front = FrontCache()
+        self.prior_mean = NOTHING
+        self.recollection: Recollection | None = None
 
 
 @dataclass
@@ -118,13 +123,53 @@ class Auto:
     _caches: PerHistory[AutoCache] = field(
         default_factory=lambda: PerHistory(AutoCache), init=False, repr=False, compare=False
     )
+    _memory: Memory | None = field(default=None, init=False, repr=False, compare=False)
+
+    def remembering(self, memory: Memory) -> Auto:
+        """The same searcher with earlier runs to remember."""
+        other = replace(self)
+        other._memory = memory
+        return other
+
+    def recollection(self, space: Space, history: History) -> Recollection | None:
+        """What its earlier runs tell of this space; None without any, or with several metrics."""
+        if self._memory is None or history.has_several:
+            return None
+        cache = self._caches.of(space, history)
+        if cache.recollection is None:
+            cache.recollection = Recollection(self._memory, space)
+        return cache.recollection
+
+    def origin(self, space: Space, history: History, seed: int, config: Config) -> str:
+        """What a proposal just made owes to earlier runs: "first configuration", "mean" or ""."""
+        remembered = self.recollection(space, history)
+        if remembered is None:
+            return ""
+        if len(history) >= self.startup:
+            cache = self._caches.of(space, history)
+            return "mean" if cache.posterior is not None and cache.prior_mean.surrogates else ""
+        untried = self._dataset(space, history).untried
+        first = remembered.first(history, untried, seed)
+        return "first configuration" if first == config else ""
+
+    def assessment(self, space: Space, history: History) -> Assessment | None:
+        """Which earlier runs the process uses; None before it judges them, and when it does not."""
+        if len(history) >= FORGET:
+            return None
+        remembered = self.recollection(space, history)
+        cache = self._caches.of(space, history)
+        if remembered is None or not remembered.surrogates or cache.posterior is None:
+            return None
+        return remembered.assessment(cache.prior_mean)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         dataset = self._dataset(space, history)
         starts = len(history) < self.startup and not has_limits(history)
         if not len(space) or starts or rng.random() < self.random_fraction:
-            return dataset.untried.sample(rng)
+            remembered = self.recollection(space, history)
+            first = remembered.first(history, dataset.untried, seed) if remembered else None
+            return first or dataset.untried.sample(rng)
         with single_thread():
             return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
 
@@ -214,11 +259,13 @@ class Auto:
         quantiles = with_failed(rung_quantiles(dataset), dataset.history)
         if len(quantiles) < self.startup:
             return None
-        hyperparameters = _hyperparameters(dataset, cache, _fit)
+        remembered = self.recollection(dataset.space, dataset.history)
+        hyperparameters = _hyperparameters(dataset, cache, partial(_fit, cache, remembered))
         if hyperparameters is None:
             return None
         observations, y, trials = _observations(dataset, quantiles, MAX_OBSERVATIONS)
-        model = GaussianProcess.condition(hyperparameters, observations, y)
+        mean = cache.prior_mean if cache.prior_mean.surrogates else None
+        model = GaussianProcess.condition(hyperparameters, observations, y, mean)
         return Posterior(quantiles, model, quantiles.numbers[trials])
 
 
@@ -235,13 +282,29 @@ def _hyperparameters(dataset: Dataset, cache: AutoCache, fit_to: Fit) -> Hyperpa
     return cache.hyperparameters
 
 
-def _fit(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | None:
-    """Fit the hyperparameters to the first arrivals; None if these hardly differ."""
+def _fit(
+    cache: AutoCache,
+    remembered: Recollection | None,
+    dataset: Dataset,
+    counts: tuple[int, ...],
+) -> Hyperparameters | None:
+    """Fit the hyperparameters to the first arrivals; None if these hardly differ.
+
+    The same arrivals decide which earlier runs give the mean function.
+    """
     quantiles = rung_quantiles(dataset, counts)
     if len(np.unique(quantiles.quantile)) < 3:
         return None
     observations, y, _ = _observations(dataset, quantiles, MAX_FITTED)
-    return fit(observations, y)
+    found = fit(observations, y)
+    if remembered is None:
+        return found
+    cache.prior_mean = NOTHING
+    if len(quantiles) < FORGET:
+        cache.prior_mean = remembered.prior_mean(found, observations, y)
+    if cache.prior_mean.surrogates:
+        found = fit(observations, cache.prior_mean.residual(observations, y))
+    return found
 
 
 def _observations(

@@ -67,6 +67,7 @@ def trial_data(live: LiveRun, name: str) -> Data:
         "device": notes.get("device"),
         "attempts": trial.attempts,
         "parent": notes.get("parent"),
+        "memory": notes.get("memory"),
         "exportable": not is_script(str(live.sweep.get("trainable", ""))),
         "epochs_allowed": notes.get("epochs") or _reports(live),
     }

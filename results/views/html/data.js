@@ -57,6 +57,7 @@ const LATER = {
   bounds: [],
   next: [],
   problems: [],
+  memory: [],
   findings: [],
   ranking: [],
   forecast: [],

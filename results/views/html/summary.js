@@ -91,7 +91,7 @@ const NOTHING_FOUND = "Nothing can be said yet: the trials are too few, or the g
 
 function findings() {
   const later = D.forecast.map((line_) => line_[0].toUpperCase() + line_.slice(1));
-  const lines = [...importanceInWords(), ...D.ranges.map((range) => range.text), ...later];
+  const lines = [...importanceInWords(), ...D.ranges.map((range) => range.text), ...D.memory, ...later];
   const bounds = D.bounds.map((bound) => el("li", bound.text, "bound"));
   const items = [...bounds, ...lines.map((text) => el("li", text))];
   if (!items.length) items.push(el("li", isUnanalysed() ? "The trials are being analysed …" : NOTHING_FOUND));

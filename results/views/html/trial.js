@@ -74,6 +74,7 @@ function sharedDetails(i) {
     traceback: kept.error ?? null,
     device: kept.device,
     parent: kept.parent,
+    memory: kept.memory,
     seed: kept.seed,
     node: T.node[i],
     peak_memory: T.peakMemory?.[i],
@@ -238,6 +239,7 @@ function trialFacts(i, details) {
     ["search seed", T.seed[i]],
     ["training seed", details.seed === undefined ? null : String(details.seed)],
     ["continues", parent],
+    ["from earlier runs", details.memory],
     ["checkpoint", details.checkpoint],
     ["tags", (details.tags ?? []).join(" ")],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");

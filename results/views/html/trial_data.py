@@ -34,6 +34,7 @@ def trial_data(run: RunDirectory, trials: Sequence[Trial]) -> list[dict[str, Any
             "error": _last_line(trial.notes.get("traceback")),
             "device": trial.notes.get("device"),
             "parent": trial.notes.get("parent"),
+            "memory": trial.notes.get("memory"),
             "seed": trial.seed,
         }
         if numbers <= MAX_NUMBERS:

@@ -27,6 +27,7 @@ not count as three.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -41,6 +42,9 @@ OBSERVATION_NOISE = 0.1
 """The variance of an observation apart from its trial's, if there are several rungs. Not fitted."""
 MAX_ITERATIONS = 20
 """Of L-BFGS-B, which fits the hyperparameters, unless the caller says another number."""
+
+MeanFunction = Callable[[FloatArray], FloatArray]
+"""The prior mean at points (k, d), as (k,)."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,22 @@ class GaussianProcess:
     whitened_targets: FloatArray
     """w, (n,)"""
     signal_variance: float
+    mean: MeanFunction | None = None
+    """What is expected of points (k, d) before any observation; None for 0 everywhere."""
 
     @classmethod
     def condition(
-        cls, hyperparameters: Hyperparameters, observations: Observations, y: FloatArray
+        cls,
+        hyperparameters: Hyperparameters,
+        observations: Observations,
+        y: FloatArray,
+        mean: MeanFunction | None = None,
     ) -> GaussianProcess:
         """The posterior given the values y, (n,), of the observations."""
         from scipy.linalg import solve_triangular
 
+        if mean is not None:
+            y = y - mean(observations.x)[observations.trial_index]
         scaled = observations.x / hyperparameters.lengthscales
         trial_index = observations.trial_index
         smooth = matern52(scaled, scaled)[trial_index[:, None], trial_index]
@@ -126,13 +138,14 @@ class GaussianProcess:
         cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         whitened = solve_triangular(cholesky, y, lower=True, check_finite=False)
         signal_variance = float(whitened @ whitened) / len(y)
-        return cls(hyperparameters, observations, cholesky, whitened, signal_variance)
+        return cls(hyperparameters, observations, cholesky, whitened, signal_variance, mean)
 
     def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and standard deviation of the latent function at x (k, d); both (k,)."""
         solved = self._whitened_covariance(self._scale(x), self._top_rung)
         variance = np.maximum(1.0 - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
+        expected = self._mean_at(x) + solved.T @ self.whitened_targets
+        return expected, np.sqrt(self.signal_variance * variance)
 
     @property
     def noise(self) -> float:
@@ -140,12 +153,12 @@ class GaussianProcess:
         return float(np.sqrt(self.signal_variance * self.hyperparameters.trial_noise))
 
     def predict_with_slope(self, x: FloatArray) -> Prediction:
-        """As `predict`, with what tells how both change with x."""
+        """As `predict`, with what tells how both change with x; without a mean function."""
         return Prediction(self, x)
 
     def predict_mean(self, x: FloatArray) -> FloatArray:
         """The posterior mean at x (k, d), as (k,); cheaper than `predict`."""
-        return matern52(self._scale(x), self._scaled_x) @ self._mean_weights
+        return self._mean_at(x) + matern52(self._scale(x), self._scaled_x) @ self._mean_weights
 
     def predict_final(self) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of each trial's value at the highest rung; both (m,).
@@ -163,7 +176,8 @@ class GaussianProcess:
             solve_triangular(self.cholesky, covariance, lower=True, check_finite=False)
         )
         variance = np.maximum(1.0 + noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
-        return solved.T @ self.whitened_targets, np.sqrt(self.signal_variance * variance)
+        expected = self._mean_at(self.observations.x) + solved.T @ self.whitened_targets
+        return expected, np.sqrt(self.signal_variance * variance)
 
     def fantasize(self, x: FloatArray) -> GaussianProcess:
         """Condition on the posterior mean at the pending points x (k, d), at the lowest rung.
@@ -210,6 +224,9 @@ class GaussianProcess:
     @cached_property
     def _top_rung(self) -> int:
         return int(self.observations.rung_index.max())
+
+    def _mean_at(self, x: FloatArray) -> FloatArray | float:
+        return 0.0 if self.mean is None else self.mean(x)
 
     def _scale(self, x: FloatArray) -> FloatArray:
         scaled: FloatArray = x / self.hyperparameters.lengthscales
