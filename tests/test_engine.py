@@ -187,14 +187,15 @@ def test_trials_share_a_device(folder: Path, tmp_path: Path, share: float, at_on
 def test_an_automatic_share_is_measured_and_then_shared(folder: Path, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    configs = [{"x": 0.1 * i, "folder": str(marks), "need": 0.4, "mates": 2} for i in range(3)]
+    each = {"folder": str(marks), "need": 0.4, "mates": 2}
+    configs = [{"x": 0.1 * i, "first": i == 0, **each} for i in range(3)]
     resources = Resources(cpu=0.5, auto_gpu=True)
     done = trials(
-        made("hungry", *configs, budget=Budget(3, 2), resources=resources, parallel=None), folder
+        made("hungry", *configs, budget=Budget(3, 8), resources=resources, parallel=None), folder
     )
     assert [trial.status for trial in done] == [Status.COMPLETED] * 3
-    assert [trial.attempts for trial in done] == [2, 1, 1]
-    assert max(trial.reports[1].metrics["at_once"] for trial in done) == 2
+    assert done[0].attempts > 1, "it has to leave the whole GPU on which it was measured"
+    assert max(report.metrics["at_once"] for trial in done for report in trial.reports) == 2
 
 
 @pytest.mark.examples

@@ -71,22 +71,21 @@ def devices(config: dict[str, Any], run: Run) -> None:
 
 
 def hungry(config: dict[str, Any], run: Run) -> None:
-    """Claims to hold `need` of a device's 80 GB.
+    """Claims to hold `need` of a device's 80 GB; its epochs take as long beside others as alone.
 
-    In its second epoch it waits for `mates` trials to be there at once.
+    An attempt begins when `mates` trials are there at once. The first attempt of the trial that is
+    `first` does not wait for others.
     """
     process_setup.gpu_memory = lambda: (int(config["need"] * 80e9), int(80e9))
-    folder = Path(config["folder"])
+    folder, begins = Path(config["folder"]), True
     for epoch in run.epochs():
         began = time.time()
-        if epoch == 2:
+        if begins and (epoch > 1 or not config["first"]):
             (folder / f"here-{run.trial}").touch()
-        while (
-            epoch == 2
-            and len(list(folder.glob("here-*"))) < config["mates"]
-            and time.time() - began < 60
-        ):
-            time.sleep(0.05)
+            while len(list(folder.glob("here-*"))) < config["mates"] and time.time() - began < 60:
+                time.sleep(0.05)
+        begins = False
+        time.sleep(0.5)
         run.report(
             loss=config["x"],
             at_once=len(list(folder.glob("here-*"))) - len(list(folder.glob("ran-*"))),
