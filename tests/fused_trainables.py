@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raysweep.trainables.fused.recipe import Recipe
+from raysweep.trainables.runtime.trial_process import WORKER
 
 GENERATOR = torch.Generator().manual_seed(1)
 SAMPLES = torch.randn(40, 6, generator=GENERATOR), torch.arange(40) % 3
@@ -35,10 +36,11 @@ def evaluate(
 ) -> dict[str, float]:
     """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted.
 
-    It takes `seconds` for each trial, and writes into `folder` that the trial was trained.
+    It takes `seconds` for each trial, and writes into `folder` that the trial was trained: not
+    where the best model is checked after the sweep, which no worker does.
     """
     time.sleep(config.get("seconds", 0))
-    if "folder" in config and split == "validation":  # once an epoch, in training
+    if "folder" in config and split == "validation" and WORKER in os.environ:
         with open(Path(config["folder"]) / repr(config["lr"]), "a") as file:
             file.write(f"{time.time()}\n")
     once = config.get("once")
