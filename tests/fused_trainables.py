@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -34,7 +35,8 @@ def loss(config: dict[str, Any], output: Tensor, batch: tuple[Tensor, ...]) -> T
 def evaluate(
     config: dict[str, Any], model: nn.Module, split: str = "validation"
 ) -> dict[str, float]:
-    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted.
+    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted. With
+    `prints`, trials of higher learning rates print theirs.
 
     It takes `seconds` for each trial, and writes into `folder` that the trial was trained: not
     where the best model is checked after the sweep, which no worker does.
@@ -43,6 +45,8 @@ def evaluate(
     if "folder" in config and split == "validation" and WORKER in os.environ:
         with open(Path(config["folder"]) / repr(config["lr"]), "a") as file:
             file.write(f"{time.time()}\n")
+    if config["lr"] > config.get("prints", math.inf):
+        print("evaluated with", config["lr"])
     once = config.get("once")
     if once and not Path(once).exists() and config["lr"] > 0.05:
         Path(once).touch()

@@ -406,7 +406,7 @@ def group_job(folder: Path, count: int, **config: Any) -> Job:
             epochs=3,
             objective=Objective("loss", maximize=False),
             folder=str(folder / f"t-{i}"),
-            log=str(folder / "log"),
+            log=str(folder / "logs" / f"t-{i}"),
         )
         for i in range(count)
     ]
@@ -445,6 +445,23 @@ def test_a_forked_process_trains_a_group_and_takes_in_others(tmp_path: Path) -> 
         "t-1": "completed",
         "t-2": "completed",
     }
+
+
+def test_each_trial_of_a_process_prints_to_its_own_log(tmp_path: Path) -> None:
+    """And one that prints nothing has none. What a crash writes is found by the worker."""
+    job = group_job(tmp_path, 3, prints=0.03)
+    logs, worker = tmp_path / "logs", Worker()
+    try:
+        worker.train(job, lambda message: {"stop": [], "jobs": []}, lambda: None)
+        assert sorted(path.name for path in logs.iterdir()) == ["t-1", "t-2"]
+        assert (logs / "t-1").read_text() == "evaluated with 0.04\n" * 3
+        assert (logs / "t-2").read_text() == "evaluated with 0.06\n" * 3
+        again = group_job(tmp_path / "again", 3, once=str(tmp_path / "once"), fails="crashes")
+        ended = worker.train(again, lambda message: {"stop": [], "jobs": []}, lambda: None)
+    finally:
+        worker.close()
+    assert "SIGSEGV" in ended.reason
+    assert "fused_trainables.py" in ended.trace
 
 
 def test_a_process_that_is_killed_leaves_a_checkpoint_of_the_epoch_before(tmp_path: Path) -> None:
