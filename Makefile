@@ -61,7 +61,7 @@ cluster-tools:
 # A sweep killed 32 times over its driver, worker, raylet and store, resumed after each, held against the one that nobody touched; and stopped by hand.
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos.chaos
-	$(BIN)/pytest tests/chaos/stopping.py tests/chaos/memory.py tests/chaos/commands.py
+	$(BIN)/pytest tests/chaos/stopping.py tests/chaos/memory.py tests/chaos/commands.py tests/chaos/fused.py
 
 environment: $(READY)
 
