@@ -20,6 +20,7 @@ from raysweep.trainables.runtime.failure import outcome_of
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import ConfigurationError, Objective
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -464,6 +465,21 @@ def test_each_trial_of_a_process_prints_to_its_own_log(tmp_path: Path) -> None:
         worker.close()
     assert "SIGSEGV" in ended.reason
     assert "fused_trainables.py" in ended.trace
+
+
+def test_the_traceback_of_a_trial_has_no_frames_of_what_calls_it(tmp_path: Path) -> None:
+    parts: list[dict[str, Any]] = []
+
+    def exchange(message: dict[str, Any]) -> dict[str, Any]:
+        parts.extend(message["group"])
+        return {"stop": [], "jobs": []}
+
+    train_job(group_job(tmp_path, 3, fails="evaluate"), exchange)
+    [failed] = [part for part in parts if part.get("outcome", {}).get("status") == "failed"]
+    assert failed["trial"] == "t-2"
+    trace = failed["outcome"]["trace"]
+    assert "in evaluate" in trace
+    assert "raysweep/trainables/" not in trace
 
 
 def test_a_process_that_is_killed_leaves_a_checkpoint_of_the_epoch_before(tmp_path: Path) -> None:
