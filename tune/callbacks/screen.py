@@ -17,6 +17,7 @@ from rich.text import Text
 
 from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
+from raysweep.repeats import REPEATS
 from raysweep.results.analysis import earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
@@ -127,7 +128,10 @@ def describe(event: Event, controller: SweepController) -> str:
     match event["event"]:
         case "proposed":
             shown = settings(event["config"], controller.sweep.space.constants)
-            return f"{event['study']}-{event['number']} proposed: {shown}"
+            name, first = f"{event['study']}-{event['number']}", event.get("notes", {}).get(REPEATS)
+            if first is not None:
+                return f"{name} repeats {event['study']}-{first} with another seed: {shown}"
+            return f"{name} proposed: {shown}"
         case "started":
             node = event.get("notes", {}).get("node")
             return f"{trial} started on {node}" if node else f"{trial} started"
