@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from raysweep.history import Config, Event, History, Report, Status, Trial
 from raysweep.results.analysis import earlier_runs
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings
-from raysweep.results.storage import ledger
+from raysweep.results.storage import ledger, mirror
+from raysweep.results.storage.object_ledger import StoredLedger
+from raysweep.results.storage.object_store import ObjectStore
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, load
 from raysweep.results.storage.tables import trial_row
-from raysweep.schedulers import Asha
+from raysweep.schedulers import Asha, NoStopping
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
@@ -253,6 +256,20 @@ def test_first_configurations_take_turns_with_drawn_ones() -> None:
 
 def test_first_configurations_end_when_they_are_behind() -> None:
     controller = simulate(sweep(Auto()), upside_down, 1, past=with_past(source()))
+    assert len(from_memory(controller)) <= 2
+
+
+def test_without_early_stopping_the_first_configurations_are_all_that_is_taken() -> None:
+    """As the guide says: no expectation, and no word about runs that were used or dropped."""
+    keep, plain = Keep(), replace(sweep(Auto()), scheduler=NoStopping())
+    controller = simulate(plain, curve, 1, keep, with_past(source()))
+    assert from_memory(controller) == [0, 2, 4, 6, 8]
+    assert {trial.notes.get("memory") for trial in controller.trials} == {
+        None,
+        "first configuration",
+    }
+    assert not any(event["event"] == "memory" for event in keep.events)
+    controller = simulate(plain, upside_down, 1, past=with_past(source()))
     assert len(from_memory(controller)) <= 2
 
 
@@ -566,6 +583,71 @@ def test_a_sweep_continues_when_the_earlier_run_is_gone(
     said = findings(compare([load(tmp_path / "runs" / name) for name in ("whole", "alone")]))
     told = [line for line in said if "earlier runs had told" in line]
     assert [line.partition(" began")[0] for line in told] == ["whole: auto"]
+
+
+def test_a_study_remembers_if_it_is_told(tmp_path: Path) -> None:
+    with rs.Study(PARAMS, "loss", trials=12, folder=tmp_path / "first") as first:
+        for trial in first:
+            trial.report(1, loss=loss(trial.config))
+    assert "memory: none" in (tmp_path / "first" / SWEEP).read_text()
+
+    def ten(memory: Any, **more: Any) -> list[Config]:
+        with rs.Study(PARAMS, "loss", trials=10, memory=memory, **more) as study:
+            for trial in study:
+                trial.report(1, loss=loss(trial.config))
+            return [trial.config for trial in study.trials]
+
+    remembering = ten("auto", folder=tmp_path / "second")
+    assert ten([str(tmp_path / "first")]) == remembering
+    assert ten("none") != remembering
+    assert loss(remembering[0]) == pytest.approx(
+        min(loss(one.config) for one in first.trials), 1e-3
+    )
+    (kept,) = [one for one in ledger.read(tmp_path / "second") if one["event"] == recall.EVENT]
+    assert [one["run"] for one in kept["sources"]] == ["first"]
+    # The same call continues it, although the first study is gone.
+    shutil.rmtree(tmp_path / "first")
+    assert ten("auto", folder=tmp_path / "second") == remembering
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"memory": "auto"}, "memory: auto looks beside the folder of a study, which has none"),
+        (
+            {"memory": ["nowhere"]},
+            "memory: nowhere is neither a run directory nor a folder of runs",
+        ),
+        ({"memory": ["x"], "searcher": "random"}, "memory: only the searcher auto learns"),
+    ],
+)
+def test_a_study_that_cannot_remember_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        rs.Study(PARAMS, "loss", **more)
+    assert message in str(error.value)
+
+
+def test_runs_in_object_storage_are_remembered_by_name(storage: Path, tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}/store/kept")
+    copied = StoredLedger(mirror.create(store), store)
+    for event in ledger.read(storage / "good"):
+        copied.append(event)
+    copied.close()
+    store.write(SWEEP, (storage / "good" / SWEEP).read_bytes())
+    named = recall.recall(read_file(tmp_path, f"memory=['{store.url}']"), tmp_path / "new")
+    assert named is not None
+    assert [one.run for one in named.sources] == ["kept"]
+    beside = recall.recall(read_file(tmp_path), storage / "new")
+    assert beside is not None
+    assert named.sources == (replace(beside.sources[0], run="kept"),)
+    # By itself a sweep in object storage looks at none: listing them would take long.
+    new = mirror.create(ObjectStore(f"file://{tmp_path}/store/new"))
+    shutil.copytree(storage / "good", new.parent / "beside")
+    assert recall.recall(read_file(tmp_path), new) is None
+    store = ObjectStore(f"file://{tmp_path}/store")
+    assert recall.recall(read_file(tmp_path, f"memory=['{store.url}']"), new) == named
+    with pytest.raises(UserError, match="store/nothing is not a run"):
+        recall.recall(read_file(tmp_path, f"memory=['file://{tmp_path}/store/nothing']"), new)
 
 
 def test_what_was_remembered_in_sentences() -> None:

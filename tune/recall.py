@@ -60,6 +60,13 @@ class Recalled:
         return {"event": EVENT, "time": now(), "sources": kept}
 
 
+def recall_once(sweep: Sweep, folder: Path, past: Iterable[Event]) -> Recalled | None:
+    """What a run begins with; None if it has begun already, as the events of its ledger say."""
+    if any(event["event"] in (EVENT, "proposed") for event in past):
+        return None
+    return recall(sweep, folder)
+
+
 def recall(sweep: Sweep, folder: Path) -> Recalled | None:
     """What a new sweep remembers, whose run directory is `folder`; None if nothing.
 
@@ -176,20 +183,25 @@ def _named(sweep: Sweep, storage: Path) -> list[Source]:
     found: list[Source] = []
     for entry in sweep.memory:
         place = _place(entry, storage)
-        below = [] if is_url(entry) else [Path(run) for run in runs_below(Path(place))]
+        below = runs_below(place if is_url(entry) else Path(place))
         if not below:
-            found.append(_source(sweep, fetch_run(entry) if is_url(entry) else Path(place)))
+            found.append(_source(sweep, _at_hand(place)))
             continue
-        told = [source for run in below if (source := _try(sweep, run)) is not None]
+        told = [source for run in below[:MOST_NAMED] if (source := _try(sweep, run)) is not None]
         if not told:
             raise RecallError(f"memory: {entry}: none of its runs can be remembered")
         found += told
     return found[:MOST_NAMED]
 
 
-def _try(sweep: Sweep, run: Path) -> Source | None:
+def _at_hand(run: str | Path) -> Path:
+    """The folder of a run; a mirror of it if it is in object storage."""
+    return fetch_run(str(run)) if is_url(run) else Path(run)
+
+
+def _try(sweep: Sweep, run: str | Path) -> Source | None:
     try:
-        return _source(sweep, run)
+        return _source(sweep, _at_hand(run))
     except UserError:
         return None
 
