@@ -7,14 +7,14 @@ sixth has more images of FashionMNIST. It runs with each seed twice, with `memor
 memory of the five. Both train one trial after the other in this process. Runs that lie in the
 storage are not trained again, so what was interrupted continues.
 
-The table has the best validation accuracy after so many epochs of training, means over the seeds
-with their standard errors, and the difference within the seeds.
+The table has the best validation accuracy after so many epochs of training, of which 86 are the
+end: means over the seeds with their standard errors, and the difference within the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import raysweep as rs
 from raysweep.arrays import FloatArray
 from raysweep.results.storage import ledger
+from raysweep.results.storage.run_directory import RunDirectory
 
 SPACE: dict[str, Any] = {
     "lr": rs.Float(1e-4, 1.0, log=True),
@@ -42,7 +43,7 @@ EARLIER: dict[str, dict[str, Any]] = {
 }
 SIXTH = {"data": "fashion_mnist", "train_size": 2400}
 BUDGET = {"trials": 24, "epochs": 9}
-READ_AT = (9, 18, 36, 54)
+READ_AT = (9, 18, 36, 54, 86)
 """The epochs of training, over all trials, after which the best accuracy is read."""
 
 
@@ -62,11 +63,12 @@ def main() -> None:
         without.append(accuracies(place, SIXTH, seed, "none"))
         place = options.storage / f"remembering-{seed}"
         remembering.append(accuracies(place, SIXTH, seed, [str(earlier.resolve())]))
-    print(table(np.array(without), np.array(remembering)))
+    print(table(without, remembering))
+    print(caught_up(without, remembering))
 
 
-def accuracies(place: Path, constants: Mapping[str, Any], seed: int, memory: Any) -> list[float]:
-    """The best accuracy at each of READ_AT of a sweep, which is run unless it has ended."""
+def accuracies(place: Path, constants: Mapping[str, Any], seed: int, memory: Any) -> FloatArray:
+    """The best accuracy after each epoch of a sweep, which is run unless it lies there."""
     if not place.is_dir():
         sweep = rs.Sweep(
             trainable="mlp:train",
@@ -77,24 +79,42 @@ def accuracies(place: Path, constants: Mapping[str, Any], seed: int, memory: Any
             memory=memory,
         )
         sweep.run(name=place.name, storage=place.parent, executor="debug", quiet=True)
+    if RunDirectory(place).end_reason is None:
+        raise SystemExit(f"{place} has not ended: remove it, and it is trained again")
     losses = [event["loss"] for event in ledger.read(place) if event["event"] == "reported"]
-    best = -np.minimum.accumulate(losses)
-    return [float(best[min(epochs, len(best)) - 1]) for epochs in READ_AT]
+    return -np.minimum.accumulate(np.array(losses, np.float64))
 
 
-def table(without: FloatArray, remembering: FloatArray) -> str:
-    """The accuracies, (seeds, READ_AT), as rows of Markdown."""
+def table(without: Sequence[FloatArray], remembering: Sequence[FloatArray]) -> str:
+    """The best accuracies of the runs, one of each seed, as rows of Markdown."""
     rows = [
         f"| epochs trained | without, {len(without)} seeds | with memory | difference | ahead in |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for column, epochs in enumerate(READ_AT):
-        one, other = without[:, column], remembering[:, column]
+    for epochs in READ_AT:
+        one, other = (
+            np.array([curve[min(epochs, len(curve)) - 1] for curve in curves])
+            for curves in (without, remembering)
+        )
         ahead = f"{int((other > one).sum())}, behind in {int((other < one).sum())}"
         rows.append(
             f"| {epochs} | {shown(one)} | {shown(other)} | {shown(other - one)} | {ahead} |"
         )
     return "\n".join(rows)
+
+
+def caught_up(without: Sequence[FloatArray], remembering: Sequence[FloatArray]) -> str:
+    """How soon the memory gives what the run without it ended with, in a sentence."""
+    needed = []
+    for one, other in zip(without, remembering, strict=True):
+        reached = np.flatnonzero(other >= one[-1])
+        needed.append(int(reached[0]) + 1 if len(reached) else len(one) + 1)
+    never = sum(epochs > len(one) for epochs, one in zip(needed, without, strict=True))
+    return (
+        f"\nwith memory, what the run without ended with is there after a median of "
+        f"{np.median(needed):g} epochs of {len(without[0])}; "
+        f"never in {never} of {len(needed)} seeds"
+    )
 
 
 def shown(values: FloatArray) -> str:

@@ -35,8 +35,8 @@ EVENT = "remembered"
 """The event that holds what earlier runs told."""
 MOST_RUNS, MOST_SOURCES = 100, 8
 """With `memory: auto`, so many of the newest runs are looked at, and at most so many remembered."""
-MOST_BYTES = 32 * 2**20
-"""So many bytes of ledgers are read at most; a newer run goes first. That takes half a second."""
+MOST_BYTES = 16 * 2**20
+"""So many bytes of ledgers are read at most; a newer run goes first. That takes about a second."""
 MOST_NAMED = 20
 """So many runs that the sweep names are remembered, the first ones."""
 SHOWN = 3
