@@ -55,7 +55,7 @@ def test_a_wrong_prior_is_dropped_and_a_right_one_is_kept(scheduler: Scheduler) 
     swept(WRONG, scheduler, keep)
     assert told(keep)[-1] == ["lr"]
     (said,) = dropped_priors.sentences(keep.events)
-    assert said.startswith("priors of auto: its trials get better away from the values that around")
+    assert said.startswith("priors of auto: its trials get better away from `around` of lr,")
     keep = Keep()
     swept(RIGHT, scheduler, keep)
     assert told(keep) == []

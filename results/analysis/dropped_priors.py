@@ -19,6 +19,6 @@ def sentence(event: Event) -> str:
         return f"priors of {event['study']}: its trials contradict none by now, and all count again"
     names = ", ".join(event["dropped"])
     return (
-        f"priors of {event['study']}: its trials get better away from the values that around: "
-        f"gives for {names}, so it looks at all values alike"
+        f"priors of {event['study']}: its trials get better away from `around` of {names}, "
+        "so it looks at the whole range alike"
     )
