@@ -1,6 +1,6 @@
 """What priors (`around`) cost and give `auto`, right and wrong ones, and what its guard is worth.
 
-    python benchmarks/priors.py [--seeds 10] [--trials 40]
+    python benchmarks/priors.py [--seeds 25] [--trials 40]
 
 A bowl in four dimensions with noise, whose optimum each seed draws. Every parameter has a prior,
 whose centre lies so far from the optimum, as a part of the range. The table has the regret of the
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=25)
     parser.add_argument("--trials", type=int, default=40)
     options = parser.parse_args()
     print("| scheduler | priors off by | with the guard | without it | dropped of 4 |")
