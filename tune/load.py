@@ -27,6 +27,7 @@ from raysweep.plugins import (
     find_component,
 )
 from raysweep.references import ASK_AND_TELL, is_script, module_of
+from raysweep.repeats import MOST
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
@@ -126,11 +127,19 @@ def sweep_of(said: Specification) -> Sweep:
         report_sources=report_sources(said, is_script=command_line is not None),
         enqueue=_enqueued(said),
         memory=memory,
+        most_seeds=_most_seeds(content),
         objectives=_objectives(content),
         notes=(*said.document.notes, *_scheduler_note(said)),
         resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor)
         | ({"memory": memory} if isinstance(memory, str) else {}),
     )
+
+
+def _most_seeds(content: SweepSpec) -> int:
+    wanted = content.seeds_per_trial
+    if wanted is None:
+        return 1
+    return MOST if wanted == "auto" else wanted.most
 
 
 def _objectives(content: SweepSpec) -> Objectives | None:

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.history import Config, Event, History, Trial, apply, split_id
+from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
@@ -145,8 +146,11 @@ class SweepState:
         self._search_in_space()
 
     def _search_in_space(self) -> None:
-        """Let the searchers read the trials inside of the space, which a command has changed."""
-        if self.steering.space:
+        """Let the searchers read the trials inside of the space, if a command has changed it.
+
+        Where configurations are repeated, they read the means over the seeds known by now.
+        """
+        if self.steering.space or self.sweep.most_seeds > 1:
             self._inside = {
                 name: Inside.of(name, self.sweep.space, history)
                 for name, history in self.histories.items()
@@ -176,7 +180,7 @@ class SweepState:
         history, inside = self.histories[study.name], self._inside.get(study.name)
         if inside is None:
             return self.sweep.space, history, study.seed
-        return inside.space, inside.history, inside.seed(study, len(history))
+        return inside.space, inside.history, inside.seed(study, history.n_configurations)
 
     def remembered(self, study: Study, config: Config) -> dict[str, str]:
         """The notes of a proposal just made about what it owes to earlier runs.
@@ -225,4 +229,6 @@ class SweepState:
         for inside in self._inside.values():
             inside.apply(event)
         self.steering.apply(event)
+        if event["event"] == "ended" and REPEATS in self.trial(event["trial"]).notes:
+            self._search_in_space()
         self._happened(event)

@@ -179,7 +179,7 @@ def _ended_as(event: Event, controller: SweepController) -> str:
 
 def _exhausted(study: str, controller: SweepController) -> str:
     """That a searcher ends before its budget, for it has proposed all that it can."""
-    proposed = plural(len(controller.histories[study]), "configuration")
+    proposed = plural(controller.histories[study].n_configurations, "configuration")
     return f"{study} has nothing left to propose after {proposed}"
 
 

@@ -161,6 +161,8 @@ def _model(
 ) -> GaussianProcess:
     """The process, given the losses. Pending trials count as if they came out as expected."""
     picked = _thinned(losses, MAX_OBSERVATIONS)
+    # A mean over n seeds, observed n times, has the noise of one training divided by n.
+    picked = np.repeat(picked, dataset.seeds[numbers[picked]])
     y = standardised(losses)
     model = GaussianProcess.condition(
         hyperparameters, _observations(dataset, numbers[picked]), y[picked]

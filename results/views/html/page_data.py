@@ -24,6 +24,7 @@ from raysweep.results.analysis.incumbents import Unit
 from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.next_steps import next_steps
 from raysweep.results.analysis.problems import problems
+from raysweep.results.analysis.repeated import repeat_findings
 from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.analysis.retraining import (
     retraining_findings,
@@ -308,4 +309,5 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
         "hasState": best.has_state,
         "exported": exported,
+        "repeated": next(iter(repeat_findings(run)), None),
     }

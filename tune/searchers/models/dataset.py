@@ -138,6 +138,12 @@ class Dataset:
         failed[list(self.history.failed)] = True
         return failed
 
+    @property
+    def seeds(self) -> IntArray:
+        """The seeds of each trial's configuration, over which its loss is the mean, (trials,)."""
+        seeds = (trial.notes.get("seeds", 1) for trial in self.history)
+        return np.fromiter(seeds, np.int64, len(self.history))
+
     @cached_property
     def pending(self) -> BoolArray:
         """The trials that have not ended, whatever rung they have reached."""
