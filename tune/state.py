@@ -20,7 +20,14 @@ from raysweep.tune.budget import StudyBudgets
 from raysweep.tune.searched import Inside
 from raysweep.tune.searchers.memory.memory import Assessment
 from raysweep.tune.steered import steered, steering_of
-from raysweep.tune.sweep import RankingSearcher, RememberingSearcher, Study, Sweep, trial_seed
+from raysweep.tune.sweep import (
+    GuardingSearcher,
+    RankingSearcher,
+    RememberingSearcher,
+    Study,
+    Sweep,
+    trial_seed,
+)
 
 if TYPE_CHECKING:
     from raysweep.tune.controller import SweepController
@@ -95,6 +102,9 @@ class SweepState:
             event["study"]: Assessment(tuple(event["used"]), tuple(event["dropped"]))
             for event in past
             if event["event"] == "memory"
+        }
+        self._dropped_priors: dict[str, list[str]] = {
+            event["study"]: event["dropped"] for event in past if event["event"] == "priors"
         }
         self._clock, self._write, self._happened = clock, write, happened
         self.packed: Event | None = None
@@ -188,6 +198,17 @@ class SweepState:
             self.happen({"event": "memory", "study": study.name, **said})
         origin = searcher.origin(space, history, seed, config)
         return {"memory": origin} if origin else {}
+
+    def tell_dropped_priors(self, study: Study) -> None:
+        """Write down which priors a study's searcher has dropped, when that changes."""
+        searcher = study.searcher
+        if not isinstance(searcher, GuardingSearcher):
+            return
+        space, history, _ = self._asked(study)
+        dropped = list(searcher.dropped_priors(space, history))
+        if dropped != self._dropped_priors.get(study.name, []):
+            self._dropped_priors[study.name] = dropped
+            self.happen({"event": "priors", "study": study.name, "dropped": dropped})
 
     def add(self, study: Study, config: Config, notes: Mapping[str, Any] | None = None) -> Trial:
         """A new trial of the study, with this configuration."""

@@ -64,6 +64,14 @@ class RememberingSearcher(Searcher, Protocol):
 
 
 @runtime_checkable
+class GuardingSearcher(Searcher, Protocol):
+    """A searcher that drops a user's prior (`around`) which its trials contradict."""
+
+    def dropped_priors(self, space: Space, history: History) -> tuple[str, ...]:
+        """The names of the parameters whose priors it has dropped by now."""
+
+
+@runtime_checkable
 class EndingSearcher(Searcher, Protocol):
     """A searcher that also says why it has nothing left to propose."""
 

@@ -243,4 +243,5 @@ class Upcoming:
             self._state.happen({"event": "exhausted", "study": study.name, **why})
             self.settle()
             return None
+        self._state.tell_dropped_priors(study)
         return self._state.add(study, config, self._state.remembered(study, config))

@@ -31,6 +31,7 @@ class IncumbentCurve:
     inf before the first finite one. exhausted: the study's searcher had no further configuration
     to propose (a grid at its end), so a larger budget would not have changed the curve.
     is_infeasible: no trial has kept the limits, so it counts with the worst loss throughout.
+    remembers: earlier runs had a part in its proposals.
     """
 
     label: str
@@ -39,6 +40,7 @@ class IncumbentCurve:
     loss: FloatArray
     exhausted: bool = False
     is_infeasible: bool = False
+    remembers: bool = False
 
     @property
     def total(self) -> float:

@@ -245,6 +245,6 @@ class SweepSpec(BaseModel):
                 "the same folder, none, or a list of runs and of folders that hold runs"
             )
         ),
-    ] = "none"
+    ] = "auto"
     space: dict[str, Entry]
     constraints: list[str] = []

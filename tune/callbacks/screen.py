@@ -18,7 +18,7 @@ from rich.text import Text
 from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
 from raysweep.repeats import REPEATS
-from raysweep.results.analysis import earlier_runs
+from raysweep.results.analysis import dropped_priors, earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
@@ -34,7 +34,7 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
-SAID = frozenset({"command", "exhausted"})
+SAID = frozenset({"command", "exhausted", "priors"})
 """The kinds of events that the live screen says in a line of their own above the table."""
 OTHER_LINES = 10
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
@@ -153,6 +153,8 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "memory":
             return earlier_runs.assessment(event)
+        case "priors":
+            return dropped_priors.sentence(event)
         case "exhausted":
             return (
                 f"{event['study']} {reason}" if reason else _exhausted(event["study"], controller)

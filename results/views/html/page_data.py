@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from raysweep.history import Config, Trial
-from raysweep.results.analysis import earlier_runs, simulation
+from raysweep.results.analysis import dropped_priors, earlier_runs, simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, ranking
 from raysweep.results.analysis.good_ranges import good_ranges
@@ -107,7 +107,10 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
         "problems": problems(trials),
-        "memory": earlier_runs.sentences(run.events, trials),
+        "memory": [
+            *earlier_runs.sentences(run.events, trials),
+            *dropped_priors.sentences(run.events),
+        ],
         "pareto": pareto(trials),
         "timeline": timeline(run, trials),
         "environment": run.environment,

@@ -179,6 +179,18 @@ class GaussianProcess:
         expected = self._mean_at(self.observations.x) + solved.T @ self.whitened_targets
         return expected, np.sqrt(self.signal_variance * variance)
 
+    def predict_averages(self, groups: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What is expected of the averages over groups of points, (groups, points, d), jointly.
+
+        Their posterior means, (groups,), and covariance, (groups, groups); no mean function.
+        """
+        count, size, width = groups.shape
+        scaled = self._scale(groups.reshape(-1, width))
+        solved = self._whitened_covariance(scaled, self._top_rung)
+        solved = solved.reshape(-1, count, size).mean(axis=2)
+        smooth = matern52(scaled, scaled).reshape(count, size, count, size).mean(axis=(1, 3))
+        return solved.T @ self.whitened_targets, self.signal_variance * (smooth - solved.T @ solved)
+
     def fantasize(self, x: FloatArray) -> GaussianProcess:
         """Condition on the posterior mean at the pending points x (k, d), at the lowest rung.
 
