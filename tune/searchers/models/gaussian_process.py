@@ -40,6 +40,8 @@ JITTER = 1e-6
 """Added to the diagonal of K so that it has a Cholesky factor. A part of the signal variance."""
 OBSERVATION_NOISE = 0.1
 """The variance of an observation apart from its trial's, if there are several rungs. Not fitted."""
+LEAST_VARIANCE = 1e-12
+"""Of the values, which are standardised."""
 MAX_ITERATIONS = 20
 """Of L-BFGS-B, which fits the hyperparameters, unless the caller says another number."""
 
@@ -137,7 +139,8 @@ class GaussianProcess:
         covariance[np.diag_indices_from(covariance)] += hyperparameters.observation_noise + JITTER
         cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         whitened = solve_triangular(cholesky, y, lower=True, check_finite=False)
-        signal_variance = float(whitened @ whitened) / len(y)
+        # Values that are all alike would have none, and nothing could be divided by a deviation.
+        signal_variance = max(float(whitened @ whitened) / len(y), LEAST_VARIANCE)
         return cls(hyperparameters, observations, cholesky, whitened, signal_variance, mean)
 
     def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -402,7 +405,7 @@ def _negative_log_likelihood(
     cholesky = np.linalg.cholesky(covariance)
     inverse = np.linalg.inv(covariance)
     alpha = inverse @ y
-    signal_variance = max(float(y @ alpha) / n, 1e-12)
+    signal_variance = max(float(y @ alpha) / n, LEAST_VARIANCE)
     # The derivative by theta is half the trace of this matrix times that of the covariance.
     residual = inverse - np.outer(alpha, alpha) / signal_variance
     weighted = residual * ((5.0 / 3.0) * (1.0 + distance) * kernel_decay) * correlation
