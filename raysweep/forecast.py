@@ -22,6 +22,7 @@ import numpy as np
 from raysweep.arrays import FloatArray
 from raysweep.formatting import duration, number
 from raysweep.history import Event, History
+from raysweep.repeats import REPEATS
 
 EXPECTED, HIGH = 1.0, 2.44
 """The mean improvement, and the end of its 90 % interval, as multiples of the pace."""
@@ -101,7 +102,7 @@ def pace(histories: Iterable[History], opened: Sequence[float] = ()) -> Pace | N
 
     opened: when its sessions began, in Unix seconds. What lies between two of them does not count.
     """
-    trials = [trial for history in histories for trial in history]
+    trials = [trial for history in histories for trial in history if REPEATS not in trial.notes]
     reports = [report for trial in trials for report in trial.reports]
     bests = sorted(
         trial.best.loss for trial in trials if trial.best and trial.best.is_new_best(None)

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from raysweep import repeats
+from raysweep.repeats import REPEATS
+
 Config = dict[str, Any]
 """A configuration: plain bool, int, float and str values, never numpy scalars.
 
@@ -224,13 +227,14 @@ class History:
     levels: the epochs at which trials are compared, ascending; the last one is the full training.
     rungs: by level. running, failed: the numbers of the trials that run, and of those that failed,
     diverged or ran out of memory and began with no checkpoint of another trial. epochs: trained by
-    all trials. best: the trial and the report with the least finite loss that keeps all limits;
-    None before the first. is_timed: time is what ends the sweep, so searchers may weigh it.
+    all trials. is_timed: time is what ends the sweep, so searchers may weigh it.
 
     A trial counts at a rung with its first report at or after the rung's epoch and before that of
     the next rung. So a trial that reports seldom is not added to rungs that it has long passed.
     A trial that began with another one's checkpoint (the note `parent`) counts at no rung: what it
-    reports is not what its configuration reaches in so many epochs.
+    reports is not what its configuration reaches in so many epochs. Nor does one that repeats a
+    configuration with another seed (the note `repeats`): `repeats` has their numbers, by that of
+    the first trial of the configuration.
     """
 
     def __init__(
@@ -243,7 +247,10 @@ class History:
         self.running: set[int] = set()
         self.failed: set[int] = set()
         self.epochs = 0
-        self.best: tuple[Trial, Report] | None = None
+        self.repeats: dict[int, list[int]] = {}
+        self._best: tuple[Trial, Report] | None = None
+        self._chosen: tuple[Trial, Report] | None = None
+        self._trained: list[Trial] | None = None
         self._trials: list[Trial] = []
         self._reported: list[int] = []
 
@@ -255,6 +262,34 @@ class History:
 
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
+
+    @property
+    def n_configurations(self) -> int:
+        """The number of trials without those that repeat a configuration with another seed."""
+        return len(self._trials) - sum(map(len, self.repeats.values()))
+
+    @property
+    def trained(self) -> list[Trial]:
+        """The first trials of configurations that were trained to the end of the budget."""
+        if self._trained is None:
+            self._trained = [trial for trial in self._trials if repeats.is_trained(trial, self)]
+        return self._trained
+
+    @property
+    def best(self) -> tuple[Trial, Report] | None:
+        """The trial and the report with the least finite loss that keeps all limits; None before.
+
+        Once configurations are repeated with other seeds, it is the best report of the one that is
+        best by the means over its seeds (`repeats.py`).
+        """
+        if not self.repeats:
+            return self._best
+        if self._chosen is None:
+            trial = repeats.chosen(self)
+            if trial is None or trial.best is None:
+                return self._best
+            self._chosen = (trial, trial.best)
+        return self._chosen
 
     @property
     def n_objectives(self) -> int:
@@ -288,6 +323,8 @@ class History:
                 f"trial {trial.id} does not follow trial number {len(self._trials) - 1}"
             )
         self._trials.append(trial)
+        if REPEATS in trial.notes:
+            self.repeats.setdefault(trial.notes[REPEATS], []).append(trial.number)
 
     def start(self, number: int) -> None:
         """Record that a worker started a trial."""
@@ -308,12 +345,13 @@ class History:
         trial.reports.append(report)
         self._reported.append(number)
         self.epochs += report.epoch - previous
-        if "audited" not in trial.notes and not is_child:
+        is_repeat = REPEATS in trial.notes
+        if "audited" not in trial.notes and not is_child and not is_repeat:
             self._compare(number, report, previous)
         if report.is_better(trial.best):
             trial.best = report
-        if report.is_new_best(self.best and self.best[1]):
-            self.best = (trial, report)
+        if not is_repeat and report.is_new_best(self._best and self._best[1]):
+            self._best = (trial, report)
         return True
 
     def close(self, number: int, status: Status, reason: str = "", *, final: bool = False) -> None:
@@ -324,6 +362,7 @@ class History:
         trial = self._trials[number]
         self._set_status(trial, status, reason)
         self.running.discard(number)
+        self._chosen = self._trained = None
         rung = self.last_rung(trial)
         if rung is None or "audited" in trial.notes:
             return
@@ -345,12 +384,13 @@ class History:
         other = History(levels, self._sign < 0, self.is_timed)
         other._trials, other._reported = self._trials, self._reported
         other.running, other.failed = self.running, self.failed
-        other.epochs, other.best = self.epochs, self.best
+        other.epochs, other._best = self.epochs, self._best
+        other.repeats = self.repeats
         counts = [0] * len(self._trials)
         for number in self._reported:
             trial, index = self._trials[number], counts[number]
             counts[number] += 1
-            if "parent" in trial.notes:
+            if "parent" in trial.notes or REPEATS in trial.notes:
                 continue
             previous = trial.reports[index - 1].epoch if index else 0
             if previous < trial.notes.get("audited", {}).get("epoch", math.inf):
@@ -362,22 +402,30 @@ class History:
     def only(self, numbers: Iterable[int]) -> History:
         """A history of copies of some of the trials, numbered anew in their order.
 
-        It is what it would be if the other trials had never been.
+        It is what it would be if the other trials had never been; but a configuration that was
+        repeated has the mean losses over its seeds, whose number is in the note `seeds`.
         """
         new = {number: index for index, number in enumerate(sorted(numbers))}
-        other = History(self.levels, self._sign < 0)
+        other = History(self.levels, self._sign < 0, self.is_timed)
         for number, index in new.items():
-            trial = self._trials[number]
-            copied = replace(
-                trial, number=index, reports=list(trial.reports), notes=dict(trial.notes)
-            )
-            other._trials.append(copied)
+            other._trials.append(self._copied(self._trials[number], index))
         other._reported = [new[number] for number in self._reported if number in new]
         other.running = {new[number] for number in self.running if number in new}
         other.failed = {new[number] for number in self.failed if number in new}
         other.epochs = sum(trial.epoch - trial.start for trial in other._trials if trial.reports)
-        other.best = other._find_best()
+        other._best = other._find_best()
         return other.with_levels(self.levels)
+
+    def _copied(self, trial: Trial, number: int) -> Trial:
+        """A copy of a trial with another number, and the mean losses over its seeds."""
+        copied = replace(trial, number=number, reports=list(trial.reports), notes=dict(trial.notes))
+        if trial.number in self.repeats:
+            copied.reports = repeats.averaged(self, trial)
+            copied.notes["seeds"] = len(repeats.seeds_of(self, trial))
+            copied.best = None
+            for report in copied.reports:
+                copied.best = report if report.is_better(copied.best) else copied.best
+        return copied
 
     def _find_best(self) -> tuple[Trial, Report] | None:
         """The first trial and report with the least finite loss; None if there is none."""
@@ -415,7 +463,8 @@ class History:
 
     def _set_status(self, trial: Trial, status: Status, reason: str = "") -> None:
         trial.status, trial.reason = status, reason
-        if status.ended and not status.succeeded and "parent" not in trial.notes:
+        is_own = "parent" not in trial.notes and REPEATS not in trial.notes
+        if status.ended and not status.succeeded and is_own:
             self.failed.add(trial.number)
         else:
             self.failed.discard(trial.number)

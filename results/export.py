@@ -22,6 +22,7 @@ from raysweep.finder import program
 from raysweep.formatting import number
 from raysweep.references import is_script
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
+from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import winner
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
 from raysweep.results.storage.script_weights import of_script
@@ -87,6 +88,8 @@ def export(
         "trainable": trainable,
         "training_seed": best.trial.seed,
     }
+    if best.trial is run.best.trial:
+        about |= seeds_of_best(run)
     try:
         _write(folder, best, content, about)
     except OSError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,15 @@ import raysweep as rs
 from raysweep.errors import UserError
 from raysweep.history import Config, Event, History, Report, Status, Trial
 from raysweep.results.analysis import earlier_runs
-from raysweep.results.storage import ledger
+from raysweep.results.analysis.compare import compare
+from raysweep.results.analysis.findings import findings
+from raysweep.results.storage import ledger, mirror
+from raysweep.results.storage.object_ledger import StoredLedger
+from raysweep.results.storage.object_store import ObjectStore
+from raysweep.results.storage.old_versions import translate_sweep
+from raysweep.results.storage.run_directory import SWEEP, load
 from raysweep.results.storage.tables import trial_row
-from raysweep.schedulers import Asha
+from raysweep.schedulers import Asha, NoStopping
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
@@ -251,6 +259,20 @@ def test_first_configurations_end_when_they_are_behind() -> None:
     assert len(from_memory(controller)) <= 2
 
 
+def test_without_early_stopping_the_first_configurations_are_all_that_is_taken() -> None:
+    """As the guide says: no expectation, and no word about runs that were used or dropped."""
+    keep, plain = Keep(), replace(sweep(Auto()), scheduler=NoStopping())
+    controller = simulate(plain, curve, 1, keep, with_past(source()))
+    assert from_memory(controller) == [0, 2, 4, 6, 8]
+    assert {trial.notes.get("memory") for trial in controller.trials} == {
+        None,
+        "first configuration",
+    }
+    assert not any(event["event"] == "memory" for event in keep.events)
+    controller = simulate(plain, upside_down, 1, past=with_past(source()))
+    assert len(from_memory(controller)) <= 2
+
+
 def test_an_enqueued_configuration_takes_no_turn() -> None:
     recollection = Recollection(Memory((source(),)), SPACE)
     history = History((1,))
@@ -287,6 +309,7 @@ def test_a_resumed_sweep_proposes_the_same_without_the_runs() -> None:
 
 # What follows reads run directories, which a study makes without Ray.
 
+SEVERAL = "[{name: loss, goal: minimize}, {name: ms, goal: minimize}]"
 PARAMS = {"lr": rs.Float(1e-4, 1.0, log=True), "width": rs.Int(16, 256, log=True)}
 FILE = """\
 trainable: tests.trainables:bowl
@@ -298,11 +321,19 @@ space:
 """
 
 
-def past_run(folder: Path, trials: int = 12, params: Mapping[str, Any] = PARAMS) -> Path:
+def past_run(
+    folder: Path,
+    trials: int = 12,
+    params: Mapping[str, Any] = PARAMS,
+    trainable: str = "tests.trainables:bowl",
+) -> Path:
+    """A run that ended, as if a sweep of that train function had made it."""
     study = rs.Study(params, "loss", trials=trials, searcher="random", folder=folder)
     with study:
         for trial in study:
             trial.report(1, loss=sum(map(float, trial.config.values())))
+    said = folder / SWEEP
+    said.write_text(said.read_text().replace("ask and tell", trainable))
     return folder
 
 
@@ -314,17 +345,21 @@ def read_file(folder: Path, *more: str) -> Sweep:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three earlier runs: one that matches, one with too few trials, one with other parameters."""
+    """One run that matches, and strangers: few trials, other parameters or functions or goals."""
     folder = tmp_path_factory.mktemp("storage")
     past_run(folder / "good")
+    past_run(folder / "other", trainable="tests.trainables:other")
+    said = past_run(folder / "opposite") / SWEEP
+    said.write_text(said.read_text().replace("minimize", "maximize"))
+    said = past_run(folder / "accuracy") / SWEEP
+    said.write_text(said.read_text().replace("name: loss", "name: blossom"))
     past_run(folder / "short", trials=3)
     past_run(folder / "strange", params={"depth": rs.Int(1, 9)})
     return folder
 
 
 def test_the_runs_beside_a_new_one_are_remembered(storage: Path, tmp_path: Path) -> None:
-    assert read_file(tmp_path).memory == "none"
-    said = read_file(tmp_path, "memory=auto")
+    said = read_file(tmp_path)
     assert said.memory == "auto"
     assert said.resolved["memory"] == "auto"
     recalled = recall.recall(said, storage / "new")
@@ -335,9 +370,111 @@ def test_the_runs_beside_a_new_one_are_remembered(storage: Path, tmp_path: Path)
     )
     assert recall.recall(read_file(tmp_path, "memory=none"), storage / "new") is None
     assert recall.recall(said, tmp_path / "new") is None
-    compared = read_file(tmp_path, "memory=auto", "searcher=[auto, random]")
-    assert recall.recall(compared, storage / "new") is None
-    assert recall.recall(read_file(tmp_path, "searcher=random"), storage / "new") is None
+    assert recall.recall(said, tmp_path / "nowhere" / "new") is None
+
+
+@pytest.mark.parametrize("more", ["searcher=[auto, random]", "searcher=random", "seeds=5"])
+def test_sweeps_that_measure_searchers_remember_nothing_by_themselves(
+    more: str, storage: Path, tmp_path: Path
+) -> None:
+    said = read_file(tmp_path, more)
+    assert (said.memory, said.resolved["memory"]) == ("none", "none")
+    assert recall.recall(said, storage / "new") is None
+
+
+def test_several_seeds_remember_the_same_if_the_file_says_so(tmp_path: Path) -> None:
+    assert read_file(tmp_path, "seeds=5", "memory=auto").memory == "auto"
+
+
+def test_a_run_of_an_earlier_version_remembers_nothing() -> None:
+    said: dict[str, Any] = {"scheduler": {"name": "none"}}
+    assert translate_sweep(said)["memory"] == "none"
+    assert translate_sweep(said | {"memory": "auto"})["memory"] == "auto"
+
+
+def damage(run: Path, kind: str) -> None:
+    """What may lie in a folder of runs, beside those of this version."""
+    book, said = run / ledger.NAME, run / SWEEP
+    lines = book.read_bytes().splitlines(keepends=True)
+    contents = {
+        "cut": b"".join(lines[:-1]) + lines[-1][:20],
+        "binary": bytes(range(256)),
+        "of lists": b"[1, 2]\n" * 30,
+        "of other events": b'{"event": "opened"}\n{"event": "proposed", "study": 3}\n' + lines[-1],
+        "empty": b"",
+    }
+    if kind in contents:
+        book.write_bytes(contents[kind])
+    elif kind == "a folder":
+        book.unlink()
+        book.mkdir()
+    elif kind == "without a file":
+        said.unlink()
+    elif kind == "with a binary file":
+        said.write_bytes(b"lr width loss \xff\xfe")
+    elif kind == "with another file":
+        said.write_text("- lr\n- width\n- loss\n")
+    elif kind == "with another space":
+        said.write_text(said.read_text().partition("space:")[0] + "space: [lr, width]\n")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cut",
+        "binary",
+        "of lists",
+        "of other events",
+        "empty",
+        "a folder",
+        "without a file",
+        "with a binary file",
+        "with another file",
+        "with another space",
+    ],
+)
+def test_no_damaged_run_keeps_a_sweep_from_beginning(
+    kind: str, storage: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(storage / "good", runs / "good")
+    damage(shutil.copytree(storage / "good", runs / "damaged"), kind)
+    recalled = recall.recall(read_file(tmp_path), runs / "new")
+    assert recalled is not None
+    assert [one.run for one in recalled.sources] == ["good"]
+
+
+def test_a_long_ledger_leaves_time_for_others(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (storage / "good" / ledger.NAME).stat().st_size
+    monkeypatch.setattr(recall, "MOST_BYTES", size)
+    runs = tmp_path / "runs"
+    for name in ("first", "second", "third"):
+        shutil.copytree(storage / "good", runs / name)
+    with (runs / "third" / ledger.NAME).open("a") as file:
+        file.write("\n")
+    os.utime(runs / "first" / ledger.NAME, (1e9, 1e9))
+    recalled = recall.recall(read_file(tmp_path), runs / "new")
+    assert recalled is not None
+    assert [one.run for one in recalled.sources] == ["second"]
+
+
+def test_the_newest_runs_are_looked_at(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    for number in range(5):
+        book = shutil.copytree(storage / "good", runs / f"run-{number}") / ledger.NAME
+        os.utime(book, (1e9 + number, 1e9 + number))
+    monkeypatch.setattr(recall, "MOST_RUNS", 3)
+    recalled = recall.recall(read_file(tmp_path), runs / "new")
+    assert recalled is not None
+    assert [one.run for one in recalled.sources] == ["run-4", "run-3", "run-2"]
+    monkeypatch.setattr(recall, "MOST_SOURCES", 2)
+    recalled = recall.recall(read_file(tmp_path), runs / "new")
+    assert recalled is not None
+    assert [one.run for one in recalled.sources] == ["run-4", "run-3"]
 
 
 def test_a_run_that_has_not_ended_is_not_remembered(storage: Path, tmp_path: Path) -> None:
@@ -351,12 +488,24 @@ def test_a_run_that_has_not_ended_is_not_remembered(storage: Path, tmp_path: Pat
     assert len(recalled.sources) == 1
 
 
+def test_a_sweep_that_remembered_is_repeated_by_naming_its_runs(tmp_path: Path) -> None:
+    for name, age in (("new", 3), ("old", 9), ("middle", 6)):
+        book = past_run(tmp_path / "runs" / name) / ledger.NAME
+        os.utime(book, (1e9 - age, 1e9 - age))
+    automatic = recall.recall(read_file(tmp_path), tmp_path / "runs" / "one")
+    named = recall.recall(read_file(tmp_path, "memory=[new, middle, old]"), tmp_path / "runs" / "x")
+    assert automatic is not None
+    assert named is not None
+    assert automatic.sources == named.sources
+
+
 def test_named_runs_and_folders(storage: Path, tmp_path: Path) -> None:
     compared = read_file(tmp_path, f"memory=[{storage}]", "searcher=[auto, random]")
     recalled = recall.recall(compared, tmp_path / "new")
     assert recalled is not None
-    assert [one.run for one in recalled.sources] == ["good"]
-    assert recalled.line.endswith("from good; random does without")
+    # All that share a parameter: those of another function or metric are for the guard to judge.
+    assert [one.run for one in recalled.sources] == ["accuracy", "good", "opposite", "other"]
+    assert recalled.line.endswith("from accuracy, good, opposite and 1 more; random does without")
     beside = read_file(tmp_path, "memory=[good]")
     assert recall.recall(beside, storage / "new") == recall.recall(
         read_file(tmp_path, f"memory=[{storage / 'good'}]"), tmp_path / "new"
@@ -384,6 +533,10 @@ def test_a_run_that_cannot_be_remembered_is_refused(
     ("more", "message"),
     [
         (["searcher=random"], "memory: only the searcher auto learns from earlier runs"),
+        (["memory=auto", "searcher=random"], "memory: only the searcher auto learns"),
+        (["memory=auto", "searcher=[auto, random]"], "auto is for a sweep with one searcher"),
+        (["metric=null", f"metrics={SEVERAL}"], "several metrics does not learn"),
+        (["metric=null", f"metrics={SEVERAL}", "memory=auto"], "several metrics does not learn"),
         (["memory=[]"], "memory"),
         (["memory=always"], "memory"),
     ],
@@ -414,6 +567,7 @@ def test_a_sweep_continues_when_the_earlier_run_is_gone(
     shown = capsys.readouterr().out
     assert "memory: up to 5 of the first configurations come from past" in shown
     assert typed.run("--name", "part", *remembering, "--set", "budget.trials=3") == 0
+    assert typed.run("--name", "alone", "--debug", "--set", "memory=none") == 0
     shutil.rmtree(tmp_path / "past")
     assert typed.run("--resume", "part", *remembering) == 0
     events = ledger.read(tmp_path / "runs" / "part")
@@ -425,6 +579,75 @@ def test_a_sweep_continues_when_the_earlier_run_is_gone(
     assert ["notes" in event for event in proposed[:3]] == [True, False, True]
     (kept,) = [event for event in events if event["event"] == recall.EVENT]
     assert [one["run"] for one in kept["sources"]] == ["past"]
+    # A comparison with a run that began with nothing says so.
+    said = findings(compare([load(tmp_path / "runs" / name) for name in ("whole", "alone")]))
+    told = [line for line in said if "earlier runs had told" in line]
+    assert [line.partition(" began")[0] for line in told] == ["whole: auto"]
+
+
+def test_a_study_remembers_if_it_is_told(tmp_path: Path) -> None:
+    with rs.Study(PARAMS, "loss", trials=12, folder=tmp_path / "first") as first:
+        for trial in first:
+            trial.report(1, loss=loss(trial.config))
+    assert "memory: none" in (tmp_path / "first" / SWEEP).read_text()
+
+    def ten(memory: Any, **more: Any) -> list[Config]:
+        with rs.Study(PARAMS, "loss", trials=10, memory=memory, **more) as study:
+            for trial in study:
+                trial.report(1, loss=loss(trial.config))
+            return [trial.config for trial in study.trials]
+
+    remembering = ten("auto", folder=tmp_path / "second")
+    assert ten([str(tmp_path / "first")]) == remembering
+    assert ten("none") != remembering
+    assert loss(remembering[0]) == pytest.approx(
+        min(loss(one.config) for one in first.trials), 1e-3
+    )
+    (kept,) = [one for one in ledger.read(tmp_path / "second") if one["event"] == recall.EVENT]
+    assert [one["run"] for one in kept["sources"]] == ["first"]
+    # The same call continues it, although the first study is gone.
+    shutil.rmtree(tmp_path / "first")
+    assert ten("auto", folder=tmp_path / "second") == remembering
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"memory": "auto"}, "memory: auto looks beside the folder of a study, which has none"),
+        (
+            {"memory": ["nowhere"]},
+            "memory: nowhere is neither a run directory nor a folder of runs",
+        ),
+        ({"memory": ["x"], "searcher": "random"}, "memory: only the searcher auto learns"),
+    ],
+)
+def test_a_study_that_cannot_remember_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        rs.Study(PARAMS, "loss", **more)
+    assert message in str(error.value)
+
+
+def test_runs_in_object_storage_are_remembered_by_name(storage: Path, tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}/store/kept")
+    copied = StoredLedger(mirror.create(store), store)
+    for event in ledger.read(storage / "good"):
+        copied.append(event)
+    copied.close()
+    store.write(SWEEP, (storage / "good" / SWEEP).read_bytes())
+    named = recall.recall(read_file(tmp_path, f"memory=['{store.url}']"), tmp_path / "new")
+    assert named is not None
+    assert [one.run for one in named.sources] == ["kept"]
+    beside = recall.recall(read_file(tmp_path), storage / "new")
+    assert beside is not None
+    assert named.sources == (replace(beside.sources[0], run="kept"),)
+    # By itself a sweep in object storage looks at none: listing them would take long.
+    new = mirror.create(ObjectStore(f"file://{tmp_path}/store/new"))
+    shutil.copytree(storage / "good", new.parent / "beside")
+    assert recall.recall(read_file(tmp_path), new) is None
+    store = ObjectStore(f"file://{tmp_path}/store")
+    assert recall.recall(read_file(tmp_path, f"memory=['{store.url}']"), new) == named
+    with pytest.raises(UserError, match="store/nothing is not a run"):
+        recall.recall(read_file(tmp_path, f"memory=['file://{tmp_path}/store/nothing']"), new)
 
 
 def test_what_was_remembered_in_sentences() -> None:
@@ -454,8 +677,8 @@ def test_a_dry_run_shows_what_would_be_remembered(
 ) -> None:
     read_file(tmp_path)
     arguments = ["run", "--space", str(tmp_path / "sweep.yaml"), "--dry-run", "--storage"]
-    assert main([*arguments, str(storage), "--set", "memory=auto"]) == 0
+    assert main([*arguments, str(storage)]) == 0
     shown = capsys.readouterr().out
     assert "# memory: up to 5 of the first configurations come from good;" in shown
-    assert main([*arguments, str(storage)]) == 0
+    assert main([*arguments, str(storage), "--set", "memory=none"]) == 0
     assert "# memory" not in capsys.readouterr().out

@@ -24,6 +24,8 @@ SCHEMAS = Path(__file__).parent / "data/schemas"
 CRD = os.environ.get("KUBERAY_CRD")
 EARLIER = {"workloadRef"}
 """Keys of KubeRay 1.6 that 1.7 no longer has."""
+LATER = {"evictionResponders"}
+"""Keys of Kubernetes 1.37 that KubeRay 1.7 does not have, and so drops."""
 SWEEP = """\
 trainable: steps.py:steps
 metric: {name: loss, goal: minimize}
@@ -75,6 +77,54 @@ def strict(schema: Any) -> Any:
     if schema.get("type") == "object" and "properties" in schema:
         made.setdefault("additionalProperties", False)
     return made
+
+
+def pods(text: str) -> list[Any]:
+    """The templates of the pods in a RayJob: the head's, and one for each group of workers."""
+    cluster = yaml.safe_load(text)["spec"]["rayClusterSpec"]
+    return [part["template"] for part in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+
+
+def kubernetes() -> Any:
+    """The schema of a pod's template."""
+    return json.loads((SCHEMAS / "kubernetes-pod.json").read_text())
+
+
+@pytest.mark.parametrize("words", [GROWING, QUEUED], ids=["growing", "queued"])
+def test_pods_are_as_kubernetes_defines_them(printed: Callable[..., str], words: list[str]) -> None:
+    found = pods(printed(*words))
+    assert len(found) == 2
+    for pod in found:
+        Draft202012Validator(kubernetes()).validate(pod)
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "new"),
+    [
+        (GROWING, "name: ray-head\n", "image-name: ray-head\n"),
+        (GROWING, "effect: NoSchedule", "effects: NoSchedule"),
+        (GROWING, "terminationGracePeriodSeconds: 120", "terminationGracePeriodSeconds: two"),
+        (GROWING, "preStop:", "prestop:"),
+        (GROWING, "cpu: 8", "cpu: [8]"),
+        (GROWING, "          containers:\n", "          container:\n"),
+        (QUEUED, "mountPath: /storage", "path: /storage"),
+        (QUEUED, "claimName: runs", "name: runs"),
+    ],
+)
+def test_what_kubernetes_does_not_define_is_refused(
+    printed: Callable[..., str], words: list[str], old: str, new: str
+) -> None:
+    text = printed(*words)
+    assert old in text
+    found = pods(text.replace(old, new, 1))
+    assert not all(Draft202012Validator(kubernetes()).is_valid(pod) for pod in found)
+
+
+def test_the_linter_knows_the_keys_of_kubernetes() -> None:
+    defined = kubernetes()["$defs"]
+    pod, container = (defined[f"io.k8s.api.core.v1.{kind}"] for kind in ("PodSpec", "Container"))
+    assert set(lint_rayjob.POD.split()) - EARLIER == set(pod["properties"]) - LATER
+    assert set(lint_rayjob.CONTAINER.split()) == set(container["properties"])
 
 
 @cache

@@ -17,6 +17,7 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.policy import Assigned, TrialCoordinator
 from raysweep.tune.executors.ray.worker_failure import explain
 from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.retries import SPARED_KILLS_AT_START
 from raysweep.tune.searchers.bohb import Bohb
 from raysweep.tune.searchers.tpe import Tpe
 from raysweep.tune.sweep import Budget, Searcher
@@ -116,6 +117,23 @@ def test_a_worker_killed_for_memory_is_spared_once_then_counts(
     only = next(iter(controller.trials))
     assert (count, only.status) == (kills, Status.OOM)
     assert "killed by Ray's memory monitor" in only.reason
+
+
+def test_a_worker_killed_for_memory_before_it_began_does_not_blame_the_trial() -> None:
+    """The memory of one that was killed just before may not be free yet."""
+    controller = SweepController(sweep(on_oom=("skip",), budget=Budget(trials=1, epochs=3)))
+    conduct = coordinator(controller)
+    for kills in range(1, SPARED_KILLS_AT_START + 2):
+        trial = controller.next()
+        assert trial is not None
+        conduct._assigned["ray"] = {trial.id: Assigned(trial, 3)}
+        conduct.lost("ray", explain(RuntimeError(RAYS_WORDS)))
+        assert (trial.attempts, trial.notes["kills_at_start"]) == (0, kills)
+        assert trial.status is (Status.WAITING if kills <= SPARED_KILLS_AT_START else Status.OOM), (
+            "a machine without memory does not keep a sweep for ever"
+        )
+    (only,) = controller.trials
+    assert only.reason.endswith("monitor, 11 times before it began")
 
 
 def test_a_share_of_a_device_that_was_too_small_becomes_the_whole() -> None:

@@ -115,6 +115,16 @@ def test_off_a_terminal_it_is_said_that_a_trial_started_and_where() -> None:
     assert said.getvalue().splitlines()[1:] == ["random-0 started on gpu-box"]
 
 
+def test_a_repeat_is_said_to_be_one() -> None:
+    event = {"event": "proposed", "study": "random", "number": 3, "config": {"x": 0.5}}
+    controller = SweepController(many(4))
+    assert describe(event, controller) == "random-3 proposed: x=0.5"
+    assert (
+        describe({**event, "notes": {"repeats": 1}}, controller)
+        == "random-3 repeats random-1 with another seed: x=0.5"
+    )
+
+
 def test_a_searcher_that_ends_before_its_budget_says_so() -> None:
     said: list[str] = []
 

@@ -201,6 +201,17 @@ def test_a_pending_point_changes_no_mean_and_is_not_proposed_again() -> None:
     assert after < before
 
 
+def test_values_that_are_all_alike_leave_every_point_an_improvement() -> None:
+    """So it is as long as most trials are NaN; a warning is an error here."""
+    points = np.array([[0.1], [0.5], [0.9]])
+    model = GaussianProcess.condition(
+        Hyperparameters(np.array([0.2]), 0.0), once(points), np.zeros(3)
+    )
+    found = expected_improvement(model, np.array([[0.2], [0.5]]), 0.0, 2)
+    assert np.isfinite(found).all()
+    assert found[0] > found[1]
+
+
 def test_scales_find_the_dimension_that_matters() -> None:
     points = np.random.default_rng(0).random((60, 3))
     values = np.sin(5 * points[:, 1])

@@ -27,12 +27,16 @@ def matched_epoch_budget(sweep: Sweep, histories: Mapping[str, History]) -> int 
     trials = sweep.budget.trials
     if trials is None or not describe_budget(sweep):
         return None
-    firsts = [
-        [trial for trial in history if trial.number < trials] for history in histories.values()
-    ]
+    firsts = [_firsts(history, trials) for history in histories.values()]
     if not all(trial.status.ended for study in firsts for trial in study):
         return None
     return max(sum(trial.epoch - trial.start for trial in study) for study in firsts)
+
+
+def _firsts(history: History, trials: int) -> list[Trial]:
+    """The trials of the first so many configurations, and all that repeat them with other seeds."""
+    n_repeats = len(history) - history.n_configurations
+    return [trial for trial in history if trial.number < trials + n_repeats]
 
 
 def allowed(past: Iterable[Event], sweep: Sweep) -> int | None:
@@ -148,7 +152,7 @@ class StudyBudgets:
         return [
             study
             for study in self._productive()
-            if trials is None or len(self._histories[study.name]) < trials
+            if trials is None or self._histories[study.name].n_configurations < trials
         ]
 
     def _productive(self) -> list[Study]:
@@ -162,8 +166,8 @@ class StudyBudgets:
     def spent(self, study: Study) -> int:
         """What a study has spent: trials within its budget of trials, epochs beyond it."""
         history, trials = self._histories[study.name], self._budget.trials
-        if trials is not None and len(history) < trials:
-            return len(history)
+        if trials is not None and history.n_configurations < trials:
+            return history.n_configurations
         return history.epochs
 
     def committed_epochs(self, study: str) -> int:

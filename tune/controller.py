@@ -17,6 +17,7 @@ from raysweep.clock import now
 from raysweep.errors import naming_component
 from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
+from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.steering import Steering
 from raysweep.tune import limits, restoring, retries
@@ -292,13 +293,7 @@ class SweepController:
             return Decision(True, STOPPED_BY_HAND)
         if trial.notes.get("epochs") or trial.notes.get("parent"):
             return CONTINUE  # a person decided that it trains so long, whatever a scheduler says
-        with naming_component(
-            f"the scheduler {type(self.sweep.scheduler).__name__}",
-            f"judging {trial.id} after epoch {trial.epoch}",
-        ):
-            decision = self.sweep.scheduler.decide(
-                trial, self.histories[trial.study], self.rankings.get(trial.study)
-            )
+        decision = self._scheduled(trial)
         if decision.stop and self.upcoming.is_promoted_at_once(trial):
             return CONTINUE
         if decision.stop:
@@ -315,6 +310,18 @@ class SweepController:
             reason = f"{interval.at(trial.epoch)}: the {spent} of {trial.study} are spent"
             return self._stop(trial, Status.STOPPED, reason, limited=True)
         return CONTINUE
+
+    def _scheduled(self, trial: Trial) -> Decision:
+        """What the scheduler decides. A repeat of a configuration is trained to its end."""
+        if REPEATS in trial.notes:
+            return CONTINUE
+        with naming_component(
+            f"the scheduler {type(self.sweep.scheduler).__name__}",
+            f"judging {trial.id} after epoch {trial.epoch}",
+        ):
+            return self.sweep.scheduler.decide(
+                trial, self.histories[trial.study], self.rankings.get(trial.study)
+            )
 
     def _broken_limits(self, trial: Trial) -> str:
         """The end of a reason that names the limits which the last report breaks; "" without."""

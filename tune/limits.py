@@ -65,7 +65,9 @@ def failed_alike(trials: Iterable[Trial]) -> bool:
 
 def _is_stale(history: History, trials: int) -> bool:
     """True if the last `trials` trials that ended are all later than the best one."""
-    ended = len(history) - len(history.running)
+    repeats = {number for numbers in history.repeats.values() for number in numbers}
+    ended = history.n_configurations - len(history.running - repeats)
     if history.best is None:
         return ended >= trials
-    return ended - 1 - history.best[0].number >= trials
+    best = history.best[0].number
+    return ended - 1 - (best - sum(number < best for number in repeats)) >= trials

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from raysweep.plugins import (
     find_component,
 )
 from raysweep.references import ASK_AND_TELL, is_script, module_of
+from raysweep.repeats import MOST
 from raysweep.results.storage.old_versions import OLD_SCHEDULERS, translate_sweep
 from raysweep.results.storage.run_directory import SWEEP
 from raysweep.search_spaces.convert.any_file import read
@@ -99,6 +100,7 @@ def sweep_of(said: Specification) -> Sweep:
     command_line = _command_line(said, trainable)
     check_metrics(said, searchers.values(), scheduler)
     check_tracked(said)
+    memory = _memory(said, searchers.values())
     return Sweep(
         trainable=trainable,
         metric=Metric(content.metric.name, content.metric.goal, content.metric.target),
@@ -124,11 +126,20 @@ def sweep_of(said: Specification) -> Sweep:
         command_line=command_line,
         report_sources=report_sources(said, is_script=command_line is not None),
         enqueue=_enqueued(said),
-        memory=_memory(said, searchers.values()),
+        memory=memory,
+        most_seeds=_most_seeds(content),
         objectives=_objectives(content),
         notes=(*said.document.notes, *_scheduler_note(said)),
-        resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor),
+        resolved=_resolved(said, trainable, searchers, scheduler, callbacks, executor)
+        | ({"memory": memory} if isinstance(memory, str) else {}),
     )
+
+
+def _most_seeds(content: SweepSpec) -> int:
+    wanted = content.seeds_per_trial
+    if wanted is None:
+        return 1
+    return MOST if wanted == "auto" else wanted.most
 
 
 def _objectives(content: SweepSpec) -> Objectives | None:
@@ -151,23 +162,37 @@ def _enqueued(said: Specification) -> tuple[Config, ...]:
 
 
 def _memory(
-    said: Specification, searchers: Iterable[Chosen]
+    said: Specification, searchers: Collection[Chosen]
 ) -> tuple[str, ...] | Literal["auto", "none"]:
     """The earlier runs that are remembered; a path beside the file is made absolute.
 
-    Raises SpecificationError if the file names runs that no searcher could remember.
+    A file that says nothing gets `none` where runs cannot be remembered, or where the sweep
+    measures searchers, which earlier runs would favour. Raises SpecificationError if the file asks
+    for what is not possible.
     """
     wanted = said.content.memory
-    if not isinstance(wanted, list):
+    if wanted == "none":
         return wanted
-    if not any(isinstance(one.component, RememberingSearcher) for one in searchers):
-        text = "memory: only the searcher auto learns from earlier runs"
-        raise said.document.error(("memory",), text)
-    if said.content.metrics is not None:
-        text = "memory: a sweep with several metrics does not learn from earlier runs"
-        raise said.document.error(("memory",), text)
+    refused = _why_no_memory(said, searchers)
+    if "memory" not in said.content.model_fields_set:
+        return "none" if refused or said.content.seeds > 1 else "auto"
+    if refused:
+        raise said.document.error(("memory",), f"memory: {refused}")
+    if wanted == "auto":
+        return wanted
     beside = said.path.resolve().parent
     return tuple(str(beside / run) if (beside / run).is_dir() else run for run in wanted)
+
+
+def _why_no_memory(said: Specification, searchers: Collection[Chosen]) -> str:
+    """Why a sweep cannot learn from earlier runs; "" if it can."""
+    if not any(isinstance(one.component, RememberingSearcher) for one in searchers):
+        return "only the searcher auto learns from earlier runs"
+    if said.content.metrics is not None:
+        return "a sweep with several metrics does not learn from earlier runs"
+    if said.content.memory == "auto" and len(searchers) > 1:
+        return "auto is for a sweep with one searcher, because it favours one of several; name runs"
+    return ""
 
 
 def _notified(said: Specification) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ def _check_keys(said: Specification) -> None:
     if content.confirm is not None and content.confirm.race:
         text = "confirm.race: compares by one metric; leave it out"
         raise _error(said, ("confirm", "race"), text)
+    if content.seeds_per_trial is not None:
+        text = "seeds_per_trial: compares by one metric; leave it out"
+        raise _error(said, ("seeds_per_trial",), text)
     if content.checkpoints.keep != "all":
         text = "checkpoints.keep: the front is known at the end only, so all are kept"
         raise _error(said, ("checkpoints", "keep"), text)

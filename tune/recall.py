@@ -20,6 +20,7 @@ from raysweep.results.storage.run_directory import SWEEP, RunDirectory, fetch_ru
 from raysweep.search_spaces.file.python_form import python_document
 from raysweep.search_spaces.file.reader import specification
 from raysweep.search_spaces.language.space import Space
+from raysweep.trainables.runtime.import_trainable import same_function
 from raysweep.tune.searchers.memory.memory import FIRST, Memory
 from raysweep.tune.searchers.memory.sources import (
     LEAST_TRIALS,
@@ -32,10 +33,10 @@ from raysweep.tune.sweep import RememberingSearcher, Study, Sweep
 
 EVENT = "remembered"
 """The event that holds what earlier runs told."""
-MOST_RUNS, MOST_SOURCES = 30, 8
+MOST_RUNS, MOST_SOURCES = 100, 8
 """With `memory: auto`, so many of the newest runs are looked at, and at most so many remembered."""
-MOST_BYTES = 32 * 2**20
-"""So many bytes of ledgers are read at most; a newer run goes first."""
+MOST_BYTES = 16 * 2**20
+"""So many bytes of ledgers are read at most; a newer run goes first. That takes about a second."""
 MOST_NAMED = 20
 """So many runs that the sweep names are remembered, the first ones."""
 SHOWN = 3
@@ -59,16 +60,24 @@ class Recalled:
         return {"event": EVENT, "time": now(), "sources": kept}
 
 
+def recall_once(sweep: Sweep, folder: Path, past: Iterable[Event]) -> Recalled | None:
+    """What a run begins with; None if it has begun already, as the events of its ledger say."""
+    if any(event["event"] in (EVENT, "proposed") for event in past):
+        return None
+    return recall(sweep, folder)
+
+
 def recall(sweep: Sweep, folder: Path) -> Recalled | None:
     """What a new sweep remembers, whose run directory is `folder`; None if nothing.
 
-    Raises RecallError if a run that the sweep names cannot be remembered.
+    With `memory: auto` no run that it cannot read keeps a sweep from beginning. Raises RecallError
+    if one that the sweep names cannot be remembered.
     """
     if sweep.memory == "none" or not any(map(_can_remember, sweep.searchers.values())):
         return None
     if isinstance(sweep.memory, tuple):
         return _told(sweep, _named(sweep, folder.parent))
-    if len(sweep.searchers) > 1 or sweep.objectives or mirror.origin(folder):
+    if mirror.origin(folder):
         return None
     found = _newest(sweep, folder)
     return _told(sweep, found) if found else None
@@ -124,28 +133,39 @@ def _told(sweep: Sweep, sources: Sequence[Source]) -> Recalled:
 
 
 def _newest(sweep: Sweep, folder: Path) -> list[Source]:
-    """The newest finished runs beside a run that share at least half of its parameters."""
+    """The newest finished runs beside a run that are alike (`_is_alike`)."""
     found: list[Source] = []
     left = MOST_BYTES
     for run in _beside(folder)[:MOST_RUNS]:
-        try:
-            if not _may_match(sweep, run):
-                continue
-            left -= (run / ledger.NAME).stat().st_size
-            if left < 0 or len(found) == MOST_SOURCES:
-                break
-            source = _source(sweep, run, finished=True)
-        except (UserError, OSError, LookupError, ValueError):
-            continue  # a run that tells nothing, is damaged, or is being deleted
-        if 2 * len(source.kinds) >= len(sweep.space):
-            found.append(source)
+        if len(found) == MOST_SOURCES:
+            break
+        # Nobody asked for these runs, so nothing about them may keep a sweep from beginning: one
+        # that is damaged, of another program, or just being deleted tells nothing.
+        with contextlib.suppress(Exception):
+            size = (run / ledger.NAME).stat().st_size
+            if size <= left and _may_match(sweep, run) and _is_alike(sweep, RunDirectory(run)):
+                left -= size
+                found.append(_source(sweep, run, finished=True))
     return found
 
 
 def _may_match(sweep: Sweep, run: Path) -> bool:
     """False if the file of a run lacks too many of the names; reading it takes much longer."""
     text = (run / SWEEP).read_text(encoding="utf-8")
-    return 2 * sum(name in text for name in sweep.space.names) >= len(sweep.space)
+    shared = sum(name in text for name in sweep.space.names)
+    return sweep.metric.name in text and 2 * shared >= len(sweep.space)
+
+
+def _is_alike(sweep: Sweep, run: RunDirectory) -> bool:
+    """True if a run trained the same function for the same metric and goal.
+
+    It shares at least half of the parameters of the sweep, too.
+    """
+    if not same_function(str(run.sweep.get("trainable")), sweep.trainable):
+        return False
+    if (run.metric, run.maximize) != (sweep.metric.name, sweep.metric.goal == "maximize"):
+        return False
+    return 2 * len(matched(sweep.space, _space(run))) >= len(sweep.space)
 
 
 def _beside(folder: Path) -> list[Path]:
@@ -163,20 +183,25 @@ def _named(sweep: Sweep, storage: Path) -> list[Source]:
     found: list[Source] = []
     for entry in sweep.memory:
         place = _place(entry, storage)
-        below = [] if is_url(entry) else [Path(run) for run in runs_below(Path(place))]
+        below = runs_below(place if is_url(entry) else Path(place))
         if not below:
-            found.append(_source(sweep, fetch_run(entry) if is_url(entry) else Path(place)))
+            found.append(_source(sweep, _at_hand(place)))
             continue
-        told = [source for run in below if (source := _try(sweep, run)) is not None]
+        told = [source for run in below[:MOST_NAMED] if (source := _try(sweep, run)) is not None]
         if not told:
             raise RecallError(f"memory: {entry}: none of its runs can be remembered")
         found += told
     return found[:MOST_NAMED]
 
 
-def _try(sweep: Sweep, run: Path) -> Source | None:
+def _at_hand(run: str | Path) -> Path:
+    """The folder of a run; a mirror of it if it is in object storage."""
+    return fetch_run(str(run)) if is_url(run) else Path(run)
+
+
+def _try(sweep: Sweep, run: str | Path) -> Source | None:
     try:
-        return _source(sweep, run)
+        return _source(sweep, _at_hand(run))
     except UserError:
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from raysweep.history import APPLIED, Event, Status, Trial
+from raysweep.repeats import REPEATS
 from raysweep.tune import retries
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def reopen_limited(controller: SweepController) -> None:
     """Let the trials continue that ended only because the budget was smaller then."""
     for trial in list(controller.trials):
         unfinished = trial.notes.get("limited") and trial.epoch < controller.epochs_of(trial)
+        if REPEATS in trial.notes and trial.status is Status.COMPLETED:
+            continue  # it is of the shorter budget; who wins with the longer one is not known yet
         if unfinished and trial.status.ended and controller.state.budgets.may_extend(trial.study):
             _reopen(controller, trial)
     controller.settle()

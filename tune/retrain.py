@@ -107,6 +107,7 @@ def retraining_sweep(
         budget=Budget(count, epochs, count * epochs, interval=sweep.budget.interval),
         seed=sweep.seed + SEED_OFFSET,
         seeds=1,
+        most_seeds=1,
         plateau=None,
         keep=None,
         confirm=None,

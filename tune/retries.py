@@ -15,7 +15,7 @@ from raysweep.history import Status, Trial
 
 Notes = Mapping[str, Any]
 
-FORGIVEN: Notes = {"failures": 0, "losses": []}
+FORGIVEN: Notes = {"failures": 0, "losses": [], "kills_at_start": 0}
 """The notes of a trial that a person has retried: its former failures do not count."""
 
 MAX_ACCUMULATION = 64
@@ -25,6 +25,9 @@ MAX_WORKER_FAILURES = 3
 SPARED_OOM_KILLS = 1
 """Kills for memory in one epoch that are retried unchanged before the trial itself is blamed:
 another process of the machine may have taken the memory."""
+SPARED_KILLS_AT_START = 10
+"""Kills for memory before a trial began to train, which is no fault of its configuration: the
+memory of a process that was killed just before may not be free yet."""
 
 MACHINE_LOST = "its machine was lost"
 MACHINE_SILENT = "its machine did not answer"
@@ -119,6 +122,8 @@ def after_worker_failure(
     """
     if failure.machine_lost:
         return Retry(failure.reason, {})
+    if failure.out_of_memory and trial.status is not Status.RUNNING:
+        return _after_kill_at_start(trial, failure.reason)
     in_this_epoch = deaths_in_epoch(trial) + 1
     notes = {**notes, "losses": [*trial.notes.get("losses", []), trial.epoch]}
     if failure.out_of_memory and in_this_epoch > SPARED_OOM_KILLS:
@@ -127,3 +132,11 @@ def after_worker_failure(
         times = f"killed {in_this_epoch} times in epoch {trial.epoch + 1}"
         return GiveUp(Status.FAILED, f"{times}: {failure.reason}", notes)
     return Retry(f"retrying: {failure.reason}", notes)
+
+
+def _after_kill_at_start(trial: Trial, reason: str) -> Retry | GiveUp:
+    kills = trial.notes.get("kills_at_start", 0) + 1
+    notes = {"kills_at_start": kills}
+    if kills > SPARED_KILLS_AT_START:
+        return GiveUp(Status.OOM, f"{reason}, {kills} times before it began", notes)
+    return Retry(f"retrying: {reason} before it began", notes)

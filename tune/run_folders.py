@@ -26,7 +26,7 @@ from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, fetch_run
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
-from raysweep.trainables.runtime.import_trainable import full_name
+from raysweep.trainables.runtime.import_trainable import same_function
 from raysweep.tune import notify_urls
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
@@ -298,9 +298,11 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
     """The sweep of a run directory, with `key=value` overrides, for use outside of a session.
 
-    It has no callbacks and no executor: they serve sessions only, and their files may be gone.
+    It has no callbacks, no executor and no memory: they serve sessions only, and their files and
+    runs may be gone.
     """
-    return load_run_sweep(folder, ["callbacks=[]", "executor=null", *overrides])
+    outside = ["callbacks=[]", "executor=null", "memory=none"]
+    return load_run_sweep(folder, [*outside, *overrides])
 
 
 def check_unchanged(folder: Path, sweep: Sweep) -> None:
@@ -326,7 +328,7 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted({*before, *after}):
         old, new = before.get(key), after.get(key)
-        if key == "trainable" and _same_function(old, new):
+        if key == "trainable" and same_function(str(old), str(new)):
             continue
         if key in MOVED and old is not None and _last_part(old) == _last_part(new):
             continue
@@ -334,14 +336,6 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
             continue
         if old != new and not (key in GROWING and _grew(old, new)):
             yield f"{key}: was {old}, is {new}"
-
-
-def _same_function(old: Any, new: Any) -> bool:
-    """True if two names mean the same file's function.
-
-    A sweep that is sent to a cluster has its file in another folder there.
-    """
-    return full_name(str(old)).rpartition("/")[2] == full_name(str(new)).rpartition("/")[2]
 
 
 def _last_part(path: Any) -> str:

@@ -1,8 +1,15 @@
-"""The history that a searcher reads after the space of its sweep was changed.
+"""The history that a searcher reads where it is not that of the sweep.
+
+That is so after the space of the sweep was changed, and where configurations are repeated with
+other seeds (`seeds_per_trial: auto`).
 
 A trial whose configuration is outside of the space has no place in the unit cube, and a searcher
 that counted it at an end of a range would be misled. So a searcher reads a history of the trials
 inside alone. The trials outside stay in the history of the sweep.
+
+A configuration that was repeated is one trial there, with the mean losses over its seeds, so no
+searcher need know of repeats. The history is made anew when a repeat ends. What a searcher keeps of
+it is made anew too, so a resumed sweep proposes the same.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from raysweep.history import Event, History, apply, split_id
+from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.sweep import RankingSearcher, Study
@@ -39,13 +47,18 @@ class Inside:
 
     @classmethod
     def of(cls, study: str, space: Space, history: History) -> Inside:
-        numbers = [trial.number for trial in history if trial.config in space]
+        numbers = [
+            trial.number
+            for trial in history
+            if REPEATS not in trial.notes and trial.config in space
+        ]
         return cls(study, space, history.only(numbers), numbers)
 
     def apply(self, event: Event) -> None:
         """Change the history as an event of the ledger says."""
         if event["event"] == "proposed":
-            if event["study"] == self.study and event["config"] in self.space:
+            is_repeat = REPEATS in event.get("notes", {})
+            if event["study"] == self.study and not is_repeat and event["config"] in self.space:
                 number = event["number"]
                 self._places[number] = len(self.numbers)
                 self.numbers.append(number)
@@ -76,7 +89,7 @@ class Inside:
         apply(event, {self.study: self.history})
 
     def seed(self, study: Study, count: int) -> int:
-        """The seed for a study of `count` trials.
+        """The seed for a study of `count` configurations.
 
         A searcher draws from its seed and the length of the history. The trials outside go into the
         seed, so that nothing is drawn twice.

@@ -156,9 +156,7 @@ class Session:
 
     def _recalled(self, recorder: EventRecorder) -> list[Event]:
         """Write down what a new sweep takes from earlier runs; [] if it takes nothing."""
-        if any(event["event"] in (recall.EVENT, "proposed") for event in recorder.past):
-            return []
-        recalled = recall.recall(self.sweep, self.folder.path)
+        recalled = recall.recall_once(self.sweep, self.folder.path, recorder.past)
         if recalled is None:
             return []
         self.observer.say(recalled.line)

@@ -46,6 +46,7 @@ class Keys(TypedDict, total=False):
     parallel: int | Literal["auto"]
     seed: int
     seeds: int
+    seeds_per_trial: Literal["auto"] | Mapping[str, int]
     resources: Mapping[str, Any]
     retries: int
     hang_after: float | str

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raysweep.history import Config, Event, History, Trial, apply, split_id
+from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
@@ -19,7 +20,14 @@ from raysweep.tune.budget import StudyBudgets
 from raysweep.tune.searched import Inside
 from raysweep.tune.searchers.memory.memory import Assessment
 from raysweep.tune.steered import steered, steering_of
-from raysweep.tune.sweep import RankingSearcher, RememberingSearcher, Study, Sweep, trial_seed
+from raysweep.tune.sweep import (
+    GuardingSearcher,
+    RankingSearcher,
+    RememberingSearcher,
+    Study,
+    Sweep,
+    trial_seed,
+)
 
 if TYPE_CHECKING:
     from raysweep.tune.controller import SweepController
@@ -95,6 +103,9 @@ class SweepState:
             for event in past
             if event["event"] == "memory"
         }
+        self._dropped_priors: dict[str, list[str]] = {
+            event["study"]: event["dropped"] for event in past if event["event"] == "priors"
+        }
         self._clock, self._write, self._happened = clock, write, happened
         self.packed: Event | None = None
         """The last event that says how many processes share a GPU."""
@@ -135,8 +146,11 @@ class SweepState:
         self._search_in_space()
 
     def _search_in_space(self) -> None:
-        """Let the searchers read the trials inside of the space, which a command has changed."""
-        if self.steering.space:
+        """Let the searchers read the trials inside of the space, if a command has changed it.
+
+        Where configurations are repeated, they read the means over the seeds known by now.
+        """
+        if self.steering.space or self.sweep.most_seeds > 1:
             self._inside = {
                 name: Inside.of(name, self.sweep.space, history)
                 for name, history in self.histories.items()
@@ -166,7 +180,7 @@ class SweepState:
         history, inside = self.histories[study.name], self._inside.get(study.name)
         if inside is None:
             return self.sweep.space, history, study.seed
-        return inside.space, inside.history, inside.seed(study, len(history))
+        return inside.space, inside.history, inside.seed(study, history.n_configurations)
 
     def remembered(self, study: Study, config: Config) -> dict[str, str]:
         """The notes of a proposal just made about what it owes to earlier runs.
@@ -184,6 +198,17 @@ class SweepState:
             self.happen({"event": "memory", "study": study.name, **said})
         origin = searcher.origin(space, history, seed, config)
         return {"memory": origin} if origin else {}
+
+    def tell_dropped_priors(self, study: Study) -> None:
+        """Write down which priors a study's searcher has dropped, when that changes."""
+        searcher = study.searcher
+        if not isinstance(searcher, GuardingSearcher):
+            return
+        space, history, _ = self._asked(study)
+        dropped = list(searcher.dropped_priors(space, history))
+        if dropped != self._dropped_priors.get(study.name, []):
+            self._dropped_priors[study.name] = dropped
+            self.happen({"event": "priors", "study": study.name, "dropped": dropped})
 
     def add(self, study: Study, config: Config, notes: Mapping[str, Any] | None = None) -> Trial:
         """A new trial of the study, with this configuration."""
@@ -204,4 +229,6 @@ class SweepState:
         for inside in self._inside.values():
             inside.apply(event)
         self.steering.apply(event)
+        if event["event"] == "ended" and REPEATS in self.trial(event["trial"]).notes:
+            self._search_in_space()
         self._happened(event)

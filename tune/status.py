@@ -12,6 +12,7 @@ from raysweep.history import Status, Trial, seconds_spent
 from raysweep.report_interval import ReportInterval
 from raysweep.results.analysis.hypervolume import front_volume
 from raysweep.results.analysis.more_time import more_time
+from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.storage.inbox import Command, Inbox
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import RunDirectory
@@ -97,6 +98,7 @@ def _best(run: RunDirectory) -> dict[str, Any] | None:
         "at": run.interval.position(report.epoch),
         "value": report.metrics[run.metric],
         "config": trial.config,
+        **seeds_of_best(run),
         **({"metrics": dict(report.metrics)} if run.objectives else {}),
     }
 
@@ -170,9 +172,18 @@ def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:
     values = ", ".join(f"{name} {number(known.get(name), 6)}" for name in found["metrics"])
     where = f"{interval.within(best['at'])} of {best['trial']}"
     if "front" not in found:
-        return [f"  best {values} {where}"]
+        return [f"  best {values} {where}{_on_seeds(best)}"]
     size = f"  front of {plural(len(found['front']), 'trial')}, "
     return [f"{size}hypervolume {number(found['hypervolume'], 3)}; its knee: {values} {where}"]
+
+
+def _on_seeds(best: dict[str, Any]) -> str:
+    """On how many seeds the best rests, of a sweep that repeats configurations."""
+    if "seeds" not in best:
+        return ""
+    if best["seeds"] == 1:
+        return "; it rests on one seed"
+    return f"; its mean over {best['seeds']} seeds is {number(best['mean'])}"
 
 
 def _by_status(counts: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from raysweep.clock import now
 from raysweep.errors import UserError
@@ -16,6 +16,7 @@ from raysweep.fronts import knee
 from raysweep.history import Config, Event, Status
 from raysweep.references import ASK_AND_TELL
 from raysweep.results.storage.front import front_of, point
+from raysweep.tune import recall
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import sweep_of
 from raysweep.tune.specification import Component, Metric, specified
@@ -57,6 +58,9 @@ class Study:
     is asked for again then. Close the study, or use it in a `with` statement, to release the
     folder.
 
+    `memory` is what `auto` learns from: a list of runs and folders of runs, or "auto" for the
+    finished studies beside the folder; unlike a sweep, a study learns from none unless it is told.
+
     The proposals and decisions are those of a sweep with one worker and the same seed. Raises
     UserError for a mistake in an argument, in one line that names it.
     """
@@ -74,23 +78,35 @@ class Study:
         constraints: Sequence[str] = (),
         folder: str | Path | None = None,
         seed: int = 0,
+        memory: Literal["auto", "none"] | Sequence[str] = "none",
     ) -> None:
         budget = {"epochs": epochs, "trials": 1 if trials is None else trials}
         keys: dict[str, Any] = {"searcher": searcher, "scheduler": scheduler, "seed": seed}
-        keys |= {"constraints": list(constraints), "metrics": metrics}
+        keys |= {"constraints": list(constraints), "metrics": metrics, "memory": memory}
         said = specified(ASK_AND_TELL, space, metric, budget, keys)
         self._sweep = _endless(sweep_of(said)) if trials is None else sweep_of(said)
         if len(self._sweep.searchers) > 1:
             raise StudyError("searcher: a study has one searcher; a sweep compares several")
+        if memory == "auto" and folder is None:
+            raise StudyError("memory: auto looks beside the folder of a study, which has none")
         self._folder = None if folder is None else Path(folder)
         self._log = LedgerLog(_open(self._folder, self._sweep) if self._folder else None)
         past = self._log.ledger.past if self._log.ledger else []
         opened: Event = {"event": "opened", "time": now(), "levels": list(self._sweep.levels())}
         opened["promotes"] = self._sweep.scheduler.promotes
         self._log.write(opened)
-        self._controller = SweepController(self._sweep, self._log, past)
+        self._controller = SweepController(self._sweep, self._log, self._remembering(past))
         self._controller.reopen(False)
         self._handles: dict[int, StudyTrial] = {}
+
+    def _remembering(self, past: list[Event]) -> list[Event]:
+        """The events of former sessions, and what a new study takes from earlier runs."""
+        recalled = recall.recall_once(self._sweep, self._folder or Path("study"), past)
+        if recalled is None:
+            return past
+        event = recalled.event()
+        self._log.write(event)
+        return [*past, event]
 
     def ask(self) -> StudyTrial:
         """The trial to train now. Raises StudyError if there is none (see `finished`)."""

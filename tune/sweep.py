@@ -64,6 +64,14 @@ class RememberingSearcher(Searcher, Protocol):
 
 
 @runtime_checkable
+class GuardingSearcher(Searcher, Protocol):
+    """A searcher that drops a user's prior (`around`) which its trials contradict."""
+
+    def dropped_priors(self, space: Space, history: History) -> tuple[str, ...]:
+        """The names of the parameters whose priors it has dropped by now."""
+
+
+@runtime_checkable
 class EndingSearcher(Searcher, Protocol):
     """A searcher that also says why it has nothing left to propose."""
 
@@ -176,8 +184,9 @@ class Sweep:
     place of Ray. `command_line`: how a script is told its configuration; None for a train function.
     `report_sources`: how a script's metrics are read. `enqueue`: the configurations that each study
     trains first. `memory`: the earlier runs, or folders of them, that `auto` learns from, or "auto"
-    for the finished ones beside its own. `objectives`: of a sweep with several metrics, whose first
-    one is then `metric`.
+    for the finished ones beside its own. `most_seeds`: with how many seeds a configuration that
+    could be the best is trained at most (`seeds_per_trial`). `objectives`: of a sweep with several
+    metrics, whose first one is then `metric`.
     `notes`: how the file of another tool was read.
     `resolved`: the same as plain data, as it is written to the run directory.
     """
@@ -207,6 +216,7 @@ class Sweep:
     report_sources: ReportSources = PRINTED_JSON
     enqueue: tuple[Config, ...] = ()
     memory: tuple[str, ...] | Literal["auto", "none"] = "none"
+    most_seeds: int = 1
     objectives: Objectives | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)

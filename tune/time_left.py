@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from raysweep.history import History
+from raysweep.repeats import REPEATS
 from raysweep.tune.budget import describe_budget
 from raysweep.tune.sweep import Sweep
 
@@ -91,9 +92,11 @@ def _study_fraction(history: History, trials: int | None, epochs: int | None, le
     """
     spent = []
     if trials:
-        unfinished = [trial for trial in history if not trial.status.ended]
+        unfinished = [
+            trial for trial in history if not trial.status.ended and REPEATS not in trial.notes
+        ]
         begun = sum(min(1.0, trial.epoch / length) for trial in unfinished)
-        spent.append((len(history) - len(unfinished) + begun) / trials)
+        spent.append((history.n_configurations - len(unfinished) + begun) / trials)
     if epochs:
         spent.append(history.epochs / epochs)
     return min(1.0, max(spent, default=0.0))

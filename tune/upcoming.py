@@ -6,6 +6,7 @@ from typing import Any
 
 from raysweep.errors import naming_component
 from raysweep.history import Event, Status, Trial
+from raysweep.repeats import REPEATS, next_repeat
 from raysweep.steering import Queued
 from raysweep.tune.budget import matched_epoch_budget
 from raysweep.tune.state import SweepState
@@ -22,13 +23,13 @@ class Upcoming:
         """The trial to start now, or None if there is none at present.
 
         A trial that waits comes first, for it keeps its checkpoint; then a configuration that was
-        enqueued, a trial that is promoted, or a new one.
+        enqueued, one that needs a further seed, a trial that is promoted, or a new one.
         """
         if self._state.stopping or self._state.steering.paused:
             return None
         trial = self._next_waiting() or self._next_queued()
         if trial is None and not self._state.ended_before:
-            trial = self._promote_or_propose()
+            trial = self._repeat() or self._promote_or_propose()
         if trial is not None:
             self._state.budgets.running.add(trial.id)
         return trial
@@ -96,7 +97,31 @@ class Upcoming:
             or self._first_queued()
             or self._state.budgets.proposing()
             or self._any_promotable()
+            or self._first_repeatable()
         )
+
+    def _repeat(self) -> Trial | None:
+        """A new trial that repeats a configuration which could be the best, with another seed."""
+        first = self._first_repeatable()
+        if first is None:
+            return None
+        study = self._state.studies[first.study]
+        return self._state.add(study, first.config, {REPEATS: first.number})
+
+    def _first_repeatable(self) -> Trial | None:
+        """The trial to repeat now, of the study that has trained least and has one."""
+        most, space = self._state.sweep.most_seeds, self._state.sweep.space
+        budgets = self._state.budgets
+        if most == 1:
+            return None
+        proposing = {study.name for study in budgets.proposing()}
+        histories = sorted(self._state.histories.items(), key=lambda pair: pair[1].epochs)
+        for name, history in histories:
+            if budgets.may_promote(name):
+                at_once = name not in proposing
+                if found := next_repeat(history, most, at_once, space.__contains__):
+                    return found
+        return None
 
     def _promote_or_propose(self) -> Trial | None:
         """A promoted or a new trial, of the study that has spent least of its budget."""
@@ -145,7 +170,7 @@ class Upcoming:
             return False
         if self._state.stopping or self._state.steering.paused or self._state.ended_before:
             return False
-        if self._state.budgets.waiting or self._first_queued():
+        if self._state.budgets.waiting or self._first_queued() or self._first_repeatable():
             return False
         history.close(trial.number, Status.STOPPED)
         running.discard(trial.id)
@@ -180,6 +205,8 @@ class Upcoming:
             budgets.running or budgets.waiting or budgets.within() or self._state.steering.queue
         )
         if self._state.budgets.matched is not None or unsettled or self._any_promotable():
+            return
+        if self._first_repeatable():
             return
         found = matched_epoch_budget(self._state.sweep, self._state.histories)
         if found is not None:
@@ -216,4 +243,5 @@ class Upcoming:
             self._state.happen({"event": "exhausted", "study": study.name, **why})
             self.settle()
             return None
+        self._state.tell_dropped_priors(study)
         return self._state.add(study, config, self._state.remembered(study, config))

@@ -278,6 +278,7 @@ def _studies(run: RunDirectory, unit: Unit, prefix: str, box: Box | None) -> lis
             label=prefix + curve.label,
             exhausted=name in run.exhausted,
             is_infeasible=run.has_limits and run.histories[name].best is None,
+            remembers=any("memory" in trial.notes for trial in run.histories[name]),
         )
         for name, curve in zip(run.histories, curves, strict=True)
     ]

@@ -45,6 +45,7 @@ def findings(comparison: Comparison) -> list[str]:
         *first,
         *speedups(comparison),
         *_infeasible(comparison),
+        *_remembering(comparison),
         *_exhausted(comparison),
         *spending,
     ]
@@ -61,6 +62,16 @@ def _infeasible(comparison: Comparison) -> list[str]:
                 f"{label}: no trial of {within} has kept the limits; that counts as the worst"
             )
     return lines
+
+
+def _remembering(comparison: Comparison) -> list[str]:
+    """The searchers that had learnt from earlier runs, which the others may not have had."""
+    found = [study.label for study in comparison.studies if study.remembers]
+    return [
+        f"{label} began with what earlier runs had told (memory), so this is no comparison of "
+        "searchers alone"
+        for label in dict.fromkeys(found)
+    ]
 
 
 def pair_finding(pair: Pair, comparison: Comparison) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.history import History
+from raysweep.repeats import REPEATS
 from raysweep.results.analysis.hypervolume import Box, Growing, has_several, shared_box
 from raysweep.results.storage.tables import split_study
 
@@ -30,6 +31,7 @@ class IncumbentCurve:
     inf before the first finite one. exhausted: the study's searcher had no further configuration
     to propose (a grid at its end), so a larger budget would not have changed the curve.
     is_infeasible: no trial has kept the limits, so it counts with the worst loss throughout.
+    remembers: earlier runs had a part in its proposals.
     """
 
     label: str
@@ -38,6 +40,7 @@ class IncumbentCurve:
     loss: FloatArray
     exhausted: bool = False
     is_infeasible: bool = False
+    remembers: bool = False
 
     @property
     def total(self) -> float:
@@ -61,8 +64,9 @@ def incumbent_curve(
     """Make the curve of one study, with its reports in the order of their times.
 
     Seconds are those of training, added over the trials; GPU-seconds are these times `gpus`, the
-    GPUs of each trial. A report that breaks a limit counts as inf. box: of a study with several
-    objectives; the loss is then the negative hypervolume in that box.
+    GPUs of each trial. A report that breaks a limit counts as inf, and so does one of a repeat with
+    another seed (`raysweep/repeats.py`), which costs but finds nothing new. box: of a study with
+    several objectives; the loss is then the negative hypervolume in that box.
     """
     steps = []
     for trial in history:
@@ -80,7 +84,10 @@ def incumbent_curve(
     steps.sort(key=lambda step: step[0])
     spent = np.cumsum(np.array([cost for _, cost, _, _ in steps], dtype=np.float64))
     if box is None:
-        losses = [report.loss if report.feasible else math.inf for *_, report in steps]
+        losses = [
+            report.loss if report.feasible and REPEATS not in trial.notes else math.inf
+            for *_, trial, report in steps
+        ]
     else:
         growing = Growing(box)
         losses = [-growing.add(trial, report) for *_, trial, report in steps]

@@ -20,6 +20,7 @@ from raysweep.formatting import number, plural
 from raysweep.front_order import positions
 from raysweep.history import History, Status, Trial
 from raysweep.objectives import Limit
+from raysweep.repeats import REPEATS, losses_of
 from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
 from raysweep.results.storage.front import is_candidate, point
@@ -67,7 +68,8 @@ def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
     apart on it as can be.
     """
     trials = [trial for history in histories.values() for trial in history]
-    order = sorted(trials, key=best_loss)
+    trials = [trial for trial in trials if REPEATS not in trial.notes]
+    order = sorted(trials, key=lambda trial: _selected_by(trial, histories))
     if any(history.n_objectives > 1 for history in histories.values()):
         order = _by_fronts(trials)
     chosen: dict[str, Trial] = {}
@@ -76,6 +78,15 @@ def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
             # By value: a grid with several seeds, or two searchers, may try the same one twice.
             chosen.setdefault(repr(sorted(trial.config.items(), key=str)), trial)
     return list(chosen.values())[:top]
+
+
+def _selected_by(trial: Trial, histories: Mapping[str, History]) -> float:
+    """The best loss of a trial, or its mean if the configuration has several seeds."""
+    history = histories[trial.study]
+    if trial.number not in history.repeats:
+        return best_loss(trial)
+    losses = losses_of(history, trial)
+    return sum(losses) / len(losses)
 
 
 def _by_fronts(trials: Sequence[Trial]) -> list[Trial]:

@@ -25,6 +25,8 @@ OLD_ASHA_TYPES = {"promotion": "promotion", "asha": "stopping"}
 
 NEW_OPTIONS = {"resources": {"mps": False}, "confirm": {"race": False}}
 """Options that earlier versions did not have, with what they did."""
+NEW_KEYS = {"memory": "none"}
+"""Keys that earlier versions did not have, with what they did."""
 
 
 def translate_sweep(content: Any) -> Any:
@@ -34,6 +36,7 @@ def translate_sweep(content: Any) -> Any:
     """
     if not isinstance(content, dict) or not isinstance(content.get("scheduler"), dict):
         return content
+    content = NEW_KEYS | content
     for key, options in NEW_OPTIONS.items():
         if isinstance(content.get(key), dict):
             content = content | {key: options | content[key]}

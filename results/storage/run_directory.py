@@ -19,6 +19,7 @@ from raysweep.errors import UserError
 from raysweep.fronts import knee
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
+from raysweep.repeats import mean_of
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.front import front_of, point, with_front
@@ -382,10 +383,17 @@ def _names_metric(content: Mapping[str, Any]) -> bool:
 
 
 def best_of(histories: Mapping[str, History]) -> tuple[Trial, Report] | None:
-    """The trial and the report with the least loss; None before the first finite loss."""
-    found = [history.best for history in histories.values() if history.best]
+    """The trial and the report with the least loss; None before the first finite loss.
+
+    A configuration that was trained with several seeds counts by its mean over them.
+    """
+    found = [(history.best, history) for history in histories.values() if history.best]
+    if len(found) < 2:
+        return found[0][0] if found else None
+    losses = [mean_of(history, *best) for best, history in found]
     # Of equal losses the trial with the smaller number, so that the answer is always the same.
-    return min(found, key=lambda best: (best[1].loss, best[0].number), default=None)
+    order = [(loss, best[0].number) for loss, (best, _) in zip(losses, found, strict=True)]
+    return found[order.index(min(order))][0]
 
 
 def runs_below(place: Path | str) -> list[str | Path]:

@@ -29,10 +29,18 @@ CONFIG = "config/"
 """Begins the names of the columns that hold a configuration."""
 METRIC = "metric/"
 """Begins the name of a metric's column if another column has the metric's own name."""
-OPTIONAL_NOTES = ("accumulation", "share", "memory", "memory_growth", "afterwards", "traceback")
-"""Notes of a trial that become columns if any trial has them: micro-batches per batch, its
-fraction of a GPU, what it owes to earlier runs, bytes leaked in each epoch, what failed after the
-last epoch, its traceback."""
+OPTIONAL_NOTES = (
+    "repeats",
+    "accumulation",
+    "share",
+    "memory",
+    "memory_growth",
+    "afterwards",
+    "traceback",
+)
+"""Notes of a trial that become columns if any trial has them: the number of the trial that it
+repeats with another seed, micro-batches per batch, its fraction of a GPU, what it owes to earlier
+runs, bytes leaked in each epoch, what failed after the last epoch, its traceback."""
 
 
 def split_study(name: str, seeds: int) -> tuple[str, int]:

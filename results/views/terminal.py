@@ -20,6 +20,7 @@ from raysweep.formatting import DASH, clean, duration, number, plural, size
 from raysweep.history import History, Report, Status, Trial
 from raysweep.references import is_script
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
+from raysweep.results.analysis.repeated import repeat_findings
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.script_weights import of_script
@@ -156,7 +157,7 @@ def best(
     found: another epoch than the best of the run, of which `among` says what it is. Raises RunError
     if nothing was reported.
     """
-    found = found or run.best
+    is_best, found = found is None, found or run.best
     head = Text.assemble(
         (f"{run.metric} {number(found.value, 6)}", "bold green"),
         f" {run.interval.within(found.epoch)} of ",
@@ -167,7 +168,8 @@ def best(
             head.append(f", {clean(name)} {number(found.report.metrics.get(name))}")
     head.append(f", {clean(among)} of {plural(len(run.rows), 'trial')}", "dim")
     config = configuration(found.config, run.constants)
-    return Group(head, config, plain(f"  checkpoint  {checkpoint(run, found)}", "dim"))
+    seeds = [plain(f"· {line}") for line in repeat_findings(run)] if is_best else []
+    return Group(head, config, plain(f"  checkpoint  {checkpoint(run, found)}", "dim"), *seeds)
 
 
 def failures(histories: Mapping[str, History]) -> dict[str, int]:

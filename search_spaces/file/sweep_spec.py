@@ -129,6 +129,13 @@ class ConfirmSpec(BaseModel):
     race: bool = False
 
 
+class SeedsPerTrialSpec(BaseModel):
+    """Trains a configuration that could be the best with at most so many seeds."""
+
+    model_config = STRICT
+    most: Annotated[int, Field(ge=2)]
+
+
 class NamedSpec(BaseModel):
     """A searcher, a scheduler or a callback with its options."""
 
@@ -177,6 +184,15 @@ class SweepSpec(BaseModel):
     parallel: Positive | Literal["auto"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: Positive = 1
+    seeds_per_trial: Annotated[
+        Literal["auto"] | SeedsPerTrialSpec | None,
+        Field(
+            description=(
+                "auto: a configuration that was trained to its end and could be the best is "
+                "trained with further seeds, at most 10, or {most: 5}; by default each has one"
+            )
+        ),
+    ] = None
     resources: ResourcesSpec = ResourcesSpec()
     retries: Annotated[int, Field(ge=0)] = 1
     hang_after: Duration | None = None
@@ -229,6 +245,6 @@ class SweepSpec(BaseModel):
                 "the same folder, none, or a list of runs and of folders that hold runs"
             )
         ),
-    ] = "none"
+    ] = "auto"
     space: dict[str, Entry]
     constraints: list[str] = []

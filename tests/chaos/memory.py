@@ -1,5 +1,5 @@
 """Workers that are killed for their memory, for real: by this machine's kernel, in a control group
-of 256 MiB, and by Ray's memory monitor, at a threshold of 4 GiB above what is in use.
+of 256 MiB, and by Ray's memory monitor, at a threshold gigabytes above what is in use.
 
 `make chaos` runs it: pytest does not find it by its name.
 """
@@ -61,7 +61,8 @@ def test_the_memory_monitors_kill_is_out_of_memory_and_the_others_go_on(tmp_path
     use on the machine, so that this wants one where nothing else takes or frees gigabytes."""
     amounts = dict(re.findall(r"(\w+): +(\d+) kB", Path("/proc/meminfo").read_text()))
     total, available = int(amounts["MemTotal"]), int(amounts["MemAvailable"])
-    threshold = (total - available + 4 * 1024**2) / total
+    above = min(8 * 1024**2, available // 2)  # other tests may take some of it meanwhile
+    threshold = (total - available + above) / total
     code = (
         "import sys; from tests.chaos.memory import sweep_that_eats; sweep_that_eats(sys.argv[1])"
     )

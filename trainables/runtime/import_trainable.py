@@ -190,6 +190,14 @@ def full_name(reference: str) -> str:
     return reference
 
 
+def same_function(reference: str, other: str) -> bool:
+    """True if two references name the same file's function, wherever that file lies.
+
+    A sweep that is sent to a cluster has its file in another folder there.
+    """
+    return full_name(reference).rpartition("/")[2] == full_name(other).rpartition("/")[2]
+
+
 def _source(module: str) -> Path | None:
     """The source file of a module; None if it is not plain Python, which only workers import.
 

@@ -21,6 +21,10 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.run_folders import RunFolder
 from raysweep.tune.sweep import Sweep
 
+REPEATED = 10
+"""So many of the best configurations keep their checkpoints where they are repeated: which one is
+the best is known only then."""
+
 
 class EventRecorder:
     """Writes the events of one controller, and tells the callbacks of them.
@@ -46,7 +50,7 @@ class EventRecorder:
             TensorBoardFiles(folder, sweep.metric.name),
             ErrorFiles(folder),
             Trackers(sweep.track, folder, self.say),
-            CheckpointRetention(folder, sweep.keep, sweep.confirm.top if sweep.confirm else 0),
+            CheckpointRetention(folder, sweep.keep, _finalists(sweep)),
             MemoryGrowthWarning(self.past),
             TableFiles(folder),
             Upload(folder),  # last, so that it finds what the others wrote
@@ -74,3 +78,9 @@ class EventRecorder:
     def close(self, controller: SweepController) -> None:
         """Complete the files of the run directory."""
         self._files.close(controller)
+
+
+def _finalists(sweep: Sweep) -> int:
+    """How many of the best configurations keep their checkpoints, since each may turn out best."""
+    confirmed = sweep.confirm.top if sweep.confirm else 0
+    return max(confirmed, REPEATED if sweep.most_seeds > 1 else 0)

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
-from raysweep.results.analysis import earlier_runs
+from raysweep.repeats import REPEATS
+from raysweep.results.analysis import dropped_priors, earlier_runs
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
@@ -33,7 +34,7 @@ MAX_ROWS = 20
 """Trials that the screen shows at most."""
 MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
-SAID = frozenset({"command", "exhausted"})
+SAID = frozenset({"command", "exhausted", "priors"})
 """The kinds of events that the live screen says in a line of their own above the table."""
 OTHER_LINES = 10
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
@@ -127,7 +128,10 @@ def describe(event: Event, controller: SweepController) -> str:
     match event["event"]:
         case "proposed":
             shown = settings(event["config"], controller.sweep.space.constants)
-            return f"{event['study']}-{event['number']} proposed: {shown}"
+            name, first = f"{event['study']}-{event['number']}", event.get("notes", {}).get(REPEATS)
+            if first is not None:
+                return f"{name} repeats {event['study']}-{first} with another seed: {shown}"
+            return f"{name} proposed: {shown}"
         case "started":
             node = event.get("notes", {}).get("node")
             return f"{trial} started on {node}" if node else f"{trial} started"
@@ -149,6 +153,8 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{event['command']}{author} {event['outcome']}: {reason}"
         case "memory":
             return earlier_runs.assessment(event)
+        case "priors":
+            return dropped_priors.sentence(event)
         case "exhausted":
             return (
                 f"{event['study']} {reason}" if reason else _exhausted(event["study"], controller)
@@ -177,7 +183,7 @@ def _ended_as(event: Event, controller: SweepController) -> str:
 
 def _exhausted(study: str, controller: SweepController) -> str:
     """That a searcher ends before its budget, for it has proposed all that it can."""
-    proposed = plural(len(controller.histories[study]), "configuration")
+    proposed = plural(controller.histories[study].n_configurations, "configuration")
     return f"{study} has nothing left to propose after {proposed}"
 
 

@@ -67,10 +67,13 @@ def best_data(run: RunDirectory) -> Data | None:
     chosen: which one it is: the `best`, or the `knee` of several objectives, as the text shows it.
     The best in the first objective is then the first of `front`.
     """
+    from raysweep.results.analysis.repeated import seeds_of_best
+
     found = run.chosen
     if found is None:
         return None
     data: Data = {"chosen": "knee" if run.has_front else "best", **_epoch_data(*found, run)}
+    data |= seeds_of_best(run)
     if run.objectives:
         knee = run.knee
         data["front"] = [_epoch_data(trial, trial.best, run) for trial in run.front if trial.best]

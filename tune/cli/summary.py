@@ -20,6 +20,7 @@ from raysweep.references import is_script
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.analysis.more_time import more_time_finding
+from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
     retraining_results,
@@ -302,6 +303,7 @@ def _facts(
         and {
             "trial": found.trial.id,
             "value": found.value,
+            **seeds_of_best(run),
             "epoch": found.epoch,
             "config": found.config,
         },

@@ -56,7 +56,7 @@ class Devices:
     def of(self, trial: Trial) -> str:
         return kind_of(self.resources, trial.config)
 
-    def n_waiting(self, trials: Sequence[Trial]) -> int:
-        """How many of these trials, which were all given out, have no device of their kind yet."""
+    def waiting(self, trials: Sequence[Trial]) -> Counter[str]:
+        """How many of these trials, which were all given out, have no device yet, by their kind."""
         given = Counter(self.of(trial) for trial in trials)
-        return sum(max(0, count - self.room.get(kind, count)) for kind, count in given.items())
+        return given - Counter({kind: self.room.get(kind, count) for kind, count in given.items()})

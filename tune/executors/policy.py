@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -125,10 +126,26 @@ class TrialCoordinator:
         Without those that wait for a kind of GPU. No place is counted on a machine that leaves.
         """
         staying = sum(worker not in self.leaving for worker in self._assigned)
+        return staying - min(self.limit, sum(self._waiting.values()))
+
+    @property
+    def _waiting(self) -> Counter[str]:
+        """How many trials wait for each kind of GPU that all in use train others."""
         if self.devices is None:
-            return staying
+            return Counter()
         given = [part.trial for parts in self._assigned.values() for part in parts.values()]
-        return staying - min(self.limit, self.devices.n_waiting(given))
+        return self.devices.waiting(given)
+
+    def waiting_for_a_kind(self, workers: Sequence[str]) -> list[str]:
+        """Those of these workers, none of which trains yet, whose kind of GPU is short.
+
+        Whoever frees a GPU of that kind should give it to the first of them.
+        """
+        kinds = self._waiting
+        if self.devices is None or not kinds:
+            return []
+        trials = [(worker, trial) for worker in workers for trial in self.trials_of(worker)]
+        return [worker for worker, trial in trials if self.devices.of(trial) in kinds]
 
     @property
     def needs_no_idle_worker(self) -> bool:

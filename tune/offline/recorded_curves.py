@@ -34,7 +34,8 @@ def overrides(count: int) -> list[str]:
         f"{key}=null"
         for key in ("budget.total_epochs", "budget.time", "metric.target", "plateau", "confirm")
     ]
-    return ["searcher=random", "scheduler=none", "seeds=1", f"budget.trials={count}", *ends]
+    once = ["seeds=1", "seeds_per_trial=null"]
+    return ["searcher=random", "scheduler=none", *once, f"budget.trials={count}", *ends]
 
 
 @dataclass
@@ -56,9 +57,10 @@ class Recorded:
     def curve(self, config: Config, seed: int) -> Iterator[Epoch]:
         """The training of a configuration, epoch by epoch.
 
-        Recorded epochs come first, with this training seed if it was recorded, then predicted ones.
+        Recorded epochs come first, with this training seed if it was recorded, else with another
+        one; then predicted ones.
         """
-        trial = self._same.get((_key(config), seed)) or self._same.get((_key(config), None))
+        trial = self._recorded(config, seed)
         done, before = 0, 0.0
         for report in trial.reports if trial else ():
             yield dict(report.metrics), report.seconds - before
@@ -112,18 +114,23 @@ class Recorded:
             f"ranks agree to {number(self.error.rank, 2)} (cross-validated, last epoch)"
         )
 
-    @cached_property
-    def _same(self) -> dict[tuple[str, int | None], Trial]:
-        """Trials by configuration and training seed.
+    def _recorded(self, config: Config, seed: int) -> Trial | None:
+        """The recorded training of a configuration with a seed; if there is none, with any.
 
-        The first trial of each configuration is also there with the seed None.
+        So a configuration that was recorded with several seeds has their noise.
         """
-        found: dict[tuple[str, int | None], Trial] = {}
+        same = self._same.get(_key(config), {})
+        if not same or seed in same:
+            return same.get(seed)
+        return list(same.values())[seed % len(same)]
+
+    @cached_property
+    def _same(self) -> dict[str, dict[int, Trial]]:
+        """Trials by configuration, then by training seed."""
+        found: dict[str, dict[int, Trial]] = {}
         for trial in self.trials:
             if trial.reports:
-                key = _key(trial.config)
-                found.setdefault((key, trial.seed), trial)
-                found.setdefault((key, None), trial)
+                found.setdefault(_key(trial.config), {}).setdefault(trial.seed, trial)
         return found
 
     @cached_property

@@ -27,6 +27,7 @@ from raysweep.tune.searchers.models.gaussian_process import (
     squared_distances,
 )
 from raysweep.tune.searchers.models.training_time import LogCost
+from raysweep.tune.searchers.prior_guard import drop_contradicted
 
 MAX_OBSERVATIONS, MAX_FITTED = 160, 120
 """The process conditions on so many trials; so many decide its hyperparameters."""
@@ -52,7 +53,10 @@ def is_trained_fully(dataset: Dataset) -> bool:
 
 
 def fit_losses(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | None:
-    """Fit the hyperparameters to the first losses; None if these hardly differ."""
+    """Fit the hyperparameters to the first losses; None if these hardly differ.
+
+    The same losses decide which priors hold.
+    """
     numbers, losses = dataset.arrivals(dataset.history.levels[0])
     finite = np.flatnonzero(np.isfinite(losses[: counts[0]]))
     numbers, losses = numbers[finite], losses[finite]
@@ -63,9 +67,12 @@ def fit_losses(dataset: Dataset, counts: tuple[int, ...]) -> Hyperparameters | N
     observations = _observations(dataset, numbers)
     found = fit(observations, y, NOISE, FIT_ITERATIONS)
     kept = ~is_outlier(GaussianProcess.condition(found, observations, y))
-    if kept.all():
-        return found
-    return fit(_observations(dataset, numbers[kept]), y[kept], NOISE, FIT_ITERATIONS)
+    if not kept.all():
+        numbers, y = numbers[kept], y[kept]
+        observations = _observations(dataset, numbers)
+        found = fit(observations, y, NOISE, FIT_ITERATIONS)
+    drop_contradicted(dataset, found, observations, y)
+    return found
 
 
 def n_ended(dataset: Dataset) -> int:
@@ -154,6 +161,8 @@ def _model(
 ) -> GaussianProcess:
     """The process, given the losses. Pending trials count as if they came out as expected."""
     picked = _thinned(losses, MAX_OBSERVATIONS)
+    # A mean over n seeds, observed n times, has the noise of one training divided by n.
+    picked = np.repeat(picked, dataset.seeds[numbers[picked]])
     y = standardised(losses)
     model = GaussianProcess.condition(
         hyperparameters, _observations(dataset, numbers[picked]), y[picked]
@@ -200,8 +209,9 @@ def _candidates(dataset: Dataset, best: IntArray, rng: np.random.Generator) -> F
     rest = dataset.untried.points(MOST_LISTED)
     if rest is not None:
         return rest
-    near = beside(dataset.space, dataset.units[best], BESIDE, rng)
-    return np.concatenate([drawn(dataset.space, DRAWN, rng), near])
+    space = dataset.cache.drawn_space
+    near = beside(space, dataset.units[best], BESIDE, rng)
+    return np.concatenate([drawn(space, DRAWN, rng), near])
 
 
 def _best_first(

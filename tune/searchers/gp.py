@@ -52,6 +52,7 @@ from raysweep.tune.searchers.models.rung_quantiles import (
 from raysweep.tune.searchers.models.threads import single_thread
 from raysweep.tune.searchers.models.training_time import LogCost, TrainingTime, per_cost
 from raysweep.tune.searchers.per_history import PerHistory
+from raysweep.tune.searchers.prior_guard import drop_contradicted, dropped
 
 MAX_OBSERVATIONS, MAX_FITTED = 200, 140
 """The process conditions on about so many observations; so many decide its hyperparameters.
@@ -162,6 +163,10 @@ class Auto:
             return None
         return remembered.assessment(cache.prior_mean)
 
+    def dropped_priors(self, space: Space, history: History) -> tuple[str, ...]:
+        """The parameters whose priors (`around`) the trials contradict; see `prior_guard.py`."""
+        return dropped(space, self._caches.of(space, history).arrays.drawn_space)
+
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         rng = np.random.default_rng([seed, len(history)])
         dataset = self._dataset(space, history)
@@ -169,9 +174,10 @@ class Auto:
         if not len(space) or starts or rng.random() < self.random_fraction:
             remembered = self.recollection(space, history)
             first = remembered.first(history, dataset.untried, seed) if remembered else None
-            return first or dataset.untried.sample(rng)
+            return first or dataset.untried.sample(rng, dataset.cache.drawn_space)
         with single_thread():
-            return self._best_candidate(dataset, rng) or dataset.untried.sample(rng)
+            found = self._best_candidate(dataset, rng)
+            return found or dataset.untried.sample(rng, dataset.cache.drawn_space)
 
     def rank(self, space: Space, history: History) -> dict[int, float]:
         """The final value expected of each trial that the process observes, less its deviation.
@@ -297,6 +303,7 @@ def _fit(
         return None
     observations, y, _ = _observations(dataset, quantiles, MAX_FITTED)
     found = fit(observations, y)
+    drop_contradicted(dataset, found, observations, y)
     if remembered is None:
         return found
     cache.prior_mean = NOTHING
@@ -377,7 +384,7 @@ def _standardised(values: FloatArray) -> FloatArray:
 def _candidates(dataset: Dataset, rng: np.random.Generator) -> FloatArray:
     """Points of the unit cube, (k, dimensions): all that is untried of a small space."""
     rest = dataset.untried.points(CANDIDATES)
-    return drawn(dataset.space, CANDIDATES, rng) if rest is None else rest
+    return drawn(dataset.cache.drawn_space, CANDIDATES, rng) if rest is None else rest
 
 
 def _rounded(count: int, growth: float) -> int:

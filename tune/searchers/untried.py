@@ -71,14 +71,15 @@ class Untried:
     def __contains__(self, config: Config) -> bool:
         return not len(self._space) or key_of(config) not in self._tried
 
-    def sample(self, rng: np.random.Generator) -> Config | None:
+    def sample(self, rng: np.random.Generator, space: Space | None = None) -> Config | None:
         """Draw a configuration that was not tried, from the priors; None if all were.
 
+        space: the same with other priors, if it is to be drawn from.
         If only a few are left, each of them is as likely. In a space that cannot be listed, the
         last of DRAWS draws is returned although it was tried.
         """
         for _ in range(DRAWS):
-            config = self._space.sample(rng)
+            config = (space or self._space).sample(rng)
             if config in self:
                 return config
         listed = self._listed(MOST_LISTED)

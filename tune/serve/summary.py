@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.history import History, Status
+from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
@@ -167,6 +168,7 @@ def best(live: LiveRun) -> Data | None:
         "at": live.interval.position(report.epoch),
         "value": value,
         "config": trial.config,
+        **seeds_of_best(live.directory()),
     }
 
 

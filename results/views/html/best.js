@@ -86,6 +86,7 @@ function retrainedInWords(row) {
 
 /** What retrainings say about the best trial as long as they are not complete, or that there are none. */
 function confirmation(i) {
+  if (!D.retrainings.length && D.best.repeated) return el("p", `${D.best.repeated}.`, "confirmed");
   if (!D.retrainings.length)
     return el(
       "p",

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from raysweep.history import Config, Trial
-from raysweep.results.analysis import earlier_runs, simulation
+from raysweep.results.analysis import dropped_priors, earlier_runs, simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, ranking
 from raysweep.results.analysis.good_ranges import good_ranges
@@ -24,6 +24,7 @@ from raysweep.results.analysis.incumbents import Unit
 from raysweep.results.analysis.more_time import more_time_finding
 from raysweep.results.analysis.next_steps import next_steps
 from raysweep.results.analysis.problems import problems
+from raysweep.results.analysis.repeated import repeat_findings
 from raysweep.results.analysis.retrained_front import front_findings
 from raysweep.results.analysis.retraining import (
     retraining_findings,
@@ -106,7 +107,10 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
         "problems": problems(trials),
-        "memory": earlier_runs.sentences(run.events, trials),
+        "memory": [
+            *earlier_runs.sentences(run.events, trials),
+            *dropped_priors.sentences(run.events),
+        ],
         "pareto": pareto(trials),
         "timeline": timeline(run, trials),
         "environment": run.environment,
@@ -305,4 +309,5 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
         "hasState": best.has_state,
         "exported": exported,
+        "repeated": next(iter(repeat_findings(run)), None),
     }

@@ -145,13 +145,22 @@ class ControllerScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._link = link
 
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """None, so that a free worker takes the trial that was proposed last.
 
         Ray's own answer is the oldest waiting trial, whose worker may just be starting on a node
         that joined late. That trial would get the free worker and its own start would be thrown
-        away, and so on, as long as trials are shorter than the start of a worker.
+        away, and so on, as long as trials are shorter than the start of a worker. Where trials wait
+        for a kind of GPU that is short, no worker of theirs is starting: the oldest is right.
         """
+        for_free = ray_compat.waiting_for_a_free_worker(tune_controller._tune_controller)
+        if not for_free:
+            return None
+        by_id = {trial.trial_id: trial for trial in for_free}
+        waiting = self._link.call(
+            lambda: self._link.coordinator.waiting_for_a_kind(list(by_id)), list[str]()
+        )
+        return by_id[waiting[0]] if waiting else None
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         self._link.tune_controller = tune_controller._tune_controller

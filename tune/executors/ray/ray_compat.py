@@ -47,6 +47,20 @@ def release_idle_workers(tune_controller: Any) -> None:
     tune_controller._cleanup_cached_actors(force_all=True)
 
 
+def waiting_for_a_free_worker(tune_controller: Any) -> list[Any]:
+    """The Ray trials that wait and could have a worker which another has left, oldest first."""
+    cache = tune_controller._actor_cache
+    if not cache.num_cached_objects:
+        return []
+    return [
+        trial
+        for trial in tune_controller._trials
+        if trial.status == trial.PENDING
+        and trial not in tune_controller._resetting_trials
+        and cache.has_cached_object(trial.placement_group_factory)
+    ]
+
+
 def n_placed_workers(tune_controller: Any) -> int:
     """How many of a sweep's workers have their CPUs and GPUs, whether they run already or start."""
     if tune_controller is None:

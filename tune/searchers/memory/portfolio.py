@@ -15,11 +15,11 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.history import Config
-from raysweep.search_spaces.language.params import RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.searchers.memory.surrogates import Surrogate
 from raysweep.tune.searchers.models.encoding import Encoding
 from raysweep.tune.searchers.models.gaussian_process import matern52
+from raysweep.tune.searchers.prior_guard import centres
 
 BEST = 10
 """So many of the best configurations of each run may become members."""
@@ -45,7 +45,7 @@ def portfolio(
     candidates, encoded = candidates[distinct], encoded[distinct]
     expected = np.concatenate([_deviating(one, encoded) for one in surrogates])
     chosen = _greedy(expected, size)
-    members, defaults = candidates[chosen], _defaults(space)
+    members, defaults = candidates[chosen], centres(space)
     if np.isnan(defaults).all():
         return members
     return np.insert(members, 1, defaults, axis=0)[:size]
@@ -78,13 +78,3 @@ def _greedy(expected: FloatArray, size: int) -> list[int]:
         chosen.append(int(np.argmin(value)))
         least = np.minimum(least, expected[:, chosen[-1]])
     return chosen
-
-
-def _defaults(space: Space) -> FloatArray:
-    """The centres that the user gave, as a point of the unit cube, NaN where there is none."""
-    centres = []
-    for param in space.params.values():
-        inner = param.range if isinstance(param, RangeOrValues) else param
-        centre = getattr(inner, "around", None)
-        centres.append(np.nan if centre is None else param.to_unit(centre))
-    return np.array(centres, np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 
 from raysweep.arrays import FloatArray, IntArray
 from raysweep.history import History, Status, Trial
+from raysweep.repeats import REPEATS
 from raysweep.search_spaces.language.params import (
     Choice,
     Float,
@@ -93,7 +94,7 @@ def merged(trials: Iterable[Trial], levels: tuple[int, ...]) -> History:
     """The trials of all studies of a run in one history. Children of checkpoints are left out."""
     history = History(levels)
     for trial in trials:
-        if "parent" in trial.notes:
+        if "parent" in trial.notes or REPEATS in trial.notes:
             continue
         number = len(history)
         history.add(Trial(number, "all", trial.config, trial.seed))

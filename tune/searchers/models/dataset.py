@@ -44,10 +44,12 @@ class GrowingArray:
 class DatasetCache:
     """The arrays of one history. Each trial, and each arrival at a rung, is translated once.
 
-    A searcher keeps one for each history (`per_history.py`).
+    A searcher keeps one for each history (`per_history.py`). `drawn_space`: the space as points are
+    drawn from it, whose priors a searcher may drop.
     """
 
     def __init__(self, space: Space) -> None:
+        self.drawn_space = space
         self.encoding = Encoding.of(space)
         self.units = GrowingArray(len(space))
         self.encoded = GrowingArray(self.encoding.width)
@@ -135,6 +137,12 @@ class Dataset:
         failed = np.zeros(len(self.history), np.bool_)
         failed[list(self.history.failed)] = True
         return failed
+
+    @property
+    def seeds(self) -> IntArray:
+        """The seeds of each trial's configuration, over which its loss is the mean, (trials,)."""
+        seeds = (trial.notes.get("seeds", 1) for trial in self.history)
+        return np.fromiter(seeds, np.int64, len(self.history))
 
     @cached_property
     def pending(self) -> BoolArray:

@@ -40,6 +40,8 @@ JITTER = 1e-6
 """Added to the diagonal of K so that it has a Cholesky factor. A part of the signal variance."""
 OBSERVATION_NOISE = 0.1
 """The variance of an observation apart from its trial's, if there are several rungs. Not fitted."""
+LEAST_VARIANCE = 1e-12
+"""Of the values, which are standardised."""
 MAX_ITERATIONS = 20
 """Of L-BFGS-B, which fits the hyperparameters, unless the caller says another number."""
 
@@ -137,7 +139,8 @@ class GaussianProcess:
         covariance[np.diag_indices_from(covariance)] += hyperparameters.observation_noise + JITTER
         cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         whitened = solve_triangular(cholesky, y, lower=True, check_finite=False)
-        signal_variance = float(whitened @ whitened) / len(y)
+        # Values that are all alike would have none, and nothing could be divided by a deviation.
+        signal_variance = max(float(whitened @ whitened) / len(y), LEAST_VARIANCE)
         return cls(hyperparameters, observations, cholesky, whitened, signal_variance, mean)
 
     def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -178,6 +181,18 @@ class GaussianProcess:
         variance = np.maximum(1.0 + noise - np.einsum("ij,ij->j", solved, solved), 1e-12)
         expected = self._mean_at(self.observations.x) + solved.T @ self.whitened_targets
         return expected, np.sqrt(self.signal_variance * variance)
+
+    def predict_averages(self, groups: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What is expected of the averages over groups of points, (groups, points, d), jointly.
+
+        Their posterior means, (groups,), and covariance, (groups, groups); no mean function.
+        """
+        count, size, width = groups.shape
+        scaled = self._scale(groups.reshape(-1, width))
+        solved = self._whitened_covariance(scaled, self._top_rung)
+        solved = solved.reshape(-1, count, size).mean(axis=2)
+        smooth = matern52(scaled, scaled).reshape(count, size, count, size).mean(axis=(1, 3))
+        return solved.T @ self.whitened_targets, self.signal_variance * (smooth - solved.T @ solved)
 
     def fantasize(self, x: FloatArray) -> GaussianProcess:
         """Condition on the posterior mean at the pending points x (k, d), at the lowest rung.
@@ -390,7 +405,7 @@ def _negative_log_likelihood(
     cholesky = np.linalg.cholesky(covariance)
     inverse = np.linalg.inv(covariance)
     alpha = inverse @ y
-    signal_variance = max(float(y @ alpha) / n, 1e-12)
+    signal_variance = max(float(y @ alpha) / n, LEAST_VARIANCE)
     # The derivative by theta is half the trace of this matrix times that of the covariance.
     residual = inverse - np.outer(alpha, alpha) / signal_variance
     weighted = residual * ((5.0 / 3.0) * (1.0 + distance) * kernel_decay) * correlation
