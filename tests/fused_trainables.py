@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raysweep.trainables.fused.recipe import Recipe
+from raysweep.trainables.runtime.trial_process import WORKER
 
 GENERATOR = torch.Generator().manual_seed(1)
 SAMPLES = torch.randn(40, 6, generator=GENERATOR), torch.arange(40) % 3
@@ -33,14 +35,18 @@ def loss(config: dict[str, Any], output: Tensor, batch: tuple[Tensor, ...]) -> T
 def evaluate(
     config: dict[str, Any], model: nn.Module, split: str = "validation"
 ) -> dict[str, float]:
-    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted.
+    """`loss`. With `once`, a file, the first process that evaluates dies or is interrupted. With
+    `prints`, trials of higher learning rates print theirs.
 
-    It takes `seconds` for each trial, and writes into `folder` that the trial was trained.
+    It takes `seconds` for each trial, and writes into `folder` that the trial was trained: not
+    where the best model is checked after the sweep, which no worker does.
     """
     time.sleep(config.get("seconds", 0))
-    if "folder" in config and split == "validation":  # once an epoch, in training
+    if "folder" in config and split == "validation" and WORKER in os.environ:
         with open(Path(config["folder"]) / repr(config["lr"]), "a") as file:
             file.write(f"{time.time()}\n")
+    if config["lr"] > config.get("prints", math.inf):
+        print("evaluated with", config["lr"])
     once = config.get("once")
     if once and not Path(once).exists() and config["lr"] > 0.05:
         Path(once).touch()

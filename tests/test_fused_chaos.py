@@ -171,3 +171,25 @@ def test_after_a_death_the_group_grows_again_as_its_trials_pass_the_epoch() -> N
     machines.check()
     # A quarter of those that were there when it died, then twice, and so on.
     assert sizes[:5] == [FUSE, FUSE // 4, 2 * FUSE // 4, 3 * FUSE // 4, FUSE]
+
+
+def test_trials_whose_worker_died_twice_train_alone_for_an_epoch_each() -> None:
+    """And then with the others again: none trains alone to its end, and none waits for theirs."""
+    machines = Machines(0)
+    deaths = iter([True, True])
+    sizes: list[int] = []
+
+    def dies(trials: dict[str, int]) -> WorkerFailure | None:
+        sizes.append(len(trials))
+        return WorkerFailure("its process was killed") if next(deaths, False) else None
+
+    machines.coordinator.parallel = 1
+    machines.run(dies)
+    machines.check()
+    quarter = FUSE // 4
+    growing = [quarter, 2 * quarter, 3 * quarter]
+    assert sizes[:6] == [FUSE, quarter, *growing, 1]
+    assert sizes.count(1) == quarter
+    assert sizes[5 + quarter] == FUSE
+    # Each trains in the process that is there already.
+    assert machines.number == 3

@@ -20,6 +20,7 @@ from raysweep.trainables.runtime.failure import outcome_of
 from raysweep.trainables.runtime.job import Job, read_job
 from raysweep.trainables.runtime.outcome import Outcome
 from raysweep.trainables.runtime.run import ConfigurationError, Objective
+from raysweep.trainables.runtime.train_job import train_job
 from raysweep.trainables.runtime.worker import Worker
 from raysweep.tune.cli.app import main
 from raysweep.tune.controller import SweepController
@@ -328,9 +329,11 @@ def test_the_death_of_a_worker_returns_each_of_its_trials() -> None:
     played.coordinator.lost("d", WorkerFailure("its process was killed"))
     assert played.begin("e") == trials[4:]
     _, answer = played.hear("e", *(report(trial, 2) for trial in trials[4:]))
-    assert answer["jobs"] == []
+    # They make way for those whose next death would be the last, which train one by one.
+    assert answer["stop"] == trials[4:]
+    assert [job["trial"] for job in answer["jobs"]] == trials[:1]
     played.coordinator.lost("e", WorkerFailure("its node is gone", machine_lost=True))
-    assert played.begin("f") == trials[:1]
+    assert played.begin("f") == trials[1:2]
     assert [played.controller.trial(trial).epoch for trial in trials] == [1, 1, 1, 1, 2, 2]
 
 
@@ -406,7 +409,7 @@ def group_job(folder: Path, count: int, **config: Any) -> Job:
             epochs=3,
             objective=Objective("loss", maximize=False),
             folder=str(folder / f"t-{i}"),
-            log=str(folder / "log"),
+            log=str(folder / "logs" / f"t-{i}"),
         )
         for i in range(count)
     ]
@@ -445,6 +448,38 @@ def test_a_forked_process_trains_a_group_and_takes_in_others(tmp_path: Path) -> 
         "t-1": "completed",
         "t-2": "completed",
     }
+
+
+def test_each_trial_of_a_process_prints_to_its_own_log(tmp_path: Path) -> None:
+    """And one that prints nothing has none. What a crash writes is found by the worker."""
+    job = group_job(tmp_path, 3, prints=0.03)
+    logs, worker = tmp_path / "logs", Worker()
+    try:
+        worker.train(job, lambda message: {"stop": [], "jobs": []}, lambda: None)
+        assert sorted(path.name for path in logs.iterdir()) == ["t-1", "t-2"]
+        assert (logs / "t-1").read_text() == "evaluated with 0.04\n" * 3
+        assert (logs / "t-2").read_text() == "evaluated with 0.06\n" * 3
+        again = group_job(tmp_path / "again", 3, once=str(tmp_path / "once"), fails="crashes")
+        ended = worker.train(again, lambda message: {"stop": [], "jobs": []}, lambda: None)
+    finally:
+        worker.close()
+    assert "SIGSEGV" in ended.reason
+    assert "fused_trainables.py" in ended.trace
+
+
+def test_the_traceback_of_a_trial_has_no_frames_of_what_calls_it(tmp_path: Path) -> None:
+    parts: list[dict[str, Any]] = []
+
+    def exchange(message: dict[str, Any]) -> dict[str, Any]:
+        parts.extend(message["group"])
+        return {"stop": [], "jobs": []}
+
+    train_job(group_job(tmp_path, 3, fails="evaluate"), exchange)
+    [failed] = [part for part in parts if part.get("outcome", {}).get("status") == "failed"]
+    assert failed["trial"] == "t-2"
+    trace = failed["outcome"]["trace"]
+    assert "in evaluate" in trace
+    assert "raysweep/trainables/" not in trace
 
 
 def test_a_process_that_is_killed_leaves_a_checkpoint_of_the_epoch_before(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from raysweep.trainables.fused.configuration import Known
 from raysweep.trainables.fused.randomness import Randomness
 from raysweep.trainables.fused.recipe import Config, Recipe
 from raysweep.trainables.runtime.run import Run, Stateful
+
+Printing = Callable[[], AbstractContextManager[None]]
+"""Has a trial print to its own log meanwhile."""
 
 
 class Lane:
@@ -25,9 +29,14 @@ class Lane:
     """
 
     def __init__(
-        self, recipe: Recipe, config: Config, run: Run, others: Iterable[Lane] = ()
+        self,
+        recipe: Recipe,
+        config: Config,
+        run: Run,
+        others: Iterable[Lane] = (),
+        printing: Printing = nullcontext,
     ) -> None:
-        self.recipe, self.run = recipe, run
+        self.recipe, self.run, self._printing = recipe, run, printing
         self.config: Config = Known(config)
         self.learner = recipe.learner(self.config, run)
         self.source, self.samples = self._load(others)
@@ -46,19 +55,25 @@ class Lane:
 
     def begin_epoch(self) -> bool:
         """Begin the next epoch; False if there is none. The first call loads the checkpoint."""
-        with self.randomness.used():
+        with self._alone():
             return next(self._epochs, None) is not None
 
     def train_epoch(self, most_steps: int | None = None) -> float:
         """Train an epoch as if alone, or so many steps of it. Returns the mean loss."""
-        with self.randomness.used():
+        with self._alone():
             return self.recipe.train_epoch(self.config, self.learner, self.samples, most_steps)
 
     def report(self, train_loss: float, seconds: float) -> None:
         """Evaluate and report the epoch. `seconds`: what it took of this process so far."""
         self.run.restart_clock(seconds)
-        with self.randomness.used():
+        with self._alone():
             self.recipe.report(self.config, self.learner, train_loss)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Do what concerns this trial alone: with its random numbers, printing to its log."""
+        with self._printing(), self.randomness.used():
+            yield
 
     def close(self) -> None:
         """End the training."""
@@ -72,6 +87,7 @@ class Lane:
         copied = object.__new__(Lane)
         copied.recipe, copied.config, copied.run = self.recipe, self.config, run
         copied.source, copied.samples = self.source, self.samples
+        copied._printing = nullcontext
         with self.randomness.copy().used():
             copied.learner = self.recipe.learner(self.config, run)
         for name, part in self.learner.state.items():

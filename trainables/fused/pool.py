@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from raysweep.trainables.fused.lane import Lane
+from raysweep.trainables.fused.lane import Lane, Printing
 from raysweep.trainables.fused.measure import gain_of
 from raysweep.trainables.fused.recipe import Config, Recipe
 from raysweep.trainables.fused.shape import CannotFuse, Shape, differences, shape_of
@@ -63,13 +64,13 @@ class Pool:
         self._say = say
         self._groups: dict[Shape, Group] = {}
 
-    def add(self, config: Config, run: Run) -> None:
+    def add(self, config: Config, run: Run, printing: Printing = nullcontext) -> None:
         """Take in a trial. The global generators are to be those with which it begins.
 
-        Raises what the recipe raises.
+        `printing`: what has it print to its own log. Raises what the recipe raises.
         """
         others = [lane for group in self._groups.values() for lane in group.lanes]
-        lane = Lane(self._recipe, config, run, others)
+        lane = Lane(self._recipe, config, run, others, printing)
         try:
             shape, refused = shape_of(lane), False
         except CannotFuse as error:
@@ -150,9 +151,7 @@ class Pool:
         return group.refused or (self._measured and 0 < group.best <= 1)
 
     def _differing(self) -> str:
-        names = differences(list(self._groups))
-        shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-        return f"; they differ in {shown}"
+        return f"; they differ in {_named(differences(list(self._groups)))}"
 
     def _gains(self, group: Group) -> bool:
         return not self._measured or group.gain > 1
@@ -165,17 +164,34 @@ class Pool:
 
     def _announce(self, group: Group) -> None:
         trials = f"{group.measured} trials of one shape"
+        others = self._others_than(group)
         longer = f"{1 / group.gain:.2f} times as long"
         if group.gain > 1:
-            self._say("together", f"{trials} train {group.gain:.1f} times as fast as one by one")
+            self._say(
+                "together", f"{trials} train {group.gain:.1f} times as fast as one by one{others}"
+            )
         elif self._gains(group):
-            self._say("together", f"{trials} train together, which takes {longer} as one by one")
+            line = f"{trials} train together, which takes {longer} as one by one"
+            self._say("together", f"{line}{others}")
         else:
             line = f"{trials} train one by one, because together they would take {longer}"
-            self._say("apart", line)
+            self._say("apart", f"{line}{others}")
+
+    def _others_than(self, group: Group) -> str:
+        """How many trials are not in this group, and in what they differ, as a part of a line."""
+        shapes = [shape for shape, one in self._groups.items() if one.lanes and not one.refused]
+        others = sum(len(self._groups[shape].lanes) for shape in shapes) - len(group.lanes)
+        if not others:
+            return ""
+        differ = f"{others} others differ" if others > 1 else "1 other differs"
+        return f"; {differ} in {_named(differences(shapes))}"
 
     def _refuse(self, why: str) -> None:
         self._say("refused", f"trials train one by one: {why}")
+
+
+def _named(differing: Sequence[str]) -> str:
+    return ", ".join(differing[:NAMED]) + (", ..." if len(differing) > NAMED else "")
 
 
 def _train_alone(lane: Lane) -> bool:

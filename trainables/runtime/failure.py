@@ -25,6 +25,14 @@ FROM_ANOTHER_PROCESS = re.compile(
 )
 """How torch begins the message of an exception that it carried over from another process. The
 original traceback and message follow."""
+OUTER_FRAMES = frozenset(
+    f"raysweep.trainables.{name}"
+    for name in (
+        *("runtime.train_job", "runtime.train_group"),
+        *("fused.recipe", "fused.lane", "fused.pool"),
+    )
+)
+"""Modules that call what users write: their frames come before a user's own."""
 OOM_TEXTS = ("out of memory", "DefaultCPUAllocator: can't allocate memory")
 """What messages of CUDA, and of torch on the CPU, say when there is no memory left."""
 
@@ -120,9 +128,6 @@ def _trace(error: BaseException) -> str:
     if isinstance(error, ScriptError):
         return str(error)
     frames = error.__traceback__
-    while (
-        frames is not None
-        and frames.tb_frame.f_globals.get("__name__") == "raysweep.trainables.runtime.train_job"
-    ):
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in OUTER_FRAMES:
         frames = frames.tb_next
     return format_exception(error, frames)

@@ -307,7 +307,9 @@ def _be_trial(job: Job, end: socket.socket, imports: Imports) -> NoReturn:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     _print_to(job.log)
-    faulthandler.enable()  # the stacks of a crash go to the log, from which the reason is taken
+    # The stacks of a crash go to this log, from which the reason is taken, even if several trials
+    # train here and the one that crashes prints to another.
+    faulthandler.enable(os.dup(2))
     if job.isolate:
         imports.begin(TORCH[:1])
     message = _train(job, channel.report)
@@ -327,7 +329,7 @@ def _main_module() -> types.ModuleType:
 def _train(job: Job, report: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """Train, and return the last message: the outcome, `stopped`, or a bug of this project."""
     try:
-        return {"outcome": asdict(train_job(job, report))}
+        return {"outcome": asdict(train_job(job, report, printing=_printing_to))}
     except TrainingStopped:
         return {"stopped": True}  # the worker knows why, and waits only for the end
     except BaseException:

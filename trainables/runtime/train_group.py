@@ -7,9 +7,11 @@ says which trials stop and which new ones begin, `{"stop": [...], "jobs": [...]}
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +23,7 @@ from raysweep.trainables.runtime.process_setup import seed_generators
 from raysweep.trainables.runtime.resource_monitor import monitored
 from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.train_job import (
+    Printing,
     make_run,
     peak_memory,
     prepare_process,
@@ -36,11 +39,13 @@ def train_group(
     job: Job,
     exchange: Callable[[Message], Message],
     on_error: Callable[[BaseException], None] = lambda error: None,
+    printing: Printing = lambda log: nullcontext(),
 ) -> Outcome:
     """Train the trials of a job, and those that answers bring, until none is left.
 
-    What `exchange` raises stops the training. `on_error` gets what a trial raised. The outcome is
-    that of the process: those of the trials are in its messages.
+    What `exchange` raises stops the training. `on_error` gets what a trial raised. `printing` has
+    each trial print to its own log. The outcome is that of the process: those of the trials are in
+    its messages.
     """
     device, where = prepare_process(job)
     try:
@@ -62,7 +67,7 @@ def train_group(
                     report["notes"] = report["notes"] | notes
             return exchange(message)
 
-        group = _Group(job, module, device, send, on_error)
+        group = _Group(job, module, device, send, on_error, printing)
         group.pool = make_pool(job.fuse, job.fuse_if_faster, group.say)
         return group.train()
 
@@ -73,6 +78,8 @@ class _Member:
 
     job: Job
     run: Run
+    printing: Callable[[], AbstractContextManager[None]]
+    """Has it print to its own log meanwhile."""
 
 
 class _Group:
@@ -85,6 +92,7 @@ class _Group:
         device: str,
         send: Callable[[Message], Message],
         on_error: Callable[[BaseException], None],
+        printing: Printing,
     ) -> None:
         self.pool: Any = None
         """Trains the trials (`trainables/fused/pool.py`)."""
@@ -93,6 +101,7 @@ class _Group:
         self._device = device
         self._send = send
         self._on_error = on_error
+        self._printing = printing
         self._members: dict[str, _Member] = {}
         self._parts: list[Message] = []
         self._said: list[Message] = []
@@ -112,9 +121,9 @@ class _Group:
                     break
             return self._outcome
         finally:
-            for member in self._members.values():
+            for trial in list(self._members):
                 with suppress(Exception):  # why it ends is known already
-                    self.pool.remove(member.run)
+                    self._remove(trial)
 
     _outcome = Outcome("completed", "no trial of its group was left")
     """How the process ends."""
@@ -137,9 +146,13 @@ class _Group:
         # As in a process of its own: building its model draws what it would draw there.
         seed_generators(job.seed)
         run = make_run(job, lambda report: self._report(job.trial, report), self._device)
-        member = self._members[job.trial] = _Member(job, run)
+        printing: Callable[[], AbstractContextManager[None]] = partial(self._printing, job.log)
+        if job.log == self._job.log:
+            printing = nullcontext  # the process prints there anyway
+        member = self._members[job.trial] = _Member(job, run, printing)
         try:
-            self.pool.add(job.config, run)
+            with printing():
+                self.pool.add(job.config, run, printing)
         except (Exception, SystemExit) as error:
             self._note_end(member, error)
 
@@ -153,7 +166,8 @@ class _Group:
             return
         notes = run.notes | peak_memory(self._device)
         if run.complete:
-            notes |= test_metrics(job, run, self._module, self._device)
+            with member.printing():
+                notes |= test_metrics(job, run, self._module, self._device)
         reason = f"the train function returned after epoch {run.epoch}"
         outcome = Outcome("completed", reason, notes=notes)
         if error is not None:
@@ -177,3 +191,12 @@ class _Group:
     def _remove(self, trial: str) -> None:
         if (member := self._members.pop(trial, None)) is not None:
             self.pool.remove(member.run)
+            if member.job.log != self._job.log:
+                _remove_empty(member.job.log)
+
+
+def _remove_empty(log: str) -> None:
+    """Remove the log of a trial that has printed nothing."""
+    with suppress(OSError):
+        if os.path.isfile(log) and os.path.getsize(log) == 0:
+            os.unlink(log)

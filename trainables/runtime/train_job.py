@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,11 +21,15 @@ from raysweep.trainables.runtime.run import Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.sources import ReportSources
 
+Printing = Callable[[str], AbstractContextManager[None]]
+"""Has this process print to the log of that name meanwhile."""
+
 
 def train_job(
     job: Job,
     send: Callable[[dict[str, Any]], Any],
     on_error: Callable[[BaseException], None] = lambda error: None,
+    printing: Printing = lambda log: nullcontext(),
 ) -> Outcome:
     """Train. `send` gets a message for each epoch; what it raises stops the training.
 
@@ -32,13 +37,14 @@ def train_job(
 
     That exception passes through the train function, so that it can clean up, and leaves here
     even if the train function turned it into another one. `on_error` gets what the train function
-    itself raised, before the outcome is made of it.
+    itself raised, before the outcome is made of it. `printing`: what each of several trials prints
+    is in its own log.
     """
     if job.fuse > 1:
         # Imported here, because that module imports this one.
         from raysweep.trainables.runtime.train_group import train_group
 
-        return train_group(job, send, on_error)
+        return train_group(job, send, on_error, printing)
     if job.workers > 1 and not job.rendezvous:
         # Imported here, because that module imports this one for each of its processes.
         from raysweep.trainables.runtime.local_ddp import train_with_local_processes

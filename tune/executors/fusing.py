@@ -12,7 +12,13 @@ from raysweep.tune.retries import MAX_WORKER_FAILURES, deaths_in_epoch
 SUSPECTED = 4
 """Of trials whose worker died, a worker gets only this part of the most trials at once, until they
 have trained the epoch: one of them may kill it again, and must not end the others."""
+MAKES_WAY = "a trial whose workers died trains alone for an epoch"
 ONE_BY_ONE = "fuse: the trials train one by one from now on"
+
+
+def trains_alone(trial: Trial) -> bool:
+    """True if the next death of its worker in this epoch would end the trial."""
+    return deaths_in_epoch(trial) >= MAX_WORKER_FAILURES - 1
 
 
 class Fusing:
@@ -45,10 +51,9 @@ class Fusing:
         Of those whose worker died in their present epoch, and may have been killed by them, only
         some. `MAX_WORKER_FAILURES` deaths in an epoch end a trial, so the last one hits it alone.
         """
-        deaths = [deaths_in_epoch(trial) for trial in trials]
-        if len(trials) > 1 and max(deaths) >= MAX_WORKER_FAILURES - 1:
+        if len(trials) > 1 and any(map(trains_alone, trials)):
             return False
-        suspects = sum(count > 0 for count in deaths)
+        suspects = sum(deaths_in_epoch(trial) > 0 for trial in trials)
         return suspects <= max(1, self.most // SUSPECTED)
 
     def heard(self, kind: str, line: str) -> None:

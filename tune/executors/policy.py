@@ -12,7 +12,7 @@ from raysweep.history import Status, Trial
 from raysweep.trainables.runtime.job import Job
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.devices import Devices
-from raysweep.tune.executors.fusing import Fusing
+from raysweep.tune.executors.fusing import MAKES_WAY, Fusing, trains_alone
 from raysweep.tune.executors.gpu_packing import GpuPacking
 from raysweep.tune.executors.messages import Group, MessageError, Outcome, Report, parse
 from raysweep.tune.limits import SAME_FAILURE
@@ -307,7 +307,18 @@ class TrialCoordinator:
         if self._n_placed > self.limit:
             self.controller.returned(trial, f"at most {plural(self.limit, 'trial')} at once")
             return False
+        if self._makes_way(worker):
+            self.controller.returned(trial, MAKES_WAY)
+            return False
         return not self.controller.hold(trial)
+
+    def _makes_way(self, worker: str) -> bool:
+        """True if a worker of several trials is to go on with the first one that waits, alone.
+
+        It would wait until the others have ended, or keep them waiting until it has.
+        """
+        first = self.controller.upcoming.first_waiting()
+        return worker in self._fused and first is not None and trains_alone(first)
 
     def _end(self, trial: Trial, outcome: Outcome, epochs: int) -> None:
         """Act on how an attempt ended by itself. `epochs`: how many it was to train."""
