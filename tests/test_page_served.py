@@ -50,6 +50,7 @@ def made_up(folder: Path, name: str, top: float) -> FakeRun:
         "began": BEGAN,
         "updated": BEGAN + 36,
         "spark": [0.1, 0.3, top],
+        "spark_of": "best acc so far",
     }
     trials = {trial.id: details(trial, data) for trial in run.all_trials()}
     logs = {"random-11": f"epoch 1 {NASTY}\nepoch 2\n"}
@@ -120,6 +121,26 @@ def submit(
         f".find(form => form.querySelector('button').textContent === {label!r});"
         f"{filled} form.requestSubmit()"
     )
+
+
+def test_the_list_shows_the_front_of_several_objectives(
+    browser: Browser, server: FakeServer
+) -> None:
+    values = {"val_loss": 0.21, f"ms {NASTY}": 3.1}
+    front = {"size": 4, "knee": "random-3", "values": values}
+    server.runs["today"].row |= {"front": front, "spark_of": "hypervolume so far"}
+    for width in (1280, 390):
+        visit(browser, server, width=width)
+        browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+        row = text(browser, "#list tr.run")
+        assert "4 on the front" in row
+        assert "knee: val_loss 0.21, ms </script>" in row
+        assert text(browser, "#list tr.run .spark-of") == "hypervolume"
+        label = "return document.querySelector('#list .spark').getAttribute('aria-label')"
+        assert browser.run(label) == "hypervolume so far"
+        assert violations(browser) == []
+        wide = "return document.documentElement.scrollWidth"
+        assert browser.run(wide) <= width
 
 
 def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer) -> None:

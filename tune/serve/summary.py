@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.history import History, Status
+from raysweep.results.analysis.hypervolume import volumes_so_far
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
@@ -85,7 +86,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         ],
         "began": live.events[0]["time"] if live.events else None,
         "updated": live.last["time"] if live.last else None,
-        "spark": spark(live),
+        **live.front.get(lambda: front(live), fresh=not facts.locked),
     }
 
 
@@ -106,6 +107,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "seconds": 0.0,
         "seconds_left": None,
         "best": None,
+        "front": None,
         "winner": None,
         "failures": {},
         "parallel": "auto",
@@ -115,6 +117,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "began": None,
         "updated": None,
         "spark": [],
+        "spark_of": "",
     }
 
 
@@ -176,12 +179,29 @@ def winner(live: LiveRun) -> Data | None:
     return confirmed_winner(run, retraining_results(run))
 
 
+def front(live: LiveRun) -> Data:
+    """The front of several objectives with its hypervolume so far; else the best value so far."""
+    run = live.directory()
+    if not run.has_front:
+        return {"front": None, "spark": spark(live), "spark_of": f"best {live.metric} so far"}
+    found: Data = {"front": None, "spark": volumes_so_far(live.points, _even(live))}
+    if run.knee is not None and run.knee.best is not None:
+        values = {name: run.knee.best.metrics[name] for name in run.objective_names}
+        found["front"] = {"size": len(run.front), "knee": run.knee.id, "values": values}
+    return found | {"spark_of": "hypervolume so far"}
+
+
 def spark(live: LiveRun) -> list[float]:
     """The best value so far at evenly spaced numbers of reports."""
     counts = [count for count, _ in live.improvements]
-    points = min(SPARK_POINTS, live.n_reports)
-    known = [bisect_right(counts, i * live.n_reports / points) for i in range(1, points + 1)]
+    known = [bisect_right(counts, count) for count in _even(live)]
     return [live.improvements[count - 1][1] for count in known if count]
+
+
+def _even(live: LiveRun) -> list[int]:
+    """The numbers of reports at which the sparkline has its points."""
+    points = min(SPARK_POINTS, live.n_reports)
+    return [i * live.n_reports // points for i in range(1, points + 1)]
 
 
 def seconds_spent(live: LiveRun, facts: Facts) -> float:
