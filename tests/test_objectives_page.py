@@ -125,7 +125,10 @@ def test_a_space_that_was_tried_out_is_searched_again_when_it_grows() -> None:
     assert not later.exhausted
 
 
-def test_the_list_of_sweeps_has_the_front_and_its_hypervolume() -> None:
+def test_the_list_of_sweeps_has_the_front_and_its_hypervolume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     run = swept(train_diverging, TWO)
     with serving(run.path.parent) as client:
         row = until(lambda: rows(client).get("net"))

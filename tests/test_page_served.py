@@ -129,6 +129,7 @@ def test_the_list_shows_the_front_of_several_objectives(
     values = {"val_loss": 0.21, f"ms {NASTY}": 3.1}
     front = {"size": 4, "knee": "random-3", "values": values}
     server.runs["today"].row |= {"front": front, "spark_of": "hypervolume so far"}
+    server.runs["yesterday"].row |= {"best": None, "limits_kept": False}
     for width in (1280, 390):
         visit(browser, server, width=width)
         browser.until("return document.querySelectorAll('#list tr.run').length === 2")
@@ -138,9 +139,10 @@ def test_the_list_shows_the_front_of_several_objectives(
         assert text(browser, "#list tr.run .spark-of") == "hypervolume"
         label = "return document.querySelector('#list .spark').getAttribute('aria-label')"
         assert browser.run(label) == "hypervolume so far"
+        assert "none within the limits" in text(browser, "#list tbody")
         assert violations(browser) == []
-        wide = "return document.documentElement.scrollWidth"
-        assert browser.run(wide) <= width
+        box = "document.querySelector('#list .scroll')"
+        assert browser.run(f"return {box}.scrollWidth <= {box}.clientWidth")
 
 
 def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer) -> None:

@@ -18,7 +18,7 @@ from raysweep.results.views.terminal import WIDE, columns, plain, trial_table
 def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType:
     """The table of runs, the newest last. A wide screen shows their searchers too."""
     rows = [_run_cells(run) for run in sorted(directories, key=lambda run: run.began or 0.0)]
-    headings = ["run", "began", ">trials", ">epochs", ">best", "searchers"]
+    headings = ["run", "began", ">trials", ">epochs", "best", "searchers"]
     if width < WIDE:
         headings.remove("searchers")
     table = columns(*headings)

@@ -64,7 +64,7 @@ function focusRun(name, part) {
 /** The best value of a run; after a confirmation the winner's, which is a mean over retrainings. */
 function bestCell(run) {
   if (run.front) return frontCell(run.front);
-  if (!run.best) return DASH;
+  if (!run.best) return run.limits_kept === false ? "none within the limits" : DASH;
   const best = `${number(run.best.value)} ${run.metric}`;
   if (!run.winner) return best;
   const mean = `${run.winner.trial}: mean over ${plural(run.winner.retrainings, "retraining")}`;
