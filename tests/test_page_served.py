@@ -123,6 +123,27 @@ def submit(
     )
 
 
+def test_a_waiting_command_is_withdrawn(browser: Browser, server: FakeServer) -> None:
+    waiting = [
+        {"id": name, "command": "note", "arguments": {}, "text": f"note '{name} {NASTY}'"}
+        for name in ("c1", "c2")
+    ]
+    server.runs["today"].row["waiting"] = waiting
+    for width in (390, 1280):
+        visit(browser, server, "#run=today", width)
+        browser.until("return document.querySelectorAll('#commands .waits li').length === 2")
+        assert f"note 'c1 {NASTY}'" in text(browser, "#commands .waits")
+        assert "2 commands not carried out yet" in text(browser, "#commands .waits")
+        assert violations(browser) == []
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.run("document.querySelectorAll('#commands .waits button')[1].click()")
+    browser.until("return document.querySelector('#commands .waits output').textContent !== '…'")
+    assert server.commands == [("withdraw", {"withdrawn": "c2"})]
+    server.change("today", summary={"waiting": []})
+    browser.until("return document.querySelectorAll('#commands .waits li').length === 0")
+    assert text(browser, "#commands .waits output")  # what became of it stays
+
+
 def test_the_list_shows_the_front_of_several_objectives(
     browser: Browser, server: FakeServer
 ) -> None:

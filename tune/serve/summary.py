@@ -15,6 +15,7 @@ from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.views.html.page_data import Data
 from raysweep.results.views.html.winner_data import confirmed_winner
+from raysweep.tune.command_words import in_words
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -82,7 +83,12 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "tags": live.steering.tags.get("", []),
         "notes": [note.text for note in live.steering.notes if not note.trial],
         "waiting": [
-            {"id": command.id, "command": command.command, "arguments": dict(command.arguments)}
+            {
+                "id": command.id,
+                "command": command.command,
+                "arguments": dict(command.arguments),
+                "text": in_words(command),
+            }
             for command in facts.waiting
         ],
         "began": live.events[0]["time"] if live.events else None,
