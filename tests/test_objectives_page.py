@@ -131,7 +131,7 @@ def test_the_list_of_sweeps_has_the_front_and_its_hypervolume(
     monkeypatch.chdir(tmp_path)
     run = swept(train_diverging, TWO)
     with serving(run.path.parent) as client:
-        row = until(lambda: rows(client).get("net"))
+        row: Any = until(lambda: rows(client).get("net"))
     assert row["front"] == {
         "size": len(run.front),
         "knee": run.knee.trial,

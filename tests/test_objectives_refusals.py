@@ -47,7 +47,8 @@ def written(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     searcher, scheduler, metrics = request.param
     path = tmp_path / "sweep.yaml"
     path.write_text(
-        f"trainable: tests.test_objectives_refusals:train\n{metrics}\nsearcher: {searcher}\nscheduler: {scheduler}\n"
+        f"trainable: tests.test_objectives_refusals:train\n{metrics}\n"
+        f"searcher: {searcher}\nscheduler: {scheduler}\n"
         "budget: {trials: 6, epochs: 3}\nspace: {x: {float: [0, 1]}, y: {float: [0, 1]}}\n"
     )
     return path

@@ -124,7 +124,7 @@ def submit(
 
 
 def test_a_waiting_command_is_withdrawn(browser: Browser, server: FakeServer) -> None:
-    waiting = [
+    waiting: list[dict[str, Any]] = [
         {"id": name, "command": "note", "arguments": {}, "text": f"note '{name} {NASTY}'"}
         for name in ("c1", "c2")
     ]

@@ -87,7 +87,7 @@ def between(
 ) -> list[str]:
     """Let something happen before the n-th step of a kind; returns a list of those taken."""
     taken: list[str] = []
-    is_happening = []
+    is_happening: list[bool] = []
 
     def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **more: Any) -> Any:
