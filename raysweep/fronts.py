@@ -30,7 +30,9 @@ def front(points: Sequence[Point]) -> list[int]:
     finite = (i for i, point in enumerate(points) if all(map(math.isfinite, point)))
     # In lexicographic order a point is dominated only by one before it.
     for i in sorted(finite, key=lambda i: (points[i], i)):
-        if not any(all(x <= y for x, y in zip(points[k], points[i], strict=True)) for k in kept):
+        # With two losses the last one that was kept has the least second loss of all.
+        rivals = kept[-1:] if len(points[i]) == 2 else kept
+        if not any(all(x <= y for x, y in zip(points[k], points[i], strict=True)) for k in rivals):
             kept.append(i)
     return sorted(kept)
 

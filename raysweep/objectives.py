@@ -106,6 +106,11 @@ class Objectives:
         """All metrics that every report must have."""
         return (*(one.name for one in self.objectives), *(one.name for one in self.limits))
 
+    @property
+    def has_front(self) -> bool:
+        """True if there are several objectives; with one, the best trial is the front."""
+        return len(self.objectives) > 1
+
     def losses(self, metrics: Metrics) -> tuple[float, ...]:
         return tuple(objective.loss(metrics) for objective in self.objectives)
 

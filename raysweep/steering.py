@@ -48,11 +48,11 @@ class Note:
 class Steering:
     """The state that commands have led to.
 
-    ids: of all commands that the ledger holds. budget: limits of the budget that were extended, by
-    name. space: other ranges of parameters, by name. parallel: the most trials at once; None if no
-    command has set it. paused: whether nothing is to be started. queue: the configurations that
-    wait to be trained, by key, in order. notes: in order. tags: by the name of a trial; of the
-    sweep under "".
+    ids: of all commands that the ledger holds, and of those that it says are withdrawn. budget:
+    limits of the budget that were extended, by name. space: other ranges of parameters, by name.
+    parallel: the most trials at once; None if no command has set it. paused: whether nothing is to
+    be started. queue: the configurations that wait to be trained, by key, in order. notes: in
+    order. tags: by the name of a trial; of the sweep under "".
     """
 
     ids: set[str] = field(default_factory=set)
@@ -100,6 +100,8 @@ class Steering:
             case "note":
                 trial, author = arguments.get("trial", ""), event.get("author", "")
                 self.notes.append(Note(arguments["text"], trial, author, event["time"]))
+            case "withdraw":
+                self.ids.add(arguments["withdrawn"])  # so no session carries it out
             case "tag":
                 self._tag(arguments)
 

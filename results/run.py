@@ -349,6 +349,13 @@ class Run:
         """Tag the sweep, or a trial, with words; or take these tags away."""
         return self._give("tag", tags=list(tags), remove=remove, **_about(trial))
 
+    def withdraw(self, command: str) -> Answer:
+        """Take back a command that waits, by the `id` of its answer; it is never carried out then.
+
+        Raises UserError if a session has carried it out, or if there is none.
+        """
+        return self._give("withdraw", withdrawn=command)
+
     def widget(self) -> SweepWidget:
         """A live view for a notebook, with buttons that stop, pause and resume.
 

@@ -525,7 +525,7 @@ Moments = dict[tuple[str, int], list[Command]]
 def script(count: int, trials: int, rng: np.random.Generator) -> Moments:
     """So many commands of all kinds that a run of simulated trials can be given."""
     moments: Moments = {}
-    kinds = sorted(KINDS.keys() - {"pause", "resume"})
+    kinds = sorted(KINDS.keys() - {"pause", "resume", "withdraw"})
     for index in range(count):
         moment = f"draw-{rng.integers(trials)}", int(rng.integers(1, 4))
         trial = f"draw-{rng.integers(trials)}"

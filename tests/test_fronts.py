@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from raysweep.fronts import dominates, front, hypervolume, knee, reference
+from raysweep.results.analysis.hypervolume import Box, volumes_so_far
 
 GRID = 8
 
@@ -58,3 +59,14 @@ def test_the_reference_lies_a_tenth_behind_the_front() -> None:
 def test_the_knee_is_nearest_to_the_best_of_all() -> None:
     assert knee([(0.0, 100.0), (0.2, 15.0), (1.0, 0.0)]) == 1
     assert knee([(3.0, 3.0)]) == 0
+
+
+def test_the_volume_so_far_grows_to_that_of_all_points() -> None:
+    points = [(2, (3.0, 1.0)), (3, (1.0, 3.0)), (3, (4.0, 4.0)), (7, (2.0, 2.0))]
+    box = Box.of(one for _, one in points)
+    assert box is not None
+    found = volumes_so_far(points, [1, 2, 4, 6, 8])
+    first, second = box.fraction([(3.0, 1.0)]), box.fraction([(3.0, 1.0), (1.0, 3.0)])
+    assert found == [first, second, second, box.fraction([one for _, one in points])]
+    assert first < second < found[-1]
+    assert volumes_so_far([], [1, 2]) == []

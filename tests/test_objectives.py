@@ -12,29 +12,32 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import raysweep as rs
 from raysweep.errors import UserError
-from raysweep.formatting import number
+from raysweep.formatting import DASH, number
 from raysweep.fronts import dominates
 from raysweep.history import Config, History, Status, Trial
 from raysweep.objectives import REPORT_COLUMNS, Limit, Objective, Objectives
 from raysweep.results.analysis.findings import findings
-from raysweep.results.storage.front import front_of, point
+from raysweep.results.storage.front import front_of, knee_of, point
 from raysweep.results.storage.run_directory import RunError
 from raysweep.results.storage.tables import curve_rows
 from raysweep.search_spaces.file.document import parse
 from raysweep.search_spaces.file.reader import check
 from raysweep.trainables.runtime.job import read_job
 from raysweep.trainables.runtime.run import ReportError
-from raysweep.tune.callbacks.screen import Lines
+from raysweep.tune.callbacks.screen import Lines, render
 from raysweep.tune.cli.analyse import SCHEDULERS, SEARCHERS, able
 from raysweep.tune.cli.app import main
+from raysweep.tune.cli.summary import finish
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
 from raysweep.tune.offline.recorded_curves import overrides
+from raysweep.tune.session import GOOD
 from tests.sweeps import Keep
 
 THREE = [{"name": "val_loss"}, {"name": "ms", "goal": "minimize"}, {"name": "mb", "limit": 500}]
@@ -281,7 +284,7 @@ def test_one_line_of_a_run_has_all_objectives(
     knee = [number(run.knee.metrics[name]) for name in ("val_loss", "ms")]
     assert main(["ls", str(run.path.parent)]) == 0
     text = capsys.readouterr().out
-    assert f"val_loss {knee[0]}, ms {knee[1]} (knee of {len(run.front)})" in text
+    assert f"{len(run.front)} on the front; knee: val_loss {knee[0]}, ms {knee[1]}" in text
     assert main(["status", str(run.path)]) == 0
     text = capsys.readouterr().out
     assert f"front of {len(run.front)} trials, hypervolume 0." in text
@@ -289,6 +292,53 @@ def test_one_line_of_a_run_has_all_objectives(
     assert main(["status", str(run.path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["front"] == [best.trial for best in run.front]
+
+
+def screen(controller: SweepController, width: int) -> list[str]:
+    """The lines of the live screen."""
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False).print(render("net", controller, width))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_live_screen_shows_the_front(width: int) -> None:
+    controller = trained(searcher=["random", "bohb"], budget={"trials": 8, "epochs": 3})
+    front = front_of(controller.trials)
+    knee = knee_of(front)
+    assert knee is not None
+    assert knee.best is not None
+    loss, ms = (number(knee.best.metrics[name]) for name in ("val_loss", "ms"))
+    lines = screen(controller, width)
+    assert f"{len(front)} on the front; knee: val_loss {loss}, ms {ms}" in lines
+    at = next(k for k, line in enumerate(lines) if line.startswith("trial "))
+    assert lines[at].split()[:5] == ["trial", "best", "val_loss", "ms", "mb"]
+    assert {line.split()[0] for line in lines[at + 1 :][: len(front)]} == {one.id for one in front}
+    assert any(line.startswith(f"{knee.id} ") and " knee " in line for line in lines[at:])
+    kept = [" over limit " in line for line in lines[at + 1 : at + 17]]
+    assert kept == sorted(kept)
+    for name, history in controller.histories.items():
+        size = str(len(front_of(history)))
+        row = next(line.split() for line in lines if line.startswith(f"{name} "))
+        found = knee_of(front_of(history))
+        assert row[1:3] == [size, found.id if found else DASH]
+
+
+def test_the_screen_before_anything_keeps_the_limits() -> None:
+    metrics = [*THREE[:2], {"name": "mb", "limit": -1}]
+    lines = screen(trained(metrics=metrics), 80)
+    assert not any("on the front" in line for line in lines)
+    assert any(line.split()[:3] == ["random", "0", DASH] for line in lines)
+
+
+def test_the_closing_summary_has_a_row_of_fronts(
+    run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(run.path, GOOD, as_json=False, resume="")
+    lines = capsys.readouterr().out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("searcher"))
+    assert lines[at].split()[1:5] == ["front", "knee", "val_loss", "ms"]
+    assert lines[at + 1].split()[:3] == ["random", str(len(run.front)), run.knee.trial]
 
 
 def test_the_table_of_trials_begins_with_the_front(

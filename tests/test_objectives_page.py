@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from raysweep.results.run import Run
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.params import Int
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune import seldom
 from raysweep.tune.cli.app import main
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
 from raysweep.tune.searchers.random_grid import Random
 from raysweep.tune.sweep import Budget
+from tests.serving import rows, serving, until
 from tests.sweeps import Keep, sweep
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/how-to/objectives.md"
@@ -120,3 +123,38 @@ def test_a_space_that_was_tried_out_is_searched_again_when_it_grows() -> None:
     assert controller.next() is not None
     later = SweepController(said, past=keep.events)
     assert not later.exhausted
+
+
+def test_the_list_of_sweeps_has_the_front_and_its_hypervolume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = swept(train_diverging, TWO)
+    with serving(run.path.parent) as client:
+        row: Any = until(lambda: rows(client).get("net"))
+    assert row["front"] == {
+        "size": len(run.front),
+        "knee": run.knee.trial,
+        "values": {name: run.knee.metrics[name] for name in "ab"},
+    }
+    assert row["spark_of"] == "hypervolume so far"
+    assert row["spark"] == sorted(row["spark"])
+    assert 0 <= row["spark"][0] < row["spark"][-1] <= 1
+
+
+def test_a_value_that_takes_long_is_made_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(seldom, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    made = iter(range(9))
+
+    def make() -> int:
+        now[0] += 2.0
+        return next(made)
+
+    kept: seldom.Seldom[int] = seldom.Seldom()
+    assert kept.get(make) == 0
+    now[0] += 19.0
+    assert kept.get(make) == 0
+    assert kept.get(make, fresh=True) == 1
+    now[0] += 20.0
+    assert kept.get(make) == 2

@@ -50,6 +50,7 @@ def made_up(folder: Path, name: str, top: float) -> FakeRun:
         "began": BEGAN,
         "updated": BEGAN + 36,
         "spark": [0.1, 0.3, top],
+        "spark_of": "best acc so far",
     }
     trials = {trial.id: details(trial, data) for trial in run.all_trials()}
     logs = {"random-11": f"epoch 1 {NASTY}\nepoch 2\n"}
@@ -120,6 +121,49 @@ def submit(
         f".find(form => form.querySelector('button').textContent === {label!r});"
         f"{filled} form.requestSubmit()"
     )
+
+
+def test_a_waiting_command_is_withdrawn(browser: Browser, server: FakeServer) -> None:
+    waiting: list[dict[str, Any]] = [
+        {"id": name, "command": "note", "arguments": {}, "text": f"note '{name} {NASTY}'"}
+        for name in ("c1", "c2")
+    ]
+    server.runs["today"].row["waiting"] = waiting
+    for width in (390, 1280):
+        visit(browser, server, "#run=today", width)
+        browser.until("return document.querySelectorAll('#commands .waits li').length === 2")
+        assert f"note 'c1 {NASTY}'" in text(browser, "#commands .waits")
+        assert "2 commands not carried out yet" in text(browser, "#commands .waits")
+        assert violations(browser) == []
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.run("document.querySelectorAll('#commands .waits button')[1].click()")
+    browser.until("return document.querySelector('#commands .waits output').textContent !== '…'")
+    assert server.commands == [("withdraw", {"withdrawn": "c2"})]
+    server.change("today", summary={"waiting": []})
+    browser.until("return document.querySelectorAll('#commands .waits li').length === 0")
+    assert text(browser, "#commands .waits output")  # what became of it stays
+
+
+def test_the_list_shows_the_front_of_several_objectives(
+    browser: Browser, server: FakeServer
+) -> None:
+    values = {"val_loss": 0.21, f"ms {NASTY}": 3.1}
+    front = {"size": 4, "knee": "random-3", "values": values}
+    server.runs["today"].row |= {"front": front, "spark_of": "hypervolume so far"}
+    server.runs["yesterday"].row |= {"best": None, "limits_kept": False}
+    for width in (1280, 390):
+        visit(browser, server, width=width)
+        browser.until("return document.querySelectorAll('#list tr.run').length === 2")
+        row = text(browser, "#list tr.run")
+        assert "4 on the front" in row
+        assert "knee: val_loss 0.21, ms </script>" in row
+        assert text(browser, "#list tr.run .spark-of") == "hypervolume"
+        label = "return document.querySelector('#list .spark').getAttribute('aria-label')"
+        assert browser.run(label) == "hypervolume so far"
+        assert "none within the limits" in text(browser, "#list tbody")
+        assert violations(browser) == []
+        box = "document.querySelector('#list .scroll')"
+        assert browser.run(f"return {box}.scrollWidth <= {box}.clientWidth")
 
 
 def test_the_first_screen_lists_all_sweeps(browser: Browser, server: FakeServer) -> None:

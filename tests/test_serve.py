@@ -489,9 +489,15 @@ def test_a_command_without_a_session_waits_and_is_shown(client: TestClient, fold
     [command] = Inbox(folder / "cnn").waiting()
     assert (command.id, command.command) == (answer.json()["id"], "tag")
     waiting = until(lambda: rows(client)["cnn"]["waiting"])
-    assert waiting == [{"id": command.id, "command": "tag", "arguments": {"tags": ["baseline"]}}]
+    arguments, text = {"tags": ["baseline"]}, "tag baseline"
+    assert waiting == [{"id": command.id, "command": "tag", "arguments": arguments, "text": text}]
     assert order(client, "pause").status_code == 409
     assert len(Inbox(folder / "cnn").names()) == 1
+    answer = order(client, "withdraw", withdrawn=command.id)
+    assert answer.json()["text"] == "withdrawn: tag baseline"
+    until(lambda: not rows(client)["cnn"]["waiting"])
+    assert order(client, "withdraw", withdrawn=command.id).status_code == 409
+    assert order(client, "withdraw").status_code == 409
 
 
 @pytest.mark.parametrize(

@@ -181,9 +181,11 @@ def test_without_a_session_a_command_is_checked_and_waits_for_the_next_one(
         "lr: expected a number from 0.01 to 1, got 7",
     ]
     assert main(["enqueue", "a", "lr=0.75", "width=10"]) == 0
-    assert capsys.readouterr().out == (
-        "no session runs; it takes effect at: raysweep resume ray_results/a\n"
-    )
+    (waiting,) = Inbox(Path("ray_results/a")).waiting()
+    assert capsys.readouterr().out.splitlines() == [
+        "no session runs; it takes effect at: raysweep resume ray_results/a",
+        f"to take it back: raysweep withdraw ray_results/a {waiting.id[:8]}",
+    ]
     for verb in ("stop", "pause"):
         assert main([verb, "a"]) == 2
         assert capsys.readouterr().err == f"raysweep: {verb}: no session runs, so nothing happens\n"
@@ -268,7 +270,10 @@ def test_status_shows_what_waits_with_its_values_and_the_notes_on_trials(
     capsys.readouterr()
     assert main(["status", "a"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert [line.strip() for line in shown if line.endswith(" waits")][:6] == [
+    ids = [command.id[:8] for command in Inbox(finished).waiting()]
+    waits = [line.strip().rpartition(" (id ") for line in shown if " waits (id " in line]
+    assert [end.removesuffix(")") for _, _, end in waits] == ids
+    assert [text for text, _, _ in waits][:6] == [
         "set space.lr=0.1..0.2 waits",
         "set parallel=3 waits",
         "enqueue lr=0.125 width=2 waits",
@@ -276,7 +281,7 @@ def test_status_shows_what_waits_with_its_values_and_the_notes_on_trials(
         "extend trials=+2 epochs=4 waits",
         "tag random-1 odd waits",
     ]
-    assert "  stop random-1 --now waits" in shown
+    assert waits[-1][0] == "stop random-1 --now waits"
     Path("epoch4").touch()
     assert main(["resume", "a", "--debug"]) == 0
     found = _status(capsys)

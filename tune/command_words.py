@@ -42,6 +42,8 @@ def _argument(name: str, value: Any) -> Iterator[str]:
         yield f"'{value}'"
     elif name == "tags" and isinstance(value, list):
         yield from map(str, value)
+    elif name == "withdrawn":
+        yield str(value)
     elif name == "study":
         yield f"--study {value}"
     else:

@@ -17,7 +17,7 @@ from raysweep.errors import did_you_mean
 from raysweep.formatting import plural
 from raysweep.history import APPLIED, REFUSED, Event
 from raysweep.report_interval import UNITS
-from raysweep.results.storage.inbox import Command
+from raysweep.results.storage.inbox import WITHDRAW, Command, is_id
 from raysweep.search_spaces.language.points import PointError, complete_point, key_of
 from raysweep.text_limits import exception_line, message
 from raysweep.tune import limit_commands, space_commands, trial_commands
@@ -185,6 +185,16 @@ def _is_tag(tag: object) -> bool:
     return isinstance(tag, str) and tag.isprintable() and len(tag.split()) == 1 and len(tag) <= 100
 
 
+def _withdraw(controller: SweepController, arguments: Arguments) -> Accepted:
+    """A command that was carried out, or withdrawn before, is in the ledger with its id."""
+    name = arguments.get("withdrawn")
+    if not isinstance(name, str) or not is_id(name):
+        raise Refused("expected the id of a command that waits")
+    if name in controller.steering.ids:
+        raise Refused("too late: that command has been carried out, refused or withdrawn before")
+    return Accepted({"withdrawn": name}, "that command will not be carried out")
+
+
 def _about(controller: SweepController, arguments: Arguments) -> dict[str, Any]:
     """The trial that a note or a tag is about; nothing if it is about the sweep."""
     return {"trial": the_trial(controller, arguments).id} if "trial" in arguments else {}
@@ -206,5 +216,6 @@ KINDS: Mapping[str, Kind] = {
     "set": Kind(_set, ("parallel", "space")),
     "note": Kind(_note, ("text", "trial")),
     "tag": Kind(_tag, ("tags", "trial", "remove")),
+    WITHDRAW: Kind(_withdraw, ("withdrawn",)),
 }
 """The commands by name, with the names of their arguments."""

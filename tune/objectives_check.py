@@ -9,6 +9,9 @@ from raysweep.objectives import TRACKED_COLUMNS
 from raysweep.search_spaces.file.document import Path
 from raysweep.search_spaces.file.reader import Specification
 
+SAMPLER = "{name: optuna, sampler: TPESampler}"
+"""A searcher for several metrics, which who names `tpe` may want."""
+
 
 class Chosen(Protocol):
     """A searcher or a scheduler that a file names."""
@@ -33,14 +36,14 @@ def check_metrics(said: Specification, searchers: Iterable[Chosen], scheduler: C
                 said,
                 ("searcher",),
                 f"searcher {searcher.label} proposes for one metric, and metrics has several; "
-                "expected auto, bohb, random, grid, or optuna with a sampler for several",
+                f"use auto, bohb, random, grid, or {SAMPLER}",
             )
     if not _several(scheduler):
         raise _error(
             said,
             ("scheduler",),
             f"scheduler {scheduler.label} judges by one metric, and metrics has several; "
-            "expected scheduler: asha or none",
+            "use asha or none",
         )
     _check_keys(said)
 

@@ -19,7 +19,7 @@ from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.shown_status import ORDER, PAUSED, shown_status
 from raysweep.text_limits import shorten
 from raysweep.tune.command_words import in_words
-from raysweep.tune.steer import next_session
+from raysweep.tune.steer import SHOWN, next_session
 from raysweep.tune.time_left import time_left
 
 FAILURES_SHOWN = 5
@@ -157,7 +157,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
     for cause, count in list(found["failures"].items())[:FAILURES_SHOWN]:
         text.append(f"  {plural(count, 'trial')}: {cause.splitlines()[0] if cause else 'failed'}")
-    text += [f"  {command['text']} waits" for command in found["waiting"]]
+    text += [f"  {one['text']} waits (id {one['id'][:SHOWN]})" for one in found["waiting"]]
     if found["tags"]:
         text.append(f"  tags: {', '.join(found['tags'])}")
     return [*text, *(f"  note: {note}" for note in found["notes"]), *_trial_notes(found)]

@@ -7,7 +7,8 @@ that any of them has found to a point a little behind their common front. So it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.fronts import Point, front, hypervolume, reference
@@ -51,6 +52,29 @@ def front_volume(trials: Iterable[Trial]) -> float:
     points = points_of(trials)
     box = Box.of(points)
     return box.fraction(points) if box else 0.0
+
+
+def volumes_so_far(points: Sequence[tuple[int, Point]], counts: Iterable[int]) -> list[float]:
+    """The part of the box of all points that those known by then dominate, for each count.
+
+    points: each with the count at which it became known, ascending, as `counts` are. There is no
+    value for counts before the first point.
+    """
+    box = Box.of(one for _, one in points)
+    if box is None:
+        return []
+    known: list[Point] = []
+    found: list[float] = []
+    taken = 0
+    for count in counts:
+        end = bisect_right(points, count, lo=taken, key=lambda one: one[0])
+        if end > taken:
+            known += [one for _, one in points[taken:end]]
+            known, taken = [known[i] for i in front(known)], end
+            found.append(box.fraction(known))
+        elif found:
+            found.append(found[-1])
+    return found
 
 
 def has_several(histories: Mapping[str, History]) -> bool:

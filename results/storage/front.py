@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from raysweep.fronts import Point, front
+from raysweep.formatting import number
+from raysweep.fronts import Point, front, knee
 from raysweep.history import Report, Trial
 from raysweep.objectives import Objectives
 
@@ -36,17 +37,35 @@ def front_of(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(chosen, key=lambda trial: point(_best(trial)))
 
 
+def knee_of(front: Sequence[Trial]) -> Trial | None:
+    """The trial of a front that is nearest to the best of all objectives; None without one."""
+    return front[knee([point(_best(trial)) for trial in front])] if front else None
+
+
+def in_words(front: Sequence[Trial], knee: Trial, objectives: Objectives) -> str:
+    """A front in a line: `4 on the front; knee: val_loss 0.21, ms_per_image 3.1`."""
+    metrics = _best(knee).metrics
+    values = (f"{one.name} {number(metrics[one.name])}" for one in objectives.objectives)
+    return f"{len(front)} on the front; knee: {', '.join(values)}"
+
+
 def points_of(trials: Iterable[Trial]) -> list[Point]:
     """The points of all trials that keep the limits."""
     return [point(_best(trial)) for trial in trials if is_candidate(trial)]
 
 
-def with_front(rows: Sequence[Row], trials: Sequence[Trial], objectives: Objectives) -> list[Row]:
+def with_front(
+    rows: Sequence[Row],
+    trials: Sequence[Trial],
+    objectives: Objectives,
+    front: Iterable[Trial] | None = None,
+) -> list[Row]:
     """Rows of trials with `feasible` and `front`, and `best_<metric>` of each further metric.
 
     These are the values of the epoch `best_epoch`. A trial that has reported nothing has none.
+    front: if these are not all trials, the front of all.
     """
-    on_front = {trial.id for trial in front_of(trials)}
+    on_front = {trial.id for trial in (front_of(trials) if front is None else front)}
     return [
         row | _columns(trial, trial.id in on_front, objectives)
         for row, trial in zip(rows, trials, strict=True)

@@ -28,6 +28,8 @@ FOLDER = "commands"
 SUFFIX = ".json"
 UNREADABLE = ".unreadable"
 """Added to the name of a file that holds no command, so that it is looked at once."""
+WITHDRAW = "withdraw"
+"""The command that takes back another one, which waits."""
 MOST_BYTES = 2**20
 """The largest command that is read. A thousand configurations take some 200 kB."""
 MAX_ID = 64
@@ -132,6 +134,20 @@ class Inbox:
         return found
 
 
+def withdrawal(command: str) -> Command:
+    """The command that takes back the one with this id.
+
+    Its time is 0, so that its name sorts before all others: a session that finds both of them
+    waiting reads this one first.
+    """
+    return Command(WITHDRAW, {"withdrawn": command}, time=0.0, author=author())
+
+
+def is_id(text: str) -> bool:
+    """True if a text may be the id of a command."""
+    return 0 < len(text) <= MAX_ID and text.isalnum()
+
+
 def parse(content: bytes) -> Command:
     """The command that a file holds. Raises ValueError, with the reason, if it holds none."""
     if len(content) > MOST_BYTES:
@@ -145,7 +161,7 @@ def parse(content: bytes) -> Command:
     command, arguments, name = data.get("command"), data.get("arguments", {}), data.get("id")
     if not isinstance(command, str) or not isinstance(arguments, dict):
         raise ValueError("it lacks a command with its arguments")
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID or not name.isalnum():
+    if not isinstance(name, str) or not is_id(name):
         raise ValueError("its id is not a word of letters and digits")
     given = data.get("time")
     if isinstance(given, bool) or not isinstance(given, int | float):

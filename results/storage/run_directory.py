@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
-from raysweep.fronts import knee
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
 from raysweep.repeats import mean_of
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
-from raysweep.results.storage.front import front_of, point, with_front
+from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
@@ -322,8 +321,7 @@ class RunDirectory:
     @property
     def knee(self) -> Trial | None:
         """The trial of the front that is nearest to the best of all objectives; None without."""
-        points = [point(trial.best) for trial in self.front if trial.best]
-        return self.front[knee(points)] if points else None
+        return knee_of(self.front)
 
     @property
     def chosen(self) -> tuple[Trial, Report] | None:
@@ -344,7 +342,14 @@ class RunDirectory:
     @property
     def has_front(self) -> bool:
         """True if the sweep has several objectives."""
-        return self.objectives is not None and len(self.objectives.objectives) > 1
+        return self.objectives is not None and self.objectives.has_front
+
+    @property
+    def front_line(self) -> str:
+        """The front in a line, with the values of its knee; "" without a front."""
+        if not self.has_front or self.objectives is None or self.knee is None:
+            return ""
+        return in_words(self.front, self.knee, self.objectives)
 
     @property
     def is_infeasible(self) -> bool:

@@ -18,7 +18,7 @@ from raysweep.results.views.terminal import WIDE, columns, plain, trial_table
 def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType:
     """The table of runs, the newest last. A wide screen shows their searchers too."""
     rows = [_run_cells(run) for run in sorted(directories, key=lambda run: run.began or 0.0)]
-    headings = ["run", "began", ">trials", ">epochs", ">best", "searchers"]
+    headings = ["run", "began", ">trials", ">epochs", "best", "searchers"]
     if width < WIDE:
         headings.remove("searchers")
     table = columns(*headings)
@@ -41,12 +41,12 @@ def _run_cells(run: RunDirectory) -> list[str]:
 
 
 def _best(run: RunDirectory) -> str:
-    """The best value of a run; of several objectives those of the knee, and the front's size."""
+    """The best value of a run; of several objectives the front's size and the knee's values."""
+    if run.front_line:
+        return run.front_line
     if run.chosen is None:
         return "none within the limits" if run.is_infeasible else DASH
-    metrics = run.chosen[1].metrics
-    values = ", ".join(f"{name} {number(metrics[name])}" for name in run.objective_names)
-    return f"{values} (knee of {len(run.front)})" if run.has_front else values
+    return f"{run.metric} {number(run.chosen[1].metrics[run.metric])}"
 
 
 def trials(

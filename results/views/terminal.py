@@ -18,9 +18,12 @@ from rich.text import Text
 
 from raysweep.formatting import DASH, clean, duration, number, plural, size
 from raysweep.history import History, Report, Status, Trial
+from raysweep.objectives import Objectives
 from raysweep.references import is_script
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
+from raysweep.results.analysis.hypervolume import shared_box
 from raysweep.results.analysis.repeated import repeat_findings
+from raysweep.results.storage.front import front_of, knee_of, points_of
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
 from raysweep.results.storage.script_weights import of_script
@@ -52,14 +55,19 @@ def summary(
     metric: str,
     seeds: int = 1,
     interval: ReportInterval = EVERY_EPOCH,
+    objectives: Objectives | None = None,
 ) -> Table:
     """The table of searchers: best value and its trial, trials, epochs and training time.
 
-    The best searcher is bold. Epochs are shown in the unit of the budget.
+    With several objectives: how many trials are on the front of each searcher, and their knee with
+    its values. The best searcher is bold, the one with most hypervolume. Epochs are shown in the
+    unit of the budget.
     """
     searchers: dict[str, list[History]] = {}
     for study, history in histories.items():
         searchers.setdefault(split_study(study, seeds)[0], []).append(history)
+    if objectives and objectives.has_front:
+        return _front_summary(searchers, objectives, interval)
     headings = ["searcher", f">best {metric}", "at", ">trials", f">{interval.unit}", ">training"]
     if seeds > 1:
         headings.insert(2, f">mean of {seeds}")
@@ -72,6 +80,34 @@ def summary(
         if is_best:
             table.rows[-1].style = "bold"
     return table
+
+
+def _front_summary(
+    searchers: Mapping[str, Sequence[History]], objectives: Objectives, interval: ReportInterval
+) -> Table:
+    """The table of searchers of a sweep with several objectives."""
+    names = [one.name for one in objectives.objectives]
+    headings = ["searcher", ">front", "knee", *(f">{name}" for name in names), ">trials"]
+    table = columns(*headings, f">{interval.unit}", ">training")
+    box = shared_box(history for studies in searchers.values() for history in studies)
+    volumes = []
+    for searcher, studies in searchers.items():
+        trials = [trial for history in studies for trial in history]
+        volumes.append(box.fraction(points_of(trials)) if box and len(searchers) > 1 else 0.0)
+        table.add_row(*_front_cells(searcher, trials, names), *_spent(studies, interval))
+    for row, volume in zip(table.rows, volumes, strict=True):
+        if 0 < volume == max(volumes):
+            row.style = "bold"
+    return table
+
+
+def _front_cells(searcher: str, trials: Sequence[Trial], names: Sequence[str]) -> list[Text]:
+    """The searcher, the size of its front, its knee and the knee's values."""
+    front = front_of(trials)
+    knee = knee_of(front)
+    metrics = knee.best.metrics if knee and knee.best else {}
+    values = [number(metrics.get(name)) for name in names]
+    return [plain(cell) for cell in (searcher, len(front), knee.id if knee else DASH, *values)]
 
 
 def trial_table(
@@ -294,11 +330,17 @@ def _summary_cells(
     if seeds > 1:
         values = [history.best[1].metrics[metric] for history in studies if history.best]
         cells.append(_mean(values))
+    return [*map(plain, (*cells, place)), *_spent(studies, interval)]
+
+
+def _spent(studies: Sequence[History], interval: ReportInterval) -> list[Text]:
+    """How many trials there are, their epochs and their training time."""
     trials = [trial for history in studies for trial in history]
-    seconds = sum(map(training_seconds, trials))
     epochs = sum(history.epochs for history in studies)
-    cells += [place, f"{len(trials):,}", interval.amount(epochs), duration(seconds)]
-    return [plain(cell) for cell in cells]
+    seconds = sum(map(training_seconds, trials))
+    return [
+        plain(cell) for cell in (f"{len(trials):,}", interval.amount(epochs), duration(seconds))
+    ]
 
 
 def _mean(values: list[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from raysweep.results.storage.inbox import Command, Inbox
+from raysweep.results.storage.inbox import WITHDRAW, Command, Inbox
 from raysweep.tune.callbacks.base import Callback
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.25
 """Seconds between two looks into a folder. An empty one costs some 10 microseconds."""
 LOOK_SECONDS_REMOTE = 1.0
 """Seconds between two looks into object storage. Each is a request of some 50 ms."""
-ALWAYS = ("stop", "note", "tag")
+ALWAYS = ("stop", "note", "tag", WITHDRAW)
 """Commands that are carried out while the best configurations are trained again (`confirm`). The
 others wait for the next session, because the search has ended by then."""
 TOO_LATE = "the session that it was for has ended"
@@ -89,10 +89,11 @@ class CommandInbox(Callback):
                 self._obey(name, command, controller, waited)
 
     def _obey(self, name: str, command: Command, controller: SweepController, waited: bool) -> None:
-        """Carry a command out, unless a former session has recorded it; then remove its file."""
-        if controller is not self._search and command.command not in ALWAYS:
-            return
+        """Carry a command out, unless the ledger has it or its withdrawal; then remove its file."""
         known = self._search.steering.ids
+        is_late = controller is not self._search and command.command not in ALWAYS
+        if is_late and command.id not in known:
+            return
         too_late = TOO_LATE if waited and _stops_sweep(command) else ""
         try:
             if command.id not in known:

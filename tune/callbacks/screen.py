@@ -7,7 +7,8 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +20,7 @@ from raysweep.formatting import clean, duration, number, plural, wrapped
 from raysweep.history import Event, Status, Trial
 from raysweep.repeats import REPEATS
 from raysweep.results.analysis import dropped_priors, earlier_runs
+from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
 from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
@@ -26,6 +28,7 @@ from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
+from raysweep.tune.seldom import Seldom
 from raysweep.tune.time_left import SteadyTime, time_left
 
 REFRESH_SECONDS = 0.25
@@ -40,6 +43,19 @@ OTHER_LINES = 10
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
+@dataclass(frozen=True)
+class Overview:
+    """What the screen shows of all trials: the table of searchers, and the front.
+
+    front: [] with one objective. knee: the name of its trial. line: the front in words.
+    """
+
+    searchers: Table
+    front: Sequence[Trial] = ()
+    knee: str = ""
+    line: str = ""
+
+
 class Screen(Observer):
     """The live screen of a terminal, redrawn in place at most four times a second."""
 
@@ -49,6 +65,7 @@ class Screen(Observer):
         self._live: Live | None = None
         self._drawn = 0.0
         self._left = SteadyTime()
+        self._front: Seldom[Overview] = Seldom()
         self._remembers: dict[str, bool] = {}
 
     def on_event(self, event: Event, controller: SweepController) -> None:
@@ -74,7 +91,9 @@ class Screen(Observer):
         self._drawn = now
         left = self._left.follow(time_left(controller), now)
         width, height = self._console.width, self._console.height
-        view = render(self._name, controller, width, height, left)
+        # A single best value is found at once, a front of thousands of trials is not.
+        seen = self._front.get(lambda: overview(controller), fresh=not _has_front(controller))
+        view = render(self._name, controller, width, height, left, seen)
         if self._live is None:
             self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -209,22 +228,47 @@ def render(
     width: int,
     height: int = 50,
     left: float | None = None,
+    seen: Overview | None = None,
 ) -> Group:
-    """The whole screen. left: the seconds left, if another number is shown than the estimate."""
-    sweep = controller.sweep
-    searchers = summary(controller.histories, sweep.metric.name, sweep.seeds, sweep.budget.interval)
-    above = len(controller.histories) + OTHER_LINES
-    shown, hidden = _shown(controller, max(MIN_ROWS, min(MAX_ROWS, height - above)))
+    """The whole screen.
+
+    left: the seconds left, if another number is shown than the estimate. seen: the searchers and
+    the front, if they are those of a moment ago.
+    """
+    seen = seen or overview(controller)
+    above = len(controller.histories) + OTHER_LINES + bool(seen.line)
+    rows = max(MIN_ROWS, min(MAX_ROWS, height - above))
+    shown, hidden = _shown(controller, rows, {trial.id for trial in seen.front})
     parts: list[RenderableType] = [
         _headline(name, controller, time_left(controller) if left is None else left),
+        *([plain(seen.line)] if seen.line else []),
         Text(),
-        searchers,
+        seen.searchers,
         Text(),
-        _table(shown, controller, width),
+        _table(shown, controller, width, seen),
     ]
     if hidden:
         parts.append(Text(hidden, style="dim"))
     return Group(*parts)
+
+
+def overview(controller: SweepController) -> Overview:
+    """The searchers, and with several objectives their front."""
+    sweep = controller.sweep
+    interval, objectives = sweep.budget.interval, sweep.objectives
+    searchers = summary(controller.histories, sweep.metric.name, sweep.seeds, interval, objectives)
+    if objectives is None or not objectives.has_front:
+        return Overview(searchers)
+    front = front_of(controller.trials)
+    knee = knee_of(front)
+    if knee is None:
+        return Overview(searchers)
+    return Overview(searchers, front, knee.id, in_words(front, knee, objectives))
+
+
+def _has_front(controller: SweepController) -> bool:
+    objectives = controller.sweep.objectives
+    return objectives is not None and objectives.has_front
 
 
 def _headline(name: str, controller: SweepController, left: float | None) -> Text:
@@ -250,16 +294,22 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     return text
 
 
-def _shown(controller: SweepController, rows: int) -> tuple[list[Trial], str]:
+def _shown(
+    controller: SweepController, rows: int, front: Set[str] = frozenset()
+) -> tuple[list[Trial], str]:
     """The running trials, then the best of the others; and what is not shown, in words.
 
-    If `rows` is too small for all, the running ones leave half of the rows to the others.
+    The best are those of the front, if there is one. If `rows` is too small for all, the running
+    ones leave half of the rows to the others.
     """
     running = [trial for trial in controller.trials if trial.status is Status.RUNNING]
     others = [trial for trial in controller.trials if trial.status is not Status.RUNNING]
     most_running = max(rows // 2, rows - len(others))
     shown = sorted(running, key=_rank)[:most_running]
-    shown += heapq.nsmallest(rows - len(shown), others, key=_rank)
+    best_first = heapq.nsmallest(
+        rows - len(shown), others, key=lambda trial: (trial.id not in front, *_rank(trial))
+    )
+    shown += best_first
     may_promote = controller.may_promote
     hidden = Counter(shown_status(trial, may_promote) for trial in controller.trials)
     hidden.subtract(shown_status(trial, may_promote) for trial in shown)
@@ -267,20 +317,27 @@ def _shown(controller: SweepController, rows: int) -> tuple[list[Trial], str]:
     return shown, f"not shown: {counts}" if counts else ""
 
 
-def _table(trials: list[Trial], controller: SweepController, width: int) -> Table:
+def _table(trials: list[Trial], controller: SweepController, width: int, seen: Overview) -> Table:
     """A table of these trials, without the parameters that are the same in all of them."""
-    metric = controller.sweep.metric.name
+    metric, objectives = controller.sweep.metric.name, controller.sweep.objectives
     constants = {CONFIG + name for name in controller.sweep.space.constants}
     may_promote = controller.may_promote
     rows = [
         {name: value for name, value in row.items() if name not in constants}
         for row in (trial_row(trial, metric, may_promote=may_promote) for trial in trials)
     ]
-    extra: tuple[str, ...] = ("reason",)
+    if objectives:
+        rows = with_front(rows, trials, objectives, seen.front)
+    # A narrow screen has no room for reasons beside several metrics.
+    extra: tuple[str, ...] = () if objectives else ("reason",)
     if width >= WIDE:
         extra = ("configuration", "reason")
-    return trial_table(rows, metric, extra, interval=controller.sweep.budget.interval)
+    interval, names = controller.sweep.budget.interval, objectives.names if objectives else ()
+    return trial_table(rows, metric, extra, interval=interval, several=names, knee=seen.knee)
 
 
-def _rank(trial: Trial) -> tuple[float, int, str]:
-    return (trial.best.loss if trial.best else math.inf, trial.number, trial.study)
+def _rank(trial: Trial) -> tuple[bool, float, int, str]:
+    """Trials that keep the limits come first, then the least loss."""
+    best = trial.best
+    keeps = best is not None and best.feasible
+    return (not keeps, best.loss if best else math.inf, trial.number, trial.study)

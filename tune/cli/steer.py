@@ -1,4 +1,5 @@
-"""The verbs that steer a sweep: stop, pause, enqueue, extend, continue, retry, set, note, tag."""
+"""The verbs that steer a sweep: stop, pause, enqueue, extend, continue, retry, set, note, tag,
+withdraw."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ def add(verbs: Verbs) -> None:
     _add_trials(verbs)
     _add_budget(verbs)
     _add_words(verbs)
+    _add_withdraw(verbs)
 
 
 def _add_ends(verbs: Verbs) -> None:
@@ -109,6 +111,12 @@ def _add_words(verbs: Verbs) -> None:
     )
 
 
+def _add_withdraw(verbs: Verbs) -> None:
+    back = _verb(verbs, "withdraw", "take a command back that waits for a session", _id)
+    back.add_argument("id", help="as raysweep status shows it, or the beginning of it")
+    back.epilog = "examples:\n  $ raysweep withdraw cnn 3f2a90c1"
+
+
 def _verb(
     verbs: Verbs, name: str, text: str, read: Callable[[argparse.Namespace], Arguments]
 ) -> argparse.ArgumentParser:
@@ -153,6 +161,10 @@ def _nothing(options: argparse.Namespace) -> Arguments:
 
 def _one_trial(options: argparse.Namespace) -> Arguments:
     return {"trial": options.trial}
+
+
+def _id(options: argparse.Namespace) -> Arguments:
+    return {"withdrawn": options.id}
 
 
 def _stop(options: argparse.Namespace) -> Arguments:

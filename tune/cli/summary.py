@@ -80,7 +80,7 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    console.print(summary(run.histories, run.metric, run.seeds, run.interval))
+    console.print(summary(run.histories, run.metric, run.seeds, run.interval, run.objectives))
     if bad := ended_badly(run.histories):
         _print(console, f"{bad}; raysweep ls {display_path(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import UserError
+from raysweep.fronts import Point
 from raysweep.history import Event, History, Status, Trial, apply
 from raysweep.report_interval import ReportInterval
+from raysweep.results.storage.front import is_candidate, point
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, best_of
 from raysweep.results.views.html.page_data import (
@@ -31,6 +33,7 @@ from raysweep.shown_status import shown_status
 from raysweep.steering import Steering
 from raysweep.tune.load import budget_of
 from raysweep.tune.searchers.random_grid import Random
+from raysweep.tune.seldom import Seldom
 from raysweep.tune.serve.body import Body
 from raysweep.tune.sweep import Metric, Sweep
 
@@ -59,8 +62,9 @@ class LiveRun:
 
     version: grows with each change, and is never one that an earlier server or an earlier run of
     this name gave. trials: in the order in which they were proposed. improvements: the number of
-    reports before each new best value, and that value. longest_gap: the most seconds between two
-    events of one session.
+    reports before each new best value, and that value. points: with several objectives, the number
+    of reports before each trial's new best one, and its losses. longest_gap: the most seconds
+    between two events of one session.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,6 +79,8 @@ class LiveRun:
         self.last: Event | None = None
         self.n_reports = 0
         self.improvements: list[tuple[int, float]] = []
+        self.points: list[tuple[int, Point]] = []
+        self.front: Seldom[Data] = Seldom()
         self.seconds = 0.0
         self.training_began: float | None = None
         self.longest_gap = 0.0
@@ -199,6 +205,11 @@ class LiveRun:
         if self.training_began is None:
             self.training_began = max(0.0, self.seconds - event["seconds"])
         found = best_of(self.histories)
+        objectives = self._files.objectives
+        if objectives and objectives.has_front:
+            trial = self.trials[self._index[event["trial"]]]
+            if is_candidate(trial) and trial.best and trial.best is trial.reports[-1]:
+                self.points.append((self.n_reports, point(trial.best)))
         if found and found[0].id == event["trial"] and found[1].epoch == event["epoch"]:
             value = found[1].metrics.get(self._files.metric, math.nan)
             self.improvements.append((self.n_reports, value))

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.history import History, Status
+from raysweep.results.analysis.hypervolume import volumes_so_far
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
 from raysweep.results.storage.run_directory import best_of
 from raysweep.results.views.html.page_data import Data
 from raysweep.results.views.html.winner_data import confirmed_winner
+from raysweep.tune.command_words import in_words
 from raysweep.tune.serve.live_run import LiveRun
 from raysweep.tune.steered import steered
 from raysweep.tune.sweep import Sweep
@@ -75,18 +77,24 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "seconds": seconds_spent(live, facts),
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
+        "limits_kept": not live.directory().is_infeasible,
         "winner": winner(live) if state == "finished" else None,
         "failures": dict(failures.most_common()),
         "parallel": live.steering.parallel_of(live.sweep),
         "tags": live.steering.tags.get("", []),
         "notes": [note.text for note in live.steering.notes if not note.trial],
         "waiting": [
-            {"id": command.id, "command": command.command, "arguments": dict(command.arguments)}
+            {
+                "id": command.id,
+                "command": command.command,
+                "arguments": dict(command.arguments),
+                "text": in_words(command),
+            }
             for command in facts.waiting
         ],
         "began": live.events[0]["time"] if live.events else None,
         "updated": live.last["time"] if live.last else None,
-        "spark": spark(live),
+        **live.front.get(lambda: front(live), fresh=not facts.locked),
     }
 
 
@@ -107,6 +115,8 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "seconds": 0.0,
         "seconds_left": None,
         "best": None,
+        "limits_kept": True,
+        "front": None,
         "winner": None,
         "failures": {},
         "parallel": "auto",
@@ -116,6 +126,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "began": None,
         "updated": None,
         "spark": [],
+        "spark_of": "",
     }
 
 
@@ -178,12 +189,29 @@ def winner(live: LiveRun) -> Data | None:
     return confirmed_winner(run, retraining_results(run))
 
 
+def front(live: LiveRun) -> Data:
+    """The front of several objectives with its hypervolume so far; else the best value so far."""
+    run = live.directory()
+    if not run.has_front:
+        return {"front": None, "spark": spark(live), "spark_of": f"best {live.metric} so far"}
+    found: Data = {"front": None, "spark": volumes_so_far(live.points, _even(live))}
+    if run.knee is not None and run.knee.best is not None:
+        values = {name: run.knee.best.metrics[name] for name in run.objective_names}
+        found["front"] = {"size": len(run.front), "knee": run.knee.id, "values": values}
+    return found | {"spark_of": "hypervolume so far"}
+
+
 def spark(live: LiveRun) -> list[float]:
     """The best value so far at evenly spaced numbers of reports."""
     counts = [count for count, _ in live.improvements]
-    points = min(SPARK_POINTS, live.n_reports)
-    known = [bisect_right(counts, i * live.n_reports / points) for i in range(1, points + 1)]
+    known = [bisect_right(counts, count) for count in _even(live)]
     return [live.improvements[count - 1][1] for count in known if count]
+
+
+def _even(live: LiveRun) -> list[int]:
+    """The numbers of reports at which the sparkline has its points."""
+    points = min(SPARK_POINTS, live.n_reports)
+    return [i * live.n_reports // points for i in range(1, points + 1)]
 
 
 def seconds_spent(live: LiveRun, facts: Facts) -> float:

@@ -205,6 +205,7 @@ function sweepCommands() {
     return;
   }
   const how = stateOfRun();
+  waitingCommands();
   showParallel(place);
   const drawnFor = `${state.run} ${how}`;
   if (place.dataset.drawnFor === drawnFor) return; // a form that somebody fills in stays
@@ -227,6 +228,24 @@ function sweepCommands() {
     commandLine(`raysweep resume ${quoted(D.path)}`),
   ];
   place.replaceChildren(el("div", [...gone, ...forms, ...(isAlive ? [] : resume)], "commands"));
+}
+
+/** The commands that wait for a session, each with a button that takes it back. */
+function waitingCommands() {
+  const place = $("#commands .waits");
+  const waiting = (state.summary?.waiting ?? []).filter(({ command }) => command !== "withdraw");
+  const control = { about: `waiting of ${state.run}`, label: "withdraw" };
+  place.hidden = !waiting.length && !answers.has(control.about);
+  const drawnFor = [state.run, ...waiting.map(({ id }) => id)].join(" ");
+  if (place.dataset.drawnFor === drawnFor) return; // the focus stays on its button
+  place.dataset.drawnFor = drawnFor;
+  const rows_ = waiting.map(({ id, text }) => {
+    const button = el("button", "withdraw", "do", { type: "button", "aria-label": `withdraw ${text}` });
+    button.addEventListener("click", () => give(control, "withdraw", { withdrawn: id }));
+    return el("li", [el("span", text), button]);
+  });
+  const title = el("p", `${plural(waiting.length, "command")} not carried out yet:`, "how");
+  place.replaceChildren(...(waiting.length ? [title, el("ul", rows_)] : []), answerPlace(control));
 }
 
 /** Show how many trials may run at once in its field, unless somebody has written another number there. */

@@ -63,12 +63,28 @@ function focusRun(name, part) {
 
 /** The best value of a run; after a confirmation the winner's, which is a mean over retrainings. */
 function bestCell(run) {
-  if (!run.best) return DASH;
+  if (run.front) return frontCell(run.front);
+  if (!run.best) return run.limits_kept === false ? "none within the limits" : DASH;
   const best = `${number(run.best.value)} ${run.metric}`;
   if (!run.winner) return best;
   const mean = `${run.winner.trial}: mean over ${plural(run.winner.retrainings, "retraining")}`;
   const told = `${mean}; best of the search: ${best}`;
   return [el("span", `${number(run.winner.mean)} ${run.metric}`, "", { title: told }), el("span", "confirmed", "note")];
+}
+
+/** Of several objectives: how many trials are on the front, and the values of its knee. */
+function frontCell({ size, knee, values }) {
+  const told = Object.entries(values).map(([name, value]) => `${short(name, 24)} ${number(value)}`);
+  return [
+    el("span", `${number(size)} on the front`),
+    el("span", `knee: ${told.join(", ")}`, "note", { title: `knee of the front: ${knee}` }),
+  ];
+}
+
+/** The best value so far; of several objectives the hypervolume, which its cell names. */
+function sparkCell({ front, spark, spark_of }) {
+  const drawn = sparkline(spark, spark_of);
+  return front && spark.length > 1 ? [drawn, el("span", "hypervolume", "note")] : [drawn];
 }
 
 function runRow(run) {
@@ -95,7 +111,7 @@ function runRow(run) {
     el("td", [runProgress(run)], "left"),
     el("td", run.state === "running" ? duration(run.seconds_left) : DASH, "left"),
     el("td", bestCell(run), "left"),
-    el("td", [sparkline(run.spark ?? [], `best ${run.metric} so far`)], "left spark-of"),
+    el("td", sparkCell(run), "left spark-of"),
     el("td", failed ? [el("span", number(failed), "bad-count", { title: failures.join("\n") })] : DASH, "left"),
     el(
       "td",

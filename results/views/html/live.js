@@ -100,4 +100,5 @@ async function loadRun(name) {
   adopt(found.data);
   state.run = name;
   showRun();
+  catchUp(); // for the row of the list, which has the commands that wait
 }
