@@ -126,10 +126,13 @@ def is_due(configurations: int, repeats: int, at_once: bool) -> bool:
 
 
 def is_trained(trial: Trial, history: History) -> bool:
-    """True if a configuration was trained to the end of the budget, for the first time."""
-    if trial.status != COMPLETED or trial.best is None or not history.levels:
+    """True if a configuration was trained to the end of the budget, for the first time.
+
+    One that a person had continued beyond it (the note `epochs`) was, however that went on.
+    """
+    if trial.best is None or not history.levels or trial.notes.keys() & {REPEATS, "parent"}:
         return False
-    if trial.notes.keys() & {REPEATS, "parent", "epochs"}:
+    if trial.status != COMPLETED and "epochs" not in trial.notes:
         return False
     return trial.epoch >= history.levels[-1]
 
@@ -140,21 +143,35 @@ def seeds_of(history: History, trial: Trial) -> list[Trial]:
     A repeat counts if it was trained as long, or diverged.
     """
     repeats = [history[number] for number in history.repeats.get(trial.number, ())]
-    return [trial, *(one for one in repeats if _counts(one, trial))]
+    return [trial, *(one for one in repeats if _counts(one, _epochs(history, trial)))]
 
 
-def _counts(repeat: Trial, trial: Trial) -> bool:
-    if repeat.status == COMPLETED:
-        return repeat.epoch >= trial.epoch and repeat.best is not None
+def _epochs(history: History, trial: Trial) -> int:
+    """Up to which epoch the trainings of a configuration are compared."""
+    return min(trial.epoch, history.levels[-1]) if history.levels else trial.epoch
+
+
+def _counts(repeat: Trial, epochs: int) -> bool:
+    if repeat.status == COMPLETED or "epochs" in repeat.notes:
+        return repeat.epoch >= epochs and repeat.best is not None
     return repeat.status == DIVERGED
 
 
 def losses_of(history: History, trial: Trial) -> list[float]:
     """The best loss with each seed of a configuration; inf if that training diverged."""
+    epochs = _epochs(history, trial)
     return [
-        one.best.loss if one.best and one.status == COMPLETED else math.inf
+        math.inf if one is not trial and one.status == DIVERGED else _least(one, epochs)
         for one in seeds_of(history, trial)
     ]
+
+
+def _least(trial: Trial, epochs: int) -> float:
+    """The least loss of so many epochs; a person may have had the trial trained longer."""
+    if trial.best is not None and trial.best.epoch <= epochs:
+        return trial.best.loss
+    losses = [one.loss for one in trial.reports if one.epoch <= epochs]
+    return min(filter(math.isfinite, losses), default=math.inf)
 
 
 def mean_of(history: History, trial: Trial, report: Report) -> float:
@@ -178,15 +195,16 @@ def next_repeat(
     for index in contenders([losses_of(history, trial) for trial in trained]):
         trial = trained[index]
         repeats = [history[number] for number in history.repeats.get(trial.number, ())]
-        is_free = all(one.status.ended for one in repeats) and _begun(trial, repeats) < most
+        begun = _begun(repeats, _epochs(history, trial))
+        is_free = all(one.status.ended for one in repeats) and begun < most
         if is_free and allows(trial.config):
             return trial
     return None
 
 
-def _begun(trial: Trial, repeats: Iterable[Trial]) -> int:
+def _begun(repeats: Iterable[Trial], epochs: int) -> int:
     """The seeds that a configuration has had. Those of a shorter budget are not counted."""
-    return 1 + sum(one.status != COMPLETED or one.epoch >= trial.epoch for one in repeats)
+    return 1 + sum(one.status != COMPLETED or one.epoch >= epochs for one in repeats)
 
 
 def chosen(history: History) -> Trial | None:

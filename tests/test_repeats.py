@@ -78,6 +78,21 @@ def _add(history: History, loss: float, notes: dict[str, Any], status: str = "co
     return number
 
 
+def test_what_a_person_has_trained_longer_stays_and_is_compared_at_the_same_length() -> None:
+    history = history_of(1.0, 1.2, 1.4)
+    repeats = [_add(history, loss, {"repeats": 0}) for loss in (1.1, 1.0)]
+    history[0].notes["epochs"] = history[repeats[0]].notes["epochs"] = 9
+    history.close(0, Status.WAITING)
+    assert chosen(history) is history[0], "it stays the best while it trains"
+    for number in (0, repeats[0]):
+        history.record(number, Report(9, 0.2, {"loss": 0.2}))
+        history.close(number, Status.COMPLETED)
+    assert losses_of(history, history[0]) == [1.0, 1.1, 1.0]
+    best = history.best
+    assert best is not None
+    assert (best[0].number, best[1].loss) == (0, 0.2)
+
+
 # The statistic
 
 

@@ -175,7 +175,16 @@ def _beside(folder: Path) -> list[Path]:
         with contextlib.suppress(OSError):  # it is being deleted
             times[path.parent] = path.stat().st_mtime
     times.pop(folder, None)
-    return sorted(times, key=lambda run: (-times[run], run.name))
+    newest = sorted(times, key=lambda run: (run.is_symlink(), -times[run], run.name))
+    return [run for run in _once(newest) if run.resolve() != folder.resolve()]
+
+
+def _once(runs: Iterable[Path]) -> list[Path]:
+    """The same runs without those to which another path before them leads, too."""
+    found: dict[Path, Path] = {}
+    for run in runs:
+        found.setdefault(run.resolve(), run)
+    return list(found.values())
 
 
 def _named(sweep: Sweep, storage: Path) -> list[Source]:
@@ -183,7 +192,7 @@ def _named(sweep: Sweep, storage: Path) -> list[Source]:
     found: list[Source] = []
     for entry in sweep.memory:
         place = _place(entry, storage)
-        below = runs_below(place if is_url(entry) else Path(place))
+        below = _below(place, is_url(entry))
         if not below:
             found.append(_source(sweep, _at_hand(place)))
             continue
@@ -192,6 +201,13 @@ def _named(sweep: Sweep, storage: Path) -> list[Source]:
             raise RecallError(f"memory: {entry}: none of its runs can be remembered")
         found += told
     return found[:MOST_NAMED]
+
+
+def _below(place: str, is_stored: bool) -> Sequence[str | Path]:
+    if is_stored:
+        return runs_below(place)
+    runs = map(Path, runs_below(Path(place)))
+    return _once(sorted(runs, key=lambda run: (run.is_symlink(), run.name)))
 
 
 def _at_hand(run: str | Path) -> Path:

@@ -30,5 +30,6 @@ def assessment(event: Event) -> str:
     if event["used"]:
         parts.append(f"{', '.join(event['used'])} told which trials would be good")
     if event["dropped"]:
-        parts.append(f"{', '.join(event['dropped'])} did not, and is left out")
+        are = "is" if len(event["dropped"]) == 1 else "are"
+        parts.append(f"{', '.join(event['dropped'])} did not, and {are} left out")
     return f"memory of {event['study']}: {'; '.join(parts)}"

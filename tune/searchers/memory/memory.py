@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +45,15 @@ class Memory:
     """The earlier runs that a sweep remembers."""
 
     sources: tuple[Source, ...]
+
+    @cached_property
+    def seed(self) -> int:
+        """A number that these runs determine.
+
+        With the seed of the sweep alone, a sweep would draw what one of the runs has drawn already.
+        """
+        plain = json.dumps([source.plain() for source in self.sources], sort_keys=True)
+        return zlib.crc32(plain.encode())
 
 
 class Recollection:
