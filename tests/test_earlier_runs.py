@@ -242,16 +242,28 @@ def from_memory(controller: SweepController) -> list[int]:
 
 
 def test_first_configurations_take_turns_with_drawn_ones() -> None:
-    plain, keep = simulate(sweep(Auto()), curve, 1), Keep()
+    keep = Keep()
     controller = simulate(sweep(Auto()), curve, 1, keep, with_past(source()))
     assert from_memory(controller) == [0, 2, 4, 6, 8]
     assert loss(controller.trial("auto-0").config) < 0.2
-    assert controller.trial("auto-1").config == plain.trial("auto-1").config
     assessments = [event for event in keep.events if event["event"] == "memory"]
     assert assessments[-1]["used"] == ["past"]
     assert controller.trial("auto-29").notes["memory"] == "mean"
     row = trial_row(controller.trial("auto-0"), "loss")
     assert row["memory"] == "first configuration"
+
+
+def test_a_second_sweep_with_the_same_seed_does_not_draw_what_the_first_one_drew() -> None:
+    first = simulate(sweep(Auto()), curve, 1)
+    past = {key(trial.config) for trial in first.trials}
+    again = simulate(sweep(Auto()), curve, 1, past=with_past(source()))
+    assert key(again.trial("auto-0").config) not in past
+    drawn = [trial for trial in again.trials if trial.notes.get("memory") is None][:5]
+    assert not past & {key(trial.config) for trial in drawn}
+
+
+def key(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(sorted(config.items()))
 
 
 def test_first_configurations_end_when_they_are_behind() -> None:
@@ -366,11 +378,23 @@ def test_the_runs_beside_a_new_one_are_remembered(storage: Path, tmp_path: Path)
     assert recalled is not None
     assert [one.run for one in recalled.sources] == ["good"]
     assert recalled.line == (
-        "memory: up to 5 of the first configurations come from good; memory: none does without"
+        "memory: up to 5 of the first configurations come from good; "
+        "write 'memory: none' to begin without"
     )
     assert recall.recall(read_file(tmp_path, "memory=none"), storage / "new") is None
     assert recall.recall(said, tmp_path / "new") is None
     assert recall.recall(said, tmp_path / "nowhere" / "new") is None
+
+
+def test_a_run_to_which_links_lead_is_remembered_once(storage: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(storage / "good", runs / "good")
+    for name in ("alias", "latest"):
+        (runs / name).symlink_to("good")
+    for memory in ("memory=auto", f"memory=[{runs}]"):
+        recalled = recall.recall(read_file(tmp_path, memory), runs / "new")
+        assert recalled is not None
+        assert [one.run for one in recalled.sources] == ["good"]
 
 
 @pytest.mark.parametrize("more", ["searcher=[auto, random]", "searcher=random", "seeds=5"])

@@ -129,7 +129,7 @@ def _told(sweep: Sweep, sources: Sequence[Source]) -> Recalled:
     )
     if others := [name for name, one in sweep.searchers.items() if not _can_remember(one)]:
         return Recalled(tuple(sources), f"{line}; {', '.join(others)} does without")
-    return Recalled(tuple(sources), f"{line}; memory: none does without")
+    return Recalled(tuple(sources), f"{line}; write 'memory: none' to begin without")
 
 
 def _newest(sweep: Sweep, folder: Path) -> list[Source]:

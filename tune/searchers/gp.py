@@ -168,8 +168,8 @@ class Auto:
         return dropped(space, self._caches.of(space, history).arrays.drawn_space)
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
-        drawn_by = [] if self._memory is None else [self._memory.seed]
-        rng = np.random.default_rng([seed, len(history), *drawn_by])
+        remembered_seed = self._memory.seed if self._memory is not None else ()
+        rng = np.random.default_rng([seed, len(history), *remembered_seed])
         dataset = self._dataset(space, history)
         starts = len(history) < self.startup and not has_limits(history)
         if not len(space) or starts or rng.random() < self.random_fraction:

@@ -47,13 +47,15 @@ class Memory:
     sources: tuple[Source, ...]
 
     @cached_property
-    def seed(self) -> int:
-        """A number that these runs determine.
+    def seed(self) -> tuple[int, ...]:
+        """What these runs add to the seed of a sweep; () without any.
 
-        With the seed of the sweep alone, a sweep would draw what one of the runs has drawn already.
+        With its own seed alone, a sweep would draw what one of the runs has drawn already.
         """
+        if not self.sources:
+            return ()
         plain = json.dumps([source.plain() for source in self.sources], sort_keys=True)
-        return zlib.crc32(plain.encode())
+        return (zlib.crc32(plain.encode()),)
 
 
 class Recollection:
