@@ -365,6 +365,23 @@ MISTAKES = [
     ),
     (BUDGET, "budget: 9", "s.yaml:6: budget: expected a mapping, got 9"),
     (
+        "metric: {name: val_accuracy, goal: maximize}\n",
+        "metric: {name: val_accuracy, mode: max}\n",
+        "s.yaml:3: unknown key 'mode' in metric; the metric says it: metric: {name: ..., goal: "
+        "maximize}",
+    ),
+    (
+        "metric: {name: val_accuracy, goal: maximize}\n",
+        "metric: val_accuracy\n",
+        "s.yaml:3: metric: expected a mapping such as {name: val_accuracy, goal: maximize}, got "
+        "'val_accuracy'",
+    ),
+    (
+        BUDGET,
+        f"{BUDGET}\nseeds_per_trial: {{most: 1}}",
+        "s.yaml:7: seeds_per_trial.most: expected 2 or more, got 1",
+    ),
+    (
         BUDGET,
         "budget: {epochs: 9, time: 3 hours}",
         "s.yaml:6: budget.time: expected seconds, or a duration such as 30m, 2h30m or 1d, got '3 "

@@ -29,11 +29,14 @@ from raysweep.repeats import (
 )
 from raysweep.results.analysis.repeated import repeat_findings, seeds_of_best, worse
 from raysweep.results.analysis.retraining import finalists
+from raysweep.results.storage import ledger
 from raysweep.schedulers.asha import Asha
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.offline.recorded_curves import Recorded
 from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.serve.live_run import LiveRun
+from raysweep.tune.serve.summary import best as shown_best
 from raysweep.tune.status import lines, status
 from raysweep.tune.sweep import Budget, Metric, Searcher, trial_seed
 from tests.sweeps import BOWL, Draw, Keep, StopAt, sweep
@@ -410,6 +413,12 @@ def test_it_is_said_on_how_many_seeds_the_best_rests(
     capsys.readouterr()
     assert main(["best", str(run.path)]) == 0
     assert f"{best.id}: mean loss" in capsys.readouterr().out
+    live = LiveRun(run.path)
+    for event in (run.path / ledger.NAME).read_text().splitlines():
+        live.apply([json.loads(event)])
+    shown = shown_best(live)
+    assert shown is not None
+    assert shown["trial"] == best.id, "the page names the same"
     assert main(["best", str(run.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["seeds"] == len(losses_of(history, best))
     assert main(["status", str(run.path)]) == 0

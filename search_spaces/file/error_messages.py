@@ -52,7 +52,7 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
 
     An unknown key goes first, because it is often the reason why another is missing.
     """
-    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+    first = min(errors, key=lambda one: (one["type"] != "extra_forbidden", _is_other_form(one)))
     path = _path(first["loc"], document.data)
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
@@ -89,6 +89,11 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
     )
 
 
+def _is_other_form(error: Any) -> bool:
+    """True of a mapping where a word could stand, too: what is wrong with it says more."""
+    return error["type"] == "literal_error" and isinstance(error["input"], Mapping)
+
+
 def _elsewhere(document: Document, path: Path, error: Any) -> str:
     """How to add what a file of another tool, or options without their owner, do not say."""
     if error["loc"][-1] == "name" and path[:1] in (("searcher",), ("scheduler",)):
@@ -118,8 +123,11 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
     return path
 
 
-MISPLACED = {"cost": "; only auto counts it: searcher: {name: auto, cost: seconds}"}
-"""What is said of keys that belong to one searcher alone."""
+MISPLACED = {
+    "cost": "; only auto counts it: searcher: {name: auto, cost: seconds}",
+    "mode": "; the metric says it: metric: {name: ..., goal: maximize}",
+}
+"""What is said of keys that belong to one searcher alone, or have another name here."""
 
 
 def unknown_key(key: str, place: str, known: Iterable[str]) -> str:
@@ -181,6 +189,9 @@ def message(errors: list[Any], path: Path) -> str:
             "expected an expression, or names with the values (or lists of values) that they must "
             f"have, got {shown(first['input'])}"
         )
+    if path == ("metric",) and isinstance(first["input"], str):
+        example = f"{{name: {first['input']}, goal: maximize}}"
+        return f"expected a mapping such as {example}, got {shown(first['input'])}"
     infinite = [one for one in errors if one["type"] == "finite_number"]
     expected = " or ".join(dict.fromkeys(_expected(one) for one in infinite or errors))
     hints = (

@@ -16,7 +16,7 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.fronts import Point
-from raysweep.history import Event, History, Status, Trial, apply
+from raysweep.history import APPLIED, Event, History, Status, Trial, apply
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage.front import is_candidate, point
 from raysweep.results.storage.old_versions import translate_sweep
@@ -84,6 +84,7 @@ class LiveRun:
         self.seconds = 0.0
         self.training_began: float | None = None
         self.longest_gap = 0.0
+        self._levels: tuple[int, ...] = ()
         self._time: float | None = None
         self._index: dict[str, int] = {}
         self._changed: list[int] = []
@@ -160,9 +161,9 @@ class LiveRun:
     def _apply(self, event: Event) -> None:
         kind = event["event"]
         if kind == "proposed":
-            # Without rungs: only schedulers and the analyses, in their own process, need them.
-            self.histories.setdefault(event["study"], History())
+            self.histories.setdefault(event["study"], History(self._levels))
         apply(event, self.histories)
+        self._follow_levels(event)
         self.steering.apply(event)
         self._count_time(event)
         self.version += 1
@@ -178,6 +179,20 @@ class LiveRun:
         self.last = event
         if kind != "reported":
             self.events.append(event)
+
+    def _follow_levels(self, event: Event) -> None:
+        """Know what a full training is, where the best is chosen among the fully trained.
+
+        Otherwise there are no rungs: only schedulers and the analyses, in their own process, need
+        them.
+        """
+        if event["event"] != "opened" and event.get("outcome") != APPLIED:
+            return
+        levels = tuple(event.get("levels", self._levels))[-1:]
+        if self._files.sweep.get("seeds_per_trial") is not None and levels != self._levels:
+            self._levels = levels
+            for name, history in self.histories.items():
+                self.histories[name] = history.with_levels(levels)
 
     def _change_paused(self) -> None:
         """Count paused trials as changed: when the sweep ends they are stopped, or the reverse."""

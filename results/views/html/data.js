@@ -133,8 +133,10 @@ function addRow() {
   COUNT += 1;
 }
 
-/** The best trial follows from the table: the analyses of the server may be some seconds old. */
+/** The best trial follows from the table: the analyses of the server may be some seconds old.
+ *  Where configurations have several seeds it does not: there the server says which one it is. */
 function refreshBest() {
+  if (D.best?.by_seeds) return;
   let best = null;
   for (let i = 0; i < COUNT; i += 1) {
     if (T.best[i] === null || T.best[i] === undefined || T.feasible?.[i] === false) continue;

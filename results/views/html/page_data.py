@@ -304,6 +304,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "trial": ids.index(best.trial.id),
         "epoch": best.epoch,
         "value": plain(best.value),
+        "by_seeds": run.sweep.get("seeds_per_trial") is not None,
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
         # That of a script holds what raysweep keeps, and no model.
         "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
