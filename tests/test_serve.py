@@ -9,6 +9,7 @@ import shutil
 import statistics
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -410,6 +411,10 @@ def test_a_trial_opens_with_all_that_is_known_of_it(client: TestClient, folder: 
     assert found["checkpoint"] == str(run / "trials/random-2/last.pt")
     assert found["checkpoint"] in found["snippet"]
     compile(found["snippet"], "snippet", "exec")
+    with zipfile.ZipFile(run / "trials/random-2/last.pt", "w") as file:
+        file.writestr("archive/data.pkl", b"a pickle of epochs alone")
+    stateless = client.get("/api/runs/run/trials/random-2").json()
+    assert stateless["checkpoint"] is None, "the train function named no model"
     other = client.get("/api/runs/run/trials/random-0").json()
     assert other["difference"][0]["best"] == 0.5
     assert other["checkpoint"] is None

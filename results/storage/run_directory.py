@@ -68,21 +68,24 @@ class BestEpoch:
 
     @property
     def has_state(self) -> bool:
-        """True if the checkpoint holds the state of a model, an optimizer or the like.
+        """True if there is a checkpoint and it holds a state; see `holds_state`."""
+        return self.checkpoint is not None and holds_state(self.checkpoint)
 
-        It does if the train function named them in `run.epochs(...)`. A file that is damaged
-        counts as well: whatever loads it reports the damage.
-        """
-        if self.checkpoint is None:
-            return False
-        try:
-            with zipfile.ZipFile(self.checkpoint) as file:
-                # A checkpoint is a zip archive whose pickle names the keys. Searching its bytes
-                # takes no torch, and no time for the tensors.
-                pickles = [name for name in file.namelist() if name.endswith("/data.pkl")]
-                return any(STATE_DICT in file.read(name) for name in pickles)
-        except (OSError, zipfile.BadZipFile):
-            return True
+
+def holds_state(checkpoint: Path) -> bool:
+    """True if a checkpoint holds the state of a model, an optimizer or the like.
+
+    It does if the train function named them in `run.epochs(...)`. A file that is damaged counts as
+    well: whatever loads it reports the damage.
+    """
+    try:
+        with zipfile.ZipFile(checkpoint) as file:
+            # A checkpoint is a zip archive whose pickle names the keys. Searching its bytes takes
+            # no torch, and no time for the tensors.
+            pickles = [name for name in file.namelist() if name.endswith("/data.pkl")]
+            return any(STATE_DICT in file.read(name) for name in pickles)
+    except (OSError, zipfile.BadZipFile):
+        return True
 
 
 class RunDirectory:

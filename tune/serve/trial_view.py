@@ -10,7 +10,7 @@ from raysweep.history import Trial
 from raysweep.references import SCRIPT_FILES, is_script
 from raysweep.results.analysis.decisions import decisions, pauses
 from raysweep.results.storage import mirror
-from raysweep.results.storage.run_directory import best_of
+from raysweep.results.storage.run_directory import best_of, holds_state
 from raysweep.results.storage.tables import flatten
 from raysweep.results.views.html.page_data import Data
 from raysweep.shown_status import shown_status
@@ -107,7 +107,10 @@ def _reports(live: LiveRun) -> int | None:
 
 
 def checkpoint(path: Path, trial: Trial) -> str | None:
-    """The path or URL of a trial's best checkpoint, else of its last one; None if none is kept."""
+    """The path or URL of a trial's best checkpoint, else of its last one.
+
+    None if none is kept, or if the train function has named nothing that it would hold.
+    """
     store = mirror.origin(path)
     if store is not None:
         kept = store.sizes(f"trials/{trial.id}")
@@ -115,7 +118,8 @@ def checkpoint(path: Path, trial: Trial) -> str | None:
         found = [(store / name).url for name in objects if name in kept]
         return found[0] if found else None
     places = [path / "trials" / trial.id / name for name in CHECKPOINTS]
-    return next((str(place.absolute()) for place in places if place.is_file()), None)
+    found_here = next((place for place in places if place.is_file()), None)
+    return str(found_here.absolute()) if found_here and holds_state(found_here) else None
 
 
 def snippet(live: LiveRun, trial: Trial, kept: str | None) -> str:
