@@ -109,6 +109,25 @@ def test_a_sweep_ends_when_it_improves_too_slowly() -> None:
     assert len(ended(1.0).histories["draw"]) == MIN_REPORTS  # it is known no sooner
 
 
+@pytest.mark.parametrize("loss", [0.5, math.nan])
+def test_a_sweep_of_which_nothing_can_be_expected_ends(loss: float) -> None:
+    said = sweep({"draw": Draw()}, budget=Budget(trials=1000, epochs=1, worth=0.01))
+    found = simulate(said, lambda config, seed: [({"loss": loss}, 60.0)], 1)
+    assert found.stopping == (
+        "no better loss in the last 100 trials, so none is expected (budget.worth)"
+    )
+    assert 100 <= len(found.histories["draw"]) <= 102
+
+
+def test_a_sweep_whose_trials_all_fail_in_other_words_ends() -> None:
+    said = sweep({"draw": Draw()}, budget=Budget(trials=1000, epochs=1, worth=0.01), retries=0)
+    controller = SweepController(said)
+    while (trial := controller.next()) is not None:
+        controller.started(trial)
+        controller.failed(trial, f"no {trial.number}", {})
+    assert len(controller.histories["draw"]) == 100
+
+
 def test_what_is_worth_less_ends_later() -> None:
     trials = [len(ended(worth / 3600).histories["draw"]) for worth in (0.5, 0.1, 0.02)]
     assert trials == sorted(set(trials))

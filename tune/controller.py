@@ -359,6 +359,7 @@ class SweepController:
         self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
         if trial.status is Status.FAILED and limits.failed_alike(self.trials):
             self.stop(limits.SAME_FAILURE)
+        self.check_worth()
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """The trial ran out of memory."""
@@ -444,7 +445,7 @@ class SweepController:
 
     def check_worth(self) -> None:
         """Stop the sweep if its best value is expected to improve too slowly."""
-        if reason := limits.worth_reached(self.sweep, self.pace):
+        if reason := limits.worth_reached(self.sweep, self.pace, self.histories):
             self.stop(reason)
 
     def check_time(self) -> None:

@@ -12,6 +12,8 @@ from raysweep.tune.sweep import Sweep
 SAME_FAILURE = "the first trials all failed in the same way"
 MIN_TRIALS = 20
 """So many trials must have reported before it can be said that a sweep is not worth it."""
+HOPELESS_TRIALS = 100
+"""So many trials without a better one end a sweep of which no pace is known, as where all fail."""
 PERIODS = (("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
 MANY = 30
 """A sweep that has trained so many minutes is measured by the hour, and so on."""
@@ -35,14 +37,21 @@ def plateau_reached(sweep: Sweep, histories: Mapping[str, History]) -> str:
     return ""
 
 
-def worth_reached(sweep: Sweep, pace: Pace | None) -> str:
+def worth_reached(sweep: Sweep, pace: Pace | None, histories: Mapping[str, History]) -> str:
     """Why the pace of the best value ends the sweep; "" if it does not.
 
     The expected improvement falls with time, so it is worth nothing later either. But what a few
-    trials have in common says little, so there must be `MIN_TRIALS` of them.
+    trials have in common says little, so there must be `MIN_TRIALS` of them. Where so few have
+    reported a value, or all the same one, the sweep ends after `HOPELESS_TRIALS` in vain.
     """
     worth = sweep.budget.worth
-    if worth is None or pace is None or pace.trials < MIN_TRIALS or pace.now >= worth:
+    if worth is None:
+        return ""
+    if pace is None or pace.trials < MIN_TRIALS:
+        in_vain = all(_is_stale(history, HOPELESS_TRIALS) for history in histories.values())
+        told = f"no better {sweep.metric.name} in the last {HOPELESS_TRIALS} trials"
+        return f"{told}, so none is expected (budget.worth)" if in_vain else ""
+    if pace.now >= worth:
         return ""
     short = [(name, length) for name, length in PERIODS if pace.seconds < MANY * length]
     period, seconds = min(short, default=PERIODS[-1], key=lambda pair: pair[1])
