@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from raysweep.trainables.fused.lane import Lane, Printing
 from raysweep.trainables.fused.measure import gain_of
@@ -117,7 +118,7 @@ class Pool:
         losses = group.stack.train_epoch()
         seconds = (time.perf_counter() - began) / len(lanes)
         for lane, loss in zip(lanes, losses, strict=True):
-            _attempt(ends, lane, lambda lane=lane, loss=loss: lane.report(loss, seconds))  # type: ignore[misc]
+            _attempt(ends, lane, partial(lane.report, loss, seconds))
 
     def _is_one(self, group: Group, lanes: Sequence[Lane]) -> bool:
         """True if the lanes are to be trained as one. Measured anew when their number changed."""
