@@ -115,6 +115,14 @@ def test_the_mistake_that_is_shown_gives_this_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_table_stands_by_itself(page: Path) -> None:
+    """A table that follows a line of text is text to Markdown."""
+    shown = BLOCK.sub("", page.read_text()).splitlines()
+    pairs = zip(["", *shown], shown, strict=False)
+    assert not [line for before, line in pairs if line[:1] == "|" and before[:1] not in ("", "|")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text())
     for target in map("".join, links):
