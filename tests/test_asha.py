@@ -84,6 +84,26 @@ def test_a_small_sweep_trains_its_best_trial_to_the_end(trials: int) -> None:
     assert [trial.epoch for trial in history if trial.status is Status.COMPLETED] == [27]
 
 
+@pytest.mark.parametrize("seed", [1, 2, 4])
+@pytest.mark.parametrize("trials", [4, 7, 20])
+def test_what_is_best_at_the_end_was_trained_to_the_end(trials: int, seed: int) -> None:
+    for workers in (1, 2, 3):
+        history = simulate(said(trials, seed=seed), crossing, workers).histories["draw"]
+        assert history.best is not None
+        assert history.best[0].status is Status.COMPLETED
+
+
+def test_the_best_trial_is_promoted_though_others_had_the_places_of_its_rung() -> None:
+    history = paused([0.4, 0.5, 0.3])
+    history.close(0, Status.WAITING)
+    asha = Asha(grace=1)
+    assert asha.promote(history, None, budget_exhausted=False) is None
+    assert asha.promote(history, None, budget_exhausted=True) == 2
+    history.start(0)
+    history.record(0, Report(27, 0.2, {}))
+    assert asha.promote(history, None, budget_exhausted=True) is None
+
+
 def paused(losses: list[float], level: int = 1) -> History:
     """Trials that were stopped at a rung with these losses."""
     history = History((level, 27))

@@ -20,6 +20,7 @@ from raysweep.references import is_script
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.analysis.more_time import more_time_finding
+from raysweep.results.analysis.next_steps import longer
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
@@ -233,6 +234,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     lines = []
     if len(run.searchers) > 1 and not run.is_infeasible:
         lines += [f"· {line}" for line in findings(compare([run]))]
+    lines += [f"· {step['why']} {step['command']}" for step in longer(run)]
     lines += [f"· {line}" for line in more_time_finding(run)]
     lines += reliability(run)
     return ["", *lines] if lines else []
