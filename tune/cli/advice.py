@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from raysweep.search_spaces.file.likely_ranges import NUMBER
 from raysweep.search_spaces.language.params import Choice, Float, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.sweep import Sweep
@@ -31,6 +32,7 @@ def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> lis
     """
     return [
         *_space(sweep.space),
+        *_texts(sweep.space),
         *_grid(sweep, cells),
         *_grace(sweep),
         *_promoted_script(sweep),
@@ -57,6 +59,18 @@ def _space(space: Space) -> Iterator[str]:
                 f"{name} is a choice of numbers; {{ordinal: [{values}]}} tells the searchers "
                 "that they have an order"
             )
+
+
+def _texts(space: Space) -> Iterator[str]:
+    """Constants that are texts, although they look like numbers."""
+    for name, value in space.constants.items():
+        parts = value.split(",") if isinstance(value, str) else [""]
+        if not all(NUMBER.fullmatch(part.strip()) for part in parts):
+            continue
+        if len(parts) == 1:
+            yield f"{name} is the text '{value}'; without quotes it is a number"
+        else:
+            yield f"{name} is one text, '{value}'; {{ordinal: [{value}]}} tries each number of it"
 
 
 def _decades(param: Float) -> float:
