@@ -356,13 +356,22 @@ def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
         "# the first configurations of grid\n# all alike, for the space has no parameter"
         in preview(none).plain
     )
-    assert preview(none).plain.endswith("# the grid has 1 cell")
+    assert "# the grid has 1 cell\n# the space has nothing to tune" in preview(none).plain
     empty = preview(load_sweep("cnn.yaml", ["constraints=[channels == 16]"])).plain
     assert "# the first configurations of grid\n# none\n" in empty
     assert "# the grid has 0 cells" in empty
     assert (
         preview(load_sweep("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 4
     )
+
+
+@pytest.mark.parametrize("space", ["{}", "{data: digits}", "{data: {choice: [digits]}}"])
+def test_a_space_with_nothing_to_tune_is_said(space: str) -> None:
+    """Several trials of one configuration measure what its seed does, so it is no mistake."""
+    assert load_sweep("s.yaml").untuned == ""
+    alike = ["constraints=[]", f"space={space}"]
+    assert load_sweep("s.yaml", alike).untuned.startswith("the space has nothing to tune: every")
+    assert load_sweep("s.yaml", [*alike, "budget.trials=1"]).untuned == ""
 
 
 def test_how_few_draws_pass_is_said_as_a_ratio() -> None:

@@ -54,7 +54,9 @@ def preview(sweep: Sweep) -> Text:
         for study in studies
     ]
     parts += _command(sweep)
-    facts = [f"the grid has {shape}", *_passing(sweep), *_length(sweep), *sweep.notes]
+    facts = [f"the grid has {shape}"]
+    facts += [*_passing(sweep), *_length(sweep), *sweep.notes]
+    facts += [sweep.untuned] if sweep.untuned else []
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
     return Text(visible(text))
