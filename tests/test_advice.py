@@ -91,7 +91,7 @@ def test_a_grid_larger_than_the_budget() -> None:
         "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 "
         "beside a parameter makes more cells"
     ]
-    assert advise(sweep(budget=Budget(27, 9)), 240) == []
+    assert advise(gridded, None) == []
 
 
 def test_a_grace_of_one_in_a_long_training() -> None:

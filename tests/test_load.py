@@ -19,6 +19,7 @@ from raysweep.search_spaces.file.writer import write
 from raysweep.tune.cli.dry_run import cells, first, preview
 from raysweep.tune.load import load_sweep
 from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.searchers.random_grid import Grid
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources
 
 FILE = """\
@@ -338,6 +339,10 @@ def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> 
     assert f"the grid has {count} cells" in text
 
 
+def test_the_preview_of_a_sweep_without_a_grid_speaks_of_none() -> None:
+    assert "grid" not in preview(load_sweep("s.yaml", ["searcher=random"])).plain
+
+
 def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
@@ -383,7 +388,7 @@ def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
 
 def test_the_cells_of_a_plain_space_are_a_product() -> None:
     sweep = load_sweep("cnn.yaml")
-    assert cells(sweep) == ("54 cells (3 x 3 x 3 x 2)", 54)
+    assert cells(sweep, Grid()) == ("54 cells (3 x 3 x 3 x 2)", 54)
 
 
 def test_a_preview_imports_neither_ray_nor_torch() -> None:

@@ -24,16 +24,16 @@ TAIL_BYTES = 1_000_000
 """The end of a ledger that is searched for what a trial held."""
 
 
-def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> list[str]:
+def advise(sweep: Sweep, cells: int | None, storage: Path = Path("ray_results")) -> list[str]:
     """The advice, a line each.
 
-    `cells`: the size of the grid. `storage`: the folder of earlier runs, whose ledgers say how much
-    memory a trial took.
+    `cells`: the size of the grid; None if no searcher tries one. `storage`: the folder of earlier
+    runs, whose ledgers say how much memory a trial took.
     """
     return [
         *_space(sweep.space),
         *_texts(sweep.space),
-        *_grid(sweep, cells),
+        *(_grid(sweep, cells) if cells is not None else ()),
         *_grace(sweep),
         *_promoted_script(sweep),
         *_gpu(sweep, storage),
@@ -84,12 +84,12 @@ def _is_number(value: object) -> bool:
 
 def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
     trials = sweep.budget.trials
-    if "grid" in sweep.searchers and cells == 0:
+    if cells == 0:
         yield (
             "no cell of the grid satisfies the constraints, so grid has nothing to try; "
             "points: 9 beside a parameter makes more cells"
         )
-    if "grid" in sweep.searchers and trials is not None and cells > trials:
+    if trials is not None and cells > trials:
         yield (
             f"the grid has {cells:,} cells and the budget {trials:,} trials, "
             f"so {trials:,} of them will run, drawn by the seed"
