@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from raysweep.schedulers import SCHEDULERS, Asha
+from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.search_spaces.file.document import SpecificationError
 from raysweep.search_spaces.file.reader import SHIPPED
 from raysweep.search_spaces.file.writer import write
@@ -140,6 +141,26 @@ def test_a_script_that_does_not_say_how_it_resumes_is_not_promoted() -> None:
         Path("script.yaml").write_text(text + f"scheduler: {{name: asha, type: {type_}}}\n")
         assert load_sweep("script.yaml").scheduler == Asha(type_)
         assert load_sweep("script.yaml").notes == ()
+
+
+@pytest.mark.parametrize("off", ["none", "off", "no", "false"])
+def test_what_is_switched_off_by_any_of_the_words_for_it(off: str) -> None:
+    keys = ("memory", "scheduler", "confirm", "plateau", "seeds_per_trial", "hang_after")
+    sweep = load_sweep("s.yaml", ["searcher=auto", *(f"{key}={off}" for key in keys)])
+    assert (sweep.memory, sweep.resolved["memory"]) == ("none", "none")
+    assert sweep.scheduler == NoStopping()
+    assert (sweep.confirm, sweep.plateau, sweep.most_seeds, sweep.hang_after) == (
+        None,
+        None,
+        1,
+        None,
+    )
+    assert not {"confirm", "plateau", "seeds_per_trial", "hang_after"} & sweep.resolved.keys()
+
+
+@pytest.mark.parametrize("value", ["0", "null", "true", "[]", "on"])
+def test_no_other_value_switches_the_memory_off(value: str) -> None:
+    assert mistake(f"memory={value}").startswith("--set memory: expected ")
 
 
 def test_an_automatic_gpu_share_is_said() -> None:
