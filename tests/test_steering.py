@@ -226,6 +226,7 @@ def finished(place: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         (["enqueue", "a", "lr=0.1", "lr=0.2"], "lr is given twice: lr=0.1 and lr=0.2"),
         (["tag", "a", "papr", "--remove"], "refused: the sweep has no tag 'papr'"),
         (["tag", "a", "random-0", "x", "--remove"], "refused: random-0 has no tag 'x'"),
+        (["note", "a", "random_0", "odd"], "refused: there is no trial 'random_0'; did you mean"),
         (["set", "a", "space.width="], "refused: space.width: expected a range such as"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",

@@ -431,7 +431,7 @@ def fetch_run(url: str) -> Path:
         others = [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
-    raise RunError(f"{url} is not a run{_naming(others)}")
+    raise RunError(f"{url} is not a run{naming(url.rpartition('/')[2], others)}")
 
 
 def load(path: str | Path) -> RunDirectory:
@@ -447,12 +447,25 @@ def load(path: str | Path) -> RunDirectory:
     around = folder
     if not folder.is_dir():
         around = folder.parent
-    others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))
-    raise RunError(f"{folder} is not a run directory{_naming(others)}")
+    raise RunError(f"{folder} is not a run directory{naming(folder.name, runs_in(around))}")
 
 
-def _naming(runs: Sequence[str]) -> str:
-    """The end of a message that names the runs that exist; "" if there are none."""
+def runs_in(folder: Path) -> list[str]:
+    """The paths of the runs directly in a folder."""
+    return sorted(str(path.parent) for path in folder.glob(f"*/{ledger.NAME}"))
+
+
+def naming(name: str, runs: Sequence[str]) -> str:
+    """The end of a message about an unknown run: the one that was probably meant.
+
+    Else all that exist, by their names, paths or URLs; "" if there are none.
+    """
+    name = name.lower()
+    known = {run.rpartition("/")[2].lower(): run for run in runs}
+    begun = [one for one in known if one.startswith(f"{name}-")]  # the name of the file and a time
+    if near := difflib.get_close_matches(name, known, n=1) or begun[-1:]:
+        return f"; did you mean '{known[near[0]]}'?"
     if not runs:
         return ""
-    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}"
+    more = f" and {len(runs) - MAX_NAMED_RUNS} more" if len(runs) > MAX_NAMED_RUNS else ""
+    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}{more}"
