@@ -283,8 +283,9 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
-    if controller.pace and (told := controller.pace.told):
-        line = told.sentence(controller.sweep.metric.name)
+    metric = controller.sweep.metric
+    if controller.pace and (told := controller.pace.told(metric.name, metric.goal == "maximize")):
+        line = told.sentence(metric.name)
         text.append(f"\n{clean(line)}", style="not bold")
     if controller.steering.paused:
         text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
