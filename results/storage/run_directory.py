@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.errors import UserError
+from raysweep.final_reasons import final_reasons
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
 from raysweep.repeats import mean_of
@@ -175,8 +176,22 @@ class RunDirectory:
     @cached_property
     def may_promote(self) -> bool:
         """True if the sweep has not ended and its scheduler may promote a trial that it stopped."""
-        if self.end_reason is not None:
-            return False
+        return self.end_reason is None and self._promotes
+
+    @cached_property
+    def final_reasons(self) -> dict[str, str]:
+        """Why trials that paused or waited to the end of the sweep do not continue, by name.
+
+        {} before the end.
+        """
+        if self.end_reason is None:
+            return {}
+        histories = self.histories.values()
+        return final_reasons(histories, self.interval, self.end_reason, self._promotes)
+
+    @property
+    def _promotes(self) -> bool:
+        """True if the scheduler promotes trials that it stopped."""
         opened = (event for event in reversed(self.events) if event["event"] == "opened")
         said = next(opened, {}).get("promotes")
         if said is None:  # an earlier version did not record it
@@ -282,6 +297,7 @@ class RunDirectory:
         trials = list(self.all_trials())
         rows = [
             tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
+            | {"reason": self.reason_of(trial)}
             for trial in trials
         ]
         return with_front(rows, trials, self.objectives) if self.objectives else rows
@@ -376,6 +392,10 @@ class RunDirectory:
         similar = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
         hint = f"did you mean {' or '.join(similar)}?"
         raise RunError(f"{self.path} has no trial '{trial_id}'; {hint}")
+
+    def reason_of(self, trial: Trial) -> str:
+        """Why a trial has its status."""
+        return self.final_reasons.get(trial.id, trial.reason)
 
     def best_epoch(self, trial: Trial, report: Report) -> BestEpoch:
         """A trial's best epoch, with its checkpoint, which may be downloaded for this."""

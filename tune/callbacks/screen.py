@@ -322,10 +322,12 @@ def _table(trials: list[Trial], controller: SweepController, width: int, seen: O
     """A table of these trials, without the parameters that are the same in all of them."""
     metric, objectives = controller.sweep.metric.name, controller.sweep.objectives
     constants = {CONFIG + name for name in controller.sweep.space.constants}
-    may_promote = controller.may_promote
+    may_promote, reasons = controller.may_promote, controller.final_reasons
     rows = [
         {name: value for name, value in row.items() if name not in constants}
-        for row in (trial_row(trial, metric, may_promote=may_promote) for trial in trials)
+        | {"reason": reasons.get(trial.id, trial.reason)}
+        for trial in trials
+        for row in (trial_row(trial, metric, may_promote=may_promote),)
     ]
     if objectives:
         rows = with_front(rows, trials, objectives, seen.front)
