@@ -75,9 +75,11 @@ class RunFolder:
             write_sweep(path, sweep)
             notify_urls.write(path, sweep.notify)
             held.logs.mkdir(exist_ok=True)
-        except OSError as error:
+        except BaseException as error:
             if held is not None:
                 held.close()
+            if not isinstance(error, OSError):
+                raise  # as Ctrl-C does
             reason = error.strerror or error
             raise FolderError(f"{mirror.display_path(path)} cannot be written: {reason}") from None
         return held
@@ -250,9 +252,14 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
     return folder
 
 
+def has_begun(folder: Path) -> bool:
+    """True if a run has a trial."""
+    return any(event["event"] == "proposed" for event in ledger.read(folder))
+
+
 def discard(folder: Path) -> None:
-    """Remove a run that ended by a mistake before its first trial; keep any other."""
-    if not any(event["event"] == "proposed" for event in ledger.read(folder)):
+    """Remove a run that ended before its first trial; keep any other."""
+    if not has_begun(folder):
         mirror.delete_run(folder)
 
 
