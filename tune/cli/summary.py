@@ -67,6 +67,9 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         # The storage went away.
         print(clean(f"interrupted; to continue when {folder} is there again:  {resume}"))
         return
+    if code == INTERRUPTED and not run.histories and not as_json:
+        print(clean(f"interrupted before the first trial; to begin again:  {resume}"))
+        return
     exported, complaint = None, ""
     if not as_json:
         _print(Console(highlight=False, soft_wrap=True), _what_follows(run, code))
