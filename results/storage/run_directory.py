@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from raysweep.errors import UserError
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
-from raysweep.repeats import mean_of
+from raysweep.repeats import mean_of, with_model
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
 from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
@@ -383,6 +383,20 @@ class RunDirectory:
         if checkpoint and not checkpoint.exists():
             checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
+
+    def with_checkpoint(self, found: BestEpoch) -> BestEpoch:
+        """The epoch whose model stands for a configuration, of which `found` is an epoch.
+
+        It is another seed's if the checkpoint of this one was deleted (`checkpoints.keep`).
+        """
+        history = self.histories[found.trial.study]
+        if found.checkpoint is not None or found.trial.number not in history.repeats:
+            return found
+        for trial in with_model(history, found.trial)[1:]:
+            other = self.best_epoch(trial, trial.best) if trial.best else found
+            if other.checkpoint is not None:
+                return other
+        return found
 
 
 def _names_metric(content: Mapping[str, Any]) -> bool:
