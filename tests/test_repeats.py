@@ -509,6 +509,32 @@ def test_a_resumed_session_knows_whose_checkpoints_are_gone(tmp_path: Path) -> N
     assert len(left) <= 2
 
 
+def test_finalists_are_in_the_order_of_the_choice() -> None:
+    history = history_of(0.98, 1.0, 1.1)
+    for trial in history:
+        trial.config["x"] = trial.number
+    for loss in (1.0, 1.02, 0.98):
+        _add(history, loss, {"repeats": 1})
+    _add(history, 1.5, {"repeats": 2})
+    chosen = history.best
+    assert chosen is not None
+    assert finalists({"a": history}, 3)[0] is chosen[0] is history[1]
+    assert [trial.number for trial in finalists({"a": history}, 3)] == [
+        trial.number for trial in likely(history, 3)
+    ]
+
+
+def test_retrainings_are_held_against_the_mean_over_seeds(tmp_path: Path) -> None:
+    run = run_it(tmp_path, confirm={"top": 1, "seeds": 2}, budget={"trials": 20, "epochs": 1})
+    directory = run._directory
+    best = directory.best.trial
+    losses = losses_of(directory.histories[best.study], best)
+    (result,) = retraining_results(directory)
+    assert result.trial == best.id
+    assert len(losses) > 1
+    assert result.selected == pytest.approx(sum(losses) / len(losses))
+    (line,) = retraining_findings([result], False, "loss")
+    assert f"the mean over {len(losses)} seeds it was selected for, " in line
 
 
 
