@@ -537,6 +537,23 @@ def test_retrainings_are_held_against_the_mean_over_seeds(tmp_path: Path) -> Non
     assert f"the mean over {len(losses)} seeds it was selected for, " in line
 
 
+def test_what_is_exported_after_retrainings_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from raysweep.tune.cli.app import main
+
+    run = run_it(tmp_path, seeds_per_trial=None, confirm={"top": 3, "seeds": 2})
+    chosen = winner(run._directory).trial
+    capsys.readouterr()
+    assert main(["best", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"· {chosen.id} is exported: its mean loss over 2 retrainings" in shown
+    assert f"exported {chosen.id}, epoch 1, trained with seed {chosen.seed}: " in shown
+    assert main(["best", str(run.path), "--json"]) == 0
+    confirmed = json.loads(capsys.readouterr().out)["confirmed"]
+    assert (confirmed["trial"], confirmed["seed"]) == (chosen.id, chosen.seed)
+    assert confirmed["retrainings"] == 2
+
 
 def test_without_the_key_nothing_is_said(tmp_path: Path) -> None:
     assert repeat_findings(run_it(tmp_path, seeds_per_trial=None)._directory) == []

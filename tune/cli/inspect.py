@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
 from raysweep.tune.cli.as_json import (
@@ -149,7 +149,7 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results.views.best import best
+    from raysweep.results.views.best import best, confirmed
 
     run = find_run(options.run)
     if options.within:
@@ -158,6 +158,8 @@ def show_best(options: argparse.Namespace) -> int:
         print_json(best_data(run) or best(run))  # the latter raises why there is none
         return 0
     show(best(run))
+    for line in confirmed(run):
+        show(line)
     return 0
 
 
@@ -185,13 +187,15 @@ def export_best(options: argparse.Namespace) -> int:
     run = find_run(options.run)
     trials = _exported_trials(run, options)
     is_one = len(trials) == 1 and not options.front
-    found: list[dict[str, str]] = []
+    found: list[dict[str, Any]] = []
     for trial in trials:
         out = options.out if is_one or not options.out else options.out / folder_name(trial)
         exported = export(run, out, trial=trial)
-        found.append({"folder": display_path(exported.folder), "message": exported.message})
+        where = display_path(exported.folder)
+        facts = {"trial": exported.trial, "seed": exported.seed, "epoch": exported.epoch}
+        found.append({"folder": where, **facts, "message": exported.message})
         if not options.json:
-            print(f"{found[-1]['folder']}: {exported.message}", flush=True)
+            print(f"{where}: {exported.source}; {exported.message}", flush=True)
     upload(run.path)
     if options.json:
         print_json(found[0] if is_one else found)
