@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, first_line
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
 from raysweep.repeats import mean_of, with_model
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["running", "finished", "interrupted"]
+Found = TypeVar("Found")
 SWEEP = "sweep.yaml"
 """The file of a run directory that says what the sweep is."""
 
@@ -123,8 +124,10 @@ class RunDirectory:
         path = self.path / SWEEP
         try:
             content = YAML(typ="safe", pure=True).load(path)
-        except (OSError, YAMLError) as error:
-            raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+        except YAMLError as error:
+            raise RunError(f"{path} cannot be read: {first_line(error)}") from None
         if not isinstance(content, dict) or not _names_metric(content):
             raise RunError(f"{path} is not a resolved sweep: it names no metric")
         translated: dict[str, Any] = translate_sweep(content)
@@ -434,6 +437,38 @@ def runs_below(place: Path | str) -> list[str | Path]:
         return [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class DamagedRun:
+    """A run in a list of runs that cannot be read. place: its path or URL. problem: in one line."""
+
+    place: str
+    problem: str
+
+    @property
+    def name(self) -> str:
+        return self.place.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
+def read_each(
+    places: Iterable[Path | str], read: Callable[[RunDirectory], Found]
+) -> list[Found | DamagedRun]:
+    """What `read` makes of each of the runs in a folder, whatever the files of some of them hold.
+
+    places: paths, or URLs.
+    """
+    return [_read(place, read) for place in places]
+
+
+def _read(place: Path | str, read: Callable[[RunDirectory], Found]) -> Found | DamagedRun:
+    try:
+        return read(RunDirectory(place if isinstance(place, Path) else fetch_run(place)))
+    except UserError as error:
+        problem = first_line(error).removeprefix(f"{place}/")
+    except Exception as error:  # a file may hold anything, and the other runs are listed
+        problem = f"it cannot be understood: {type(error).__name__}: {first_line(error)}"
+    return DamagedRun(str(place), problem)
 
 
 def fetch_run(url: str) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raysweep.history import Report, Trial
     from raysweep.results.analysis.compare import Comparison
-    from raysweep.results.storage.run_directory import RunDirectory
+    from raysweep.results.storage.run_directory import DamagedRun, RunDirectory
 
 Data = dict[str, Any]
 
@@ -58,6 +58,18 @@ def run_data(run: RunDirectory) -> Data:
         "epochs": sum(history.epochs for history in histories),
         "searchers": list(run.searchers),
         "best": best_data(run),
+    }
+
+
+def run_or_damage(found: Data | DamagedRun) -> Data:
+    """A run in a list of runs, or what is wrong with one that cannot be read."""
+    if isinstance(found, dict):
+        return found
+    return {
+        "run": found.name,
+        "path": found.place,
+        "state": "damaged",
+        "problem": found.problem,
     }
 
 

@@ -15,6 +15,7 @@ from raysweep.tune.cli.as_json import (
     best_data,
     print_json,
     run_data,
+    run_or_damage,
     trial_data,
     within_data,
 )
@@ -109,14 +110,14 @@ def _add_trial(verb: argparse.ArgumentParser) -> None:
 
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import runs_below
     from raysweep.results.views.listing import runs, trials
 
     if options.json:
         return _list_as_json(options)
     width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
     if inside := runs_below(options.run):
-        show(runs([load(run) for run in inside], width), width)
+        show(runs(inside, width), width)
     else:
         limit = None if options.all else MAX_LISTED
         show(trials(find_run(options.run), limit, width, cut=width < UNCUT), width)
@@ -125,11 +126,11 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def _list_as_json(options: argparse.Namespace) -> int:
     """All runs of a folder, or all trials of a run, the best first."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import read_each, runs_below
     from raysweep.results.views.listing import best_first
 
     if inside := runs_below(options.run):
-        print_json([run_data(load(run)) for run in inside])
+        print_json([run_or_damage(one) for one in read_each(inside, run_data)])
     else:
         print_json(best_first(find_run(options.run)))
     return 0
