@@ -21,7 +21,7 @@ from raysweep.objectives import Objectives
 from raysweep.repeats import mean_of, with_model
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
-from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
+from raysweep.results.storage.front import front_of, in_words, knee_of, why_none, with_front
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
@@ -313,10 +313,9 @@ class RunDirectory:
 
     @property
     def why_no_best(self) -> str:
-        """Why there is no best epoch."""
-        limits = self.objectives.limits if self.objectives else ()
-        if self.is_infeasible:
-            return f"no trial has kept the limits yet: {', '.join(map(str, limits))}"
+        """Why there is no best epoch, of a run that has none."""
+        if self.objectives:
+            return why_none(self.all_trials(), self.objectives)
         return f"no trial has reported a finite {self.metric} yet"
 
     @cached_property
@@ -359,10 +358,18 @@ class RunDirectory:
 
     @property
     def is_infeasible(self) -> bool:
-        """True if trials have reported, and none has kept the limits."""
-        if not self.has_limits or best_of(self.histories) is not None:
-            return False
-        return any(trial.reports for trial in self.all_trials())
+        """True if trials have reported all objectives, and none has kept the limits."""
+        return self.limits_kept is False
+
+    @property
+    def limits_kept(self) -> bool | None:
+        """True if a trial keeps all limits; None without limits, and if that is not known yet."""
+        if not self.has_limits:
+            return None
+        if best_of(self.histories) is not None:
+            return True
+        reports = (report for trial in self.all_trials() for report in trial.reports)
+        return False if any(report.is_finite for report in reports) else None
 
     @property
     def has_limits(self) -> bool:
