@@ -190,7 +190,7 @@ def next_repeat(
     waits for that.
     """
     trained = history.trained
-    if not is_due(len(trained), sum(map(len, history.repeats.values())), at_once):
+    if not is_due(len(trained), _n_repeats(history), at_once):
         return None
     for index in contenders([losses_of(history, trial) for trial in trained]):
         trial = trained[index]
@@ -200,6 +200,13 @@ def next_repeat(
         if is_free and allows(trial.config):
             return trial
     return None
+
+
+def _n_repeats(history: History) -> int:
+    """The repeats in a history, without those of a budget that was shorter then."""
+    epochs = history.levels[-1] if history.levels else 0
+    repeats = ([history[number] for number in numbers] for numbers in history.repeats.values())
+    return sum(_begun(of_one, epochs) - 1 for of_one in repeats)
 
 
 def _begun(repeats: Iterable[Trial], epochs: int) -> int:

@@ -245,6 +245,22 @@ def test_what_is_outside_of_the_space_by_now_is_not_repeated() -> None:
     assert next_repeat(history, 5, at_once=True, allows=lambda config: False) is None
 
 
+def test_repeats_of_a_shorter_budget_leave_room_for_others() -> None:
+    history = history_of(1.0, 1.01, 1.02)
+    for number in (0, 1):
+        _add(history, 1.0, {"repeats": number})
+    assert next_repeat(history, 5, at_once=True, allows=BOWL.__contains__) is None
+    longer = history.with_levels((1, 3))
+    for number in range(3):
+        longer.close(number, Status.WAITING)
+        longer.record(number, Report(3, 0.5 + number / 100, {"loss": 0.5}))
+        longer.close(number, Status.COMPLETED)
+    assert next_repeat(longer, 5, at_once=True, allows=BOWL.__contains__) is longer[0]
+    for number in (0, 1):
+        _add(longer, 0.5, {"repeats": number})
+    assert next_repeat(longer, 5, at_once=True, allows=BOWL.__contains__) is None
+
+
 def test_one_seed_after_the_other() -> None:
     history = history_of(1.0, 5.0, 5.0)
     history.add(Trial(3, "a", {"x": 0.5}, 3, notes={"repeats": 0}))
