@@ -20,6 +20,7 @@ from raysweep.schedulers.rung_reliability import PROBE_EVERY, PROBES
 from raysweep.schedulers.rungs import promotion_order
 from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.cli.summary import _extension
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.gp import Auto
@@ -322,6 +323,23 @@ def test_a_sweep_that_finishes_its_paused_trials_resumes_to_the_same_end() -> No
     for kept in range(0, len(keep.events), 7):
         past = [dict(event) for event in keep.events[:kept]]
         assert outline(simulate(whole, crossing, 1, past=past)) == there
+
+
+@pytest.mark.parametrize(
+    ("budget", "settings"),
+    [
+        (Budget(None, 27, seconds=60.0), ["--set", "budget.time=120"]),
+        (Budget(None, 27, total_epochs=100), ["--set", "budget.total_epochs=200"]),
+        (Budget(None, 27, seconds=500.0), []),
+        (Budget(100, 27), []),
+    ],
+)
+def test_more_of_a_budget_is_offered_if_it_would_finish_paused_trials(
+    budget: Budget, settings: list[str]
+) -> None:
+    controller = simulate(on_grid(budget), crossing, 1)
+    assert controller.exhausted
+    assert _extension(controller) == settings
 
 
 def test_audited_trials_take_no_place_of_others() -> None:
