@@ -115,6 +115,17 @@ class Asha:
             return _best_if_paused(history)
         return first
 
+    def finish(self, history: History, ranking: Ranking | None = None) -> int | None:
+        """The best trial that is paused at the highest rung; always None for the stopping form.
+
+        The limit of promotions keeps time for new trials, of which there will be none.
+        """
+        if not self.promotes:
+            return None
+        history = compared(history)
+        all_places = max(map(len, history.rungs.values()))
+        return self._first_promotion(history, ranking, at_least=all_places)
+
     def _reason(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
     ) -> str | None:

@@ -46,6 +46,7 @@ from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import ended_badly, failures, plain, summary
+from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
@@ -208,7 +209,9 @@ def _extension(controller: SweepController) -> list[str]:
     """The settings that give a finished sweep twice its budget; [] if no budget ended it."""
     budget = controller.sweep.budget
     out_of_time = budget.seconds is not None and controller.seconds >= budget.seconds
-    if (controller.stopping and not out_of_time) or controller.exhausted:
+    if controller.stopping and not out_of_time:
+        return []
+    if controller.exhausted and not (budget.trials is None and _any_paused(controller)):
         return []
     if budget.seconds is not None and out_of_time:
         return ["--set", f"budget.time={2 * budget.seconds:g}"]
@@ -219,6 +222,14 @@ def _extension(controller: SweepController) -> list[str]:
         total = 2 * budget.interval.position(budget.total_epochs)
         words += ["--set", f"budget.total_{budget.interval.unit}={total:.15g}"]
     return words
+
+
+def _any_paused(controller: SweepController) -> bool:
+    """True if a longer sweep would train on paused trials, though nothing is left to propose."""
+    if not isinstance(controller.sweep.scheduler, FinishingScheduler):
+        return False
+    rungs = (rung for history in controller.histories.values() for rung in history.rungs.values())
+    return controller.sweep.scheduler.promotes and any(rung.paused for rung in rungs)
 
 
 def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
