@@ -199,6 +199,8 @@ def test_a_signal_before_the_first_trial_leaves_a_line_and_no_folder(
         os.kill(os.getpid(), number)
         pytest.fail("the signal was ignored")
 
+    # A shell starts what runs in its background with SIGINT ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     monkeypatch.setattr(place, interrupted)
     Path("train.py").write_text("def train(config, run): pass")
@@ -207,6 +209,7 @@ def test_a_signal_before_the_first_trial_leaves_a_line_and_no_folder(
     assert capsys.readouterr().err == BEFORE_THE_FIRST
     assert not Path("ray_results/mine").exists()
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    signal.signal(signal.SIGINT, handler)
 
 
 def test_a_run_that_is_resumed_stays_if_a_signal_comes_at_once(
