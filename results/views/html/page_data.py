@@ -106,6 +106,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "trials": trial_columns(run, trials, differing),
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
+        "frontLine": run.front_line,
         "whyNoBest": None if run.chosen else run.why_no_best,
         "problems": problems(trials),
         "memory": [
