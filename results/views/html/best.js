@@ -108,6 +108,7 @@ function usage(i) {
   const path = JSON.stringify(D.path);
   const load = [`import raysweep as rs`, ``];
   if (isBest) load.push(`best = rs.load(${path}).best`, `config = best.config`);
+  if (isBest && hasFront()) load.push(`knee = rs.load(${path}).knee  # or of the front: rs.load(...).front`);
   else load.push(`rs.load(${path}).export()  # the model of ${T.id[i]} and its configuration, in best/`);
   if (isBest && D.best.hasState)
     load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);

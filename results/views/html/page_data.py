@@ -298,7 +298,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         best = run.best
     except RunError:
         return None
-    kept = run.with_checkpoint(best)
+    kept = run.with_checkpoint(best, download=False)  # a server shows it again and again
     exported = None
     if (run.path / EXPORT).is_dir():
         exported = display_path(run.path / EXPORT)
