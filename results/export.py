@@ -147,7 +147,9 @@ def load_checkpoint(
     RunError if there is no checkpoint, if it cannot be read, or if it holds no model.
     """
     if best.checkpoint is None:
-        raise RunError(f"the best trial, {best.trial.id}, has no checkpoint")
+        raise RunError(
+            f"{best.trial.id} has no checkpoint: none was written, or checkpoints.keep deleted it"
+        )
     import torch
 
     try:

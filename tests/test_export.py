@@ -157,7 +157,7 @@ def test_a_difference_is_found(run: RunDirectory, tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the best trial, grid-0, has no checkpoint"):
+    with pytest.raises(RunError, match="grid-0 has no checkpoint: none was written"):
         export(load(write_run(tmp_path / "run", [Story("grid", [0.5])])))
 
 

@@ -20,7 +20,7 @@ from raysweep.formatting import DASH, number
 from raysweep.fronts import dominates
 from raysweep.history import Config, History, Status, Trial
 from raysweep.objectives import REPORT_COLUMNS, Limit, Objective, Objectives
-from raysweep.results.analysis.findings import findings
+from raysweep.results.analysis.findings import findings, tables
 from raysweep.results.storage.front import front_of, knee_of, point
 from raysweep.results.storage.run_directory import RunError
 from raysweep.results.storage.tables import curve_rows
@@ -472,6 +472,22 @@ def test_a_study_that_keeps_no_limit_is_named_in_a_comparison(run: Any) -> None:
     other = replace(study, label="other", is_infeasible=True)
     lines = findings(replace(comparison, studies=(study, other)))
     assert "other: no trial of its study has kept the limits; that counts as the worst" in lines
+
+
+def test_a_comparison_says_that_it_is_by_the_hypervolume_of_the_front(run: Any) -> None:
+    comparison = run.compare()
+    (study,) = comparison.studies
+    seeds = [replace(study, label="random", seed=seed) for seed in range(5)]
+    better = [replace(one, label="auto", loss=one.loss - 0.1 - 0.01 * one.seed) for one in seeds]
+    tested = replace(comparison, studies=(*seeds, *better))
+    first = findings(tested)[0]
+    assert first.startswith("auto is better than random: hypervolume of the front 0.")
+    assert "reached random's final hypervolume of the front after" in " ".join(findings(tested))
+    alike = replace(comparison, studies=(seeds[0], replace(seeds[0], label="auto")))
+    assert "found the same hypervolume of the front with one search seed" in findings(alike)[0]
+    text = io.StringIO()
+    Console(file=text, width=120).print(tables(tested))
+    assert "hypervolume of the front (from 0 to 1, more is better) at " in text.getvalue()
 
 
 def test_runs_with_other_limits_are_not_compared(run: Any, tmp_path: Path) -> None:

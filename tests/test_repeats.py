@@ -525,6 +525,21 @@ def test_a_resumed_session_knows_whose_checkpoints_are_gone(tmp_path: Path) -> N
     assert len(left) <= 2
 
 
+def test_a_trial_that_trains_again_may_lose_its_checkpoints_again(tmp_path: Path) -> None:
+    controller = simulate(said(most_seeds=1), noisy, 1)
+    trials = sorted(controller.trials, key=lambda trial: trial.loss)
+    for trial in trials:
+        (tmp_path / "trials" / trial.id).mkdir(parents=True)
+        (tmp_path / "trials" / trial.id / "best.pt").touch()
+    retention, worst = CheckpointRetention(tmp_path, 1), trials[-1].id
+    checkpoint = tmp_path / "trials" / worst / "best.pt"
+    for _ in range(2):
+        retention.on_event({"event": "started", "trial": worst}, controller)
+        checkpoint.touch()
+        retention.on_event({"event": "ended", "trial": worst}, controller)
+        assert not checkpoint.exists()
+
+
 def test_finalists_are_in_the_order_of_the_choice() -> None:
     history = history_of(0.98, 1.0, 1.1)
     for trial in history:

@@ -414,11 +414,14 @@ class RunDirectory:
             checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
 
-    def with_checkpoint(self, found: BestEpoch) -> BestEpoch:
+    def with_checkpoint(self, found: BestEpoch, download: bool = True) -> BestEpoch:
         """The epoch whose model stands for a configuration, of which `found` is an epoch.
 
         It is another seed's if the checkpoint of this one was deleted (`checkpoints.keep`).
+        download: of a run in object storage, which is not searched without it.
         """
+        if not download and mirror.origin(self.path) is not None:
+            return found
         history = self.histories[found.trial.study]
         if found.checkpoint is not None or found.trial.number not in history.repeats:
             return found

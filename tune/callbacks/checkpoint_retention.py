@@ -57,6 +57,9 @@ class CheckpointRetention(Callback):
             return
         if self._lost is None:
             self._lost = self._find_lost(controller, event.get("trial"))
+        if event["event"] == "started":  # it writes new ones, if its own were deleted
+            self._deleted.discard(event["trial"])
+            self._lost.discard(event["trial"])
         if event["event"] == "ended":
             self._delete_beyond(self._keep, controller)
 
@@ -88,6 +91,8 @@ class CheckpointRetention(Callback):
 
     def _find_lost(self, controller: SweepController, now: str | None) -> set[str]:
         """The trials that ended before and have no checkpoint. `now`: the one of this event."""
+        if not self._finalists and not self._likely:
+            return set()  # nobody asks, and of object storage it costs a request
         ended = {trial.id for trial in controller.trials if trial.status.ended} - {now}
         return ended - mirror.with_checkpoint(self._folder) if ended else set()
 

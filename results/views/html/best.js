@@ -36,7 +36,8 @@ function bestOfSearch() {
 function bestSection() {
   const place = $("#best .content");
   const heading = stateOfRun() === "finished" ? "Best of the search" : "Best so far";
-  $("#best h2").textContent = D.winner ? "Winner after confirmation" : heading;
+  const inFirst = hasFront() ? `${heading} in ${D.metric}` : heading;
+  $("#best h2").textContent = D.winner ? "Winner after confirmation" : inFirst;
   if (!D.best) {
     const why = D.whyNoBest ?? "no trial has reported a finite value yet";
     place.replaceChildren(el("p", `${why[0].toUpperCase()}${why.slice(1)}.`, "how"));
@@ -50,7 +51,7 @@ function bestSection() {
     set.map(([name, values]) => [name, number(values[i])]),
   );
   const said = D.winner ? winnerInWords(i) : [bestInWords(i), confirmation(i)];
-  place.replaceChildren(...said, el("h3", "Configuration"), config, el("h3", "Use it"), ...usage(i));
+  place.replaceChildren(...said, ...frontInWords(), el("h3", "Configuration"), config, el("h3", "Use it"), ...usage(i));
 }
 
 /** The trial whose model is to be used: the winner of the finalists, or else the best of the search. */
@@ -107,6 +108,7 @@ function usage(i) {
   const path = JSON.stringify(D.path);
   const load = [`import raysweep as rs`, ``];
   if (isBest) load.push(`best = rs.load(${path}).best`, `config = best.config`);
+  if (isBest && hasFront()) load.push(`knee = rs.load(${path}).knee  # or of the front: rs.load(...).front`);
   else load.push(`rs.load(${path}).export()  # the model of ${T.id[i]} and its configuration, in best/`);
   if (isBest && D.best.hasState)
     load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);

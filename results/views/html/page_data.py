@@ -106,6 +106,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "trials": trial_columns(run, trials, differing),
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
+        "frontLine": run.front_line,
         "whyNoBest": None if run.chosen else run.why_no_best,
         "problems": problems(trials),
         "memory": [
@@ -301,7 +302,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         best = run.best
     except RunError:
         return None
-    kept = run.with_checkpoint(best)
+    kept = run.with_checkpoint(best, download=False)  # a server shows it again and again
     exported = None
     if (run.path / EXPORT).is_dir():
         exported = display_path(run.path / EXPORT)
