@@ -41,6 +41,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
+        (["shwo", "mine", "a-0"], "raysweep: there is no verb 'shwo'; did you mean 'show'?"),
+        (["zzz"], "raysweep: there is no verb 'zzz'; raysweep --help lists the verbs"),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
         (
             ["run", "--space", "cnn.yaml", "--set", "budget.trails=5"],

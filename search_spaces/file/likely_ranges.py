@@ -116,6 +116,36 @@ def _drawn(kind: str, name: str, words: str, text: str) -> LikelyRange:
     return LikelyRange(kind, (low, high), option if float(low) > 0 else "")
 
 
+def likely_entry(entry: Mapping[str, Any]) -> str:
+    """The entry that another tool's mapping probably means; "" if there is no guess.
+
+    `{uniform: [0, 1]}`, `{min: 0, max: 1}` and `{values: [1, 2]}` are such mappings.
+    """
+    values = next((entry[key] for key in ("values", "choices", "options") if key in entry), None)
+    if isinstance(values, list):
+        return LikelyRange("choice", tuple(map(str, values))).entry
+    words = [str(entry.get(key)) for key in ("type", "distribution", "kind")]
+    log = any("log" in word.lower() for word in (*words, *entry)) and entry.get("log") is not False
+    for low, high in (("min", "max"), ("low", "high"), ("lower", "upper")):
+        if low in entry and high in entry:
+            ends = [entry[low], entry[high]]
+            return _entry("float" if ends == [0, 1] else "int", ends, log)
+    for name, ends in entry.items():
+        kind = KIND_OF.get(name.lower().replace("_", ""))
+        if kind in ("float", "int") and isinstance(ends, list) and len(ends) == 2:
+            return _entry(str(kind) if name != "range" else "float", ends, log)
+        if kind in ("choice", "ordinal") and isinstance(ends, list):
+            return LikelyRange(kind, tuple(map(str, ends))).entry
+    return ""
+
+
+def _entry(kind: str, ends: list[Any], log: bool) -> str:
+    """The entry of a range; of real numbers unless both ends are whole."""
+    if not all(isinstance(end, int) for end in ends):
+        kind = "float"
+    return LikelyRange(kind, (str(ends[0]), str(ends[1])), "log" if log else "").entry
+
+
 def _is_whole(end: str) -> bool:
     return end.lstrip("+-").isdecimal()
 

@@ -85,7 +85,7 @@ def text_of(path: Path, name: str) -> str:
 def check(document: Document) -> SweepSpec:
     """The document as the models have it. Raises SpecificationError for a mistake."""
     if not isinstance(document.data, dict):
-        kind = type(document.data).__name__
+        kind = "list" if isinstance(document.data, list) else "text without a key"
         text = f"expected a mapping of keys such as trainable, metric and space, got a {kind}"
         raise document.error((), text)
     data = with_first_metric(document)

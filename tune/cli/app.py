@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, did_you_mean
+from raysweep.formatting import clean
 from raysweep.tune.cli import (
     analyse,
     cluster,
@@ -72,7 +73,12 @@ def program(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # not every terminal can show every letter
             stream.reconfigure(errors="backslashreplace")
     arguments, words = _split(arguments)
-    options = parser().parse_args(arguments)
+    top = parser()
+    if arguments[:1] and not arguments[0].startswith("-") and arguments[0] not in listed_verbs(top):
+        hint = did_you_mean(arguments[0], listed_verbs(top)) or "; raysweep --help lists the verbs"
+        print(f"raysweep: there is no verb '{clean(arguments[0])}'{hint}", file=sys.stderr)
+        return 2
+    options = top.parse_args(arguments)
     options.arguments, options.words = arguments[1:], words  # no verb has options of these names
     try:
         code: int = options.verb(options)
@@ -80,8 +86,6 @@ def program(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UserError as error:
-        from raysweep.formatting import clean
-
         print(f"raysweep: {clean(str(error))}", file=sys.stderr)
         return error.exit_code
     return code
