@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from raysweep.trainables.fused.kernels import Kernels, kernels_of
 from raysweep.trainables.fused.lane import Lane, Printing
 from raysweep.trainables.fused.measure import gain_of
 from raysweep.trainables.fused.recipe import Config, Recipe
@@ -29,6 +30,7 @@ NAMED = 3
 class Group:
     """Lanes of one shape, and how they are trained."""
 
+    kernels: Kernels
     lanes: list[Lane] = field(default_factory=list)
     refused: bool = False
     """True if they cannot be trained as one."""
@@ -44,7 +46,7 @@ class Group:
 
     def measure(self, lanes: Sequence[Lane]) -> None:
         """Measure the gain. Raises CannotFuse."""
-        self.gain, self.measured = gain_of(lanes), len(lanes)
+        self.gain, self.measured = gain_of(lanes, self.kernels), len(lanes)
         if self.measured >= ENOUGH:
             self.best = max(self.best, self.gain)
 
@@ -77,7 +79,7 @@ class Pool:
         except CannotFuse as error:
             self._refuse(str(error))
             shape, refused = (("trial", run.trial),), True
-        group = self._groups.setdefault(shape, Group(refused=refused))
+        group = self._groups.setdefault(shape, Group(kernels_of(lane), refused=refused))
         group.lanes.append(lane)
         group.seen += 1
 
@@ -113,7 +115,7 @@ class Pool:
         self, group: Group, lanes: Sequence[Lane], ends: dict[Run, BaseException | None]
     ) -> None:
         if group.stack is None or group.stack.lanes != lanes:
-            group.stack = Stack(lanes)
+            group.stack = Stack(lanes, group.kernels)
         began = time.perf_counter()
         losses = group.stack.train_epoch()
         seconds = (time.perf_counter() - began) / len(lanes)
