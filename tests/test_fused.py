@@ -586,6 +586,7 @@ class Lone(nn.Module):
         (perceptron, {"precision": "fp16"}, "fp16"),
         (lambda config: nn.Sequential(nn.Flatten(), Hooked()), {}, "Hooked has hooks"),
         (lambda config: nn.ModuleList([Lone(), nn.Linear(1, 1)]), {}, "Lone.places is a Tensor"),
+        (lambda config: nn.GRU(6, 3), {}, "GRU is a recurrent layer"),
     ],
 )
 def test_what_no_stack_can_hold_is_named(
@@ -752,6 +753,19 @@ def test_what_keeps_trials_apart_is_named(tmp_path: Path) -> None:
     together.train(1)
     line = "no two of 8 trials have the same shape; they differ in 4.weight, 4.bias, 4.out_features"
     assert together.said == [("none", line)]
+
+
+def test_the_parameter_that_keeps_groups_apart_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played_gains(monkeypatch, lambda count: 2.0)
+    together = Ensemble(recipe(), tmp_path, wanted=8)
+    for seed in range(6):
+        together.add(BASE | {"classes": 3 + seed % 2, "lr": 0.01 * seed}, seed)
+    together.train(1)
+    assert together.said[0][1] == (
+        "3 trials of one shape train 2.0 times as fast as one by one; 3 others differ in classes"
+    )
 
 
 class Configured(nn.Module):

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from raysweep.trainables.fused.configuration import separating
 from raysweep.trainables.fused.kernels import Kernels, kernels_of
 from raysweep.trainables.fused.lane import Lane, Printing
 from raysweep.trainables.fused.measure import gain_of
@@ -187,7 +188,8 @@ class Pool:
         if not others:
             return ""
         differ = f"{others} others differ" if others > 1 else "1 other differs"
-        return f"; {differ} in {_named(differences(shapes))}"
+        keys = separating([[lane.config for lane in self._groups[shape].lanes] for shape in shapes])
+        return f"; {differ} in {_named(keys or differences(shapes))}"
 
     def _refuse(self, why: str) -> None:
         self._say("refused", f"trials train one by one: {why}")

@@ -105,6 +105,8 @@ def _attributes(module: nn.Module, config: Config) -> list[tuple[str, str]]:
     kind = type(module).__name__
     if any(getattr(module, hooks) for hooks in HOOKS):
         raise CannotFuse(f"{kind} has hooks")
+    if isinstance(module, nn.RNNBase):
+        raise CannotFuse(f"{kind} is a recurrent layer, which torch computes for one model only")
     found = []
     for name, value in sorted(vars(module).items()):
         if name in INTERNAL or name == "training":
