@@ -420,9 +420,10 @@ def test_parameters_may_be_frozen_shared_or_in_groups(tmp_path: Path, double: No
     check_equal(made, lanes_of(lr=(0.01, 0.02, 0.03), momentum=(0.0, 0.5, 0.9)), tmp_path, 1e-9)
 
 
-def test_bf16_differs_by_its_rounding(tmp_path: Path) -> None:
-    configs = lanes_of(lr=(0.01, 0.05, 0.1), precision=("bf16",) * 3)
-    check_equal(recipe(), configs, tmp_path, 0.05)
+@pytest.mark.parametrize("build", [perceptron, attention])
+def test_bf16_differs_by_its_rounding(build: Callable[[Config], nn.Module], tmp_path: Path) -> None:
+    configs = lanes_of(lr=(0.01, 0.02, 0.05), precision=("bf16",) * 3)
+    check_equal(recipe(build), configs, tmp_path, 0.05)
 
 
 def test_a_lane_that_diverges_touches_no_other(tmp_path: Path, double: None) -> None:
@@ -785,6 +786,18 @@ class Configured(nn.Module):
 def test_a_model_may_read_the_configuration_that_it_keeps(tmp_path: Path, double: None) -> None:
     configs = lanes_of(scale=(0.5, 1.0, 1.5), model=({"scale": 1.0}, {"scale": 1.5}, {"scale": 2}))
     check_equal(recipe(Configured), configs, tmp_path, 1e-9)
+
+
+def test_a_model_may_drop_units_as_the_configuration_that_it_keeps_says(
+    tmp_path: Path, double: None
+) -> None:
+    class Dropping(Configured):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.dropout(super().forward(x), self.config["dropout"], self.training)
+
+    configs = lanes_of(dropout=(0.1, 0.25, 0.5), scale=(1.0,) * 3, model=({"scale": 1.0},) * 3)
+    # In the numbers that lanes differ in there are seven digits.
+    check_equal(recipe(Dropping), configs, tmp_path, 1e-6)
 
 
 def test_a_model_that_branches_on_its_configuration_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -153,6 +154,8 @@ def _dropout_of(
         p, shape = kwargs["p"], (*args[0].shape[:2], *[1] * (args[0].dim() - 2))
     else:
         return None
+    if isinstance(p, Tensor):  # a number of the configuration in which the lanes differ
+        p = Probabilities(tuple(get_unwrapped(p).tolist()))
     return None if p == 0 else (p, shape)
 
 
