@@ -32,9 +32,9 @@ from raysweep.trainables.fused.dropout import (
 )
 from raysweep.trainables.fused.kernels import Kernels, KernelsOfOne
 from raysweep.trainables.fused.lane import Lane
+from raysweep.trainables.fused.memory import keep_freed_memory
 from raysweep.trainables.fused.optimizers import LaneOptimizers
 from raysweep.trainables.fused.shape import INTERNAL, CannotFuse, model_shape
-from raysweep.trainables.runtime.process_setup import keep_freed_memory
 
 
 class Stack:

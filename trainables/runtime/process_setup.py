@@ -6,19 +6,10 @@ after the trial before it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import resource
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of `mallopt`, from glibc's `malloc.h`."""
-MOST_KEPT, LARGEST_KEPT = 2**30, 2**25
-"""Bytes that a process keeps of what it has freed, and of what size at most; glibc allows no more
-than 32 MiB."""
 
 
 def prepare(seed: int, threads: int) -> None:
@@ -68,16 +59,3 @@ def resident() -> int:
     if not os.path.exists("/proc/self/statm"):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Have this process use freed memory again, instead of giving it back to the system.
-
-    The tensors of several trials are so large that the C library would get the memory of each
-    anew, page by page, which can take a third of a step. Without glibc, nothing changes.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-        mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
