@@ -22,6 +22,7 @@ from torch import Tensor
 
 import raysweep as rs
 from raysweep.trainables import cnn, mlp
+from raysweep.trainables.fused.kernels import kernels_of
 from raysweep.trainables.fused.lane import Lane
 from raysweep.trainables.fused.pool import Pool
 from raysweep.trainables.fused.recipe import Recipe
@@ -135,7 +136,7 @@ def learning_rate(config: Config, seed: int) -> float:
 
 def gain_of(made: Sequence[Lane]) -> tuple[float, float]:
     """How many times as fast they train as one, and the CPU seconds of a step of one alone."""
-    stack = Stack([lane.copy() for lane in made])
+    stack = Stack([lane.copy() for lane in made], kernels_of(made[0]))
     alone = made[0].copy()
     fused, single = [], []
     for _ in range(ROUNDS):

@@ -61,9 +61,10 @@ def summed_cross_entropy(
         return cross_entropy(output, batch[1], reduction="sum", label_smoothing=label_smoothing)
     if output.dtype in (torch.bfloat16, torch.float16):
         output = output.float()  # a sum over many samples loses digits in half precision
-    uniform = -output.log_softmax(dim=1).mean(dim=1).sum()
-    labels = cross_entropy(output, batch[1], reduction="sum")
-    return (1 - label_smoothing) * labels + label_smoothing * uniform
+    likely = output.log_softmax(dim=1)
+    labels = nn.functional.nll_loss(likely, batch[1], reduction="sum")
+    uniform = (-likely.sum(dim=1)).sum()
+    return (1 - label_smoothing) * labels + uniform * (label_smoothing / output.shape[1])
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raysweep.errors import did_you_mean
@@ -75,3 +75,18 @@ def place_of(value: Any, config: Config) -> Path | None:
         if isinstance(part, dict) and (place := place_of(value, part)) is not None:
             return (name, *place)
     return None
+
+
+def separating(groups: Sequence[Sequence[Config]]) -> list[str]:
+    """The keys that tell the groups apart: one value in each of them, and not the same in all.
+
+    None if all keys do, which says nothing: of groups of one, any value is the only one.
+    """
+    values = [[dict(leaves(config)) for config in group] for group in groups]
+    places = list(dict.fromkeys(place for group in values for one in group for place in one))
+    held = {
+        place: [{repr(one.get(place)) for one in group} for group in values] for place in places
+    }
+    varied = {place for place in places if len(set().union(*held[place])) > 1}
+    found = [place for place in places if place in varied and all(len(s) == 1 for s in held[place])]
+    return [] if len(found) == len(varied) else [".".join(place) for place in found]

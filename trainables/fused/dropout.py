@@ -6,24 +6,35 @@ trial alone would draw them, so that it drops the same units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from raysweep.trainables.fused.shape import DROPOUTS
+from raysweep.trainables.fused.kernels import BODIES
+from raysweep.trainables.fused.layers import ATTENTION
+from raysweep.trainables.fused.shape import CannotFuse, dropout_of
 
 FEATURE_DIMENSIONS = {functional.dropout1d: 3, functional.dropout2d: 4, functional.dropout3d: 5}
 """Those that drop whole channels, and how many dimensions their inputs have with a batch."""
 
 
-@dataclass(frozen=True)
-class Probabilities:
-    """What a dropout module holds in place of its probability: one for each lane."""
+class Probabilities(float):
+    """What a module that drops units holds in place of its probability: one for each lane.
+
+    As a number, which torch expects, it is the largest of them.
+    """
+
+    def __new__(cls, of_lanes: tuple[float, ...]) -> Probabilities:
+        made = super().__new__(cls, max(of_lanes))
+        made.of_lanes = of_lanes
+        return made
 
     of_lanes: tuple[float, ...]
 
@@ -65,12 +76,12 @@ def draw(masks: Sequence[Masks], generators: Sequence[torch.Generator]) -> list[
 
 
 def hold_probabilities(template: nn.Module, models: Sequence[nn.Module]) -> None:
-    """Give the dropout modules of the template the probabilities of all lanes."""
+    """Give the modules of the template that drop units the probabilities of all lanes."""
     for name, module in template.named_modules():
-        if isinstance(module, DROPOUTS):
-            held = tuple(float(model.get_submodule(name).p) for model in models)  # type: ignore[arg-type]
+        if (attribute := dropout_of(module)) is not None:
+            held = tuple(float(getattr(model.get_submodule(name), attribute)) for model in models)
             if any(held):
-                module.p = Probabilities(held)  # type: ignore[assignment]
+                setattr(module, attribute, Probabilities(held))
 
 
 class RecordedCalls(TorchFunctionMode):
@@ -82,14 +93,29 @@ class RecordedCalls(TorchFunctionMode):
         self._lanes = lanes
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shape = _mask_shape(func, args, kwargs or {})
-        if shape is None:
-            return func(*args, **(kwargs or {}))
-        p = (kwargs or {})["p"]
+        kwargs = kwargs or {}
+        if (body := BODIES.get(func)) is not None:
+            with self:
+                return body(*args, **kwargs)
+        if (call := _dropout_of(func, args, kwargs)) is None:
+            return func(*args, **kwargs)
+        p, shape = call
         of_lanes = p.of_lanes if isinstance(p, Probabilities) else (float(p),) * self._lanes
         drawn = torch.ones((self._lanes, *shape), dtype=args[0].dtype, device=args[0].device)
+        if func is functional.dropout:
+            drawn = _laid_out_as(drawn, args[0])
         self.masks.append(Masks(of_lanes, drawn))
-        return args[0]
+        return args[0] if func is not ATTENTION else _attention(args, kwargs, None)
+
+
+def _laid_out_as(drawn: Tensor, inputs: Tensor) -> Tensor:
+    """The same with each lane's units in memory in the order of its inputs.
+
+    In that order torch draws for them, and it may be another than that of the dimensions.
+    """
+    order = sorted(range(inputs.dim()), key=inputs.stride, reverse=True)
+    permuted = drawn.permute(0, *(1 + dim for dim in order)).contiguous()
+    return permuted.permute(0, *(1 + order.index(dim) for dim in range(inputs.dim())))
 
 
 class MaskedCalls(TorchFunctionMode):
@@ -100,17 +126,56 @@ class MaskedCalls(TorchFunctionMode):
         self._masks: Iterator[Tensor] = iter(masks)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _mask_shape(func, args, kwargs or {}) is None:
-            return func(*args, **(kwargs or {}))
-        return args[0] * next(self._masks)
+        kwargs = kwargs or {}
+        if (body := BODIES.get(func)) is not None:
+            with self:
+                return body(*args, **kwargs)
+        if _dropout_of(func, args, kwargs) is None:
+            return func(*args, **kwargs)
+        mask = next(self._masks)
+        return args[0] * mask if func is not ATTENTION else _attention(args, kwargs, mask)
 
 
-def _mask_shape(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[int, ...] | None:
-    """The shape of what this call draws for a lane; None if it is no dropout that is known here."""
-    if not kwargs.get("training"):
+def _dropout_of(
+    func: Any, args: Any, kwargs: dict[str, Any]
+) -> tuple[float | Probabilities, tuple[int, ...]] | None:
+    """The probability of a call, and the shape of what it draws for a lane.
+
+    None if it draws nothing, or is no dropout that is known here.
+    """
+    if func is ATTENTION:
+        p = args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)
+        shape = (*args[0].shape[:-1], args[1].shape[-2])
+    elif not kwargs.get("training"):
         return None
-    if func is functional.dropout:
-        return tuple(args[0].shape)
-    if FEATURE_DIMENSIONS.get(func) == args[0].dim():
-        return (*args[0].shape[:2], *[1] * (args[0].dim() - 2))
-    return None
+    elif func is functional.dropout:
+        p, shape = kwargs["p"], tuple(args[0].shape)
+    elif FEATURE_DIMENSIONS.get(func) == args[0].dim():
+        p, shape = kwargs["p"], (*args[0].shape[:2], *[1] * (args[0].dim() - 2))
+    else:
+        return None
+    if isinstance(p, Tensor):  # a number of the configuration in which the lanes differ
+        p = Probabilities(tuple(get_unwrapped(p).tolist()))
+    return None if p == 0 else (p, shape)
+
+
+def _attention(args: Any, kwargs: dict[str, Any], mask: Tensor | None) -> Tensor:
+    """Attention as torch computes it with dropout, step by step; `mask` drops weights."""
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    query, key, value = given["query"], given["key"], given["value"]
+    if given.get("enable_gqa"):
+        raise CannotFuse("attention has enable_gqa and dropout")
+    scale = given.get("scale")
+    root = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    weights = (query * root) @ (key.transpose(-2, -1) * root)
+    added = given.get("attn_mask")
+    if given.get("is_causal"):
+        added = torch.ones(weights.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if added is not None and added.dtype == torch.bool:
+        added = torch.zeros_like(added, dtype=weights.dtype).masked_fill(~added, -math.inf)
+    if added is not None:
+        weights = weights + added
+    weights = weights.softmax(dim=-1)
+    output: Tensor = (weights if mask is None else weights * mask) @ value
+    return output

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from raysweep.trainables.fused.kernels import Kernels
 from raysweep.trainables.fused.lane import Lane
 from raysweep.trainables.fused.shape import CannotFuse
 from raysweep.trainables.fused.stack import Stack
@@ -22,13 +23,13 @@ TOLERANCES = {"fp32": 1e-3, "bf16": 5e-2}
 sums are added up in another order."""
 
 
-def gain_of(lanes: Sequence[Lane]) -> float:
+def gain_of(lanes: Sequence[Lane], kernels: Kernels) -> float:
     """How many times as fast the lanes train as one, as one by one.
 
     It trains copies of them. Raises CannotFuse if they cannot be trained as one, or if their losses
     would differ.
     """
-    stack = Stack([lane.copy() for lane in lanes])
+    stack = Stack([lane.copy() for lane in lanes], kernels)
     stack.check_forward()
     alone = [lane.copy() for lane in lanes]
     _compare(lanes, stack.train_epoch(CHECKED_STEPS), alone)

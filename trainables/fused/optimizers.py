@@ -86,8 +86,8 @@ class LaneOptimizers:
         if "momentum" in self._used:
             momentum = self._wide("momentum", names)
             buffers = [self._state[name]["momentum_buffer"] for name in names]
-            for buffer, gradient, kept in zip(buffers, gradients, momentum, strict=True):
-                torch.addcmul(gradient, buffer, kept, out=buffer)
+            torch._foreach_mul_(buffers, momentum)
+            torch._foreach_add_(buffers, gradients)
             updates = buffers
             if self._optimizers[0].param_groups[0]["nesterov"]:
                 torch._foreach_addcmul_(gradients, buffers, momentum)
@@ -218,9 +218,9 @@ class LaneOptimizers:
 
 def _clip(gradients: list[Tensor], clip: Tensor) -> None:
     """Scale down the gradients of each lane to its largest norm, as `clip_grad_norm_` does."""
-    norms = torch.stack(
-        [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
-    )
-    factors = (clip / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    # Of each lane side by side: along another dimension they would be added up in another order.
+    norm = torch.linalg.vector_norm(torch.stack(norms, dim=1), dim=1)
+    factors = ((norm + 1e-6).reciprocal() * clip).clamp(max=1.0)  # as torch divides a number
     wide = [factors.reshape(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
     torch._foreach_mul_(gradients, wide)

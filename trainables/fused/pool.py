@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from raysweep.trainables.fused.configuration import separating
+from raysweep.trainables.fused.kernels import Kernels, kernels_of
 from raysweep.trainables.fused.lane import Lane, Printing
 from raysweep.trainables.fused.measure import gain_of
 from raysweep.trainables.fused.recipe import Config, Recipe
@@ -29,6 +31,7 @@ NAMED = 3
 class Group:
     """Lanes of one shape, and how they are trained."""
 
+    kernels: Kernels
     lanes: list[Lane] = field(default_factory=list)
     refused: bool = False
     """True if they cannot be trained as one."""
@@ -44,7 +47,7 @@ class Group:
 
     def measure(self, lanes: Sequence[Lane]) -> None:
         """Measure the gain. Raises CannotFuse."""
-        self.gain, self.measured = gain_of(lanes), len(lanes)
+        self.gain, self.measured = gain_of(lanes, self.kernels), len(lanes)
         if self.measured >= ENOUGH:
             self.best = max(self.best, self.gain)
 
@@ -77,7 +80,7 @@ class Pool:
         except CannotFuse as error:
             self._refuse(str(error))
             shape, refused = (("trial", run.trial),), True
-        group = self._groups.setdefault(shape, Group(refused=refused))
+        group = self._groups.setdefault(shape, Group(kernels_of(lane), refused=refused))
         group.lanes.append(lane)
         group.seen += 1
 
@@ -113,7 +116,7 @@ class Pool:
         self, group: Group, lanes: Sequence[Lane], ends: dict[Run, BaseException | None]
     ) -> None:
         if group.stack is None or group.stack.lanes != lanes:
-            group.stack = Stack(lanes)
+            group.stack = Stack(lanes, group.kernels)
         began = time.perf_counter()
         losses = group.stack.train_epoch()
         seconds = (time.perf_counter() - began) / len(lanes)
@@ -185,7 +188,8 @@ class Pool:
         if not others:
             return ""
         differ = f"{others} others differ" if others > 1 else "1 other differs"
-        return f"; {differ} in {_named(differences(shapes))}"
+        keys = separating([[lane.config for lane in self._groups[shape].lanes] for shape in shapes])
+        return f"; {differ} in {_named(keys or differences(shapes))}"
 
     def _refuse(self, why: str) -> None:
         self._say("refused", f"trials train one by one: {why}")

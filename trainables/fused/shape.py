@@ -20,7 +20,14 @@ PER_LANE = ("lr", "initial_lr", "momentum", "weight_decay", "betas", "eps")
 """Options of optimizers in which the trials of a group may differ."""
 UNUSED = ("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 """Options that say how torch computes a step, and not which one."""
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+DROPOUTS = {
+    nn.Dropout: "p",
+    nn.Dropout1d: "p",
+    nn.Dropout2d: "p",
+    nn.Dropout3d: "p",
+    nn.MultiheadAttention: "dropout",
+}
+"""Modules that drop units, and the attribute that holds the probability: each trial has its own."""
 INTERNAL = frozenset(vars(nn.Module())) - {"training"}
 """The attributes that every module has."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -88,16 +95,23 @@ def model_shape(model: nn.Module, config: Config) -> list[tuple[str, str]]:
     return [*tensors, *attributes]
 
 
+def dropout_of(module: nn.Module) -> str | None:
+    """The attribute that holds the module's probability of dropout; None if it has none."""
+    return next((name for kind, name in DROPOUTS.items() if isinstance(module, kind)), None)
+
+
 def _attributes(module: nn.Module, config: Config) -> list[tuple[str, str]]:
     """The attributes of a module's own that its `forward` may use."""
     kind = type(module).__name__
     if any(getattr(module, hooks) for hooks in HOOKS):
         raise CannotFuse(f"{kind} has hooks")
+    if isinstance(module, nn.RNNBase):
+        raise CannotFuse(f"{kind} is a recurrent layer, which torch computes for one model only")
     found = []
     for name, value in sorted(vars(module).items()):
         if name in INTERNAL or name == "training":
             continue
-        if name == "p" and isinstance(module, DROPOUTS):
+        if name == dropout_of(module):
             continue
         if (place := place_of(value, config)) is not None:
             found.append((f".{name}", f"config {'.'.join(place)}"))

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raysweep.trainables.common.classification import Batch
 from raysweep.trainables.fused.configuration import (
@@ -31,7 +30,9 @@ from raysweep.trainables.fused.dropout import (
     draw,
     hold_probabilities,
 )
+from raysweep.trainables.fused.kernels import Kernels, KernelsOfOne
 from raysweep.trainables.fused.lane import Lane
+from raysweep.trainables.fused.memory import keep_freed_memory
 from raysweep.trainables.fused.optimizers import LaneOptimizers
 from raysweep.trainables.fused.shape import INTERNAL, CannotFuse, model_shape
 
@@ -43,8 +44,10 @@ class Stack:
     made of this one's at the end of each epoch.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], kernels: Kernels) -> None:
+        keep_freed_memory()
         self.lanes = list(lanes)
+        self._kernels = kernels
         self._recipe = lanes[0].recipe
         self._device = lanes[0].run.device
         models = [lane.learner.model for lane in lanes]
@@ -140,7 +143,11 @@ class Stack:
             numbers: dict[Path, Tensor],
             held: list[Tensor],
         ) -> Tensor:
-            with MaskedCalls(held), self._configured(numbers) as config:
+            with (
+                KernelsOfOne(self._kernels),
+                MaskedCalls(held),
+                self._configured(numbers) as config,
+            ):
                 output = functional_call(self._template, (weights, fixed), (parts[0],))
             return self._recipe.loss(config, output, parts)
 
@@ -156,7 +163,7 @@ class Stack:
             inputs = self._gathered(order)[0]
 
             def forward(weights: Any, fixed: Any, inputs: Tensor, numbers: Any) -> Tensor:
-                with calls, self._configured(numbers):
+                with KernelsOfOne(self._kernels), calls, self._configured(numbers):
                     output: Tensor = functional_call(self._template, (weights, fixed), (inputs,))
                 return output
 
@@ -167,8 +174,8 @@ class Stack:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """The precision of the lanes, and attention as torch can compute it for several of them."""
-        with self.lanes[0].learner.precision.autocast(), sdpa_kernel(SDPBackend.MATH):
+        """The precision of the lanes."""
+        with self.lanes[0].learner.precision.autocast():
             yield
 
     @contextmanager
