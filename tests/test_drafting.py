@@ -66,7 +66,7 @@ def file_of(made: Draft, folder: Path) -> str:
             "two_parsers.py",
             [],
             ["batch-size", "momentum", "weight-decay", "lr-base", "smoothing", "drop"],
-            "acc_1",
+            "eval_top1",
             (300, "epochs", "epochs"),
         ),
         (

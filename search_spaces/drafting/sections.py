@@ -178,7 +178,7 @@ def _folder(draft: Draft, guess: Guess | None) -> str:
     """The working folder, if the metric is in files that the program leaves there."""
     if draft.interface.folder:
         return draft.interface.folder
-    is_in_files = guess is not None and guess.way in _FILES
+    is_in_files = guess is not None and (guess.way in _FILES or bool(guess.file))
     if is_in_files and not _owns_folder(draft):
         return "{folder}"
     return ""
@@ -190,6 +190,8 @@ def _owns_folder(draft: Draft) -> bool:
 
 
 def _reports(draft: Draft, guess: Guess | None) -> Any:
+    if guess is not None and guess.file:
+        return f"{{folder}}/**/{guess.file}"
     patterns = [f"{{folder}}/{part}" for part in _FILES.get(guess.way if guess else "", ())]
     if len(patterns) == 1:
         return patterns[0]
