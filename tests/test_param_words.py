@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
 from raysweep.search_spaces.file.param_specs import Entry
+from raysweep.search_spaces.language.params import same
 
 
 @pytest.mark.parametrize(
@@ -142,3 +143,10 @@ def test_any_text_is_an_entry_of_the_file_or_one_line(values: str, kind: str) ->
     except ParamError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_whole_numbers_of_an_option_that_takes_floats_are_floats() -> None:
+    assert same(entry_of("wd=0", "float"), 0.0)
+    assert same(entry_of("wd=0,1", "float"), {"ordinal": [0.0, 1.0]})
+    assert same(entry_of("wd=0,1e-6..1e-2:log", "float")["or"], [0.0])
+    assert same(entry_of("depth=2", "int"), 2)

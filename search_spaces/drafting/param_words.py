@@ -27,7 +27,7 @@ from raysweep.search_spaces.file.document import SpecificationError, parse
 from raysweep.search_spaces.file.error_messages import message
 from raysweep.search_spaces.file.likely_ranges import likely_range
 from raysweep.search_spaces.file.param_specs import KINDS, Entry
-from raysweep.search_spaces.language.params import is_number, same
+from raysweep.search_spaces.language.params import EXACT, is_number, same
 
 _RANGE = re.compile(r"(?P<low>.*?[^./]|)\.\.(?P<high>[^./].*|\.\d.*|)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -279,7 +279,10 @@ def _value(words: Words, text: str) -> Any:
             f'and "" in quotes for an empty text'
         )
     try:
-        return parse(text, "value").data
+        value = parse(text, "value").data
+        if words.kind == "float" and type(value) is int and abs(value) <= EXACT:
+            return float(value)  # some programs compare the type with that of their default
+        return value
     except SpecificationError as error:
         reason = str(error).partition(": ")[2]
         raise words.error(f"'{text}' is no value ({reason}); expected {EXAMPLES}") from None
