@@ -94,6 +94,35 @@ def test_a_mistake_is_one_line(
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["status", "mnist_1"], "mnist_1 is not a run directory; did you mean 'mnist-1'?"),
+        (["best", "Mnist-1"], "Mnist-1 is not a run directory; did you mean 'mnist-1'?"),
+        (["stop", "cnn"], "cnn is not a run directory; did you mean 'cnn-20261130-101010'?"),
+        (["logs", "x", "a-0"], "there are: cnn-20261129-101010, cnn-20261130-101010, mnist-1"),
+        (["show", "ray_results/mnist_1", "a-0"], "did you mean 'ray_results/mnist-1'?"),
+        (["resume", "mnist_1"], "mnist_1 is a run directory; did you mean 'mnist-1'?"),
+        (["serve", "mnist_1"], "mnist_1 is not a folder; did you mean 'mnist-1'?"),
+        (["show", "mnist-1", "a_0"], "has no trial 'a_0'; did you mean a-0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_name_is_answered_with_the_right_one(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("mnist-1", "cnn-20261129-101010", "cnn-20261130-101010"):
+        write_run(Path("ray_results") / name, [Story("a", [0.5])])
+    assert hint in mistake(capsys, *words)
+
+
+def test_a_name_far_from_all_lists_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(10):
+        write_run(Path(f"ray_results/r{number}"), [])
+    line = mistake(capsys, "status", "quite-another")
+    assert line.endswith("; there are: r0, r1, r2, r3, r4, r5, r6, r7 and 2 more")
+
+
+@pytest.mark.parametrize(
     "content",
     [b"", b"\x00\xff\x10binary", b"a: 1\na: 2\n", b"a: [1\n"],
     ids=["empty", "binary", "twice", "broken"],

@@ -23,7 +23,7 @@ from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
-from raysweep.results.storage.run_directory import SWEEP, fetch_run
+from raysweep.results.storage.run_directory import SWEEP, fetch_run, naming, runs_in
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import same_function
@@ -194,9 +194,10 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
         return resumed(storage, stem, run)
     bucket = ObjectStore(storage)
     try:
+        runs = mirror.list_runs(bucket)
         found = [
             place
-            for place in mirror.list_runs(bucket)
+            for place in runs
             if _name(place) == run or (not run and _pattern(stem).fullmatch(_name(place)))
         ]
         copies = [mirror.fetch(place) for place in found]
@@ -204,7 +205,8 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
         raise FolderError(f"{storage} cannot be used: {first_line(error)}") from None
     if not copies:
         wanted = run or f"{stem} or {stem}-(time)"
-        raise FolderError(f"nothing to resume: {storage} has no run called {wanted}")
+        others = naming(run or stem, [_name(place) for place in runs])
+        raise FolderError(f"nothing to resume: {storage} has no run called {wanted}{others}")
     return max(copies, key=lambda copy: float(ledger.read(copy)[-1]["time"]))
 
 
@@ -264,7 +266,10 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
     for place in (storage / run, Path(run)):
         if is_run(place):
             return place
-    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run directory")
+    others = naming(Path(run).name, [Path(path).name for path in runs_in(storage)])
+    raise FolderError(
+        f"nothing to resume: neither {storage / run} nor {run} is a run directory{others}"
+    )
 
 
 def latest(storage: Path, stem: str) -> Path:

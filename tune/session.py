@@ -115,6 +115,8 @@ class Session:
     def run(self, executor: Executor, retry_failed: bool) -> int:
         """Train what is left, and return the exit code."""
         recorder = EventRecorder(self.folder, self.sweep, self.observer, self.callbacks)
+        if self.sweep.untuned and not recorder.past:
+            self.observer.say(self.sweep.untuned)
         self.folder.opened(steered(self.sweep, steering_of(self.sweep, recorder.past)))
 
         def make_job(trial: Trial) -> Job:
