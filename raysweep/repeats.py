@@ -214,6 +214,32 @@ def chosen(history: History) -> Trial | None:
     return None if index is None else trained[index]
 
 
+def bounds(history: History) -> dict[int, float]:
+    """What the choice compares, less being better: the mean plus `CAUTION` standard errors.
+
+    Of each configuration that was trained to its end, by the number of its first trial.
+    """
+    found = estimates([losses_of(history, trial) for trial in history.trained])
+    return {
+        trial.number: mean + CAUTION * error
+        for trial, (mean, error) in zip(history.trained, found, strict=True)
+    }
+
+
+def likely(history: History, count: int) -> list[Trial]:
+    """The first trials of the `count` configurations that the choice would fall on, in order.
+
+    The first one is chosen now, and each of the others if those before it turn out worse.
+    """
+    by_number = bounds(history)
+    return [history[number] for number in sorted(by_number, key=by_number.__getitem__)[:count]]
+
+
+def with_model(history: History, trial: Trial) -> list[Trial]:
+    """The trainings of a configuration whose model can stand for it, its first one first."""
+    return [one for one in seeds_of(history, trial) if one is trial or one.status != DIVERGED]
+
+
 def averaged(history: History, trial: Trial) -> list[Report]:
     """The reports of a configuration with the mean losses over its seeds."""
     others = [

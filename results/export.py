@@ -20,7 +20,9 @@ from typing import Any
 from raysweep.errors import first_line
 from raysweep.finder import program
 from raysweep.formatting import number
+from raysweep.history import Trial
 from raysweep.references import is_script
+from raysweep.repeats import REPEATS
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import winner
@@ -44,13 +46,16 @@ To train on, `torch.load("checkpoint.pt", weights_only=True)` has `epoch`,
 class ExportResult:
     """An export, and what its evaluation in a fresh process gave.
 
-    value: the recorded metric. difference: the metric of the evaluation minus `value`, or None if
-    the model was not evaluated. message: a line about the evaluation.
+    seed: of the training. source: trial, seed and epoch in words. value: the recorded metric.
+    difference: the metric of the evaluation minus `value`, or None if the model was not evaluated.
+    message: a line about the evaluation.
     """
 
     folder: Path
     trial: str
+    seed: int
     epoch: int
+    source: str
     value: float
     difference: float | None
     message: str
@@ -88,7 +93,7 @@ def export(
         "trainable": trainable,
         "training_seed": best.trial.seed,
     }
-    if best.trial is run.best.trial:
+    if _is_of(best.trial, run.best.trial):
         about |= seeds_of_best(run)
     try:
         _write(folder, best, content, about)
@@ -102,7 +107,14 @@ def export(
         names = [name for name in run.objective_names[1:] if name in content["metrics"]]
         others = {name: float(content["metrics"][name]) for name in names}
         difference, message = check(folder, run.metric, value, drawing, others)
-    return ExportResult(folder, best.trial.id, content["epoch"], value, difference, message)
+    name, seed, epoch = best.trial.id, best.trial.seed, content["epoch"]
+    source = f"{run.interval.at(epoch)} of {name}, trained with seed {seed}"
+    return ExportResult(folder, name, seed, epoch, source, value, difference, message)
+
+
+def _is_of(trial: Trial, best: Trial) -> bool:
+    """True if a trial is the best one, or the same configuration with another seed."""
+    return trial.study == best.study and best.number in (trial.number, trial.notes.get(REPEATS))
 
 
 def folder_name(trial: str | None) -> str:

@@ -36,7 +36,8 @@ class Best:
 
     trial: the name of its trial, as in `Run.trials`. epoch: counted from 1. value: the metric that
     the sweep optimizes. metrics: everything that was reported in this epoch. checkpoint: the file
-    that was saved after it, or None if none was kept.
+    that was saved after it, or None if none was kept. With `seeds_per_trial` it may be that of the
+    same configuration with another seed, if `checkpoints.keep` has left no other.
     """
 
     trial: str
@@ -172,14 +173,15 @@ class Run:
         return self._best(self._directory.best_epoch(trial, trial.best))
 
     def _best(self, found: BestEpoch) -> Best:
+        kept = self._directory.with_checkpoint(found)
         return Best(
             trial=found.trial.id,
             epoch=found.epoch,
             value=found.value,
             config=found.config,
             metrics=found.report.metrics,
-            checkpoint=found.checkpoint,
-            _found=found,
+            checkpoint=kept.checkpoint,
+            _found=kept,
             _trainable=str(self.sweep["trainable"]),
         )
 

@@ -505,7 +505,7 @@ def check_tables(run: RunDirectory) -> None:
         assert len(list(csv.DictReader(io.StringIO(text)))) == count
     assert len(run.trials) == len(trials)
     screen = Console(file=io.StringIO(), width=200)
-    screen.print(terminal.summary(run.histories, run.metric), listing.runs([run]))
+    screen.print(terminal.summary(run.histories, run.metric), listing.runs([run.path]))
     screen.print(listing.trials(run, width=200), terminal.best(run))
     for trial in trials:
         screen.print(terminal.show(run, trial.id))

@@ -38,6 +38,7 @@ from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
 from raysweep.tune.offline.recorded_curves import overrides
 from raysweep.tune.session import GOOD
+from raysweep.tune.status import status
 from tests.sweeps import Keep
 
 THREE = [{"name": "val_loss"}, {"name": "ms", "goal": "minimize"}, {"name": "mb", "limit": 500}]
@@ -398,6 +399,54 @@ def test_no_trial_keeps_an_impossible_limit(tmp_path: Path) -> None:
     assert run.front == []
     with pytest.raises(RunError, match="no trial has kept the limits yet: mb at most -1"):
         _ = run.best
+    assert run._directory.limits_kept is False
+
+
+def test_it_is_not_known_whether_limits_are_kept_before_the_first_report(tmp_path: Path) -> None:
+    def train(config: Config, run: rs.Run) -> None:
+        raise ValueError("no data")
+
+    with pytest.raises(ValueError, match="no data"):
+        sweep(trainable=train).run(executor="debug", storage=tmp_path, name="none")
+    run = rs.load(tmp_path / "none")
+    assert status(run._directory)["limits_kept"] is None
+    with pytest.raises(RunError, match="no trial has reported anything yet"):
+        _ = run.best
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("val_loss", "no trial has reported a finite val_loss yet"),
+        ("ms", "no trial has reported a finite ms yet"),
+        ("mb", "no trial has reported a finite mb yet"),
+        ("either", "no trial has reported finite val_loss and ms at once yet"),
+    ],
+)
+def test_the_metric_that_was_never_finite_is_named(
+    missing: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: Config, run: rs.Run) -> None:
+        for _ in run.epochs():
+            known = {"val_loss": 1.0, "ms": 2.0, "mb": 3.0}
+            lacking = (
+                ("ms" if config["lr"] > 0.5 else "val_loss") if missing == "either" else missing
+            )
+            run.report(**known | {lacking: math.nan})
+
+    made = sweep(
+        trainable=train, space={"lr": rs.Choice([0.1, 0.9])}, metrics=THREE, searcher="grid"
+    )
+    run = made.run(executor="debug", storage=tmp_path, name="none")
+    with pytest.raises(RunError, match=f"{message}$"):
+        _ = run.best
+    assert main(["status", str(run.path)]) == 0
+    assert f"  {message}\n" in capsys.readouterr().out
+    found = status(run._directory)
+    assert found["why_no_best"] == message
+    assert found["limits_kept"] is (False if missing == "mb" else None)
+    page = (run.path / "report.html").read_text()
+    assert f'"whyNoBest":"{message}"' in page.replace(": ", ":")
 
 
 def test_searchers_of_which_none_keeps_the_limits(

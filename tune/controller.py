@@ -372,7 +372,6 @@ class SweepController:
         self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
         if trial.status is Status.FAILED and limits.failed_alike(self.trials):
             self.stop(limits.SAME_FAILURE)
-        self.check_worth()
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """The trial ran out of memory."""
@@ -398,6 +397,9 @@ class SweepController:
             self.returned(trial, rule.reason, rule.notes)
         else:
             self.ended(trial, rule.status, rule.reason, rule.notes)
+            if not self.ended_before:
+                self.check_hopeless()
+                self.check_worth()
 
     @contextmanager
     def failing_with(self, traceback: str) -> Iterator[None]:
@@ -454,6 +456,11 @@ class SweepController:
     def check_plateau(self) -> None:
         """Stop the sweep if its plateau is reached."""
         if reason := limits.plateau_reached(self.sweep, self.histories):
+            self.stop(reason)
+
+    def check_hopeless(self) -> None:
+        """Stop the sweep if trials only fail, each before its first report."""
+        if reason := limits.hopeless(self.sweep, self.histories):
             self.stop(reason)
 
     def check_worth(self) -> None:

@@ -38,12 +38,13 @@ def status(run: RunDirectory) -> dict[str, Any]:
     for as many as fit. epochs: the
     number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
     `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
-    estimate, None if there is none. best: None before the first finite value; of several objectives
-    the knee, with the names of the trials on the `front` and its hypervolume. forecast: by how much
-    the best value is `expected` to improve in so many further `seconds`, and the `high` end of the
-    90 % interval, which begins at 0; None if too little is known. failures: number of trials by
-    cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
-    session has carried out yet, each also as it would be typed (`text`).
+    estimate, None if there is none. best: None before the first finite value, and `why_no_best`
+    says why; of several objectives the knee, with the names of the trials on the `front` and its
+    hypervolume. limits_kept: None if that is not known. forecast: by how much the best value is
+    `expected` to improve in so many further `seconds`, and the `high` end of the 90 % interval,
+    which begins at 0; None if too little is known. failures: number of trials by cause. notes: on
+    the sweep; trial_notes: on trials. waiting: the commands that no session has carried out yet,
+    each also as it would be typed (`text`).
     """
     interval = run.interval
     trials = list(run.all_trials())
@@ -72,6 +73,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "seconds": seconds_spent(run.events),
         "seconds_left": time_left(controller) if controller and run.state == "running" else None,
         "best": _best(run),
+        "why_no_best": None if run.chosen else run.why_no_best,
         **_front(run),
         "forecast": (forecast := more_time(run)) and asdict(forecast),
         "running": [_running(trial, run) for trial in trials if trial.status is Status.RUNNING],
@@ -107,7 +109,7 @@ def _front(run: RunDirectory) -> dict[str, Any]:
     """What a run with several metrics has besides; {} of a single one."""
     if run.objectives is None:
         return {}
-    found: dict[str, Any] = {"limits_kept": not run.is_infeasible}
+    found: dict[str, Any] = {"limits_kept": run.limits_kept}
     if run.has_front:
         found["front"] = [trial.id for trial in run.front]
         found["hypervolume"] = front_volume(run.all_trials())
@@ -172,7 +174,7 @@ def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:
     """The best value; of several objectives the front, and what its knee has."""
     best = found["best"]
     if best is None:
-        return [] if found.get("limits_kept", True) else ["  no trial has kept the limits yet"]
+        return [f"  {found['why_no_best']}"] if found["trained"] else []
     known = best.get("metrics", {found["metric"]: best["value"]})
     values = ", ".join(f"{name} {number(known.get(name), 6)}" for name in found["metrics"])
     where = f"{interval.within(best['at'])} of {best['trial']}"

@@ -103,7 +103,7 @@ def _more(run: RunDirectory, place: str, trials: Sequence[Trial]) -> list[Step]:
 
 def _export(run: RunDirectory, place: str) -> list[Step]:
     try:
-        best = run.best
+        best = run.with_checkpoint(run.best)
     except RunError:
         return []
     if not best.has_state or (run.path / "best").is_dir():

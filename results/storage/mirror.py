@@ -112,6 +112,15 @@ def fetch_checkpoint(folder: Path, trial_id: str, name: str) -> Path:
     return path
 
 
+def with_checkpoint(folder: Path) -> set[str]:
+    """The trials of a run whose best epoch has a checkpoint, here or in the store."""
+    found = {path.parent.name for path in folder.glob("trials/*/best.pt")}
+    if store := origin(folder):
+        names = (name.split("/") for name in store.sizes("trials"))
+        found |= {parts[1] for parts in names if parts[2:] == ["best.pt"]}
+    return found
+
+
 def fetch_log(folder: Path, trial_id: str) -> Path:
     """The path of what a trial printed, downloaded first if it is in the store only.
 

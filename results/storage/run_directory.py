@@ -9,20 +9,20 @@ from __future__ import annotations
 import difflib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, first_line
 from raysweep.final_reasons import final_reasons
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
-from raysweep.repeats import mean_of
+from raysweep.repeats import mean_of, with_model
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
-from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
+from raysweep.results.storage.front import front_of, in_words, knee_of, why_none, with_front
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["running", "finished", "interrupted"]
+Found = TypeVar("Found")
 SWEEP = "sweep.yaml"
 """The file of a run directory that says what the sweep is."""
 
@@ -124,8 +125,10 @@ class RunDirectory:
         path = self.path / SWEEP
         try:
             content = YAML(typ="safe", pure=True).load(path)
-        except (OSError, YAMLError) as error:
-            raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+        except YAMLError as error:
+            raise RunError(f"{path} cannot be read: {first_line(error)}") from None
         if not isinstance(content, dict) or not _names_metric(content):
             raise RunError(f"{path} is not a resolved sweep: it names no metric")
         translated: dict[str, Any] = translate_sweep(content)
@@ -326,10 +329,9 @@ class RunDirectory:
 
     @property
     def why_no_best(self) -> str:
-        """Why there is no best epoch."""
-        limits = self.objectives.limits if self.objectives else ()
-        if self.is_infeasible:
-            return f"no trial has kept the limits yet: {', '.join(map(str, limits))}"
+        """Why there is no best epoch, of a run that has none."""
+        if self.objectives:
+            return why_none(self.all_trials(), self.objectives)
         return f"no trial has reported a finite {self.metric} yet"
 
     @cached_property
@@ -372,10 +374,18 @@ class RunDirectory:
 
     @property
     def is_infeasible(self) -> bool:
-        """True if trials have reported, and none has kept the limits."""
-        if not self.has_limits or best_of(self.histories) is not None:
-            return False
-        return any(trial.reports for trial in self.all_trials())
+        """True if trials have reported all objectives, and none has kept the limits."""
+        return self.limits_kept is False
+
+    @property
+    def limits_kept(self) -> bool | None:
+        """True if a trial keeps all limits; None without limits, and if that is not known yet."""
+        if not self.has_limits:
+            return None
+        if best_of(self.histories) is not None:
+            return True
+        reports = (report for trial in self.all_trials() for report in trial.reports)
+        return False if any(report.is_finite for report in reports) else None
 
     @property
     def has_limits(self) -> bool:
@@ -403,6 +413,20 @@ class RunDirectory:
         if checkpoint and not checkpoint.exists():
             checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
+
+    def with_checkpoint(self, found: BestEpoch) -> BestEpoch:
+        """The epoch whose model stands for a configuration, of which `found` is an epoch.
+
+        It is another seed's if the checkpoint of this one was deleted (`checkpoints.keep`).
+        """
+        history = self.histories[found.trial.study]
+        if found.checkpoint is not None or found.trial.number not in history.repeats:
+            return found
+        for trial in with_model(history, found.trial)[1:]:
+            other = self.best_epoch(trial, trial.best) if trial.best else found
+            if other.checkpoint is not None:
+                return other
+        return found
 
 
 def _names_metric(content: Mapping[str, Any]) -> bool:
@@ -440,6 +464,38 @@ def runs_below(place: Path | str) -> list[str | Path]:
         return [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class DamagedRun:
+    """A run in a list of runs that cannot be read. place: its path or URL. problem: in one line."""
+
+    place: str
+    problem: str
+
+    @property
+    def name(self) -> str:
+        return self.place.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
+def read_each(
+    places: Iterable[Path | str], read: Callable[[RunDirectory], Found]
+) -> list[Found | DamagedRun]:
+    """What `read` makes of each of the runs in a folder, whatever the files of some of them hold.
+
+    places: paths, or URLs.
+    """
+    return [_read(place, read) for place in places]
+
+
+def _read(place: Path | str, read: Callable[[RunDirectory], Found]) -> Found | DamagedRun:
+    try:
+        return read(RunDirectory(place if isinstance(place, Path) else fetch_run(place)))
+    except UserError as error:
+        problem = first_line(error).removeprefix(f"{place}/")
+    except Exception as error:  # a file may hold anything, and the other runs are listed
+        problem = f"it cannot be understood: {type(error).__name__}: {first_line(error)}"
+    return DamagedRun(str(place), problem)
 
 
 def fetch_run(url: str) -> Path:

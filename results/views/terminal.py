@@ -309,6 +309,10 @@ def _script_weights(run: RunDirectory, trial: Trial) -> dict[str, str]:
 
 def checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
+    kept = run.with_checkpoint(found)
+    if kept.trial is not found.trial:
+        other = f"of {kept.trial.id}, the same with another seed: {run.metric} {number(kept.value)}"
+        return f"{checkpoint(run, kept)} ({other})"
     if not found.has_state and is_script(str(run.sweep["trainable"])):
         return of_script(found, run.interval)
     if found.checkpoint is None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
 from raysweep.tune.cli.as_json import (
@@ -15,6 +15,7 @@ from raysweep.tune.cli.as_json import (
     best_data,
     print_json,
     run_data,
+    run_or_damage,
     trial_data,
     within_data,
 )
@@ -109,14 +110,14 @@ def _add_trial(verb: argparse.ArgumentParser) -> None:
 
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import runs_below
     from raysweep.results.views.listing import runs, trials
 
     if options.json:
         return _list_as_json(options)
     width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
     if inside := runs_below(options.run):
-        show(runs([load(run) for run in inside], width), width)
+        show(runs(inside, width), width)
     else:
         limit = None if options.all else MAX_LISTED
         show(trials(find_run(options.run), limit, width, cut=width < UNCUT), width)
@@ -125,11 +126,11 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def _list_as_json(options: argparse.Namespace) -> int:
     """All runs of a folder, or all trials of a run, the best first."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import read_each, runs_below
     from raysweep.results.views.listing import best_first
 
     if inside := runs_below(options.run):
-        print_json([run_data(load(run)) for run in inside])
+        print_json([run_or_damage(one) for one in read_each(inside, run_data)])
     else:
         print_json(best_first(find_run(options.run)))
     return 0
@@ -149,7 +150,7 @@ def show_trial(options: argparse.Namespace) -> int:
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results.views.best import best
+    from raysweep.results.views.best import best, confirmed
 
     run = find_run(options.run)
     if options.within:
@@ -158,6 +159,8 @@ def show_best(options: argparse.Namespace) -> int:
         print_json(best_data(run) or best(run))  # the latter raises why there is none
         return 0
     show(best(run))
+    for line in confirmed(run):
+        show(line)
     return 0
 
 
@@ -185,13 +188,15 @@ def export_best(options: argparse.Namespace) -> int:
     run = find_run(options.run)
     trials = _exported_trials(run, options)
     is_one = len(trials) == 1 and not options.front
-    found: list[dict[str, str]] = []
+    found: list[dict[str, Any]] = []
     for trial in trials:
         out = options.out if is_one or not options.out else options.out / folder_name(trial)
         exported = export(run, out, trial=trial)
-        found.append({"folder": display_path(exported.folder), "message": exported.message})
+        where = display_path(exported.folder)
+        facts = {"trial": exported.trial, "seed": exported.seed, "epoch": exported.epoch}
+        found.append({"folder": where, **facts, "message": exported.message})
         if not options.json:
-            print(f"{found[-1]['folder']}: {exported.message}", flush=True)
+            print(f"{where}: {exported.source}; {exported.message}", flush=True)
     upload(run.path)
     if options.json:
         print_json(found[0] if is_one else found)

@@ -17,6 +17,7 @@ from rich.console import Console
 from raysweep.finder import users_raysweep
 from raysweep.formatting import clean, plural, wrapped
 from raysweep.references import is_script
+from raysweep.repeats import with_model
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.analysis.more_time import more_time_finding
@@ -100,9 +101,14 @@ def _what_follows(run: RunDirectory, code: int) -> str:
     if code != GOOD or found is None or is_script(str(run.sweep["trainable"])):
         return "no trial runs any more; writing the page ..."
     chosen = chosen_finalist(run)
-    name = found[0].id if chosen is None else chosen.trial
+    first = found[0] if chosen is None else run.trial(chosen.trial)
     # Not `winner`, which would first download the checkpoint of a run in object storage.
-    checkpoint = run.path / "trials" / name / "best.pt"
+    files = {
+        trial.id: run.path / "trials" / trial.id / "best.pt"
+        for trial in with_model(run.histories[first.study], first)
+    }
+    name = next((name for name, file in files.items() if file.exists()), first.id)
+    checkpoint = files[name]
     if not BestEpoch(*found, value=0.0, checkpoint=checkpoint).has_state:
         return "no trial runs any more; writing the page ..."
     return (
@@ -256,7 +262,9 @@ def _lines(
 def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str) -> list[str]:
     """Where the exported model is, or why there is none if the best trial's lines do not say it."""
     if exported:
-        return [f"model        {display_path(exported.folder)}: {exported.message}"]
+        # The best trial is named above; after retrainings another one may be exported.
+        source = "" if exported.trial == run.best.trial.id else f"{exported.source}; "
+        return [f"model        {display_path(exported.folder)}: {source}{exported.message}"]
     if any(history.best for history in run.histories.values()):
         found = winner(run)
         if found.checkpoint is not None and not found.has_state:

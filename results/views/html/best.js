@@ -38,7 +38,8 @@ function bestSection() {
   const heading = stateOfRun() === "finished" ? "Best of the search" : "Best so far";
   $("#best h2").textContent = D.winner ? "Winner after confirmation" : heading;
   if (!D.best) {
-    place.replaceChildren(el("p", "No trial has reported a finite value yet.", "how"));
+    const why = D.whyNoBest ?? "no trial has reported a finite value yet";
+    place.replaceChildren(el("p", `${why[0].toUpperCase()}${why.slice(1)}.`, "how"));
     return;
   }
   const i = chosenTrial();

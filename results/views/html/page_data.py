@@ -106,6 +106,7 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "trials": trial_columns(run, trials, differing),
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
+        "whyNoBest": None if run.chosen else run.why_no_best,
         "problems": problems(trials),
         "memory": [
             *earlier_runs.sentences(run.events, trials),
@@ -300,6 +301,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         best = run.best
     except RunError:
         return None
+    kept = run.with_checkpoint(best)
     exported = None
     if (run.path / EXPORT).is_dir():
         exported = display_path(run.path / EXPORT)
@@ -311,8 +313,8 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "by_seeds": run.sweep.get("seeds_per_trial") is not None,
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
         # That of a script holds what raysweep keeps, and no model.
-        "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
-        "hasState": best.has_state,
+        "checkpoint": display_path(kept.checkpoint) if kept.checkpoint and kept.has_state else None,
+        "hasState": kept.has_state,
         "exported": exported,
         "repeated": next(iter(repeat_findings(run)), None),
     }
