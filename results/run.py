@@ -195,7 +195,9 @@ class Run:
         `device`, `attempts`, `peak_memory` (bytes), `started` and `ended` (Unix seconds),
         `train_seed`, and `config/<name>` for each parameter. With several metrics there are also
         `best_<name>` of each (at `best_epoch`), `feasible` (all limits are kept there) and `front`
-        (no other trial is better in all objectives). A nested parameter is
+        (no other trial is better in all objectives). In a sweep by steps or samples, `best_step`
+        and `steps` (or these of samples) say what `best_epoch` and `epochs` are: the numbers of
+        reports. A nested parameter is
         `config/<outer>.<inner>`. A cell is NaN if the trial has no such value.
         """
         return self._directory.trials
@@ -205,7 +207,8 @@ class Run:
         """The reports of all trials as a data frame in long form, a row for each epoch.
 
         Columns: `trial`, `searcher`, `epoch`, `seconds` (of training so far), `time` (Unix
-        seconds), and one for each metric. To plot a learning curve for each trial:
+        seconds), and one for each metric. In a sweep by steps or samples, `epoch` is the number of
+        the report, and `step` or `sample` where it was due. To plot a curve for each trial:
         `run.curves.pivot(index="epoch", columns="trial", values=run.metric).plot()`.
         """
         return self._directory.curves
@@ -387,15 +390,16 @@ class Run:
 
         statuses = Counter(row["status"] for row in self._directory.rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        interval = self._directory.interval
         best, place, label = DASH, DASH, f"best {self.metric}"
         if self._directory.has_front and self._directory.knee:
             names = self._directory.objective_names
             best = ", ".join(f"{name} {number(self.knee.metrics[name])}" for name in names)
-            place, label = f"epoch {self.knee.epoch} of {self.knee.trial}", "knee"
+            place, label = f"{interval.at(self.knee.epoch)} of {self.knee.trial}", "knee"
         elif run_directory.best_of(self._directory.histories):
             best, place = (
                 number(self.best.value, 6),
-                f"epoch {self.best.epoch} of {self.best.trial}",
+                f"{interval.at(self.best.epoch)} of {self.best.trial}",
             )
         row = {"run": self.name, "state": self.state, label: best, "at": place}
         return html_table([row | {"trials": counts or "none yet"}])

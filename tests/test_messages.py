@@ -167,7 +167,10 @@ def test_good_messages_are_what_they_say() -> None:
         (report(1, notes={"peak_memory": "much"}), "'peak_memory' is 'much' (str), not an amount"),
         (report(1, notes={"memory_growth": math.nan}), "'memory_growth' is 'NaN' (str)"),
         (report(1, notes={"test": {"loss": "low"}}), "the metric 'loss' is 'low' (str)"),
-        (outcome("best"), "status is 'best' (str), not one of alone, completed, failed, killed"),
+        (
+            outcome("best"),
+            "status is 'best' (str), not one of alone, completed, failed, fails_again",
+        ),
         (outcome(["failed"]), "status is of type list, with 1 items, not one of"),
         (outcome(reason=None), "reason is None (NoneType), not a text"),
         (outcome(trace=[]), "trace is of type list, with 0 items, not a text"),

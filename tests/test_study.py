@@ -188,7 +188,10 @@ def test_a_folder_of_another_study_is_refused_and_so_is_one_in_use(tmp_path: Pat
     with pytest.raises(StudyError, match=r"is held by process \d+ .*; close\(\) releases"):
         study(trials=2, folder=tmp_path / "run")
     first.close()
-    with pytest.raises(rs.UserError, match=r"was begun with another specification:\n.*seed: was 3"):
+    with pytest.raises(
+        rs.UserError,
+        match=r"was begun with another specification:\n.*seed: was 3.*\n.*begin a new run",
+    ):
         study(trials=2, seed=4, folder=tmp_path / "run")
     study(trials=5, folder=tmp_path / "run").close()
 

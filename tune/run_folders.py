@@ -334,6 +334,7 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
         raise FolderError(
             f"{folder} was begun with another specification:\n"
             + "\n".join(f"  {change}" for change in changes)
+            + "\nIts trials would not be comparable; for another specification begin a new run."
         )
 
 

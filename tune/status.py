@@ -19,6 +19,7 @@ from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.shown_status import ORDER, PAUSED, shown_status
 from raysweep.text_limits import shorten
 from raysweep.tune.command_words import in_words
+from raysweep.tune.failed_attempts import failed_attempt, sentence
 from raysweep.tune.steer import SHOWN, next_session
 from raysweep.tune.time_left import time_left
 
@@ -42,9 +43,10 @@ def status(run: RunDirectory) -> dict[str, Any]:
     says why; of several objectives the knee, with the names of the trials on the `front` and its
     hypervolume. limits_kept: None if that is not known. forecast: by how much the best value is
     `expected` to improve in so many further `seconds`, and the `high` end of the 90 % interval,
-    which begins at 0; None if too little is known. failures: number of trials by cause. notes: on
-    the sweep; trial_notes: on trials. waiting: the commands that no session has carried out yet,
-    each also as it would be typed (`text`).
+    which begins at 0; None if too little is known. failures: number of trials by cause.
+    interrupted: trials that the end of a session cut off. failed_attempts: of trials that will be
+    tried again. notes: on the sweep; trial_notes: on trials. waiting: the commands that no session
+    has carried out yet, each also as it would be typed (`text`).
     """
     interval = run.interval
     trials = list(run.all_trials())
@@ -52,6 +54,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
     controller = next_session(run)
     budget = controller.sweep.budget if controller else None
     studies = max(1, len(controller.studies)) if controller else 1
+    in_epoch = [_running(trial, run) for trial in trials if trial.status is Status.RUNNING]
     total = None
     if budget and budget.trials:
         # Studies of a comparison, and people by commands, may have trained more than that.
@@ -76,7 +79,13 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "why_no_best": None if run.chosen else run.why_no_best,
         **_front(run),
         "forecast": (forecast := more_time(run)) and asdict(forecast),
-        "running": [_running(trial, run) for trial in trials if trial.status is Status.RUNNING],
+        "running": in_epoch if run.state == "running" else [],
+        "interrupted": in_epoch if run.state != "running" else [],
+        "failed_attempts": [
+            {"trial": trial.id, "reason": reason}
+            for trial in trials
+            if (reason := failed_attempt(trial))
+        ],
         "failures": dict(Counter(trial.reason for trial in trials if _failed(trial)).most_common()),
         "tags": run.steering.tags.get("", []),
         "notes": [note.text for note in run.steering.notes if not note.trial],
@@ -154,7 +163,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(f"  {Forecast(**found['forecast']).sentence(found['metric'])}")
     for trial in found["running"]:
         value = f", {found['metric']} {number(trial['value'])}" if trial["epoch"] else ""
-        text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
+        at = interval.at(trial["at"]) if trial["epoch"] else "no report yet"
+        text.append(f"  {trial['trial']} runs: {at}{value}")
+    for trial in found["interrupted"]:
+        when = f"after {interval.at(trial['at'])}" if trial["epoch"] else "before its first report"
+        text.append(f"  {trial['trial']} was interrupted {when}")
+    for failed in found["failed_attempts"]:
+        text.append(f"  {sentence(failed['trial'], failed['reason'], found['run'])}")
     for cause, count in list(found["failures"].items())[:FAILURES_SHOWN]:
         text.append(f"  {plural(count, 'trial')}: {cause.splitlines()[0] if cause else 'failed'}")
     text += [f"  {one['text']} waits (id {one['id'][:SHOWN]})" for one in found["waiting"]]

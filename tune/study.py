@@ -214,6 +214,7 @@ class Study:
             self._controller.histories,
             self._sweep.metric.name,
             objectives=self._sweep.objectives,
+            interval=self._sweep.budget.interval,
         )
         self._log.ledger.close()
         self._log.ledger = None

@@ -299,7 +299,9 @@ class RunDirectory:
         """The table of trials as plain dictionaries."""
         trials = list(self.all_trials())
         rows = [
-            tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
+            tables.trial_row(
+                trial, self.metric, self.seed, self.seeds, self.may_promote, self.interval
+            )
             | {"reason": self.reason_of(trial)}
             for trial in trials
         ]
@@ -313,7 +315,7 @@ class RunDirectory:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The reports of all trials as a data frame in long form."""
-        return tables.frame(tables.curve_rows(self.histories, self.seeds))
+        return tables.frame(tables.curve_rows(self.histories, self.seeds, self.interval))
 
     @cached_property
     def best(self) -> BestEpoch:

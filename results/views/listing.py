@@ -25,7 +25,7 @@ def runs(places: Sequence[Path | str], width: int = 80) -> RenderableType:
     good = [one for one in found if not isinstance(one, DamagedRun)]
     rows = [cells for _, cells in sorted(good, key=lambda one: one[0])]
     rows += [_damaged_cells(one) for one in found if isinstance(one, DamagedRun)]
-    headings = ["run", "began", ">trials", ">epochs", "best", "searchers"]
+    headings = ["run", "began", ">trials", ">trained", "best", "searchers"]
     if width < WIDE:
         headings.remove("searchers")
     table = columns(*headings)
@@ -44,7 +44,7 @@ def _run_cells(run: RunDirectory) -> list[str]:
         run.path.name,
         began,
         f"{sum(map(len, histories)):,}",
-        f"{sum(history.epochs for history in histories):,}",
+        run.interval.trained(sum(history.epochs for history in histories)),
         _best(run),
         ", ".join(run.searchers),
     ]

@@ -138,6 +138,7 @@ class TableFiles(Callback):
             controller.may_promote,
             sweep.objectives,
             controller.final_reasons,
+            sweep.budget.interval,
         )
         self._written = time.monotonic()
 

@@ -25,9 +25,11 @@ from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
 from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
+from raysweep.tune import failed_attempts
 from raysweep.tune.callbacks.base import Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
+from raysweep.tune.retries import FAILED_ATTEMPT
 from raysweep.tune.seldom import Seldom
 from raysweep.tune.time_left import SteadyTime, time_left
 
@@ -59,8 +61,8 @@ class Overview:
 class Screen(Observer):
     """The live screen of a terminal, redrawn in place at most four times a second."""
 
-    def __init__(self, name: str, console: Console) -> None:
-        self._name = name
+    def __init__(self, name: str, console: Console, place: str = "") -> None:
+        self._name, self._place = name, place
         self._console = console
         self._live: Live | None = None
         self._drawn = 0.0
@@ -69,8 +71,8 @@ class Screen(Observer):
         self._remembers: dict[str, bool] = {}
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        shown = event["event"] in SAID or self._is_news(event)
-        line = describe(event, controller) if shown else warning(event)
+        shown = event["event"] in SAID or _is_failed_attempt(event) or self._is_news(event)
+        line = describe(event, controller, self._place) if shown else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
@@ -110,11 +112,11 @@ class Screen(Observer):
 class Lines(Observer):
     """One plain line per event, for a log or a pipe."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, out: TextIO, place: str = "") -> None:
+        self._out, self._place = out, place
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        line = describe(event, controller)
+        line = describe(event, controller, self._place)
         if line:
             self.say(line)
 
@@ -127,22 +129,22 @@ class Lines(Observer):
         self._out.flush()
 
 
-def observer(name: str, as_json: bool, plain_lines: bool = False) -> Observer:
+def observer(name: str, as_json: bool, plain_lines: bool = False, place: str = "") -> Observer:
     """The observer for the standard output.
 
     Events as JSON if a program asked for them; a live screen on a terminal, unless `plain_lines`;
-    lines elsewhere.
+    lines elsewhere. place: the run directory, as it is shown.
     """
     if as_json:
         return JsonLines(sys.stdout)
     console = Console()
     if console.is_terminal and not plain_lines:
-        return Screen(name, console)
-    return Lines(sys.stdout)
+        return Screen(name, console, place)
+    return Lines(sys.stdout, place)
 
 
-def describe(event: Event, controller: SweepController) -> str:
-    """An event in one line; "" if it tells a person nothing."""
+def describe(event: Event, controller: SweepController, place: str = "") -> str:
+    """An event in one line; "" if it tells a person nothing. place: the run directory."""
     trial, reason = event.get("trial", ""), event.get("reason", "")
     match event["event"]:
         case "proposed":
@@ -163,6 +165,8 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{trial} {at}: {value} ({event['seconds']:.1f} s)"
         case "ended":
             return f"{trial} {_ended_as(event, controller)}: {reason}"
+        case "returned" if _is_failed_attempt(event):
+            return failed_attempts.sentence(trial, event["notes"][FAILED_ATTEMPT]["reason"], place)
         case "returned":
             return f"{trial} queued again: {reason}"
         case "promoted":
@@ -181,6 +185,11 @@ def describe(event: Event, controller: SweepController) -> str:
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
+
+
+def _is_failed_attempt(event: Event) -> bool:
+    """True if a trial is queued again because its code failed."""
+    return event["event"] == "returned" and bool(event.get("notes", {}).get(FAILED_ATTEMPT))
 
 
 def _paused_to_the_end(controller: SweepController) -> str:

@@ -55,7 +55,9 @@ def run_data(run: RunDirectory) -> Data:
         "began": run.began,
         "metric": run.metric,
         "trials": sum(map(len, histories)),
-        "epochs": sum(history.epochs for history in histories),
+        "epochs": (reports := sum(history.epochs for history in histories)),
+        "trained": run.interval.position(reports),
+        "unit": run.interval.unit,
         "searchers": list(run.searchers),
         "best": best_data(run),
     }

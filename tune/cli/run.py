@@ -398,6 +398,7 @@ def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
 
 def _session(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     """Train, and say what was found. An interruption before the first trial raises."""
+    from raysweep.results.storage.mirror import display_path
     from raysweep.tune import run_folders, session
     from raysweep.tune.callbacks.screen import observer
     from raysweep.tune.cli.summary import finish
@@ -412,7 +413,7 @@ def _session(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
         resume,
     )
     # A live screen would hide what a train function prints, and the prompt of a debugger.
-    watching = observer(folder.name, options.json, plain_lines=options.debug)
+    watching = observer(folder.name, options.json, options.debug, display_path(folder))
     executor = DebugExecutor(options.require_gpu) if options.debug else None
     try:
         code = session.run(sweep, folder, how, watching, executor)
