@@ -128,6 +128,26 @@ def test_a_name_far_from_all_lists_some_of_them(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["status"], "raysweep status: the following arguments are required: run; see raysweep st"),
+        (["run", "--trials", "0"], "raysweep run: argument --trials: expected a whole number abo"),
+        (["ls", "--limit"], "raysweep: unrecognized arguments: --limit; see raysweep --help"),
+    ],
+)
+def test_what_the_parser_refuses_is_one_line_too(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(line)
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "content",
     [b"", b"\x00\xff\x10binary", b"a: 1\na: 2\n", b"a: [1\n"],
     ids=["empty", "binary", "twice", "broken"],

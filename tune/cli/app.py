@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from raysweep.errors import UserError, did_you_mean
 from raysweep.formatting import clean
@@ -101,7 +101,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def parser() -> argparse.ArgumentParser:
     """Everything that can be said on the command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="raysweep",
         usage="raysweep VERB ...",
         description="Hyperparameter tuning for PyTorch on Ray.",
@@ -130,6 +130,13 @@ def listed_verbs(top: argparse.ArgumentParser) -> dict[str, tuple[str, list[str]
         )
         for name, verb in verbs.choices.items()
     }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line; argparse's own prints all options first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {clean(message)}; see {self.prog} --help\n")
 
 
 class ListedVerbs:
