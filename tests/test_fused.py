@@ -321,6 +321,25 @@ def test_attention_may_be_masked(kind: str, dropped: float, tmp_path: Path, doub
     check_equal(recipe(Masked), configs, tmp_path, 1e-9)
 
 
+class Named(nn.Module):
+    """Calls functions by the names of their arguments."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(2, 3, 3), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(input=x, weight=self.first.weight, bias=self.first.bias)
+        x = functional.max_pool2d(input=x, kernel_size=2, stride=2).flatten(1)
+        return functional.linear(input=x, weight=self.head.weight, bias=self.head.bias)
+
+
+def test_functions_may_be_called_by_the_names_of_their_arguments(
+    tmp_path: Path, double: None
+) -> None:
+    check_equal(recipe(Named), lanes_of(lr=(0.01, 0.1, 0.3)), tmp_path, 1e-9)
+
+
 def other_layers(config: Config) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(2, 4, 3, padding="same", groups=2),

@@ -86,6 +86,9 @@ class KernelsOfOne(TorchFunctionMode):
             with self:
                 return body(*args, **kwargs)
         stacked = self._kernels.of(func)
+        if "input" in kwargs:  # the first argument of all that it is an argument of
+            kwargs = dict(kwargs)
+            args = (kwargs.pop("input"), *args)
         values = [*args, *kwargs.values()]
         level = max(map(_level, values), default=0)
         if stacked is None or level == 0:
