@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.formatting import DASH, html_table, number
 from raysweep.history import Config
+from raysweep.references import is_script
 from raysweep.results.storage import run_directory
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError, State
 
@@ -36,8 +37,10 @@ class Best:
 
     trial: the name of its trial, as in `Run.trials`. epoch: counted from 1. value: the metric that
     the sweep optimizes. metrics: everything that was reported in this epoch. checkpoint: the file
-    that was saved after it, or None if none was kept. With `seeds_per_trial` it may be that of the
-    same configuration with another seed, if `checkpoints.keep` has left no other.
+    that was saved after it, or None if none was kept; of a script, the newest that its own
+    `script.checkpoint` names, which may be of a later epoch. With `seeds_per_trial` it
+    may be that of the same configuration with another seed, if `checkpoints.keep` has left no
+    other.
     """
 
     trial: str
@@ -180,10 +183,18 @@ class Run:
             value=found.value,
             config=found.config,
             metrics=found.report.metrics,
-            checkpoint=kept.checkpoint,
+            checkpoint=self._checkpoint(kept),
             _found=kept,
             _trainable=str(self.sweep["trainable"]),
         )
+
+    def _checkpoint(self, found: BestEpoch) -> Path | None:
+        """The checkpoint of a train function, or of a script the newest one of its own."""
+        if not is_script(str(self.sweep["trainable"])):
+            return found.checkpoint
+        from raysweep.results.storage.script_weights import script_file
+
+        return script_file(self._directory, found.trial)
 
     @property
     def trials(self) -> pd.DataFrame:

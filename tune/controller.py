@@ -20,7 +20,7 @@ from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
 from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
-from raysweep.steering import Steering
+from raysweep.steering import STOPPED_BY_HAND, Steering
 from raysweep.tune import limits, restoring, retries
 from raysweep.tune.pacing import Pacing
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
@@ -32,7 +32,6 @@ from raysweep.tune.upcoming import Upcoming
 if TYPE_CHECKING:
     from raysweep.trainables.runtime.job import Job
 
-STOPPED_BY_HAND = "stopped by hand"
 DAMAGED = "damaged_checkpoint"
 """The note of a trial that restarted because its checkpoint was damaged; its value says how."""
 

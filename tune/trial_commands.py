@@ -9,6 +9,7 @@ from raysweep.references import is_script
 from raysweep.report_interval import UNITS, amount
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.points import PointError, changed_point, key_of
+from raysweep.steering import STOPPED_BY_HAND
 from raysweep.text_limits import message
 from raysweep.tune.command_checks import Accepted, Arguments, Refused, flag, the_trial
 from raysweep.tune.controller import SweepController
@@ -47,7 +48,7 @@ def end(controller: SweepController, arguments: Arguments) -> None:
         if not controller.is_running(trial):
             controller.stop_by_hand(trial)
         return
-    controller.stop("stopped by hand", interrupted=True)
+    controller.stop(STOPPED_BY_HAND, interrupted=True)
     if arguments["now"]:
         raise KeyboardInterrupt  # as a second Ctrl-C does
 

@@ -26,7 +26,7 @@ from raysweep.results.storage.front import front_of, in_words, knee_of, why_none
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
-from raysweep.steering import Steering, steering
+from raysweep.steering import STOPPED_BY_HAND, Steering, steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,27 @@ def holds_state(checkpoint: Path) -> bool:
             return any(STATE_DICT in file.read(name) for name in pickles)
     except (OSError, zipfile.BadZipFile):
         return True
+
+
+def interruption(events: Sequence[Event]) -> str | None:
+    """Why the last session of a ledger was interrupted, if it was and that is known.
+
+    A session that a person stops at once (`stop --now`) has no time to record its end.
+    """
+    for event in reversed(events):
+        if event["event"] == "closed":
+            return str(event.get("reason")) if event.get("interrupted") else None
+        if _ends_session(event):
+            return STOPPED_BY_HAND
+        if event["event"] == "opened":
+            return None
+    return None
+
+
+def _ends_session(event: Event) -> bool:
+    """True for a command that stops the session, and not a trial."""
+    is_stop = event["event"] == "command" and event["command"] == "stop"
+    return is_stop and event["outcome"] == APPLIED and "trial" not in event["arguments"]
 
 
 class RunDirectory:
@@ -166,6 +187,11 @@ class RunDirectory:
         if not sessions or sessions[-1]["event"] == "opened" or sessions[-1].get("interrupted"):
             return None
         return str(sessions[-1].get("reason"))
+
+    @property
+    def interruption(self) -> str | None:
+        """Why the last session was interrupted, if it was and that is known."""
+        return interruption(self.events)
 
     @property
     def state(self) -> State:

@@ -26,7 +26,7 @@ from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
 from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
 from raysweep.tune import failed_attempts
-from raysweep.tune.callbacks.base import Observer
+from raysweep.tune.callbacks.base import WAITING, Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
 from raysweep.tune.retries import FAILED_ATTEMPT
@@ -41,7 +41,7 @@ MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
 SAID = frozenset({"command", "exhausted", "priors"})
 """The kinds of events that the live screen says in a line of their own above the table."""
-OTHER_LINES = 10
+OTHER_LINES = 11
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
@@ -69,8 +69,11 @@ class Screen(Observer):
         self._left = SteadyTime()
         self._front: Seldom[Overview] = Seldom()
         self._remembers: dict[str, bool] = {}
+        self._waits = ""
 
     def on_event(self, event: Event, controller: SweepController) -> None:
+        if event["event"] == "started":
+            self._waits = ""
         shown = event["event"] in SAID or _is_failed_attempt(event) or self._is_news(event)
         line = describe(event, controller, self._place) if shown else warning(event)
         if line:
@@ -95,13 +98,16 @@ class Screen(Observer):
         width, height = self._console.width, self._console.height
         # A single best value is found at once, a front of thousands of trials is not.
         seen = self._front.get(lambda: overview(controller), fresh=not _has_front(controller))
-        view = render(self._name, controller, width, height, left, seen)
+        view = render(self._name, controller, width, height, left, seen, self._waits)
         if self._live is None:
             self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(view, refresh=True)
 
     def say(self, line: str) -> None:
+        if self._live is not None and line.startswith(WAITING):
+            self._waits = line  # in the screen, because a line above it would stay to the end
+            return
         self._console.print(plain(wrapped(line, self._console.width)), soft_wrap=True)
 
     def close(self, controller: SweepController) -> None:
@@ -238,19 +244,21 @@ def render(
     height: int = 50,
     left: float | None = None,
     seen: Overview | None = None,
+    waits: str = "",
 ) -> Group:
     """The whole screen.
 
     left: the seconds left, if another number is shown than the estimate. seen: the searchers and
-    the front, if they are those of a moment ago.
+    the front, if they are those of a moment ago. waits: what the sweep waits for.
     """
     seen = seen or overview(controller)
-    above = len(controller.histories) + OTHER_LINES + bool(seen.line)
+    above = len(controller.histories) + OTHER_LINES + bool(seen.line) + bool(waits)
     rows = max(MIN_ROWS, min(MAX_ROWS, height - above))
     shown, hidden = _shown(controller, rows, {trial.id for trial in seen.front})
     parts: list[RenderableType] = [
         _headline(name, controller, time_left(controller) if left is None else left),
         *([plain(seen.line)] if seen.line else []),
+        *([plain(waits, "yellow")] if waits else []),
         Text(),
         seen.searchers,
         Text(),
@@ -258,7 +266,9 @@ def render(
     ]
     if hidden:
         parts.append(Text(hidden, style="dim"))
-    return Group(*parts)
+    # A terminal echoes Ctrl-C as ^C where the cursor is. At the end of a full line, that would
+    # begin a further one, which the next drawing does not know of and leaves behind.
+    return Group(*parts, Text())
 
 
 def overview(controller: SweepController) -> Overview:

@@ -6,11 +6,14 @@ import argparse
 import os
 import re
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raysweep.results.storage.run_directory import RunDirectory
 
+UNCUT = 100_000
+"""The width, in characters, of a pipe or a file: lines are never cut there."""
 Verbs = Any
 """What argparse calls the object that takes sub-commands; it has no public name."""
 
@@ -72,7 +75,19 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def show(content: object, width: int | None = None) -> None:
-    """Print a table or a text of rich's."""
+    """Print a table or a text of rich's, by default as wide as the terminal.
+
+    Into a pipe or a file, lines are as long as they are, and end without blanks.
+    """
     from rich.console import Console
 
-    Console(highlight=False, width=width).print(content)
+    if width is None:
+        width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
+    console = Console(highlight=False, width=width)
+    if console.is_terminal:
+        console.print(content)
+        return
+    with console.capture() as captured:
+        console.print(content)
+    for line in captured.get().splitlines():
+        print(line.rstrip())

@@ -9,7 +9,8 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
+from raysweep.errors import UserError
+from raysweep.tune.cli.arguments import RUN, UNCUT, Verbs, find_run, place, show, storage
 from raysweep.tune.cli.as_json import (
     add_option,
     best_data,
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 30
 """Trials that `ls` lists without --all."""
-UNCUT = 100_000
-"""The width, in characters, of a pipe or a file: lines are never cut there."""
-
-
 TITLE = "look at runs and use what they found"
 
 
@@ -104,8 +101,12 @@ def add(verbs: Verbs) -> None:
 
 def _add_trial(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("run", help=RUN)
-    verb.add_argument("trial", help="as in the tables: bohb-7")
+    verb.add_argument("trial", nargs="?", help="as in the tables: bohb-7")
     add_option(verb)
+
+
+class NoTrialError(UserError):
+    """A verb that is about a trial, without one."""
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -141,11 +142,23 @@ def show_trial(options: argparse.Namespace) -> int:
     from raysweep.results.views import terminal
 
     run = find_run(options.run)
+    trial = _named(run, options, "show")
     if options.json:
-        print_json(trial_data(run.trial(options.trial), run))
+        print_json(trial_data(run.trial(trial), run))
         return 0
-    show(terminal.show(run, options.trial))
+    show(terminal.show(run, trial))
     return 0
+
+
+def _named(run: RunDirectory, options: argparse.Namespace, verb: str) -> str:
+    """The trial that is named. Raises NoTrialError if none is, which says how."""
+    if options.trial is not None:
+        return str(options.trial)
+    best = f", such as {run.chosen[0].id}, the best" if run.chosen else ""
+    raise NoTrialError(
+        f"name a trial{best}: raysweep {verb} {options.run} TRIAL; "
+        f"raysweep ls {options.run} lists them"
+    )
 
 
 def show_best(options: argparse.Namespace) -> int:
@@ -217,16 +230,17 @@ def reproduce_trial(options: argparse.Namespace) -> int:
     """`raysweep reproduce`. Exit code 1 if a number differs."""
 
     run = find_run(options.run)
+    trial = _named(run, options, "reproduce")
     threads = max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
     from raysweep.tune.reproduce import reproduce
 
-    epochs = reproduce(run, options.trial)
+    epochs = reproduce(run, trial)
     worst = max(epoch.difference for epoch in epochs)
     if options.json:
         print_json(
             {
-                "trial": options.trial,
+                "trial": trial,
                 "difference": worst,
                 "epochs": [asdict(epoch) for epoch in epochs],
             }
@@ -238,5 +252,5 @@ def reproduce_trial(options: argparse.Namespace) -> int:
             for name in epoch.recorded
         )
         print(f"epoch {epoch.epoch}: {values}")
-    print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
+    print(f"{trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
     return 0 if worst == 0 else 1

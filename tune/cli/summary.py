@@ -48,6 +48,7 @@ from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import ended_badly, failures, plain, summary
 from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
+from raysweep.steering import STOPPED_BY_HAND
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -56,7 +57,7 @@ LABELS = ("report  ", "model  ")
 """How lines with a label begin."""
 INDENT = 13
 """The column at which the text after a label begins."""
-UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to continue:", "to extend it:", "  ")
+UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to", "stopped by", "to extend it:", "  ")
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
@@ -264,7 +265,8 @@ def _lines(
     run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
-        return [f"interrupted; to continue:  {resume}"]
+        by_hand = run.interruption == STOPPED_BY_HAND
+        return [f"{STOPPED_BY_HAND if by_hand else 'interrupted'}; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
     code_line = f"import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"

@@ -101,6 +101,12 @@ function confirmation(i) {
   return el("p", `Its confirmation is not complete. ${said}`, "confirmed");
 }
 
+/** Why the run directory holds no model of the best trial, and where a script may have left its own. */
+function noModel() {
+  if (!D.best.ofScript) return "No model of it was kept here.";
+  return `raysweep keeps no model of a script. Of this trial: ${D.best.ofScript}`;
+}
+
 /** Path, snippet and command to use a model. A server knows where its checkpoint is when it is asked. */
 function usage(i) {
   if (state.served) return [served(i, (usage.at ??= el("div")))];
@@ -115,7 +121,7 @@ function usage(i) {
   const made = [];
   if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
   else if (D.best.hasState) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
-  else if (!D.best.checkpoint) made.push(el("p", "No model of it was kept here; a script keeps its own.", "how"));
+  else if (!D.best.checkpoint) made.push(el("p", noModel(), "how"));
   if (isBest && D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
   return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
 }

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from raysweep.history import Config, Trial
+from raysweep.references import is_script
 from raysweep.results.analysis import dropped_priors, earlier_runs, simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, ranking
@@ -33,7 +34,8 @@ from raysweep.results.analysis.retraining import (
 )
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.mirror import display_path
-from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
+from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, RunError
+from raysweep.results.storage.script_weights import of_script, script_file
 from raysweep.results.storage.tables import flatten, trial_row
 from raysweep.results.views.html.parameter_data import parameters
 from raysweep.results.views.html.trial_data import trial_data
@@ -297,6 +299,13 @@ def _other_metrics(run: RunDirectory, trials: Sequence[Trial]) -> Data:
     }
 
 
+def _of_script(run: RunDirectory, best: BestEpoch) -> str | None:
+    """What a script left of its best epoch; None of a train function."""
+    if not is_script(str(run.sweep.get("trainable", ""))):
+        return None
+    return of_script(best, run.interval, script_file(run, best.trial))
+
+
 def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
     try:
         best = run.best
@@ -316,6 +325,7 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         # That of a script holds what raysweep keeps, and no model.
         "checkpoint": display_path(kept.checkpoint) if kept.checkpoint and kept.has_state else None,
         "hasState": kept.has_state,
+        "ofScript": _of_script(run, best),
         "exported": exported,
         "repeated": next(iter(repeat_findings(run)), None),
     }
