@@ -41,7 +41,7 @@ _FRAMED = re.compile(r"^\s*[\u2502\u2503]")
 _PLACE = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _UNDERLINED = re.compile(r"[\s~^]*")
 _OPENED = re.compile(r"""\bopen\(\s*['"]([^'"]+\.py)['"]""")
-"""A program whose text is executed: `exec(open("settings.py").read())`."""
+"""The name of a program whose text another one executes."""
 _USAGE = re.compile(r"^\s*usage:", re.IGNORECASE)
 USAGE_ERROR = 2
 """The exit code of a program whose arguments argparse, click or another library refuses."""
