@@ -198,7 +198,7 @@ class Sweep:
             folder = run_folders.begin_anywhere(place, self._stem, name or self._sweep.name)
             try:
                 self._session(folder, self._placed(folder), options)
-            except UserError:
+            except (KeyboardInterrupt, UserError):
                 run_folders.discard(folder)
                 raise
         else:
@@ -256,6 +256,8 @@ class Sweep:
         try:
             code = session.run(sweep, folder, settings, observer, options.chosen_executor())
         except KeyboardInterrupt:
+            if not run_folders.has_begun(folder):
+                raise
             code = session.INTERRUPTED
         if options.quiet or notebook.is_notebook():
             write_results(load_directory(folder), code == session.GOOD)

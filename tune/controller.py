@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
+from raysweep.final_reasons import DONE, final_reasons
 from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
 from raysweep.repeats import REPEATS
@@ -112,10 +113,22 @@ class SweepController:
         return self.state.ended_before
 
     @property
+    def has_ended(self) -> bool:
+        """True if the sweep has ended, rather than been interrupted or paused."""
+        return self.done and not (self.interrupted or self.paused)
+
+    @property
     def may_promote(self) -> bool:
         """True if the scheduler may still promote a trial that it stopped."""
-        ended = self.done and not (self.interrupted or self.paused)
-        return self.sweep.scheduler.promotes and not self.ended_before and not ended
+        return self.sweep.scheduler.promotes and not self.ended_before and not self.has_ended
+
+    @property
+    def final_reasons(self) -> Mapping[str, str]:
+        """Why unfinished trials do not continue, by their names, once the sweep has ended."""
+        if not self.has_ended:
+            return {}
+        interval, promotes = self.sweep.budget.interval, self.sweep.scheduler.promotes
+        return final_reasons(self.histories.values(), interval, self.stopping or DONE, promotes)
 
     def reopen(self, failed: bool) -> None:
         """Queue the trials that ended only because the budget was smaller then.

@@ -267,4 +267,4 @@ def _space(run: RunDirectory) -> Space:
         "space": run.sweep.get("space", {}),
         "constraints": run.sweep.get("constraints", []),
     }
-    return specification(python_document(said), run.path / SWEEP).space
+    return specification(python_document(said), run.path / SWEEP, recorded=True).space

@@ -138,7 +138,6 @@ def _running(trial: Trial, run: RunDirectory) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     """The state for a person."""
     interval = ReportInterval(found["unit"])
-    of = f" of {found['of']:,}" if found["of"] else ""
     clock = duration(found["seconds"])
     if found["seconds_left"] is not None:
         clock += f", about {duration(found['seconds_left'])} left"
@@ -146,8 +145,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     trained = interval.trained(found["trained"])
     text = [
         f"{found['run']} is {found['state']}{why}",
-        f"  {found['ended']:,}{of} trials have ended{_by_status(found['trials'])}, "
-        f"{trained}, {clock}",
+        f"  {_ended(found)}{_by_status(found['trials'])}, {trained}, {clock}",
     ]
     if found["state"] != "finished":
         text.append(f"  {_at_once(found['parallel'])}")
@@ -163,6 +161,13 @@ def lines(found: dict[str, Any]) -> list[str]:
     if found["tags"]:
         text.append(f"  tags: {', '.join(found['tags'])}")
     return [*text, *(f"  note: {note}" for note in found["notes"]), *_trial_notes(found)]
+
+
+def _ended(found: dict[str, Any]) -> str:
+    """How many trials have ended, of how many if that is known."""
+    if found["of"]:
+        return f"{found['ended']:,} of {found['of']:,} trials have ended"
+    return f"{plural(found['ended'], 'trial')} {'has' if found['ended'] == 1 else 'have'} ended"
 
 
 def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:

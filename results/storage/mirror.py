@@ -132,6 +132,14 @@ def fetch_log(folder: Path, trial_id: str) -> Path:
     return path
 
 
+def log_sizes(folder: Path) -> dict[str, int]:
+    """The bytes of what trials printed, by their names, of those that printed something."""
+    sizes = {path.stem: path.stat().st_size for path in (folder / "logs").glob("*.log")}
+    if store := origin(folder):
+        sizes |= {Path(name).stem: size for name, size in store.sizes("logs").items()}
+    return {trial: size for trial, size in sizes.items() if size}
+
+
 def delete_checkpoints(folder: Path, trial_id: str) -> None:
     """Delete a trial's checkpoints from the store."""
     if store := origin(folder):

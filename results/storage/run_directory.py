@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raysweep.errors import UserError, first_line
+from raysweep.final_reasons import final_reasons
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
 from raysweep.repeats import mean_of, with_model
@@ -178,8 +179,22 @@ class RunDirectory:
     @cached_property
     def may_promote(self) -> bool:
         """True if the sweep has not ended and its scheduler may promote a trial that it stopped."""
-        if self.end_reason is not None:
-            return False
+        return self.end_reason is None and self._promotes
+
+    @cached_property
+    def final_reasons(self) -> dict[str, str]:
+        """Why trials that paused or waited to the end of the sweep do not continue, by name.
+
+        {} before the end.
+        """
+        if self.end_reason is None:
+            return {}
+        histories = self.histories.values()
+        return final_reasons(histories, self.interval, self.end_reason, self._promotes)
+
+    @property
+    def _promotes(self) -> bool:
+        """True if the scheduler promotes trials that it stopped."""
         opened = (event for event in reversed(self.events) if event["event"] == "opened")
         said = next(opened, {}).get("promotes")
         if said is None:  # an earlier version did not record it
@@ -285,6 +300,7 @@ class RunDirectory:
         trials = list(self.all_trials())
         rows = [
             tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
+            | {"reason": self.reason_of(trial)}
             for trial in trials
         ]
         return with_front(rows, trials, self.objectives) if self.objectives else rows
@@ -386,6 +402,10 @@ class RunDirectory:
         similar = difflib.get_close_matches(trial_id, trials, n=3) or list(trials)[:3]
         hint = f"did you mean {' or '.join(similar)}?"
         raise RunError(f"{self.path} has no trial '{trial_id}'; {hint}")
+
+    def reason_of(self, trial: Trial) -> str:
+        """Why a trial has its status."""
+        return self.final_reasons.get(trial.id, trial.reason)
 
     def best_epoch(self, trial: Trial, report: Report) -> BestEpoch:
         """A trial's best epoch, with its checkpoint, which may be downloaded for this."""
@@ -490,7 +510,7 @@ def fetch_run(url: str) -> Path:
         others = [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
-    raise RunError(f"{url} is not a run{_naming(others)}")
+    raise RunError(f"{url} is not a run{naming(url.rpartition('/')[2], others)}")
 
 
 def load(path: str | Path) -> RunDirectory:
@@ -506,12 +526,25 @@ def load(path: str | Path) -> RunDirectory:
     around = folder
     if not folder.is_dir():
         around = folder.parent
-    others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))
-    raise RunError(f"{folder} is not a run directory{_naming(others)}")
+    raise RunError(f"{folder} is not a run directory{naming(folder.name, runs_in(around))}")
 
 
-def _naming(runs: Sequence[str]) -> str:
-    """The end of a message that names the runs that exist; "" if there are none."""
+def runs_in(folder: Path) -> list[str]:
+    """The paths of the runs directly in a folder."""
+    return sorted(str(path.parent) for path in folder.glob(f"*/{ledger.NAME}"))
+
+
+def naming(name: str, runs: Sequence[str]) -> str:
+    """The end of a message about an unknown run: the one that was probably meant.
+
+    Else all that exist, by their names, paths or URLs; "" if there are none.
+    """
+    name = name.lower()
+    known = {run.rpartition("/")[2].lower(): run for run in runs}
+    begun = [one for one in known if one.startswith(f"{name}-")]  # the name of the file and a time
+    if near := difflib.get_close_matches(name, known, n=1) or begun[-1:]:
+        return f"; did you mean '{known[near[0]]}'?"
     if not runs:
         return ""
-    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}"
+    more = f" and {len(runs) - MAX_NAMED_RUNS} more" if len(runs) > MAX_NAMED_RUNS else ""
+    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}{more}"

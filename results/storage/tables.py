@@ -108,10 +108,19 @@ def trial_rows(
     seeds: int = 1,
     may_promote: bool = False,
     objectives: Objectives | None = None,
+    reasons: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Make the table of trials: study by study, trials in the order of their proposal."""
+    """Make the table of trials: study by study, trials in the order of their proposal.
+
+    reasons: why trials have their status, if it is not what was recorded, by their names.
+    """
     trials = [trial for history in histories.values() for trial in history]
-    rows = [trial_row(trial, metric, seed, seeds, may_promote) for trial in trials]
+    said = reasons or {}
+    rows = [
+        trial_row(trial, metric, seed, seeds, may_promote)
+        | {"reason": said.get(trial.id, trial.reason)}
+        for trial in trials
+    ]
     return with_front(rows, trials, objectives) if objectives else rows
 
 
@@ -170,9 +179,10 @@ def write_tables(
     seeds: int = 1,
     may_promote: bool = False,
     objectives: Objectives | None = None,
+    reasons: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the `trials.csv` and `curves.csv` of a run."""
-    rows = trial_rows(histories, metric, seed, seeds, may_promote, objectives)
+    """Write the `trials.csv` and `curves.csv` of a run; the arguments are as of `trial_rows`."""
+    rows = trial_rows(histories, metric, seed, seeds, may_promote, objectives, reasons)
     write_csv(folder / "trials.csv", rows)
     write_csv(folder / "curves.csv", curve_rows(histories, seeds))
 

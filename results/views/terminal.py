@@ -281,7 +281,7 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     node, device = notes.get("node", DASH), notes.get("device", DASH)
     facts: dict[str, Any] = {
         "status": status_text(shown_status(trial, run.may_promote)),
-        "reason": trial.reason or DASH,
+        "reason": run.reason_of(trial) or DASH,
     }
     if "afterwards" in notes:
         facts["afterwards"] = notes["afterwards"]

@@ -15,6 +15,7 @@ from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError
 from raysweep.search_spaces.file.error_messages import most_telling_error
+from raysweep.search_spaces.file.likely_ranges import check_texts
 from raysweep.search_spaces.file.objectives_spec import with_first_metric
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import Space
@@ -37,9 +38,14 @@ class Specification:
     path: Path
 
 
-def specification(document: Document, path: Path) -> Specification:
-    """Check a document and build its space. Raises SpecificationError."""
+def specification(document: Document, path: Path, recorded: bool = False) -> Specification:
+    """Check a document and build its space. Raises SpecificationError.
+
+    recorded: it is of a run, whose texts were taken as constants whatever they look like.
+    """
     content = check(document)
+    if not recorded:
+        check_texts(content.space, document)
     return Specification(content, build_space.space(content, document), document, path)
 
 

@@ -137,6 +137,7 @@ class TableFiles(Callback):
             sweep.seeds,
             controller.may_promote,
             sweep.objectives,
+            controller.final_reasons,
         )
         self._written = time.monotonic()
 

@@ -283,8 +283,9 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
-    if controller.pace and (told := controller.pace.told):
-        line = told.sentence(controller.sweep.metric.name)
+    metric = controller.sweep.metric
+    if controller.pace and (told := controller.pace.told(metric.name, metric.goal == "maximize")):
+        line = told.sentence(metric.name)
         text.append(f"\n{clean(line)}", style="not bold")
     if controller.steering.paused:
         text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
@@ -321,10 +322,12 @@ def _table(trials: list[Trial], controller: SweepController, width: int, seen: O
     """A table of these trials, without the parameters that are the same in all of them."""
     metric, objectives = controller.sweep.metric.name, controller.sweep.objectives
     constants = {CONFIG + name for name in controller.sweep.space.constants}
-    may_promote = controller.may_promote
+    may_promote, reasons = controller.may_promote, controller.final_reasons
     rows = [
         {name: value for name, value in row.items() if name not in constants}
-        for row in (trial_row(trial, metric, may_promote=may_promote) for trial in trials)
+        | {"reason": reasons.get(trial.id, trial.reason)}
+        for trial in trials
+        for row in (trial_row(trial, metric, may_promote=may_promote),)
     ]
     if objectives:
         rows = with_front(rows, trials, objectives, seen.front)

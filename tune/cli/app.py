@@ -59,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 good, 1 a bug, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted.
     """
+    try:
+        return program(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def program(arguments: Sequence[str] | None = None) -> int:
+    """The same, but an interruption that no verb handles raises KeyboardInterrupt."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal can show every letter
@@ -68,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.arguments, options.words = arguments[1:], words  # no verb has options of these names
     try:
         code: int = options.verb(options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

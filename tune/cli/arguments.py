@@ -32,17 +32,27 @@ RUN = "a run directory: its path, URL, or name in ray_results"
 def find_run(text: str | Path) -> RunDirectory:
     """The run of that path or URL, or of that name where run directories are by default.
 
-    Raises RunError if there is none.
+    Raises RunError, with the run that was probably meant, if there is none.
     """
     from raysweep.results.storage.ledger import NAME
-    from raysweep.results.storage.run_directory import load
+    from raysweep.results.storage.run_directory import RunError, load
 
     default = storage()
-    if "/" not in str(text) and isinstance(default, Path) and not (Path(text) / NAME).exists():
-        named = default / text
-        if (named / NAME).exists():
-            return load(named)
-    return load(text)
+    if "/" in str(text) or isinstance(default, str) or (Path(text) / NAME).exists():
+        return load(text)
+    if (default / text / NAME).exists():
+        return load(default / text)
+    if Path(text).is_dir():
+        return load(text)  # it names the runs in there
+    raise RunError(f"{text} is not a run directory{other_runs(str(text), default)}")
+
+
+def other_runs(name: str, folder: Path) -> str:
+    """The end of a message about a run that is neither in a folder nor here: those that are."""
+    from raysweep.results.storage.run_directory import naming, runs_in
+
+    named = [Path(run).name for run in runs_in(folder)]
+    return naming(name, [*named, *(run for run in runs_in(Path()) if run not in named)])
 
 
 def count(text: str) -> int:

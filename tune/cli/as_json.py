@@ -139,7 +139,7 @@ def trial_data(trial: Trial, run: RunDirectory) -> Data:
     return {
         "trial": trial.id,
         "status": shown_status(trial, run.may_promote),
-        "reason": trial.reason,
+        "reason": run.reason_of(trial),
         "seed": trial.seed,
         "attempts": trial.attempts,
         "config": trial.config,

@@ -21,6 +21,7 @@ from raysweep.repeats import with_model
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.analysis.more_time import more_time_finding
+from raysweep.results.analysis.next_steps import longer
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
@@ -45,6 +46,7 @@ from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import ended_badly, failures, plain, summary
+from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
@@ -66,6 +68,9 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
             raise
         # The storage went away.
         print(clean(f"interrupted; to continue when {folder} is there again:  {resume}"))
+        return
+    if code == INTERRUPTED and not run.histories and not as_json:
+        print(clean(f"interrupted before the first trial; to begin again:  {resume}"))
         return
     exported, complaint = None, ""
     if not as_json:
@@ -204,7 +209,9 @@ def _extension(controller: SweepController) -> list[str]:
     """The settings that give a finished sweep twice its budget; [] if no budget ended it."""
     budget = controller.sweep.budget
     out_of_time = budget.seconds is not None and controller.seconds >= budget.seconds
-    if (controller.stopping and not out_of_time) or controller.exhausted:
+    if controller.stopping and not out_of_time:
+        return []
+    if controller.exhausted and not (budget.trials is None and _any_paused(controller)):
         return []
     if budget.seconds is not None and out_of_time:
         return ["--set", f"budget.time={2 * budget.seconds:g}"]
@@ -215,6 +222,14 @@ def _extension(controller: SweepController) -> list[str]:
         total = 2 * budget.interval.position(budget.total_epochs)
         words += ["--set", f"budget.total_{budget.interval.unit}={total:.15g}"]
     return words
+
+
+def _any_paused(controller: SweepController) -> bool:
+    """True if a longer sweep would train on paused trials, though nothing is left to propose."""
+    if not isinstance(controller.sweep.scheduler, FinishingScheduler):
+        return False
+    rungs = (rung for history in controller.histories.values() for rung in history.rungs.values())
+    return controller.sweep.scheduler.promotes and any(rung.paused for rung in rungs)
 
 
 def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
@@ -239,6 +254,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     lines = []
     if len(run.searchers) > 1 and not run.is_infeasible:
         lines += [f"· {line}" for line in findings(compare([run]))]
+    lines += [f"· {step['why']} {step['command']}" for step in longer(run)]
     lines += [f"· {line}" for line in more_time_finding(run)]
     lines += reliability(run)
     return ["", *lines] if lines else []

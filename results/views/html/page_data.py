@@ -263,7 +263,11 @@ def _incumbents(run: RunDirectory) -> Data:
 def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
     """The table of some trials, a list for each column; `config` has a list for each parameter."""
     may_promote = run.may_promote
-    rows = [trial_row(trial, run.metric, run.seed, run.seeds, may_promote) for trial in trials]
+    rows = [
+        trial_row(trial, run.metric, run.seed, run.seeds, may_promote)
+        | {"reason": run.reason_of(trial)}
+        for trial in trials
+    ]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
     columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]
