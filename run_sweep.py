@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from raysweep.tune.cli.app import main
+from raysweep.__main__ import main
 
 # Python put this file's folder first on the path. Its tune/, results/ and so on are parts of
 # raysweep, and would hide a user's own packages of these names in the user's folder.

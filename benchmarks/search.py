@@ -47,6 +47,7 @@ from benchmarks.search_problems import (  # noqa: E402
     JUDGE,
     Problem,
     Problems,
+    listed,
 )
 from benchmarks.search_rivals import RIVALS  # noqa: E402
 from benchmarks.search_runs import Outcome, clairvoyant, ours  # noqa: E402
@@ -119,7 +120,8 @@ def main() -> None:
         if time.monotonic() > until:
             break
         if (name, task, workers, seed) not in runs:
-            run = perform(load(problems, task), methods[name], name, workers, seed)
+            problem = load(problems, task, options.list)
+            run = perform(problem, methods[name], name, workers, seed)
             runs[name, task, workers, seed] = run
             if options.resume:
                 write_runs(options.resume, list(runs.values()))
@@ -175,6 +177,12 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument(
         "--raw", action="store_true", help="LCBench with the epoch of the untrained net"
+    )
+    parser.add_argument(
+        "--list",
+        type=int,
+        metavar="COUNT",
+        help="each problem of one seed as a list of so many random configurations, for 3 FE",
     )
     parser.add_argument(
         "--only",
@@ -261,8 +269,8 @@ def perform(
 
 
 @cache
-def load(problems: Problems, task: str) -> Problem:
-    return problems[task]
+def load(problems: Problems, task: str, count: int | None) -> Problem:
+    return problems[task] if count is None else listed(problems[task], count)
 
 
 @cache

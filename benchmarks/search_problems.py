@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from benchmarks.search_recorded import Repeats, TaskSet, algoperf, arlbench
 from benchmarks.search_surrogates import LCBench, Rbv2
 from raysweep.arrays import FloatArray
 from raysweep.history import Config
+from raysweep.search_spaces.language.params import Choice
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.executors.simulated import Epoch
 
@@ -136,6 +137,24 @@ class Problem:
     def judged(self, config: Config, loss: float) -> float:
         """The loss that counts for a configuration that reported one."""
         return float(self.curve(config)[0][-1]) if self.noisy else loss
+
+
+def listed(problem: Problem, count: int) -> Problem:
+    """The problem as a list of so many random configurations, for SHORT_BUDGET.
+
+    The best loss is that of the list. Raises ValueError if its trainings have several seeds.
+    """
+    if problem.repeats is not None:
+        raise ValueError(f"{problem.name} is recorded with several seeds, so it is no list")
+    rng = np.random.default_rng(54321)
+    curves = [problem.curve(problem.space.sample(rng)) for _ in range(count)]
+    return replace(
+        problem,
+        space=Space({"setting": Choice(tuple(range(count)))}),
+        curve=lambda config: curves[config["setting"]],
+        best=min(float(losses.min()) for losses, _ in curves),
+        budget=SHORT_BUDGET,
+    )
 
 
 def epochs_of(training: Training, config: Config, key: Hashable) -> Iterator[Epoch]:

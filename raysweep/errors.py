@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+LEAST_OF_A_WORD = 3
+"""Letters from which on the beginning of a name is taken for it: `max` for `maximize`."""
+
 
 class RaysweepError(Exception):
     """Base class of all errors that raysweep raises on purpose."""
@@ -56,7 +59,10 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
 
     "" if none of `names` is similar.
     """
-    found = difflib.get_close_matches(str(name), list(names), n=1)
+    names = list(names)
+    found = difflib.get_close_matches(str(name), names, n=1)
+    if not found and len(str(name)) >= LEAST_OF_A_WORD:
+        found = [one for one in names if one.startswith(str(name))]
     if not found:
         return ""
     return f"; did you mean '{found[0]}'?"

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.formatting import duration, number
 from raysweep.history import Event, History
+from raysweep.metric_bounds import room_left
 from raysweep.repeats import REPEATS
 
 EXPECTED, HIGH = 1.0, 2.44
@@ -35,6 +36,9 @@ LEAST = 0.003
 has happened for long may still improve."""
 MIN_REPORTS = 20
 """With fewer reports nothing is forecast."""
+TOLD = 10
+"""A person is told of a forecast from so many trials on: with fewer, the interval is mostly as wide
+as the trials lie apart."""
 HORIZONS = {
     10.0: "10 seconds",
     60.0: "minute",
@@ -53,23 +57,36 @@ class Pace:
     """How fast a sweep improves.
 
     seconds: how long it has trained. gain: the improvement of its best loss for each unit of the
-    natural logarithm of time, in units of the metric. trials: how many have reported.
+    natural logarithm of time, in units of the metric. trials: how many have reported. best, worst:
+    of all losses.
     """
 
     seconds: float
     gain: float
     trials: int
+    best: float = -math.inf
+    worst: float = math.inf
 
     @property
     def now(self) -> float:
         """The expected improvement in a second from now, which falls with time."""
         return EXPECTED * self.gain / self.seconds
 
-    @property
-    def told(self) -> Forecast | None:
-        """What a person is told: the forecast for the longest round time that is near enough."""
+    def told(self, metric: str, maximize: bool) -> Forecast | None:
+        """What a person is told: the forecast for the longest round time that is near enough.
+
+        Its interval ends where the metric does. None if that leaves nothing to say, because more
+        than half of what is left is expected, or if too few trials are known.
+        """
         near = [ahead for ahead in HORIZONS if ahead <= FARTHEST * self.seconds]
-        return self.forecast(max(near)) if near else None
+        if not near or self.trials < TOLD:
+            return None
+        sign = -1.0 if maximize else 1.0
+        room = room_left(metric, maximize, sign * self.worst, sign * self.best)
+        found = self.forecast(max(near))
+        if found.expected > room / 2:
+            return None
+        return replace(found, high=min(found.high, room))
 
     def forecast(self, seconds: float) -> Forecast:
         """The improvement in the next `seconds`, which are more than zero."""
@@ -113,7 +130,9 @@ def pace(histories: Iterable[History], opened: Sequence[float] = ()) -> Pace | N
     times = np.array([report.time for report in reports])
     clock = training_clock(times, reports[0].seconds, opened)
     loss = np.array([report.loss if report.feasible else math.inf for report in reports])
-    return pace_of(clock, np.minimum.accumulate(loss), np.array(bests))
+    found = pace_of(clock, np.minimum.accumulate(loss), np.array(bests))
+    finite = [report.loss for report in reports if math.isfinite(report.loss)]
+    return found and replace(found, best=min(finite), worst=max(finite))
 
 
 def training_clock(times: FloatArray, first: float, opened: Sequence[float] = ()) -> FloatArray:

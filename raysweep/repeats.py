@@ -190,7 +190,7 @@ def next_repeat(
     waits for that.
     """
     trained = history.trained
-    if not is_due(len(trained), sum(map(len, history.repeats.values())), at_once):
+    if not is_due(len(trained), _n_repeats(history), at_once):
         return None
     for index in contenders([losses_of(history, trial) for trial in trained]):
         trial = trained[index]
@@ -200,6 +200,13 @@ def next_repeat(
         if is_free and allows(trial.config):
             return trial
     return None
+
+
+def _n_repeats(history: History) -> int:
+    """The repeats in a history, without those of a budget that was shorter then."""
+    epochs = history.levels[-1] if history.levels else 0
+    repeats = ([history[number] for number in numbers] for numbers in history.repeats.values())
+    return sum(_begun(of_one, epochs) - 1 for of_one in repeats)
 
 
 def _begun(repeats: Iterable[Trial], epochs: int) -> int:
@@ -212,6 +219,32 @@ def chosen(history: History) -> Trial | None:
     trained = history.trained
     index = leader(estimates([losses_of(history, trial) for trial in trained]))
     return None if index is None else trained[index]
+
+
+def bounds(history: History) -> dict[int, float]:
+    """What the choice compares, less being better: the mean plus `CAUTION` standard errors.
+
+    Of each configuration that was trained to its end, by the number of its first trial.
+    """
+    found = estimates([losses_of(history, trial) for trial in history.trained])
+    return {
+        trial.number: mean + CAUTION * error
+        for trial, (mean, error) in zip(history.trained, found, strict=True)
+    }
+
+
+def likely(history: History, count: int) -> list[Trial]:
+    """The first trials of the `count` configurations that the choice would fall on, in order.
+
+    The first one is chosen now, and each of the others if those before it turn out worse.
+    """
+    by_number = bounds(history)
+    return [history[number] for number in sorted(by_number, key=by_number.__getitem__)[:count]]
+
+
+def with_model(history: History, trial: Trial) -> list[Trial]:
+    """The trainings of a configuration whose model can stand for it, its first one first."""
+    return [one for one in seeds_of(history, trial) if one is trial or one.status != DIVERGED]
 
 
 def averaged(history: History, trial: Trial) -> list[Report]:

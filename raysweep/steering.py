@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 from raysweep.history import APPLIED, Config, Event, split_id
 
+STOPPED_BY_HAND = "stopped by hand"
+"""Why a trial or a session ended that a person's command has stopped."""
+
 
 @dataclass(frozen=True)
 class Queued:

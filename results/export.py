@@ -3,7 +3,8 @@
 The folder has `model.pt` (the state dict), `config.yaml`, `metrics.json`, a README, and
 `checkpoint.pt` with `epoch`, `model_state_dict`, `optimizer_state_dict`, `metrics` and whatever
 else the train function named in `run.epochs(...)`. A fresh process evaluates the exported model
-once more, to show that it gives its recorded metric.
+once more, to show that it gives its recorded metric. Of a script, which builds and saves its model
+itself, the folder has the newest file that `script.checkpoint` names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from typing import Any
 from raysweep.errors import first_line
 from raysweep.finder import program
 from raysweep.formatting import number
+from raysweep.history import Trial
 from raysweep.references import is_script
+from raysweep.repeats import REPEATS
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import winner
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError
-from raysweep.results.storage.script_weights import of_script
+from raysweep.results.storage.script_weights import of_script, script_file
 from raysweep.results.views.tensorboard import best_model_folder
 
 FOLDER = "best"
@@ -38,19 +41,26 @@ It is epoch {epoch} of trial {trial}; `metrics.json` has its metrics.
 To train on, `torch.load("checkpoint.pt", weights_only=True)` has `epoch`,
 `model_state_dict` and `optimizer_state_dict`.
 """
+SCRIPT_README = """\
+The script that trained it loads it; `config.yaml` has its parameters, and
+`metrics.json` its metrics.
+"""
 
 
 @dataclass(frozen=True)
 class ExportResult:
     """An export, and what its evaluation in a fresh process gave.
 
-    value: the recorded metric. difference: the metric of the evaluation minus `value`, or None if
-    the model was not evaluated. message: a line about the evaluation.
+    seed: of the training. source: trial, seed and epoch in words. value: the recorded metric.
+    difference: the metric of the evaluation minus `value`, or None if the model was not evaluated.
+    message: a line about the evaluation.
     """
 
     folder: Path
     trial: str
+    seed: int
     epoch: int
+    source: str
     value: float
     difference: float | None
     message: str
@@ -77,23 +87,12 @@ def export(
     folder = _target(out or run.path / folder_name(trial))
     best = winner(run) if trial is None else _best_of_trial(run, trial)
     trainable = _trainable(run)
+    if is_script(trainable) and not draw and (file := script_file(run, best.trial)):
+        return _export_file(run, folder, best, file)
     content = load_checkpoint(best, trainable, run.interval)
     value = float(content["metrics"][run.metric])
-    about: dict[str, Any] = {
-        "trial": best.trial.id,
-        "epoch": content["epoch"],
-        "metric": run.metric,
-        "value": value,
-        "metrics": dict(content["metrics"]),
-        "trainable": trainable,
-        "training_seed": best.trial.seed,
-    }
-    if best.trial is run.best.trial:
-        about |= seeds_of_best(run)
-    try:
-        _write(folder, best, content, about)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
+    about = _about(run, best, content["epoch"], content["metrics"])
+    _write(folder, lambda place: _write_files(place, best, content, about))
     drawing = None
     if draw:
         drawing = best_model_folder(run.path, best.trial.id)
@@ -102,7 +101,57 @@ def export(
         names = [name for name in run.objective_names[1:] if name in content["metrics"]]
         others = {name: float(content["metrics"][name]) for name in names}
         difference, message = check(folder, run.metric, value, drawing, others)
-    return ExportResult(folder, best.trial.id, content["epoch"], value, difference, message)
+    return _result(run, best.trial, content["epoch"], (folder, value, difference, message))
+
+
+def _result(
+    run: RunDirectory, trial: Trial, epoch: int, found: tuple[Path, float, float | None, str]
+) -> ExportResult:
+    """`found`: the folder, the recorded value, the difference and the line about it."""
+    folder, value, difference, message = found
+    source = f"{run.interval.at(epoch)} of {trial.id}, trained with seed {trial.seed}"
+    return ExportResult(folder, trial.id, trial.seed, epoch, source, value, difference, message)
+
+
+def _about(
+    run: RunDirectory, best: BestEpoch, epoch: int, metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """What `metrics.json` has."""
+    about: dict[str, Any] = {
+        "trial": best.trial.id,
+        "epoch": epoch,
+        "metric": run.metric,
+        "value": float(metrics[run.metric]),
+        "metrics": dict(metrics),
+        "trainable": _trainable(run),
+        "training_seed": best.trial.seed,
+    }
+    if _is_of(best.trial, run.best.trial):
+        about |= seeds_of_best(run)
+    return about
+
+
+def _export_file(run: RunDirectory, folder: Path, best: BestEpoch, file: Path) -> ExportResult:
+    """Copy what a script saved last, with the configuration and the metrics of its best epoch."""
+    about = _about(run, best, best.epoch, best.report.metrics) | {"checkpoint": file.name}
+    at, last = run.interval.at(best.epoch), run.interval.at(best.trial.epoch)
+    what = f"{file.name}, which the script saved last"
+    if at != last:
+        what += f" (it trained on to {last}, so that this need not be {at})"
+
+    def copy(place: Path) -> None:
+        copied = shutil.copytree if file.is_dir() else shutil.copy2
+        copied(file, place / file.name)
+        _write_facts(place, best, about, f"The weights are in {what}.\n{SCRIPT_README}")
+
+    _write(folder, copy)
+    message = f"{what}; only the script can evaluate it"
+    return _result(run, best.trial, best.epoch, (folder, best.value, None, message))
+
+
+def _is_of(trial: Trial, best: Trial) -> bool:
+    """True if a trial is the best one, or the same configuration with another seed."""
+    return trial.study == best.study and best.number in (trial.number, trial.notes.get(REPEATS))
 
 
 def folder_name(trial: str | None) -> str:
@@ -135,7 +184,9 @@ def load_checkpoint(
     RunError if there is no checkpoint, if it cannot be read, or if it holds no model.
     """
     if best.checkpoint is None:
-        raise RunError(f"the best trial, {best.trial.id}, has no checkpoint")
+        raise RunError(
+            f"{best.trial.id} has no checkpoint: none was written, or checkpoints.keep deleted it"
+        )
     import torch
 
     try:
@@ -147,7 +198,8 @@ def load_checkpoint(
     if is_script(trainable):
         raise RunError(
             f"{Path(trainable).name} is a script, whose model raysweep does not have; "
-            f"of {best.trial.id}: {of_script(best, interval)}"
+            f"of {best.trial.id}: {of_script(best, interval)}; "
+            "script.checkpoint says where it saves"
         )
     raise RunError(
         f"{best.checkpoint} holds no model; name it in the train function: "
@@ -233,14 +285,19 @@ def _check_replaceable(folder: Path, named: Path) -> None:
         raise RunError(f"{named} exists and is not an export; name another folder")
 
 
-def _write(folder: Path, best: BestEpoch, content: dict[str, Any], about: dict[str, Any]) -> None:
-    """Write the export beside its place, and move it there when it is whole."""
+def _write(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Write the export beside its place, and move it there when it is whole.
+
+    Raises RunError if it cannot be written.
+    """
     unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     try:
-        _write_files(unfinished, best, content, about)
+        unfinished.mkdir(parents=True)
+        fill(unfinished)
         _replace(folder, unfinished)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -249,15 +306,21 @@ def _write_files(
     folder: Path, best: BestEpoch, content: dict[str, Any], about: dict[str, Any]
 ) -> None:
     import torch
-    from ruamel.yaml import YAML
 
     # The states of the random-number generators serve only to resume the very same training.
     checkpoint = {name: value for name, value in content.items() if name != "random"}
     torch.save(content["model_state_dict"], folder / "model.pt")
     torch.save(checkpoint, folder / "checkpoint.pt")
+    _write_facts(folder, best, about, README.format(**about))
+
+
+def _write_facts(folder: Path, best: BestEpoch, about: dict[str, Any], readme: str) -> None:
+    """Write the configuration, the metrics and the README."""
+    from ruamel.yaml import YAML
+
     YAML(typ="safe", pure=True).dump(best.config, folder / "config.yaml")
     (folder / "metrics.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(README.format(**about), encoding="utf-8")
+    (folder / "README.md").write_text(readme, encoding="utf-8")
 
 
 def _replace(folder: Path, new: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raysweep.formatting import DASH, html_table, number
 from raysweep.history import Config
+from raysweep.references import is_script
 from raysweep.results.storage import run_directory
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory, RunError, State
 
@@ -36,7 +37,10 @@ class Best:
 
     trial: the name of its trial, as in `Run.trials`. epoch: counted from 1. value: the metric that
     the sweep optimizes. metrics: everything that was reported in this epoch. checkpoint: the file
-    that was saved after it, or None if none was kept.
+    that was saved after it, or None if none was kept; of a script, the newest that its own
+    `script.checkpoint` names, which may be of a later epoch. With `seeds_per_trial` it
+    may be that of the same configuration with another seed, if `checkpoints.keep` has left no
+    other.
     """
 
     trial: str
@@ -172,16 +176,25 @@ class Run:
         return self._best(self._directory.best_epoch(trial, trial.best))
 
     def _best(self, found: BestEpoch) -> Best:
+        kept = self._directory.with_checkpoint(found)
         return Best(
             trial=found.trial.id,
             epoch=found.epoch,
             value=found.value,
             config=found.config,
             metrics=found.report.metrics,
-            checkpoint=found.checkpoint,
-            _found=found,
+            checkpoint=self._checkpoint(kept),
+            _found=kept,
             _trainable=str(self.sweep["trainable"]),
         )
+
+    def _checkpoint(self, found: BestEpoch) -> Path | None:
+        """The checkpoint of a train function, or of a script the newest one of its own."""
+        if not is_script(str(self.sweep["trainable"])):
+            return found.checkpoint
+        from raysweep.results.storage.script_weights import script_file
+
+        return script_file(self._directory, found.trial)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -193,7 +206,9 @@ class Run:
         `device`, `attempts`, `peak_memory` (bytes), `started` and `ended` (Unix seconds),
         `train_seed`, and `config/<name>` for each parameter. With several metrics there are also
         `best_<name>` of each (at `best_epoch`), `feasible` (all limits are kept there) and `front`
-        (no other trial is better in all objectives). A nested parameter is
+        (no other trial is better in all objectives). In a sweep by steps or samples, `best_step`
+        and `steps` (or these of samples) say what `best_epoch` and `epochs` are: the numbers of
+        reports. A nested parameter is
         `config/<outer>.<inner>`. A cell is NaN if the trial has no such value.
         """
         return self._directory.trials
@@ -203,7 +218,8 @@ class Run:
         """The reports of all trials as a data frame in long form, a row for each epoch.
 
         Columns: `trial`, `searcher`, `epoch`, `seconds` (of training so far), `time` (Unix
-        seconds), and one for each metric. To plot a learning curve for each trial:
+        seconds), and one for each metric. In a sweep by steps or samples, `epoch` is the number of
+        the report, and `step` or `sample` where it was due. To plot a curve for each trial:
         `run.curves.pivot(index="epoch", columns="trial", values=run.metric).plot()`.
         """
         return self._directory.curves
@@ -385,15 +401,16 @@ class Run:
 
         statuses = Counter(row["status"] for row in self._directory.rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        interval = self._directory.interval
         best, place, label = DASH, DASH, f"best {self.metric}"
         if self._directory.has_front and self._directory.knee:
             names = self._directory.objective_names
             best = ", ".join(f"{name} {number(self.knee.metrics[name])}" for name in names)
-            place, label = f"epoch {self.knee.epoch} of {self.knee.trial}", "knee"
+            place, label = f"{interval.at(self.knee.epoch)} of {self.knee.trial}", "knee"
         elif run_directory.best_of(self._directory.histories):
             best, place = (
                 number(self.best.value, 6),
-                f"epoch {self.best.epoch} of {self.best.trial}",
+                f"{interval.at(self.best.epoch)} of {self.best.trial}",
             )
         row = {"run": self.name, "state": self.state, label: best, "at": place}
         return html_table([row | {"trials": counts or "none yet"}])

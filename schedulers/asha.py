@@ -9,12 +9,13 @@ are compared at rungs: epochs `grace`, `grace * eta`, `grace * eta**2` and so on
 - `stopping`, the form of Ray Tune and Determined: a trial is compared once, with those that reached
   the rung before it, and then either stops for good or continues without waiting.
 
-The promotion form differs from the paper in two points. Of the trials of a rung, at most a fraction
-1/eta is promoted, however many better ones come later (D-ASHA: Li et al., "Hyper-Tune", VLDB 2022,
-section 4.2). Without this limit, a searcher that learns would fill the upper rungs, because nearly
-all that it proposes is among the best third of what came before. And if the searcher predicts the
-final losses of the trials (`tune/searchers/gp.py`), those decide which trial is promoted first,
-rather than the losses at the rung: a good configuration may begin worse than a bad one.
+The promotion form differs from the paper in three points. Of the trials of a rung, at most a
+fraction 1/eta is promoted, however many better ones come later (D-ASHA: Li et al., "Hyper-Tune",
+VLDB 2022, section 4.2). Without this limit, a searcher that learns would fill the upper rungs,
+because nearly all that it proposes is among the best third of what came before. And if the searcher
+predicts the final losses of the trials (`tune/searchers/gp.py`), those decide which trial is
+promoted first, rather than the losses at the rung: a good configuration may begin worse than a bad
+one. Last, the best trial of all is trained to the end once nothing new is proposed.
 
 In a sweep with several metrics, trials are compared by fronts, with a tie-break that keeps the
 front spread (`schedulers/front_rungs.py`), and without those that will not keep a limit.
@@ -103,12 +104,27 @@ class Asha:
         """The paused trial to promote; always None for the stopping form.
 
         Once no new trials are started, at least one trial is promoted from each rung, so that a
-        small sweep trains its best trial to the end.
+        small sweep trains a trial to the end. Then the best trial of all is promoted, too, even if
+        others took the places of its rung before it came: it is the result of the sweep.
         """
         if not self.promotes:
             return None
         at_least = int(budget_exhausted)
-        return self._first_promotion(compared(history), ranking, at_least=at_least)
+        first = self._first_promotion(compared(history), ranking, at_least=at_least)
+        if first is None and budget_exhausted:
+            return _best_if_paused(history)
+        return first
+
+    def finish(self, history: History, ranking: Ranking | None = None) -> int | None:
+        """The best trial that is paused at the highest rung; always None for the stopping form.
+
+        The limit of promotions keeps time for new trials, of which there will be none.
+        """
+        if not self.promotes:
+            return None
+        history = compared(history)
+        all_places = max(map(len, history.rungs.values()))
+        return self._first_promotion(history, ranking, at_least=all_places)
 
     def _reason(
         self, trial: Trial, level: int, history: History, ranking: Ranking | None
@@ -216,3 +232,15 @@ class Asha:
     @property
     def _fraction(self) -> str:
         return FRACTIONS.get(round(self.eta), f"1/{self.eta:g}")
+
+
+def _best_if_paused(history: History) -> int | None:
+    """The trial with the least loss, if it is paused.
+
+    None in a sweep with several objectives: its result is a front.
+    """
+    if history.best is None or history.n_objectives > 1:
+        return None
+    trial, _ = history.best
+    rung = history.last_rung(trial)
+    return trial.number if rung is not None and rung.is_paused(trial.number) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from raysweep.history import History, Trial
 
@@ -54,4 +54,16 @@ class Scheduler(Protocol):
         """The number of the paused trial to promote now, from its checkpoint; None without one.
 
         Asked whenever a worker is free. `budget_exhausted`: no new trials will be started.
+        """
+
+
+@runtime_checkable
+class FinishingScheduler(Scheduler, Protocol):
+    """A scheduler that also names what to train once every configuration was tried."""
+
+    def finish(self, history: History, ranking: Ranking | None) -> int | None:
+        """The number of a paused trial that continues, or None, for `promote` has named none.
+
+        Asked if a searcher has nothing left to propose in a sweep that does not count its trials:
+        time or epochs are left, and nothing else can use them.
         """

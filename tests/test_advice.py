@@ -48,6 +48,22 @@ def test_a_parameter_that_is_seldom_meant_so(param: Param, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("1e-3", "x is the text '1e-3'; without quotes it is a number"),
+        ("32, 64", "x is one text, '32, 64'; {ordinal: [32, 64]} tries each number of it"),
+    ],
+)
+def test_a_text_that_looks_like_numbers(value: str, line: str) -> None:
+    assert advise(sweep(space=Space({}, {"x": value})), 1) == [line]
+
+
+@pytest.mark.parametrize("value", ["adam", "", "a,b", "1e-3,adam", 1e-3, None, [32, 64]])
+def test_no_advice_on_another_constant(value: object) -> None:
+    assert advise(sweep(space=Space({}, {"x": value})), 1) == []
+
+
+@pytest.mark.parametrize(
     "param",
     [
         Float(1e-4, 1.0, log=True),
@@ -75,7 +91,7 @@ def test_a_grid_larger_than_the_budget() -> None:
         "no cell of the grid satisfies the constraints, so grid has nothing to try; points: 9 "
         "beside a parameter makes more cells"
     ]
-    assert advise(sweep(budget=Budget(27, 9)), 240) == []
+    assert advise(gridded, None) == []
 
 
 def test_a_grace_of_one_in_a_long_training() -> None:

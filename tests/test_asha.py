@@ -18,11 +18,13 @@ from raysweep.history import Config, History, Report, Status, Trial
 from raysweep.schedulers.asha import Asha
 from raysweep.schedulers.rung_reliability import PROBE_EVERY, PROBES
 from raysweep.schedulers.rungs import promotion_order
-from raysweep.search_spaces.language.params import Float
+from raysweep.search_spaces.language.params import Choice, Float
 from raysweep.search_spaces.language.space import Space
+from raysweep.tune.cli.summary import _extension
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Curve, Epoch, simulate
 from raysweep.tune.searchers.gp import Auto
+from raysweep.tune.searchers.random_grid import Grid
 from raysweep.tune.sweep import Budget, Sweep
 from tests.sweeps import Draw, Keep, sweep
 
@@ -82,6 +84,26 @@ def test_with_one_worker_the_best_of_each_rung_are_promoted() -> None:
 def test_a_small_sweep_trains_its_best_trial_to_the_end(trials: int) -> None:
     history = simulate(said(trials), crossing, 2).histories["draw"]
     assert [trial.epoch for trial in history if trial.status is Status.COMPLETED] == [27]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 4])
+@pytest.mark.parametrize("trials", [4, 7, 20])
+def test_what_is_best_at_the_end_was_trained_to_the_end(trials: int, seed: int) -> None:
+    for workers in (1, 2, 3):
+        history = simulate(said(trials, seed=seed), crossing, workers).histories["draw"]
+        assert history.best is not None
+        assert history.best[0].status is Status.COMPLETED
+
+
+def test_the_best_trial_is_promoted_though_others_had_the_places_of_its_rung() -> None:
+    history = paused([0.4, 0.5, 0.3])
+    history.close(0, Status.WAITING)
+    asha = Asha(grace=1)
+    assert asha.promote(history, None, budget_exhausted=False) is None
+    assert asha.promote(history, None, budget_exhausted=True) == 2
+    history.start(0)
+    history.record(0, Report(27, 0.2, {}))
+    assert asha.promote(history, None, budget_exhausted=True) is None
 
 
 def paused(losses: list[float], level: int = 1) -> History:
@@ -268,6 +290,76 @@ def test_no_promotion_beyond_the_epochs_of_the_budget() -> None:
         "draw"
     ]
     assert history.epochs == 50
+
+
+GRID = Space({"x": Choice(tuple(i / 9 for i in range(9))), "y": Choice((0.0,))})
+
+
+def on_grid(budget: Budget, **changes: Any) -> Sweep:
+    return replace(said(budget=budget, **changes), searchers={"draw": Grid()}, space=GRID)
+
+
+@pytest.mark.parametrize("left", [{"total_epochs": 500}, {"seconds": 500.0}])
+def test_what_a_finite_space_leaves_of_time_or_epochs_goes_to_its_paused_trials(
+    left: dict[str, Any],
+) -> None:
+    """Those that have trained longest go first, and of these the best."""
+    keep = Keep()
+    controller = simulate(on_grid(Budget(None, 27, **left)), crossing, 1, keep)
+    history = controller.histories["draw"]
+    assert {trial.epoch for trial in history} == {27}
+    assert set(trained(keep).values()) == {1}
+    ended = [
+        history[int(event["trial"].partition("-")[2])].config["x"]
+        for event in keep.events
+        if event["event"] == "ended" and event["status"] == Status.COMPLETED.value
+    ]
+    assert ended == sorted(ended)
+    assert controller.done
+
+
+@pytest.mark.parametrize(
+    ("budget", "scheduler"),
+    [
+        (Budget(100, 27), Asha(grace=1)),
+        (Budget(100, 27, seconds=500.0), Asha(grace=1)),
+        (Budget(None, 27, seconds=500.0), Asha(type="stopping")),
+    ],
+)
+def test_a_tried_out_space_ends_a_sweep_that_counts_trials_or_stops_them(
+    budget: Budget, scheduler: Asha
+) -> None:
+    controller = simulate(on_grid(budget, scheduler=scheduler), crossing, 1)
+    epochs = [trial.epoch for trial in controller.histories["draw"]]
+    assert max(epochs) == 27
+    assert sum(epochs) < 9 * 27 / 2
+    assert controller.done
+
+
+def test_a_sweep_that_finishes_its_paused_trials_resumes_to_the_same_end() -> None:
+    whole, keep = on_grid(Budget(None, 27, total_epochs=120)), Keep()
+    there = outline(simulate(whole, crossing, 1, keep))
+    assert sum(trial.epoch for trial in simulate(whole, crossing, 1).trials) == 120
+    for kept in range(0, len(keep.events), 7):
+        past = [dict(event) for event in keep.events[:kept]]
+        assert outline(simulate(whole, crossing, 1, past=past)) == there
+
+
+@pytest.mark.parametrize(
+    ("budget", "settings"),
+    [
+        (Budget(None, 27, seconds=60.0), ["--set", "budget.time=120"]),
+        (Budget(None, 27, total_epochs=100), ["--set", "budget.total_epochs=200"]),
+        (Budget(None, 27, seconds=500.0), []),
+        (Budget(100, 27), []),
+    ],
+)
+def test_more_of_a_budget_is_offered_if_it_would_finish_paused_trials(
+    budget: Budget, settings: list[str]
+) -> None:
+    controller = simulate(on_grid(budget), crossing, 1)
+    assert controller.exhausted
+    assert _extension(controller) == settings
 
 
 def test_audited_trials_take_no_place_of_others() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from raysweep import __main__ as program
 from raysweep.results.storage.run_directory import load
 from raysweep.tune.cli.app import main
 from raysweep.tune.run_folders import FolderError, begin, discard, latest, resumed
@@ -38,6 +41,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "raysweep run: a file is needed (--space FILE), a program with --param, or --resume",
         ),
         (["run", "--space", "no.yaml"], "raysweep: no.yaml: "),
+        (["shwo", "mine", "a-0"], "raysweep: there is no verb 'shwo'; did you mean 'show'?"),
+        (["zzz"], "raysweep: there is no verb 'zzz'; raysweep --help lists the verbs"),
         (["run", "--space", "."], "raysweep: .: is a directory; expected a YAML file"),
         (
             ["run", "--space", "cnn.yaml", "--set", "budget.trails=5"],
@@ -94,6 +99,55 @@ def test_a_mistake_is_one_line(
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["status", "mnist_1"], "mnist_1 is not a run directory; did you mean 'mnist-1'?"),
+        (["best", "Mnist-1"], "Mnist-1 is not a run directory; did you mean 'mnist-1'?"),
+        (["stop", "cnn"], "cnn is not a run directory; did you mean 'cnn-20261130-101010'?"),
+        (["logs", "x", "a-0"], "there are: cnn-20261129-101010, cnn-20261130-101010, mnist-1"),
+        (["show", "ray_results/mnist_1", "a-0"], "did you mean 'ray_results/mnist-1'?"),
+        (["resume", "mnist_1"], "mnist_1 is a run directory; did you mean 'mnist-1'?"),
+        (["serve", "mnist_1"], "mnist_1 is not a folder; did you mean 'mnist-1'?"),
+        (["show", "mnist-1", "a_0"], "has no trial 'a_0'; did you mean a-0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_name_is_answered_with_the_right_one(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("mnist-1", "cnn-20261129-101010", "cnn-20261130-101010"):
+        write_run(Path("ray_results") / name, [Story("a", [0.5])])
+    assert hint in mistake(capsys, *words)
+
+
+def test_a_name_far_from_all_lists_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(10):
+        write_run(Path(f"ray_results/r{number}"), [])
+    line = mistake(capsys, "status", "quite-another")
+    assert line.endswith("; there are: r0, r1, r2, r3, r4, r5, r6, r7 and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["status"], "raysweep status: the following arguments are required: run; see raysweep st"),
+        (["run", "--trials", "0"], "raysweep run: argument --trials: expected a whole number abo"),
+        (["ls", "--limit"], "raysweep: unrecognized arguments: --limit; see raysweep --help"),
+    ],
+)
+def test_what_the_parser_refuses_is_one_line_too(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(line)
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "content",
     [b"", b"\x00\xff\x10binary", b"a: 1\na: 2\n", b"a: [1\n"],
     ids=["empty", "binary", "twice", "broken"],
@@ -139,6 +193,87 @@ def test_a_listing_in_a_pipe_is_not_cut(
     assert reason.strip() in said
     assert "…" not in said
     assert max(map(len, said.splitlines())) < 2000
+
+
+BEFORE_THE_FIRST = "raysweep: interrupted before the first trial; nothing has changed\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "raysweep.tune.load.load_sweep",
+        "raysweep.tune.callbacks.screen.observer",
+        "raysweep.results.environment.write",
+        "raysweep.tune.recall.recall_once",
+        "raysweep.tune.code_changes.record",
+    ],
+)
+def test_a_signal_before_the_first_trial_leaves_a_line_and_no_folder(
+    number: int,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Programs such as `timeout` send SIGTERM twice."""
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), number)
+        pytest.fail("the signal was ignored")
+
+    # A shell starts what runs in its background with SIGINT ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(place, interrupted)
+    Path("train.py").write_text("def train(config, run): pass")
+    changes = ["--set", "trainable=train.py:train", "--name", "mine", "--debug"]
+    assert main(["run", "--space", "cnn.yaml", *changes]) == 4
+    assert capsys.readouterr().err == BEFORE_THE_FIRST
+    assert not Path("ray_results/mine").exists()
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_a_run_that_is_resumed_stays_if_a_signal_comes_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    report = "run.report(val_accuracy=1.0)"
+    Path("train.py").write_text(f"def train(config, run):\n    for _ in run.epochs(): {report}")
+    small = ["--set", "trainable=train.py:train", "--set", "budget={trials: 1, epochs: 1}"]
+    assert main(["run", "--space", "cnn.yaml", *small, "--name", "mine", "--debug"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("raysweep.results.storage.ledger.read", interrupted)
+    assert main(["resume", "mine", "--debug"]) == 4
+    assert capsys.readouterr().err == BEFORE_THE_FIRST
+    assert Path("ray_results/mine/ledger.jsonl").exists()
+
+
+def test_the_program_ends_by_an_interruption_with_its_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the signal, as Python would if it came while a class was made."""
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    class EndedError(Exception):
+        pass
+
+    def end(code: int) -> None:
+        raise EndedError(str(code))
+
+    monkeypatch.setattr("raysweep.tune.cli.app.program", interrupted)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(EndedError, match="4"):
+        program.main(["ls"])
+    monkeypatch.delitem(sys.modules, "raysweep.tune.cli.app")
+    monkeypatch.setattr("importlib._bootstrap._find_and_load_unlocked", interrupted)
+    with pytest.raises(EndedError, match="4"):
+        program.main(["ls"])
+    assert capsys.readouterr().err == "raysweep: interrupted before it began\n"
 
 
 def test_a_new_nested_name_of_the_space_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ KINDS = {
     "choice": listed("sgd", "adam", 1, True),
     "truth": listed(True, False),
     "weighted": listed("a", "b", "c", shares=(0.6, 0.3, 0.1)),
-    "or": Kind(1e-6, 1e-2, math.log, values=(0,), shares=(0.2,)),
+    "or": Kind(1e-6, 1e-2, math.log, values=(0.0,), shares=(0.2,)),
     "near": Kind(1e-5, 1e-1, math.log, even=False),
     "model.momentum": Kind(0.5, 0.99, float),
     "model.nesterov": listed(True, False),

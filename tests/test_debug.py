@@ -77,6 +77,15 @@ def test_a_sweep_trains_in_this_process_and_leaves_a_whole_run(
     assert dict(os.environ) == before
 
 
+def test_a_sweep_with_nothing_to_tune_says_so_once(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_it("--set", "space.x=0.5", "--set", "budget={trials: 2, epochs: 1}") == 0
+    assert capsys.readouterr().out.startswith("the space has nothing to tune: every trial trains")
+    assert main(["resume", "a", "--debug", "--set", "budget.trials=3"]) == 0
+    assert "nothing to tune" not in capsys.readouterr().out
+
+
 def test_the_first_trial_that_fails_raises_and_the_run_can_be_resumed(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,9 +1,9 @@
 """The README and the pages of docs/: what they show is what there is, and their commands run.
 
 Commands in blocks of `sh` run in the order of the pages, in one folder; a command that stands on
-several pages runs once. A block that takes too long for this names the test that runs its lines:
-"```sh run-by=tests/test_verbs.py". Blocks of `python` that import raysweep run, too. The page about
-the file has a test of its own (`test_space_docs.py`), and so has the cluster
+several pages runs once. If a block takes too long for this, a comment above it names the test that
+runs its lines: <!-- run by tests/test_verbs.py -->. Blocks of `python` that import raysweep run,
+too. The page about the file has a test of its own (`test_space_docs.py`), and so has the cluster
 (`cluster/three_hosts.py`).
 """
 
@@ -32,7 +32,7 @@ FILE_PAGE = ROOT / "docs/reference/file-format.md"
 COMMAND_LINE_PAGE = ROOT / "docs/reference/command-line.md"
 LEDGER_PAGE = ROOT / "docs/reference/ledger.md"
 CLUSTER_PAGE = ROOT / "docs/tutorials/cluster.md"
-BLOCK = re.compile(r"^```(\w+)(?: run-by=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(?:<!-- run by (\S+) -->\n)?```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHORT = ["--set", "budget.trials=3", "--set", "budget.epochs=2", "--set", "parallel=1"]
 """Commands run as they are written, with a budget that a test can wait for."""
 MINIMUM = {
@@ -54,7 +54,7 @@ def blocks(page: Path, *languages: str) -> list[tuple[str, str, str]]:
     Of each block: its language, the test that runs it elsewhere (or ""), and its content.
     """
     found = BLOCK.findall(page.read_text())
-    return [block for block in found if block[0] in languages]
+    return [(kind, elsewhere, text) for elsewhere, kind, text in found if kind in languages]
 
 
 def commands(page: Path) -> list[str]:
@@ -112,6 +112,21 @@ def test_the_mistake_that_is_shown_gives_this_message(tmp_path: Path) -> None:
     message = str(raised.value).rpartition("/")[2]
     shown = (ROOT / "docs/tutorials/your-own-training.md").read_text()
     assert re.sub(r":\d+:", ":", message) in re.sub(r":\d+:", ":", shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_block_opens_with_one_word(page: Path) -> None:
+    """What else follows the word would keep the site from seeing a block."""
+    fences = [line for line in page.read_text().splitlines() if line.lstrip()[:3] == "```"]
+    assert [fence for fence in fences if not re.fullmatch(r" *```\w*", fence)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_table_stands_by_itself(page: Path) -> None:
+    """A table that follows a line of text is text to Markdown."""
+    shown = BLOCK.sub("", page.read_text()).splitlines()
+    pairs = zip(["", *shown], shown, strict=False)
+    assert not [line for before, line in pairs if line[:1] == "|" and before[:1] not in ("", "|")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

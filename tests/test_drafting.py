@@ -66,7 +66,7 @@ def file_of(made: Draft, folder: Path) -> str:
             "two_parsers.py",
             [],
             ["batch-size", "momentum", "weight-decay", "lr-base", "smoothing", "drop"],
-            "acc_1",
+            "eval_top1",
             (300, "epochs", "epochs"),
         ),
         (
@@ -321,7 +321,20 @@ parser.parse_args()
     assert list(active(made)) == ["dropout"]
     assert made.length.count == 5
     text = file_of(made, tmp_path)
-    assert "arguments: [--data, /data, --lr=0.2, --epochs, '5']" in text
+    assert "arguments: [--data, /data, --lr=0.2, --epochs, '{epochs}']" in text
+    text = file_of(draft(name, ["--data", "/data", "--epochs=5"]), tmp_path)
+    assert "arguments: [--data, /data, '--epochs={epochs}']" in text
+    assert "epochs: 5" in text
+
+
+def test_a_length_in_steps_among_the_words_follows_the_budget(tmp_path: Path) -> None:
+    text = file_of(drafted("gpt/train.py", "--max_iters=120"), tmp_path)
+    assert "steps: 120" in text
+    assert "'--max_iters={steps}'" in text
+    assert "max_iters=120" not in text
+    text = file_of(drafted("hydra_project/src/train.py", "trainer.max_epochs=3"), tmp_path)
+    assert "'trainer.max_epochs={epochs}'" in text
+    assert "max_epochs=3" not in text
 
 
 def test_a_required_hyperparameter_needs_no_word(tmp_path: Path) -> None:

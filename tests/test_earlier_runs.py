@@ -536,6 +536,20 @@ def test_named_runs_and_folders(storage: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_damaged_run_of_a_named_folder_is_passed_over(storage: Path, tmp_path: Path) -> None:
+    for name in ("garbage", "good", "strange", "unreadable"):
+        shutil.copytree(storage / "good", tmp_path / "runs" / name)
+    (tmp_path / "runs" / "garbage" / ledger.NAME).write_bytes(b"garbage\n")
+    book = ledger.Ledger(tmp_path / "runs" / "strange")
+    book.append({"event": "reported", "trial": "no-1"})
+    book.close()
+    (tmp_path / "runs" / "unreadable" / ledger.NAME).unlink()
+    (tmp_path / "runs" / "unreadable" / ledger.NAME).mkdir()
+    recalled = recall.recall(read_file(tmp_path, f"memory=[{tmp_path / 'runs'}]"), tmp_path / "new")
+    assert recalled is not None
+    assert [one.run for one in recalled.sources] == ["good"]
+
+
 @pytest.mark.parametrize(
     ("named", "message"),
     [

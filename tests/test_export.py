@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+import raysweep as rs
 from raysweep.results.export import export
 from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views import terminal
+from raysweep.results.views.html.page_data import page_data
 from raysweep.trainables.runtime import checkpoint
 from raysweep.tune.cli import summary
 from raysweep.tune.cli.app import main
@@ -157,7 +160,7 @@ def test_a_difference_is_found(run: RunDirectory, tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the best trial, grid-0, has no checkpoint"):
+    with pytest.raises(RunError, match="grid-0 has no checkpoint: none was written"):
         export(load(write_run(tmp_path / "run", [Story("grid", [0.5])])))
 
 
@@ -176,6 +179,55 @@ def test_a_script_keeps_its_own_model(tmp_path: Path) -> None:
         ),
     ):
         export(load(folder))
+
+
+def scripted(folder: Path, checkpoint: str, *values: float) -> RunDirectory:
+    """A run of a script that saved two files in the folder of its trial."""
+    section = {"checkpoint": checkpoint}
+    stories = [Story("grid", list(values), {"lr": 0.1})]
+    run = write_run(folder, stories, trainable="/somewhere/train.py", script=section)
+    files = run / "trials" / "grid-0" / "files"
+    files.mkdir(parents=True)
+    for number, name in enumerate(("a.ckpt", "b.ckpt")):
+        (files / name).write_text(name)
+        os.utime(files / name, (100, 100 + number))
+    return load(run)
+
+
+def test_the_file_that_a_script_saved_is_exported(tmp_path: Path) -> None:
+    found = scripted(tmp_path / "run", "{folder}/*.ckpt", 0.4, 0.5)
+    file = found.path / "trials/grid-0/files/b.ckpt"
+    assert rs.load(found.path).best.checkpoint == file.resolve()
+    exported = export(found)
+    assert (exported.epoch, exported.value, exported.difference) == (2, 0.5, None)
+    assert exported.message == (
+        "b.ckpt, which the script saved last; only the script can evaluate it"
+    )
+    folder = found.path / "best"
+    assert {path.name for path in folder.iterdir()} == {
+        "b.ckpt",
+        "config.yaml",
+        "metrics.json",
+        "README.md",
+    }
+    assert (folder / "b.ckpt").read_text() == "b.ckpt"
+    assert json.loads((folder / "metrics.json").read_text())["metrics"] == {"acc": 0.5}
+    export(found)  # an older export is replaced
+    assert "b.ckpt" in page_data(found)["best"]["ofScript"]
+
+
+def test_a_file_of_a_later_epoch_is_said_to_be_one(tmp_path: Path) -> None:
+    found = scripted(tmp_path / "run", "{folder}/{lr}/../a.ckpt", 0.5, 0.4)
+    assert rs.load(found.path).best.checkpoint is None  # there is no folder 0.1
+    (found.path / "trials/grid-0/files/0.1").mkdir()
+    assert "a.ckpt, which the script saved last (it trained on to epoch 2" in export(found).message
+
+
+@pytest.mark.parametrize("checkpoint", ["{folder}/*.pth", "{env:HOME}/*.ckpt"])
+def test_a_file_of_a_script_that_is_not_known_is_none(checkpoint: str, tmp_path: Path) -> None:
+    found = scripted(tmp_path / "run", checkpoint, 0.5)
+    (found.path / "trials/grid-0/best.pt").touch()
+    assert rs.load(found.path).best.checkpoint is None
 
 
 def test_what_a_script_left_of_its_best_epoch_is_said(tmp_path: Path) -> None:
@@ -199,7 +251,7 @@ def test_what_a_script_left_of_its_best_epoch_is_said(tmp_path: Path) -> None:
         console.print(renderable)
         said.append(console.file.getvalue())  # type: ignore[attr-defined]
     left = f"what the script wrote is in {folder}/trials/"
-    later = "; it trained on to epoch 3, so epoch 2 is there only if it keeps each epoch"
+    later = "; it trained on to epoch 3, so epoch 2 is there only if it keeps all that it saves"
     assert f"checkpoint  {left}grid-0/files{later}" in said[0]
     assert re.search(rf"weights +{left}grid-0/files{later}", said[1])
     assert re.search(rf"weights +{left}grid-1/files *$", said[2], re.MULTILINE)

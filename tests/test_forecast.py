@@ -7,8 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from raysweep.forecast import HIGH, MIN_REPORTS, PLACE, Forecast, Pace, pace, training_clock
+from raysweep.forecast import (
+    HIGH,
+    MIN_REPORTS,
+    PLACE,
+    TOLD,
+    Forecast,
+    Pace,
+    pace,
+    training_clock,
+)
 from raysweep.history import History
+from raysweep.metric_bounds import room_left
 from raysweep.search_spaces.file.budget_spec import rate
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import simulate
@@ -69,8 +79,57 @@ def test_twice_the_time_is_expected_to_bring_the_same_whenever_it_is() -> None:
 def test_a_person_is_told_of_a_round_time_not_farther_than_the_sweep_can_tell(
     seconds: float, ahead: float | None
 ) -> None:
-    told = Pace(seconds, 1.0, 9).told
+    told = Pace(seconds, 1.0, TOLD).told("x", maximize=False)
     assert (told and told.seconds) == ahead
+
+
+def test_a_person_is_told_nothing_of_a_few_trials() -> None:
+    assert Pace(100.0, 1.0, TOLD - 1).told("x", maximize=False) is None
+    assert Pace(100.0, 1.0, TOLD - 1).forecast(60.0).high > 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "maximize", "worst", "best", "room"),
+    [
+        ("val_accuracy", True, 0.2, 0.9, 0.1),
+        ("Acc@1", True, 11.0, 90.0, 10.0),
+        ("val/f1", True, 0.0, 1.0, 0.0),
+        ("acc", True, 0.5, 101.0, math.inf),
+        ("acc", True, -0.1, 0.5, math.inf),
+        ("reward", True, 0.2, 0.9, math.inf),
+        ("val_loss", False, 3.0, 0.25, 0.25),
+        ("val_loss", False, 3.0, -0.1, math.inf),
+        ("nll", False, 3.0, 0.25, math.inf),
+        ("loss", True, 0.2, 0.9, math.inf),
+        ("accuracy", False, 0.9, 0.2, math.inf),
+        ("ms", False, 3.0, 0.25, math.inf),
+    ],
+)
+def test_the_room_of_a_metric_is_known_by_its_name_and_its_values(
+    metric: str, maximize: bool, worst: float, best: float, room: float
+) -> None:
+    assert room_left(metric, maximize, worst, best) == pytest.approx(room)
+
+
+def test_what_a_person_is_told_stays_within_the_metric() -> None:
+    """Losses of an accuracy are negative."""
+    near_one = Pace(100.0, 0.01, TOLD, best=-0.99, worst=-0.2)
+    told = near_one.told("accuracy", maximize=True)
+    unbounded = near_one.told("reward", maximize=True)
+    assert told is not None
+    assert unbounded is not None
+    assert told.high == pytest.approx(0.01)
+    assert unbounded.high > 0.011
+    assert told.expected == unbounded.expected
+    assert Pace(100.0, 1.0, TOLD, best=-0.99, worst=-0.2).told("accuracy", maximize=True) is None
+    loss = Pace(100.0, 0.01, TOLD, best=0.011, worst=2.0).told("val_loss", maximize=False)
+    assert loss is not None
+    assert loss.high == pytest.approx(0.011)
+
+
+def test_the_pace_knows_the_extreme_losses() -> None:
+    found = known([*improving(), math.inf])
+    assert (found.best, found.worst) == (min(improving()), max(improving()))
 
 
 def test_the_sentence() -> None:

@@ -14,6 +14,7 @@ from raysweep.fronts import hypervolume
 from raysweep.history import Config, History
 from raysweep.results.storage.front import is_candidate, points_of
 from raysweep.tune.executors.simulated import Epoch, simulate
+from raysweep.tune.searchers import front_proposals
 from raysweep.tune.searchers.models import front_model
 from raysweep.tune.searchers.models.dataset import Dataset
 from raysweep.tune.searchers.models.front_model import (
@@ -141,6 +142,21 @@ def test_few_trials_break_a_limit_beside_a_penalty() -> None:
         broken["limited"] += len(ours) - _kept(ours)
         broken["penalised"] += sum(one.reports[0].metrics["mb"] > 60 for one in theirs)
     assert 2 * broken["limited"] < broken["penalised"], broken
+
+
+def test_whole_trainings_are_risked_where_limits_more_likely_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limited: list[dict[str, Any]] = [{"name": "loss"}, {"name": "ms", "limit": 0.4}]
+
+    def n_broken() -> int:
+        each = [found("auto", limited, scheduler="none", seed=seed) for seed in range(3)]
+        return sum(len(history) - _kept(history) for history in each)
+
+    careful = n_broken()
+    monkeypatch.setattr(front_proposals, "CAREFUL", front_proposals.BOLD)
+    bold = n_broken()
+    assert careful < 0.8 * bold, (careful, bold)
 
 
 def test_a_limit_guides_the_first_trials_too() -> None:

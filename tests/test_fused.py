@@ -514,7 +514,6 @@ def test_other_shapes_form_groups_of_their_own(tmp_path: Path, double: None) -> 
         together.add(config, seed)
     assert [len(together.pool.train()) for _ in range(4)] == [3, 2, 3, 2]
     said = [line.partition("; ")[2] for _, line in together.said]
-    # Not by the tensors' names: one parameter tells the groups apart.
     assert said == ["2 others differ in classes", "3 others differ in classes"]
     for seed, config in enumerate(configs):
         run = alone(recipe(), config, tmp_path / f"alone{seed}", seed, epochs=2)

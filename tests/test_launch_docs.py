@@ -33,6 +33,7 @@ sky jobs queue
 raysweep status s3://bucket/runs/sweep
 """
 PAGES = ("kubernetes", "skypilot")
+RUN_HERE = "<!-- run by tests/test_launch_docs.py -->"
 SWEEP = """\
 trainable: steps.py:steps
 metric: {name: loss, goal: minimize}
@@ -45,7 +46,7 @@ space: {x: {float: [0.0, 1.0]}, seconds: 0}
 @pytest.mark.parametrize("page", PAGES)
 def test_the_documented_lines_run(page: str, tmp_path: Path) -> None:
     text = (ROOT / f"docs/how-to/{page}.md").read_text()
-    (block,) = re.findall(r"^```sh run-by=tests/test_launch_docs.py\n(.*?)^```$", text, re.S | re.M)
+    (block,) = re.findall(rf"^{RUN_HERE}\n```sh\n(.*?)^```$", text, re.S | re.M)
     lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
     assert (
         lines == LINES.replace("\n    ", " ").strip().split("\n\n")[PAGES.index(page)].splitlines()

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from raysweep.schedulers import SCHEDULERS, Asha
+from raysweep.schedulers.no_stopping import NoStopping
 from raysweep.search_spaces.file.document import SpecificationError
 from raysweep.search_spaces.file.reader import SHIPPED
 from raysweep.search_spaces.file.writer import write
 from raysweep.tune.cli.dry_run import cells, first, preview
 from raysweep.tune.load import load_sweep
 from raysweep.tune.searchers import SEARCHERS
+from raysweep.tune.searchers.random_grid import Grid
 from raysweep.tune.sweep import Budget, Confirm, Metric, Resources
 
 FILE = """\
@@ -139,6 +141,26 @@ def test_a_script_that_does_not_say_how_it_resumes_is_not_promoted() -> None:
         Path("script.yaml").write_text(text + f"scheduler: {{name: asha, type: {type_}}}\n")
         assert load_sweep("script.yaml").scheduler == Asha(type_)
         assert load_sweep("script.yaml").notes == ()
+
+
+@pytest.mark.parametrize("off", ["none", "off", "no", "false"])
+def test_what_is_switched_off_by_any_of_the_words_for_it(off: str) -> None:
+    keys = ("memory", "scheduler", "confirm", "plateau", "seeds_per_trial", "hang_after")
+    sweep = load_sweep("s.yaml", ["searcher=auto", *(f"{key}={off}" for key in keys)])
+    assert (sweep.memory, sweep.resolved["memory"]) == ("none", "none")
+    assert sweep.scheduler == NoStopping()
+    assert (sweep.confirm, sweep.plateau, sweep.most_seeds, sweep.hang_after) == (
+        None,
+        None,
+        1,
+        None,
+    )
+    assert not {"confirm", "plateau", "seeds_per_trial", "hang_after"} & sweep.resolved.keys()
+
+
+@pytest.mark.parametrize("value", ["0", "null", "true", "[]", "on"])
+def test_no_other_value_switches_the_memory_off(value: str) -> None:
+    assert mistake(f"memory={value}").startswith("--set memory: expected ")
 
 
 def test_an_automatic_gpu_share_is_said() -> None:
@@ -338,6 +360,10 @@ def test_the_preview_shows_the_file_the_first_configurations_and_the_cells() -> 
     assert f"the grid has {count} cells" in text
 
 
+def test_the_preview_of_a_sweep_without_a_grid_speaks_of_none() -> None:
+    assert "grid" not in preview(load_sweep("s.yaml", ["searcher=random"])).plain
+
+
 def test_the_preview_fits_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
@@ -356,13 +382,22 @@ def test_a_preview_of_what_has_little_to_show(tmp_path: Path) -> None:
         "# the first configurations of grid\n# all alike, for the space has no parameter"
         in preview(none).plain
     )
-    assert preview(none).plain.endswith("# the grid has 1 cell")
+    assert "# the grid has 1 cell\n# the space has nothing to tune" in preview(none).plain
     empty = preview(load_sweep("cnn.yaml", ["constraints=[channels == 16]"])).plain
     assert "# the first configurations of grid\n# none\n" in empty
     assert "# the grid has 0 cells" in empty
     assert (
         preview(load_sweep("cnn.yaml", ["seeds=30"])).plain.count("# the first configurations") == 4
     )
+
+
+@pytest.mark.parametrize("space", ["{}", "{data: digits}", "{data: {choice: [digits]}}"])
+def test_a_space_with_nothing_to_tune_is_said(space: str) -> None:
+    """Several trials of one configuration measure what its seed does, so it is no mistake."""
+    assert load_sweep("s.yaml").untuned == ""
+    alike = ["constraints=[]", f"space={space}"]
+    assert load_sweep("s.yaml", alike).untuned.startswith("the space has nothing to tune: every")
+    assert load_sweep("s.yaml", [*alike, "budget.trials=1"]).untuned == ""
 
 
 def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
@@ -374,7 +409,7 @@ def test_how_few_draws_pass_is_said_as_a_ratio() -> None:
 
 def test_the_cells_of_a_plain_space_are_a_product() -> None:
     sweep = load_sweep("cnn.yaml")
-    assert cells(sweep) == ("54 cells (3 x 3 x 3 x 2)", 54)
+    assert cells(sweep, Grid()) == ("54 cells (3 x 3 x 3 x 2)", 54)
 
 
 def test_a_preview_imports_neither_ray_nor_torch() -> None:

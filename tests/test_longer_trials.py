@@ -277,8 +277,8 @@ def test_status_speaks_in_the_unit_of_the_sweep(
     text = capsys.readouterr().out
     assert "1,500 steps" in text
     assert "best acc 0.7 at step 1,000 of random-0" in text
-    assert "random-1 runs: step 500, acc 0.6" in text
+    assert "random-1 was interrupted after step 500" in text  # no session has the run
     assert main(["status", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["unit"], found["trained"], found["epochs"]) == ("steps", 1500, 3)
-    assert (found["best"]["at"], found["running"][0]["at"]) == (1000, 500)
+    assert (found["best"]["at"], found["interrupted"][0]["at"]) == (1000, 500)

@@ -17,7 +17,7 @@ from raysweep.schedulers.base import Decision, Ranking
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.budget import HOPELESS
 from raysweep.tune.controller import SweepController
-from raysweep.tune.limits import SAME_FAILURE
+from raysweep.tune.limits import HOPELESS_TRIALS, SAME_FAILURE
 from raysweep.tune.sweep import Budget, Metric, Sweep
 from raysweep.tune.time_left import time_left
 from raysweep.tune.upcoming import Upcoming
@@ -246,6 +246,50 @@ def test_failures_that_differ_do_not_end_the_sweep() -> None:
         controller.started(trial)
         controller.failed(trial, f"ValueError: {trial.number}", {})
     assert len(list(controller.trials)) == 4
+
+
+@pytest.mark.parametrize("good", [0, 3])
+def test_a_budget_of_epochs_ends_though_no_trial_spends_any(good: int) -> None:
+    """As where a disk is full after the first trials, and each later one says it otherwise."""
+    controller = SweepController(sweep(retries=0, budget=Budget(None, 3, total_epochs=100)))
+    for _ in range(1000):
+        if (trial := controller.next()) is None:
+            break
+        if trial.number < good:
+            train(controller, trial)
+        else:
+            controller.started(trial)
+            controller.failed(trial, f"OSError: no room for {trial.number}", {})
+    last = good + HOPELESS_TRIALS - 1
+    assert controller.stopping == (
+        f"the last 100 trials all failed before their first report, draw-{last} with: "
+        f"OSError: no room for {last}"
+    )
+    assert controller.done
+
+
+def test_one_searcher_that_only_fails_does_not_end_a_budget_of_trials() -> None:
+    said = sweep({"a": Draw(), "b": Draw()}, retries=0, budget=Budget(trials=110, epochs=1))
+    controller = SweepController(said)
+    while (trial := controller.next()) is not None:
+        if trial.study == "b":
+            train(controller, trial)
+        else:
+            controller.started(trial)
+            controller.failed(trial, f"ValueError: {trial.number}", {})
+    assert controller.stopping == ""
+    assert [len(history) for history in controller.histories.values()] == [110, 110]
+
+
+def test_of_two_searchers_the_one_that_only_fails_is_named() -> None:
+    said = sweep({"a": Draw(), "b": Few(2)}, retries=0, budget=Budget(None, 1, total_epochs=20))
+    controller = SweepController(said)
+    for _ in range(1000):
+        if (trial := controller.next()) is None:
+            break
+        controller.started(trial)
+        controller.failed(trial, f"ValueError: {trial.number}", {})
+    assert controller.stopping.startswith("the last 100 trials of a all failed before their ")
 
 
 def test_out_of_memory_halves_the_micro_batch_and_then_gives_up() -> None:

@@ -167,7 +167,10 @@ def test_good_messages_are_what_they_say() -> None:
         (report(1, notes={"peak_memory": "much"}), "'peak_memory' is 'much' (str), not an amount"),
         (report(1, notes={"memory_growth": math.nan}), "'memory_growth' is 'NaN' (str)"),
         (report(1, notes={"test": {"loss": "low"}}), "the metric 'loss' is 'low' (str)"),
-        (outcome("best"), "status is 'best' (str), not one of alone, completed, failed, killed"),
+        (
+            outcome("best"),
+            "status is 'best' (str), not one of alone, completed, failed, fails_again",
+        ),
         (outcome(["failed"]), "status is of type list, with 1 items, not one of"),
         (outcome(reason=None), "reason is None (NoneType), not a text"),
         (outcome(trace=[]), "trace is of type list, with 0 items, not a text"),
@@ -505,7 +508,7 @@ def check_tables(run: RunDirectory) -> None:
         assert len(list(csv.DictReader(io.StringIO(text)))) == count
     assert len(run.trials) == len(trials)
     screen = Console(file=io.StringIO(), width=200)
-    screen.print(terminal.summary(run.histories, run.metric), listing.runs([run]))
+    screen.print(terminal.summary(run.histories, run.metric), listing.runs([run.path]))
     screen.print(listing.trials(run, width=200), terminal.best(run))
     for trial in trials:
         screen.print(terminal.show(run, trial.id))

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.search_spaces.drafting.formats import lines
-from raysweep.search_spaces.drafting.interface import Interface
-from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named
+from raysweep.search_spaces.drafting.interface import Interface, Option
+from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named, unsettled
 from raysweep.search_spaces.drafting.printed_metrics import printed_metrics
 from raysweep.search_spaces.drafting.program import Program, Source
 from raysweep.trainables.runtime.script.patterns import divided
@@ -87,6 +87,13 @@ PRINTED = [
         "tqdm.write(f'Epoch {epoch+1}/{n} - loss: {l:.4f} - val_accuracy: {a:.4f}')",
         "Epoch 2/10 - loss: 0.3123 - val_accuracy: 0.9012",
         ("val_accuracy", 0.9012, {"epoch": "2"}),
+    ),
+    (
+        # torchvision's references: the meters of the progress lines have other names
+        "print(f'{header} Acc@1 {metric_logger.acc1.global_avg:.3f} Acc@5 "
+        "{metric_logger.acc5.global_avg:.3f}')",
+        "Test:  Acc@1 28.431 Acc@5 55.000",
+        ("acc_1", 28.431, {}),
     ),
     ("print('Loss is %s.' % loss)", "Loss is 0.25.", ("loss", 0.25, {})),
     ("print(f'test loss: {loss:.2e}')", "test loss: 1.25e-03", ("test_loss", 1.25e-3, {})),
@@ -173,6 +180,72 @@ def test_a_named_metric_is_found_however_it_is_spelt() -> None:
     assert named(metrics, "val_acc") is named(metrics, "val/acc") is not None
     assert named(metrics, "test_loss") is not None
     assert named(metrics, "val") is None
+
+
+TIMM = """
+for i, batch in enumerate(loader):
+    last_batch = i == last_idx
+    if last_batch or i % 10 == 0:
+        _logger.info(
+            f'{log_name}: [{i:>4d}/{last_idx}]  '
+            f'Time: {batch_time_m.val:.3f} ({batch_time_m.avg:.3f})  '
+            f'Loss: {losses_m.val:>7.3f} ({losses_m.avg:>6.3f})  '
+            f'Acc@1: {top1_m.val:>7.3f} ({top1_m.avg:>7.3f})'
+        )
+log_name = 'Test'
+"""
+IMAGENET = """
+for i, (images, target) in enumerate(val_loader):
+    if i % args.print_freq == 0:
+        print('Test: [{0}/{1}]\\t'
+              'Loss {loss.val:.4f} ({loss.avg:.4f})\\t'
+              'Acc@1 {top1.val:.3f} ({top1.avg:.3f})'.format(
+               i, len(val_loader), loss=losses, top1=top1))
+"""
+STAR = "print(' * Acc@1 {top1.avg:.3f}'.format(top1=top1))"
+
+
+def test_of_progress_lines_the_average_in_the_last_one_is_taken() -> None:
+    guess = found(TIMM)[0]
+    printed = [
+        "Test: [   0/59]  Time: 0.512 (0.512)  Loss:   2.302 ( 2.302)  Acc@1:  12.500 ( 12.500)",
+        "Test: [  50/59]  Time: 0.010 (0.021)  Loss:   2.100 ( 2.200)  Acc@1:   0.000 ( 28.000)",
+        "Test: [  59/59]  Time: 0.010 (0.020)  Loss:   2.000 ( 2.190)  Acc@1:   0.000 ( 28.431)",
+    ]
+    values = [match["Test_acc_1"] for line in printed if (match := re.search(guess.pattern, line))]
+    assert values == ["28.431"]
+
+
+def test_a_progress_line_without_a_last_one_is_no_metric_but_said() -> None:
+    assert found(IMAGENET) == []
+    path = Path("train.py").resolve()
+    program = Program("train.py", Source(path, IMAGENET, ast.parse(IMAGENET)))
+    assert unsettled(program) == ["loss (train.py:4)", "acc_1 (train.py:4)"]
+
+
+def test_the_line_behind_a_star_is_told_from_progress_lines() -> None:
+    guess = found(IMAGENET + STAR)[0]
+    progress = "Test: [10/59]\tLoss 2.0 (2.1)\tAcc@1 12.500 (28.000)"
+    assert re.search(guess.pattern, progress) is None
+    match = re.search(guess.pattern, " * Acc@1 28.431")
+    assert match is not None
+    assert match["acc_1"] == "28.431"
+
+
+def test_timms_summary_has_the_metric_that_its_option_names() -> None:
+    code = (
+        TIMM
+        + """
+def validate(model, loader):
+    metrics = OrderedDict([('loss', losses_m.avg), ('top1', top1_m.avg), ('top5', top5_m.avg)])
+    return metrics
+utils.update_summary(epoch, train, validate(a, b), filename=os.path.join(out, 'summary.csv'))
+"""
+    )
+    path = Path("train.py").resolve()
+    program = Program("train.py", Source(path, code, ast.parse(code)))
+    guess = guesses(program, Interface("", options=(Option("eval-metric", "text", "top1"),)))[0]
+    assert (guess.name, guess.goal, guess.file) == ("eval_top1", "maximize", "summary.csv")
 
 
 @given(st.text(alphabet="abc loss acc:{}/()%,|[]epoch\t\n", max_size=40), st.integers(0, 4))

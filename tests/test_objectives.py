@@ -20,7 +20,7 @@ from raysweep.formatting import DASH, number
 from raysweep.fronts import dominates
 from raysweep.history import Config, History, Status, Trial
 from raysweep.objectives import REPORT_COLUMNS, Limit, Objective, Objectives
-from raysweep.results.analysis.findings import findings
+from raysweep.results.analysis.findings import findings, tables
 from raysweep.results.storage.front import front_of, knee_of, point
 from raysweep.results.storage.run_directory import RunError
 from raysweep.results.storage.tables import curve_rows
@@ -38,6 +38,7 @@ from raysweep.tune.load import load_sweep
 from raysweep.tune.make_job import job
 from raysweep.tune.offline.recorded_curves import overrides
 from raysweep.tune.session import GOOD
+from raysweep.tune.status import status
 from tests.sweeps import Keep
 
 THREE = [{"name": "val_loss"}, {"name": "ms", "goal": "minimize"}, {"name": "mb", "limit": 500}]
@@ -398,6 +399,54 @@ def test_no_trial_keeps_an_impossible_limit(tmp_path: Path) -> None:
     assert run.front == []
     with pytest.raises(RunError, match="no trial has kept the limits yet: mb at most -1"):
         _ = run.best
+    assert run._directory.limits_kept is False
+
+
+def test_it_is_not_known_whether_limits_are_kept_before_the_first_report(tmp_path: Path) -> None:
+    def train(config: Config, run: rs.Run) -> None:
+        raise ValueError("no data")
+
+    with pytest.raises(ValueError, match="no data"):
+        sweep(trainable=train).run(executor="debug", storage=tmp_path, name="none")
+    run = rs.load(tmp_path / "none")
+    assert status(run._directory)["limits_kept"] is None
+    with pytest.raises(RunError, match="no trial has reported anything yet"):
+        _ = run.best
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("val_loss", "no trial has reported a finite val_loss yet"),
+        ("ms", "no trial has reported a finite ms yet"),
+        ("mb", "no trial has reported a finite mb yet"),
+        ("either", "no trial has reported finite val_loss and ms at once yet"),
+    ],
+)
+def test_the_metric_that_was_never_finite_is_named(
+    missing: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: Config, run: rs.Run) -> None:
+        for _ in run.epochs():
+            known = {"val_loss": 1.0, "ms": 2.0, "mb": 3.0}
+            lacking = (
+                ("ms" if config["lr"] > 0.5 else "val_loss") if missing == "either" else missing
+            )
+            run.report(**known | {lacking: math.nan})
+
+    made = sweep(
+        trainable=train, space={"lr": rs.Choice([0.1, 0.9])}, metrics=THREE, searcher="grid"
+    )
+    run = made.run(executor="debug", storage=tmp_path, name="none")
+    with pytest.raises(RunError, match=f"{message}$"):
+        _ = run.best
+    assert main(["status", str(run.path)]) == 0
+    assert f"  {message}\n" in capsys.readouterr().out
+    found = status(run._directory)
+    assert found["why_no_best"] == message
+    assert found["limits_kept"] is (False if missing == "mb" else None)
+    page = (run.path / "report.html").read_text()
+    assert f'"whyNoBest":"{message}"' in page.replace(": ", ":")
 
 
 def test_searchers_of_which_none_keeps_the_limits(
@@ -423,6 +472,22 @@ def test_a_study_that_keeps_no_limit_is_named_in_a_comparison(run: Any) -> None:
     other = replace(study, label="other", is_infeasible=True)
     lines = findings(replace(comparison, studies=(study, other)))
     assert "other: no trial of its study has kept the limits; that counts as the worst" in lines
+
+
+def test_a_comparison_says_that_it_is_by_the_hypervolume_of_the_front(run: Any) -> None:
+    comparison = run.compare()
+    (study,) = comparison.studies
+    seeds = [replace(study, label="random", seed=seed) for seed in range(5)]
+    better = [replace(one, label="auto", loss=one.loss - 0.1 - 0.01 * one.seed) for one in seeds]
+    tested = replace(comparison, studies=(*seeds, *better))
+    first = findings(tested)[0]
+    assert first.startswith("auto is better than random: hypervolume of the front 0.")
+    assert "reached random's final hypervolume of the front after" in " ".join(findings(tested))
+    alike = replace(comparison, studies=(seeds[0], replace(seeds[0], label="auto")))
+    assert "found the same hypervolume of the front with one search seed" in findings(alike)[0]
+    text = io.StringIO()
+    Console(file=text, width=120).print(tables(tested))
+    assert "hypervolume of the front (from 0 to 1, more is better) at " in text.getvalue()
 
 
 def test_runs_with_other_limits_are_not_compared(run: Any, tmp_path: Path) -> None:

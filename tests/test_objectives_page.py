@@ -67,7 +67,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     metrics: list[dict[str, Any]] = [{"name": "val_loss"}, {"name": "ms_per_image"}]
     metrics.append({"name": "peak_mb", "limit": 500})
     swept(train_net, metrics)
-    (block,) = re.findall(r"^```sh run-by=\S+\n(.*?)^```$", PAGE.read_text(), re.S | re.M)
+    (block,) = re.findall(r"^<!-- run by \S+ -->\n```sh\n(.*?)^```$", PAGE.read_text(), re.S | re.M)
     lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
     assert lines == LINES.strip().splitlines()
     for line in lines:

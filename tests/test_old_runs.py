@@ -238,11 +238,29 @@ def test_the_best_model_gives_its_value_again(kind: str, tmp_path: Path) -> None
         assert steady.evaluate(best.config, model)["loss"] == best.value
 
 
+def trained_out(folder: Path) -> Path:
+    """A copy of the finished run, resumed: its best trial is trained to the end."""
+    run = copied("finished", folder)
+    assert load(run).best.trial.epoch == 3
+    assert main(["run", "--resume", str(run), "--debug"]) == 0
+    return run
+
+
+def test_a_finished_run_that_left_its_best_trial_trains_it_to_the_end(tmp_path: Path) -> None:
+    """Earlier versions ended such a sweep; see `Asha.promote`."""
+    before, after = load(RUNS / "finished"), load(trained_out(tmp_path))
+    assert after.trial("bohb-6").status == "completed"
+    others = [(trial.id, trial.epoch) for trial in before.all_trials() if trial.id != "bohb-6"]
+    assert [(trial.id, trial.epoch) for trial in after.all_trials() if trial.epoch < 4] == [
+        (name, epoch) for name, epoch in others if epoch < 4
+    ]
+
+
 @pytest.mark.parametrize("kind", FINISHED)
 def test_a_finished_run_stays_finished(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = copied(kind, tmp_path)
+    run = trained_out(tmp_path) if kind == "finished" else copied(kind, tmp_path)
     before = (run / "ledger.jsonl").read_bytes()
     assert main(["run", "--resume", str(run)]) == 0
     assert f"{kind} is finished" in capsys.readouterr().out
@@ -258,10 +276,11 @@ def test_an_interrupted_run_continues_as_if_it_had_never_been(
     run = copied("interrupted", tmp_path)
     before = (run / "ledger.jsonl").read_bytes()
     assert main(["run", "--resume", str(run)]) == 0
-    assert outcomes(load(run)) == outcomes(load(RUNS / "finished"))
+    finished = load(trained_out(tmp_path))
+    assert outcomes(load(run)) == outcomes(finished)
     assert (run / "ledger.jsonl").read_bytes().startswith(before)
     reported = [event for event in load(run).events if event["event"] == "reported"]
-    assert len(reported) == EXPECTED["finished"].epochs
+    assert len(reported) == sum(trial.epoch for trial in finished.all_trials())
 
 
 @pytest.mark.ray

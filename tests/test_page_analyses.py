@@ -181,6 +181,12 @@ def test_what_failed_is_to_be_retried(tmp_path: Path) -> None:
     assert steps(tmp_path, made, "done") == ["raysweep resume runs/cnn --retry-failed"]
 
 
+def test_a_best_trial_that_was_stopped_is_to_be_trained_to_the_end(tmp_path: Path) -> None:
+    made = [Story("a", [0.5, 0.6, 0.7]), Story("a", [0.9], status="stopped", reason="spent")]
+    found = steps(tmp_path, made, "done")
+    assert found == ["raysweep continue runs/cnn a-1 epochs=3 && raysweep resume runs/cnn"]
+
+
 def test_a_search_that_still_improves_is_to_be_extended(tmp_path: Path) -> None:
     made = [Story("a", [0.5 + i / 100]) for i in range(20)]
     found = steps(tmp_path, made, "done", budget={"epochs": 3, "trials": 20})

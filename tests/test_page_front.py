@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import raysweep as rs
+from raysweep.formatting import number
 from raysweep.results.storage.run_directory import load
 from raysweep.results.views.html.report import write
 from tests.axe import violations
@@ -42,6 +43,18 @@ def test_the_page_shows_the_front(browser: Browser, run: rs.results.run.Run) -> 
     assert marked(browser, "front", "front") == {best.trial for best in run.front}
     assert marked(browser, "limits", "yes") == set(table[table["feasible"]]["trial"])
     assert len(shown(browser, "ms")) == len(table)
+    tiles = browser.run(
+        "return [...document.querySelectorAll('.tile')].map((tile) => tile.textContent)"
+    )
+    knee = run.knee
+    assert tiles[0] == f"{len(run.front)}on the front"
+    for tile, name in zip(tiles[1:], ("val_loss", "ms"), strict=False):
+        assert tile == f"{number(knee.metrics[name])}{name} at the knee, {knee.trial}"
+    goal = browser.run("return document.querySelector('#hero .state').textContent")
+    assert "smallest val_loss, smallest ms" in goal
+    best = browser.run("return document.querySelector('#best').textContent")
+    assert "in val_loss" in best
+    assert f"{len(run.front)} trials on the front; its knee is {knee.trial}: val_loss" in best
     browser.run("document.querySelector('[data-plot=front]').scrollIntoView({behavior: 'instant'})")
     browser.until("return drawn.has('front')")
     title = "return document.querySelector('[data-plot=front] .xtitle').textContent"

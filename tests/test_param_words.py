@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
 from raysweep.search_spaces.file.param_specs import Entry
+from raysweep.search_spaces.language.params import same
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,9 @@ from raysweep.search_spaces.file.param_specs import Entry
         ("cuda:0,cuda:1", {"choice": ["cuda:0", "cuda:1"]}),
         ("http://host:8000/x", "http://host:8000/x"),
         ("12:30", "12:30"),
-        ('"1..2"', "1..2"),
+        ('"1..2"', {"value": "1..2"}),
+        ('"1e-4-1.0"', {"value": "1e-4-1.0"}),
+        ("2024-01", "2024-01"),
         ("{float: [0, 0.9], when: {opt: sgd}}", {"float": [0, 0.9], "when": {"opt": "sgd"}}),
         ("{a: 1}", {"value": {"a": 1}}),
     ],
@@ -110,6 +113,10 @@ def test_names_may_nest_and_have_dashes() -> None:
         ("x=0..5:log", "a log range must lie above zero"),
         ("x=0..0.5:0.2", "step 0.2 from 0 misses the upper bound 0.5; 0.4 or 0.6 would do"),
         ("x=0.5..1:reverse", "a reverse log range must lie in 0 to 1, without 1"),
+        ("x=1e-4-1.0", "'1e-4-1.0' would be a text; expected x=1e-4..1.0:log, and quotes if the"),
+        ("x=2-8", "expected x=2..8, and quotes if the text is meant: x='\"2-8\"'"),
+        ("x=0,1e-6-1e-2", "'1e-6-1e-2' would be a text; expected x=0,1e-6..1e-2:log, and"),
+        ("x=uniform(0, 1)", "'uniform(0, 1)' would be a text; expected x=0..1.0, and quotes"),
         ("x={float: [0, 1], log: true}", "a log range must lie above zero"),
     ],
 )
@@ -136,3 +143,10 @@ def test_any_text_is_an_entry_of_the_file_or_one_line(values: str, kind: str) ->
     except ParamError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_whole_numbers_of_an_option_that_takes_floats_are_floats() -> None:
+    assert same(entry_of("wd=0", "float"), 0.0)
+    assert same(entry_of("wd=0,1", "float"), {"ordinal": [0.0, 1.0]})
+    assert same(entry_of("wd=0,1e-6..1e-2:log", "float")["or"], [0.0])
+    assert same(entry_of("depth=2", "int"), 2)

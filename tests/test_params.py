@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy.stats import kstest
 
+from raysweep.search_spaces.file.param_specs import Entry
 from raysweep.search_spaces.language.params import (
     PRIOR_WEIGHT,
     Choice,
@@ -23,6 +26,8 @@ from raysweep.search_spaces.language.params import (
     has_prior,
     same,
 )
+from raysweep.search_spaces.language.points import complete_point, typed
+from raysweep.search_spaces.language.space import Space
 from tests.spaces import UNIT, params
 
 PLAIN = (bool, int, float, str)
@@ -199,3 +204,35 @@ def test_a_prior_is_the_normal_that_it_says() -> None:
     drawn = [param.draw(PRIOR_WEIGHT * (i + 0.5) / 5000) for i in range(5000)]
     assert float(np.mean(drawn)) == pytest.approx(0.5, abs=1e-3)
     assert float(np.std(drawn)) == pytest.approx(0.15, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("entry", "values"),
+    [
+        ({"float": [1e-6, 1e-2], "log": True, "or": [0, 1]}, [0.0, 1e-6, 1e-2, 1.0]),
+        ({"float": [1e-6, 1e-2], "log": True, "or": ["auto", 0]}, [0.0, 1e-6, 1e-2, "auto"]),
+        ({"int": [1, 2], "or": [0]}, [0, 1, 2]),
+        ({"ordinal": [0, 0.1, 0.2]}, [0.0, 0.1, 0.2]),
+        ({"choice": [1, 0.5]}, [1.0, 0.5]),
+        ({"choice": [1, 1.0]}, [1, 1.0]),
+        ({"choice": [1, 0.5, "auto"]}, [1, 0.5, "auto"]),
+        ({"ordinal": [16, 32]}, [16, 32]),
+    ],
+)
+def test_numbers_of_a_parameter_are_given_as_one_type(entry: Any, values: list[Any]) -> None:
+    spec: Any = TypeAdapter(Entry).validate_python(entry)
+    assert same(spec.param().grid(2), values)
+
+
+def test_a_zero_that_an_earlier_version_recorded_is_the_zero_of_today() -> None:
+    for param in (
+        RangeOrValues((0.0,), Float(1e-6, 1e-2, log=True)),
+        Ordinal((0.0, 0.1, 0.2)),
+        Choice((0.0, 0.1)),
+    ):
+        assert 0 in param
+        assert param.to_unit(0) == param.to_unit(0.0)
+        assert False not in param
+        space = Space({"decay": param})
+        assert same(typed(space, {"decay": 0}), {"decay": 0.0})
+        assert same(complete_point(space, {"decay": 0}), {"decay": 0.0})

@@ -258,7 +258,10 @@ def test_a_script_section() -> None:
             "{names: {lr: data}}",
             "script.names: 'lr' and 'data' have the same option, 'data'",
         ),
-        ("{arguments: [--x, true]}", "script.arguments.1: expected a word, got true"),
+        (
+            "{arguments: [--x, true]}",
+            "script.arguments.1: expected a word, got true; in quotes it is one: 'true'",
+        ),
     ],
 )
 def test_a_mistake_in_a_script_section_is_one_line(section: str, line: str) -> None:
@@ -281,6 +284,83 @@ BUDGET, SEARCHER, GPU = (
 )
 
 MISTAKES = [
+    (
+        BUDGET,
+        "trials: 27",
+        "s.yaml:6: unknown key 'trials' in the sweep; it belongs to budget: {trials: ...}",
+    ),
+    (
+        BUDGET,
+        f"{BUDGET}\nwidth: 64",
+        "s.yaml:7: unknown key 'width' in the sweep; parameters and constants belong under space",
+    ),
+    ("space:", "params:", "s.yaml:10: unknown key 'params' in the sweep; it is called space"),
+    (
+        BUDGET,
+        f"{BUDGET}\nplateau: {{patience: 3}}",
+        "s.yaml:7: unknown key 'patience' in plateau; expected trials",
+    ),
+    (
+        BUDGET,
+        f"{BUDGET}\nconfirm: true",
+        "s.yaml:7: confirm: expected a mapping such as {top: 3, seeds: 5}, got true",
+    ),
+    (
+        "trials: 27",
+        "trials: 1e3",
+        "s.yaml:6: budget.trials: expected a whole number, got 1000.0; write 1000",
+    ),
+    (
+        "goal: maximize",
+        "goal: max",
+        "s.yaml:3: metric.goal: expected 'minimize' or 'maximize', got 'max'; did you mean "
+        "'maximize'?",
+    ),
+    (
+        LR,
+        "{min: 1e-4, max: 1.0, distribution: log_uniform}",
+        "s.yaml:11: space.lr: no kind of parameter is written; expected {float: [0.0001, 1.0], "
+        "log: true}",
+    ),
+    (
+        CHANNELS,
+        "{min: 8, max: 64}",
+        "s.yaml:12: space.channels: no kind of parameter is written; expected {int: [8, 64]}",
+    ),
+    (
+        OPTIMIZER,
+        "{values: [sgd, adam]}",
+        "s.yaml:14: space.optimizer: no kind of parameter is written; expected {choice: [sgd, "
+        "adam]}",
+    ),
+    (
+        LR,
+        "{loguniform: [1e-4, 1.0]}",
+        "s.yaml:11: space.lr: no kind of parameter is written; expected {float: [0.0001, 1.0], "
+        "log: true}",
+    ),
+    (
+        LR,
+        "{float: [1e-4, 1.0], scale: log}",
+        "s.yaml:11: unknown key 'scale' in space.lr; a log scale is log: true",
+    ),
+    (
+        LR,
+        "{expr: 5}",
+        "s.yaml:11: space.lr.expr: expected an expression such as '4 * channels', got 5",
+    ),
+    (
+        LR,
+        "{float: [1e-4, 1.0], when: depth > 2}",
+        "s.yaml:11: space.lr.when: unknown name 'depth' in 'depth > 2'; the space has data, lr, "
+        "channels, batch_size, optimizer",
+    ),
+    (
+        FILE,
+        "a:\n\tb: 1",
+        "s.yaml:2: not valid YAML: while scanning for the next token found "
+        "character '\\t' that cannot start any token; indent with spaces",
+    ),
     ("budget:", "bugdet:", "s.yaml:6: unknown key 'bugdet' in the sweep; did you mean 'budget'?"),
     (
         "trials: 27",
@@ -363,7 +443,11 @@ MISTAKES = [
         "budget: {epochs: 9}",
         "s.yaml:6: budget: nothing ends the sweep; expected trials, total_epochs, time or worth",
     ),
-    (BUDGET, "budget: 9", "s.yaml:6: budget: expected a mapping, got 9"),
+    (
+        BUDGET,
+        "budget: 9",
+        "s.yaml:6: budget: expected a mapping such as {trials: 20, epochs: 9}, got 9",
+    ),
     (
         "metric: {name: val_accuracy, goal: maximize}\n",
         "metric: {name: val_accuracy, mode: max}\n",
@@ -398,7 +482,8 @@ MISTAKES = [
     (
         "metric: {name: val_accuracy, goal: maximize}\n",
         "",
-        "s.yaml:2: missing key 'metric' in the sweep",
+        "s.yaml:2: missing key 'metric' in the sweep, as in metric: {name: val_loss, goal: "
+        "minimize}",
     ),
     (
         "maximize",
@@ -493,7 +578,11 @@ MISTAKES = [
     ),
     (LR, "{float: [0]}", "s.yaml:11: space.lr.float: expected a list [low, high], got [0]"),
     (LR, "{float: 3}", "s.yaml:11: space.lr.float: expected a list [low, high], got 3"),
-    (LR, "{float: ['0', 1]}", "s.yaml:11: space.lr.float.0: expected a number, got '0'"),
+    (
+        LR,
+        "{float: ['0', 1]}",
+        "s.yaml:11: space.lr.float.0: expected a number, got '0'; without quotes it is a number: 0",
+    ),
     (LR, "{float: [.nan, 1]}", "s.yaml:11: space.lr.float.0: expected a finite number, got nan"),
     (
         LR,
@@ -707,13 +796,17 @@ MISTAKES = [
     (
         "seed: 0",
         "seed: !!python/name:os.system x",
-        "s.yaml:8: the tag tag:yaml.org,2002:python/name:os.system is not known here",
+        "s.yaml:8: the tag tag:yaml.org,2002:python/name:os.system is not known here; leave it out",
     ),
     ("seed: 0", "? [a]\n: 3", "s.yaml:8: a key must be a word"),
     ("seed: 0", "seed: \x01", "s.yaml:8: not valid YAML: special characters are not allowed"),
     ("seed: 0", f"seed: {'9' * 5000}", f"s.yaml:8: '{'9' * 40}' is not a number"),
-    (FILE, "", "s.yaml:1: the file is empty"),
-    (FILE, "# nothing\n", "s.yaml:1: the file is empty"),
+    (FILE, "", "s.yaml:1: the file is empty; expected keys such as trainable, metric and space"),
+    (
+        FILE,
+        "# nothing\n",
+        "s.yaml:1: the file is empty; expected keys such as trainable, metric and space",
+    ),
     (
         FILE,
         "- a\n",
@@ -722,7 +815,8 @@ MISTAKES = [
     (
         FILE,
         "words",
-        "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a str",
+        "s.yaml:1: expected a mapping of keys such as trainable, metric and space, got a text "
+        "without a key",
     ),
     (FILE, "a: &x [*x]", "s.yaml:1: an alias that contains itself"),
     (FILE, "[" * 600, "s.yaml:1: the file nests too deeply"),

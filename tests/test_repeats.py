@@ -24,13 +24,22 @@ from raysweep.repeats import (
     estimates,
     is_due,
     leader,
+    likely,
     losses_of,
     next_repeat,
+    with_model,
 )
 from raysweep.results.analysis.repeated import repeat_findings, seeds_of_best, worse
-from raysweep.results.analysis.retraining import finalists
+from raysweep.results.analysis.retraining import (
+    finalists,
+    retraining_findings,
+    retraining_results,
+    winner,
+)
 from raysweep.results.storage import ledger
 from raysweep.schedulers.asha import Asha
+from raysweep.tune.callbacks.checkpoint_retention import CheckpointRetention
+from raysweep.tune.callbacks.recorder import LIKELY
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, simulate
 from raysweep.tune.offline.recorded_curves import Recorded
@@ -236,6 +245,22 @@ def test_what_is_outside_of_the_space_by_now_is_not_repeated() -> None:
     assert next_repeat(history, 5, at_once=True, allows=lambda config: False) is None
 
 
+def test_repeats_of_a_shorter_budget_leave_room_for_others() -> None:
+    history = history_of(1.0, 1.01, 1.02)
+    for number in (0, 1):
+        _add(history, 1.0, {"repeats": number})
+    assert next_repeat(history, 5, at_once=True, allows=BOWL.__contains__) is None
+    longer = history.with_levels((1, 3))
+    for number in range(3):
+        longer.close(number, Status.WAITING)
+        longer.record(number, Report(3, 0.5 + number / 100, {"loss": 0.5}))
+        longer.close(number, Status.COMPLETED)
+    assert next_repeat(longer, 5, at_once=True, allows=BOWL.__contains__) is longer[0]
+    for number in (0, 1):
+        _add(longer, 0.5, {"repeats": number})
+    assert next_repeat(longer, 5, at_once=True, allows=BOWL.__contains__) is None
+
+
 def test_one_seed_after_the_other() -> None:
     history = history_of(1.0, 5.0, 5.0)
     history.add(Trial(3, "a", {"x": 0.5}, 3, notes={"repeats": 0}))
@@ -433,6 +458,132 @@ def test_a_best_with_one_seed_is_said_to_rest_on_it(tmp_path: Path) -> None:
     (line,) = repeat_findings(run._directory)
     assert line == f"{run.best.trial} rests on one seed: its loss may be luck"
     assert "; it rests on one seed" in "".join(lines(status(run._directory)))
+
+
+def test_the_chosen_configuration_keeps_the_checkpoint_of_a_seed(tmp_path: Path) -> None:
+    """Fourteen are good with their first seed only, and better than the later best until then."""
+    keep = Keep()
+    controller = SweepController(sweep({"a": Draw()}, budget=Budget(30, 1), most_seeds=10), keep)
+    retention = CheckpointRetention(tmp_path, 1, likely=LIKELY)
+    while (trial := controller.next()) is not None:
+        (tmp_path / "trials" / trial.id).mkdir(parents=True)
+        (tmp_path / "trials" / trial.id / "best.pt").touch()
+        controller.started(trial)
+        first = trial.notes.get("repeats", trial.number)
+        loss = 0.9 if first == trial.number else 1.5
+        if first >= 15:
+            loss = 1.0 if first == 15 else 3.0
+        controller.reported(trial, 1, {"loss": loss}, 1.0)
+        retention.on_event(keep.events[-1], controller)
+    history = controller.histories["a"]
+    assert history.best is not None
+    assert history.best[0].number == 15
+    left = {path.parent.name for path in tmp_path.glob("trials/*/best.pt")}
+    seeds = [one.id for one in with_model(history, history[15])]
+    assert len(seeds) > 1
+    assert seeds[0] not in left, "more than ten were better when it ended"
+    assert left & set(seeds)
+    assert len(left) <= LIKELY + 1
+
+
+def test_the_model_of_another_seed_stands_for_one_that_was_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from raysweep.tune.cli.app import main
+
+    run = run_it(tmp_path)
+    first = run.best.trial
+    assert run.best.checkpoint is not None
+    run.best.checkpoint.unlink()
+    run = rs.load(run.path)
+    assert run.best.trial == first
+    assert run.best.checkpoint is not None
+    seed = run._directory.trial(run.best.checkpoint.parent.name)
+    assert f"random-{seed.notes['repeats']}" == first
+    assert winner(run._directory).trial is seed
+    capsys.readouterr()
+    assert main(["best", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(of {seed.id}, the same with another seed: loss {seed.loss:.4g})" in shown
+
+
+def test_a_resumed_session_knows_whose_checkpoints_are_gone(tmp_path: Path) -> None:
+    keep = Keep()
+    controller = simulate(said(), noisy, 1, keep)
+    history = controller.histories["a"]
+    first = likely(history, 1)[0]
+    seeds = with_model(history, first)
+    assert len(seeds) > 1
+    for trial in history:
+        (tmp_path / "trials" / trial.id).mkdir(parents=True)
+        if trial is not first:  # which a former session has deleted
+            (tmp_path / "trials" / trial.id / "best.pt").touch()
+    last = {"event": "ended", "trial": controller.histories["a"][len(history) - 1].id}
+    CheckpointRetention(tmp_path, 1, likely=1).on_event(last, controller)
+    left = {path.parent.name for path in tmp_path.glob("trials/*/best.pt")}
+    assert seeds[1].id in left
+    assert len(left) <= 2
+
+
+def test_a_trial_that_trains_again_may_lose_its_checkpoints_again(tmp_path: Path) -> None:
+    controller = simulate(said(most_seeds=1), noisy, 1)
+    trials = sorted(controller.trials, key=lambda trial: trial.loss)
+    for trial in trials:
+        (tmp_path / "trials" / trial.id).mkdir(parents=True)
+        (tmp_path / "trials" / trial.id / "best.pt").touch()
+    retention, worst = CheckpointRetention(tmp_path, 1), trials[-1].id
+    checkpoint = tmp_path / "trials" / worst / "best.pt"
+    for _ in range(2):
+        retention.on_event({"event": "started", "trial": worst}, controller)
+        checkpoint.touch()
+        retention.on_event({"event": "ended", "trial": worst}, controller)
+        assert not checkpoint.exists()
+
+
+def test_finalists_are_in_the_order_of_the_choice() -> None:
+    history = history_of(0.98, 1.0, 1.1)
+    for trial in history:
+        trial.config["x"] = trial.number
+    for loss in (1.0, 1.02, 0.98):
+        _add(history, loss, {"repeats": 1})
+    _add(history, 1.5, {"repeats": 2})
+    chosen = history.best
+    assert chosen is not None
+    assert finalists({"a": history}, 3)[0] is chosen[0] is history[1]
+    assert [trial.number for trial in finalists({"a": history}, 3)] == [
+        trial.number for trial in likely(history, 3)
+    ]
+
+
+def test_retrainings_are_held_against_the_mean_over_seeds(tmp_path: Path) -> None:
+    run = run_it(tmp_path, confirm={"top": 1, "seeds": 2}, budget={"trials": 20, "epochs": 1})
+    directory = run._directory
+    best = directory.best.trial
+    losses = losses_of(directory.histories[best.study], best)
+    (result,) = retraining_results(directory)
+    assert result.trial == best.id
+    assert len(losses) > 1
+    assert result.selected == pytest.approx(sum(losses) / len(losses))
+    (line,) = retraining_findings([result], False, "loss")
+    assert f"the mean over {len(losses)} seeds it was selected for, " in line
+
+
+def test_what_is_exported_after_retrainings_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from raysweep.tune.cli.app import main
+
+    run = run_it(tmp_path, seeds_per_trial=None, confirm={"top": 3, "seeds": 2})
+    chosen = winner(run._directory).trial
+    capsys.readouterr()
+    assert main(["best", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"· {chosen.id} is exported: its mean loss over 2 retrainings" in shown
+    assert f"exported {chosen.id}, epoch 1, trained with seed {chosen.seed}: " in shown
+    assert main(["best", str(run.path), "--json"]) == 0
+    confirmed = json.loads(capsys.readouterr().out)["confirmed"]
+    assert (confirmed["trial"], confirmed["seed"]) == (chosen.id, chosen.seed)
+    assert confirmed["retrainings"] == 2
 
 
 def test_without_the_key_nothing_is_said(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_best_model_loads_and_gives_its_metric() -> None:
 def test_without_a_checkpoint_there_is_no_state_dict() -> None:
     best = rs.load(RUNS / "interrupted").best
     assert best.checkpoint is None
-    with pytest.raises(RunError, match="the best trial, bohb-3, has no checkpoint"):
+    with pytest.raises(RunError, match="bohb-3 has no checkpoint: none was written"):
         best.load_state_dict()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from raysweep.formatting import clean, duration, number, size, wrapped
-from raysweep.results.storage.ledger import Ledger
+from raysweep.results.storage.ledger import NAME, Ledger
 from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.views import listing, terminal
 from raysweep.results.views.sparkline import spark
+from raysweep.tune.cli.app import main
 from tests.made_up import Story, write_run
 
 STORIES = [
@@ -164,7 +166,7 @@ def test_the_runs_of_a_folder_are_a_line_each(tmp_path: Path, width: int) -> Non
         write_run(tmp_path / name, [Story("bohb", [0.5, 0.75])])
         for name in ("cnn-20261124-015531", "cnn-20261124-015614")
     ]
-    text = printed(listing.runs([load(folder) for folder in folders], width), width)
+    text = printed(listing.runs(folders, width), width)
     assert [line.split()[0] for line in text.splitlines() if line.strip()] == [
         "run",
         "cnn-20261124-015531",
@@ -172,6 +174,33 @@ def test_the_runs_of_a_folder_are_a_line_each(tmp_path: Path, width: int) -> Non
     ]
     assert text.count("acc 0.75") == 2
     assert ("searchers" in text) == (width == 120)
+
+
+def test_damaged_runs_are_listed_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("garbage", "good", "gone", "other", "unreadable"):
+        write_run(tmp_path / name, [Story("bohb", [0.5, 0.75])])
+    (tmp_path / "garbage" / NAME).write_bytes(b"garbage\n")
+    (tmp_path / "gone" / "sweep.yaml").unlink()
+    book = Ledger(tmp_path / "other")
+    book.append({"event": "reported", "trial": "no-1"})
+    book.close()
+    (tmp_path / "unreadable" / NAME).unlink()
+    (tmp_path / "unreadable" / NAME).mkdir()  # permissions do not keep root from reading
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["ls", str(tmp_path)]) == 0
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
+    assert list(said) == ["good", "garbage", "gone", "other", "unreadable"]
+    assert "acc 0.75" in said["good"]
+    assert "damaged: ledger.jsonl:1: the line is damaged: its checksum" in said["garbage"]
+    assert "damaged: sweep.yaml cannot be read: No such file or directory" in said["gone"]
+    assert "damaged: it cannot be understood: KeyError: " in said["other"]
+    assert "damaged: ledger.jsonl cannot be read: Is a directory" in said["unreadable"]
+    assert main(["ls", str(tmp_path), "--json"]) == 0
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["garbage"]["problem"].startswith("ledger.jsonl:1: ")
+    assert [name for name, row in rows.items() if row["state"] != "damaged"] == ["good"]
 
 
 def test_constants_come_after_what_was_tuned(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Literal
 
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from raysweep.history import Event, Status, Trial
 from raysweep.schedulers.asha import Asha
-from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, describe, render
+from raysweep.tune.callbacks.screen import MAX_ROWS, Lines, Screen, describe, render
 from raysweep.tune.controller import DAMAGED, SweepController
 from raysweep.tune.executors.ray.waiting import WAITING_SECONDS, WaitingNotice
 from raysweep.tune.state import NoLog
@@ -33,7 +34,9 @@ def taken(controller: SweepController) -> Trial:
 def screen(controller: SweepController, width: int, height: int = 60) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     console.print(render("first", controller, width, height))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+    *lines, last = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert not last.strip()  # where a terminal echoes ^C without beginning a line
+    return lines  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -203,6 +206,32 @@ def test_a_worker_that_starts_slowly_is_said_after_ten_seconds() -> None:
     assert waiting.look(controller, 2 * WAITING_SECONDS) == ""
 
 
+def test_what_is_waited_for_leaves_the_screen_once_a_trial_starts() -> None:
+    out = io.StringIO()
+    shown = Screen("first", Console(file=out, width=100, force_terminal=True))
+
+    class Told(NoLog):
+        def applied(self, event: dict[str, object], controller: SweepController) -> None:
+            shown.on_event(event, controller)
+
+    controller = SweepController(many(4), Told())
+    trial = controller.next()
+    assert trial is not None
+    shown.on_tick(controller)
+    shown.say("waiting for a worker to start: it imports torch and your code first")
+    assert "waiting" not in out.getvalue()
+    shown._drawn = -math.inf
+    shown.on_tick(controller)
+    assert "waiting for a worker" in out.getvalue()
+    shown._drawn = -math.inf
+    out.seek(0)
+    out.truncate()
+    controller.started(trial)
+    assert "random-0" in out.getvalue()
+    assert "waiting for" not in out.getvalue()
+    shown.close(controller)
+
+
 def test_what_the_sweeps_own_workers_hold_is_not_said_of_others() -> None:
     controller = SweepController(many(4))
     waiting = WaitingNotice({"CPU": 2.0}, lambda: {"CPU": 0.0})
@@ -238,8 +267,6 @@ def test_the_time_that_is_shown_does_not_jump() -> None:
 
 @pytest.mark.parametrize("width", [20, 33, 47, 80, 160])
 def test_what_is_said_is_broken_between_words_at_any_width(width: int) -> None:
-    from raysweep.tune.callbacks.screen import Screen
-
     line = "stopping after the running epochs; once more to end at once; raysweep resume it"
     out = io.StringIO()
     Screen("first", Console(file=out, width=width)).say(line)

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raysweep.history import Trial
+from raysweep.report_interval import ReportInterval
 from raysweep.search_spaces.file.writer import write
 from raysweep.trainables.runtime.import_trainable import TrainableError, check, load
+from raysweep.trainables.runtime.job import Job
 from raysweep.trainables.runtime.run import LocalRun, Objective, ReportError, Run
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.train import ScriptError
@@ -243,6 +246,18 @@ def test_one_that_ends_early_has_ended(tmp_path: Path) -> None:
     )
 
 
+def test_where_it_ended_is_said_in_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # an attempt changes it for its process
+    reference = script(tmp_path, "for step in (20, 40): print({'loss': 1 / step, 'step': step})")
+    objective, every = Objective("loss", maximize=False), ReportInterval("steps", 20)
+    job = Job("a-0", reference, {}, 1, 6, objective, str(tmp_path / "trial"), interval=every)
+    outcome = train_job(replace(job, script=asdict(CommandLine())), lambda message: None)
+    assert outcome.status == "completed"
+    assert outcome.reason == "the script ended after step 40 of 120"
+
+
 def test_by_hand_it_needs_no_metric_and_no_folder(tmp_path: Path) -> None:
     assert metrics(script(tmp_path, """print('{"any": 1}')"""), LocalRun(1, quiet=True)) == [
         {"any": 1.0}
@@ -253,11 +268,14 @@ def test_by_hand_it_needs_no_metric_and_no_folder(tmp_path: Path) -> None:
 def test_an_error_is_its_last_line(tmp_path: Path) -> None:
     code = """print('{"loss": 1}')\nraise ValueError("no such layer")"""
     with pytest.raises(
-        ScriptError, match=r"^train.py ended with exit code 1: ValueError: no such layer\nTraceback"
+        ScriptError,
+        match=r"^ValueError: no such layer \(train.py ended with exit code 1\)\nTraceback",
     ) as caught:
         metrics(script(tmp_path, code), objective_run(2, tmp_path))
     assert "line 2" in str(caught.value)
-    with pytest.raises(ScriptError, match=r"ended with exit code 137: it printed nothing"):
+    with pytest.raises(
+        ScriptError, match=r"^train.py ended with exit code 137 and printed nothing$"
+    ):
         metrics(script(tmp_path, "import os; os.kill(os.getpid(), 9)"), objective_run(2, tmp_path))
 
 

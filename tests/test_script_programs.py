@@ -254,7 +254,9 @@ def test_a_program_that_fails_late_keeps_its_reports_and_shows_its_own_error(
         "    print({'loss': 1 / epoch, 'epoch': epoch})\n"
         "raise RuntimeError('CUDA error: device-side assert triggered')\n"
     )
-    text = r"^main.py ended with exit code 1: RuntimeError: CUDA error: device-side assert"
+    text = (
+        r"^RuntimeError: CUDA error: device-side assert triggered \(main.py ended with exit code 1"
+    )
     with pytest.raises(ScriptError, match=text):
         train(tmp_path, code, "loss", 3)
     assert REPORTED == [{"loss": 1.0}, {"loss": 0.5}]

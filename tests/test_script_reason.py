@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.trainables.runtime.script.lines import LineReader
-from raysweep.trainables.runtime.script.reason import reason_and_lines
+from raysweep.trainables.runtime.script.reason import fails_again, reason_and_lines
 
 ATEXIT = """
 import atexit, sys, threading
@@ -108,6 +108,12 @@ argparse.ArgumentParser(prog="train.py").parse_args(["--lr=0.1"])
 """
 SEGFAULT = "import faulthandler; faulthandler.enable(); faulthandler._sigsegv()"
 SYNTAX = "for"
+HEADING = """
+raise RuntimeError("Error downloading train.gz:\\nTried https://a.example:\\n<no such host>")
+"""
+ASSERTS = "width = 0\nassert width > 0"
+EXECUTES = "import os\nos.chdir(os.path.dirname(__file__))\nexec(open('settings.py').read())"
+MISSING = "import no_such_module"
 QUIET = "import sys; sys.exit(3)"
 STRIPES = "import sys; print(' 45%|####     | 45/100 [00:01<00:01, 43.21it/s]'); sys.exit(1)"
 
@@ -137,7 +143,10 @@ def printed(code: str, folder: Path) -> list[str]:
         (ARGPARSE, "train.py: error: unrecognized arguments: --lr=0.1"),
         (SEGFAULT, "Fatal Python error: Segmentation fault"),
         (SYNTAX, "SyntaxError: invalid syntax"),
-        (QUIET, "it printed nothing"),
+        (HEADING, "RuntimeError: Error downloading train.gz: <no such host>"),
+        (ASSERTS, "AssertionError (train.py:2: assert width > 0)"),
+        (EXECUTES, "AssertionError (settings.py:2: assert type(a) == type(1))"),
+        (QUIET, "printed nothing"),
         (STRIPES, "45%|####     | 45/100 [00:01<00:01, 43.21it/s]"),
     ],
     ids=[
@@ -151,12 +160,35 @@ def printed(code: str, folder: Path) -> list[str]:
         "argparse",
         "segfault",
         "syntax",
+        "heading",
+        "asserts",
+        "executes",
         "quiet",
         "stripes",
     ],
 )
 def test_the_reason_is_the_scripts_own_error(code: str, reason: str, tmp_path: Path) -> None:
-    assert reason_and_lines(printed(code, tmp_path))[0] == reason
+    (tmp_path / "settings.py").write_text("a = 'x'\nassert type(a) == type(1)\n")
+    assert reason_and_lines(printed(code, tmp_path), tmp_path)[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "again"),
+    [
+        (MISSING, 1, True),
+        (SYNTAX, 1, True),
+        (ARGPARSE, 2, True),
+        (BOX, 2, True),
+        (ASSERTS, 1, False),
+        (CAUGHT, 1, False),
+        (QUIET, 3, False),
+        (QUIET, 2, False),
+    ],
+)
+def test_a_program_that_cannot_begin_would_fail_again(
+    code: str, exit_code: int, again: bool, tmp_path: Path
+) -> None:
+    assert fails_again(printed(code, tmp_path), exit_code) is again
 
 
 def test_the_whole_traceback_is_shown_whatever_was_printed_after_it() -> None:

@@ -15,7 +15,12 @@ from raysweep.trainables.runtime.metrics import ReportError
 from raysweep.trainables.runtime.script.lines import LineReader
 from raysweep.trainables.runtime.script.printed import Printed
 from raysweep.trainables.runtime.script.records import record_of
-from raysweep.trainables.runtime.script.reports import MISSING_SECONDS, Reports
+from raysweep.trainables.runtime.script.reports import (
+    MISSING_SECONDS,
+    SOON_SECONDS,
+    TWIN_SECONDS,
+    Reports,
+)
 from raysweep.trainables.runtime.script.settling import FIRST_SETTLE_SECONDS, SETTLE_SECONDS
 
 EPOCHS = ReportInterval()
@@ -332,15 +337,39 @@ def test_seconds_before_the_first_value_get_that_value() -> None:
     assert values(script.ends()) == [1]
 
 
-def test_the_metric_that_never_comes_is_an_error_before_the_budget_is_spent() -> None:
-    script = Script()
-    script.says(epoch=1, accuracy=1, lr=0.1)
-    script.says(epoch=2, accuracy=1)
-    assert script.wait(MISSING_SECONDS) == []
-    with pytest.raises(
-        ReportError, match=r"'acc' was not reported; reported: accuracy, lr.*past epoch 1$"
-    ):
+@pytest.mark.parametrize(
+    ("patience", "name", "seconds"),
+    [
+        (2.0, "accuracy", SOON_SECONDS),  # it is printed
+        (MISSING_SECONDS, "accuracy", MISSING_SECONDS),  # it may come by a file
+        (MISSING_SECONDS, "acc_epoch", TWIN_SECONDS),
+    ],
+)
+def test_the_metric_that_never_comes_is_an_error_before_the_budget_is_spent(
+    patience: float, name: str, seconds: float
+) -> None:
+    script = Script(options={"patience": patience})
+    script.says(epoch=1, acc_step=1, lr=0.1)
+    script.says(epoch=1, **{name: 1})
+    script.says(epoch=2, acc_step=1)
+    assert script.wait(seconds) == []
+    text = rf"'acc' was not reported; reported: acc_step, lr, {name}.*past epoch 1$"
+    with pytest.raises(ReportError, match=text):
         script.wait(1)
+
+
+def test_a_metric_that_does_not_come_with_each_report_has_longer() -> None:
+    script = Script(options={"patience": 2.0, "last": 3})
+    script.says(epoch=1, loss=1)
+    script.says(epoch=2, loss=1)
+    assert script.wait(SOON_SECONDS + 1) == []
+
+
+def test_the_mean_over_an_epoch_is_what_was_meant() -> None:
+    script = Script()
+    script.says(epoch=1, acc_step=1)
+    script.says(epoch=1, acc_epoch=1)
+    assert script.reports.missing().endswith("; did you mean 'acc_epoch'?")
 
 
 def test_settings_that_look_like_a_position_do_no_harm() -> None:

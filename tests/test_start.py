@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +120,21 @@ def test_the_processes_of_a_failed_start_are_ended(place: Path) -> None:
     assert kept is not None
     assert [str(path) for path in (place / "t").iterdir()] == [kept[1]]  # the second attempt's
     assert list(Path(kept[1]).glob("r/session_*/logs/gcs_server.out"))
+
+
+@pytest.mark.ray
+def test_ray_sets_no_handler_of_sigterm_while_it_starts() -> None:
+    """Its own would end the driver with exit code 15 and without a word."""
+    from ray._private import utils, worker
+
+    from raysweep.tune.executors.ray.ray_compat import no_sigterm_handler
+
+    before, setter = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    with no_sigterm_handler():
+        utils.set_sigterm_handler(lambda number, frame: sys.exit(number))
+        assert signal.getsignal(signal.SIGTERM) == before
+    assert utils.set_sigterm_handler is setter
+    assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(worker.init)
 
 
 def never(line: str) -> None:

@@ -226,6 +226,7 @@ def finished(place: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         (["enqueue", "a", "lr=0.1", "lr=0.2"], "lr is given twice: lr=0.1 and lr=0.2"),
         (["tag", "a", "papr", "--remove"], "refused: the sweep has no tag 'papr'"),
         (["tag", "a", "random-0", "x", "--remove"], "refused: random-0 has no tag 'x'"),
+        (["note", "a", "random_0", "odd"], "refused: there is no trial 'random_0'; did you mean"),
         (["set", "a", "space.width="], "refused: space.width: expected a range such as"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
@@ -359,6 +360,34 @@ def test_a_log_is_printed_without_what_a_terminal_obeys(
     (run / "logs/random-0.log").unlink()
     assert main(["logs", str(run), "random-0"]) == 2
     assert "random-0 has printed nothing" in capsys.readouterr().err
+
+
+def test_the_logs_of_a_run_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    stories = [Story("random", [0.5]) for _ in range(33)]
+    run = write_run(tmp_path / "run", [*stories, Story("random", [], status="failed")])
+    (run / "logs").mkdir()
+    assert main(["logs", str(run)]) == 2
+    assert "has printed anything" in capsys.readouterr().err
+    for number in (*range(32), 33):
+        (run / f"logs/random-{number}.log").write_text(f"hello\nfrom {number}\x1b\n\n")
+    (run / "logs/random-32.log").touch()
+    (run / "logs/ray.log").write_text("of no trial")
+    assert main(["logs", str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["trial", "status", "log", "last", "line"]
+    assert [line.split()[0] for line in lines[1:31]] == [
+        f"random-{number}" for number in (*range(3, 32), 33)
+    ]
+    assert lines[1].split() == ["random-3", "completed", "15", "B", "from", "3?"]
+    assert lines[31:] == ["and 3 earlier trials", f"to read one:  raysweep logs {run} random-33"]
+    assert main(["logs", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[-1] == {"trial": "random-33", "status": "failed", "bytes": 16}
+    assert main(["logs", str(run), "--follow"]) == 2
+    assert "--follow: expected a trial" in capsys.readouterr().err
 
 
 def test_rm_deletes_runs_alone_and_only_if_it_is_told_so(

@@ -188,7 +188,10 @@ def test_a_folder_of_another_study_is_refused_and_so_is_one_in_use(tmp_path: Pat
     with pytest.raises(StudyError, match=r"is held by process \d+ .*; close\(\) releases"):
         study(trials=2, folder=tmp_path / "run")
     first.close()
-    with pytest.raises(rs.UserError, match=r"was begun with another specification:\n.*seed: was 3"):
+    with pytest.raises(
+        rs.UserError,
+        match=r"was begun with another specification:\n.*seed: was 3.*\n.*begin a new run",
+    ):
         study(trials=2, seed=4, folder=tmp_path / "run")
     study(trials=5, folder=tmp_path / "run").close()
 
@@ -247,7 +250,7 @@ def several(**changes: Any) -> rs.Study:
 
 def test_several_metrics_are_told_as_a_mapping(tmp_path: Path) -> None:
     with several(epochs=1, trials=2, folder=tmp_path / "s") as asked:
-        with pytest.raises(StudyError, match="no trial has reported a finite loss yet"):
+        with pytest.raises(StudyError, match="no trial has reported anything yet"):
             _ = asked.knee
         trial = asked.ask()
         with pytest.raises(

@@ -12,6 +12,7 @@ import pytest
 from raysweep.history import History
 from raysweep.results.storage.run_directory import RunError, load
 from raysweep.results.storage.tables import frame, split_study, trial_rows, write_csv, write_tables
+from raysweep.tune.cli.app import main
 from tests.made_up import BEGAN, Story, write_run
 
 MIXED = [
@@ -70,6 +71,21 @@ def test_the_data_frames(tmp_path: Path) -> None:
     assert list(run.curves.columns) == ["trial", "searcher", "epoch", "seconds", "time", "acc"]
     assert len(run.curves) == 7
     assert math.isnan(run.curves["acc"].iloc[-1])
+
+
+def test_tables_of_a_sweep_by_steps_have_the_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = {"steps": 1500, "report_every": 500}
+    run = load(write_run(tmp_path / "run", MIXED, budget=budget))
+    assert list(run.curves["step"])[:4] == [500, 1000, 1500, 500]
+    row = run.rows[0]
+    assert (row["best_epoch"], row["best_step"], row["epochs"], row["steps"]) == (2, 1000, 3, 1500)
+    write_tables(run.path, run.histories, run.metric, interval=run.interval)
+    assert "best_step" in (run.path / "trials.csv").read_text()
+    assert (run.path / "curves.csv").read_text().startswith("trial,searcher,epoch,step,")
+    assert main(["ls", str(tmp_path)]) == 0
+    assert "3,500 steps" in capsys.readouterr().out
 
 
 def test_the_best_is_the_best_epoch_not_the_last(tmp_path: Path) -> None:

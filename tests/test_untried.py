@@ -120,6 +120,12 @@ def test_what_began_with_a_checkpoint_of_another_trial_is_untried() -> None:
     assert {"n": 1} not in Untried(space).read(history_of([{"n": 1}]))
 
 
+def test_a_zero_that_an_earlier_version_recorded_was_tried() -> None:
+    untried = Untried(Space({"decay": Ordinal((0.0, 0.1))})).read(history_of([{"decay": 0}]))
+    assert {"decay": 0.0} not in untried
+    assert {"decay": 0.1} in untried
+
+
 def test_a_huge_space_is_not_listed() -> None:
     space = Space({f"n{i}": Int(1, 10**9) for i in range(3)})
     untried = Untried(space).read(history_of([{"n0": 1, "n1": 1, "n2": 1}]))

@@ -57,11 +57,18 @@ def test_a_waiting_command_is_withdrawn_and_never_carried_out(
     assert main(["withdraw", str(run.path), gone.id[:8]]) == 0
     assert capsys.readouterr().out == "withdrawn: enqueue x=0.5\n"
     assert [command.id for command in Inbox(run.path).waiting()] == [kept.id]
+    for beginning in (gone.id, gone.id[:8]):
+        with pytest.raises(UserError, match="it was withdrawn already, and is never carried out"):
+            run.withdraw(beginning)
     assert resumed(run) == ["extend"]
     assert 0.5 not in list(rs.load(run.path).trials["config/x"])
     assert main(["withdraw", str(run.path), kept.id, "--json"]) == 2
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["text"].startswith("too late, it was applied: ")
+    with pytest.raises(UserError, match="too late, it was applied: "):
+        run.withdraw(kept.id[:8])
+    with pytest.raises(UserError, match="it was withdrawn already"):
+        run.withdraw(gone.id[:8])
 
 
 def test_what_does_not_wait_is_refused_with_what_does(run: rs.results.run.Run) -> None:

@@ -198,7 +198,7 @@ class Sweep:
             folder = run_folders.begin_anywhere(place, self._stem, name or self._sweep.name)
             try:
                 self._session(folder, self._placed(folder), options)
-            except UserError:
+            except (KeyboardInterrupt, UserError):
                 run_folders.discard(folder)
                 raise
         else:
@@ -252,10 +252,12 @@ class Sweep:
         settings = session.Options(
             Machines(options.address), retry_failed=options.retry_failed, resume=resume
         )
-        observer = _observer(folder.name, options)
+        observer = _observer(folder, options)
         try:
             code = session.run(sweep, folder, settings, observer, options.chosen_executor())
         except KeyboardInterrupt:
+            if not run_folders.has_begun(folder):
+                raise
             code = session.INTERRUPTED
         if options.quiet or notebook.is_notebook():
             write_results(load_directory(folder), code == session.GOOD)
@@ -292,15 +294,16 @@ def _last_line(folder: Path, code: int, resume: str) -> str:
     return f"report: {display_path(folder / NAME)}"
 
 
-def _observer(name: str, options: RunOptions) -> Observer:
+def _observer(folder: Path, options: RunOptions) -> Observer:
     """What shows the sweep: nothing, a table of the notebook, or what the command line shows.
 
     A live screen would hide what a train function prints, and the prompt of a debugger.
     """
+    from raysweep.results.storage.mirror import display_path
     from raysweep.tune.callbacks.screen import observer
 
     if options.quiet:
         return notebook.Silence()
     if notebook.is_notebook():
-        return notebook.NotebookView(name)
-    return observer(name, as_json=False, plain_lines=options.debug)
+        return notebook.NotebookView(folder.name)
+    return observer(folder.name, False, plain_lines=options.debug, place=display_path(folder))

@@ -136,6 +136,10 @@ class StudyBudgets:
         """True if a study has an epoch left that no trial in flight needs."""
         return self.limit is None or self.committed_epochs(study) < self.limit
 
+    def is_tried_out(self, study: str) -> bool:
+        """True if nothing is left to propose, and time or epochs are the budget, not trials."""
+        return study in self.exhausted and self._budget.trials is None
+
     def proposing(self) -> list[Study]:
         """The studies that may propose: those within their budget, else those that are behind."""
         return self.within() or [

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.clock import now
 from raysweep.errors import naming_component
+from raysweep.final_reasons import DONE, final_reasons
 from raysweep.forecast import Pace, opened
 from raysweep.history import Event, History, Status, Trial
 from raysweep.repeats import REPEATS
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
-from raysweep.steering import Steering
+from raysweep.steering import STOPPED_BY_HAND, Steering
 from raysweep.tune import limits, restoring, retries
 from raysweep.tune.pacing import Pacing
 from raysweep.tune.retries import GiveUp, Retry, WorkerFailure
@@ -31,7 +32,6 @@ from raysweep.tune.upcoming import Upcoming
 if TYPE_CHECKING:
     from raysweep.trainables.runtime.job import Job
 
-STOPPED_BY_HAND = "stopped by hand"
 DAMAGED = "damaged_checkpoint"
 """The note of a trial that restarted because its checkpoint was damaged; its value says how."""
 
@@ -112,10 +112,22 @@ class SweepController:
         return self.state.ended_before
 
     @property
+    def has_ended(self) -> bool:
+        """True if the sweep has ended, rather than been interrupted or paused."""
+        return self.done and not (self.interrupted or self.paused)
+
+    @property
     def may_promote(self) -> bool:
         """True if the scheduler may still promote a trial that it stopped."""
-        ended = self.done and not (self.interrupted or self.paused)
-        return self.sweep.scheduler.promotes and not self.ended_before and not ended
+        return self.sweep.scheduler.promotes and not self.ended_before and not self.has_ended
+
+    @property
+    def final_reasons(self) -> Mapping[str, str]:
+        """Why unfinished trials do not continue, by their names, once the sweep has ended."""
+        if not self.has_ended:
+            return {}
+        interval, promotes = self.sweep.budget.interval, self.sweep.scheduler.promotes
+        return final_reasons(self.histories.values(), interval, self.stopping or DONE, promotes)
 
     def reopen(self, failed: bool) -> None:
         """Queue the trials that ended only because the budget was smaller then.
@@ -359,7 +371,6 @@ class SweepController:
         self._follow(trial, retries.after_failure(trial, reason, notes, allowed_retries))
         if trial.status is Status.FAILED and limits.failed_alike(self.trials):
             self.stop(limits.SAME_FAILURE)
-        self.check_worth()
 
     def out_of_memory(self, trial: Trial, reason: str, notes: Mapping[str, Any]) -> None:
         """The trial ran out of memory."""
@@ -385,6 +396,9 @@ class SweepController:
             self.returned(trial, rule.reason, rule.notes)
         else:
             self.ended(trial, rule.status, rule.reason, rule.notes)
+            if not self.ended_before:
+                self.check_hopeless()
+                self.check_worth()
 
     @contextmanager
     def failing_with(self, traceback: str) -> Iterator[None]:
@@ -441,6 +455,11 @@ class SweepController:
     def check_plateau(self) -> None:
         """Stop the sweep if its plateau is reached."""
         if reason := limits.plateau_reached(self.sweep, self.histories):
+            self.stop(reason)
+
+    def check_hopeless(self) -> None:
+        """Stop the sweep if trials only fail, each before its first report."""
+        if reason := limits.hopeless(self.sweep, self.histories):
             self.stop(reason)
 
     def check_worth(self) -> None:

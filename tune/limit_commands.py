@@ -12,6 +12,7 @@ from raysweep.search_spaces.file.budget_spec import ROUNDING, seconds
 from raysweep.text_limits import message
 from raysweep.tune.command_checks import MOST, Accepted, Arguments, Refused
 from raysweep.tune.controller import SweepController
+from raysweep.tune.script_length import check_longer
 from raysweep.tune.steered import limit_of, limits
 
 LARGEST = 10**15
@@ -31,10 +32,11 @@ def extend(controller: SweepController, arguments: Arguments) -> Accepted:
     new = {name: _limit(controller, name, value) for name, value in arguments.items()}
     shown = ", ".join(f"{name} {_in_words(name, limit)}" for name, limit in new.items())
     unit = budget.interval.unit
-    more = {}
+    more, warning = {}, ""
     if unit in new:
+        warning = check_longer(controller.sweep)
         more = _longer_trials(controller, budget.interval.report(new[unit]))
-    return Accepted(new, f"the budget is now {shown}", more=more)
+    return Accepted(new, f"the budget is now {shown}{warning}", more=more)
 
 
 def length_in_reports(controller: SweepController, name: str, value: Any) -> int:

@@ -13,7 +13,7 @@ SAME_FAILURE = "the first trials all failed in the same way"
 MIN_TRIALS = 20
 """So many trials must have reported before it can be said that a sweep is not worth it."""
 HOPELESS_TRIALS = 100
-"""So many trials without a better one end a sweep of which no pace is known, as where all fail."""
+"""So many trials in vain end a sweep: all failed, or were no better where no pace is known."""
 PERIODS = (("a minute", 60.0), ("an hour", 3600.0), ("a day", 86400.0))
 MANY = 30
 """A sweep that has trained so many minutes is measured by the hour, and so on."""
@@ -70,6 +70,39 @@ def failed_alike(trials: Iterable[Trial]) -> bool:
         and all(trial.status is Status.FAILED for trial in ended)
         and len({trial.reason for trial in ended}) == 1
     )
+
+
+def hopeless(sweep: Sweep, histories: Mapping[str, History]) -> str:
+    """Why failures that differ end the sweep; "" if they do not.
+
+    A trial that fails before its first report spends no epochs, so a budget of epochs alone would
+    never end. A budget of trials ends for each searcher by itself.
+    """
+    vain = {name: last for name, one in histories.items() if (last := _last_in_vain(one))}
+    ends = len(vain) == len(histories) or (vain and sweep.budget.trials is None)
+    if not ends:
+        return ""
+    name, last = next(iter(vain.items()))
+    of = f" of {name}" if len(histories) > 1 else ""
+    return (
+        f"the last {HOPELESS_TRIALS} trials{of} all failed before their first report, "
+        f"{last.id} with: {last.reason}"
+    )
+
+
+def _last_in_vain(history: History) -> Trial | None:
+    """The last trial of a study if so many in a row failed before their first report."""
+    ended: list[Trial] = []
+    for place in range(len(history) - 1, -1, -1):
+        trial = history[place]
+        if not trial.status.ended:
+            continue
+        if trial.reports or trial.status not in (Status.FAILED, Status.OOM):
+            return None
+        ended.append(trial)
+        if len(ended) == HOPELESS_TRIALS:
+            return ended[0]
+    return None
 
 
 def _is_stale(history: History, trials: int) -> bool:

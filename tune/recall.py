@@ -216,10 +216,10 @@ def _at_hand(run: str | Path) -> Path:
 
 
 def _try(sweep: Sweep, run: str | Path) -> Source | None:
-    try:
+    # The sweep names the folder and not this run, which may be damaged or still be running.
+    with contextlib.suppress(Exception):
         return _source(sweep, _at_hand(run))
-    except UserError:
-        return None
+    return None
 
 
 def _place(entry: str, storage: Path) -> str:
@@ -267,4 +267,4 @@ def _space(run: RunDirectory) -> Space:
         "space": run.sweep.get("space", {}),
         "constraints": run.sweep.get("constraints", []),
     }
-    return specification(python_document(said), run.path / SWEEP).space
+    return specification(python_document(said), run.path / SWEEP, recorded=True).space

@@ -15,7 +15,9 @@ from raysweep.history import Status, Trial
 
 Notes = Mapping[str, Any]
 
-FORGIVEN: Notes = {"failures": 0, "losses": [], "kills_at_start": 0}
+FAILED_ATTEMPT = "failed_attempt"
+"""The note that says why the last failed attempt of a trial failed, and after which epoch."""
+FORGIVEN: Notes = {"failures": 0, "losses": [], "kills_at_start": 0, FAILED_ATTEMPT: None}
 """The notes of a trial that a person has retried: its former failures do not count."""
 
 MAX_ACCUMULATION = 64
@@ -79,7 +81,8 @@ def after_failure(trial: Trial, reason: str, notes: Notes, retries: int) -> Retr
     failures = trial.notes.get("failures", 0) + 1
     notes = {**notes, "failures": failures}
     if failures <= retries:
-        return Retry(f"failed, retrying: {reason}", notes)
+        attempt = {"epoch": trial.epoch, "reason": reason}
+        return Retry(f"failed, retrying: {reason}", {**notes, FAILED_ATTEMPT: attempt})
     return GiveUp(Status.FAILED, reason, notes)
 
 

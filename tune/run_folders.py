@@ -23,7 +23,7 @@ from raysweep.results.storage.ledger import Ledger
 from raysweep.results.storage.object_ledger import StoredLedger
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
-from raysweep.results.storage.run_directory import SWEEP, fetch_run
+from raysweep.results.storage.run_directory import SWEEP, fetch_run, naming, runs_in
 from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import same_function
@@ -75,9 +75,11 @@ class RunFolder:
             write_sweep(path, sweep)
             notify_urls.write(path, sweep.notify)
             held.logs.mkdir(exist_ok=True)
-        except OSError as error:
+        except BaseException as error:
             if held is not None:
                 held.close()
+            if not isinstance(error, OSError):
+                raise  # as Ctrl-C does
             reason = error.strerror or error
             raise FolderError(f"{mirror.display_path(path)} cannot be written: {reason}") from None
         return held
@@ -194,9 +196,10 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
         return resumed(storage, stem, run)
     bucket = ObjectStore(storage)
     try:
+        runs = mirror.list_runs(bucket)
         found = [
             place
-            for place in mirror.list_runs(bucket)
+            for place in runs
             if _name(place) == run or (not run and _pattern(stem).fullmatch(_name(place)))
         ]
         copies = [mirror.fetch(place) for place in found]
@@ -204,7 +207,8 @@ def resumed_anywhere(storage: Path | str, stem: str, run: str) -> Path:
         raise FolderError(f"{storage} cannot be used: {first_line(error)}") from None
     if not copies:
         wanted = run or f"{stem} or {stem}-(time)"
-        raise FolderError(f"nothing to resume: {storage} has no run called {wanted}")
+        others = naming(run or stem, [_name(place) for place in runs])
+        raise FolderError(f"nothing to resume: {storage} has no run called {wanted}{others}")
     return max(copies, key=lambda copy: float(ledger.read(copy)[-1]["time"]))
 
 
@@ -248,9 +252,14 @@ def begin(storage: Path, stem: str, name: str | None) -> Path:
     return folder
 
 
+def has_begun(folder: Path) -> bool:
+    """True if a run has a trial."""
+    return any(event["event"] == "proposed" for event in ledger.read(folder))
+
+
 def discard(folder: Path) -> None:
-    """Remove a run that ended by a mistake before its first trial; keep any other."""
-    if not any(event["event"] == "proposed" for event in ledger.read(folder)):
+    """Remove a run that ended before its first trial; keep any other."""
+    if not has_begun(folder):
         mirror.delete_run(folder)
 
 
@@ -264,7 +273,10 @@ def resumed(storage: Path, stem: str, run: str) -> Path:
     for place in (storage / run, Path(run)):
         if is_run(place):
             return place
-    raise FolderError(f"nothing to resume: neither {storage / run} nor {run} is a run directory")
+    others = naming(Path(run).name, [Path(path).name for path in runs_in(storage)])
+    raise FolderError(
+        f"nothing to resume: neither {storage / run} nor {run} is a run directory{others}"
+    )
 
 
 def latest(storage: Path, stem: str) -> Path:
@@ -322,6 +334,7 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
         raise FolderError(
             f"{folder} was begun with another specification:\n"
             + "\n".join(f"  {change}" for change in changes)
+            + "\nIts trials would not be comparable; for another specification begin a new run."
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from raysweep.errors import SessionInterrupted, UserError
-from raysweep.history import Event, Trial
+from raysweep.history import Event, Status, Trial
 from raysweep.trainables.runtime.job import Job
 from raysweep.tune import code_changes, recall
 from raysweep.tune.callbacks.base import Callback, Observer
@@ -115,6 +115,8 @@ class Session:
     def run(self, executor: Executor, retry_failed: bool) -> int:
         """Train what is left, and return the exit code."""
         recorder = EventRecorder(self.folder, self.sweep, self.observer, self.callbacks)
+        if self.sweep.untuned and not recorder.past:
+            self.observer.say(self.sweep.untuned)
         self.folder.opened(steered(self.sweep, steering_of(self.sweep, recorder.past)))
 
         def make_job(trial: Trial) -> Job:
@@ -268,7 +270,9 @@ def stopping_on_signals(controller: SweepController) -> Iterator[None]:
         if not controller.interrupted:
             asked = time.monotonic()
             controller.stop(signal.Signals(number).name, interrupted=True)
-            controller.say("stopping after the running epochs; once more to end at once")
+            runs = any(trial.status is Status.RUNNING for trial in controller.trials)
+            after = " after the running epochs" if runs else ""
+            controller.say(f"stopping{after}; once more to end at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -19,6 +19,7 @@ from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.shown_status import ORDER, PAUSED, shown_status
 from raysweep.text_limits import shorten
 from raysweep.tune.command_words import in_words
+from raysweep.tune.failed_attempts import failed_attempt, sentence
 from raysweep.tune.steer import SHOWN, next_session
 from raysweep.tune.time_left import time_left
 
@@ -38,12 +39,14 @@ def status(run: RunDirectory) -> dict[str, Any]:
     for as many as fit. epochs: the
     number of reports, as an `epoch` is the number of a report. unit: what trials are measured in;
     `trained`, `length` (of a trial, None if not known) and each `at` are in it. seconds_left: an
-    estimate, None if there is none. best: None before the first finite value; of several objectives
-    the knee, with the names of the trials on the `front` and its hypervolume. forecast: by how much
-    the best value is `expected` to improve in so many further `seconds`, and the `high` end of the
-    90 % interval, which begins at 0; None if too little is known. failures: number of trials by
-    cause. notes: on the sweep; trial_notes: on trials. waiting: the commands that no
-    session has carried out yet, each also as it would be typed (`text`).
+    estimate, None if there is none. best: None before the first finite value, and `why_no_best`
+    says why; of several objectives the knee, with the names of the trials on the `front` and its
+    hypervolume. limits_kept: None if that is not known. forecast: by how much the best value is
+    `expected` to improve in so many further `seconds`, and the `high` end of the 90 % interval,
+    which begins at 0; None if too little is known. failures: number of trials by cause.
+    interrupted: trials that the end of a session cut off. failed_attempts: of trials that will be
+    tried again. notes: on the sweep; trial_notes: on trials. waiting: the commands that no session
+    has carried out yet, each also as it would be typed (`text`).
     """
     interval = run.interval
     trials = list(run.all_trials())
@@ -51,6 +54,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
     controller = next_session(run)
     budget = controller.sweep.budget if controller else None
     studies = max(1, len(controller.studies)) if controller else 1
+    in_epoch = [_running(trial, run) for trial in trials if trial.status is Status.RUNNING]
     total = None
     if budget and budget.trials:
         # Studies of a comparison, and people by commands, may have trained more than that.
@@ -58,7 +62,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
     return {
         "run": display_path(run.path),
         "state": "paused" if run.state == "running" and run.steering.paused else run.state,
-        "reason": run.end_reason,
+        "reason": run.interruption if run.state == "interrupted" else run.end_reason,
         "metric": run.metric,
         "metrics": run.objectives.names if run.objectives else (run.metric,),
         "trials": dict(Counter(shown_status(trial, run.may_promote) for trial in trials)),
@@ -72,9 +76,16 @@ def status(run: RunDirectory) -> dict[str, Any]:
         "seconds": seconds_spent(run.events),
         "seconds_left": time_left(controller) if controller and run.state == "running" else None,
         "best": _best(run),
+        "why_no_best": None if run.chosen else run.why_no_best,
         **_front(run),
         "forecast": (forecast := more_time(run)) and asdict(forecast),
-        "running": [_running(trial, run) for trial in trials if trial.status is Status.RUNNING],
+        "running": in_epoch if run.state == "running" else [],
+        "interrupted": in_epoch if run.state != "running" else [],
+        "failed_attempts": [
+            {"trial": trial.id, "reason": reason}
+            for trial in trials
+            if (reason := failed_attempt(trial))
+        ],
         "failures": dict(Counter(trial.reason for trial in trials if _failed(trial)).most_common()),
         "tags": run.steering.tags.get("", []),
         "notes": [note.text for note in run.steering.notes if not note.trial],
@@ -107,7 +118,7 @@ def _front(run: RunDirectory) -> dict[str, Any]:
     """What a run with several metrics has besides; {} of a single one."""
     if run.objectives is None:
         return {}
-    found: dict[str, Any] = {"limits_kept": not run.is_infeasible}
+    found: dict[str, Any] = {"limits_kept": run.limits_kept}
     if run.has_front:
         found["front"] = [trial.id for trial in run.front]
         found["hypervolume"] = front_volume(run.all_trials())
@@ -136,7 +147,6 @@ def _running(trial: Trial, run: RunDirectory) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     """The state for a person."""
     interval = ReportInterval(found["unit"])
-    of = f" of {found['of']:,}" if found["of"] else ""
     clock = duration(found["seconds"])
     if found["seconds_left"] is not None:
         clock += f", about {duration(found['seconds_left'])} left"
@@ -144,8 +154,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     trained = interval.trained(found["trained"])
     text = [
         f"{found['run']} is {found['state']}{why}",
-        f"  {found['ended']:,}{of} trials have ended{_by_status(found['trials'])}, "
-        f"{trained}, {clock}",
+        f"  {_ended(found)}{_by_status(found['trials'])}, {trained}, {clock}",
     ]
     if found["state"] != "finished":
         text.append(f"  {_at_once(found['parallel'])}")
@@ -154,7 +163,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(f"  {Forecast(**found['forecast']).sentence(found['metric'])}")
     for trial in found["running"]:
         value = f", {found['metric']} {number(trial['value'])}" if trial["epoch"] else ""
-        text.append(f"  {trial['trial']} runs: {interval.at(trial['at'])}{value}")
+        at = interval.at(trial["at"]) if trial["epoch"] else "no report yet"
+        text.append(f"  {trial['trial']} runs: {at}{value}")
+    for trial in found["interrupted"]:
+        when = f"after {interval.at(trial['at'])}" if trial["epoch"] else "before its first report"
+        text.append(f"  {trial['trial']} was interrupted {when}")
+    for failed in found["failed_attempts"]:
+        text.append(f"  {sentence(failed['trial'], failed['reason'], found['run'])}")
     for cause, count in list(found["failures"].items())[:FAILURES_SHOWN]:
         text.append(f"  {plural(count, 'trial')}: {cause.splitlines()[0] if cause else 'failed'}")
     text += [f"  {one['text']} waits (id {one['id'][:SHOWN]})" for one in found["waiting"]]
@@ -163,11 +178,18 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [*text, *(f"  note: {note}" for note in found["notes"]), *_trial_notes(found)]
 
 
+def _ended(found: dict[str, Any]) -> str:
+    """How many trials have ended, of how many if that is known."""
+    if found["of"]:
+        return f"{found['ended']:,} of {found['of']:,} trials have ended"
+    return f"{plural(found['ended'], 'trial')} {'has' if found['ended'] == 1 else 'have'} ended"
+
+
 def _best_line(found: dict[str, Any], interval: ReportInterval) -> list[str]:
     """The best value; of several objectives the front, and what its knee has."""
     best = found["best"]
     if best is None:
-        return [] if found.get("limits_kept", True) else ["  no trial has kept the limits yet"]
+        return [f"  {found['why_no_best']}"] if found["trained"] else []
     known = best.get("metrics", {found["metric"]: best["value"]})
     values = ", ".join(f"{name} {number(known.get(name), 6)}" for name in found["metrics"])
     where = f"{interval.within(best['at'])} of {best['trial']}"

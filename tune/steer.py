@@ -24,6 +24,7 @@ from raysweep.results.storage.inbox import (
     author,
     is_id,
     recorded,
+    recorded_withdrawal,
     withdrawal,
 )
 from raysweep.results.storage.ledger import Event
@@ -123,10 +124,12 @@ def _withdrawn_by_session(
 def _removed(run: RunDirectory, inbox: Inbox, target: Command, taken: Command) -> Answer:
     """Remove a command and then its withdrawal, because no session will carry it out."""
     event = recorded(run.path, target.id)
-    inbox.remove(target.name)
-    inbox.remove(taken.name)
     if event is not None:
+        inbox.remove(target.name)
+        inbox.remove(taken.name)
         raise _too_late(event)
+    inbox.withdraw(target.name)
+    inbox.remove(taken.name)
     return Answer(target.id, "applied", f"withdrawn: {in_words(target)}")
 
 
@@ -137,11 +140,25 @@ def _waiting_command(run: RunDirectory, inbox: Inbox, command: str) -> Command:
     exact = [one for one in found if one.id == command]
     if exact or len(found) == 1:
         return (exact or found)[0]
-    if not found and is_id(command) and (event := recorded(run.path, command)):
-        raise _too_late(event)
+    if not found and is_id(command):
+        _check_not_ended(run, inbox, command)
     wrong = "several commands have an id that begins so" if found else "no such command waits"
     shown = "".join(f"\n  {one.id}  {in_words(one)}" for one in found or waiting)
     raise CommandError(f"'{message(command)}': {wrong}" + (f"; waiting:{shown}" if shown else ""))
+
+
+def _check_not_ended(run: RunDirectory, inbox: Inbox, command: str) -> None:
+    """Raise CommandError if a command that does not wait was carried out or withdrawn.
+
+    A few characters of its id would fit others, too.
+    """
+    whole = len(command) < SHOWN
+    if event := recorded(run.path, command, whole):
+        raise _too_late(event)
+    if whole:
+        return
+    if inbox.was_withdrawn(command) or recorded_withdrawal(run.path, command):
+        raise CommandError(f"'{command}': it was withdrawn already, and is never carried out")
 
 
 def _too_late(event: Event) -> CommandError:

@@ -15,7 +15,7 @@ from raysweep.formatting import plural
 from raysweep.fronts import knee
 from raysweep.history import Config, Event, Status
 from raysweep.references import ASK_AND_TELL
-from raysweep.results.storage.front import front_of, point
+from raysweep.results.storage.front import front_of, point, why_none
 from raysweep.tune import recall
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import sweep_of
@@ -194,9 +194,8 @@ class Study:
         return self._handle(trials[knee([point(trial.best) for trial in trials if trial.best])])
 
     def _why_no_best(self) -> str:
-        objectives = self._sweep.objectives
-        if objectives and objectives.limits and any(trial.epoch for trial in self.trials):
-            return f"no trial has kept the limits yet: {', '.join(map(str, objectives.limits))}"
+        if self._sweep.objectives:
+            return why_none(self._controller.trials, self._sweep.objectives)
         return f"no trial has reported a finite {self._sweep.metric.name} yet"
 
     def close(self) -> None:
@@ -215,6 +214,7 @@ class Study:
             self._controller.histories,
             self._sweep.metric.name,
             objectives=self._sweep.objectives,
+            interval=self._sweep.budget.interval,
         )
         self._log.ledger.close()
         self._log.ledger = None

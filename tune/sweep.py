@@ -13,6 +13,7 @@ from raysweep.history import Config, History
 from raysweep.objectives import Objectives
 from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.schedulers.base import Scheduler
+from raysweep.search_spaces.language.params import n_drawn
 from raysweep.search_spaces.language.space import Space
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
@@ -237,6 +238,16 @@ class Sweep:
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that every report must have."""
         return self.objectives.names if self.objectives else (self.metric.name,)
+
+    @property
+    def untuned(self) -> str:
+        """What to know of a sweep that trains several trials and has nothing to tune; else ""."""
+        if self.budget.trials == 1 or any(n_drawn(one) != 1 for one in self.space.params.values()):
+            return ""
+        return (
+            "the space has nothing to tune: every trial trains the same configuration, with a seed "
+            "of its own; a parameter is written as lr: {float: [1e-4, 1e-1], log: true}"
+        )
 
     def levels(self) -> tuple[int, ...]:
         return self.scheduler.levels(self.budget.epochs)

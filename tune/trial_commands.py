@@ -9,11 +9,13 @@ from raysweep.references import is_script
 from raysweep.report_interval import UNITS, amount
 from raysweep.results.storage.inbox import Command
 from raysweep.search_spaces.language.points import PointError, changed_point, key_of
+from raysweep.steering import STOPPED_BY_HAND
 from raysweep.text_limits import message
 from raysweep.tune.command_checks import Accepted, Arguments, Refused, flag, the_trial
 from raysweep.tune.controller import SweepController
 from raysweep.tune.limit_commands import length_in_reports
 from raysweep.tune.retries import FORGIVEN
+from raysweep.tune.script_length import check_longer
 
 REOPENED = {"stop": None, "by_hand": False, "limited": False, "asked": True}
 """Notes of a trial that a command has reopened: what ended it before counts no longer."""
@@ -46,7 +48,7 @@ def end(controller: SweepController, arguments: Arguments) -> None:
         if not controller.is_running(trial):
             controller.stop_by_hand(trial)
         return
-    controller.stop("stopped by hand", interrupted=True)
+    controller.stop(STOPPED_BY_HAND, interrupted=True)
     if arguments["now"]:
         raise KeyboardInterrupt  # as a second Ctrl-C does
 
@@ -77,6 +79,8 @@ def longer(controller: SweepController, arguments: Arguments) -> Accepted:
         raise Refused(f"{trial.id} has trained {trained}; {name} must be more")
     given = {"trial": trial.id, name: arguments[name]}
     reason = f"{trial.id} trains to {interval.at(reports)}"
+    if reports > controller.epochs_of(trial):
+        reason += check_longer(controller.sweep)
     return Accepted(given, reason, {**REOPENED, "epochs": reports})
 
 
@@ -116,6 +120,8 @@ def _child(controller: SweepController, parent: Trial, arguments: Arguments) -> 
         raise Refused(f"{parent.id} has trained {trained}: say how far, as {more}")
     way = f"from {interval.at(parent.epoch)} to {interval.at(reports)}"
     reason = f"a new trial continues {parent.id} {way}"
+    if reports > controller.sweep.budget.epochs:
+        reason += check_longer(controller.sweep)
     if is_script(controller.sweep.trainable):
         reason += (
             "; what the script restores from its checkpoint stays as it was, such as an "

@@ -7,6 +7,7 @@ from typing import Any
 from raysweep.errors import naming_component
 from raysweep.history import Event, Status, Trial
 from raysweep.repeats import REPEATS, next_repeat
+from raysweep.schedulers.base import FinishingScheduler
 from raysweep.steering import Queued
 from raysweep.tune.budget import matched_epoch_budget
 from raysweep.tune.state import SweepState
@@ -129,8 +130,8 @@ class Upcoming:
         for study in proposing:
             if trial := self._promote(study) or self._propose(study):
                 return trial
-        others = [study for study in self._state.studies.values() if study not in proposing]
-        for study in sorted(others, key=lambda study: self._state.histories[study.name].epochs):
+        # Also those that proposed until now: that they cannot may free places for their trials.
+        for study in self._least_trained_first():
             if trial := self._promote(study):
                 return trial
         return None
@@ -146,16 +147,16 @@ class Upcoming:
     def _promotable(self, study: Study) -> Trial | None:
         """The paused trial that the scheduler promotes now, if the study's budget allows it."""
         history = self._state.histories[study.name]
+        scheduler, ranking = self._state.sweep.scheduler, self._state.rankings.get(study.name)
+        budgets = self._state.budgets
+        exhausted, tried_out = study not in budgets.within(), budgets.is_tried_out(study.name)
         with naming_component(
-            f"the scheduler {type(self._state.sweep.scheduler).__name__}",
-            f"promoting a trial of {study.name}",
+            f"the scheduler {type(scheduler).__name__}", f"promoting a trial of {study.name}"
         ):
-            number = self._state.sweep.scheduler.promote(
-                history,
-                self._state.rankings.get(study.name),
-                budget_exhausted=study not in self._state.budgets.within(),
-            )
-        if number is None or not self._state.budgets.may_promote(study.name):
+            number = scheduler.promote(history, ranking, budget_exhausted=exhausted)
+            if number is None and tried_out and isinstance(scheduler, FinishingScheduler):
+                number = scheduler.finish(history, ranking)
+        if number is None or not budgets.may_promote(study.name):
             return None
         return history[number]
 
@@ -185,12 +186,14 @@ class Upcoming:
         proposing = sorted(self._state.budgets.proposing(), key=self._state.budgets.spent)
         if proposing:
             return self._promotable(proposing[0])
-        for study in sorted(
-            self._state.studies.values(), key=lambda study: self._state.histories[study.name].epochs
-        ):
+        for study in self._least_trained_first():
             if trial := self._promotable(study):
                 return trial
         return None
+
+    def _least_trained_first(self) -> list[Study]:
+        studies, histories = self._state.studies.values(), self._state.histories
+        return sorted(studies, key=lambda study: histories[study.name].epochs)
 
     def _any_promotable(self) -> bool:
         return any(map(self._promotable, self._state.studies.values()))

@@ -12,7 +12,7 @@ from raysweep.arrays import FloatArray
 from raysweep.formatting import DASH, clean, duration, html_table, html_text, number, plural
 from raysweep.history import APPLIED
 from raysweep.results.analysis import statistics
-from raysweep.results.analysis.compare import ALPHA, Comparison, Pair
+from raysweep.results.analysis.compare import ALPHA, HYPERVOLUME, Comparison, Pair
 from raysweep.results.storage import ledger
 from raysweep.results.storage.run_directory import RunDirectory
 
@@ -78,14 +78,14 @@ def pair_finding(pair: Pair, comparison: Comparison) -> str:
     """What the comparison of two searchers shows."""
     if pair.test is None or pair.p is None:
         return f"{pair.better} and {pair.worse} share fewer than two search seeds: not tested"
-    values = f"{_mean(pair.better, comparison)} against {_mean(pair.worse, comparison)}"
+    values = f"{_measured(pair.better, comparison)} against {_mean(pair.worse, comparison)}"
     seeds = f"{plural(pair.seeds, 'seed')}{_correction(comparison)}"
     test = f"p = {number(pair.p, 2)}, {pair.test.kind} over {seeds}"
     if pair.is_significant:
         return f"{pair.better} is better than {pair.worse}: {values} ({test})"
     return (
         f"no detectable difference between {pair.better} and {pair.worse}: {values} ({test}); "
-        f"{_needed(pair)}"
+        f"{_needed(pair, comparison)}"
     )
 
 
@@ -94,7 +94,7 @@ def leader_findings(comparison: Comparison) -> list[str]:
     name, pairs = leader(comparison), leader_pairs(comparison)
     significant = [pair for pair in pairs if pair.is_significant]
     others = [pair for pair in pairs if not pair.is_significant]
-    mean = _mean(name, comparison)
+    mean = _measured(name, comparison)
     seeds = plural(max((pair.seeds for pair in pairs), default=0), "seed")
     test = f"{seeds}{_correction(comparison)}"
     lines = []
@@ -140,12 +140,13 @@ def speedups(comparison: Comparison) -> list[str]:
         for label, fraction in fractions.items()
         if fraction is not None and fraction < 1
     )
+    what = _what(comparison)
     # A sentence for each of a few searchers, one sentence for many.
     if len(sooner) > MAX_PAIRWISE:
         parts = ", ".join(f"{fraction:.0%} by {label}" for fraction, label in sooner)
-        return [f"{baseline}'s final value was reached after {parts} of the {comparison.unit}"]
+        return [f"{baseline}'s final {what} was reached after {parts} of the {comparison.unit}"]
     return [
-        f"{label} reached {baseline}'s final value after {fraction:.0%} of the {comparison.unit}"
+        f"{label} reached {baseline}'s final {what} after {fraction:.0%} of the {comparison.unit}"
         for fraction, label in sooner
     ]
 
@@ -289,6 +290,17 @@ def reliability(run: RunDirectory) -> list[str]:
     return [f"· {clean(line)}" for line in lines]
 
 
+def _what(comparison: Comparison) -> str:
+    """What studies are compared by, in words: with several objectives it is no single value."""
+    return "hypervolume of the front" if comparison.metric == HYPERVOLUME else "value"
+
+
+def _measured(label: str, comparison: Comparison) -> str:
+    """The mean of a searcher, with what it is of if that is no metric of the user."""
+    what = f"{_what(comparison)} " if comparison.metric == HYPERVOLUME else ""
+    return what + _mean(label, comparison)
+
+
 def _mean(label: str, comparison: Comparison) -> str:
     return number(as_metric(float(comparison.finals[label].mean()), comparison))
 
@@ -301,6 +313,8 @@ def _percent(fraction: float | None) -> str:
 
 def _caption(comparison: Comparison) -> str:
     budget = describe_budget(comparison.budget, comparison)
+    if comparison.metric == HYPERVOLUME:
+        return f"{_what(comparison)} (from 0 to 1, more is better) at {budget} for each study"
     return f"{comparison.metric} at {budget} for each study"
 
 
@@ -343,7 +357,7 @@ def _leaders_by_mean(comparison: Comparison) -> str:
     first = [label for label, mean in means.items() if mean == min(means.values())]
     if len(first) == 1:
         return f"{first[0]} is ahead"
-    return f"{', '.join(first[:-1])} and {first[-1]} found the same value"
+    return f"{', '.join(first[:-1])} and {first[-1]} found the same {_what(comparison)}"
 
 
 def _other(pair: Pair, comparison: Comparison, with_seeds: bool = False) -> str:
@@ -362,7 +376,7 @@ def _correction(comparison: Comparison) -> str:
     return f", corrected for {plural(count, 'pair')}"
 
 
-def _needed(pair: Pair) -> str:
+def _needed(pair: Pair, comparison: Comparison) -> str:
     """What it would take to show the difference between a pair that is not significant."""
     assert pair.test is not None
     if pair.test.least > ALPHA:
@@ -372,7 +386,7 @@ def _needed(pair: Pair) -> str:
         return f"{least}; about {plural(pair.more_seeds, 'more seed')} would be needed"
     if pair.more_seeds is None:
         if pair.difference == 0:
-            return "every seed gave both the same value"
+            return f"every seed gave both the same {_what(comparison)}"
         return "the seeds differ too little to say more"
     if pair.more_seeds > MAX_MORE_SEEDS:
         return "they are as good as equal: more than a thousand seeds would be needed"

@@ -11,7 +11,7 @@ def more_time(run: RunDirectory) -> Forecast | None:
     if run.exhausted >= run.histories.keys():
         return None
     found = pace(run.histories.values(), opened(run.events))
-    return found.told if found else None
+    return found.told(run.metric, run.maximize) if found else None
 
 
 def more_time_finding(run: RunDirectory) -> list[str]:

@@ -40,10 +40,32 @@ def next_steps(
         ]
     return [
         *steps,
+        *longer(run),
         *_wider(run, place, bounds),
         *_more(run, place, trials),
         *_export(run, place),
     ]
+
+
+def longer(run: RunDirectory) -> list[Step]:
+    """Train the best trial to the end, if it was stopped before.
+
+    A scheduler that stops trials for good can have done so, or a budget that was spent.
+    """
+    try:
+        best = run.best.trial
+    except RunError:
+        return []
+    full = max(run.levels, default=0)
+    has_front = run.objectives is not None and len(run.objectives.objectives) > 1
+    if has_front or best.status is not Status.STOPPED or best.epoch >= full:
+        return []
+    at, interval = run.interval.trained, run.interval
+    why = f"The best trial was stopped after {at(best.epoch)} of {at(full)}. Train it to the end:"
+    place = display_path(run.path)
+    length = f"{interval.unit}={interval.position(full):.12g}"
+    longer = shlex.join(["raysweep", "continue", place, best.id, length])
+    return [{"why": why, "command": f"{longer} && {shlex.join(['raysweep', 'resume', place])}"}]
 
 
 def _step(why: str, *words: str) -> Step:
@@ -103,7 +125,7 @@ def _more(run: RunDirectory, place: str, trials: Sequence[Trial]) -> list[Step]:
 
 def _export(run: RunDirectory, place: str) -> list[Step]:
     try:
-        best = run.best
+        best = run.with_checkpoint(run.best, download=False)
     except RunError:
         return []
     if not best.has_state or (run.path / "best").is_dir():

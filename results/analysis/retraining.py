@@ -20,7 +20,7 @@ from raysweep.formatting import number, plural
 from raysweep.front_order import positions
 from raysweep.history import History, Status, Trial
 from raysweep.objectives import Limit
-from raysweep.repeats import REPEATS, losses_of
+from raysweep.repeats import REPEATS, bounds, losses_of
 from raysweep.results.analysis import statistics
 from raysweep.results.storage import ledger
 from raysweep.results.storage.front import is_candidate, point
@@ -46,10 +46,11 @@ __all__ = [
 class RetrainingResult:
     """A finalist, with the metric it was selected for and those of its retrainings.
 
-    trial: the finalist's name. validation, test: a value for each seed. n_failed: retrainings that
-    diverged or failed. why_untested: why there are no values of the test split, or "". reported: of
-    a sweep with several metrics, all that the best epoch of each retraining reported, by its
-    number, to which the same seed belongs with every finalist.
+    trial: the finalist's name. selected: of several seeds the mean, and `selected_seeds` their
+    number. validation, test: a value for each seed. n_failed: retrainings that diverged or failed.
+    why_untested: why there are no values of the test split, or "". reported: of a sweep with
+    several metrics, all that the best epoch of each retraining reported, by its number, to which
+    the same seed belongs with every finalist.
     """
 
     trial: str
@@ -59,17 +60,20 @@ class RetrainingResult:
     n_failed: int = 0
     why_untested: str = ""
     reported: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    selected_seeds: int = 1
 
 
 def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
     """The best `top` trials of all studies, best first; equal configurations count once.
 
     With several objectives they are the first ones by fronts: first members of the front, as far
-    apart on it as can be.
+    apart on it as can be. Where configurations are repeated with other seeds, it is the order by
+    which the best of the search is chosen (`raysweep/repeats.py`).
     """
     trials = [trial for history in histories.values() for trial in history]
     trials = [trial for trial in trials if REPEATS not in trial.notes]
-    order = sorted(trials, key=lambda trial: _selected_by(trial, histories))
+    chosen_by = {name: bounds(one) for name, one in histories.items() if one.repeats}
+    order = sorted(trials, key=lambda trial: _selected_by(trial, chosen_by.get(trial.study)))
     if any(history.n_objectives > 1 for history in histories.values()):
         order = _by_fronts(trials)
     chosen: dict[str, Trial] = {}
@@ -80,13 +84,14 @@ def finalists(histories: Mapping[str, History], top: int) -> list[Trial]:
     return list(chosen.values())[:top]
 
 
-def _selected_by(trial: Trial, histories: Mapping[str, History]) -> float:
-    """The best loss of a trial, or its mean if the configuration has several seeds."""
-    history = histories[trial.study]
-    if trial.number not in history.repeats:
-        return best_loss(trial)
-    losses = losses_of(history, trial)
-    return sum(losses) / len(losses)
+def _selected_by(trial: Trial, bounds: Mapping[int, float] | None) -> tuple[bool, float]:
+    """The best loss of a trial, or what the choice compares of those that were trained to the end.
+
+    bounds: the latter by number, of a study that repeats configurations; the others come last.
+    """
+    if bounds is None:
+        return False, best_loss(trial)
+    return trial.number not in bounds, bounds.get(trial.number, best_loss(trial))
 
 
 def _by_fronts(trials: Sequence[Trial]) -> list[Trial]:
@@ -103,17 +108,28 @@ def retraining_results(run: RunDirectory) -> list[RetrainingResult]:
     found = []
     # The study of a finalist's retrainings has the name of its trial.
     for name, history in RunDirectory(run.path / FOLDER).histories.items():
-        best = run.trial(name).best
-        if best is None:
+        trial = run.trial(name)
+        if trial.best is None:
             continue
-        result = _result(name, history, run.metric, best.metrics[run.metric])
+        losses = _selected(run, trial)
+        loss = sum(losses) / len(losses)
+        result = _result(name, history, run.metric, -loss if run.maximize else loss)
+        result = replace(result, selected_seeds=len(losses))
         if run.objectives:
             done = [one for one in history if one.status is Status.COMPLETED and one.best]
             reported = {one.number: dict(one.best.metrics) for one in done if one.best}
             result = replace(result, reported=reported)
         if result.validation:  # none of its retrainings may have completed yet
-            found.append((best.loss, result))
+            found.append((loss, result))
     return [result for _, result in sorted(found, key=lambda pair: pair[0])]
+
+
+def _selected(run: RunDirectory, trial: Trial) -> list[float]:
+    """The losses by whose mean a finalist was selected: one, unless it has several seeds."""
+    losses = losses_of(run.histories[trial.study], trial)
+    if len(losses) > 1 and all(map(math.isfinite, losses)):
+        return losses
+    return [best_loss(trial)]
 
 
 def winner(run: RunDirectory) -> BestEpoch:
@@ -122,16 +138,16 @@ def winner(run: RunDirectory) -> BestEpoch:
     If finalists were retrained, it is the best epoch of the one with the best mean over its
     retrainings, on the validation split: the best of the search may be the luckiest alone. One of
     which more than half of the retrainings failed comes last, and before it those whose means break
-    a limit. Without retrainings, or as long as
-    some are still to be trained, it is the best epoch of the search. Raises RunError if no trial
-    has reported a finite value.
+    a limit. Without retrainings, or as long as some are still to be trained, it is the best epoch
+    of the search. It is that of another seed of the same configuration if only that one has kept
+    its checkpoint. Raises RunError if no trial has reported a finite value.
     """
     chosen = chosen_finalist(run)
     if chosen is None:
-        return run.best
+        return run.with_checkpoint(run.best)
     trial = run.trial(chosen.trial)
     assert trial.best is not None
-    return run.best_epoch(trial, trial.best)
+    return run.with_checkpoint(run.best_epoch(trial, trial.best))
 
 
 def chosen_finalist(run: RunDirectory) -> RetrainingResult | None:
@@ -267,7 +283,7 @@ def _finding(result: RetrainingResult, row: dict[str, Any], metric: str) -> str:
     ends = f"{number(row['low'])} … {number(row['high'])}"
     sentence = (
         f"{result.trial}: {metric} {number(row['mean'])} on the {row['split']} split over "
-        f"{plural(row['seeds'], 'fresh seed')} ({kind} {ends}); the score it was selected for, "
+        f"{plural(row['seeds'], 'fresh seed')} ({kind} {ends}); {_score(result)}, "
         f"{number(result.selected)}, was {_describe_optimism(row['optimism'])}"
     )
     if result.n_failed:
@@ -275,6 +291,12 @@ def _finding(result: RetrainingResult, row: dict[str, Any], metric: str) -> str:
     if result.why_untested:
         sentence += f"; no test: {result.why_untested}"
     return sentence
+
+
+def _score(result: RetrainingResult) -> str:
+    if result.selected_seeds == 1:
+        return "the score it was selected for"
+    return f"the mean over {plural(result.selected_seeds, 'seed')} it was selected for"
 
 
 def _describe_optimism(optimism: float) -> str:

@@ -49,6 +49,28 @@ def in_words(front: Sequence[Trial], knee: Trial, objectives: Objectives) -> str
     return f"{len(front)} on the front; knee: {', '.join(values)}"
 
 
+def why_none(trials: Iterable[Trial], objectives: Objectives) -> str:
+    """Why no trial is a candidate for the front, in words; of trials of which none is.
+
+    A metric that never had a finite value is named before the limits: of the others nothing is
+    known as long as it has none.
+    """
+    reports = [report for trial in trials for report in trial.reports]
+    if not reports:
+        return "no trial has reported anything yet"
+    lacking = [
+        name
+        for place, name in enumerate(objectives.names)
+        if not any(math.isfinite((*one.losses, *one.excesses)[place]) for one in reports)
+    ]
+    if lacking:
+        return f"no trial has reported a finite {' or '.join(lacking)} yet"
+    if any(report.is_finite for report in reports):
+        return f"no trial has kept the limits yet: {', '.join(map(str, objectives.limits))}"
+    names = " and ".join(one.name for one in objectives.objectives)
+    return f"no trial has reported finite {names} at once yet"
+
+
 def points_of(trials: Iterable[Trial]) -> list[Point]:
     """The points of all trials that keep the limits."""
     return [point(_best(trial)) for trial in trials if is_candidate(trial)]

@@ -20,6 +20,7 @@ from typing import Any
 
 from raysweep.errors import UserError
 from raysweep.files import atomic_write
+from raysweep.history import APPLIED
 from raysweep.results.storage import ledger, mirror, object_ledger
 from raysweep.results.storage.ledger import Event
 from raysweep.text_limits import message
@@ -28,6 +29,8 @@ FOLDER = "commands"
 SUFFIX = ".json"
 UNREADABLE = ".unreadable"
 """Added to the name of a file that holds no command, so that it is looked at once."""
+WITHDRAWN = ".withdrawn"
+"""Added to the name of a command that was withdrawn while no session ran, so that it is known."""
 WITHDRAW = "withdraw"
 """The command that takes back another one, which waits."""
 MOST_BYTES = 2**20
@@ -113,6 +116,25 @@ class Inbox:
         else:
             (self._folder / name).unlink(missing_ok=True)
 
+    def withdraw(self, name: str) -> None:
+        """Remove a command, and remember that it was withdrawn. Raises OSError."""
+        self.remove(name)
+        if self._store is not None:
+            self._store.write(f"{FOLDER}/{name}{WITHDRAWN}", b"")
+        else:
+            (self._folder / f"{name}{WITHDRAWN}").touch()
+
+    def was_withdrawn(self, beginning: str) -> bool:
+        """True if a command whose id begins so was withdrawn while no session ran."""
+        if self._store is not None:
+            names = [name.rpartition("/")[2] for name in self._store.sizes(FOLDER)]
+        else:
+            names = [path.name for path in self._folder.glob(f"*{WITHDRAWN}")]
+        ends = f"{SUFFIX}{WITHDRAWN}"
+        return any(
+            name.endswith(ends) and name.partition("-")[2].startswith(beginning) for name in names
+        )
+
     def set_aside(self, name: str) -> None:
         """Rename what is no command, so that it is kept but not looked at again."""
         if self._store is not None:
@@ -178,12 +200,26 @@ def author() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def recorded(folder: Path, command: str) -> Event | None:
+def recorded(folder: Path, command: str, whole: bool = True) -> Event | None:
     """The event of the command with that id; None if the ledger has none (yet).
+
+    whole: the id is `command`; without it, it begins so.
+    """
+    return _recorded(folder, f'"id":"{command}' + ('"' if whole else ""))
+
+
+def recorded_withdrawal(folder: Path, beginning: str) -> Event | None:
+    """The event by which a session withdrew the command whose id begins so; None without it."""
+    event = _recorded(folder, f'"withdrawn":"{beginning}')
+    return event if event is not None and event["outcome"] == APPLIED else None
+
+
+def _recorded(folder: Path, text: str) -> Event | None:
+    """The last event of a command in whose line there is a text; None if there is none.
 
     It is looked for at the end of the ledger first, because that is where a new one is.
     """
-    mark = f'"id":"{command}"'.encode()
+    mark = text.encode()
     store = mirror.origin(folder)
     if store is not None:
         return _find(object_ledger.read(store), mark)

@@ -117,9 +117,12 @@ class Ledger:
 def read(folder: Path) -> list[Event]:
     """Read the events of a run directory without locking it, so a running sweep can be read.
 
-    Raises LedgerError if a line is damaged.
+    Raises LedgerError if a line is damaged, or if the file cannot be read.
     """
-    return _read(folder / NAME)[0]
+    try:
+        return _read(folder / NAME)[0]
+    except OSError as error:
+        raise LedgerError(f"{folder / NAME} cannot be read: {error.strerror or error}") from None
 
 
 def is_locked(folder: Path) -> bool:

@@ -112,6 +112,15 @@ def fetch_checkpoint(folder: Path, trial_id: str, name: str) -> Path:
     return path
 
 
+def with_checkpoint(folder: Path) -> set[str]:
+    """The trials of a run whose best epoch has a checkpoint, here or in the store."""
+    found = {path.parent.name for path in folder.glob("trials/*/best.pt")}
+    if store := origin(folder):
+        names = (name.split("/") for name in store.sizes("trials"))
+        found |= {parts[1] for parts in names if parts[2:] == ["best.pt"]}
+    return found
+
+
 def fetch_log(folder: Path, trial_id: str) -> Path:
     """The path of what a trial printed, downloaded first if it is in the store only.
 
@@ -121,6 +130,14 @@ def fetch_log(folder: Path, trial_id: str) -> Path:
     if store := origin(folder):
         _download(store, f"logs/{trial_id}.log", folder)
     return path
+
+
+def log_sizes(folder: Path) -> dict[str, int]:
+    """The bytes of what trials printed, by their names, of those that printed something."""
+    sizes = {path.stem: path.stat().st_size for path in (folder / "logs").glob("*.log")}
+    if store := origin(folder):
+        sizes |= {Path(name).stem: size for name, size in store.sizes("logs").items()}
+    return {trial: size for trial, size in sizes.items() if size}
 
 
 def delete_checkpoints(folder: Path, trial_id: str) -> None:

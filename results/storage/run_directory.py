@@ -9,28 +9,30 @@ from __future__ import annotations
 import difflib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, first_line
+from raysweep.final_reasons import final_reasons
 from raysweep.history import APPLIED, Config, Event, History, Report, Trial, apply
 from raysweep.objectives import Objectives
-from raysweep.repeats import mean_of
+from raysweep.repeats import mean_of, with_model
 from raysweep.report_interval import ReportInterval
 from raysweep.results.storage import ledger, mirror, tables
-from raysweep.results.storage.front import front_of, in_words, knee_of, with_front
+from raysweep.results.storage.front import front_of, in_words, knee_of, why_none, with_front
 from raysweep.results.storage.object_store import ObjectStore, is_url
 from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.shown_status import pauses
-from raysweep.steering import Steering, steering
+from raysweep.steering import STOPPED_BY_HAND, Steering, steering
 
 if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["running", "finished", "interrupted"]
+Found = TypeVar("Found")
 SWEEP = "sweep.yaml"
 """The file of a run directory that says what the sweep is."""
 
@@ -88,6 +90,27 @@ def holds_state(checkpoint: Path) -> bool:
         return True
 
 
+def interruption(events: Sequence[Event]) -> str | None:
+    """Why the last session of a ledger was interrupted, if it was and that is known.
+
+    A session that a person stops at once (`stop --now`) has no time to record its end.
+    """
+    for event in reversed(events):
+        if event["event"] == "closed":
+            return str(event.get("reason")) if event.get("interrupted") else None
+        if _ends_session(event):
+            return STOPPED_BY_HAND
+        if event["event"] == "opened":
+            return None
+    return None
+
+
+def _ends_session(event: Event) -> bool:
+    """True for a command that stops the session, and not a trial."""
+    is_stop = event["event"] == "command" and event["command"] == "stop"
+    return is_stop and event["outcome"] == APPLIED and "trial" not in event["arguments"]
+
+
 class RunDirectory:
     """What a run directory holds. Each part is read when it is first used, and then kept.
 
@@ -123,8 +146,10 @@ class RunDirectory:
         path = self.path / SWEEP
         try:
             content = YAML(typ="safe", pure=True).load(path)
-        except (OSError, YAMLError) as error:
-            raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+        except YAMLError as error:
+            raise RunError(f"{path} cannot be read: {first_line(error)}") from None
         if not isinstance(content, dict) or not _names_metric(content):
             raise RunError(f"{path} is not a resolved sweep: it names no metric")
         translated: dict[str, Any] = translate_sweep(content)
@@ -164,6 +189,11 @@ class RunDirectory:
         return str(sessions[-1].get("reason"))
 
     @property
+    def interruption(self) -> str | None:
+        """Why the last session was interrupted, if it was and that is known."""
+        return interruption(self.events)
+
+    @property
     def state(self) -> State:
         """`running` while a process writes to the ledger, else `finished` or `interrupted`."""
         if mirror.is_locked(self.path):
@@ -175,8 +205,22 @@ class RunDirectory:
     @cached_property
     def may_promote(self) -> bool:
         """True if the sweep has not ended and its scheduler may promote a trial that it stopped."""
-        if self.end_reason is not None:
-            return False
+        return self.end_reason is None and self._promotes
+
+    @cached_property
+    def final_reasons(self) -> dict[str, str]:
+        """Why trials that paused or waited to the end of the sweep do not continue, by name.
+
+        {} before the end.
+        """
+        if self.end_reason is None:
+            return {}
+        histories = self.histories.values()
+        return final_reasons(histories, self.interval, self.end_reason, self._promotes)
+
+    @property
+    def _promotes(self) -> bool:
+        """True if the scheduler promotes trials that it stopped."""
         opened = (event for event in reversed(self.events) if event["event"] == "opened")
         said = next(opened, {}).get("promotes")
         if said is None:  # an earlier version did not record it
@@ -281,7 +325,10 @@ class RunDirectory:
         """The table of trials as plain dictionaries."""
         trials = list(self.all_trials())
         rows = [
-            tables.trial_row(trial, self.metric, self.seed, self.seeds, self.may_promote)
+            tables.trial_row(
+                trial, self.metric, self.seed, self.seeds, self.may_promote, self.interval
+            )
+            | {"reason": self.reason_of(trial)}
             for trial in trials
         ]
         return with_front(rows, trials, self.objectives) if self.objectives else rows
@@ -294,7 +341,7 @@ class RunDirectory:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The reports of all trials as a data frame in long form."""
-        return tables.frame(tables.curve_rows(self.histories, self.seeds))
+        return tables.frame(tables.curve_rows(self.histories, self.seeds, self.interval))
 
     @cached_property
     def best(self) -> BestEpoch:
@@ -310,10 +357,9 @@ class RunDirectory:
 
     @property
     def why_no_best(self) -> str:
-        """Why there is no best epoch."""
-        limits = self.objectives.limits if self.objectives else ()
-        if self.is_infeasible:
-            return f"no trial has kept the limits yet: {', '.join(map(str, limits))}"
+        """Why there is no best epoch, of a run that has none."""
+        if self.objectives:
+            return why_none(self.all_trials(), self.objectives)
         return f"no trial has reported a finite {self.metric} yet"
 
     @cached_property
@@ -356,10 +402,18 @@ class RunDirectory:
 
     @property
     def is_infeasible(self) -> bool:
-        """True if trials have reported, and none has kept the limits."""
-        if not self.has_limits or best_of(self.histories) is not None:
-            return False
-        return any(trial.reports for trial in self.all_trials())
+        """True if trials have reported all objectives, and none has kept the limits."""
+        return self.limits_kept is False
+
+    @property
+    def limits_kept(self) -> bool | None:
+        """True if a trial keeps all limits; None without limits, and if that is not known yet."""
+        if not self.has_limits:
+            return None
+        if best_of(self.histories) is not None:
+            return True
+        reports = (report for trial in self.all_trials() for report in trial.reports)
+        return False if any(report.is_finite for report in reports) else None
 
     @property
     def has_limits(self) -> bool:
@@ -377,12 +431,33 @@ class RunDirectory:
         hint = f"did you mean {' or '.join(similar)}?"
         raise RunError(f"{self.path} has no trial '{trial_id}'; {hint}")
 
+    def reason_of(self, trial: Trial) -> str:
+        """Why a trial has its status."""
+        return self.final_reasons.get(trial.id, trial.reason)
+
     def best_epoch(self, trial: Trial, report: Report) -> BestEpoch:
         """A trial's best epoch, with its checkpoint, which may be downloaded for this."""
         checkpoint: Path | None = mirror.fetch_checkpoint(self.path, trial.id, "best.pt")
         if checkpoint and not checkpoint.exists():
             checkpoint = None
         return BestEpoch(trial, report, report.metrics[self.metric], checkpoint)
+
+    def with_checkpoint(self, found: BestEpoch, download: bool = True) -> BestEpoch:
+        """The epoch whose model stands for a configuration, of which `found` is an epoch.
+
+        It is another seed's if the checkpoint of this one was deleted (`checkpoints.keep`).
+        download: of a run in object storage, which is not searched without it.
+        """
+        if not download and mirror.origin(self.path) is not None:
+            return found
+        history = self.histories[found.trial.study]
+        if found.checkpoint is not None or found.trial.number not in history.repeats:
+            return found
+        for trial in with_model(history, found.trial)[1:]:
+            other = self.best_epoch(trial, trial.best) if trial.best else found
+            if other.checkpoint is not None:
+                return other
+        return found
 
 
 def _names_metric(content: Mapping[str, Any]) -> bool:
@@ -422,6 +497,38 @@ def runs_below(place: Path | str) -> list[str | Path]:
         raise RunError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
 
 
+@dataclass(frozen=True)
+class DamagedRun:
+    """A run in a list of runs that cannot be read. place: its path or URL. problem: in one line."""
+
+    place: str
+    problem: str
+
+    @property
+    def name(self) -> str:
+        return self.place.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
+def read_each(
+    places: Iterable[Path | str], read: Callable[[RunDirectory], Found]
+) -> list[Found | DamagedRun]:
+    """What `read` makes of each of the runs in a folder, whatever the files of some of them hold.
+
+    places: paths, or URLs.
+    """
+    return [_read(place, read) for place in places]
+
+
+def _read(place: Path | str, read: Callable[[RunDirectory], Found]) -> Found | DamagedRun:
+    try:
+        return read(RunDirectory(place if isinstance(place, Path) else fetch_run(place)))
+    except UserError as error:
+        problem = first_line(error).removeprefix(f"{place}/")
+    except Exception as error:  # a file may hold anything, and the other runs are listed
+        problem = f"it cannot be understood: {type(error).__name__}: {first_line(error)}"
+    return DamagedRun(str(place), problem)
+
+
 def fetch_run(url: str) -> Path:
     """Make a mirror of a run in object storage. Raises RunError if there is no such run."""
     store = ObjectStore(url)
@@ -431,7 +538,7 @@ def fetch_run(url: str) -> Path:
         others = [run.url for run in mirror.list_runs(store)]
     except OSError as error:
         raise RunError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
-    raise RunError(f"{url} is not a run{_naming(others)}")
+    raise RunError(f"{url} is not a run{naming(url.rpartition('/')[2], others)}")
 
 
 def load(path: str | Path) -> RunDirectory:
@@ -447,12 +554,25 @@ def load(path: str | Path) -> RunDirectory:
     around = folder
     if not folder.is_dir():
         around = folder.parent
-    others = sorted(str(path.parent) for path in around.glob(f"*/{ledger.NAME}"))
-    raise RunError(f"{folder} is not a run directory{_naming(others)}")
+    raise RunError(f"{folder} is not a run directory{naming(folder.name, runs_in(around))}")
 
 
-def _naming(runs: Sequence[str]) -> str:
-    """The end of a message that names the runs that exist; "" if there are none."""
+def runs_in(folder: Path) -> list[str]:
+    """The paths of the runs directly in a folder."""
+    return sorted(str(path.parent) for path in folder.glob(f"*/{ledger.NAME}"))
+
+
+def naming(name: str, runs: Sequence[str]) -> str:
+    """The end of a message about an unknown run: the one that was probably meant.
+
+    Else all that exist, by their names, paths or URLs; "" if there are none.
+    """
+    name = name.lower()
+    known = {run.rpartition("/")[2].lower(): run for run in runs}
+    begun = [one for one in known if one.startswith(f"{name}-")]  # the name of the file and a time
+    if near := difflib.get_close_matches(name, known, n=1) or begun[-1:]:
+        return f"; did you mean '{known[near[0]]}'?"
     if not runs:
         return ""
-    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}"
+    more = f" and {len(runs) - MAX_NAMED_RUNS} more" if len(runs) > MAX_NAMED_RUNS else ""
+    return f"; there are: {', '.join(runs[:MAX_NAMED_RUNS])}{more}"

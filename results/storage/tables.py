@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raysweep.files import atomic_write
 from raysweep.history import History, Report, Trial
 from raysweep.objectives import Objectives
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 from raysweep.results.storage.front import with_front
 from raysweep.shown_status import shown_status
 from raysweep.text_limits import encodable, visible
@@ -29,6 +30,8 @@ CONFIG = "config/"
 """Begins the names of the columns that hold a configuration."""
 METRIC = "metric/"
 """Begins the name of a metric's column if another column has the metric's own name."""
+COUNTED = ("steps", "samples")
+"""Units of a budget that have columns of their own. What is called an epoch counts reports."""
 OPTIONAL_NOTES = (
     "repeats",
     "accumulation",
@@ -55,12 +58,17 @@ def split_study(name: str, seeds: int) -> tuple[str, int]:
 
 
 def trial_row(
-    trial: Trial, metric: str, seed: int = 0, seeds: int = 1, may_promote: bool = False
+    trial: Trial,
+    metric: str,
+    seed: int = 0,
+    seeds: int = 1,
+    may_promote: bool = False,
+    interval: ReportInterval = EVERY_EPOCH,
 ) -> Row:
     """Make a trial's row. Sizes are in bytes, durations in seconds, times in Unix seconds.
 
     seed: the first search seed of the sweep. seeds: how many it has. may_promote: the scheduler
-    may still promote a trial that it stopped, so that this is called paused.
+    may still promote a trial that it stopped, so that this is called paused. interval: of reports.
     """
     searcher, index = split_study(trial.study, seeds)
     notes = trial.notes
@@ -76,6 +84,7 @@ def trial_row(
         "best_epoch": best_epoch,
         f"last_{metric}": _metric(last, metric),
         "epochs": trial.epoch,
+        **_positions(interval, best_epoch, trial.epoch),
         "seconds": training_seconds(trial),
         "node": notes.get("node"),
         "device": notes.get("device"),
@@ -87,6 +96,14 @@ def trial_row(
         **{name: notes[name] for name in OPTIONAL_NOTES if name in notes},
         **{CONFIG + name: value for name, value in flatten(trial.config).items()},
     }
+
+
+def _positions(interval: ReportInterval, best_epoch: int | None, epochs: int) -> Row:
+    """How many steps or samples the numbers of reports are; {} where these are epochs."""
+    if interval.unit not in COUNTED:
+        return {}
+    best = interval.position(best_epoch) if best_epoch is not None else None
+    return {f"best_{interval.unit[:-1]}": best, interval.unit: interval.position(epochs)}
 
 
 def best_loss(trial: Trial) -> float:
@@ -108,23 +125,39 @@ def trial_rows(
     seeds: int = 1,
     may_promote: bool = False,
     objectives: Objectives | None = None,
+    reasons: Mapping[str, str] | None = None,
+    interval: ReportInterval = EVERY_EPOCH,
 ) -> list[Row]:
-    """Make the table of trials: study by study, trials in the order of their proposal."""
+    """Make the table of trials: study by study, trials in the order of their proposal.
+
+    reasons: why trials have their status, if it is not what was recorded, by their names.
+    """
     trials = [trial for history in histories.values() for trial in history]
-    rows = [trial_row(trial, metric, seed, seeds, may_promote) for trial in trials]
+    said = reasons or {}
+    rows = [
+        trial_row(trial, metric, seed, seeds, may_promote, interval)
+        | {"reason": said.get(trial.id, trial.reason)}
+        for trial in trials
+    ]
     return with_front(rows, trials, objectives) if objectives else rows
 
 
-def curve_rows(histories: Mapping[str, History], seeds: int = 1) -> Iterator[Row]:
+def curve_rows(
+    histories: Mapping[str, History], seeds: int = 1, interval: ReportInterval = EVERY_EPOCH
+) -> Iterator[Row]:
     """Make the table of reports, in long form: a row for each epoch, a column for each metric.
 
-    seconds: the trial's training time so far. time: when it was reported, in Unix seconds.
+    seconds: the trial's training time so far. time: when it was reported, in Unix seconds. step: in
+    a sweep by steps, where the report was due; `sample` in one by samples.
     """
+    unit = interval.unit[:-1]
     for history in histories.values():
         for trial in history:
             searcher, _ = split_study(trial.study, seeds)
             for report in trial.reports:
                 row: Row = {"trial": trial.id, "searcher": searcher, "epoch": report.epoch}
+                if interval.unit in COUNTED:
+                    row[unit] = interval.position(report.epoch)
                 times = {"seconds": report.seconds, "time": report.time}
                 yield row | times | _metric_columns(report.metrics, {*row, *times})
 
@@ -170,11 +203,13 @@ def write_tables(
     seeds: int = 1,
     may_promote: bool = False,
     objectives: Objectives | None = None,
+    reasons: Mapping[str, str] | None = None,
+    interval: ReportInterval = EVERY_EPOCH,
 ) -> None:
-    """Write the `trials.csv` and `curves.csv` of a run."""
-    rows = trial_rows(histories, metric, seed, seeds, may_promote, objectives)
+    """Write the `trials.csv` and `curves.csv` of a run; the arguments are as of `trial_rows`."""
+    rows = trial_rows(histories, metric, seed, seeds, may_promote, objectives, reasons, interval)
     write_csv(folder / "trials.csv", rows)
-    write_csv(folder / "curves.csv", curve_rows(histories, seeds))
+    write_csv(folder / "curves.csv", curve_rows(histories, seeds, interval))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from raysweep.formatting import clean, number, plural
 from raysweep.history import Trial
 from raysweep.results.analysis.hypervolume import front_volume
 from raysweep.results.analysis.retrained_front import front_findings
+from raysweep.results.analysis.retraining import winner, winner_finding
 from raysweep.results.storage.run_directory import RunDirectory
 from raysweep.results.views import terminal
 from raysweep.results.views.terminal import checkpoint, columns, configuration, plain
@@ -26,6 +27,19 @@ def best(run: RunDirectory) -> RenderableType:
     if not run.has_front:
         return terminal.best(run)
     return _front(run)
+
+
+def confirmed(run: RunDirectory) -> list[RenderableType]:
+    """What is exported once the best trials were trained again; [] without retrainings."""
+    lines: list[RenderableType] = [plain(f"· {line}") for line in winner_finding(run)]
+    if not lines:
+        return []
+    found = winner(run)
+    if found.trial not in (run.best.trial, run.knee):  # whose configuration is above
+        lines.append(configuration(found.config, run.constants))
+    at = f"{run.interval.at(found.epoch)}, trained with seed {found.trial.seed}"
+    lines.append(plain(f"  exported    {found.trial.id}, {at}: {checkpoint(run, found)}", "dim"))
+    return lines
 
 
 def _front(run: RunDirectory) -> RenderableType:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from raysweep.formatting import DASH, number, plural
-from raysweep.results.storage.run_directory import RunDirectory
+from raysweep.results.storage.run_directory import DamagedRun, RunDirectory, read_each
 from raysweep.results.storage.tables import CONFIG, Row, best_loss
 from raysweep.results.views.terminal import WIDE, columns, plain, trial_table
 
 
-def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType:
-    """The table of runs, the newest last. A wide screen shows their searchers too."""
-    rows = [_run_cells(run) for run in sorted(directories, key=lambda run: run.began or 0.0)]
-    headings = ["run", "began", ">trials", ">epochs", "best", "searchers"]
+def runs(places: Sequence[Path | str], width: int = 80) -> RenderableType:
+    """The table of runs, the newest last. A wide screen shows their searchers too.
+
+    places: paths, or URLs. Those that cannot be read come last, each with what is wrong.
+    """
+    found = read_each(places, lambda run: (run.began or 0.0, _run_cells(run)))
+    good = [one for one in found if not isinstance(one, DamagedRun)]
+    rows = [cells for _, cells in sorted(good, key=lambda one: one[0])]
+    rows += [_damaged_cells(one) for one in found if isinstance(one, DamagedRun)]
+    headings = ["run", "began", ">trials", ">trained", "best", "searchers"]
     if width < WIDE:
         headings.remove("searchers")
     table = columns(*headings)
@@ -30,14 +37,22 @@ def runs(directories: Sequence[RunDirectory], width: int = 80) -> RenderableType
 def _run_cells(run: RunDirectory) -> list[str]:
     """A run's row in the table of runs, in the order of its headings."""
     histories = run.histories.values()
+    began = DASH
+    if run.began is not None:
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
     return [
         run.path.name,
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began or 0.0)),
+        began,
         f"{sum(map(len, histories)):,}",
-        f"{sum(history.epochs for history in histories):,}",
+        run.interval.trained(sum(history.epochs for history in histories)),
         _best(run),
         ", ".join(run.searchers),
     ]
+
+
+def _damaged_cells(run: DamagedRun) -> list[str]:
+    """The row of a run that cannot be read."""
+    return [run.name, DASH, DASH, DASH, f"damaged: {run.problem}", DASH]
 
 
 def _best(run: RunDirectory) -> str:

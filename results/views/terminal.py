@@ -26,7 +26,7 @@ from raysweep.results.analysis.repeated import repeat_findings
 from raysweep.results.storage.front import front_of, knee_of, points_of
 from raysweep.results.storage.mirror import display_path
 from raysweep.results.storage.run_directory import BestEpoch, RunDirectory
-from raysweep.results.storage.script_weights import of_script
+from raysweep.results.storage.script_weights import of_script, script_file
 from raysweep.results.storage.tables import CONFIG, Row, flatten, split_study, training_seconds
 from raysweep.results.views.sparkline import spark
 from raysweep.shown_status import PAUSED, shown_status
@@ -281,7 +281,7 @@ def _trial_facts(run: RunDirectory, trial: Trial) -> Table:
     node, device = notes.get("node", DASH), notes.get("device", DASH)
     facts: dict[str, Any] = {
         "status": status_text(shown_status(trial, run.may_promote)),
-        "reason": trial.reason or DASH,
+        "reason": run.reason_of(trial) or DASH,
     }
     if "afterwards" in notes:
         facts["afterwards"] = notes["afterwards"]
@@ -304,13 +304,18 @@ def _script_weights(run: RunDirectory, trial: Trial) -> dict[str, str]:
     """What a script left of its best epoch; {} of a train function, whose checkpoints are kept."""
     if trial.best is None or not is_script(str(run.sweep.get("trainable", ""))):
         return {}
-    return {"weights": of_script(run.best_epoch(trial, trial.best), run.interval)}
+    file = script_file(run, trial)
+    return {"weights": of_script(run.best_epoch(trial, trial.best), run.interval, file)}
 
 
 def checkpoint(run: RunDirectory, found: BestEpoch) -> str:
     """Where the best epoch's checkpoint is, or why there is none to load."""
+    kept = run.with_checkpoint(found)
+    if kept.trial is not found.trial:
+        other = f"of {kept.trial.id}, the same with another seed: {run.metric} {number(kept.value)}"
+        return f"{checkpoint(run, kept)} ({other})"
     if not found.has_state and is_script(str(run.sweep["trainable"])):
-        return of_script(found, run.interval)
+        return of_script(found, run.interval, script_file(run, found.trial))
     if found.checkpoint is None:
         return "none was kept"
     if not found.has_state:

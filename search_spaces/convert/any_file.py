@@ -14,19 +14,20 @@ from raysweep.search_spaces.file.reader import Specification, find, specificatio
 
 
 def read(
-    name: str, overrides: Sequence[str] = (), update: Callable[[Any], Any] = lambda data: data
+    name: str, overrides: Sequence[str] = (), update: Callable[[Any], Any] | None = None
 ) -> Specification:
     """Read the file of that path, or the one of that name in `search_spaces/`.
 
     overrides: `key=value` settings that replace what the file says. update: brings the data of a
-    file that an earlier version wrote up to date. Raises SpecificationError.
+    run's file, which an earlier version may have written, up to date. Raises SpecificationError.
     """
     path = find(name)
     document = document_of(text_of(path, name), name, path.parent)
-    document = replace(document, data=update(document.data))
+    if update is not None:
+        document = replace(document, data=update(document.data))
     for setting in overrides:
         document = override(document, setting)
-    return specification(without_script(document), path)
+    return specification(without_script(document), path, recorded=update is not None)
 
 
 def read_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Specification:

@@ -10,6 +10,7 @@ from typing import Any
 from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
 from raysweep.search_spaces.file.error_messages import shown
+from raysweep.search_spaces.file.likely_ranges import likely_range
 
 Handler = Callable[["Draft", Path, Any], None]
 """Takes the value at a path of the foreign file into the draft."""
@@ -54,6 +55,8 @@ class Draft:
         """Add a parameter or a constant to the space. Raises SpecificationError for a duplicate."""
         if name in self.data.get("space", {}):
             raise self.error(origin, f"duplicate parameter '{name}'")
+        if isinstance(entry, str) and likely_range(entry):
+            entry = {"value": entry}  # said in the other tool's own words, so it is a constant
         self.put(("space", name), entry, origin)
 
     def place(self, target: Path) -> str:

@@ -12,7 +12,7 @@ from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
 from raysweep.search_spaces.drafting.left_alone import SURROUNDINGS
 from raysweep.search_spaces.drafting.length import Length, length_of
-from raysweep.search_spaces.drafting.metric_guess import Guess, guesses
+from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, unsettled
 from raysweep.search_spaces.drafting.program import Program, ProgramError, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion, suggestions
 from raysweep.search_spaces.drafting.readers import read_interface
@@ -27,7 +27,10 @@ OUTPUTS = re.compile(
 
 @dataclass(frozen=True)
 class Draft:
-    """What `raysweep init` found. found: all metrics, the most likely first."""
+    """What `raysweep init` found.
+
+    found: all metrics, the most likely first. unsettled: those that no pattern can take.
+    """
 
     program: Program
     interface: Interface
@@ -35,6 +38,7 @@ class Draft:
     found: list[Guess]
     suggestions: list[Suggestion]
     outputs: tuple[Option, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
     @property
     def active(self) -> list[Suggestion]:
@@ -69,7 +73,13 @@ def draft(name: str, words: list[str], limit: float = LIMIT_SECONDS) -> Draft:
         taken.add(length.option.name)
     free = tuple(option for option in interface.options if option.name not in taken)
     made = Draft(
-        program, interface, length, guesses(program, interface), suggestions(free), outputs
+        program,
+        interface,
+        length,
+        guesses(program, interface),
+        suggestions(free),
+        outputs,
+        tuple(unsettled(program)),
     )
     covered = {one.option.name for one in made.active} | taken
     check_complete(program, interface, covered, f"raysweep init {name}")

@@ -44,32 +44,43 @@ Piece = str | Hole
 
 @dataclass(frozen=True)
 class Line:
-    """A line that a program prints. function: the function that prints it; "" outside of any."""
+    """A line that a program prints.
+
+    function: the function that prints it; "" outside of any. tests: the conditions under which its
+    loop prints it.
+    """
 
     pieces: tuple[Piece, ...]
     number: int
     function: str
+    tests: tuple[ast.expr, ...] = ()
 
 
 def lines(tree: ast.Module) -> Iterator[Line]:
     """Every line with a hole that the calls of a file print."""
-    for call, function in _calls(tree):
+    for call, function, tests in _calls(tree):
         if called(call) not in PRINTS or not call.args:
             continue
         for pieces in _split(_printed(call)):
             if any(isinstance(piece, Hole) for piece in pieces):
-                yield Line(tuple(pieces), call.lineno, function)
+                yield Line(tuple(pieces), call.lineno, function, tests)
 
 
-def _calls(node: ast.AST, function: str = "") -> Iterator[tuple[ast.Call, str]]:
-    """All calls, each with the name of the function that it is in."""
+def _calls(
+    node: ast.AST, function: str = "", tests: tuple[ast.expr, ...] = ()
+) -> Iterator[tuple[ast.Call, str, tuple[ast.expr, ...]]]:
+    """All calls, each with its function's name and the conditions under which its loop makes it."""
     for child in ast.iter_child_nodes(node):
-        inner = function
+        inner, under = function, tests
         if isinstance(child, ast.FunctionDef):
-            inner = child.name
+            inner, under = child.name, ()
+        elif isinstance(child, ast.For | ast.While):
+            under = ()
+        elif isinstance(child, ast.If):
+            under = (*tests, child.test)
         if isinstance(child, ast.Call):
-            yield child, inner
-        yield from _calls(child, inner)
+            yield child, inner, under
+        yield from _calls(child, inner, under)
 
 
 def _printed(call: ast.Call) -> list[Piece]:

@@ -66,6 +66,11 @@ class Interface:
     notes: tuple[str, ...] = ()
     unread: str = ""
 
+    @property
+    def dashes(self) -> str:
+        """What stands before the name of an option."""
+        return "" if self.style == "name=value" else "--"
+
     def option(self, name: str) -> Option | None:
         """The option of that name, as it is written or with `_` for `-`."""
         for option in self.options:

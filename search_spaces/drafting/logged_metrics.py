@@ -11,7 +11,7 @@ from raysweep.search_spaces.drafting.literals import called, calls, keyword, lit
 from raysweep.search_spaces.drafting.program import Program, Source
 
 Way = Literal[
-    "print", "json", "wandb", "tensorboard", "lightning", "transformers", "mlflow", "none"
+    "print", "json", "csv", "wandb", "tensorboard", "lightning", "transformers", "mlflow", "none"
 ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from raysweep.search_spaces.drafting.csv_metrics import csv_metrics
 from raysweep.search_spaces.drafting.formats import lines
 from raysweep.search_spaces.drafting.interface import Interface
 from raysweep.search_spaces.drafting.literals import calls, literal
@@ -25,6 +26,7 @@ _SELECTED, _VALIDATION, _TEST, _PLAIN, _TRAIN = 60, 40, 30, 20, 0
 """How much a metric's phase speaks for it. What selects models is the metric; training is not."""
 _WAYS: dict[Way, int] = {
     "json": 5,
+    "csv": 5,
     "tensorboard": 4,
     "lightning": 4,
     "transformers": 4,
@@ -46,6 +48,7 @@ class Guess:
     """A metric. way: how the program tells it. pattern: for one that it prints, else "".
 
     position: `epoch` or `step` if the pattern has it. why: where it is from.
+    file: the name of the CSV file that has it, for one that is read there.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Guess:
     position: str = ""
     why: str = ""
     score: int = 0
+    file: str = ""
 
 
 def guesses(program: Program, interface: Interface) -> list[Guess]:
@@ -63,6 +67,7 @@ def guesses(program: Program, interface: Interface) -> list[Guess]:
     for source in program.sources:
         found += _printed(program, source)
         found += _logged(program, source)
+        found += _in_csv(program, source, interface)
         found += _meters(program, source)
     # The first of several is taken: a stable order, in which the program's own file comes first.
     return sorted(found, key=lambda guess: -guess.score)
@@ -86,6 +91,8 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
     phase_word = _phase_word(source.tree)
     for line in lines(source.tree):
         for printed in printed_metrics(line, phase_word):
+            if printed.is_unsettled:
+                continue
             text = " ".join(piece for piece in line.pieces if isinstance(piece, str))
             words = f"{text} {printed.name}"
             score = _score(words, printed.name, line.function) + _WAYS["print"]
@@ -101,6 +108,17 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
                 why=f"printed in {program.shown_place(source, line.number)}",
                 score=score,
             )
+
+
+def unsettled(program: Program) -> list[str]:
+    """The metrics that are printed for every few batches only, each with its place."""
+    return [
+        f"{printed.name} ({program.shown_place(source, line.number)})"
+        for source in program.sources
+        for line in lines(source.tree)
+        for printed in printed_metrics(line, _phase_word(source.tree))
+        if printed.is_unsettled
+    ]
 
 
 def _phase_word(tree: ast.Module) -> str:
@@ -125,6 +143,26 @@ def _logged(program: Program, source: Source) -> Iterator[Guess]:
         if logged.way == "transformers":
             guess = replace(guess, pattern=_trainer_pattern(logged.name), position="epoch")
         yield guess
+
+
+def _in_csv(program: Program, source: Source, interface: Interface) -> Iterator[Guess]:
+    """The columns of a CSV file; the one that an option such as `--eval-metric` names first."""
+    option = interface.option("eval_metric")
+    selected = ""
+    if option is not None:
+        selected = str(interface.given.get(option.name, option.default))
+    for column in csv_metrics(source):
+        is_selected = bool(selected) and column.name == f"eval_{selected}"
+        goal = goal_of(column.name)
+        if is_selected:
+            goal = goal or "maximize"
+        if goal is None:
+            continue
+        score = _score(column.name, column.name, "") + _WAYS["csv"]
+        if is_selected:
+            score = _SELECTED - 1  # the goal is not said
+        why = f"in {column.file}, written in {program.shown_place(source, column.line)}"
+        yield Guess(column.name, goal, "csv", why=why, score=score, file=column.file)
 
 
 def _trainer_pattern(name: str) -> str:

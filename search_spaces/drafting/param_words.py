@@ -25,8 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 from raysweep.errors import UserError, did_you_mean
 from raysweep.search_spaces.file.document import SpecificationError, parse
 from raysweep.search_spaces.file.error_messages import message
+from raysweep.search_spaces.file.likely_ranges import likely_range
 from raysweep.search_spaces.file.param_specs import KINDS, Entry
-from raysweep.search_spaces.language.params import is_number, same
+from raysweep.search_spaces.language.params import EXACT, is_number, same
 
 _RANGE = re.compile(r"(?P<low>.*?[^./]|)\.\.(?P<high>[^./].*|\.\d.*|)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -71,6 +72,7 @@ def entry_of(typed: str, kind: str = "") -> Any:
     numbers if both ends are written as such.
     """
     words = replace(_split(typed), kind=kind)
+    _check_text(words, words.values)
     if words.values.startswith("{") and not words.suffixes:
         entry = _value(words, words.values)
     else:
@@ -117,6 +119,8 @@ def _entry(words: Words) -> Any:
         raise words.error(
             f"'{ranges[0]}' and '{ranges[1]}' are two ranges; expected one, as in lr=1e-5..1e-1:log"
         )
+    for part in parts if len(parts) > 1 else ():
+        _check_text(words, part)
     others = [_value(words, part) for part in parts if part not in ranges]
     if ranges:
         return _range(words, ranges[0], others)
@@ -242,9 +246,10 @@ def _listed(words: Words, values: list[Any]) -> Any:
             f"{did_you_mean(unknown[0], WORDS)}"
         )
     if len(values) == 1 and not kinds:
-        if isinstance(values[0], bool | int | float | str):
-            return values[0]
-        return {"value": values[0]}
+        (value,) = values
+        if isinstance(value, str) and likely_range(value):
+            return {"value": value}  # it stood in quotes
+        return value if isinstance(value, bool | int | float | str) else {"value": value}
     twice = [one for number, one in enumerate(values) if any(same(one, x) for x in values[:number])]
     if twice:
         raise words.error(f"the value {twice[0]!r} stands twice; expected each once")
@@ -255,6 +260,17 @@ def _listed(words: Words, values: list[Any]) -> Any:
     return {"ordinal": values}
 
 
+def _check_text(words: Words, text: str) -> None:
+    """Raise ParamError if a text looks like a range that is written in another way."""
+    likely = None if _bounds(text) else likely_range(text)
+    if likely is not None:
+        meant = words.values.replace(text, likely.words)
+        raise words.error(
+            f"'{text}' would be a text; expected {words.name}={meant}, and quotes if the text is "
+            f"meant: {words.name}='\"{text}\"'"
+        )
+
+
 def _value(words: Words, text: str) -> Any:
     """A value as YAML reads it."""
     if not text:
@@ -263,7 +279,10 @@ def _value(words: Words, text: str) -> Any:
             f'and "" in quotes for an empty text'
         )
     try:
-        return parse(text, "value").data
+        value = parse(text, "value").data
+        if words.kind == "float" and type(value) is int and abs(value) <= EXACT:
+            return float(value)  # some programs compare the type with that of their default
+        return value
     except SpecificationError as error:
         reason = str(error).partition(": ")[2]
         raise words.error(f"'{text}' is no value ({reason}); expected {EXAMPLES}") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raysweep.search_spaces.drafting.formats import Hole, Line, Piece, name_of
+from raysweep.search_spaces.drafting.progress_lines import Progress, is_latest, progress_of
 from raysweep.search_spaces.file.python_form import goal_of
 
 NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf"
@@ -25,7 +26,9 @@ class Printed:
     """A metric in a line. position: `epoch` or `step` if the pattern has it, else "".
 
     is_fraction: it is a count and what it is of, as in `9871/10000`, which says more than the
-    rounded percentage (is_percent) that often follows.
+    rounded percentage (is_percent) that often follows. is_unsettled: it stands in the lines of a
+    progress, such as `[10/59]`, and nothing tells which of these is the last, so that no pattern
+    takes the value of a report.
     """
 
     name: str
@@ -34,16 +37,23 @@ class Printed:
     line: Line
     is_percent: bool = False
     is_fraction: bool = False
+    is_unsettled: bool = False
 
 
 def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
     """The metrics of a line. phase_word: what a line of the validation has for its phase."""
     position = _position(line.pieces)
     kind = position[1] if position else ""
+    progress = None
+    if position is None:
+        progress = progress_of(line)
     for place, piece in enumerate(line.pieces):
         if not isinstance(piece, Hole) or (position and place == position[0]):
             continue
+        if is_latest(line.pieces, place):
+            continue  # the average behind it is that of the report
         start, label = _label(line.pieces, place)
+        is_unsettled = progress is not None and not (progress.ends and progress.place != start)
         name = metric_name(label, name_of(piece))
         is_fraction = _is_count(line.pieces, place) and goal_of(name) == "maximize"
         in_fraction = _is_in_fraction(line.pieces, place)
@@ -57,11 +67,12 @@ def printed_metrics(line: Line, phase_word: str) -> Iterator[Printed]:
         value = _groups(name, is_fraction)
         yield Printed(
             name,
-            _pattern(line.pieces, (start, place), value, position, (phase, phase_word)),
+            _pattern(line.pieces, (start, place), value, position, (phase, phase_word), progress),
             kind,
             line,
             _after(line.pieces, place).startswith("%"),
             is_fraction,
+            is_unsettled,
         )
 
 
@@ -153,6 +164,7 @@ def _pattern(
     groups: str,
     position: tuple[int, str] | None,
     phase: tuple[int | None, str],
+    progress: Progress | None,
 ) -> str:
     """A pattern for a line.
 
@@ -161,7 +173,7 @@ def _pattern(
     start, place = span
     metric = ""
     if start < place:
-        metric = _literal(_tail(pieces[start]))
+        metric = _starred(pieces[start]) + _literal(_tail(pieces[start]))
     for piece in pieces[start + 1 : place]:
         metric += r"\S+" if isinstance(piece, Hole) else _literal(piece)
     metric = _padded(metric) + groups
@@ -171,7 +183,20 @@ def _pattern(
     if position is not None:
         before = _tail(_before(pieces, position[0]))
         parts.append((position[0], rf"{_padded(_literal(before))}(?P<{position[1]}>\d+)"))
-    return ".*?".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+    parts.sort(key=lambda part: part[0])
+    if progress is not None and progress.ends:
+        earlier = [text for at, text in parts if at < progress.place]
+        # The line of the last batch is the one that has the same number twice.
+        number = 1 + "".join(earlier).count("(?P<")
+        parts.insert(len(earlier), (progress.place, rf"\[\s*(\d+)\s*/\s*\{number}\b"))
+    return ".*?".join(text for _, text in parts)
+
+
+def _starred(piece: Piece) -> str:
+    """The star before a label, with which some programs mark the summary after a validation."""
+    if isinstance(piece, str) and piece.removesuffix(_tail(piece)).rstrip().endswith("*"):
+        return r"\*\s*"
+    return ""
 
 
 def _groups(name: str, is_fraction: bool) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.drafting.draft import Draft, relative
-from raysweep.search_spaces.drafting.interface import Option
+from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
 from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
@@ -96,7 +96,7 @@ def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
     folder = _folder(draft, guess)
     if folder:
         lines.append(Line("folder", folder, "its files go to the trial's own folder; so do paths"))
-    words = [*interface.words, *_fixed(draft)]
+    words = [*_typed(draft), *_fixed(draft)]
     if words:
         lines.append(Line("arguments", words, _why_words(draft)))
     if interface.style != "--name=value":
@@ -127,6 +127,28 @@ def resume(draft: Draft) -> list[str]:
     return []
 
 
+def _typed(draft: Draft) -> list[str]:
+    """The words behind --, in which the placeholder stands for the length of a trial.
+
+    So `raysweep continue` and a longer budget reach the program.
+    """
+    option, words = draft.length.option, list(draft.interface.words)
+    if option is None or draft.interface.style == "none":
+        return words
+    names = {plain_name(name) for name in (option.name, *option.aliases)}
+    value = f"{{{draft.length.unit}}}"
+    for place, word in enumerate(words):
+        name, equals, _ = word.partition("=")
+        is_option = name.startswith("-") or (bool(equals) and not draft.interface.dashes)
+        if not is_option or plain_name(name.lstrip("-+")) not in names:
+            continue
+        if equals:
+            words[place] = f"{name}={value}"
+        elif place + 1 < len(words):
+            words[place + 1] = value
+    return words
+
+
 def _fixed(draft: Draft) -> list[str]:
     """Words that tell the length of a trial, and its own folder."""
     words = [_word(draft, option, "{folder}") for option in draft.outputs]
@@ -149,10 +171,7 @@ def _evaluations(draft: Draft) -> list[str]:
 
 
 def _word(draft: Draft, option: Option, value: str) -> str:
-    dashes = "--"
-    if draft.interface.style == "name=value":
-        dashes = ""
-    return f"{dashes}{option.name}={value}"
+    return f"{draft.interface.dashes}{option.name}={value}"
 
 
 def _why_words(draft: Draft) -> str:
@@ -178,7 +197,7 @@ def _folder(draft: Draft, guess: Guess | None) -> str:
     """The working folder, if the metric is in files that the program leaves there."""
     if draft.interface.folder:
         return draft.interface.folder
-    is_in_files = guess is not None and guess.way in _FILES
+    is_in_files = guess is not None and (guess.way in _FILES or bool(guess.file))
     if is_in_files and not _owns_folder(draft):
         return "{folder}"
     return ""
@@ -190,6 +209,8 @@ def _owns_folder(draft: Draft) -> bool:
 
 
 def _reports(draft: Draft, guess: Guess | None) -> Any:
+    if guess is not None and guess.file:
+        return f"{{folder}}/**/{guess.file}"
     patterns = [f"{{folder}}/{part}" for part in _FILES.get(guess.way if guess else "", ())]
     if len(patterns) == 1:
         return patterns[0]

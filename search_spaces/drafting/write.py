@@ -55,6 +55,11 @@ def warnings(draft: Draft) -> list[str]:
     said += [f"{option.name} cannot be told: {option.trap}" for option in traps]
     if draft.interface.unread:
         said.append(draft.interface.unread)
+    if not draft.found and draft.unsettled:
+        said.append(
+            f"{draft.unsettled[0]} is printed for every few batches, and nothing tells which line "
+            "is the last: let the program print it once after the validation"
+        )
     if not draft.found:
         said.append("no metric was found: fill in metric.name and metric.goal")
     if not draft.length.is_known:

@@ -26,6 +26,9 @@ from raysweep.search_spaces.language.params import Choice, Ordinal, Param
 from raysweep.search_spaces.language.space import EmptySpace, Space, parents
 from raysweep.search_spaces.language.type_check import TRUTH, Kinds, check, check_value, kind, kinds
 
+MAX_NAMED = 8
+"""Names of a space that are all listed where none is similar to an unknown one."""
+
 
 @dataclass(frozen=True)
 class Equals:
@@ -166,7 +169,7 @@ class _Builder:
         for name in names:
             if name not in known:
                 label = ".".join(str(part) for part in path)
-                hint = self._hint(name, where) or did_you_mean(name, known)
+                hint = self._hint(name, where) or did_you_mean(name, known) or _named(known)
                 raise self._document.error(path, f"{label}: unknown name '{name}'{where}{hint}")
 
     def _hint(self, name: str, where: str) -> str:
@@ -269,6 +272,11 @@ class _Builder:
                     path, f"space.{name}.expr: '{entry.expr}' had a value in none of 1,000 draws"
                 )
         return self._document.error(("constraints",), f"constraints: {error}")
+
+
+def _named(names: list[str]) -> str:
+    """The end of a message that lists the names of a space, if they are few."""
+    return f"; the space has {', '.join(names)}" if 0 < len(names) <= MAX_NAMED else ""
 
 
 def _used(condition: Condition | Equals) -> tuple[str, ...]:

@@ -88,7 +88,9 @@ def parse(text: str, name: str, version: Version = "1.2") -> Document:
         version = "1.1"
     node = _compose(text, name, version)
     if node is None:
-        raise SpecificationError(f"{name}:1: the file is empty")
+        raise SpecificationError(
+            f"{name}:1: the file is empty; expected keys such as trainable, metric and space"
+        )
     places: dict[Path, str] = {}
     try:
         data = _Reader(name, places, version).read(node, ())
@@ -134,8 +136,9 @@ def _compose(text: str, name: str, version: Version) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
+        hint = "; indent with spaces" if "'\\t'" in what else ""
         raise SpecificationError(
-            f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {what}"
+            f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {what}{hint}"
         ) from None
     except YAMLError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
@@ -236,7 +239,9 @@ class _Reader:
 
     def _plain(self, node: Node) -> None:
         if str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
-            raise SpecificationError(f"{self._place(node)}: the tag {node.tag} is not known here")
+            raise SpecificationError(
+                f"{self._place(node)}: the tag {node.tag} is not known here; leave it out"
+            )
 
     def _scalar(self, node: ScalarNode) -> Any:
         tag, text = str(node.tag).removeprefix(_TAG), str(node.value)
@@ -255,7 +260,9 @@ class _Reader:
             raise SpecificationError(
                 f"{self._place(node)}: '{text[:40]}' is not a number"
             ) from None
-        raise SpecificationError(f"{self._place(node)}: the tag {node.tag} is not known here")
+        raise SpecificationError(
+            f"{self._place(node)}: the tag {node.tag} is not known here; leave it out"
+        )
 
 
 def _number(text: str, tag: str) -> int | float:

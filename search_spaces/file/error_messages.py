@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file.budget_spec import NO_LENGTH
 from raysweep.search_spaces.file.document import Document, Path, SpecificationError
+from raysweep.search_spaces.file.likely_ranges import NUMBER, likely_entry
 from raysweep.search_spaces.file.param_specs import KINDS
 from raysweep.search_spaces.file.sweep_spec import NamedSpec, SweepSpec
 
@@ -44,6 +45,28 @@ _OWNERS = {
     "searcher": "searcher: {name: tpe, startup: 10}",
     "scheduler": "scheduler: {name: asha, eta: 3}",
 }
+_EXAMPLES: dict[Path, str] = {
+    ("trainable",): "train.py:train",
+    ("metric",): "{name: val_loss, goal: minimize}",
+    ("metric", "name"): "val_loss",
+    ("metric", "goal"): "maximize, or minimize",
+    ("budget",): "{trials: 20, epochs: 9}",
+    ("space",): "{lr: {float: [1e-4, 1e-1], log: true}}",
+    ("resources",): "{cpu: 1, gpu: 0.5}",
+    ("plateau",): "{trials: 20}",
+    ("checkpoints",): "{keep: 3}",
+    ("confirm",): "{top: 3, seeds: 5}",
+    ("seeds_per_trial",): "{most: 5}",
+    ("track",): "[wandb]",
+    ("notify",): "['https://...']",
+    ("callbacks",): "['mine.py:Progress']",
+    ("enqueue",): "[{lr: 0.1}]",
+    ("constraints",): "['channels * batch_size <= 4096']",
+    ("on_oom",): "[accumulate, skip]",
+    ("memory",): "[ray_results/cnn]",
+}
+"""What may stand in these places."""
+_WITH_EXAMPLE = ("a mapping", "a list", "a word")
 _SCALAR = {"true or false or a whole number or a number or a word": "a plain value"}
 
 
@@ -71,7 +94,7 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
             path, f"{where(path, document.data)}: expected {_PAIR}, got {shown(first['input'])}"
         )
     if first["type"] == "missing":
-        hint = _elsewhere(document, path, first)
+        hint = _elsewhere(document, path, first) or _as_in((*path, first["loc"][-1]))
         return document.error(
             path, f"missing key '{first['loc'][-1]}' in {where(path, document.data)}{hint}"
         )
@@ -87,6 +110,11 @@ def most_telling_error(document: Document, errors: list[Any]) -> SpecificationEr
         if document.place(path) == f"--set {label[:-2]}"
         else label + message(alike, path),
     )
+
+
+def _as_in(path: Path) -> str:
+    """How a missing key may be written; "" if there is no example."""
+    return f", as in {path[-1]}: {_EXAMPLES[path]}" if path in _EXAMPLES else ""
 
 
 def _is_other_form(error: Any) -> bool:
@@ -126,13 +154,47 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
 MISPLACED = {
     "cost": "; only auto counts it: searcher: {name: auto, cost: seconds}",
     "mode": "; the metric says it: metric: {name: ..., goal: maximize}",
+    "max_t": "; budget.epochs says how long a trial trains",
+    "grace_period": "; it is called grace",
+    "reduction_factor": "; it is called eta",
+    "scale": "; a log scale is log: true",
+    "default": "; around says where good values are believed to lie",
+    "prior": "; around says where good values are believed to lie",
+    "q": "; it is called step",
+    "num_samples": "; the budget has trials: budget: {trials: 20}",
+    "n_trials": "; the budget has trials: budget: {trials: 20}",
+    **dict.fromkeys(
+        ("parameters", "params", "search_space", "hyperparameters"), "; it is called space"
+    ),
 }
 """What is said of keys that belong to one searcher alone, or have another name here."""
+MAX_NAMED = 12
+"""Keys that are all named where none is similar to an unknown one."""
+WHOLE = "the sweep"
+"""What messages call the top level of a file."""
 
 
 def unknown_key(key: str, place: str, known: Iterable[str]) -> str:
-    hint = MISPLACED.get(key) or did_you_mean(key, known)
+    """That a key is not known, and which was probably meant, else which there are."""
+    known = list(known)
+    hint = MISPLACED.get(key) or (_section(key) if place == WHOLE else "")
+    hint = hint or did_you_mean(key, known)
+    if not hint and place == WHOLE:
+        hint = "; parameters and constants belong under space"
+    if not hint and len(known) <= MAX_NAMED:
+        hint = (
+            f"; expected one of {', '.join(known)}" if len(known) > 1 else f"; expected {known[0]}"
+        )
     return f"unknown key '{key}' in {place}{hint}"
+
+
+def _section(key: str) -> str:
+    """Under which key of a file another one belongs, that stands beside it; "" if that is open."""
+    for section in ("metric", "budget", "resources"):
+        model = _inner(SweepSpec.model_fields[section].annotation)
+        if model is not None and key in keys(model):
+            return f"; it belongs to {section}: {{{key}: ...}}"
+    return ""
 
 
 def keys(model: type[BaseModel]) -> list[str]:
@@ -164,7 +226,7 @@ def _inner(annotation: Any) -> type[BaseModel] | None:
 def where(path: Path, data: Any) -> str:
     """How a message calls a part: `the sweep`, `budget`, `space.lr`, `searcher bohb`."""
     if not path:
-        return "the sweep"
+        return WHOLE
     named = _named(path, data)
     return f"{path[0]} {named}" if named else ".".join(str(part) for part in path)
 
@@ -189,6 +251,8 @@ def message(errors: list[Any], path: Path) -> str:
             "expected an expression, or names with the values (or lists of values) that they must "
             f"have, got {shown(first['input'])}"
         )
+    if path[-1:] == ("expr",) and path[0] == "space":
+        return f"expected an expression such as '4 * channels', got {shown(first['input'])}"
     if path == ("metric",) and isinstance(first["input"], str):
         example = f"{{name: {first['input']}, goal: maximize}}"
         return f"expected a mapping such as {example}, got {shown(first['input'])}"
@@ -199,9 +263,21 @@ def message(errors: list[Any], path: Path) -> str:
         for one in errors
         if one["type"] == "literal_error"
     )
-    return (
-        f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{next(hints, '')}"
-    )
+    if expected.endswith(_WITH_EXAMPLE) and path in _EXAMPLES:
+        expected = f"{expected} such as {_EXAMPLES[path]}"
+    hint = next(filter(None, hints), "") or _other_type(expected, first["input"])
+    return f"expected {_SCALAR.get(expected, expected)}, got {shown(first['input'])}{hint}"
+
+
+def _other_type(expected: str, value: Any) -> str:
+    """How a number in quotes, a number that is meant as a word and the like are written."""
+    if isinstance(value, str) and "number" in expected and NUMBER.fullmatch(value):
+        return f"; without quotes it is a number: {value}"
+    if expected == "a word" and isinstance(value, bool | int | float):
+        return f"; in quotes it is one: '{shown(value)}'"
+    if expected.startswith("a whole number") and isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    return ""
 
 
 def _expected(error: Any) -> str:
@@ -229,6 +305,8 @@ def _shapeless(value: Any, path: Path) -> str:
         )
         return f"expected {forms}, got {shown(value)}"
     if isinstance(value, Mapping):
+        if likely := likely_entry(value):
+            return f"no kind of parameter is written; expected {likely}"
         near = next((hint for key in value if (hint := did_you_mean(key, KINDS))), "")
         return f"no kind of parameter is written; expected one of {', '.join(KINDS)}{near}"
     if isinstance(value, list):

@@ -24,7 +24,9 @@ from raysweep.search_spaces.language.params import (
     Ordinal,
     Param,
     RangeOrValues,
+    as_floats,
     is_number,
+    of_one_type,
     same,
 )
 
@@ -96,7 +98,7 @@ class FloatSpec(BaseModel):
 
     def param(self) -> Float | RangeOrValues:
         inner = Float(*self.bounds, self.log, self.step, self.points, self.around, self.ends)
-        return RangeOrValues(tuple(self.or_), inner) if self.or_ else inner
+        return RangeOrValues(tuple(as_floats(self.or_)), inner) if self.or_ else inner
 
 
 class IntSpec(BaseModel):
@@ -160,7 +162,7 @@ class OrdinalSpec(BaseModel):
 
     def param(self) -> Ordinal:
         return Ordinal(
-            tuple(self.values),
+            tuple(of_one_type(self.values)),
             self.points,
             self.around,
             None if self.weights is None else tuple(self.weights),
@@ -185,7 +187,8 @@ class ChoiceSpec(BaseModel):
         return self
 
     def param(self) -> Choice:
-        return Choice(tuple(self.values), None if self.weights is None else tuple(self.weights))
+        weights = None if self.weights is None else tuple(self.weights)
+        return Choice(tuple(of_one_type(self.values)), weights)
 
 
 class ExprSpec(BaseModel):

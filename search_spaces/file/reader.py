@@ -15,6 +15,7 @@ from raysweep.errors import did_you_mean
 from raysweep.search_spaces.file import build_space
 from raysweep.search_spaces.file.document import Document, SpecificationError
 from raysweep.search_spaces.file.error_messages import most_telling_error
+from raysweep.search_spaces.file.likely_ranges import check_texts
 from raysweep.search_spaces.file.objectives_spec import with_first_metric
 from raysweep.search_spaces.file.sweep_spec import SweepSpec
 from raysweep.search_spaces.language.space import Space
@@ -37,9 +38,14 @@ class Specification:
     path: Path
 
 
-def specification(document: Document, path: Path) -> Specification:
-    """Check a document and build its space. Raises SpecificationError."""
+def specification(document: Document, path: Path, recorded: bool = False) -> Specification:
+    """Check a document and build its space. Raises SpecificationError.
+
+    recorded: it is of a run, whose texts were taken as constants whatever they look like.
+    """
     content = check(document)
+    if not recorded:
+        check_texts(content.space, document)
     return Specification(content, build_space.space(content, document), document, path)
 
 
@@ -79,7 +85,7 @@ def text_of(path: Path, name: str) -> str:
 def check(document: Document) -> SweepSpec:
     """The document as the models have it. Raises SpecificationError for a mistake."""
     if not isinstance(document.data, dict):
-        kind = type(document.data).__name__
+        kind = "list" if isinstance(document.data, list) else "text without a key"
         text = f"expected a mapping of keys such as trainable, metric and space, got a {kind}"
         raise document.error((), text)
     data = with_first_metric(document)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -162,6 +163,21 @@ Several = Annotated[
 ]
 
 
+def _none_if_off(value: Any) -> Any:
+    """`none` for the other words with which people switch something off; false is one in YAML."""
+    return "none" if value is False or value in ("off", "no") else value
+
+
+def _absent_if_off(value: Any) -> Any:
+    return None if _none_if_off(value) == "none" else value
+
+
+OrNone = BeforeValidator(_none_if_off)
+"""Of a key whose value `none` switches something off: `off`, `no` and false do it, too."""
+OrAbsent = BeforeValidator(_absent_if_off)
+"""Of a key that switches something on: `none`, `off`, `no` and false leave it off."""
+
+
 class SweepSpec(BaseModel):
     """A sweep: the trainable, the space, the searchers, the scheduler and the budget."""
 
@@ -177,7 +193,7 @@ class SweepSpec(BaseModel):
         ),
     ] = None
     searcher: Several | None = None
-    scheduler: One | None = None
+    scheduler: Annotated[One | None, OrNone] = None
     budget: BudgetSpec
     script: ScriptSpec | None = None
     name: str | None = None
@@ -186,6 +202,7 @@ class SweepSpec(BaseModel):
     seeds: Positive = 1
     seeds_per_trial: Annotated[
         Literal["auto"] | SeedsPerTrialSpec | None,
+        OrAbsent,
         Field(
             description=(
                 "auto: a configuration that was trained to its end and could be the best is "
@@ -195,11 +212,11 @@ class SweepSpec(BaseModel):
     ] = None
     resources: ResourcesSpec = ResourcesSpec()
     retries: Annotated[int, Field(ge=0)] = 1
-    hang_after: Duration | None = None
+    hang_after: Annotated[Duration | None, OrAbsent] = None
     on_oom: list[Literal["accumulate", "skip"]] = ["accumulate", "skip"]
-    plateau: PlateauSpec | None = None
+    plateau: Annotated[PlateauSpec | None, OrAbsent] = None
     checkpoints: CheckpointsSpec = CheckpointsSpec()
-    confirm: ConfirmSpec | None = None
+    confirm: Annotated[ConfirmSpec | None, OrAbsent] = None
     track: list[Literal["wandb", "mlflow"]] = []
     notify: Annotated[
         list[str],
@@ -239,6 +256,7 @@ class SweepSpec(BaseModel):
     ] = None
     memory: Annotated[
         Literal["auto", "none"] | Annotated[list[str], Field(min_length=1)],
+        OrNone,
         Field(
             description=(
                 "earlier runs that the searcher auto learns from: auto for the finished ones in "

@@ -18,6 +18,8 @@ from raysweep.search_spaces.language.params import (
     Param,
     RangeOrValues,
     is_number,
+    of_one_type,
+    place_of,
     same,
 )
 from raysweep.search_spaces.language.space import EmptySpace, Space
@@ -139,6 +141,8 @@ def _with_values(name: str, param: Choice | Ordinal, values: list[Any]) -> Param
         raise ChangeError(f"{name}: expected at least one value")
     if any(same(a, b) for index, a in enumerate(values) for b in values[:index]):
         raise ChangeError(f"{name}: a value stands twice")
+    values = [param.values[place_of(param.values, one)] if one in param else one for one in values]
+    values = of_one_type(values)
     weights = None
     if param.weights is not None and all(value in param for value in values):
         weights = tuple(_weight(param, value) for value in values)

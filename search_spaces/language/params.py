@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -30,6 +31,8 @@ Ends = Literal["full", "half"]
 """Whether the first and the last of stepped values are drawn as often as the others, or half as
 often, as when a continuous draw is rounded."""
 
+EXACT = 2**53
+"""Whole numbers up to this are floats without rounding."""
 PRIOR_WIDTH = 0.15
 """The standard deviation of a prior, in the unit interval."""
 PRIOR_WEIGHT = 0.8
@@ -163,7 +166,7 @@ class Ordinal:
         return self.values[slot(u, len(self.values))]
 
     def to_unit(self, value: Value) -> float:
-        return (_index(self.values, value) + 0.5) / len(self.values)
+        return (place_of(self.values, value) + 0.5) / len(self.values)
 
     def grid(self, points: int) -> list[Value]:
         """All values, or as many as the parameter's own `points`."""
@@ -175,7 +178,7 @@ class Ordinal:
         return v if self.around is None else _near(v, self.to_unit(self.around))
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, other) for other in self.values)
+        return holds(self.values, value)
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ class Choice:
         return self.values[slot(u, len(self.values))]
 
     def to_unit(self, value: Value) -> float:
-        return (_index(self.values, value) + 0.5) / len(self.values)
+        return (place_of(self.values, value) + 0.5) / len(self.values)
 
     def grid(self, points: int) -> list[Value]:
         return list(self.values)
@@ -205,7 +208,7 @@ class Choice:
         return v if self.weights is None else _weighted(v, self.weights)
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, other) for other in self.values)
+        return holds(self.values, value)
 
 
 @dataclass(frozen=True)
@@ -251,10 +254,10 @@ class RangeOrValues:
 
     def to_unit(self, value: Value) -> float:
         bottom, top = self._ends
-        if any(same(value, other) for other in self._below):
-            return (_index(self._below, value) + 0.5) * self._width
-        if any(same(value, other) for other in self._above):
-            return top + (_index(self._above, value) + 0.5) * self._width
+        if holds(self._below, value):
+            return (place_of(self._below, value) + 0.5) * self._width
+        if holds(self._above, value):
+            return top + (place_of(self._above, value) + 0.5) * self._width
         return bottom + self.range.to_unit(value) * (top - bottom)
 
     def grid(self, points: int) -> list[Value]:
@@ -267,7 +270,7 @@ class RangeOrValues:
         return bottom + self.range.draw((v - bottom) / (top - bottom)) * (top - bottom)
 
     def __contains__(self, value: object) -> bool:
-        return any(same(value, other) for other in self.values) or value in self.range
+        return holds(self.values, value) or value in self.range
 
 
 Param = Float | Int | Ordinal | Choice | RangeOrValues
@@ -314,8 +317,49 @@ def same(a: object, b: object) -> bool:
     return type(a) is type(b) and a == b
 
 
-def _index(values: tuple[Value, ...], value: Any) -> int:
-    return next(i for i, other in enumerate(values) if same(other, value))
+def as_floats(values: Sequence[Value]) -> list[Value]:
+    """The values with floats for whole numbers, so that each number is given as the same type.
+
+    A value that is no number stays, and so does one whose float is among the values already.
+    """
+    return [
+        float(value)
+        if type(value) is int
+        and abs(value) <= EXACT
+        and not any(same(float(value), other) for other in values)
+        else value
+        for value in values
+    ]
+
+
+def of_one_type(values: Sequence[Value]) -> list[Value]:
+    """The values, as floats if all of them are numbers and one has decimals: [0.0, 0.5]."""
+    if all(map(is_number, values)) and any(isinstance(value, float) for value in values):
+        return as_floats(values)
+    return list(values)
+
+
+def place_of(values: Sequence[Value], value: object) -> int:
+    """The index of a value. Raises ValueError if it is none of the values.
+
+    0 is found as 0.0: that is how earlier versions recorded it, and how people write it.
+    """
+    for i, other in enumerate(values):
+        if same(other, value):
+            return i
+    for i, other in enumerate(values):
+        if type(value) is int and type(other) is float and other == value:
+            return i
+    raise ValueError(f"{value!r} is none of the values")
+
+
+def holds(values: Sequence[Value], value: object) -> bool:
+    """True if a value is one of several, as `place_of` finds it."""
+    try:
+        place_of(values, value)
+    except ValueError:
+        return False
+    return True
 
 
 def _weighted(v: float, weights: tuple[float, ...]) -> float:

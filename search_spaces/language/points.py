@@ -16,6 +16,7 @@ from raysweep.search_spaces.language.params import (
     Param,
     RangeOrValues,
     is_number,
+    place_of,
     same,
 )
 from raysweep.search_spaces.language.space import Config, Space, flatten
@@ -122,6 +123,8 @@ def _equal(value: Any, other: Any) -> bool:
 
 def _converted(param: Param, value: Any) -> Any:
     """The value as the parameter has it: 1 is 1.0 for a float, and 64.0 is 64 for an int."""
+    if isinstance(param, Choice | Ordinal) and value in param:
+        return param.values[place_of(param.values, value)]
     if isinstance(param, RangeOrValues) and not any(same(value, own) for own in param.values):
         return _converted(param.range, value)
     if isinstance(param, Float) and isinstance(value, int) and not isinstance(value, bool):
@@ -152,6 +155,20 @@ def describe(param: Param) -> str:
     if param.step not in (None, 1):
         text += f" in steps of {number(param.step, 6)}"
     return text
+
+
+def typed(space: Space, config: Config) -> Config:
+    """A configuration with values of the types that the space has.
+
+    Earlier versions recorded 0 for the 0.0 of `{float: [1e-6, 1e-2], or: [0]}`.
+    """
+    flat = space.flat(config)
+    values = {
+        name: _converted(param, flat[name]) for name, param in space.params.items() if name in flat
+    }
+    if all(same(value, flat[name]) for name, value in values.items()):
+        return config
+    return space.assemble(values.__getitem__)
 
 
 def key_of(config: Config) -> str:

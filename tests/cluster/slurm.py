@@ -36,6 +36,7 @@ space:
   x: {float: [0.0, 1.0]}
   seconds: 0.3
 """
+RUN_HERE = "<!-- run by tests/cluster/slurm.py -->"
 SETUP = "export PYTHONPATH=/shared/project"
 """The project is not installed on these hosts."""
 FAST = (
@@ -135,7 +136,7 @@ def typed(site: Site, line: str) -> str:
 def test_the_documented_lines_run_a_sweep_on_three_nodes(site: Site, limited: str) -> None:
     assert limited
     page = (PROJECT / "docs/how-to/slurm.md").read_text()
-    blocks = re.findall(r"^```sh run-by=tests/cluster/slurm.py\n(.*?)^```$", page, re.S | re.M)
+    blocks = re.findall(rf"^{RUN_HERE}\n```sh\n(.*?)^```$", page, re.S | re.M)
     shown = [line.partition("  #")[0].strip() for line in "".join(blocks).splitlines()]
     assert shown == LINES.replace("\n    ", " ").splitlines()
     printing, checking, submitting, asking = shown[:4]

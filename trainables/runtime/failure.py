@@ -7,6 +7,7 @@ import re
 import signal
 from typing import Any
 
+from raysweep.references import is_script
 from raysweep.text_limits import exception_line, format_exception, message
 from raysweep.trainables.runtime.import_trainable import TrainableError
 from raysweep.trainables.runtime.outcome import Outcome
@@ -43,12 +44,13 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
     `SystemExit`, `KeyboardInterrupt` and `GeneratorExit` are the function's own failures: nothing
     outside of it raises them in a trial's process.
     """
-    trace = _trace(error)
+    trace = _trace(error, trainable)
     match error:
         case TrainableError() | DataError() | ConfigurationError():
             return Outcome("mistake", message(str(error)), trace)
         case ReportError():
-            return Outcome("misreport", message(f"{trainable}: {error}"), trace, notes)
+            said = str(error) if is_script(trainable) else f"{trainable}: {error}"
+            return Outcome("misreport", message(said), trace, notes)
         case StorageError():
             return Outcome("storage", str(error), trace)
         case OSError() if error.errno in STORAGE_ERRORS:
@@ -65,6 +67,8 @@ def outcome_of(error: BaseException, trainable: str, notes: dict[str, Any]) -> O
             return Outcome("failed", f"the train function raised {raised}", trace, notes)
     if _is_oom(error):
         return Outcome("oom", _reason(error), trace, notes)
+    if isinstance(error, ScriptError) and error.fails_again:
+        return Outcome("fails_again", _reason(error), trace, notes)
     return Outcome("failed", _reason(error), trace, notes)
 
 
@@ -106,6 +110,8 @@ def _is_oom(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """The exception in one line. If torch carried it over from another process, the original."""
     lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    if isinstance(error, ScriptError):  # whose reason begins with the script's own exception
+        return message(lines[0])
     # The text holds the whole traceback of the other process, which ends with the exception.
     if len(lines) > 1 and FROM_ANOTHER_PROCESS.search(lines[0]):
         return message(lines[-1])
@@ -120,13 +126,15 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def _trace(error: BaseException) -> str:
+def _trace(error: BaseException, trainable: str) -> str:
     """The user's own traceback, without the frames of this package's runtime.
 
-    That of a script is in what it printed.
+    That of a script is in what it printed. A report that it did not make has none.
     """
     if isinstance(error, ScriptError):
         return str(error)
+    if isinstance(error, ReportError) and is_script(trainable):
+        return ""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in OUTER_FRAMES:
         frames = frames.tb_next

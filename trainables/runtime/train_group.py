@@ -168,7 +168,7 @@ class _Group:
         if run.complete:
             with member.printing():
                 notes |= test_metrics(job, run, self._module, self._device)
-        reason = f"the train function returned after epoch {run.epoch}"
+        reason = f"the train function returned after {run.interval.at(run.epoch)}"
         outcome = Outcome("completed", reason, notes=notes)
         if error is not None:
             self._on_error(error)

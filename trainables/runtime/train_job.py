@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from raysweep.report_interval import amount
 from raysweep.trainables.runtime import process_setup
 from raysweep.trainables.runtime.failure import outcome_of
 from raysweep.trainables.runtime.import_trainable import load
@@ -122,7 +123,15 @@ def _train(job: Job, receiver: Receiver, device: str) -> Outcome:
     if not run.reports:
         return Outcome("failed", f"{job.trainable} returned without a report")
     notes = run.notes | peak_memory(device) | test_metrics(job, run, module, device)
-    return Outcome("completed", f"the train function returned after epoch {run.epoch}", notes=notes)
+    return Outcome("completed", _ending(run, is_script=job.script is not None), notes=notes)
+
+
+def _ending(run: Run, is_script: bool) -> str:
+    """After which report a train function returned, or a script ended."""
+    at = run.interval.at(run.reports[-1]["epoch"])
+    if is_script:
+        return f"the script ended after {at} of {amount(run.length)}"
+    return f"the train function returned after {at}"
 
 
 def make_run(job: Job, receiver: Callable[[dict[str, Any]], None], device: str) -> Run:

@@ -41,6 +41,10 @@ class Callback(Protocol):
         return
 
 
+WAITING = "waiting for "
+"""The beginning of a line that says what a sweep waits for, which is over once a trial starts."""
+
+
 class Observer(Callback, Protocol):
     """The callback that shows the sweep to a person or to another program."""
 

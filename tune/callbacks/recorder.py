@@ -21,9 +21,9 @@ from raysweep.tune.controller import SweepController
 from raysweep.tune.run_folders import RunFolder
 from raysweep.tune.sweep import Sweep
 
-REPEATED = 10
-"""So many of the best configurations keep their checkpoints where they are repeated: which one is
-the best is known only then."""
+LIKELY = 10
+"""So many configurations of a study keep a checkpoint where they are repeated with other seeds:
+which one is the best is known only in the end."""
 
 
 class EventRecorder:
@@ -50,7 +50,12 @@ class EventRecorder:
             TensorBoardFiles(folder, sweep.metric.name),
             ErrorFiles(folder),
             Trackers(sweep.track, folder, self.say),
-            CheckpointRetention(folder, sweep.keep, _finalists(sweep)),
+            CheckpointRetention(
+                folder,
+                sweep.keep,
+                finalists=sweep.confirm.top if sweep.confirm else 0,
+                likely=LIKELY if sweep.most_seeds > 1 else 0,
+            ),
             MemoryGrowthWarning(self.past),
             TableFiles(folder),
             Upload(folder),  # last, so that it finds what the others wrote
@@ -78,9 +83,3 @@ class EventRecorder:
     def close(self, controller: SweepController) -> None:
         """Complete the files of the run directory."""
         self._files.close(controller)
-
-
-def _finalists(sweep: Sweep) -> int:
-    """How many of the best configurations keep their checkpoints, since each may turn out best."""
-    confirmed = sweep.confirm.top if sweep.confirm else 0
-    return max(confirmed, REPEATED if sweep.most_seeds > 1 else 0)

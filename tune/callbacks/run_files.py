@@ -137,6 +137,8 @@ class TableFiles(Callback):
             sweep.seeds,
             controller.may_promote,
             sweep.objectives,
+            controller.final_reasons,
+            sweep.budget.interval,
         )
         self._written = time.monotonic()
 

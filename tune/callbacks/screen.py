@@ -25,9 +25,11 @@ from raysweep.results.storage.tables import CONFIG, trial_row
 from raysweep.results.views.terminal import WIDE, plain, summary, trial_table
 from raysweep.search_spaces.language.space import flatten
 from raysweep.shown_status import ORDER, PAUSED, shown_status, status_in_words
-from raysweep.tune.callbacks.base import Observer
+from raysweep.tune import failed_attempts
+from raysweep.tune.callbacks.base import WAITING, Observer
 from raysweep.tune.callbacks.json_lines import JsonLines
 from raysweep.tune.controller import DAMAGED, SweepController
+from raysweep.tune.retries import FAILED_ATTEMPT
 from raysweep.tune.seldom import Seldom
 from raysweep.tune.time_left import SteadyTime, time_left
 
@@ -39,7 +41,7 @@ MIN_ROWS = 4
 """Trials that it shows however low the terminal is."""
 SAID = frozenset({"command", "exhausted", "priors"})
 """The kinds of events that the live screen says in a line of their own above the table."""
-OTHER_LINES = 10
+OTHER_LINES = 11
 """Lines that show no trial, with one searcher: headline, headers, gaps, and what is hidden."""
 
 
@@ -59,18 +61,21 @@ class Overview:
 class Screen(Observer):
     """The live screen of a terminal, redrawn in place at most four times a second."""
 
-    def __init__(self, name: str, console: Console) -> None:
-        self._name = name
+    def __init__(self, name: str, console: Console, place: str = "") -> None:
+        self._name, self._place = name, place
         self._console = console
         self._live: Live | None = None
         self._drawn = 0.0
         self._left = SteadyTime()
         self._front: Seldom[Overview] = Seldom()
         self._remembers: dict[str, bool] = {}
+        self._waits = ""
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        shown = event["event"] in SAID or self._is_news(event)
-        line = describe(event, controller) if shown else warning(event)
+        if event["event"] == "started":
+            self._waits = ""
+        shown = event["event"] in SAID or _is_failed_attempt(event) or self._is_news(event)
+        line = describe(event, controller, self._place) if shown else warning(event)
         if line:
             self.say(line)
         self.on_tick(controller)
@@ -93,13 +98,16 @@ class Screen(Observer):
         width, height = self._console.width, self._console.height
         # A single best value is found at once, a front of thousands of trials is not.
         seen = self._front.get(lambda: overview(controller), fresh=not _has_front(controller))
-        view = render(self._name, controller, width, height, left, seen)
+        view = render(self._name, controller, width, height, left, seen, self._waits)
         if self._live is None:
             self._live = Live(view, console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(view, refresh=True)
 
     def say(self, line: str) -> None:
+        if self._live is not None and line.startswith(WAITING):
+            self._waits = line  # in the screen, because a line above it would stay to the end
+            return
         self._console.print(plain(wrapped(line, self._console.width)), soft_wrap=True)
 
     def close(self, controller: SweepController) -> None:
@@ -110,11 +118,11 @@ class Screen(Observer):
 class Lines(Observer):
     """One plain line per event, for a log or a pipe."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, out: TextIO, place: str = "") -> None:
+        self._out, self._place = out, place
 
     def on_event(self, event: Event, controller: SweepController) -> None:
-        line = describe(event, controller)
+        line = describe(event, controller, self._place)
         if line:
             self.say(line)
 
@@ -127,22 +135,22 @@ class Lines(Observer):
         self._out.flush()
 
 
-def observer(name: str, as_json: bool, plain_lines: bool = False) -> Observer:
+def observer(name: str, as_json: bool, plain_lines: bool = False, place: str = "") -> Observer:
     """The observer for the standard output.
 
     Events as JSON if a program asked for them; a live screen on a terminal, unless `plain_lines`;
-    lines elsewhere.
+    lines elsewhere. place: the run directory, as it is shown.
     """
     if as_json:
         return JsonLines(sys.stdout)
     console = Console()
     if console.is_terminal and not plain_lines:
-        return Screen(name, console)
-    return Lines(sys.stdout)
+        return Screen(name, console, place)
+    return Lines(sys.stdout, place)
 
 
-def describe(event: Event, controller: SweepController) -> str:
-    """An event in one line; "" if it tells a person nothing."""
+def describe(event: Event, controller: SweepController, place: str = "") -> str:
+    """An event in one line; "" if it tells a person nothing. place: the run directory."""
     trial, reason = event.get("trial", ""), event.get("reason", "")
     match event["event"]:
         case "proposed":
@@ -163,6 +171,8 @@ def describe(event: Event, controller: SweepController) -> str:
             return f"{trial} {at}: {value} ({event['seconds']:.1f} s)"
         case "ended":
             return f"{trial} {_ended_as(event, controller)}: {reason}"
+        case "returned" if _is_failed_attempt(event):
+            return failed_attempts.sentence(trial, event["notes"][FAILED_ATTEMPT]["reason"], place)
         case "returned":
             return f"{trial} queued again: {reason}"
         case "promoted":
@@ -181,6 +191,11 @@ def describe(event: Event, controller: SweepController) -> str:
         case "noted" if "afterwards" in event["notes"]:
             return f"{trial} {event['notes']['afterwards']}"
     return warning(event)
+
+
+def _is_failed_attempt(event: Event) -> bool:
+    """True if a trial is queued again because its code failed."""
+    return event["event"] == "returned" and bool(event.get("notes", {}).get(FAILED_ATTEMPT))
 
 
 def _paused_to_the_end(controller: SweepController) -> str:
@@ -229,19 +244,21 @@ def render(
     height: int = 50,
     left: float | None = None,
     seen: Overview | None = None,
+    waits: str = "",
 ) -> Group:
     """The whole screen.
 
     left: the seconds left, if another number is shown than the estimate. seen: the searchers and
-    the front, if they are those of a moment ago.
+    the front, if they are those of a moment ago. waits: what the sweep waits for.
     """
     seen = seen or overview(controller)
-    above = len(controller.histories) + OTHER_LINES + bool(seen.line)
+    above = len(controller.histories) + OTHER_LINES + bool(seen.line) + bool(waits)
     rows = max(MIN_ROWS, min(MAX_ROWS, height - above))
     shown, hidden = _shown(controller, rows, {trial.id for trial in seen.front})
     parts: list[RenderableType] = [
         _headline(name, controller, time_left(controller) if left is None else left),
         *([plain(seen.line)] if seen.line else []),
+        *([plain(waits, "yellow")] if waits else []),
         Text(),
         seen.searchers,
         Text(),
@@ -249,7 +266,9 @@ def render(
     ]
     if hidden:
         parts.append(Text(hidden, style="dim"))
-    return Group(*parts)
+    # A terminal echoes Ctrl-C as ^C where the cursor is. At the end of a full line, that would
+    # begin a further one, which the next drawing does not know of and leaves behind.
+    return Group(*parts, Text())
 
 
 def overview(controller: SweepController) -> Overview:
@@ -283,8 +302,9 @@ def _headline(name: str, controller: SweepController, left: float | None) -> Tex
     text = plain(f"{name}   ", "bold")
     text.append(f"{clock}\n", style="not bold")
     text.append(f"{states}   {trained}", style="not bold")
-    if controller.pace and (told := controller.pace.told):
-        line = told.sentence(controller.sweep.metric.name)
+    metric = controller.sweep.metric
+    if controller.pace and (told := controller.pace.told(metric.name, metric.goal == "maximize")):
+        line = told.sentence(metric.name)
         text.append(f"\n{clean(line)}", style="not bold")
     if controller.steering.paused:
         text.append(f"\npaused; to continue:  raysweep resume {clean(name)}", style="yellow")
@@ -321,10 +341,12 @@ def _table(trials: list[Trial], controller: SweepController, width: int, seen: O
     """A table of these trials, without the parameters that are the same in all of them."""
     metric, objectives = controller.sweep.metric.name, controller.sweep.objectives
     constants = {CONFIG + name for name in controller.sweep.space.constants}
-    may_promote = controller.may_promote
+    may_promote, reasons = controller.may_promote, controller.final_reasons
     rows = [
         {name: value for name, value in row.items() if name not in constants}
-        for row in (trial_row(trial, metric, may_promote=may_promote) for trial in trials)
+        | {"reason": reasons.get(trial.id, trial.reason)}
+        for trial in trials
+        for row in (trial_row(trial, metric, may_promote=may_promote),)
     ]
     if objectives:
         rows = with_front(rows, trials, objectives, seen.front)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from raysweep.search_spaces.file.likely_ranges import NUMBER
 from raysweep.search_spaces.language.params import Choice, Float, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.sweep import Sweep
@@ -23,15 +24,16 @@ TAIL_BYTES = 1_000_000
 """The end of a ledger that is searched for what a trial held."""
 
 
-def advise(sweep: Sweep, cells: int, storage: Path = Path("ray_results")) -> list[str]:
+def advise(sweep: Sweep, cells: int | None, storage: Path = Path("ray_results")) -> list[str]:
     """The advice, a line each.
 
-    `cells`: the size of the grid. `storage`: the folder of earlier runs, whose ledgers say how much
-    memory a trial took.
+    `cells`: the size of the grid; None if no searcher tries one. `storage`: the folder of earlier
+    runs, whose ledgers say how much memory a trial took.
     """
     return [
         *_space(sweep.space),
-        *_grid(sweep, cells),
+        *_texts(sweep.space),
+        *(_grid(sweep, cells) if cells is not None else ()),
         *_grace(sweep),
         *_promoted_script(sweep),
         *_gpu(sweep, storage),
@@ -59,6 +61,18 @@ def _space(space: Space) -> Iterator[str]:
             )
 
 
+def _texts(space: Space) -> Iterator[str]:
+    """Constants that are texts, although they look like numbers."""
+    for name, value in space.constants.items():
+        parts = value.split(",") if isinstance(value, str) else [""]
+        if not all(NUMBER.fullmatch(part.strip()) for part in parts):
+            continue
+        if len(parts) == 1:
+            yield f"{name} is the text '{value}'; without quotes it is a number"
+        else:
+            yield f"{name} is one text, '{value}'; {{ordinal: [{value}]}} tries each number of it"
+
+
 def _decades(param: Float) -> float:
     """The orders of magnitude that a range spans; 0 if it does not lie above zero."""
     return math.log10(param.high / param.low) if param.low > 0 else 0.0
@@ -70,12 +84,12 @@ def _is_number(value: object) -> bool:
 
 def _grid(sweep: Sweep, cells: int) -> Iterator[str]:
     trials = sweep.budget.trials
-    if "grid" in sweep.searchers and cells == 0:
+    if cells == 0:
         yield (
             "no cell of the grid satisfies the constraints, so grid has nothing to try; "
             "points: 9 beside a parameter makes more cells"
         )
-    if "grid" in sweep.searchers and trials is not None and cells > trials:
+    if trials is not None and cells > trials:
         yield (
             f"the grid has {cells:,} cells and the budget {trials:,} trials, "
             f"so {trials:,} of them will run, drawn by the seed"

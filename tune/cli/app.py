@@ -7,9 +7,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from raysweep.errors import UserError
+from raysweep.errors import UserError, did_you_mean
+from raysweep.formatting import clean
 from raysweep.tune.cli import (
     analyse,
     cluster,
@@ -59,23 +60,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 good, 1 a bug, 2 a mistake in the input, 3 no trial succeeded, 4 interrupted.
     """
+    try:
+        return program(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def program(arguments: Sequence[str] | None = None) -> int:
+    """The same, but an interruption that no verb handles raises KeyboardInterrupt."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not every terminal can show every letter
             stream.reconfigure(errors="backslashreplace")
     arguments, words = _split(arguments)
-    options = parser().parse_args(arguments)
+    top = parser()
+    if arguments[:1] and not arguments[0].startswith("-") and arguments[0] not in listed_verbs(top):
+        hint = did_you_mean(arguments[0], listed_verbs(top)) or "; raysweep --help lists the verbs"
+        print(f"raysweep: there is no verb '{clean(arguments[0])}'{hint}", file=sys.stderr)
+        return 2
+    options = top.parse_args(arguments)
     options.arguments, options.words = arguments[1:], words  # no verb has options of these names
     try:
         code: int = options.verb(options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UserError as error:
-        from raysweep.formatting import clean
-
         print(f"raysweep: {clean(str(error))}", file=sys.stderr)
         return error.exit_code
     return code
@@ -91,7 +101,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def parser() -> argparse.ArgumentParser:
     """Everything that can be said on the command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="raysweep",
         usage="raysweep VERB ...",
         description="Hyperparameter tuning for PyTorch on Ray.",
@@ -120,6 +130,13 @@ def listed_verbs(top: argparse.ArgumentParser) -> dict[str, tuple[str, list[str]
         )
         for name, verb in verbs.choices.items()
     }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line; argparse's own prints all options first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {clean(message)}; see {self.prog} --help\n")
 
 
 class ListedVerbs:

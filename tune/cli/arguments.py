@@ -6,11 +6,14 @@ import argparse
 import os
 import re
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raysweep.results.storage.run_directory import RunDirectory
 
+UNCUT = 100_000
+"""The width, in characters, of a pipe or a file: lines are never cut there."""
 Verbs = Any
 """What argparse calls the object that takes sub-commands; it has no public name."""
 
@@ -32,17 +35,27 @@ RUN = "a run directory: its path, URL, or name in ray_results"
 def find_run(text: str | Path) -> RunDirectory:
     """The run of that path or URL, or of that name where run directories are by default.
 
-    Raises RunError if there is none.
+    Raises RunError, with the run that was probably meant, if there is none.
     """
     from raysweep.results.storage.ledger import NAME
-    from raysweep.results.storage.run_directory import load
+    from raysweep.results.storage.run_directory import RunError, load
 
     default = storage()
-    if "/" not in str(text) and isinstance(default, Path) and not (Path(text) / NAME).exists():
-        named = default / text
-        if (named / NAME).exists():
-            return load(named)
-    return load(text)
+    if "/" in str(text) or isinstance(default, str) or (Path(text) / NAME).exists():
+        return load(text)
+    if (default / text / NAME).exists():
+        return load(default / text)
+    if Path(text).is_dir():
+        return load(text)  # it names the runs in there
+    raise RunError(f"{text} is not a run directory{other_runs(str(text), default)}")
+
+
+def other_runs(name: str, folder: Path) -> str:
+    """The end of a message about a run that is neither in a folder nor here: those that are."""
+    from raysweep.results.storage.run_directory import naming, runs_in
+
+    named = [Path(run).name for run in runs_in(folder)]
+    return naming(name, [*named, *(run for run in runs_in(Path()) if run not in named)])
 
 
 def count(text: str) -> int:
@@ -62,7 +75,19 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def show(content: object, width: int | None = None) -> None:
-    """Print a table or a text of rich's."""
+    """Print a table or a text of rich's, by default as wide as the terminal.
+
+    Into a pipe or a file, lines are as long as they are, and end without blanks.
+    """
     from rich.console import Console
 
-    Console(highlight=False, width=width).print(content)
+    if width is None:
+        width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
+    console = Console(highlight=False, width=width)
+    if console.is_terminal:
+        console.print(content)
+        return
+    with console.capture() as captured:
+        console.print(content)
+    for line in captured.get().splitlines():
+        print(line.rstrip())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raysweep.history import Report, Trial
     from raysweep.results.analysis.compare import Comparison
-    from raysweep.results.storage.run_directory import RunDirectory
+    from raysweep.results.storage.run_directory import DamagedRun, RunDirectory
 
 Data = dict[str, Any]
 
@@ -55,9 +55,23 @@ def run_data(run: RunDirectory) -> Data:
         "began": run.began,
         "metric": run.metric,
         "trials": sum(map(len, histories)),
-        "epochs": sum(history.epochs for history in histories),
+        "epochs": (reports := sum(history.epochs for history in histories)),
+        "trained": run.interval.position(reports),
+        "unit": run.interval.unit,
         "searchers": list(run.searchers),
         "best": best_data(run),
+    }
+
+
+def run_or_damage(found: Data | DamagedRun) -> Data:
+    """A run in a list of runs, or what is wrong with one that cannot be read."""
+    if isinstance(found, dict):
+        return found
+    return {
+        "run": found.name,
+        "path": found.place,
+        "state": "damaged",
+        "problem": found.problem,
     }
 
 
@@ -74,11 +88,32 @@ def best_data(run: RunDirectory) -> Data | None:
         return None
     data: Data = {"chosen": "knee" if run.has_front else "best", **_epoch_data(*found, run)}
     data |= seeds_of_best(run)
+    if confirmed := confirmed_data(run):
+        data["confirmed"] = confirmed
     if run.objectives:
         knee = run.knee
         data["front"] = [_epoch_data(trial, trial.best, run) for trial in run.front if trial.best]
         data["knee"] = knee and knee.id
     return data
+
+
+def confirmed_data(run: RunDirectory) -> Data | None:
+    """The finalist that is exported once the best were trained again; None without retrainings."""
+    from raysweep.results.analysis.retraining import chosen_finalist
+
+    chosen = chosen_finalist(run)
+    if chosen is None:
+        return None
+    trial = run.trial(chosen.trial)
+    values = chosen.validation
+    return {
+        "trial": trial.id,
+        "seed": trial.seed,
+        "epoch": trial.best and trial.best.epoch,
+        "mean": sum(values) / len(values),
+        "retrainings": len(values),
+        "config": trial.config,
+    }
 
 
 def _epoch_data(trial: Trial, report: Report, run: RunDirectory) -> Data:
@@ -106,7 +141,7 @@ def trial_data(trial: Trial, run: RunDirectory) -> Data:
     return {
         "trial": trial.id,
         "status": shown_status(trial, run.may_promote),
-        "reason": trial.reason,
+        "reason": run.reason_of(trial),
         "seed": trial.seed,
         "attempts": trial.attempts,
         "config": trial.config,

@@ -1,7 +1,7 @@
 """What `--dry-run` shows, without starting anything.
 
-That is the resolved file, the first configurations of each study, the size of the grid, the share
-of draws that satisfy the constraints, and advice.
+That is the resolved file, the first configurations of each study, the size of the grid if one is
+searched, the share of draws that satisfy the constraints, and advice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from raysweep.text_limits import visible
 from raysweep.trainables.runtime.script.command_line import CommandLine, filled
 from raysweep.trainables.runtime.script.launchers import with_free_port
 from raysweep.tune.cli.advice import advise
-from raysweep.tune.searchers.random_grid import MAX_CELLS
+from raysweep.tune.searchers.random_grid import MAX_CELLS, Grid
 from raysweep.tune.sweep import Study, Sweep, trial_seed
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 FIRST = 5
 """Configurations that are shown of each study."""
-GRID_POINTS = 3
-"""Values of a parameter in a grid, as in `Grid.points`, if the sweep has no grid searcher."""
 DRAWS = 2000
 """Draws from the space: enough to tell the share that passes to within two percent."""
 FILE_LINES = 20
@@ -46,7 +44,8 @@ def preview(sweep: Sweep) -> Text:
     """Everything that can be known of a sweep before it starts."""
     from rich.text import Text
 
-    shape, count = cells(sweep)
+    grid = next((one for one in sweep.searchers.values() if isinstance(one, Grid)), None)
+    shape, count = cells(sweep, grid) if grid else ("", None)
     parts = [write(dict(sweep.resolved)).rstrip()]
     studies = sweep.studies()[: len(sweep.searchers)]
     parts += [
@@ -54,9 +53,11 @@ def preview(sweep: Sweep) -> Text:
         for study in studies
     ]
     parts += _command(sweep)
-    facts = [f"the grid has {shape}", *_passing(sweep), *_length(sweep), *sweep.notes]
+    facts = [f"the grid has {shape}"] if shape else []
+    facts += [*_passing(sweep), *_length(sweep), *sweep.notes]
+    facts += [sweep.untuned] if sweep.untuned else []
     facts += [f"advice: {line}" for line in advise(sweep, count)]
-    text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)])
+    text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]).rstrip()
     return Text(visible(text))
 
 
@@ -126,20 +127,19 @@ def first(sweep: Sweep, study: Study, count: int = FIRST) -> list[Config]:
     return [trial.config for trial in history]
 
 
-def cells(sweep: Sweep) -> tuple[str, int]:
-    """The number of distinct configurations in the grid, in words and as a number.
+def cells(sweep: Sweep, grid: Grid) -> tuple[str, int]:
+    """The number of distinct configurations in a grid, in words and as a number.
 
     The words say how many values each parameter takes.
     """
-    points = int(getattr(sweep.searchers.get("grid"), "points", GRID_POINTS))
-    sizes = [len(param.grid(points)) for param in sweep.space.params.values()]
+    sizes = [len(param.grid(grid.points)) for param in sweep.space.params.values()]
     product = math.prod(sizes)
     shape = " x ".join(str(size) for size in sizes)
     if not (sweep.space.conditions or sweep.space.constraints or sweep.space.derived):
         return (f"{product:,} cells ({shape})" if sizes else "1 cell"), product
     if product > MAX_CELLS // 10:
         return f"at most {product:,} cells ({shape})", product
-    count = sum(1 for _ in sweep.space.grid(points))
+    count = sum(1 for _ in sweep.space.grid(grid.points))
     return f"{count:,} cells ({shape}, less what conditions and constraints rule out)", count
 
 

@@ -9,7 +9,7 @@ EXAMPLES = {
     ),
     "resume": ("raysweep resume cnn", "raysweep resume cnn --set budget.trials=80"),
     "status": ("raysweep status cnn", "raysweep status cnn --json"),
-    "logs": ("raysweep logs cnn bohb-7", "raysweep logs cnn bohb-7 --follow"),
+    "logs": ("raysweep logs cnn", "raysweep logs cnn bohb-7", "raysweep logs cnn bohb-7 --follow"),
     "pause": ("raysweep pause cnn", "raysweep resume cnn"),
     "retry": ("raysweep retry cnn bohb-7",),
     "ls": ("raysweep ls", "raysweep ls ray_results/cnn --all", "raysweep ls --json"),

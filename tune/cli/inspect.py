@@ -7,14 +7,16 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from raysweep.tune.cli.arguments import RUN, Verbs, find_run, place, show, storage
+from raysweep.errors import UserError
+from raysweep.tune.cli.arguments import RUN, UNCUT, Verbs, find_run, place, show, storage
 from raysweep.tune.cli.as_json import (
     add_option,
     best_data,
     print_json,
     run_data,
+    run_or_damage,
     trial_data,
     within_data,
 )
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 30
 """Trials that `ls` lists without --all."""
-UNCUT = 100_000
-"""The width, in characters, of a pipe or a file: lines are never cut there."""
-
-
 TITLE = "look at runs and use what they found"
 
 
@@ -103,20 +101,24 @@ def add(verbs: Verbs) -> None:
 
 def _add_trial(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("run", help=RUN)
-    verb.add_argument("trial", help="as in the tables: bohb-7")
+    verb.add_argument("trial", nargs="?", help="as in the tables: bohb-7")
     add_option(verb)
+
+
+class NoTrialError(UserError):
+    """A verb that is about a trial, without one."""
 
 
 def list_runs(options: argparse.Namespace) -> int:
     """`raysweep ls`. Into a pipe or a file, lines are as long as they are."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import runs_below
     from raysweep.results.views.listing import runs, trials
 
     if options.json:
         return _list_as_json(options)
     width = get_terminal_size((UNCUT, 0)).columns  # the variable COLUMNS counts anywhere
     if inside := runs_below(options.run):
-        show(runs([load(run) for run in inside], width), width)
+        show(runs(inside, width), width)
     else:
         limit = None if options.all else MAX_LISTED
         show(trials(find_run(options.run), limit, width, cut=width < UNCUT), width)
@@ -125,11 +127,11 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def _list_as_json(options: argparse.Namespace) -> int:
     """All runs of a folder, or all trials of a run, the best first."""
-    from raysweep.results.storage.run_directory import load, runs_below
+    from raysweep.results.storage.run_directory import read_each, runs_below
     from raysweep.results.views.listing import best_first
 
     if inside := runs_below(options.run):
-        print_json([run_data(load(run)) for run in inside])
+        print_json([run_or_damage(one) for one in read_each(inside, run_data)])
     else:
         print_json(best_first(find_run(options.run)))
     return 0
@@ -140,16 +142,28 @@ def show_trial(options: argparse.Namespace) -> int:
     from raysweep.results.views import terminal
 
     run = find_run(options.run)
+    trial = _named(run, options, "show")
     if options.json:
-        print_json(trial_data(run.trial(options.trial), run))
+        print_json(trial_data(run.trial(trial), run))
         return 0
-    show(terminal.show(run, options.trial))
+    show(terminal.show(run, trial))
     return 0
+
+
+def _named(run: RunDirectory, options: argparse.Namespace, verb: str) -> str:
+    """The trial that is named. Raises NoTrialError if none is, which says how."""
+    if options.trial is not None:
+        return str(options.trial)
+    best = f", such as {run.chosen[0].id}, the best" if run.chosen else ""
+    raise NoTrialError(
+        f"name a trial{best}: raysweep {verb} {options.run} TRIAL; "
+        f"raysweep ls {options.run} lists them"
+    )
 
 
 def show_best(options: argparse.Namespace) -> int:
     """`raysweep best`."""
-    from raysweep.results.views.best import best
+    from raysweep.results.views.best import best, confirmed
 
     run = find_run(options.run)
     if options.within:
@@ -158,6 +172,8 @@ def show_best(options: argparse.Namespace) -> int:
         print_json(best_data(run) or best(run))  # the latter raises why there is none
         return 0
     show(best(run))
+    for line in confirmed(run):
+        show(line)
     return 0
 
 
@@ -185,13 +201,15 @@ def export_best(options: argparse.Namespace) -> int:
     run = find_run(options.run)
     trials = _exported_trials(run, options)
     is_one = len(trials) == 1 and not options.front
-    found: list[dict[str, str]] = []
+    found: list[dict[str, Any]] = []
     for trial in trials:
         out = options.out if is_one or not options.out else options.out / folder_name(trial)
         exported = export(run, out, trial=trial)
-        found.append({"folder": display_path(exported.folder), "message": exported.message})
+        where = display_path(exported.folder)
+        facts = {"trial": exported.trial, "seed": exported.seed, "epoch": exported.epoch}
+        found.append({"folder": where, **facts, "message": exported.message})
         if not options.json:
-            print(f"{found[-1]['folder']}: {exported.message}", flush=True)
+            print(f"{where}: {exported.source}; {exported.message}", flush=True)
     upload(run.path)
     if options.json:
         print_json(found[0] if is_one else found)
@@ -212,16 +230,17 @@ def reproduce_trial(options: argparse.Namespace) -> int:
     """`raysweep reproduce`. Exit code 1 if a number differs."""
 
     run = find_run(options.run)
+    trial = _named(run, options, "reproduce")
     threads = max(1, int(run.sweep.get("resources", {}).get("cpu", 1)))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
     from raysweep.tune.reproduce import reproduce
 
-    epochs = reproduce(run, options.trial)
+    epochs = reproduce(run, trial)
     worst = max(epoch.difference for epoch in epochs)
     if options.json:
         print_json(
             {
-                "trial": options.trial,
+                "trial": trial,
                 "difference": worst,
                 "epochs": [asdict(epoch) for epoch in epochs],
             }
@@ -233,5 +252,5 @@ def reproduce_trial(options: argparse.Namespace) -> int:
             for name in epoch.recorded
         )
         print(f"epoch {epoch.epoch}: {values}")
-    print(f"{options.trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
+    print(f"{trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
     return 0 if worst == 0 else 1

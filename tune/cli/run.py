@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from raysweep.errors import UserError
@@ -223,6 +228,11 @@ def _add_where(run: argparse.ArgumentParser) -> None:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """`raysweep run`."""
+    with said_if_interrupted():
+        return _run_sweep(options)
+
+
+def _run_sweep(options: argparse.Namespace) -> int:
     from raysweep.tune.cli.sweep_source import settle, source
 
     settle(options)
@@ -265,6 +275,11 @@ def run_sweep(options: argparse.Namespace) -> int:
 
 def resume_sweep(options: argparse.Namespace) -> int:
     """`raysweep resume`: continue a paused sweep by a command, any other by a new session."""
+    with said_if_interrupted():
+        return _resume_sweep(options)
+
+
+def _resume_sweep(options: argparse.Namespace) -> int:
     from raysweep.formatting import clean
     from raysweep.results.storage import mirror
     from raysweep.results.storage.run_directory import RunDirectory
@@ -272,14 +287,37 @@ def resume_sweep(options: argparse.Namespace) -> int:
     from raysweep.tune.steer import give, unpause
 
     if options.submit is not None:
-        return run_sweep(options)  # only the cluster can read the run's files
+        return _run_sweep(options)  # only the cluster can read the run's files
     folder = run_folders.resumed_anywhere(options.storage, "", options.resume)
     run = RunDirectory(folder)
     if mirror.is_locked(folder) and run.steering.paused:
         print(clean(give(run, "resume").text))
         return 0
     unpause(run)
-    return run_sweep(options)
+    return _run_sweep(options)
+
+
+@contextmanager
+def said_if_interrupted() -> Iterator[None]:
+    """Say that nothing has begun if a signal comes before a session does, and handles it itself.
+
+    SIGTERM is an interruption then, as Ctrl-C is. Programs such as `timeout` send it twice.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # others set no handlers
+    before = signal.signal(signal.SIGTERM, interrupt) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("raysweep: interrupted before the first trial; nothing has changed", file=sys.stderr)
+        raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _start_or_resume(options: argparse.Namespace, found: Source) -> int:
@@ -348,6 +386,19 @@ def _resume(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
 
 def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     """Run a sweep, or the rest of one, in its run directory."""
+    from raysweep.tune import run_folders
+
+    try:
+        return _session(options, sweep, folder)
+    except (KeyboardInterrupt, UserError):
+        if options.resume is None:
+            run_folders.discard(folder)
+        raise
+
+
+def _session(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
+    """Train, and say what was found. An interruption before the first trial raises."""
+    from raysweep.results.storage.mirror import display_path
     from raysweep.tune import run_folders, session
     from raysweep.tune.callbacks.screen import observer
     from raysweep.tune.cli.summary import finish
@@ -362,17 +413,19 @@ def _start(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
         resume,
     )
     # A live screen would hide what a train function prints, and the prompt of a debugger.
-    watching = observer(folder.name, options.json, plain_lines=options.debug)
+    watching = observer(folder.name, options.json, options.debug, display_path(folder))
     executor = DebugExecutor(options.require_gpu) if options.debug else None
     try:
         code = session.run(sweep, folder, how, watching, executor)
     except KeyboardInterrupt:
+        if not run_folders.has_begun(folder):
+            raise
         code = session.INTERRUPTED
-    except UserError:
-        if options.resume is None:
-            run_folders.discard(folder)
-        raise
-    finish(folder, code, options.json, resume)
+    try:
+        finish(folder, code, options.json, resume)
+    except KeyboardInterrupt:
+        print(f"interrupted; to write what is missing:  {resume}")
+        return session.INTERRUPTED
     return code
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.errors import UserError
-from raysweep.tune.cli.arguments import Verbs, place, storage
+from raysweep.tune.cli.arguments import Verbs, other_runs, place, storage
 
 if TYPE_CHECKING:
     from raysweep.tune.serve.folders import Folder
@@ -84,5 +84,6 @@ def found_folder(text: str | None) -> Folder:
     if not named.exists() and isinstance(default, Path) and (default / named).is_dir():
         named = default / named
     if text is not None and not named.is_dir():
-        raise FolderError(f"{text} is not a folder")
+        others = other_runs(text, default) if isinstance(default, Path) else ""
+        raise FolderError(f"{text} is not a folder{others}")
     return LocalFolder(named)

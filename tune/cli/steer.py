@@ -7,11 +7,14 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raysweep.errors import UserError
 from raysweep.report_interval import UNITS
 from raysweep.tune.cli.arguments import RUN, Verbs, find_run
+
+if TYPE_CHECKING:
+    from raysweep.results.storage.run_directory import RunDirectory
 
 TITLE = "steer a sweep, running or not"
 Arguments = dict[str, Any]
@@ -218,9 +221,15 @@ def _tags(options: argparse.Namespace) -> Arguments:
 def _about(options: argparse.Namespace) -> tuple[Arguments, list[str]]:
     """The trial that the first word names, if it is followed by others; and the other words."""
     first, *rest = options.said
-    if rest and first in options.trials:
+    if rest and (first in options.trials or _looks_like_trial(first, options.found)):
         return {"trial": first}, rest
     return {}, options.said
+
+
+def _looks_like_trial(word: str, run: RunDirectory) -> bool:
+    """True of a name that a trial of a run might have. If none has it, the command is refused."""
+    study, _, number = word.replace("_", "-").rpartition("-")
+    return number.isdecimal() and study in run.histories
 
 
 def pairs(words: list[str]) -> Arguments:

@@ -17,9 +17,11 @@ from rich.console import Console
 from raysweep.finder import users_raysweep
 from raysweep.formatting import clean, plural, wrapped
 from raysweep.references import is_script
+from raysweep.repeats import with_model
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, reliability
 from raysweep.results.analysis.more_time import more_time_finding
+from raysweep.results.analysis.next_steps import longer
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import (
     chosen_finalist,
@@ -44,7 +46,9 @@ from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
 from raysweep.results.views.tensorboard import show
 from raysweep.results.views.terminal import ended_badly, failures, plain, summary
+from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
+from raysweep.steering import STOPPED_BY_HAND
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -53,7 +57,7 @@ LABELS = ("report  ", "model  ")
 """How lines with a label begin."""
 INDENT = 13
 """The column at which the text after a label begins."""
-UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to continue:", "to extend it:", "  ")
+UNBROKEN = ("TensorBoard  ", "data frame  ", "interrupted; to", "stopped by", "to extend it:", "  ")
 
 
 def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
@@ -65,6 +69,9 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
             raise
         # The storage went away.
         print(clean(f"interrupted; to continue when {folder} is there again:  {resume}"))
+        return
+    if code == INTERRUPTED and not run.histories and not as_json:
+        print(clean(f"interrupted before the first trial; to begin again:  {resume}"))
         return
     exported, complaint = None, ""
     if not as_json:
@@ -100,9 +107,14 @@ def _what_follows(run: RunDirectory, code: int) -> str:
     if code != GOOD or found is None or is_script(str(run.sweep["trainable"])):
         return "no trial runs any more; writing the page ..."
     chosen = chosen_finalist(run)
-    name = found[0].id if chosen is None else chosen.trial
+    first = found[0] if chosen is None else run.trial(chosen.trial)
     # Not `winner`, which would first download the checkpoint of a run in object storage.
-    checkpoint = run.path / "trials" / name / "best.pt"
+    files = {
+        trial.id: run.path / "trials" / trial.id / "best.pt"
+        for trial in with_model(run.histories[first.study], first)
+    }
+    name = next((name for name, file in files.items() if file.exists()), first.id)
+    checkpoint = files[name]
     if not BestEpoch(*found, value=0.0, checkpoint=checkpoint).has_state:
         return "no trial runs any more; writing the page ..."
     return (
@@ -198,7 +210,9 @@ def _extension(controller: SweepController) -> list[str]:
     """The settings that give a finished sweep twice its budget; [] if no budget ended it."""
     budget = controller.sweep.budget
     out_of_time = budget.seconds is not None and controller.seconds >= budget.seconds
-    if (controller.stopping and not out_of_time) or controller.exhausted:
+    if controller.stopping and not out_of_time:
+        return []
+    if controller.exhausted and not (budget.trials is None and _any_paused(controller)):
         return []
     if budget.seconds is not None and out_of_time:
         return ["--set", f"budget.time={2 * budget.seconds:g}"]
@@ -209,6 +223,14 @@ def _extension(controller: SweepController) -> list[str]:
         total = 2 * budget.interval.position(budget.total_epochs)
         words += ["--set", f"budget.total_{budget.interval.unit}={total:.15g}"]
     return words
+
+
+def _any_paused(controller: SweepController) -> bool:
+    """True if a longer sweep would train on paused trials, though nothing is left to propose."""
+    if not isinstance(controller.sweep.scheduler, FinishingScheduler):
+        return False
+    rungs = (rung for history in controller.histories.values() for rung in history.rungs.values())
+    return controller.sweep.scheduler.promotes and any(rung.paused for rung in rungs)
 
 
 def _export(run: RunDirectory) -> tuple[ExportResult | None, str]:
@@ -233,6 +255,7 @@ def _verdict(run: RunDirectory, code: int) -> list[str]:
     lines = []
     if len(run.searchers) > 1 and not run.is_infeasible:
         lines += [f"· {line}" for line in findings(compare([run]))]
+    lines += [f"· {step['why']} {step['command']}" for step in longer(run)]
     lines += [f"· {line}" for line in more_time_finding(run)]
     lines += reliability(run)
     return ["", *lines] if lines else []
@@ -242,7 +265,8 @@ def _lines(
     run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
-        return [f"interrupted; to continue:  {resume}"]
+        by_hand = run.interruption == STOPPED_BY_HAND
+        return [f"{STOPPED_BY_HAND if by_hand else 'interrupted'}; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
     code_line = f"import raysweep; print(raysweep.load({display_path(run.path)!r}).trials)"
@@ -256,7 +280,9 @@ def _lines(
 def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str) -> list[str]:
     """Where the exported model is, or why there is none if the best trial's lines do not say it."""
     if exported:
-        return [f"model        {display_path(exported.folder)}: {exported.message}"]
+        # The best trial is named above; after retrainings another one may be exported.
+        source = "" if exported.trial == run.best.trial.id else f"{exported.source}; "
+        return [f"model        {display_path(exported.folder)}: {source}{exported.message}"]
     if any(history.best for history in run.histories.values()):
         found = winner(run)
         if found.checkpoint is not None and not found.has_state:

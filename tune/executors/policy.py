@@ -343,8 +343,8 @@ class TrialCoordinator:
         elif status == "killed_for_memory":
             failure = WorkerFailure(reason, out_of_memory=True)
             self.controller.worker_failed(trial, failure, notes)
-        elif status == "misreport":
-            self._misreported(trial, reason, notes)
+        elif status == "misreport" or (status == "fails_again" and not self._any_epochs()):
+            self._failed_for_good(trial, reason, notes)
         else:
             self.controller.failed(trial, reason, notes)
 
@@ -359,8 +359,8 @@ class TrialCoordinator:
             afterwards = f"after its last epoch: {outcome.reason}"
             self.controller.noted(trial, {**outcome.all_notes, "afterwards": afterwards})
 
-    def _misreported(self, trial: Trial, reason: str, notes: dict[str, Any]) -> None:
-        """End a trial whose report cannot be used: a retry would report the same.
+    def _failed_for_good(self, trial: Trial, reason: str, notes: dict[str, Any]) -> None:
+        """End a trial whose retry would end alike: its report cannot be used, or it cannot begin.
 
         If the first trials all do so in the same way, the mistake is the sweep's.
         """

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from raysweep.arrays import FloatArray
+from raysweep.arrays import FloatArray, IntArray
 from raysweep.front_order import fronts
 from raysweep.history import Config, History
 from raysweep.tune.searchers.candidate_filters import first_distant
@@ -38,8 +38,9 @@ MAX_OBSERVATIONS, MAX_FITTED = 160, 100
 """As in `gp.py`, where there is one process; here there is one for each metric."""
 CHOSEN = 48
 """So many of the best candidates may be proposed."""
-LOW, HIGH = 0.1, 0.9
-"""The least probability with which a proposal is to keep the limits lies between these."""
+BOLD, CAREFUL = (0.1, 0.9), (0.5, 0.95)
+"""The least probability with which a proposal is to keep the limits lies between these: the second
+ones if trials are trained to their end, so that each broken limit costs a whole training."""
 MORE, BESIDE, LEAST = 1600, 800, 8
 """With limits, so many more points are drawn, and so many beside trials that keep them. The LEAST
 most likely ones are compared if fewer have that probability. So many points beside the front are
@@ -122,9 +123,13 @@ def _drawn(
     As long as no trial has kept them, it is the most likely one (Eriksson and Poloczek, "Scalable
     Constrained Bayesian Optimization", AISTATS 2021, section 3). Draws with weights are those of
     Efraimidis and Spirakis (2006): the largest of random numbers to the power of 1 / weight.
+    If trials are trained to their end, it is one that will more likely than not keep the limits.
     """
     keys = np.maximum(holds(limits, dataset.cache.encoding(candidates)), 1e-9)
     if outcomes.feasible.any():
+        if is_trained_fully(dataset):
+            enough = _enough(keys, CAREFUL[0])
+            candidates, keys = candidates[enough], keys[enough]
         keys = np.log(rng.random(len(candidates))) / keys
     return first_distant(dataset, candidates[np.argsort(-keys, kind="stable")[:CHOSEN]])
 
@@ -149,10 +154,16 @@ def _promising(
         near = beside(dataset.space, kept, BESIDE, rng)
         candidates = np.concatenate([candidates, near])
     likely = holds(limits, dataset.cache.encoding(candidates))
-    enough = np.flatnonzero(likely >= rng.uniform(LOW, HIGH))
+    least = rng.uniform(*(CAREFUL if is_trained_fully(dataset) else BOLD))
+    return candidates[_enough(likely, least)]
+
+
+def _enough(likely: FloatArray, least: float) -> IntArray:
+    """The indices of the probabilities of that size at least; or of the LEAST largest ones."""
+    enough = np.flatnonzero(likely >= least)
     if len(enough) < LEAST:
         enough = np.argsort(-likely, kind="stable")[:LEAST]
-    return candidates[enough]
+    return enough
 
 
 def _with_neighbours(

@@ -14,7 +14,7 @@ import numpy as np
 
 from raysweep.arrays import FloatArray
 from raysweep.history import Config, History
-from raysweep.search_spaces.language.points import key_of
+from raysweep.search_spaces.language.points import key_of, typed
 from raysweep.search_spaces.language.space import Space
 
 DRAWS = 100
@@ -61,7 +61,8 @@ class Untried:
         A trial that began with the checkpoint of another one has not tried its configuration.
         """
         new = islice(history, self._n_read, None)
-        keys = {key_of(trial.config) for trial in new if "parent" not in trial.notes}
+        tried = [trial.config for trial in new if "parent" not in trial.notes]
+        keys = {key_of(typed(self._space, config)) for config in tried}
         self._n_read = len(history)
         self._tried |= keys
         if self._all is not None:

@@ -195,9 +195,12 @@ class LiveRun:
                 self.histories[name] = history.with_levels(levels)
 
     def _change_paused(self) -> None:
-        """Count paused trials as changed: when the sweep ends they are stopped, or the reverse."""
+        """Count paused and waiting trials as changed.
+
+        When the sweep ends they are stopped or do not continue, or the reverse.
+        """
         for place, trial in enumerate(self.trials):
-            if trial.status is Status.STOPPED:
+            if trial.status in (Status.STOPPED, Status.WAITING):
                 self._changed[place] = self.version
 
     def _add(self, trial: Trial) -> None:

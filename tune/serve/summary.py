@@ -13,7 +13,7 @@ from raysweep.results.analysis.hypervolume import volumes_so_far
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
-from raysweep.results.storage.run_directory import best_of
+from raysweep.results.storage.run_directory import best_of, interruption
 from raysweep.results.views.html.page_data import Data
 from raysweep.results.views.html.winner_data import confirmed_winner
 from raysweep.tune.command_words import in_words
@@ -77,7 +77,7 @@ def summary(name: str, live: LiveRun, facts: Facts) -> Data:
         "seconds": seconds_spent(live, facts),
         "seconds_left": seconds_left(live, facts),
         "best": best(live),
-        "limits_kept": not live.directory().is_infeasible,
+        "limits_kept": live.directory().limits_kept,
         "winner": winner(live) if state == "finished" else None,
         "failures": dict(failures.most_common()),
         "parallel": live.steering.parallel_of(live.sweep),
@@ -115,7 +115,7 @@ def placeholder(name: str, state: str, reason: str | None = None) -> Data:
         "seconds": 0.0,
         "seconds_left": None,
         "best": None,
-        "limits_kept": True,
+        "limits_kept": None,
         "front": None,
         "winner": None,
         "failures": {},
@@ -141,12 +141,9 @@ def state_of(live: LiveRun, facts: Facts) -> tuple[str, str | None]:
             return "silent", None
         return "running", None
     sessions = [event for event in live.events if event["event"] in ("opened", "closed")]
-    if not sessions or sessions[-1]["event"] == "opened":
-        return "interrupted", None
-    reason = str(sessions[-1].get("reason"))
-    if sessions[-1].get("interrupted"):
-        return "interrupted", reason
-    return "finished", reason
+    if not sessions or sessions[-1]["event"] == "opened" or sessions[-1].get("interrupted"):
+        return "interrupted", interruption(live.events)
+    return "finished", str(sessions[-1].get("reason"))
 
 
 def silence(live: LiveRun) -> float:

@@ -52,7 +52,7 @@ def trial_data(live: LiveRun, name: str) -> Data:
         "trial": trial.id,
         "seed": trial.seed,
         "status": shown_status(trial, live.may_promote),
-        "reason": trial.reason,
+        "reason": live.directory().reason_of(trial),
         "config": trial.config,
         "difference": difference(live, trial),
         "epochs": [report.epoch for report in trial.reports],

@@ -36,9 +36,11 @@ function bestOfSearch() {
 function bestSection() {
   const place = $("#best .content");
   const heading = stateOfRun() === "finished" ? "Best of the search" : "Best so far";
-  $("#best h2").textContent = D.winner ? "Winner after confirmation" : heading;
+  const inFirst = hasFront() ? `${heading} in ${D.metric}` : heading;
+  $("#best h2").textContent = D.winner ? "Winner after confirmation" : inFirst;
   if (!D.best) {
-    place.replaceChildren(el("p", "No trial has reported a finite value yet.", "how"));
+    const why = D.whyNoBest ?? "no trial has reported a finite value yet";
+    place.replaceChildren(el("p", `${why[0].toUpperCase()}${why.slice(1)}.`, "how"));
     return;
   }
   const i = chosenTrial();
@@ -49,7 +51,7 @@ function bestSection() {
     set.map(([name, values]) => [name, number(values[i])]),
   );
   const said = D.winner ? winnerInWords(i) : [bestInWords(i), confirmation(i)];
-  place.replaceChildren(...said, el("h3", "Configuration"), config, el("h3", "Use it"), ...usage(i));
+  place.replaceChildren(...said, ...frontInWords(), el("h3", "Configuration"), config, el("h3", "Use it"), ...usage(i));
 }
 
 /** The trial whose model is to be used: the winner of the finalists, or else the best of the search. */
@@ -99,6 +101,12 @@ function confirmation(i) {
   return el("p", `Its confirmation is not complete. ${said}`, "confirmed");
 }
 
+/** Why the run directory holds no model of the best trial, and where a script may have left its own. */
+function noModel() {
+  if (!D.best.ofScript) return "No model of it was kept here.";
+  return `raysweep keeps no model of a script. Of this trial: ${D.best.ofScript}`;
+}
+
 /** Path, snippet and command to use a model. A server knows where its checkpoint is when it is asked. */
 function usage(i) {
   if (state.served) return [served(i, (usage.at ??= el("div")))];
@@ -106,13 +114,14 @@ function usage(i) {
   const path = JSON.stringify(D.path);
   const load = [`import raysweep as rs`, ``];
   if (isBest) load.push(`best = rs.load(${path}).best`, `config = best.config`);
+  if (isBest && hasFront()) load.push(`knee = rs.load(${path}).knee  # or of the front: rs.load(...).front`);
   else load.push(`rs.load(${path}).export()  # the model of ${T.id[i]} and its configuration, in best/`);
   if (isBest && D.best.hasState)
     load.push(`model.load_state_dict(best.load_state_dict())  # a model built from config`);
   const made = [];
   if (D.best.exported) made.push(el("p", ["The exported model: ", el("code", D.best.exported)], "how"));
   else if (D.best.hasState) made.push(commandLine(`raysweep export ${quoted(D.path)}`));
-  else if (!D.best.checkpoint) made.push(el("p", "No model of it was kept here; a script keeps its own.", "how"));
+  else if (!D.best.checkpoint) made.push(el("p", noModel(), "how"));
   if (isBest && D.best.checkpoint) made.push(el("p", ["Its checkpoint: ", el("code", D.best.checkpoint)], "how"));
   return [...made, el("pre", load.join("\n"), "snippet", { tabIndex: 0 })];
 }

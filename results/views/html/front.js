@@ -7,10 +7,15 @@ const objectives = () => (D.objectives ?? []).filter((metric) => metric.limit ==
 /** The value of a metric of a trial, at its best epoch; null if it has none. */
 const outcome = (i, name) => (name === D.metric ? T.best[i] : T[`metric ${name}`]?.[i]) ?? null;
 
-/** The trials of the front, as a set of indices. */
+/** The losses of a trial, one for each objective: less is better. */
+const losses = (i) => objectives().map(({ name, maximize }) => (maximize ? -1 : 1) * outcome(i, name));
+
+/** True if the run has several objectives, so that no single value says how good it is. */
+const hasFront = () => objectives().length > 1;
+
+/** The trials of the front, as a set of indices, the best in the first objective first. */
 function frontTrials() {
   const metrics = objectives();
-  const losses = (i) => metrics.map(({ name, maximize }) => (maximize ? -1 : 1) * outcome(i, name));
   const candidates = [];
   for (let i = 0; i < COUNT; i += 1) {
     if (T.feasible?.[i] && metrics.every(({ name }) => outcome(i, name) !== null)) candidates.push([losses(i), i]);
@@ -22,6 +27,39 @@ function frontTrials() {
     if (!front.some(([other]) => other.every((x, k) => x <= own[k]))) front.push([own, i]);
   }
   return new Set(front.map(([, i]) => i));
+}
+
+/** The trial of the front that is nearest to the best of all objectives, as `raysweep best` names it; null without. */
+function kneeOf(front) {
+  const points = [...front].map((i) => [i, losses(i)]);
+  if (!points.length) return null;
+  const ends = points[0][1].map((_, k) => {
+    const known = points.map(([, point]) => point[k]);
+    const low = Math.min(...known);
+    return [low, Math.max(...known) - low || 1];
+  });
+  const distance = (point) => Math.hypot(...point.map((x, k) => (x - ends[k][0]) / ends[k][1]));
+  return points.reduce((best, other) => (distance(other[1]) < distance(best[1]) ? other : best))[0];
+}
+
+/** The front of a run with several objectives in words, with a link to its knee; [] without one. */
+function frontInWords() {
+  const front = frontTrials();
+  const knee = hasFront() ? kneeOf(front) : null;
+  if (knee === null) return [];
+  const values = objectives().map(({ name }) => `${name} ${number(outcome(knee, name))}`);
+  const told = [`${plural(front.size, "trial")} on the front; its knee is `, trialLink(T.id[knee])];
+  return [el("p", [...told, `: ${values.join(", ")}.`], "front")];
+}
+
+/** The cards of a run with several objectives: how large the front is, and what its knee has. */
+function frontTiles() {
+  const front = frontTrials();
+  const knee = kneeOf(front);
+  const values = objectives().map(({ name }) =>
+    knee === null ? [DASH, name] : [number(outcome(knee, name)), `${name} at the knee, ${T.id[knee]}`],
+  );
+  return [[number(front.size), "on the front"], ...values];
 }
 
 /** Columns of the table that a run with several objectives has. */

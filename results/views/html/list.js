@@ -171,17 +171,32 @@ async function showOverlay(names) {
   const answers = await Promise.all(names.map((name) => api(`api/runs/${encodeURIComponent(name)}/data`)));
   const found = answers.map(({ data }, k) => [names[k], { ...LATER, ...data }]);
   list.others = new Map(found);
-  const metrics = new Set(found.map(([, run]) => run.metric));
+  const metrics = new Set(found.map(([, run]) => objectivesOf(run).join(" and ")));
   $(".how", place).textContent =
     metrics.size > 1
       ? `These runs optimize different metrics (${[...metrics].join(", ")}), so their values cannot be compared.`
-      : "The best value so far of each run and searcher, against the epochs trained by each study.";
+      : overlaidInWords(found.map(([, run]) => run));
   facts(
     $(".facts", place),
     found.map(([name, run]) => overlayRow(name, run)),
   );
   drawOverlay();
   names.forEach((name, k) => awaitIncumbents(name, answers[k].version));
+}
+
+/** The names of what a run optimizes. */
+function objectivesOf(run) {
+  if (!run.objectives) return [run.metric];
+  return run.objectives.filter((metric) => metric.limit === null).map(({ name }) => name);
+}
+
+function overlaidInWords(runs) {
+  const against = "so far of each run and searcher, against the epochs trained by each study";
+  if (!runs.some((run) => comparedRun(run).metric === HYPERVOLUME)) return `The best value ${against}.`;
+  return (
+    `The hypervolume of the front ${against}. That of a run with several objectives is measured in the box of its ` +
+    "own trials; raysweep compare measures all of them in one."
+  );
 }
 
 /** Ask again until the server has computed the incumbents of a run, which may take half a minute. */
@@ -211,9 +226,9 @@ function overlayRow(name, run) {
     run: name,
     searchers: run.searchers.join(", "),
     trials: run.trials.id.length,
-    best: best ? `${number(best.value)} ${run.metric}` : null,
-    "of trial": best ? run.trials.id[best.trial] : null,
-    "at epoch": best?.epoch ?? null,
+    best: run.frontLine || (best ? `${number(best.value)} ${run.metric}` : null),
+    "of trial": best && !run.frontLine ? run.trials.id[best.trial] : null,
+    "at epoch": best && !run.frontLine ? best.epoch : null,
     started: when(run.began),
   };
 }
@@ -230,7 +245,8 @@ function drawOverlay() {
   }
   const names = Object.keys(bands.searchers);
   const row = PALETTES[theme()];
+  const [first] = list.others.values();
   const shade = (name) => row[names.indexOf(name) % row.length];
-  const made = incumbentPlot(bands, names, shade, "epochs trained, by each study", [...list.others.values()][0]);
+  const made = incumbentPlot(bands, names, shade, "epochs trained, by each study", comparedRun(first));
   whenPlotly(() => Plotly.react(place, made.traces, made.layout, CONFIG));
 }

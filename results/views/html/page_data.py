@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from raysweep.history import Config, Trial
+from raysweep.references import is_script
 from raysweep.results.analysis import dropped_priors, earlier_runs, simulation
 from raysweep.results.analysis.compare import compare
 from raysweep.results.analysis.findings import findings, ranking
@@ -33,7 +34,8 @@ from raysweep.results.analysis.retraining import (
 )
 from raysweep.results.analysis.stopping_audit import audit
 from raysweep.results.storage.mirror import display_path
-from raysweep.results.storage.run_directory import SWEEP, RunDirectory, RunError
+from raysweep.results.storage.run_directory import SWEEP, BestEpoch, RunDirectory, RunError
+from raysweep.results.storage.script_weights import of_script, script_file
 from raysweep.results.storage.tables import flatten, trial_row
 from raysweep.results.views.html.parameter_data import parameters
 from raysweep.results.views.html.trial_data import trial_data
@@ -106,6 +108,8 @@ def run_data(run: RunDirectory, live: bool = False) -> Data:
         "trials": trial_columns(run, trials, differing),
         "curves": [curve(trial, run.metric) for trial in trials],
         "best": _best(run, trials),
+        "frontLine": run.front_line,
+        "whyNoBest": None if run.chosen else run.why_no_best,
         "problems": problems(trials),
         "memory": [
             *earlier_runs.sentences(run.events, trials),
@@ -261,7 +265,11 @@ def _incumbents(run: RunDirectory) -> Data:
 def trial_columns(run: RunDirectory, trials: Sequence[Trial], differing: Sequence[Data]) -> Data:
     """The table of some trials, a list for each column; `config` has a list for each parameter."""
     may_promote = run.may_promote
-    rows = [trial_row(trial, run.metric, run.seed, run.seeds, may_promote) for trial in trials]
+    rows = [
+        trial_row(trial, run.metric, run.seed, run.seeds, may_promote)
+        | {"reason": run.reason_of(trial)}
+        for trial in trials
+    ]
     names = {**COLUMNS, "best": f"best_{run.metric}", "last": f"last_{run.metric}"}
     columns = {key: [plain(row[name]) for row in rows] for key, name in names.items()}
     columns["tags"] = [" ".join(run.steering.tags.get(trial.id, [])) for trial in trials]
@@ -291,11 +299,19 @@ def _other_metrics(run: RunDirectory, trials: Sequence[Trial]) -> Data:
     }
 
 
+def _of_script(run: RunDirectory, best: BestEpoch) -> str | None:
+    """What a script left of its best epoch; None of a train function."""
+    if not is_script(str(run.sweep.get("trainable", ""))):
+        return None
+    return of_script(best, run.interval, script_file(run, best.trial))
+
+
 def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
     try:
         best = run.best
     except RunError:
         return None
+    kept = run.with_checkpoint(best, download=False)  # a server shows it again and again
     exported = None
     if (run.path / EXPORT).is_dir():
         exported = display_path(run.path / EXPORT)
@@ -307,8 +323,9 @@ def _best(run: RunDirectory, trials: Sequence[Trial]) -> Data | None:
         "by_seeds": run.sweep.get("seeds_per_trial") is not None,
         "metrics": {name: plain(value) for name, value in best.report.metrics.items()},
         # That of a script holds what raysweep keeps, and no model.
-        "checkpoint": display_path(best.checkpoint) if best.checkpoint and best.has_state else None,
-        "hasState": best.has_state,
+        "checkpoint": display_path(kept.checkpoint) if kept.checkpoint and kept.has_state else None,
+        "hasState": kept.has_state,
+        "ofScript": _of_script(run, best),
         "exported": exported,
         "repeated": next(iter(repeat_findings(run)), None),
     }

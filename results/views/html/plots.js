@@ -107,13 +107,19 @@ function incumbents() {
   }[state.unit];
   const searchers = new Set(shown().map((i) => T.searcher[i]));
   const names = Object.keys(bands.searchers).filter((name) => searchers.has(name));
-  return incumbentPlot(bands, names, colour, title, comparedRun());
+  return incumbentPlot(bands, names, colour, title, comparedRun(D));
 }
 
-/** What studies are compared by: with several objectives, their hypervolume. */
-function comparedRun() {
-  if ((D.objectives ?? []).filter((metric) => metric.limit === null).length < 2) return D;
-  return { metric: "hypervolume", maximize: true };
+const HYPERVOLUME = "hypervolume";
+const MEASURED =
+  "hypervolume of the front (the part of the box between the best value of each objective and a point " +
+  "behind the common front that it beats)";
+
+/** What studies of a run are compared by: with several objectives, the hypervolume of their front. */
+function comparedRun(run) {
+  if (!run?.objectives?.length) return run;
+  const several = run.objectives.filter((metric) => metric.limit === null).length > 1;
+  return several ? { metric: HYPERVOLUME, maximize: true } : run;
 }
 
 function simulation() {
@@ -121,7 +127,7 @@ function simulation() {
   const names = Object.keys(D.simulation.incumbents.searchers);
   const row = PALETTES[theme()];
   const shade = (name) => row[names.indexOf(name) % row.length];
-  return incumbentPlot(D.simulation.incumbents, names, shade, "epochs trained, by each study", comparedRun());
+  return incumbentPlot(D.simulation.incumbents, names, shade, "epochs trained, by each study", comparedRun(D));
 }
 
 /** Best so far with its interval, and where searchers are compared. Names beyond the colours are dashed. */

@@ -5,7 +5,8 @@ function opening() {
   $("#hero h1").textContent = D.name;
   const title = how === "silent" ? `no update since ${when(D.written)}` : how;
   const reason = how === "finished" && D.ended && D.ended !== "done" ? `${how}: ${D.ended}` : title;
-  const goal = `${D.maximize ? "largest" : "smallest"} ${D.metric}`;
+  const aims = hasFront() ? objectives() : [{ name: D.metric, maximize: D.maximize }];
+  const goal = aims.map(({ name, maximize }) => `${maximize ? "largest" : "smallest"} ${name}`).join(", ");
   const seeds = D.seeds > 1 ? `${D.seeds} search seeds` : "";
   const words = [goal, D.searchers.join(", "), seeds, `started ${when(D.began)}`].filter(Boolean).join("  ·  ");
   const tags = D.tags.map((tag) => el("span", tag, "tag"));
@@ -50,16 +51,17 @@ function progress() {
 function tiles() {
   const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
   const best = `best ${D.metric}${D.winner ? " of the search" : ""}`;
+  const label = D.best ? `${best}, ${T.id[D.best.trial]}` : best;
   const winner = D.winner ? [[number(D.winner.mean), `confirmed mean ${D.metric}, ${D.winner.trial}`]] : [];
   const content = [
     ...winner,
-    [D.best ? number(D.best.value) : DASH, D.best ? `${best}, ${T.id[D.best.trial]}` : best],
+    ...(hasFront() ? frontTiles() : [[D.best ? number(D.best.value) : DASH, label]]),
     [number(COUNT), "trials"],
     [amount(sum(T.epochs)), interval().unit === "seconds" ? "trained" : `${inUnit()} trained`],
     [duration(sum(T.seconds)), "training, all trials"],
     [duration(D.began === null ? null : D.last - D.began), "from start to end"],
   ];
-  const tile = ([value, label], k) => el("div", [el("b", value), el("span", label)], k ? "tile" : "tile lead");
+  const tile = ([value, about], k) => el("div", [el("b", value), el("span", about)], k ? "tile" : "tile lead");
   $(".tiles").replaceChildren(...content.map(tile));
 }
 
@@ -127,7 +129,10 @@ function compared() {
   $("#comparison").hidden = D.ranking.length < 2 && !D.findings.length;
   $("#comparison .sentences").replaceChildren(...D.findings.map((line_) => el("li", line_)));
   facts($(".ranking"), D.ranking);
-  for (const place of document.querySelectorAll(".better")) place.textContent = D.maximize ? "up" : "down";
+  const { metric, maximize } = comparedRun(D);
+  for (const place of document.querySelectorAll(".better")) place.textContent = maximize ? "up" : "down";
+  const measured = metric === HYPERVOLUME ? MEASURED : "best value";
+  for (const place of document.querySelectorAll(".measured")) place.textContent = measured;
 }
 
 function reliability() {

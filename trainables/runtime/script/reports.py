@@ -22,6 +22,12 @@ from raysweep.trainables.runtime.script.settling import Draft, Settling
 MISSING_SECONDS = 300.0
 """How long a script may be past a report without the metric of it, if that may come by a file.
 TensorBoard's writer keeps values for 120 s before it writes them."""
+SOON_SECONDS = 20.0
+"""The same if values come by what is printed alone."""
+TWIN_SECONDS = 2.0
+"""The same if the metric has come under the name of its mean over an epoch."""
+MEAN = "_epoch"
+"""What Lightning adds to the name of that mean if a metric is logged by step, too."""
 MOST_NAMES = 20
 """How many names of metrics an error message lists."""
 
@@ -169,7 +175,7 @@ class Reports:
         if self._interval.unit == "seconds" and (later or self._value is not None):
             return self._repeated(due, later)
         if later is None:
-            if self._value is None and waited > MISSING_SECONDS:
+            if self._value is None and waited > self._missing_seconds:
                 raise ReportError(f"{self.missing()}; the script is past {self._interval.at(1)}")
             return None  # it may still come, by a file
         # The report of a checkpoint may be lost with the attempt that was killed before sending it.
@@ -178,6 +184,21 @@ class Reports:
         if ended or waited >= self._patience:
             raise ReportError(self._gap(due, later))
         return None
+
+    @property
+    def _missing_seconds(self) -> float:
+        """How long to wait for the first value of the metric once the script is past its report."""
+        if self._interval.unit == "seconds" or self._last_values is not None:
+            return MISSING_SECONDS  # it need not come with each report
+        if self._twin:
+            return TWIN_SECONDS
+        return max(SOON_SECONDS, self._patience)
+
+    @property
+    def _twin(self) -> str:
+        """The mean over an epoch that was reported in place of the metric; "" if none was."""
+        name = f"{self._metric}{MEAN}"
+        return name if name in self._names else ""
 
     def _waited(self, due: int) -> float:
         """For how long the metric of a report has been missing, although a later one has come."""
@@ -218,7 +239,8 @@ class Reports:
         if self._problem:
             return self._problem
         names = ", ".join(self._names) or "nothing"
-        hint = did_you_mean(self._metric, self._names)
+        twin = self._twin
+        hint = f"; did you mean '{twin}'?" if twin else did_you_mean(self._metric, self._names)
         return f"the metric '{self._metric}' was not reported; reported: {names}{hint}"
 
     def _remember(self, record: Record) -> None:

@@ -23,7 +23,7 @@ from raysweep.trainables.runtime.script.heard import HEARD, Heard
 from raysweep.trainables.runtime.script.output import Output, log
 from raysweep.trainables.runtime.script.printed import Printed
 from raysweep.trainables.runtime.script.process import Call, Paths, make_call, running
-from raysweep.trainables.runtime.script.reason import reason_and_lines
+from raysweep.trainables.runtime.script.reason import NOTHING, fails_again, reason_and_lines
 from raysweep.trainables.runtime.script.records import Record
 from raysweep.trainables.runtime.script.reports import MISSING_SECONDS, Reports
 from raysweep.trainables.runtime.script.sources import PRINTED_JSON, ReportSources
@@ -44,7 +44,12 @@ HABITS = "script_habits.json"
 
 
 class ScriptError(RuntimeError):
-    """A script that ended with an error. The message has the reason, then its last lines."""
+    """A script that ended with an error. The message has the reason, then its last lines.
+
+    `fails_again`: it did not begin to train, and a further attempt would end in the same way.
+    """
+
+    fails_again = False
 
 
 def train(
@@ -79,7 +84,7 @@ def train(
                 output = Output(process, paths.reports, printed)
                 follower = Follower(run, paths, sources, output, files, heard)
                 follower.report_all()
-                _wait(process, follower, paths, patience)
+                _wait(process, follower, (script.name, call.folder), patience)
                 follower.check_reported()
         except (ScriptError, ReportError) as error:
             raise _blaming_checkpoint(error, call, follower) from error
@@ -101,6 +106,8 @@ def _blaming_checkpoint(error: Exception, call: Call, follower: Follower | None)
         return ScriptError(f"continued from {call.saved.newest}: {error}")
     if follower is None or not follower.has_reported:
         call.refuse_checkpoint()
+    if isinstance(error, ScriptError):
+        error.fails_again = False  # the next attempt continues from another checkpoint
     return error
 
 
@@ -225,12 +232,12 @@ def _read_habits(folder: Path) -> bool:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], follower: Follower, paths: Paths, seconds: float
+    process: subprocess.Popen[bytes], follower: Follower, call: tuple[str, Path], seconds: float
 ) -> None:
     """Wait for the script to end; after its last report no longer than `seconds`.
 
     It may still write its files then, and how it ends does not matter. Before that, an exit code
-    other than 0 raises ScriptError.
+    other than 0 raises ScriptError. `call`: the script's name, and the folder in which it runs.
     """
     until, complete = time.monotonic() + seconds, follower.complete
     while process.poll() is None and not (complete and time.monotonic() > until):
@@ -239,6 +246,10 @@ def _wait(
             until = min(until, time.monotonic() + GRACE_SECONDS)
     if complete or process.returncode == 0:
         return
-    reason, lines = reason_and_lines(list(follower.output.lines))
-    first = f"{paths.script.name} ended with exit code {process.returncode}: {reason}"
-    raise ScriptError("\n".join([first, *lines]))
+    said, (name, folder) = list(follower.output.lines), call
+    reason, lines = reason_and_lines(said, folder)
+    ended = f"{name} ended with exit code {process.returncode}"
+    first = f"{ended} and {NOTHING}" if reason == NOTHING else f"{reason} ({ended})"
+    error = ScriptError("\n".join([first, *lines]))
+    error.fails_again = not follower.has_reported and fails_again(said, process.returncode)
+    raise error

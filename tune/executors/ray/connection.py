@@ -141,9 +141,10 @@ def _connect(
 
     Returns the directory of the files of a Ray that was started.
     """
-    if machines.address is None:
-        return start(ray, machines.cpus, machines.gpus, say, stopping)
-    join(ray, machines.address)
+    with ray_compat.no_sigterm_handler():
+        if machines.address is None:
+            return start(ray, machines.cpus, machines.gpus, say, stopping)
+        join(ray, machines.address)
     return None
 
 

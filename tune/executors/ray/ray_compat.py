@@ -9,8 +9,25 @@ raised. Private names that a single module replaces for its own purpose stay in 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def no_sigterm_handler() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM in this process: its handler would end it without a word.
+
+    `ray.init` sets it first of all, so that restoring ours afterwards would leave a gap of seconds.
+    """
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 def joined_a_cluster() -> bool:

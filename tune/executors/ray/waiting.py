@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from raysweep.tune.callbacks.base import WAITING
 from raysweep.tune.controller import SweepController
 
 WAITING_SECONDS = 10.0
@@ -40,7 +41,7 @@ class WaitingNotice:
         lacking = [name for name, count in self._needed.items() if free.get(name, 0.0) < count]
         self._said = True
         if placed or not lacking:
-            return "waiting for a worker to start: it imports torch and your code first"
+            return f"{WAITING}a worker to start: it imports torch and your code first"
         wanted = ", ".join(f"{self._needed[name]:g} {name}" for name in lacking)
         left = ", ".join(f"{free.get(name, 0.0):g} {name}" for name in lacking)
-        return f"waiting for {wanted}: others use the cluster, {left} free at present"
+        return f"{WAITING}{wanted}: others use the cluster, {left} free at present"

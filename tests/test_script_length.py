@@ -1,0 +1,91 @@
+"""A command that lets trials of a script train longer: refused if the script cannot learn of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysweep.history import Event
+from raysweep.report_interval import ReportInterval, Unit
+from raysweep.results.storage.inbox import Command
+from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune.commands import carry_out
+from raysweep.tune.controller import SweepController
+from raysweep.tune.sweep import Budget
+from tests.sweeps import Keep, sweep, train
+
+
+def scripted(
+    folder: Path, arguments: list[str], unit: Unit = "epochs", code: str = "", **more: Any
+) -> SweepController:
+    """A sweep of a script, whose first trial has trained three reports."""
+    path = folder / "train.py"
+    path.write_text(code)
+    how = CommandLine(arguments=arguments, **more)
+    budget = Budget(
+        trials=4, epochs=3, interval=ReportInterval(unit, 1 if unit == "epochs" else 20)
+    )
+    controller = SweepController(
+        sweep(trainable=str(path), command_line=how, budget=budget), Keep()
+    )
+    trial = controller.next()
+    assert trial is not None
+    train(controller, trial)
+    return controller
+
+
+def give(controller: SweepController, command: str, **arguments: Any) -> Event:
+    return carry_out(Command(command, arguments), controller)
+
+
+@pytest.mark.parametrize(
+    ("unit", "arguments", "words"),
+    [
+        (
+            "epochs",
+            ["--epochs=3"],
+            "--epochs=3 in script.arguments ends .* --epochs=\\{epochs} there",
+        ),
+        ("epochs", ["--lr", "1", "--epochs", "3"], "--epochs 3 in .* --epochs \\{epochs} there"),
+        ("epochs", ["trainer.max_epochs=3"], "trainer.max_epochs=\\{epochs}"),
+        ("steps", ["--max_iters=60"], "--max_iters=\\{steps}"),
+    ],
+)
+def test_a_command_that_fixes_the_length_is_refused(
+    unit: Unit, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    controller = scripted(tmp_path, arguments, unit)
+    length = {unit: 5 if unit == "epochs" else 100}
+    for event in (
+        give(controller, "extend", **length),
+        give(controller, "continue", trial="draw-0", **length),
+        give(controller, "continue", trial="draw-0", config={"x": 0.123}, **length),
+    ):
+        assert event["outcome"] == "refused"
+        assert "\n" not in event["reason"]
+        assert re.search(words, event["reason"])
+    assert give(controller, "extend", trials=8)["outcome"] == "applied"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "more", "warns"),
+    [
+        (["--epochs={epochs}"], "", {}, False),
+        ([], "", {"environment": {"EPOCHS": "{epochs}"}}, False),
+        (["--workers=3"], "os.environ['RAYSWEEP_EPOCHS']", {}, False),
+        (["--workers=3"], "while True: train()", {}, True),
+    ],
+)
+def test_one_that_is_told_the_length_trains_longer(
+    arguments: list[str], code: str, more: dict[str, Any], warns: bool, tmp_path: Path
+) -> None:
+    controller = scripted(tmp_path, arguments, code=code, **more)
+    event = give(controller, "continue", trial="draw-0", epochs=4)
+    assert event["outcome"] == "applied"
+    assert ("script.arguments has no {epochs}" in event["reason"]) is warns
+    event = give(controller, "extend", epochs=5)
+    assert event["outcome"] == "applied"
+    assert ("script.arguments has no {epochs}" in event["reason"]) is warns
