@@ -774,19 +774,6 @@ def test_what_keeps_trials_apart_is_named(tmp_path: Path) -> None:
     assert together.said == [("none", line)]
 
 
-def test_the_parameter_that_keeps_groups_apart_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    played_gains(monkeypatch, lambda count: 2.0)
-    together = Ensemble(recipe(), tmp_path, wanted=8)
-    for seed in range(6):
-        together.add(BASE | {"classes": 3 + seed % 2, "lr": 0.01 * seed}, seed)
-    together.train(1)
-    assert together.said[0][1] == (
-        "3 trials of one shape train 2.0 times as fast as one by one; 3 others differ in classes"
-    )
-
-
 class Configured(nn.Module):
     """A model that keeps its configuration, as many do."""
 
