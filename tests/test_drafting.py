@@ -473,3 +473,82 @@ def test_a_program_that_needs_a_rank_gets_a_launcher(
     made = draft(program(tmp_path, code), [])
     lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
     assert ("launcher" in lines) == launched
+
+
+WRITES = """
+import argparse, shutil, torch
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--save-model", action="store_true")
+{options}
+args = parser.parse_args()
+def save_checkpoint(state, is_best, filename="checkpoint.pth.tar"):
+    torch.save(state, filename)
+    if is_best:
+        shutil.copyfile(filename, "model_best.pth.tar")
+{code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ('"--save", default="model.pt", help="path to save the final model"', "{folder}/model.pt"),
+        ('"--outf", default=".", help="folder to output images and checkpoints"', "{folder}"),
+        ('"--logging_dir", default="./tmp/"', "{folder}/"),
+        ('"--output", default=""', "{folder}"),
+        ('"--log_dir"', "{folder}"),
+        ('"--ckpt", default="best.pth", help="where to save the best model"', "{folder}/best.pth"),
+        ('"--plots", default="figures/", help="directory where figures are saved"', "{folder}/"),
+        ('"--ckpt", default="best.pth", help="path of the checkpoint to load"', ""),
+        ('"--vocab", default="vocab.json", help="path of the vocabulary"', ""),
+        ('"--onnx-export", default="", help="path to export the final model to"', ""),
+    ],
+)
+def test_what_a_program_writes_goes_to_the_trials_folder(
+    option: str, word: str, tmp_path: Path
+) -> None:
+    code = WRITES.format(options=f"parser.add_argument({option})", code="")
+    made = draft(program(tmp_path, code), [])
+    lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
+    name = option.split('"')[1]
+    assert lines.get("arguments", []) == ([f"{name}={word}"] if word else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "moved"),
+    [
+        ("", "", True),
+        ("", "MNIST('../data')", False),
+        ("", "open('vocab.txt')", False),
+        ("", "save_image(x, 'results/sample_' + str(1) + '.png')", False),
+        ("", "os.makedirs('results')\nopen(f'results/{args.lr}.txt', 'w')", True),
+        ('parser.add_argument("--data", default="imagenet")', "", False),
+    ],
+)
+def test_files_that_trials_would_share_are_said(
+    options: str, code: str, moved: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "vocab.txt").write_text("a")
+    made = draft(program(tmp_path, WRITES.format(options=options, code=code)), [])
+    assert {"checkpoint.pth.tar", "model_best.pth.tar"} <= set(made.shared)
+    text = file_of(made, tmp_path)
+    assert ("\n  folder: '{folder}'" in text) == moved
+    assert ("it writes checkpoint.pth.tar into its working folder" in text) != moved
+
+
+def test_a_folder_that_a_name_is_put_behind_ends_with_a_slash(tmp_path: Path) -> None:
+    code = WRITES.format(
+        options='parser.add_argument("--logging_dir")',
+        code='torch.save(model, args.logging_dir + "best.pt")',
+    )
+    made = draft(program(tmp_path, code), [])
+    lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
+    assert lines["arguments"] == ["--logging_dir={folder}/"]
+
+
+def test_what_is_written_only_with_a_switch_is_not_shared(tmp_path: Path) -> None:
+    code = WRITES.partition("def save")[0].format(options="")
+    code += 'if args.save_model:\n    torch.save(model, "mnist_cnn.pt")\n'
+    assert draft(program(tmp_path, code), []).shared == ()
+    assert draft(program(tmp_path, code), ["--save-model"]).shared == ("mnist_cnn.pt",)

@@ -13,6 +13,7 @@ from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
 from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
+from raysweep.search_spaces.drafting.outputs import is_file, placed
 from raysweep.search_spaces.drafting.printed_metrics import group_name
 
 TRIALS = 20
@@ -114,6 +115,17 @@ def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
     return lines
 
 
+def own_folder(draft: Draft, guess: Guess | None) -> list[str]:
+    """What to do about files that trials would share; as comments."""
+    if not draft.shared or _folder(draft, guess):
+        return []
+    return [
+        f"It writes {', '.join(draft.shared[:3])} into its working folder, which trials share. If "
+        "the paths that it reads are absolute, let it run in the trial's own folder:",
+        'folder: "{folder}"',
+    ]
+
+
 def resume(draft: Draft) -> list[str]:
     """Keys for a program that can continue, which a user completes; as comments."""
     for name in _RESUMES:
@@ -151,7 +163,7 @@ def _typed(draft: Draft) -> list[str]:
 
 def _fixed(draft: Draft) -> list[str]:
     """Words that tell the length of a trial, and its own folder."""
-    words = [_word(draft, option, "{folder}") for option in draft.outputs]
+    words = [_word(draft, option, placed(option)) for option in draft.outputs]
     length = draft.length
     told = length.option is not None and length.option.name not in draft.interface.given
     if length.option is not None and told and draft.interface.style != "none":
@@ -198,14 +210,15 @@ def _folder(draft: Draft, guess: Guess | None) -> str:
     if draft.interface.folder:
         return draft.interface.folder
     is_in_files = guess is not None and (guess.way in _FILES or bool(guess.file))
-    if is_in_files and not _owns_folder(draft):
+    if draft.is_movable or (is_in_files and not _owns_folder(draft)):
         return "{folder}"
     return ""
 
 
 def _owns_folder(draft: Draft) -> bool:
     """True if the program is told to leave its files in the trial's folder."""
-    return bool(draft.outputs) or draft.interface.own_folder
+    folders = [option for option in draft.outputs if not is_file(option)]
+    return bool(folders) or draft.interface.own_folder
 
 
 def _reports(draft: Draft, guess: Guess | None) -> Any:
