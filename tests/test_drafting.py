@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raysweep.history import Trial
 from raysweep.search_spaces.convert.any_file import read_text
 from raysweep.search_spaces.drafting.draft import Draft, draft
+from raysweep.search_spaces.drafting.interface import Option
 from raysweep.search_spaces.drafting.program import ProgramError
+from raysweep.search_spaces.drafting.ranges import suggest
 from raysweep.search_spaces.drafting.sections import metric_name, script
 from raysweep.search_spaces.drafting.write import text_of
 from raysweep.search_spaces.file.document import parse
@@ -552,3 +556,32 @@ def test_what_is_written_only_with_a_switch_is_not_shared(tmp_path: Path) -> Non
     code += 'if args.save_model:\n    torch.save(model, "mnist_cnn.pt")\n'
     assert draft(program(tmp_path, code), []).shared == ()
     assert draft(program(tmp_path, code), ["--save-model"]).shared == ("mnist_cnn.pt",)
+
+
+@pytest.mark.parametrize(
+    ("option", "entry"),
+    [
+        (Option("lr", "float", 20), {"float": [1.0, 100.0], "log": True}),
+        (Option("lr", "float", 0.01), {"float": [1e-3, 0.1], "log": True}),
+        (Option("dropout", "float", 0.6), {"float": [0.0, 0.8]}),
+        (Option("drop-block", "float"), {"float": [0.0, 0.4]}),
+        (Option("bn-momentum", "float"), {"float": [0.01, 0.5], "log": True}),
+        (Option("bn-momentum", "float", 0.9), {"float": [0.5, 0.99], "log": "reverse"}),
+        (Option("warmup_ratio", "float", 0.3), {"float": [0.0, 0.65]}),
+    ],
+)
+def test_a_range_is_of_its_kind_and_has_the_default(option: Option, entry: dict[str, Any]) -> None:
+    found = suggest(option)
+    assert found is not None
+    assert found.entry == entry
+
+
+@given(
+    st.sampled_from(["lr", "wd", "momentum", "dropout", "gamma", "bn_momentum", "grad_clip", "x"]),
+    st.floats(1e-6, 1e4),
+)
+def test_every_range_has_the_programs_default(name: str, default: float) -> None:
+    found = suggest(Option(name, "float", default))
+    assert found is not None
+    low, high = found.entry["float"]
+    assert low <= default <= high or (found.entry.get("log") == "reverse" and default >= 1)
