@@ -54,9 +54,13 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(name: object, names: Iterable[str]) -> str:
     """The end of a message about an unknown name: `"; did you mean 'eta'?"`.
 
-    "" if none of `names` is similar.
+    "" if none of `names` is similar. Of `loss_step` and `loss_epoch`, which Lightning makes of
+    `loss`, the mean over the epoch is meant.
     """
-    found = difflib.get_close_matches(str(name), list(names), n=1)
+    known = list(names)
+    if f"{name}_epoch" in known:
+        return f"; did you mean '{name}_epoch'?"
+    found = difflib.get_close_matches(str(name), known, n=1)
     if not found:
         return ""
     return f"; did you mean '{found[0]}'?"
