@@ -585,3 +585,44 @@ def test_every_range_has_the_programs_default(name: str, default: float) -> None
     assert found is not None
     low, high = found.entry["float"]
     assert low <= default <= high or (found.entry.get("log") == "reverse" and default >= 1)
+
+
+EVALUATES = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=200)
+parser.add_argument("--{name}", type=int, default=20, help="{text}")
+parser.add_argument("--resume", default="")
+args = parser.parse_args()
+torch.save(state, "model_best.pth.tar")
+torch.save(state, os.path.join(out, "{file}"))
+{code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "every"),
+    [
+        ("val-every", "epochs to wait for print training and validation evaluation", "", 20),
+        ("eval_interval", "", "if (epoch + 1) % args.eval_interval == 0: test()", 20),
+        ("val-every", "", "if epoch % val_every == 0: test()", 20),
+        ("eval_interval", "batches between evaluations", "", 1),
+        ("log-interval", "epochs between prints", "", 1),
+    ],
+)
+def test_epochs_between_evaluations_are_those_between_reports(
+    name: str, text: str, code: str, every: int, tmp_path: Path
+) -> None:
+    made = draft(
+        program(tmp_path, EVALUATES.format(name=name, text=text, code=code, file="a.pt")), []
+    )
+    assert made.length.every == every
+    assert ("report_every: 20" in file_of(made, tmp_path)) == (every > 1)
+
+
+@pytest.mark.parametrize("file", ["last.pth.tar", "ckpt.pt", "checkpoint.pth"])
+def test_the_hint_names_the_checkpoint_that_the_source_shows(file: str, tmp_path: Path) -> None:
+    code = EVALUATES.format(name="x", text="", code="", file=file)
+    text = file_of(draft(program(tmp_path, code), []), tmp_path)
+    assert f'# checkpoint: "{{folder}}/**/{file}"' in text

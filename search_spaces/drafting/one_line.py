@@ -217,7 +217,8 @@ class _Script:
                 f"--epochs {said.epochs}: {option.label} is among the words behind --, too; "
                 "expected it once"
             )
-        return Length(said.epochs, "epochs", 1, option)
+        every = length.every if length.unit == "epochs" else 1
+        return Length(said.epochs, "epochs", min(every, said.epochs), option)
 
     def _told_length(self, option: Option, length: Length) -> Length:
         """The length that a `--param` says, which must be a constant."""

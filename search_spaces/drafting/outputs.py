@@ -35,6 +35,7 @@ _READ = re.compile(
 _DATA = re.compile(r"(data|corpus|root|train|input)(_?(dir|root|path|folder|file))?|dataroot")
 """Options that name what a program reads."""
 _ENDING = re.compile(r"\.[A-Za-z]\w{0,6}$")
+_CHECKPOINT = re.compile(r"[\w./-]+\.(pt|pth|ckpt|tar|pth\.tar)")
 _WRITERS = {
     "save": 1,
     "save_image": 1,
@@ -187,6 +188,24 @@ def _start(node: ast.expr, names: dict[str, str]) -> str:
         return _start(owner, names).partition("{")[0] if owner is not None else ""
     if isinstance(node, ast.Call) and called(node) == "join" and node.args:
         return _start(node.args[0], names)
+    return ""
+
+
+def saved_name(program: Program) -> str:
+    """The name of the checkpoints that the program's source shows, best that of the last one."""
+    found = [
+        PurePosixPath(node.value).name
+        for source in program.sources
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if _CHECKPOINT.fullmatch(node.value)
+    ]
+    for word in ("last", "latest", "checkpoint", "ckpt"):
+        named = [name for name in found if word in name and "best" not in name]
+        if named:
+            return named[0]
+    if "CheckpointSaver(" in program.main.text:
+        return "last.pth.tar"  # timm's
     return ""
 
 

@@ -13,7 +13,7 @@ from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
 from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
-from raysweep.search_spaces.drafting.outputs import is_file, placed
+from raysweep.search_spaces.drafting.outputs import is_file, placed, saved_name
 from raysweep.search_spaces.drafting.printed_metrics import group_name
 
 TRIALS = 20
@@ -26,11 +26,12 @@ _FILES = {
     "lightning": ("**/metrics.csv", "**/events.out.tfevents.*"),
 }
 """The files that a metric is read from, by how the program logs it."""
+_LAST = "last.pt"
 _RESUMES = {
-    "resume": "last.pt",
+    "resume": _LAST,
     "resume_from_checkpoint": "checkpoint-*",
     "ckpt_path": "*.ckpt",
-    "checkpoint": "last.pt",
+    "checkpoint": _LAST,
 }
 """Options that name a checkpoint to continue from, each with what such files are called."""
 
@@ -75,13 +76,11 @@ def metric_name(guess: Guess) -> str:
 
 def budget(length: Length) -> list[Line]:
     trials = Line("trials", TRIALS, "a first look")
-    if length.unit == "epochs":
-        return [trials, Line("epochs", length.count, length.why)]
-    return [
-        trials,
-        Line("steps", length.count, length.why),
-        Line("report_every", length.every, "steps from one report of the metric to the next"),
-    ]
+    lines = [trials, Line(length.unit, length.count, length.why)]
+    if length.unit == "steps" or length.every > 1:
+        why = f"{length.unit} from one report of the metric to the next"
+        lines.append(Line("report_every", length.every, why))
+    return lines
 
 
 def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
@@ -134,9 +133,16 @@ def resume(draft: Draft) -> list[str]:
             return [
                 "If it can continue from a checkpoint, say how, and good trials are promoted:",
                 f"resume: --{option.name}={{checkpoint}}",
-                f'checkpoint: "{{folder}}/**/{_RESUMES[name]}"',
+                f'checkpoint: "{{folder}}/**/{_checkpoint(draft, name)}"',
             ]
     return []
+
+
+def _checkpoint(draft: Draft, name: str) -> str:
+    """What the checkpoints are called that the option `name` reads."""
+    if _RESUMES[name] == _LAST:
+        return saved_name(draft.program) or _LAST
+    return _RESUMES[name]
 
 
 def _typed(draft: Draft) -> list[str]:
