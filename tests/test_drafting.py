@@ -18,7 +18,7 @@ from raysweep.search_spaces.drafting.interface import Option
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.drafting.ranges import suggest
 from raysweep.search_spaces.drafting.sections import metric_name, script
-from raysweep.search_spaces.drafting.write import text_of
+from raysweep.search_spaces.drafting.write import text_of, warnings
 from raysweep.search_spaces.file.document import parse
 from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import first
@@ -626,3 +626,26 @@ def test_the_hint_names_the_checkpoint_that_the_source_shows(file: str, tmp_path
     code = EVALUATES.format(name="x", text="", code="", file=file)
     text = file_of(draft(program(tmp_path, code), []), tmp_path)
     assert f'# checkpoint: "{{folder}}/**/{file}"' in text
+
+
+def test_defaults_are_those_of_a_file_among_the_words(tmp_path: Path) -> None:
+    shutil.copytree(PROGRAMS / "gpt", tmp_path / "gpt")
+    (tmp_path / "gpt" / "small.py").write_text(
+        "dropout = 0.2\nlearning_rate = 1e-3  # with baby networks\nmax_iters = 500\n"
+        "n_layer = 2 * 2\nbatch_size = int(8)\nprint('small')\n"
+    )
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["small.py", "--max_iters=120"])
+    found = {option.name: option.default for option in made.interface.options}
+    assert (found["dropout"], found["learning_rate"], found["n_layer"]) == (0.2, 1e-3, 4)
+    assert made.length.count == 120
+    assert made.interface.notes == ("small.py computes batch_size, which is not known here",)
+    assert made.shared == ()  # out_dir is an option
+    text = file_of(made, tmp_path)
+    assert "arguments: [small.py, '--max_iters={steps}'" in text
+    assert "which is more than" not in text
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["--max_iters=4", "--eval_interval=5"])
+    assert "eval_interval is 5, which is more than the 4 steps" in " ".join(warnings(made))
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["small.py"])
+    assert made.length.count == 500
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["missing.py"])
+    assert "what missing.py sets is not known" in made.interface.notes[0]

@@ -118,6 +118,20 @@ def _every(interface: Interface, steps: int) -> int:
     return max(1, steps // REPORTS)
 
 
+def unreached(interface: Interface, length: Length) -> str:
+    """A note if the program first evaluates after the end of a trial; else ""."""
+    for option in interface.options:
+        value = number(_as_given(option, interface))
+        name = plain_name(option.name).rpartition(".")[2]
+        is_interval = bool(EVERY.fullmatch(name)) and length.unit == "steps"
+        if is_interval and value is not None and value > length.count:
+            return (
+                f"{option.label} is {int(value)}, which is more than the {length.count} steps of "
+                "a trial: give a smaller one behind --, or a longer trial"
+            )
+    return ""
+
+
 def _every_epochs(program: Program, interface: Interface, epochs: int) -> int:
     """The epochs between two evaluations, if an option says them and is about epochs."""
     for option in interface.options:

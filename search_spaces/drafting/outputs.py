@@ -116,27 +116,32 @@ def shared(program: Program, interface: Interface) -> list[str]:
         for option in interface.options
         if option.kind == "bool" and not interface.given.get(option.name, option.default)
     }
-    found = [path for source in program.sources for path in _written(source.tree, {}, off)]
+    told = {plain_name(option.name) for option in interface.options}
+    found = [path for source in program.sources for path in _written(source.tree, {}, off, told)]
     return list(dict.fromkeys(found))
 
 
-def _written(node: ast.AST, names: dict[str, str], off: set[str]) -> Iterator[str]:
-    """The relative paths that calls write to, without those under a switch that is off."""
+def _written(node: ast.AST, names: dict[str, str], off: set[str], told: set[str]) -> Iterator[str]:
+    """The relative paths that calls write to, without those under a switch that is off.
+
+    told: the names of options, which have what the program is told.
+    """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _mentions(child.test, off):
             for other in child.orelse:
-                yield from _written(other, names, off)
+                yield from _written(other, names, off, told)
             continue
         inner = names
         if isinstance(child, ast.FunctionDef):
             inner = names | _defaults(child)
         if isinstance(child, ast.Assign) and isinstance(child.targets[0], ast.Name):
-            names[child.targets[0].id] = _start(child.value, names)
+            name = child.targets[0].id
+            names[name] = "" if name.lower() in told else _start(child.value, names)
         if isinstance(child, ast.Call):
             path = _path(child, inner)
             if path and not path.startswith(("/", "~", ".", "http")):
                 yield path
-        yield from _written(child, inner, off)
+        yield from _written(child, inner, off, told)
 
 
 def _mentions(test: ast.expr, names: set[str]) -> bool:
