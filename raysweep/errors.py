@@ -57,12 +57,15 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(name: object, names: Iterable[str]) -> str:
     """The end of a message about an unknown name: `"; did you mean 'eta'?"`.
 
-    "" if none of `names` is similar.
+    "" if none of `names` is similar. Of `loss_step` and `loss_epoch`, which Lightning makes of
+    `loss`, the mean over the epoch is meant.
     """
-    names = list(names)
-    found = difflib.get_close_matches(str(name), names, n=1)
+    known = list(names)
+    if f"{name}_epoch" in known:
+        return f"; did you mean '{name}_epoch'?"
+    found = difflib.get_close_matches(str(name), known, n=1)
     if not found and len(str(name)) >= LEAST_OF_A_WORD:
-        found = [one for one in names if one.startswith(str(name))]
+        found = [one for one in known if one.startswith(str(name))]
     if not found:
         return ""
     return f"; did you mean '{found[0]}'?"

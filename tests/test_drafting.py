@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raysweep.history import Trial
 from raysweep.search_spaces.convert.any_file import read_text
 from raysweep.search_spaces.drafting.draft import Draft, draft
+from raysweep.search_spaces.drafting.interface import Option
 from raysweep.search_spaces.drafting.program import ProgramError
+from raysweep.search_spaces.drafting.ranges import suggest
 from raysweep.search_spaces.drafting.sections import metric_name, script
-from raysweep.search_spaces.drafting.write import text_of
+from raysweep.search_spaces.drafting.write import text_of, warnings
 from raysweep.search_spaces.file.document import parse
 from raysweep.trainables.runtime.train_job import train_job
 from raysweep.tune.cli.dry_run import first
@@ -473,3 +477,175 @@ def test_a_program_that_needs_a_rank_gets_a_launcher(
     made = draft(program(tmp_path, code), [])
     lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
     assert ("launcher" in lines) == launched
+
+
+WRITES = """
+import argparse, shutil, torch
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--save-model", action="store_true")
+{options}
+args = parser.parse_args()
+def save_checkpoint(state, is_best, filename="checkpoint.pth.tar"):
+    torch.save(state, filename)
+    if is_best:
+        shutil.copyfile(filename, "model_best.pth.tar")
+{code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ('"--save", default="model.pt", help="path to save the final model"', "{folder}/model.pt"),
+        ('"--outf", default=".", help="folder to output images and checkpoints"', "{folder}"),
+        ('"--logging_dir", default="./tmp/"', "{folder}/"),
+        ('"--output", default=""', "{folder}"),
+        ('"--log_dir"', "{folder}"),
+        ('"--ckpt", default="best.pth", help="where to save the best model"', "{folder}/best.pth"),
+        ('"--plots", default="figures/", help="directory where figures are saved"', "{folder}/"),
+        ('"--ckpt", default="best.pth", help="path of the checkpoint to load"', ""),
+        ('"--vocab", default="vocab.json", help="path of the vocabulary"', ""),
+        ('"--onnx-export", default="", help="path to export the final model to"', ""),
+    ],
+)
+def test_what_a_program_writes_goes_to_the_trials_folder(
+    option: str, word: str, tmp_path: Path
+) -> None:
+    code = WRITES.format(options=f"parser.add_argument({option})", code="")
+    made = draft(program(tmp_path, code), [])
+    lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
+    name = option.split('"')[1]
+    assert lines.get("arguments", []) == ([f"{name}={word}"] if word else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "moved"),
+    [
+        ("", "", True),
+        ("", "MNIST('../data')", False),
+        ("", "open('vocab.txt')", False),
+        ("", "save_image(x, 'results/sample_' + str(1) + '.png')", False),
+        ("", "os.makedirs('results')\nopen(f'results/{args.lr}.txt', 'w')", True),
+        ('parser.add_argument("--data", default="imagenet")', "", False),
+    ],
+)
+def test_files_that_trials_would_share_are_said(
+    options: str, code: str, moved: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "vocab.txt").write_text("a")
+    made = draft(program(tmp_path, WRITES.format(options=options, code=code)), [])
+    assert {"checkpoint.pth.tar", "model_best.pth.tar"} <= set(made.shared)
+    text = file_of(made, tmp_path)
+    assert ("\n  folder: '{folder}'" in text) == moved
+    assert ("it writes checkpoint.pth.tar into its working folder" in text) != moved
+
+
+def test_a_folder_that_a_name_is_put_behind_ends_with_a_slash(tmp_path: Path) -> None:
+    code = WRITES.format(
+        options='parser.add_argument("--logging_dir")',
+        code='torch.save(model, args.logging_dir + "best.pt")',
+    )
+    made = draft(program(tmp_path, code), [])
+    lines = {line.key: line.value for line in script(made, None, tmp_path / "sweep.yaml")}
+    assert lines["arguments"] == ["--logging_dir={folder}/"]
+
+
+def test_what_is_written_only_with_a_switch_is_not_shared(tmp_path: Path) -> None:
+    code = WRITES.partition("def save")[0].format(options="")
+    code += 'if args.save_model:\n    torch.save(model, "mnist_cnn.pt")\n'
+    assert draft(program(tmp_path, code), []).shared == ()
+    assert draft(program(tmp_path, code), ["--save-model"]).shared == ("mnist_cnn.pt",)
+
+
+@pytest.mark.parametrize(
+    ("option", "entry"),
+    [
+        (Option("lr", "float", 20), {"float": [1.0, 100.0], "log": True}),
+        (Option("lr", "float", 0.01), {"float": [1e-3, 0.1], "log": True}),
+        (Option("dropout", "float", 0.6), {"float": [0.0, 0.8]}),
+        (Option("drop-block", "float"), {"float": [0.0, 0.4]}),
+        (Option("bn-momentum", "float"), {"float": [0.01, 0.5], "log": True}),
+        (Option("bn-momentum", "float", 0.9), {"float": [0.5, 0.99], "log": "reverse"}),
+        (Option("warmup_ratio", "float", 0.3), {"float": [0.0, 0.65]}),
+    ],
+)
+def test_a_range_is_of_its_kind_and_has_the_default(option: Option, entry: dict[str, Any]) -> None:
+    found = suggest(option)
+    assert found is not None
+    assert found.entry == entry
+
+
+@given(
+    st.sampled_from(["lr", "wd", "momentum", "dropout", "gamma", "bn_momentum", "grad_clip", "x"]),
+    st.floats(1e-6, 1e4),
+)
+def test_every_range_has_the_programs_default(name: str, default: float) -> None:
+    found = suggest(Option(name, "float", default))
+    assert found is not None
+    low, high = found.entry["float"]
+    assert low <= default <= high or (found.entry.get("log") == "reverse" and default >= 1)
+
+
+EVALUATES = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=200)
+parser.add_argument("--{name}", type=int, default=20, help="{text}")
+parser.add_argument("--resume", default="")
+args = parser.parse_args()
+torch.save(state, "model_best.pth.tar")
+torch.save(state, os.path.join(out, "{file}"))
+{code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "every"),
+    [
+        ("val-every", "epochs to wait for print training and validation evaluation", "", 20),
+        ("eval_interval", "", "if (epoch + 1) % args.eval_interval == 0: test()", 20),
+        ("val-every", "", "if epoch % val_every == 0: test()", 20),
+        ("eval_interval", "batches between evaluations", "", 1),
+        ("log-interval", "epochs between prints", "", 1),
+    ],
+)
+def test_epochs_between_evaluations_are_those_between_reports(
+    name: str, text: str, code: str, every: int, tmp_path: Path
+) -> None:
+    made = draft(
+        program(tmp_path, EVALUATES.format(name=name, text=text, code=code, file="a.pt")), []
+    )
+    assert made.length.every == every
+    assert ("report_every: 20" in file_of(made, tmp_path)) == (every > 1)
+
+
+@pytest.mark.parametrize("file", ["last.pth.tar", "ckpt.pt", "checkpoint.pth"])
+def test_the_hint_names_the_checkpoint_that_the_source_shows(file: str, tmp_path: Path) -> None:
+    code = EVALUATES.format(name="x", text="", code="", file=file)
+    text = file_of(draft(program(tmp_path, code), []), tmp_path)
+    assert f'# checkpoint: "{{folder}}/**/{file}"' in text
+
+
+def test_defaults_are_those_of_a_file_among_the_words(tmp_path: Path) -> None:
+    shutil.copytree(PROGRAMS / "gpt", tmp_path / "gpt")
+    (tmp_path / "gpt" / "small.py").write_text(
+        "dropout = 0.2\nlearning_rate = 1e-3  # with baby networks\nmax_iters = 500\n"
+        "n_layer = 2 * 2\nbatch_size = int(8)\nprint('small')\n"
+    )
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["small.py", "--max_iters=120"])
+    found = {option.name: option.default for option in made.interface.options}
+    assert (found["dropout"], found["learning_rate"], found["n_layer"]) == (0.2, 1e-3, 4)
+    assert made.length.count == 120
+    assert made.interface.notes == ("small.py computes batch_size, which is not known here",)
+    assert made.shared == ()  # out_dir is an option
+    text = file_of(made, tmp_path)
+    assert "arguments: [small.py, '--max_iters={steps}'" in text
+    assert "which is more than" not in text
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["--max_iters=4", "--eval_interval=5"])
+    assert "eval_interval is 5, which is more than the 4 steps" in " ".join(warnings(made))
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["small.py"])
+    assert made.length.count == 500
+    made = draft(str(tmp_path / "gpt" / "train.py"), ["missing.py"])
+    assert "what missing.py sets is not known" in made.interface.notes[0]

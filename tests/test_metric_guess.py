@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raysweep.errors import did_you_mean
 from raysweep.search_spaces.drafting.formats import lines
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named, unsettled
@@ -157,6 +158,29 @@ def test_a_pattern_finds_the_metric_in_what_is_printed(
 def test_a_logged_metric_is_found_by_its_name(code: str, name: str, goal: str, way: str) -> None:
     guess = found(code)[0]
     assert (guess.name, guess.goal, guess.way) == (name, goal, way)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        ("validation_step", "on_step=True", "valid_loss_epoch"),
+        ("validation_step", "prog_bar=True", "valid_loss"),
+        ("validation_step", "on_step=True, on_epoch=False", "valid_loss"),
+        ("training_step", "on_epoch=True", "valid_loss_epoch"),
+        ("training_step", "on_step=False, on_epoch=True", "valid_loss"),
+    ],
+)
+def test_lightnings_mean_over_the_epoch_is_taken(function: str, arguments: str, name: str) -> None:
+    code = (
+        f"import lightning\nclass A:\n    def {function}(self, batch):\n"
+        f"        self.log('valid_loss', loss, {arguments})\n"
+    )
+    assert [guess.name for guess in found(code)] == [name]
+    monitored = found(code + "ModelCheckpoint(monitor='valid_loss', mode='min')\n")[0]
+    assert (monitored.name, monitored.score) == (name, 60)
+    assert did_you_mean("valid_loss", ["valid_loss_step", "valid_loss_epoch"]) == (
+        "; did you mean 'valid_loss_epoch'?"
+    )
 
 
 def test_what_a_configuration_monitors_comes_first() -> None:

@@ -37,14 +37,41 @@ def read_configurator(program: Program, words: list[str]) -> Interface | None:
                 for option, place in _constants(program.main.tree)
                 if place < line and option.kind != "list"
             )
+            values, notes = _of_files(program, words)
+            options = tuple(
+                replace(one, default=values.get(one.name, one.default)) for one in options
+            )
             return Interface(
                 library="configurator",
                 options=options,
                 values="python",
                 words=tuple(words),
                 given=given(options, words),
+                notes=tuple(notes),
             )
     return None
+
+
+def _of_files(program: Program, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The constants that the files among the words set, and notes on what is not known of them."""
+    values: dict[str, Any] = {}
+    notes = []
+    for word in words:
+        if "=" in word or word.startswith("-"):
+            continue
+        try:
+            tree = ast.parse((program.folder / word).read_text(encoding="utf-8"))
+        except (OSError, ValueError, SyntaxError, RecursionError):
+            notes.append(f"what {word} sets is not known: the defaults are those of the program")
+            continue
+        for name, node, _ in assignments(tree.body):
+            value = literal(node)
+            if value is None:
+                values.pop(name, None)
+                notes.append(f"{word} computes {name}, which is not known here")
+            else:
+                values[name] = value
+    return values, notes
 
 
 def read_defaults(program: Program) -> Interface | None:

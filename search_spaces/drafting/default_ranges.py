@@ -39,9 +39,10 @@ def decades(option: Option, fallback: tuple[float, float] = (1e-5, 1e-1)) -> Ent
 
 
 def rate(option: Option) -> Entry:
-    """A learning rate: decades, and at most ten."""
+    """A learning rate: decades, and at most ten, or five times the default if that is larger."""
     entry = decades(option)
-    entry["float"][1] = min(entry["float"][1], 10.0)
+    most = max(10.0, 5 * (number(option) or 0.0))
+    entry["float"][1] = min(entry["float"][1], most)
     return entry
 
 
@@ -121,6 +122,14 @@ def doublings(below: int, above: int) -> Callable[[Option], Entry]:
         return {"ordinal": sorted(values)}
 
     return entry
+
+
+def small_rate(option: Option) -> Entry:
+    """The momentum of a running average as torch has it, 0.1: the weight of the new value."""
+    value = number(option)
+    if value is not None and value > 0.5:
+        return near_one(0.5, 0.99)(option)
+    return between(0.01, 0.5, log=True)(option)
 
 
 def around(option: Option) -> Entry:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.search_spaces.drafting import parsers
 from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
-from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
+from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.left_alone import SURROUNDINGS
 from raysweep.search_spaces.drafting.length import Length, length_of
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, unsettled
+from raysweep.search_spaces.drafting.outputs import outputs_of, reads_from_folder, shared
 from raysweep.search_spaces.drafting.program import Program, ProgramError, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion, suggestions
 from raysweep.search_spaces.drafting.readers import read_interface
-
-OUTPUTS = re.compile(
-    r"(out(put)?_?(dir|folder|path)?|save_?(model_?|checkpoint_?)?(dir|path|folder)|log_?dir|results?_?(dir|path)?"
-    r"|exp(eriment)?_?dir|work_?dir|run_?dir|default_root_dir|checkpoints?_?(model_?)?dir|ckpt_?dir"
-    r"|tensorboard_?dir)"
-)
-"""Options that name the folder in which a program leaves its files."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +23,7 @@ class Draft:
     """What `raysweep init` found.
 
     found: all metrics, the most likely first. unsettled: those that no pattern can take.
+    shared: what the program writes into its working folder. is_movable: that may be another folder.
     """
 
     program: Program
@@ -39,6 +33,8 @@ class Draft:
     suggestions: list[Suggestion]
     outputs: tuple[Option, ...] = ()
     unsettled: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    is_movable: bool = False
 
     @property
     def active(self) -> list[Suggestion]:
@@ -67,11 +63,12 @@ def draft(name: str, words: list[str], limit: float = LIMIT_SECONDS) -> Draft:
     program = read_program(name)
     interface = read_interface(program, words, limit)
     length = length_of(program, interface)
-    outputs = tuple(outputs_of(interface))
+    outputs = tuple(outputs_of(interface, program))
     taken = {option.name for option in outputs} | set(interface.given)
     if length.option is not None:
         taken.add(length.option.name)
     free = tuple(option for option in interface.options if option.name not in taken)
+    written = shared(program, interface)
     made = Draft(
         program,
         interface,
@@ -80,23 +77,12 @@ def draft(name: str, words: list[str], limit: float = LIMIT_SECONDS) -> Draft:
         suggestions(free),
         outputs,
         tuple(unsettled(program)),
+        tuple(written),
+        bool(written) and not reads_from_folder(program, interface, written),
     )
     covered = {one.option.name for one in made.active} | taken
     check_complete(program, interface, covered, f"raysweep init {name}")
     return made
-
-
-def outputs_of(interface: Interface) -> list[Option]:
-    """The options for which each trial gets its own folder, so that trials do not share files."""
-    if interface.style == "none" or interface.own_folder:
-        return []
-    return [
-        option
-        for option in interface.options
-        if option.kind == "text" or (option.kind == "other" and option.default is None)
-        if option.writable and not option.many and option.name not in interface.given
-        if OUTPUTS.fullmatch(plain_name(option.name).rpartition(".")[2])
-    ]
 
 
 def check_complete(program: Program, interface: Interface, covered: set[str], typed: str) -> None:

@@ -23,6 +23,7 @@ from raysweep.search_spaces.drafting.default_ranges import (
     near_one,
     rate,
     share,
+    small_rate,
     tiny,
     up_to,
 )
@@ -78,7 +79,7 @@ FAMILIES = (
         "the optimizer",
     ),
     Family(
-        _names(r"(.*_)?(drop_?path|stochastic_depth)(_rate|_prob)?"),
+        _names(r"(.*_)?(drop_?path|drop_?block|stochastic_depth)(_rate|_prob)?"),
         share(0.4),
         "a probability of dropping a block",
     ),
@@ -86,6 +87,12 @@ FAMILIES = (
         _names(r"(.*_)?(p_?)?drop(_?out)?(_?(p|rate|prob|probability|ratio))?(_?[0-9])?"),
         share(0.5),
         "a dropout probability",
+    ),
+    Family(
+        _names(r"(.*_)?(bn|batch_?norm|norm)_(momentum|mom)"),
+        small_rate,
+        "the weight of the new value in a running average: log scale",
+        active=False,
     ),
     Family(
         _names(r"(.*_)?(momentum|mom)"),

@@ -52,7 +52,7 @@ FALLBACK_EPOCHS = 10
 class Length:
     """The length of a trial. option: what tells it to the program; None if nothing does.
 
-    every: the steps from one report to the next. why: the comment beside it.
+    every: the epochs or steps from one report to the next. why: the comment beside it.
     """
 
     count: int
@@ -68,7 +68,8 @@ def length_of(program: Program, interface: Interface) -> Length:
     epochs = list(_lengths(interface, LENGTHS))
     if epochs:
         option, count = max(epochs, key=lambda found: found[1])
-        return Length(count, "epochs", 1, option, _told(option, interface))
+        every = _every_epochs(program, interface, count)
+        return Length(count, "epochs", every, option, _told(option, interface))
     steps = list(_lengths(interface, STEPS))
     if steps:
         option, count = max(steps, key=lambda found: found[1])
@@ -115,6 +116,40 @@ def _every(interface: Interface, steps: int) -> int:
         if 1 <= value <= steps:
             return int(value)
     return max(1, steps // REPORTS)
+
+
+def unreached(interface: Interface, length: Length) -> str:
+    """A note if the program first evaluates after the end of a trial; else ""."""
+    for option in interface.options:
+        value = number(_as_given(option, interface))
+        name = plain_name(option.name).rpartition(".")[2]
+        is_interval = bool(EVERY.fullmatch(name)) and length.unit == "steps"
+        if is_interval and value is not None and value > length.count:
+            return (
+                f"{option.label} is {int(value)}, which is more than the {length.count} steps of "
+                "a trial: give a smaller one behind --, or a longer trial"
+            )
+    return ""
+
+
+def _every_epochs(program: Program, interface: Interface, epochs: int) -> int:
+    """The epochs between two evaluations, if an option says them and is about epochs."""
+    for option in interface.options:
+        value = number(_as_given(option, interface))
+        name = plain_name(option.name).rpartition(".")[2]
+        if value is None or not 1 <= value <= epochs:
+            continue
+        if name in ("check_val_every_n_epoch", "eval_every_n_epochs", "val_every_n_epochs"):
+            return int(value)
+        if EVERY.fullmatch(name) and ("epoch" in option.help.lower() or _counts(program, name)):
+            return int(value)
+    return 1
+
+
+def _counts(program: Program, name: str) -> bool:
+    """True if the program has `epoch % name`, with or without an object before the name."""
+    pattern = re.compile(rf"epoch\w*( \+ 1\))? % (\w+\.)*{re.escape(name)}\b")
+    return any(pattern.search(source.text) for source in program.sources)
 
 
 def _looped(program: Program, interface: Interface) -> Length | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from raysweep.search_spaces.drafting.literals import called, calls, keyword, literal
@@ -27,6 +27,10 @@ class Logged:
     sure: bool = False
 
 
+_EPOCH = "_epoch"
+"""What Lightning appends to the name of the mean over an epoch, if it logs steps, too."""
+
+
 def logged_metrics(program: Program, source: Source) -> Iterator[Logged]:
     """Every metric that the calls of a file log under a name that is written out."""
     for call in calls(source.tree, "dumps"):
@@ -35,14 +39,41 @@ def logged_metrics(program: Program, source: Source) -> Iterator[Logged]:
                 yield Logged(name, "json", source, call.lineno)
     for call in calls(source.tree, "add_scalar"):
         yield from _named(call, "tensorboard", source)
+    forked = set(_forked(source.tree))
     for call in calls(source.tree, "log", "log_dict", "log_metrics", "log_metric"):
         way = _way(program, call)
         if way is None or not call.args:
             continue
-        yield from _named(call, way, source)
+        ending = ""
+        if way == "lightning" and id(call) in forked:
+            ending = _EPOCH
+        for one in _named(call, way, source):
+            yield replace(one, name=one.name + ending)
         for name in _keys(call.args[0]):
-            yield Logged(name, way, source, call.lineno)
+            yield Logged(name + ending, way, source, call.lineno)
     yield from _selected(program, source)
+
+
+def _forked(tree: ast.Module) -> Iterator[int]:
+    """The calls of Lightning's `self.log` that log by step and by epoch, by their `id`.
+
+    What these call `x` is written as `x_step` and `x_epoch`.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        is_training = node.name == "training_step"
+        for call in calls(node, "log", "log_dict"):
+            by_step, by_epoch = (
+                literal(keyword(call, "on_step")),
+                literal(keyword(call, "on_epoch")),
+            )
+            if by_step is None:
+                by_step = is_training
+            if by_epoch is None:
+                by_epoch = not is_training
+            if by_step and by_epoch:
+                yield id(call)
 
 
 def _way(program: Program, call: ast.Call) -> Way | None:
@@ -83,11 +114,19 @@ def _keys(node: ast.expr) -> Iterator[str]:
         yield from [f"{name}/{one}" for one in inner] or [name]
 
 
+def _forked_names(tree: ast.Module) -> set[str]:
+    forked = set(_forked(tree))
+    found = [call for call in calls(tree, "log") if id(call) in forked and call.args]
+    return {name for call in found if isinstance(name := literal(call.args[0]), str)}
+
+
 def _selected(program: Program, source: Source) -> Iterator[Logged]:
     """Metrics by which the program selects its best model, or stops early."""
     for call in calls(source.tree, "ModelCheckpoint", "EarlyStopping"):
         name, mode = literal(keyword(call, "monitor")), literal(keyword(call, "mode"))
         if isinstance(name, str):
+            if name in _forked_names(source.tree):
+                name += _EPOCH
             yield Logged(name, "lightning", source, call.lineno, _goal(mode), True)
     if "transformers" not in program.imports:
         return

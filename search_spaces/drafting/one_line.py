@@ -13,7 +13,7 @@ from typing import Any
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.ask_program import LIMIT_SECONDS
-from raysweep.search_spaces.drafting.draft import Draft, check_complete, outputs_of
+from raysweep.search_spaces.drafting.draft import Draft, check_complete
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.length import Length, length_of
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named
@@ -23,6 +23,7 @@ from raysweep.search_spaces.drafting.one_line_checks import (
     check_values,
     metric_of,
 )
+from raysweep.search_spaces.drafting.outputs import outputs_of, reads_from_folder, shared
 from raysweep.search_spaces.drafting.param_words import ParamError, entry_of, name_of
 from raysweep.search_spaces.drafting.program import NothingFound, is_program, read_program
 from raysweep.search_spaces.drafting.ranges import Suggestion
@@ -142,13 +143,27 @@ class _Script:
         guess = self._metric(found)
         name, goal = metric_of(self._said.metric, guess)
         taken = {one.option.name for one in self._told}
-        outputs = tuple(one for one in outputs_of(self._interface) if one.name not in taken)
+        found_outputs = outputs_of(self._interface, self._program)
+        outputs = tuple(one for one in found_outputs if one.name not in taken)
         covered = taken | {option.name for option in outputs}
         if length.option is not None:
             covered.add(length.option.name)
         typed = f"raysweep run {self._said.program}"
         check_complete(self._program, self._interface, covered, typed)
-        draft = Draft(self._program, self._interface, length, found, self._told, outputs)
+        written = shared(self._program, self._interface)
+        is_movable = bool(written) and not reads_from_folder(
+            self._program, self._interface, written
+        )
+        draft = Draft(
+            self._program,
+            self._interface,
+            length,
+            found,
+            self._told,
+            outputs,
+            shared=tuple(written),
+            is_movable=is_movable,
+        )
         script = sections.script(draft, guess, FilePath("sweep.yaml"))
         if self._names:
             script.append(Line("names", self._names, "as the program spells them"))
@@ -202,7 +217,8 @@ class _Script:
                 f"--epochs {said.epochs}: {option.label} is among the words behind --, too; "
                 "expected it once"
             )
-        return Length(said.epochs, "epochs", 1, option)
+        every = length.every if length.unit == "epochs" else 1
+        return Length(said.epochs, "epochs", min(every, said.epochs), option)
 
     def _told_length(self, option: Option, length: Length) -> Length:
         """The length that a `--param` says, which must be a constant."""

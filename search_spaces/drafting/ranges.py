@@ -59,8 +59,26 @@ def suggest(option: Option) -> Suggestion | None:
     entry = _entry(option, family)
     if entry is None or _only_value(entry):
         return None
+    entry = with_default(option, entry)
     active = family is not None and _is_worth_it(option, family)
     return Suggestion(option, entry, _why(option, family), rank, active)
+
+
+def with_default(option: Option, entry: Any) -> Any:
+    """The entry, widened if it would leave out the program's own default."""
+    value = number(option)
+    for kind in ("float", "int"):
+        if value is None or kind not in entry or (kind == "int" and not isinstance(value, int)):
+            continue
+        low, high = entry[kind]
+        if kind == "float":
+            value = float(value)
+        if value in entry.get("or", ()) or (entry.get("log") is True and value <= 0):
+            continue
+        if entry.get("log") == "reverse" and not 0 <= value < 1:
+            continue
+        return {**entry, kind: [min(low, value), max(high, value)]}
+    return entry
 
 
 def _is_worth_it(option: Option, family: Family) -> bool:

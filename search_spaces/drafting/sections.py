@@ -13,6 +13,7 @@ from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
 from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
+from raysweep.search_spaces.drafting.outputs import is_file, placed, saved_name
 from raysweep.search_spaces.drafting.printed_metrics import group_name
 
 TRIALS = 20
@@ -25,11 +26,12 @@ _FILES = {
     "lightning": ("**/metrics.csv", "**/events.out.tfevents.*"),
 }
 """The files that a metric is read from, by how the program logs it."""
+_LAST = "last.pt"
 _RESUMES = {
-    "resume": "last.pt",
+    "resume": _LAST,
     "resume_from_checkpoint": "checkpoint-*",
     "ckpt_path": "*.ckpt",
-    "checkpoint": "last.pt",
+    "checkpoint": _LAST,
 }
 """Options that name a checkpoint to continue from, each with what such files are called."""
 
@@ -74,13 +76,11 @@ def metric_name(guess: Guess) -> str:
 
 def budget(length: Length) -> list[Line]:
     trials = Line("trials", TRIALS, "a first look")
-    if length.unit == "epochs":
-        return [trials, Line("epochs", length.count, length.why)]
-    return [
-        trials,
-        Line("steps", length.count, length.why),
-        Line("report_every", length.every, "steps from one report of the metric to the next"),
-    ]
+    lines = [trials, Line(length.unit, length.count, length.why)]
+    if length.unit == "steps" or length.every > 1:
+        why = f"{length.unit} from one report of the metric to the next"
+        lines.append(Line("report_every", length.every, why))
+    return lines
 
 
 def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
@@ -114,6 +114,17 @@ def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
     return lines
 
 
+def own_folder(draft: Draft, guess: Guess | None) -> list[str]:
+    """What to do about files that trials would share; as comments."""
+    if not draft.shared or _folder(draft, guess):
+        return []
+    return [
+        f"It writes {', '.join(draft.shared[:3])} into its working folder, which trials share. If "
+        "the paths that it reads are absolute, let it run in the trial's own folder:",
+        'folder: "{folder}"',
+    ]
+
+
 def resume(draft: Draft) -> list[str]:
     """Keys for a program that can continue, which a user completes; as comments."""
     for name in _RESUMES:
@@ -122,9 +133,16 @@ def resume(draft: Draft) -> list[str]:
             return [
                 "If it can continue from a checkpoint, say how, and good trials are promoted:",
                 f"resume: --{option.name}={{checkpoint}}",
-                f'checkpoint: "{{folder}}/**/{_RESUMES[name]}"',
+                f'checkpoint: "{{folder}}/**/{_checkpoint(draft, name)}"',
             ]
     return []
+
+
+def _checkpoint(draft: Draft, name: str) -> str:
+    """What the checkpoints are called that the option `name` reads."""
+    if _RESUMES[name] == _LAST:
+        return saved_name(draft.program) or _LAST
+    return _RESUMES[name]
 
 
 def _typed(draft: Draft) -> list[str]:
@@ -151,7 +169,7 @@ def _typed(draft: Draft) -> list[str]:
 
 def _fixed(draft: Draft) -> list[str]:
     """Words that tell the length of a trial, and its own folder."""
-    words = [_word(draft, option, "{folder}") for option in draft.outputs]
+    words = [_word(draft, option, placed(option)) for option in draft.outputs]
     length = draft.length
     told = length.option is not None and length.option.name not in draft.interface.given
     if length.option is not None and told and draft.interface.style != "none":
@@ -198,14 +216,15 @@ def _folder(draft: Draft, guess: Guess | None) -> str:
     if draft.interface.folder:
         return draft.interface.folder
     is_in_files = guess is not None and (guess.way in _FILES or bool(guess.file))
-    if is_in_files and not _owns_folder(draft):
+    if draft.is_movable or (is_in_files and not _owns_folder(draft)):
         return "{folder}"
     return ""
 
 
 def _owns_folder(draft: Draft) -> bool:
     """True if the program is told to leave its files in the trial's folder."""
-    return bool(draft.outputs) or draft.interface.own_folder
+    folders = [option for option in draft.outputs if not is_file(option)]
+    return bool(folders) or draft.interface.own_folder
 
 
 def _reports(draft: Draft, guess: Guess | None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from raysweep.search_spaces.drafting import sections
 from raysweep.search_spaces.drafting.draft import Draft, reference
+from raysweep.search_spaces.drafting.length import unreached
 from raysweep.search_spaces.drafting.ranges import Suggestion
 from raysweep.search_spaces.drafting.render import aligned, entry
 from raysweep.search_spaces.drafting.sections import Line
@@ -64,6 +65,14 @@ def warnings(draft: Draft) -> list[str]:
         said.append("no metric was found: fill in metric.name and metric.goal")
     if not draft.length.is_known:
         said.append("how often it reports in a trial was not found: fill in budget.epochs")
+    interval = unreached(draft.interface, draft.length)
+    if interval:
+        said.append(interval)
+    if draft.shared and not draft.is_movable:
+        said.append(
+            f"it writes {draft.shared[0]} into its working folder, which trials share: see "
+            "folder under script"
+        )
     if not draft.suggestions:
         said.append("no option was recognized as worth tuning: fill in space")
     elif not draft.active:
@@ -76,10 +85,10 @@ def _script(draft: Draft, out: Path) -> list[str]:
     if draft.found:
         guess = draft.found[0]
     lines = _section("script", sections.script(draft, guess, out))
-    resume = sections.resume(draft)
-    if resume and not lines:
+    hints = [*sections.own_folder(draft, guess), *sections.resume(draft)]
+    if hints and not lines:
         lines = ["# script:"]
-    return [*lines, *(f"  # {text}" for text in resume)]
+    return [*lines, *(f"  # {text}" for text in hints)]
 
 
 def _space(draft: Draft) -> list[str]:
