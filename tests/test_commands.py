@@ -79,7 +79,8 @@ def test_what_is_enqueued_after_the_end_is_trained_beyond_the_budget() -> None:
     controller = SweepController(said, keep)
     train_all(controller)
     ended = controller.done
-    give(controller, "enqueue", configurations=[{"x": 0.5}])
+    event = give(controller, "enqueue", configurations=[{"x": 0.5}])
+    assert event["reason"].endswith(", beyond the 4 trials of the budget, which have all begun")
     assert (ended, controller.done) == (True, False)
     train_all(resumed(said, keep))
     train_all(controller)

@@ -412,3 +412,27 @@ def test_the_page_speaks_in_the_unit_of_the_budget(browser: Browser, tmp_path: P
     assert "random-1 steps=1000" in text(browser, "#trial .lines")
     assert "1 of 3 trials" in text(browser, "#filters output")
     assert browser.complaints() == []
+
+
+def test_few_values_are_all_on_the_axis_and_paused_trials_count(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A run that may go on: its best values get all of the axis, from the first."""
+    made = [Story("random", [0.1 * (k + 1)], {"lr": 0.1 * k}, "stopped") for k in range(12)]
+    scheduler = {"name": "asha", "type": "promotion"}
+    budget = {"trials": 20, "epochs": 3}
+    run = write_run(tmp_path / "run", made, budget=budget, space={"lr": {}}, scheduler=scheduler)
+    visit(browser, write(load(run)).resolve())
+    assert "12 of 20 trials ended or paused" in text(browser, ".progress")
+    ranges = browser.run(
+        "return [readableFromFirst([0.1, 0.5, ...Array(10).fill(0.6)], true)[0],"
+        " readableFromFirst([-900, ...Array(30).keys()], true)[0]]"
+    )
+    assert ranges[0] < 0.1
+    assert ranges[1] > -10
+    browser.draw_all()
+    low = browser.run(
+        "return document.querySelector('[data-plot=incumbents]')._fullLayout.yaxis.range[0]"
+    )
+    assert low < 0.1
+    assert browser.complaints() == []

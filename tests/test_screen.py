@@ -219,7 +219,7 @@ def test_what_is_waited_for_leaves_the_screen_once_a_trial_starts() -> None:
     assert trial is not None
     shown.on_tick(controller)
     shown.say("waiting for a worker to start: it imports torch and your code first")
-    assert "waiting" not in out.getvalue()
+    assert "waiting for" not in out.getvalue()
     shown._drawn = -math.inf
     shown.on_tick(controller)
     assert "waiting for a worker" in out.getvalue()

@@ -129,7 +129,7 @@ def _enqueue(controller: SweepController, arguments: Arguments) -> Accepted:
 
 def _queued_in_words(controller: SweepController, configs: list[dict[str, Any]]) -> str:
     """What happens to enqueued configurations, and which were tried or enqueued before."""
-    words = f"{plural(len(configs), 'configuration')} will be trained next"
+    words = f"{plural(len(configs), 'configuration')} will be trained next{_beyond(controller)}"
     tried = {key_of(trial.config): trial.id for trial in controller.trials}
     waiting = {key_of(queued.config) for queued in controller.steering.queue.values()}
     for config in configs:
@@ -140,6 +140,17 @@ def _queued_in_words(controller: SweepController, configs: list[dict[str, Any]])
             return f"{words}; the same waits already"
         waiting.add(key)
     return words
+
+
+def _beyond(controller: SweepController) -> str:
+    """That a configuration is trained besides those that the budget allows; "" if it is not."""
+    trials, histories = controller.sweep.budget.trials, controller.histories
+    if trials is None or any(
+        study not in histories or histories[study].n_configurations < trials
+        for study in controller.studies
+    ):
+        return ""
+    return f", beyond the {plural(trials, 'trial')} of the budget, which have all begun"
 
 
 def _set(controller: SweepController, arguments: Arguments) -> Accepted:

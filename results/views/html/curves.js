@@ -54,6 +54,7 @@ function curveAxes(some) {
     yanchor: anchor,
     textangle: -90,
     xshift: 1,
+    yshift: D.maximize ? -5 : 5, // clear of the axis
     font: { size: 11, color: css("--soft") },
   });
   const values = some.flatMap((i) => D.curves[i].map((point) => point[1]));

@@ -80,6 +80,9 @@ function legend(names) {
   return names.map(line);
 }
 
+/** By how many times the first values may enlarge an axis that would else leave them out. */
+const MOST_DWARFED = 8;
+
 /** The axis range that shows the better part of the values. */
 function readable(values, part = 0.95, room = 0.06, maximize = D.maximize) {
   const sorted = finite(values).sort((a, b) => a - b);
@@ -88,6 +91,12 @@ function readable(values, part = 0.95, room = 0.06, maximize = D.maximize) {
   const [low, high] = maximize ? [cut(1 - part), sorted.at(-1)] : [sorted[0], cut(part)];
   const pad = high > low ? (high - low) * room : Math.abs(high) * 0.05 || 1;
   return [low - pad, high + pad];
+}
+
+/** The same for values that only improve: all of them, unless the first ones would dwarf what follows. */
+function readableFromFirst(values, maximize) {
+  const [part, all] = [readable(values, 0.95, 0.06, maximize), readable(values, 1, 0.06, maximize)];
+  return part && all[1] - all[0] > MOST_DWARFED * (part[1] - part[0]) ? part : all;
 }
 
 /** The searchers that any of these trials has, in the order of the run. */
@@ -149,7 +158,7 @@ function incumbentPlot(bands, names, shade, title, run) {
     });
   }
   const shapes = bands.budget !== null && searchers.length > 1 ? [vertical(bands.budget)] : [];
-  const range = D ? readable(searchers.flatMap(([, band]) => band.mean), 0.95, 0.06, run.maximize) : undefined;
+  const range = D ? readableFromFirst(searchers.flatMap(([, band]) => band.mean), run.maximize) : undefined;
   const axes = { xaxis: axis(title, { rangemode: "tozero" }), yaxis: axis(`best ${metric}`, { range }) };
   return { traces, layout: layout({ ...axes, shapes, showlegend: searchers.length > 1 }) };
 }

@@ -34,9 +34,9 @@ function progress() {
   $(".progress .bar-of").replaceChildren(...parts);
   const total = state.summary?.of ?? D.of;
   const left = state.summary?.seconds_left;
-  const words = [
-    el("b", total ? `${number(ended)} of ${plural(total, "trial")} ended` : `${plural(ended, "trial")} ended`),
-  ];
+  const verb = found.paused ? "ended or paused" : "ended"; // as `raysweep status` counts
+  const count_ = total ? `${number(ended)} of ${plural(total, "trial")}` : plural(ended, "trial");
+  const words = [el("b", `${count_} ${verb}`)];
   if (left !== null && left !== undefined) words.push(`about ${duration(left)} left`);
   const legend_ = known.map((status) => {
     const act = () => go({ where: edited(isAbout("status"), [term("status", ":", status)]) }, { replace: true });
