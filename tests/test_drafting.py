@@ -525,6 +525,7 @@ def test_what_a_program_writes_goes_to_the_trials_folder(
         ("", "", True),
         ("", "MNIST('../data')", False),
         ("", "open('vocab.txt')", False),
+        ("", "torch.load('traindata.pt')", False),
         ("", "save_image(x, 'results/sample_' + str(1) + '.png')", False),
         ("", "os.makedirs('results')\nopen(f'results/{args.lr}.txt', 'w')", True),
         ('parser.add_argument("--data", default="imagenet")', "", False),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
-from raysweep.search_spaces.drafting.literals import called, keyword, literal
+from raysweep.search_spaces.drafting.literals import called, calls, keyword, literal
 from raysweep.search_spaces.drafting.parsers import free_words
 from raysweep.search_spaces.drafting.program import Program
 
@@ -249,6 +249,11 @@ def reads_from_folder(program: Program, interface: Interface, written: list[str]
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
+    for source in program.sources[:1]:
+        for call in calls(source.tree, "load", "read_csv", "loadtxt"):
+            start = _start(call.args[0], {}) if call.args else ""
+            if start and start not in written:
+                return True
     made = {path for path in written if "/" not in path}
     if any("/" in path and path.partition("/")[0] not in made for path in written):
         return True
