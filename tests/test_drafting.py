@@ -525,6 +525,7 @@ def test_what_a_program_writes_goes_to_the_trials_folder(
         ("", "", True),
         ("", "MNIST('../data')", False),
         ("", "open('vocab.txt')", False),
+        ("", "torch.load('traindata.pt')", False),
         ("", "save_image(x, 'results/sample_' + str(1) + '.png')", False),
         ("", "os.makedirs('results')\nopen(f'results/{args.lr}.txt', 'w')", True),
         ('parser.add_argument("--data", default="imagenet")', "", False),
@@ -553,6 +554,7 @@ def test_a_folder_that_a_name_is_put_behind_ends_with_a_slash(tmp_path: Path) ->
 
 def test_what_is_written_only_with_a_switch_is_not_shared(tmp_path: Path) -> None:
     code = WRITES.partition("def save")[0].format(options="")
+    code += "state.copy(1, 'patch_')\nstore.save(1, 'name')\n"
     code += 'if args.save_model:\n    torch.save(model, "mnist_cnn.pt")\n'
     assert draft(program(tmp_path, code), []).shared == ()
     assert draft(program(tmp_path, code), ["--save-model"]).shared == ("mnist_cnn.pt",)

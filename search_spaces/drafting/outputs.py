@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from raysweep.search_spaces.drafting.interface import Interface, Option, plain_name
-from raysweep.search_spaces.drafting.literals import called, keyword, literal
+from raysweep.search_spaces.drafting.literals import called, calls, keyword, literal
 from raysweep.search_spaces.drafting.parsers import free_words
 from raysweep.search_spaces.drafting.program import Program
 
@@ -48,6 +48,16 @@ _WRITERS = {
     "open": 0,
 }
 """What writes files or makes folders, with the place of the path among the arguments."""
+
+
+_OWNERS = {
+    "save": {"torch"},
+    "copy": {"shutil"},
+    "copyfile": {"shutil", ""},
+    "open": {""},
+    "makedirs": {"os", ""},
+}
+"""Whose methods of these names write files."""
 
 
 def outputs_of(interface: Interface, program: Program) -> list[Option]:
@@ -117,7 +127,9 @@ def shared(program: Program, interface: Interface) -> list[str]:
         if option.kind == "bool" and not interface.given.get(option.name, option.default)
     }
     told = {plain_name(option.name) for option in interface.options}
-    found = [path for source in program.sources for path in _written(source.tree, {}, off, told)]
+    # What lies in other folders is a library of the project's, with much that is not called.
+    own = [source for source in program.sources if source.path.parent == program.path.parent]
+    found = [path for source in own for path in _written(source.tree, {}, off, told)]
     return list(dict.fromkeys(found))
 
 
@@ -163,7 +175,7 @@ def _defaults(function: ast.FunctionDef) -> dict[str, str]:
 def _path(call: ast.Call, names: dict[str, str]) -> str:
     """The path that a call writes to, as far as it is written out; "" if it is no such call."""
     name = called(call)
-    if name not in _WRITERS:
+    if name not in _WRITERS or _owner(call) not in _OWNERS.get(name, {_owner(call)}):
         return ""
     if name == "open":
         mode = literal(keyword(call, "mode") or (call.args[1] if len(call.args) > 1 else None))
@@ -176,6 +188,13 @@ def _path(call: ast.Call, names: dict[str, str]) -> str:
             return _start(owner.args[0], names)
         return ""
     return _start(call.args[place], names) if len(call.args) > place else ""
+
+
+def _owner(call: ast.Call) -> str:
+    """What a method is called of, such as `torch`; "" for a function."""
+    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        return call.func.value.id
+    return ""
 
 
 def _start(node: ast.expr, names: dict[str, str]) -> str:
@@ -230,6 +249,11 @@ def reads_from_folder(program: Program, interface: Interface, written: list[str]
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
+    for source in program.sources[:1]:
+        for call in calls(source.tree, "load", "read_csv", "loadtxt"):
+            start = _start(call.args[0], {}) if call.args else ""
+            if start and start not in written:
+                return True
     made = {path for path in written if "/" not in path}
     if any("/" in path and path.partition("/")[0] not in made for path in written):
         return True
