@@ -90,7 +90,7 @@ def holds_state(checkpoint: Path) -> bool:
         return True
 
 
-def interruption(events: Sequence[Event]) -> str | None:
+def why_interrupted(events: Sequence[Event]) -> str | None:
     """Why the last session of a ledger was interrupted, if it was and that is known.
 
     A session that a person stops at once (`stop --now`) has no time to record its end.
@@ -189,9 +189,9 @@ class RunDirectory:
         return str(sessions[-1].get("reason"))
 
     @property
-    def interruption(self) -> str | None:
+    def interrupted_by(self) -> str | None:
         """Why the last session was interrupted, if it was and that is known."""
-        return interruption(self.events)
+        return why_interrupted(self.events)
 
     @property
     def state(self) -> State:

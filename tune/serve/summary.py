@@ -13,7 +13,7 @@ from raysweep.results.analysis.hypervolume import volumes_so_far
 from raysweep.results.analysis.repeated import seeds_of_best
 from raysweep.results.analysis.retraining import retraining_results
 from raysweep.results.storage.inbox import Command
-from raysweep.results.storage.run_directory import best_of, interruption
+from raysweep.results.storage.run_directory import best_of, why_interrupted
 from raysweep.results.views.html.page_data import Data
 from raysweep.results.views.html.winner_data import confirmed_winner
 from raysweep.tune.command_words import in_words
@@ -142,7 +142,7 @@ def state_of(live: LiveRun, facts: Facts) -> tuple[str, str | None]:
         return "running", None
     sessions = [event for event in live.events if event["event"] in ("opened", "closed")]
     if not sessions or sessions[-1]["event"] == "opened" or sessions[-1].get("interrupted"):
-        return "interrupted", interruption(live.events)
+        return "interrupted", why_interrupted(live.events)
     return "finished", str(sessions[-1].get("reason"))
 
 
