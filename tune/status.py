@@ -62,7 +62,7 @@ def status(run: RunDirectory) -> dict[str, Any]:
     return {
         "run": display_path(run.path),
         "state": "paused" if run.state == "running" and run.steering.paused else run.state,
-        "reason": run.why_interrupted if run.state == "interrupted" else run.end_reason,
+        "reason": run.interrupted_by if run.state == "interrupted" else run.end_reason,
         "metric": run.metric,
         "metrics": run.objectives.names if run.objectives else (run.metric,),
         "trials": dict(Counter(shown_status(trial, run.may_promote) for trial in trials)),

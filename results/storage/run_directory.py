@@ -189,7 +189,7 @@ class RunDirectory:
         return str(sessions[-1].get("reason"))
 
     @property
-    def why_interrupted(self) -> str | None:
+    def interrupted_by(self) -> str | None:
         """Why the last session was interrupted, if it was and that is known."""
         return why_interrupted(self.events)
 

@@ -265,7 +265,7 @@ def _lines(
     run: RunDirectory, code: int, exported: ExportResult | None, complaint: str, resume: str
 ) -> list[str]:
     if code == INTERRUPTED:
-        by_hand = run.why_interrupted == STOPPED_BY_HAND
+        by_hand = run.interrupted_by == STOPPED_BY_HAND
         return [f"{STOPPED_BY_HAND if by_hand else 'interrupted'}; to continue:  {resume}"]
     if code == NONE_SUCCEEDED:
         return ["no trial succeeded", *_last_failure(run)]
