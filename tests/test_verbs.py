@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -99,12 +100,21 @@ def compared(storage: Path, ray_here: Any) -> RunDirectory:
     ledger = storage / "digits" / "confirm" / "ledger.jsonl"
     with watching(lambda: reports(ledger) > 0, interrupt):
         assert run(COMPARISON, *words) == 4
-    searched = (storage / "digits" / "trials.csv").read_text()
+    searched = rows(storage / "digits" / "trials.csv")
     assert run(COMPARISON, *words, "--resume", "digits") == 0
-    # The sweep has ended now, so that nothing can be promoted any more.
-    ended = searched.replace(",paused,", ",stopped,")
-    assert (storage / "digits" / "trials.csv").read_text() == ended
+    # The sweep has ended now, so that nothing can be promoted any more, and reasons say so.
+    ended = rows(storage / "digits" / "trials.csv")
+    for before, after in zip(searched, ended, strict=True):
+        if before["status"] == "paused":
+            assert after["reason"].startswith("not promoted after epoch ")
+            before |= {"status": "stopped", "reason": after["reason"]}
+    assert ended == searched
     return load(storage / "digits")
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
