@@ -26,6 +26,29 @@ EARLIER = {"workloadRef"}
 """Keys of KubeRay 1.6 that 1.7 no longer has."""
 LATER = {"evictionResponders"}
 """Keys of Kubernetes 1.37 that KubeRay 1.7 does not have, and so drops."""
+SINCE = {
+    ("spec", "backoffLimit"): {"type": "integer"},
+    ("spec", "submitterConfig"): {
+        "properties": {"backoffLimit": {"type": "integer"}},
+        "additionalProperties": False,
+    },
+    ("spec", "rayClusterSpec", "authOptions"): {
+        "properties": {
+            "mode": {"enum": ["disabled", "token"]},
+            "secretName": {"type": "string"},
+            "enableK8sTokenAuth": {"type": "boolean"},
+        },
+        "additionalProperties": False,
+    },
+    ("spec", "rayClusterSpec", "autoscalerOptions", "version"): {"enum": ["v1", "v2"]},
+}
+"""What `launch kuberay` prints that is younger than the schema of a RayJob that is kept here.
+
+Written from KubeRay's reference of its API, and held against its own definition where
+KUBERAY_CRD names that.
+"""
+CLUSTER = ("spec", "rayClusterSpec")
+HEAD = (*CLUSTER, "headGroupSpec")
 SWEEP = """\
 trainable: steps.py:steps
 metric: {name: loss, goal: minimize}
@@ -128,35 +151,63 @@ def test_the_linter_knows_the_keys_of_kubernetes() -> None:
 
 
 @cache
-def crd() -> Any:
-    """The schema of a RayJob, version v1, from the file that KUBERAY_CRD names."""
-    content = yaml.safe_load(Path(str(CRD)).read_text())
-    (version,) = [one for one in content["spec"]["versions"] if one["name"] == "v1"]
-    schema = strict(version["schema"]["openAPIV3Schema"])
-    schema["properties"]["metadata"] = {"type": "object"}
-    return schema
+def ray_job() -> Any:
+    """The schema of a RayJob, version v1: KubeRay's, with Kubernetes' own for its pods.
+
+    It is the file that KUBERAY_CRD names, as a release of KubeRay brings it, or else the one
+    that is kept here, with the keys of SINCE.
+    """
+    if CRD is not None:
+        content = yaml.safe_load(Path(CRD).read_text())
+        (version,) = [one for one in content["spec"]["versions"] if one["name"] == "v1"]
+        schema = strict(version["schema"]["openAPIV3Schema"])
+        schema["properties"]["metadata"] = {"type": "object"}
+        return schema
+    schema = strict(json.loads((SCHEMAS / "kuberay-rayjob.json").read_text()))
+    for (*path, key), definition in SINCE.items():
+        inside(schema, *path)[key] = definition
+    pod = kubernetes()
+    for group in (inside(schema, *HEAD), inside(schema, *CLUSTER, "workerGroupSpecs")):
+        group["template"] = {"$ref": pod["$ref"]}
+    return schema | {"$defs": pod["$defs"]}
+
+
+def inside(schema: Any, *path: str) -> Any:
+    """The properties at a path through objects and lists of a schema."""
+    for key in path:
+        schema = schema["properties"][key]
+        schema = schema.get("items", schema)
+    return schema["properties"]
+
+
+@pytest.mark.parametrize("words", [GROWING, QUEUED], ids=["growing", "queued"])
+def test_a_ray_job_is_as_kuberay_defines_it(printed: Callable[..., str], words: list[str]) -> None:
+    Draft202012Validator(ray_job()).validate(yaml.safe_load(printed(*words)))
+
+
+def known() -> dict[str, Any]:
+    """The keys that the linter knows, with the properties that the schema has there."""
+    return {
+        lint_rayjob.SPEC: inside(ray_job(), "spec"),
+        lint_rayjob.CLUSTER: inside(ray_job(), *CLUSTER),
+        lint_rayjob.HEAD: inside(ray_job(), *HEAD),
+        lint_rayjob.WORKER: inside(ray_job(), *CLUSTER, "workerGroupSpecs"),
+    }
+
+
+def test_the_linter_knows_the_keys_of_kuberay() -> None:
+    for names, properties in known().items():
+        assert set(properties) <= set(names.split())
 
 
 @pytest.mark.skipif(CRD is None, reason="KUBERAY_CRD does not name the definition of a RayJob")
-@pytest.mark.parametrize("words", [GROWING, QUEUED], ids=["growing", "queued"])
-def test_a_ray_job_is_as_kuberay_defines_it(printed: Callable[..., str], words: list[str]) -> None:
-    schema = crd()
-    Draft202012Validator(schema).validate(yaml.safe_load(printed(*words)))
-    cluster = schema["properties"]["spec"]["properties"]["rayClusterSpec"]["properties"]
-    pod = cluster["headGroupSpec"]["properties"]["template"]["properties"]["spec"]["properties"]
-    known = {
-        lint_rayjob.SPEC: schema["properties"]["spec"]["properties"],
-        lint_rayjob.CLUSTER: cluster,
-        lint_rayjob.HEAD: cluster["headGroupSpec"]["properties"],
-        lint_rayjob.WORKER: cluster["workerGroupSpecs"]["items"]["properties"],
-        lint_rayjob.POD: pod,
-        lint_rayjob.CONTAINER: pod["containers"]["items"]["properties"],
-    }
-    for names, properties in known.items():
+def test_a_release_has_all_keys_of_the_linter_and_of_what_was_added() -> None:
+    for *path, key in SINCE:
+        assert key in inside(ray_job(), *path)
+    for names, properties in known().items():
         assert set(names.split()) - EARLIER <= set(properties)
 
 
-@pytest.mark.skipif(CRD is None, reason="KUBERAY_CRD does not name the definition of a RayJob")
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -164,6 +215,8 @@ def test_a_ray_job_is_as_kuberay_defines_it(printed: Callable[..., str], words: 
         ("mode: token", "mode: tokn"),
         ("replicas: 1", "replicas: one"),
         ("groupName: workers", "groupname: workers"),
+        ("version: v2", "version: v3"),
+        ("shutdownAfterJobFinishes", "shutdownAfterJobFinish"),
         ("name: ray-head\n", "image-name: ray-head\n"),
         ("effect: NoSchedule", "effects: NoSchedule"),
     ],
@@ -174,7 +227,7 @@ def test_what_kuberay_does_not_define_is_refused(
     text = printed(*GROWING)
     assert old in text
     with pytest.raises(ValidationError):
-        Draft202012Validator(crd()).validate(yaml.safe_load(text.replace(old, new, 1)))
+        Draft202012Validator(ray_job()).validate(yaml.safe_load(text.replace(old, new, 1)))
 
 
 def check_task(text: str) -> None:
