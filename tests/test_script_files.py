@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -209,18 +210,17 @@ def test_files_of_mlflow(tmp_path: Path) -> None:
 
 def test_the_database_of_mlflow(tmp_path: Path) -> None:
     files = Files(tmp_path, "mlflow.db")
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute(
             "create table metrics (key text, value double, timestamp bigint, run_uuid text, "
             "step bigint, is_nan boolean, primary key (key, timestamp, step, run_uuid, value))"
         )
         database.execute("insert into metrics values ('acc', 0.5, 1, 'r', 0, 0)")
     assert files.values() == [(0, 0.5)]
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute("insert into metrics values ('acc', 0.6, 2, 'r', 1, 0)")
     assert files.values() == [(1, 0.6)]
     assert files.values() == []
-    database.close()
 
 
 def write_events(folder: Path, *scalars: tuple[int, str, float]) -> Path:

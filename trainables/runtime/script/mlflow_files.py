@@ -82,7 +82,7 @@ class MlflowDatabase:
         self._seen = seen
         address = f"file:{quote(str(self._path))}?mode=ro"
         try:
-            with closing(sqlite3.connect(address, WAIT_SECONDS, uri=True)) as database:
+            with closing(sqlite3.connect(address, timeout=WAIT_SECONDS, uri=True)) as database:
                 rows = database.execute(_NEW, (self._last_row, MOST_ROWS)).fetchall()
         except sqlite3.Error:  # it is another database, or it is being made or written to
             self._seen = []
