@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := $(VENV)-oldest/bin
 READY := $(VENV)/.ready
 EXAMPLES_READY := $(VENV)/.ready-examples
 CLUSTER_READY := $(VENV)/.ready-cluster
 
-.PHONY: sweep test lint types unit docs browser cluster-test hosts-test slurm-test cluster-tools slurm-tools chaos conformance examples environment environments clean
+.PHONY: sweep test lint types unit docs browser cluster-test hosts-test slurm-test cluster-tools slurm-tools chaos conformance oldest examples environment environments clean
 
 sweep: $(READY)
 	$(BIN)/python run_sweep.py --space cnn.yaml
@@ -40,6 +41,13 @@ docs: $(READY)
 # precision: 20 minutes on 2 busy cores. `unit` has a part of them.
 conformance: $(READY)
 	RAYSWEEP_CONFORMANCE=10000 $(BIN)/pytest --timeout 900 tests/test_conformance.py tests/test_contracts.py tests/test_fuzz.py tests/test_trainables.py
+
+# The tests with the oldest versions that pyproject.toml allows, in an environment of its own; before a limit is lowered.
+# The client of tests that this Starlette brings needs httpx, and warns of anyio.
+oldest:
+	test -x $(OLDEST)/python || $(PYTHON) -m venv $(VENV)-oldest
+	$(OLDEST)/pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]' 'httpx<0.28' 'setuptools>=77'
+	$(OLDEST)/pytest -n 4 --dist loadgroup -W 'ignore:The anyio:DeprecationWarning'
 
 # Both need root on Linux, and are skipped with the reason elsewhere.
 cluster-test: $(CLUSTER_READY)
@@ -92,4 +100,4 @@ $(CLUSTER_READY): $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("results", "schedulers", "search_spaces", "trainables", "tune")
@@ -68,3 +71,17 @@ def test_an_archive_of_the_sources_gives_the_same_wheel(checkout: Path, tmp_path
     sources = next((tmp_path / "sources").iterdir())
     from_archive = build("wheel", sources, tmp_path / "from-archive")
     assert installed(from_archive) == installed(build("wheel", checkout, tmp_path / "wheel"))
+
+
+def test_the_oldest_versions_are_the_lower_limits() -> None:
+    """`make oldest` tests what `pyproject.toml` allows, and nothing newer."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    limits = {}
+    for line in tomllib.loads(text)["project"]["dependencies"]:
+        requirement = Requirement(line)
+        (least,) = (one.version for one in requirement.specifier if one.operator == ">=")
+        limits[requirement.name] = least
+    oldest = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert {name for name, _, _ in (line.partition("==") for line in oldest)} == set(limits)
+    for name, _, version in (line.partition("==") for line in oldest):
+        assert Version(version) == Version(limits[name])

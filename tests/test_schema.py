@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pydantic
 import pytest
 
 from raysweep.schedulers import SCHEDULERS
@@ -34,6 +35,9 @@ def specifications() -> list[Path]:
     return sorted(path for path in found if "\nspace:" in path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.skipif(
+    pydantic.VERSION.startswith("2.10."), reason="pydantic 2.10 writes 0.0 where later ones write 0"
+)
 def test_the_schema_is_current() -> None:
     assert json_schema.PATH.read_text(encoding="utf-8") == json_schema.text(), (
         "an option changed: python -m raysweep.tune.json_schema writes the schema anew"

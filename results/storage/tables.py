@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ METRIC = "metric/"
 """Begins the name of a metric's column if another column has the metric's own name."""
 COUNTED = ("steps", "samples")
 """Units of a budget that have columns of their own. What is called an epoch counts reports."""
+FLOAT_BITS = sys.float_info.max_exp
+"""pandas 2 raises an error for an integer of more bits."""
 OPTIONAL_NOTES = (
     "repeats",
     "accumulation",
@@ -166,7 +169,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
     """Make a data frame of rows.
 
     A column that holds both text and numbers, or truth values and gaps, has the type object.
-    Surrogates, which pandas refuses, become escapes.
+    Surrogates, which pandas refuses, become escapes, and integers that no float holds, text.
     """
     import pandas as pd
 
@@ -226,6 +229,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _for_pandas(value: Any) -> Any:
     if isinstance(value, str):
         return encodable(value)
+    if isinstance(value, int) and value.bit_length() > FLOAT_BITS:
+        return str(value)
     return value
 
 

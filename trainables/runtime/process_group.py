@@ -149,6 +149,11 @@ def open_rendezvous(host: str) -> tuple[str, Any]:
     listener = socket.create_server((host, 0))
     port = listener.getsockname()[1]
     store = TCPStore(
-        host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+        host,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        master_listen_fd=listener.detach(),
+        use_libuv=False,  # which takes no socket before torch 2.7
     )
     return f"tcp://{host}:{port}", store

@@ -101,7 +101,7 @@ class Access:
 
     def sign_in(self, request: Request) -> Response | None:
         """The answer to `/?token=...`, which sets the cookie; None for any other request."""
-        if request.url.path != "/" or "token" not in request.query_params:
+        if request.scope["path"] != "/" or "token" not in request.query_params:
             return None
         if not _equal(request.query_params["token"], self.token):
             return error(401, "the token is not the one of this server")
@@ -176,7 +176,7 @@ def _is_address(name: str) -> bool:
 
 def _is_link(request: Request) -> bool:
     """True if a person follows a link of another page to this one, which shows nothing to it."""
-    return request.method == "GET" and request.url.path == "/"
+    return request.method == "GET" and request.scope["path"] == "/"
 
 
 def _equal(given: str, known: str) -> bool:
