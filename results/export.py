@@ -80,14 +80,14 @@ def export(
 
     out: the folder, by default `best/` in the run directory, or `trial-<name>/` of a chosen trial.
     An older export is replaced. evaluate: whether to evaluate it. draw: whether to draw its weights
-    and predictions for TensorBoard, beside the run's other event files. trial: the best epoch of
-    this trial instead. Raises RunError if there is nothing to export, or if `out` cannot be written
-    or holds something else.
+    and predictions for TensorBoard, beside the run's other event files; not those of a script.
+    trial: the best epoch of this trial instead. Raises RunError if there is nothing to export, or
+    if `out` cannot be written or holds something else.
     """
     folder = _target(out or run.path / folder_name(trial))
     best = winner(run) if trial is None else _best_of_trial(run, trial)
     trainable = _trainable(run)
-    if is_script(trainable) and not draw and (file := script_file(run, best.trial)):
+    if is_script(trainable) and (file := script_file(run, best.trial)):
         return _export_file(run, folder, best, file)
     content = load_checkpoint(best, trainable, run.interval)
     value = float(content["metrics"][run.metric])

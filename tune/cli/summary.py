@@ -41,6 +41,7 @@ from raysweep.results.storage.run_directory import (
     best_of,
     load,
 )
+from raysweep.results.storage.script_weights import script_file
 from raysweep.results.views.best import best
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
@@ -285,7 +286,8 @@ def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str
         return [f"model        {display_path(exported.folder)}: {source}{exported.message}"]
     if any(history.best for history in run.histories.values()):
         found = winner(run)
-        if found.checkpoint is not None and not found.has_state:
+        has_file = is_script(str(run.sweep["trainable"])) and script_file(run, found.trial)
+        if found.checkpoint is not None and not found.has_state and not has_file:
             return []
     return [f"no model was exported: {complaint}"]
 
