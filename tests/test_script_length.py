@@ -14,6 +14,8 @@ from raysweep.results.storage.inbox import Command
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
+from raysweep.tune.load import load_sweep
+from raysweep.tune.run_folders import FolderError, check_unchanged, write_sweep
 from raysweep.tune.sweep import Budget
 from tests.sweeps import Keep, sweep, train
 
@@ -68,6 +70,37 @@ def test_a_command_that_fixes_the_length_is_refused(
         assert "\n" not in event["reason"]
         assert re.search(words, event["reason"])
     assert give(controller, "extend", trials=8)["outcome"] == "applied"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("--epochs=3", r"^epochs: --epochs=3 in script.arguments ends the script there, .*"),
+        ("--epochs={epochs}", ""),
+        ("--workers=3", r"script.arguments has no \{epochs\}, so the script is not told"),
+    ],
+)
+def test_a_session_with_longer_trials_is_refused_alike(
+    words: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `raysweep resume RUN --set budget.epochs=5` has it, in one line."""
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import argparse")
+    Path("s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\n"
+        "budget: {trials: 2, epochs: 3}\n"
+        f"script: {{arguments: '{words}'}}\nspace: {{lr: {{float: [0, 1]}}}}\n"
+    )
+    write_sweep(Path("run"), load_sweep("s.yaml"))
+    assert check_unchanged(Path("run"), load_sweep("s.yaml", ["budget.trials=9"])) == ""
+    longer = load_sweep("s.yaml", ["budget.epochs=5"])
+    if not words.startswith("--epochs=3"):
+        warning = check_unchanged(Path("run"), longer)
+        assert re.match(answer or "$", warning)
+        return
+    with pytest.raises(FolderError, match=answer) as refused:
+        check_unchanged(Path("run"), longer)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysweep.search_spaces.drafting.doubts import AVERAGED, doubt
 from raysweep.search_spaces.drafting.draft import Draft, relative
 from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
@@ -56,14 +57,18 @@ def metric(guess: Guess | None, others: Sequence[Guess]) -> list[Line]:
     more = ""
     if names:
         more = f"; also found: {', '.join(names)}"
+    doubted = doubt(others)
+    why = f"{doubted.comment}; {guess.why}" if doubted else guess.why
     lines = [
-        Line("name", metric_name(guess), f"{guess.why}{more}"),
+        Line("name", metric_name(guess), f"{why}{more}"),
         Line("goal", guess.goal, "by its name; check it" if guess.score < 60 else "as it says"),
     ]
     if guess.pattern:
         lines.append(Line("pattern", guess.pattern))
     if any(word in guess.name.lower() for word in _NOISY):
         lines.append(Line("last", SMOOTHED, "single values are noisy: the mean of the last ones"))
+    elif guess.of_batch:
+        lines.append(Line("last", AVERAGED, "batches are noisy: the mean of the last ones"))
     return lines
 
 

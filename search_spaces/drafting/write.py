@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.doubts import doubt
 from raysweep.search_spaces.drafting.draft import Draft, reference
 from raysweep.search_spaces.drafting.length import unreached
 from raysweep.search_spaces.drafting.ranges import Suggestion
@@ -63,6 +64,8 @@ def warnings(draft: Draft) -> list[str]:
         )
     if not draft.found:
         said.append("no metric was found: fill in metric.name and metric.goal")
+    if doubted := doubt(draft.found):
+        said.append(doubted.warning)
     if not draft.length.is_known:
         said.append("how often it reports in a trial was not found: fill in budget.epochs")
     interval = unreached(draft.interface, draft.length)
