@@ -630,6 +630,49 @@ def test_the_hint_names_the_checkpoint_that_the_source_shows(file: str, tmp_path
     assert f'# checkpoint: "{{folder}}/**/{file}"' in text
 
 
+RESUMES = [
+    ('"--resume", action="store_true"', "resume: --resume"),
+    ('"--start", default="scratch", choices=["scratch", "resume"]', "resume: --start=resume"),
+    ('"--init", default="new", help="\'new\' or \'auto-resume\'"', "resume: --init=auto-resume"),
+    ('"--resume", default="", help="a path, or \'resume\'"', "resume: --resume={checkpoint}"),
+    ('"--no-resume", action="store_true"', ""),
+    ('"--note", default="", help="why you resume it"', ""),
+]
+
+
+@pytest.mark.parametrize(("option", "said"), RESUMES)
+def test_how_a_program_continues_is_drafted_in_a_comment(
+    option: str, said: str, tmp_path: Path
+) -> None:
+    code = f"""
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=3)
+parser.add_argument("--out_dir", default="out")
+parser.add_argument({option})
+args = parser.parse_args()
+torch.save(state, args.out_dir + "/ckpt.pt")
+"""
+    text = file_of(draft(program(tmp_path, code), []), tmp_path)
+    assert ("# resume: " in text) == bool(said)
+    assert said in text
+    assert '# checkpoint: "{folder}/**/ckpt.pt"' in text
+    whole = re.sub(r"^  # (resume|checkpoint): ", r"  \1: ", text, flags=re.M)
+    sweep = sweep_of(read_text(whole, tmp_path / "sweep.yaml"))
+    assert sweep.command_line is not None
+    if said:
+        asked = sweep.command_line.words(
+            {"lr": 0.1}, {"epochs": "3", "folder": "f", "checkpoint": "c"}, continues=True
+        )
+        assert asked[-1] == said.removeprefix("resume: ").replace("{checkpoint}", "c")
+
+
+def test_the_configurator_says_how_it_resumes(tmp_path: Path) -> None:
+    text = file_of(drafted("gpt/train.py"), tmp_path)
+    assert "# resume: --init_from=resume" in text
+
+
 def test_defaults_are_those_of_a_file_among_the_words(tmp_path: Path) -> None:
     shutil.copytree(PROGRAMS / "gpt", tmp_path / "gpt")
     (tmp_path / "gpt" / "small.py").write_text(

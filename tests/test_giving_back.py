@@ -37,12 +37,12 @@ def test_trials_that_no_worker_has_begun_are_given_back(tmp_path: Path) -> None:
     assert coordinator.give_back() == []
     returned = [event for event in keep.events if event["event"] == "returned"]
     assert [event["reason"] for event in returned] == ["interrupted: SIGINT"] * 2
-    assert not controller.done  # one still trains
+    done_before = controller.done  # one still trains
     assert not coordinator.heard("starts", report)
     assert coordinator.heard("trains", report)
     for worker in ("trains", "ends"):
         outcome = {"status": "completed", "reason": "", "notes": {}}
         coordinator.heard(worker, {KEY: [{"outcome": outcome}]})
-    assert controller.done
+    assert (done_before, controller.done) == (False, True)
     waiting = [trial for trial in controller.trials if trial.status is Status.WAITING]
     assert len(waiting) == 2  # which the next session trains

@@ -58,6 +58,7 @@ def test_where_a_trial_was_killed_is_said_in_the_unit_of_the_sweep(
         if trial.epoch == 0:
             controller.reported(trial, 1, {"loss": 0.5}, 1.0)
         controller.worker_failed(trial, WorkerFailure("its process was killed by SIGKILL"))
+    assert trial is not None
     assert trial.reason == f"killed 3 times {where}: its process was killed by SIGKILL"
 
 

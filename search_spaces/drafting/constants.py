@@ -33,7 +33,7 @@ def read_configurator(program: Program, words: list[str]) -> Interface | None:
         if any(isinstance(node.value, str) and node.value.endswith(".py") for node in inside):
             line = call.lineno
             options = tuple(
-                option
+                replace(option, help=_comment(program.main.text, place))
                 for option, place in _constants(program.main.tree)
                 if place < line and option.kind != "list"
             )
@@ -121,6 +121,11 @@ def _as_tyro(option: Option) -> Option:
     name = option.name.replace("_", "-")
     form: Form = "both" if option.kind == "bool" else "value"
     return replace(option, name=name, label=f"--{name}", form=form)
+
+
+def _comment(text: str, line: int) -> str:
+    """The comment at the end of a line, which says what a constant is."""
+    return text.splitlines()[line - 1].partition(" #")[2].strip()
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[Option, int]]:

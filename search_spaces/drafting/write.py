@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.continuing import continuing
 from raysweep.search_spaces.drafting.doubts import doubt
 from raysweep.search_spaces.drafting.draft import Draft, reference
 from raysweep.search_spaces.drafting.length import unreached
@@ -88,7 +89,7 @@ def _script(draft: Draft, out: Path) -> list[str]:
     if draft.found:
         guess = draft.found[0]
     lines = _section("script", sections.script(draft, guess, out))
-    hints = [*sections.own_folder(draft, guess), *sections.resume(draft)]
+    hints = [*sections.own_folder(draft, guess), *continuing(draft, guess)]
     if hints and not lines:
         lines = ["# script:"]
     return [*lines, *(f"  # {text}" for text in hints)]
