@@ -388,6 +388,8 @@ def test_what_is_only_written_down_comes_with_the_line_that_lets_it_be_told(
     assert [name.lower() for name in active(made)] == ["lr", "width"]
     assert advice in made.interface.unread
     file_of(made, tmp_path)
+    added = code + "import json, os; globals().update(json.loads(os.environ['RAYSWEEP_CONFIG']))\n"
+    assert draft(program(tmp_path, added), []).interface.unread == ""
 
 
 def test_a_file_that_a_program_finds_beside_itself_cannot_be_replaced(tmp_path: Path) -> None:
@@ -657,7 +659,9 @@ torch.save(state, args.out_dir + "/ckpt.pt")
     text = file_of(draft(program(tmp_path, code), []), tmp_path)
     assert ("# resume: " in text) == bool(said)
     assert said in text
-    assert '# checkpoint: "{folder}/**/ckpt.pt"' in text
+    checkpoint = 'checkpoint: "{folder}/**/ckpt.pt"'
+    assert ("# " + checkpoint in text) == bool(said)
+    assert checkpoint in text.replace("'", '"')
     whole = re.sub(r"^  # (resume|checkpoint): ", r"  \1: ", text, flags=re.M)
     sweep = sweep_of(read_text(whole, tmp_path / "sweep.yaml"))
     assert sweep.command_line is not None
@@ -666,6 +670,64 @@ torch.save(state, args.out_dir + "/ckpt.pt")
             {"lr": 0.1}, {"epochs": "3", "folder": "f", "checkpoint": "c"}, continues=True
         )
         assert asked[-1] == said.removeprefix("resume: ").replace("{checkpoint}", "c")
+
+
+SAVES = [
+    ('args.out + "/model.pt"', '  checkpoint: "{folder}/**/model.pt"  # what it saves'),
+    ('f"{args.out}/epoch_{n}.pt"', '  checkpoint: "{folder}/**/epoch_*.pt"  # what it saves'),
+    ('"%s/net-%03d.pth" % (args.out, n)', '  checkpoint: "{folder}/**/net-*.pth"  # what it saves'),
+    (
+        '"last.pt"); torch.save(state, "best.pt"',
+        '  checkpoint: "{folder}/**/best.pt"  # what it saves',
+    ),
+    ('"a.pt"); torch.save(state, "b.pt"', '  # checkpoint: "{folder}/**/b.pt"'),
+    ("args.out", ""),
+]
+
+
+@pytest.mark.parametrize(("place", "said"), SAVES)
+def test_the_model_that_a_program_saves_is_exported(place: str, said: str, tmp_path: Path) -> None:
+    code = f"""
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=3)
+parser.add_argument("--out", default="out")
+args = parser.parse_args()
+torch.save(state, {place})
+"""
+    text = file_of(draft(program(tmp_path, code), []), tmp_path).replace("'{folder", '"{folder')
+    assert said in text.replace("'  #", '"  #')
+    assert ("checkpoint:" in text) == bool(said)
+
+
+POSITIONAL = """
+import sys, yaml
+path = sys.argv[1] if len(sys.argv) > 1 else "configs/base.yaml"
+config = yaml.safe_load(open(path))
+for epoch in range(config["train"]["epochs"]):
+    print(f"epoch {epoch} val_loss {loss:.4f}")
+torch.save(model, config["out_dir"] + "/best.pt")
+"""
+BASE = "out_dir: ./runs\nlr: 1\ndropout: 0\nwarmup: 500\ntrain: {epochs: 3, weight_decay: 0}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["other.yaml"], ["--quiet", "other.yaml"]])
+def test_a_configuration_that_a_word_names(words: list[str], tmp_path: Path) -> None:
+    """`python train.py configs/base.yaml`, which the program itself reads off sys.argv."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "base.yaml").write_text(BASE)
+    (tmp_path / "other.yaml").write_text(BASE.replace("lr: 1", "lr: 20.0"))
+    made = draft(program(tmp_path, POSITIONAL), words)
+    assert active(made)["lr"] == {"float": [1.0, 100.0] if words else [0.1, 10.0], "log": True}
+    assert active(made)["dropout"] == {"float": [0.0, 0.5]}
+    assert active(made)["train.weight_decay"] == {"float": [1e-6, 0.01], "log": True, "or": [0]}
+    text = file_of(made, tmp_path)
+    assert f"arguments: [{', '.join([*words[:-1], repr('{config_file}')])}]" in text
+    assert f"template: {words[-1] if words else 'configs/base.yaml'}" in text
+    # Where its out_dir is each trial's own; unless it may need a file of its folder.
+    assert ("  folder: '{folder}'" in text) == (not words)
+    assert "train.weight_decay: 0" in text.partition("enqueue:")[2]
 
 
 def test_the_configurator_says_how_it_resumes(tmp_path: Path) -> None:

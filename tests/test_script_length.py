@@ -12,10 +12,12 @@ from raysweep.history import Event
 from raysweep.report_interval import ReportInterval, Unit
 from raysweep.results.storage.inbox import Command
 from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune.cli.app import main
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_sweep
 from raysweep.tune.run_folders import FolderError, check_unchanged, write_sweep
+from raysweep.tune.script_told import untold
 from raysweep.tune.sweep import Budget
 from tests.sweeps import Keep, sweep, train
 
@@ -122,3 +124,38 @@ def test_one_that_is_told_the_length_trains_longer(
     event = give(controller, "extend", epochs=5)
     assert event["outcome"] == "applied"
     assert ("script.arguments has no {epochs}" in event["reason"]) is warns
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "is_said"),
+    [
+        ("LR = 0.1", "{options: none}", True),
+        ("LR = 0.1", "{options: none, environment: {LR: '{lr}'}}", False),
+        ("LR = 0.1", "{options: none, arguments: ['{config}']}", False),
+        ("LR = 0.1", "{options: none, config_file: {name: c.yaml, option: --c}}", False),
+        ("LR = 0.1", "{}", False),
+        ("os.environ['RAYSWEEP_CONFIG']", "{options: none}", False),
+        ("import settings", "{options: none}", False),
+        ("wandb.init(config=config)", "{options: none}", False),
+    ],
+)
+def test_a_script_that_is_told_nothing_is_said(
+    code: str,
+    script: str,
+    is_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(code)
+    if "settings" in code:
+        Path("settings.py").write_text("os.environ['RAYSWEEP_CONFIG']")
+    Path("s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\nbudget: {trials: 2, epochs: 3}"
+        f"\nscript: {script}\nspace: {{lr: {{float: [0, 1]}}}}\n"
+    )
+    said = untold(load_sweep("s.yaml"))
+    assert bool(said) is is_said
+    assert main(["run", "--space", "s.yaml", "--dry-run"]) == 0
+    assert ("nothing tells train.py its" in capsys.readouterr().out) is is_said

@@ -24,7 +24,7 @@ def check_longer(sweep: Sweep) -> str:
     "" if the script is told so. Raises Refused if its command fixes the length.
     """
     how, unit = sweep.command_line, sweep.budget.interval.unit
-    if how is None or unit == "seconds" or _is_told(asdict(how), unit):
+    if how is None or unit == "seconds" or is_told(asdict(how), unit):
         return ""
     names = {"epochs": LENGTHS, "steps": STEPS}.get(unit, set())
     fixed = _fixing([*how.arguments, *how.after], names)
@@ -41,13 +41,13 @@ def check_longer(sweep: Sweep) -> str:
     )
 
 
-def _is_told(value: Any, unit: str) -> bool:
-    """True if a text of the `script` section has the placeholder of the length."""
+def is_told(value: Any, name: str) -> bool:
+    """True if a text of the `script` section has the placeholder of that name, such as a length."""
     if isinstance(value, str):
-        return any(name == unit for name, _ in placeholders(value))
+        return any(found == name for found, _ in placeholders(value))
     if isinstance(value, dict):
-        return any(_is_told(part, unit) for part in value.values())
-    return isinstance(value, list | tuple) and any(_is_told(part, unit) for part in value)
+        return any(is_told(part, name) for part in value.values())
+    return isinstance(value, list | tuple) and any(is_told(part, name) for part in value)
 
 
 def _fixing(words: Sequence[str], names: set[str]) -> list[str]:
@@ -64,7 +64,7 @@ def _fixing(words: Sequence[str], names: set[str]) -> list[str]:
 
 
 def _placed(fixed: Sequence[str], unit: str) -> str:
-    """The same words with the placeholder of the length."""
+    """The same words with the placeholder of that name, such as a length."""
     name, equals, _ = fixed[0].partition("=")
     return f"{name}{equals}{{{unit}}}" if equals else f"{name} {{{unit}}}"
 

@@ -10,8 +10,8 @@ import re
 from raysweep.search_spaces.drafting.draft import Draft
 from raysweep.search_spaces.drafting.interface import Option
 from raysweep.search_spaces.drafting.metric_guess import Guess
-from raysweep.search_spaces.drafting.outputs import saved_name
-from raysweep.search_spaces.drafting.sections import owns_folder, working_folder
+from raysweep.search_spaces.drafting.outputs import model_names, saved_name
+from raysweep.search_spaces.drafting.sections import Line, owns_folder, working_folder
 
 _LAST = "last.pt"
 _RESUMES = {
@@ -35,14 +35,28 @@ def continuing(draft: Draft, guess: Guess | None) -> list[str]:
             f"resume: {words}",
             f'checkpoint: "{{folder}}/**/{files}"',
         ]
-    saved = saved_name(draft.program)
-    is_own = owns_folder(draft) or working_folder(draft, guess) == "{folder}"
-    if saved and is_own and draft.interface.style != "none":
+    names = model_names(draft.program)
+    if len(names) > 1 and _is_told(draft, guess):
         return [
-            "Of the best trial, what it saves is copied to best/ at the end, if this is its name:",
-            f'checkpoint: "{{folder}}/**/{saved}"',
+            "What it saves, of which that of the best trial can be copied to best/ at the end:",
+            *(f'checkpoint: "{{folder}}/**/{name}"' for name in names),
         ]
     return []
+
+
+def model_file(draft: Draft, guess: Guess | None) -> list[Line]:
+    """Where the program saves its model, if it is sure which file that is."""
+    names = model_names(draft.program)
+    is_resumed = _by_value(draft) or _by_path(draft)
+    if len(names) != 1 or is_resumed or not _is_told(draft, guess):
+        return []
+    why = "what it saves; that of the best trial is copied to best/ at the end"
+    return [Line("checkpoint", f"{{folder}}/**/{names[0]}", why)]
+
+
+def _is_told(draft: Draft, guess: Guess | None) -> bool:
+    """True if the program leaves its files in the trial's folder."""
+    return owns_folder(draft) or working_folder(draft, guess) == "{folder}"
 
 
 def _by_value(draft: Draft) -> tuple[str, str] | None:

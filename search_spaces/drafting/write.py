@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
-from raysweep.search_spaces.drafting.continuing import continuing
+from raysweep.search_spaces.drafting.continuing import continuing, model_file
 from raysweep.search_spaces.drafting.doubts import doubt
 from raysweep.search_spaces.drafting.draft import Draft, reference
 from raysweep.search_spaces.drafting.length import unreached
@@ -88,7 +88,8 @@ def _script(draft: Draft, out: Path) -> list[str]:
     guess = None
     if draft.found:
         guess = draft.found[0]
-    lines = _section("script", sections.script(draft, guess, out))
+    keys = [*sections.script(draft, guess, out), *model_file(draft, guess)]
+    lines = _section("script", keys)
     hints = [*sections.own_folder(draft, guess), *continuing(draft, guess)]
     if hints and not lines:
         lines = ["# script:"]
@@ -135,6 +136,8 @@ def _holds(entry: Any, value: Any) -> bool:
     """True if a value is surely one of those of an entry."""
     if not isinstance(entry, Mapping):
         return False
+    if value in entry.get("or", ()):
+        return True
     for kind in ("choice", "ordinal"):
         if kind in entry:
             return any(same(value, other) for other in entry[kind])

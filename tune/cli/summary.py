@@ -50,6 +50,7 @@ from raysweep.results.views.terminal import ended_badly, failures, plain, summar
 from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
 from raysweep.steering import STOPPED_BY_HAND
+from raysweep.tune.cli.arguments import show as show_table
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -88,12 +89,12 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    console.print(summary(run.histories, run.metric, run.seeds, run.interval, run.objectives))
+    show_table(summary(run.histories, run.metric, run.seeds, run.interval, run.objectives))
     if bad := ended_badly(run.histories):
         _print(console, f"{bad}; raysweep ls {display_path(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):
         console.print()
-        console.print(best(run))
+        show_table(best(run))
     for line in _verdict(run, code):
         _print(console, line)
     console.print()
@@ -196,7 +197,7 @@ def show_finished(
     trials = plural(len(run.rows), "trial")
     console.print(f"{folder.name} is finished: {trials}, {trained}{why}", markup=False)
     if any(history.best for history in run.histories.values()):
-        console.print(best(run))
+        show_table(best(run))
     for line in winner_finding(run):
         _print(console, f"· {line}")
     if bad := ended_badly(run.histories):
