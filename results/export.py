@@ -43,7 +43,7 @@ To train on, `torch.load("checkpoint.pt", weights_only=True)` has `epoch`,
 """
 SCRIPT_README = """\
 The script that trained it loads it; `config.yaml` has its parameters, and
-`metrics.json` its metrics.
+`metrics.json` the metrics of its best epoch.
 """
 
 
@@ -142,7 +142,8 @@ def _export_file(run: RunDirectory, folder: Path, best: BestEpoch, file: Path) -
     def copy(place: Path) -> None:
         copied = shutil.copytree if file.is_dir() else shutil.copy2
         copied(file, place / file.name)
-        _write_facts(place, best, about, f"The weights are in {what}.\n{SCRIPT_README}")
+        readme = f"The weights of trial {best.trial.id} are in {what}.\n{SCRIPT_README}"
+        _write_facts(place, best, about, readme)
 
     _write(folder, copy)
     message = f"{what}; only the script can evaluate it"
