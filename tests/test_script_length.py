@@ -13,10 +13,12 @@ from raysweep.report_interval import ReportInterval, Unit
 from raysweep.results.storage.inbox import Command
 from raysweep.trainables.runtime.script.command_line import CommandLine
 from raysweep.tune.cli.app import main
+from raysweep.tune.command_checks import Refused
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_sweep
 from raysweep.tune.run_folders import FolderError, check_unchanged, write_sweep
+from raysweep.tune.script_length import check_longer
 from raysweep.tune.script_told import untold
 from raysweep.tune.sweep import Budget
 from tests.sweeps import Keep, sweep, train
@@ -96,6 +98,9 @@ def test_a_session_with_longer_trials_is_refused_alike(
     write_sweep(Path("run"), load_sweep("s.yaml"))
     assert check_unchanged(Path("run"), load_sweep("s.yaml", ["budget.trials=9"])) == ""
     longer = load_sweep("s.yaml", ["budget.epochs=5"])
+    constant = ["space.train.epochs=3", "script={options: none, arguments: ['{config}']}"]
+    with pytest.raises(Refused, match=r"^epochs: train.epochs: 3 in space ends the script there, "):
+        check_longer(load_sweep("s.yaml", constant))
     if not words.startswith("--epochs=3"):
         warning = check_unchanged(Path("run"), longer)
         assert re.match(answer or "$", warning)

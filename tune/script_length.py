@@ -11,6 +11,7 @@ from typing import Any
 from raysweep.placeholders import placeholders
 from raysweep.search_spaces.convert.command import LENGTHS
 from raysweep.search_spaces.drafting.length import STEPS, is_called
+from raysweep.search_spaces.language.space import flatten
 from raysweep.tune.command_checks import Refused
 from raysweep.tune.sweep import Sweep
 
@@ -32,6 +33,11 @@ def check_longer(sweep: Sweep) -> str:
         raise Refused(
             f"{unit}: {' '.join(fixed)} in script.arguments ends the script there, and nothing "
             f"tells it another length: begin a new run that has {_placed(fixed, unit)} there"
+        )
+    if constant := _constant(sweep, names):
+        raise Refused(
+            f"{unit}: {constant} in space ends the script there, and nothing tells it another "
+            "length: begin a new run that has another number there and in budget"
         )
     if _asks(sweep.trainable):
         return ""
@@ -61,6 +67,15 @@ def _fixing(words: Sequence[str], names: set[str]) -> list[str]:
         if not equals and word.startswith("-") and following.replace(".", "", 1).isdigit():
             return [word, following]
     return []
+
+
+def _constant(sweep: Sweep, names: set[str]) -> str:
+    """The constant of the space that gives a length, as `train.epochs: 6`; "" without one."""
+    for name, value in flatten(sweep.space.constants).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and is_called(name, names):
+            return f"{name}: {value:g}"
+    return ""
 
 
 def _placed(fixed: Sequence[str], unit: str) -> str:
