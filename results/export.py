@@ -43,7 +43,7 @@ To train on, `torch.load("checkpoint.pt", weights_only=True)` has `epoch`,
 """
 SCRIPT_README = """\
 The script that trained it loads it; `config.yaml` has its parameters, and
-`metrics.json` its metrics.
+`metrics.json` the metrics of its best epoch.
 """
 
 
@@ -80,14 +80,14 @@ def export(
 
     out: the folder, by default `best/` in the run directory, or `trial-<name>/` of a chosen trial.
     An older export is replaced. evaluate: whether to evaluate it. draw: whether to draw its weights
-    and predictions for TensorBoard, beside the run's other event files. trial: the best epoch of
-    this trial instead. Raises RunError if there is nothing to export, or if `out` cannot be written
-    or holds something else.
+    and predictions for TensorBoard, beside the run's other event files; not those of a script.
+    trial: the best epoch of this trial instead. Raises RunError if there is nothing to export, or
+    if `out` cannot be written or holds something else.
     """
     folder = _target(out or run.path / folder_name(trial))
     best = winner(run) if trial is None else _best_of_trial(run, trial)
     trainable = _trainable(run)
-    if is_script(trainable) and not draw and (file := script_file(run, best.trial)):
+    if is_script(trainable) and (file := script_file(run, best.trial)):
         return _export_file(run, folder, best, file)
     content = load_checkpoint(best, trainable, run.interval)
     value = float(content["metrics"][run.metric])
@@ -142,7 +142,8 @@ def _export_file(run: RunDirectory, folder: Path, best: BestEpoch, file: Path) -
     def copy(place: Path) -> None:
         copied = shutil.copytree if file.is_dir() else shutil.copy2
         copied(file, place / file.name)
-        _write_facts(place, best, about, f"The weights are in {what}.\n{SCRIPT_README}")
+        readme = f"The weights of trial {best.trial.id} are in {what}.\n{SCRIPT_README}"
+        _write_facts(place, best, about, readme)
 
     _write(folder, copy)
     message = f"{what}; only the script can evaluate it"

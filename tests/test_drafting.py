@@ -388,6 +388,8 @@ def test_what_is_only_written_down_comes_with_the_line_that_lets_it_be_told(
     assert [name.lower() for name in active(made)] == ["lr", "width"]
     assert advice in made.interface.unread
     file_of(made, tmp_path)
+    added = code + "import json, os; globals().update(json.loads(os.environ['RAYSWEEP_CONFIG']))\n"
+    assert draft(program(tmp_path, added), []).interface.unread == ""
 
 
 def test_a_file_that_a_program_finds_beside_itself_cannot_be_replaced(tmp_path: Path) -> None:
@@ -628,6 +630,109 @@ def test_the_hint_names_the_checkpoint_that_the_source_shows(file: str, tmp_path
     code = EVALUATES.format(name="x", text="", code="", file=file)
     text = file_of(draft(program(tmp_path, code), []), tmp_path)
     assert f'# checkpoint: "{{folder}}/**/{file}"' in text
+
+
+RESUMES = [
+    ('"--resume", action="store_true"', "resume: --resume"),
+    ('"--start", default="scratch", choices=["scratch", "resume"]', "resume: --start=resume"),
+    ('"--init", default="new", help="\'new\' or \'auto-resume\'"', "resume: --init=auto-resume"),
+    ('"--resume", default="", help="a path, or \'resume\'"', "resume: --resume={checkpoint}"),
+    ('"--no-resume", action="store_true"', ""),
+    ('"--note", default="", help="why you resume it"', ""),
+]
+
+
+@pytest.mark.parametrize(("option", "said"), RESUMES)
+def test_how_a_program_continues_is_drafted_in_a_comment(
+    option: str, said: str, tmp_path: Path
+) -> None:
+    code = f"""
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=3)
+parser.add_argument("--out_dir", default="out")
+parser.add_argument({option})
+args = parser.parse_args()
+torch.save(state, args.out_dir + "/ckpt.pt")
+"""
+    text = file_of(draft(program(tmp_path, code), []), tmp_path)
+    assert ("# resume: " in text) == bool(said)
+    assert said in text
+    checkpoint = 'checkpoint: "{folder}/**/ckpt.pt"'
+    assert ("# " + checkpoint in text) == bool(said)
+    assert checkpoint in text.replace("'", '"')
+    whole = re.sub(r"^  # (resume|checkpoint): ", r"  \1: ", text, flags=re.M)
+    sweep = sweep_of(read_text(whole, tmp_path / "sweep.yaml"))
+    assert sweep.command_line is not None
+    if said:
+        asked = sweep.command_line.words(
+            {"lr": 0.1}, {"epochs": "3", "folder": "f", "checkpoint": "c"}, continues=True
+        )
+        assert asked[-1] == said.removeprefix("resume: ").replace("{checkpoint}", "c")
+
+
+SAVES = [
+    ('args.out + "/model.pt"', '  checkpoint: "{folder}/**/model.pt"  # what it saves'),
+    ('f"{args.out}/epoch_{n}.pt"', '  checkpoint: "{folder}/**/epoch_*.pt"  # what it saves'),
+    ('"%s/net-%03d.pth" % (args.out, n)', '  checkpoint: "{folder}/**/net-*.pth"  # what it saves'),
+    (
+        '"last.pt"); torch.save(state, "best.pt"',
+        '  checkpoint: "{folder}/**/best.pt"  # what it saves',
+    ),
+    ('"a.pt"); torch.save(state, "b.pt"', '  # checkpoint: "{folder}/**/b.pt"'),
+    ("args.out", ""),
+]
+
+
+@pytest.mark.parametrize(("place", "said"), SAVES)
+def test_the_model_that_a_program_saves_is_exported(place: str, said: str, tmp_path: Path) -> None:
+    code = f"""
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--epochs", type=int, default=3)
+parser.add_argument("--out", default="out")
+args = parser.parse_args()
+torch.save(state, {place})
+"""
+    text = file_of(draft(program(tmp_path, code), []), tmp_path).replace("'{folder", '"{folder')
+    assert said in text.replace("'  #", '"  #')
+    assert ("checkpoint:" in text) == bool(said)
+
+
+POSITIONAL = """
+import sys, yaml
+path = sys.argv[1] if len(sys.argv) > 1 else "configs/base.yaml"
+config = yaml.safe_load(open(path))
+for epoch in range(config["train"]["epochs"]):
+    print(f"epoch {epoch} val_loss {loss:.4f}")
+torch.save(model, config["out_dir"] + "/best.pt")
+"""
+BASE = "out_dir: ./runs\nlr: 1\ndropout: 0\nwarmup: 500\ntrain: {epochs: 3, weight_decay: 0}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["other.yaml"], ["--quiet", "other.yaml"]])
+def test_a_configuration_that_a_word_names(words: list[str], tmp_path: Path) -> None:
+    """`python train.py configs/base.yaml`, which the program itself reads off sys.argv."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "base.yaml").write_text(BASE)
+    (tmp_path / "other.yaml").write_text(BASE.replace("lr: 1", "lr: 20.0"))
+    made = draft(program(tmp_path, POSITIONAL), words)
+    assert active(made)["lr"] == {"float": [1.0, 100.0] if words else [0.1, 10.0], "log": True}
+    assert active(made)["dropout"] == {"float": [0.0, 0.5]}
+    assert active(made)["train.weight_decay"] == {"float": [1e-6, 0.01], "log": True, "or": [0]}
+    text = file_of(made, tmp_path)
+    assert f"arguments: [{', '.join([*words[:-1], repr('{config_file}')])}]" in text
+    assert f"template: {words[-1] if words else 'configs/base.yaml'}" in text
+    # Where its out_dir is each trial's own; unless it may need a file of its folder.
+    assert ("  folder: '{folder}'" in text) == (not words)
+    assert "train.weight_decay: 0" in text.partition("enqueue:")[2]
+
+
+def test_the_configurator_says_how_it_resumes(tmp_path: Path) -> None:
+    text = file_of(drafted("gpt/train.py"), tmp_path)
+    assert "# resume: --init_from=resume" in text
 
 
 def test_defaults_are_those_of_a_file_among_the_words(tmp_path: Path) -> None:

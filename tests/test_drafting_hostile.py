@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from raysweep.search_spaces.drafting import ask_program
 from raysweep.search_spaces.drafting.draft import draft
+from raysweep.search_spaces.drafting.hook.after_import import Told
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.drafting.write import text_of
 
@@ -36,7 +39,11 @@ def program(folder: Path, code: str) -> str:
         ("raise ValueError('two\\nlines')", "ValueError: two lines"),
         ("import os\nos.kill(os.getpid(), 9)", "it ended with exit code 137"),
         ("import os\nos._exit(3)", "it ended with exit code 3"),
-        ("while True: pass", "it was ended after 3 seconds"),
+        (
+            "while True: pass",
+            "it was ended after 3 seconds in which it imported nothing; raysweep init --limit 15 "
+            "gives it longer",
+        ),
     ],
 )
 def test_one_that_does_not_come_to_its_parser_is_read(
@@ -49,6 +56,52 @@ def test_one_that_does_not_come_to_its_parser_is_read(
     assert reason in made.interface.notes[-1]
     assert reason in text_of(made, tmp_path / "sweep.yaml").replace("\n#   ", " ")
     assert not (tmp_path / "trained").exists()
+
+
+class Importing:
+    """A program that imports a module every 90 seconds, as a clock has it that it moves."""
+
+    def __init__(self, file: Path, modules: list[str]) -> None:
+        self.now, self._file, self._modules = 0.0, file, modules
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float) -> int:
+        self.now += 90.0
+        if not self._modules:
+            return 0
+        if self._modules[0]:
+            self._file.write_text(self._modules[0])
+        del self._modules[0]
+        raise subprocess.TimeoutExpired("", timeout)
+
+
+@pytest.mark.parametrize(
+    ("modules", "code"), [(["torch", "timm", "timm.layers"], 0), (["torch", "", "", "timm"], None)]
+)
+def test_an_import_may_take_as_long_as_it_goes_on(
+    modules: list[str],
+    code: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = Importing(tmp_path / "importing", modules)
+    monkeypatch.setattr(ask_program, "time", process)
+    file = tmp_path / "importing"
+    ended = ask_program._wait(process, "train.py", 120.0, file)  # type: ignore[arg-type]
+    assert ended == code
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "train.py has not come to its options after 90 s; it imports torch"
+
+
+def test_what_is_imported_is_seen_from_outside(tmp_path: Path) -> None:
+    told = Told(tmp_path / "importing")
+    told.find_spec("own_module")
+    told.find_spec("own_second")  # at once: it is not written again
+    assert (tmp_path / "importing").read_text() == "own_module"
+    Told(tmp_path / "no" / "folder").find_spec("own_module")  # which is no end of the import
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from raysweep.results.storage.run_directory import RunDirectory, RunError, load
 from raysweep.results.views import terminal
 from raysweep.results.views.html.page_data import page_data
 from raysweep.trainables.runtime import checkpoint
+from raysweep.tune.api import write_results
 from raysweep.tune.cli import summary
 from raysweep.tune.cli.app import main
 from raysweep.tune.session import GOOD
@@ -214,6 +215,24 @@ def test_the_file_that_a_script_saved_is_exported(tmp_path: Path) -> None:
     assert json.loads((folder / "metrics.json").read_text())["metrics"] == {"acc": 0.5}
     export(found)  # an older export is replaced
     assert "b.ckpt" in page_data(found)["best"]["ofScript"]
+
+
+def test_a_sweep_of_a_script_ends_with_the_export_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scripted(tmp_path / "run", "{folder}/*.ckpt", 0.5)
+    summary.finish(found.path, GOOD, False, "raysweep resume it")
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model ")]
+    copied = "b.ckpt, which the script saved last; only the script can evaluate it"
+    assert said == [f"model        {found.path}/best: {copied}"]
+    assert (found.path / "best" / "b.ckpt").read_text() == "b.ckpt"
+    monkeypatch.setattr("shutil.copy2", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    summary.finish(found.path, GOOD, False, "raysweep resume it")
+    assert "no model was exported: " in capsys.readouterr().out
+    other = scripted(tmp_path / "other", "{folder}/*.ckpt", 0.5)
+    monkeypatch.undo()
+    write_results(other, succeeded=True)  # what a notebook does
+    assert (other.path / "best" / "b.ckpt").is_file()
 
 
 def test_a_file_of_a_later_epoch_is_said_to_be_one(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from raysweep.tune.cli.app import main
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
 from raysweep.tune.executors.simulated import Epoch, SimulatedExecutor
+from raysweep.tune.retries import WorkerFailure
 from raysweep.tune.sweep import Budget
 from tests.made_up import Story, write_run
 from tests.sweeps import Draw, Keep, StopAt, sweep, train_all
@@ -36,6 +37,29 @@ def give(controller: SweepController, command: str, **arguments: Any) -> Event:
 def in_steps(**changes: Any) -> SweepController:
     budget = Budget(4, 6, 20, interval=STEPS)  # trials of 3,000 steps, 10,000 in all
     return SweepController(sweep(budget=budget, **changes), Keep())
+
+
+@pytest.mark.parametrize(
+    ("interval", "where"),
+    [
+        (ReportInterval(), "in epoch 2"),
+        (STEPS, "before step 1,000"),
+        (ReportInterval("epochs", 5), "before epoch 10"),
+    ],
+)
+def test_where_a_trial_was_killed_is_said_in_the_unit_of_the_sweep(
+    interval: ReportInterval, where: str
+) -> None:
+    controller = SweepController(sweep(budget=Budget(1, 6, interval=interval)), Keep())
+    for _ in range(3):
+        trial = controller.next()
+        assert trial is not None
+        controller.started(trial)
+        if trial.epoch == 0:
+            controller.reported(trial, 1, {"loss": 0.5}, 1.0)
+        controller.worker_failed(trial, WorkerFailure("its process was killed by SIGKILL"))
+    assert trial is not None
+    assert trial.reason == f"killed 3 times {where}: its process was killed by SIGKILL"
 
 
 def test_different_lengths_are_said_where_trials_are_compared(

@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.errors import did_you_mean
+from raysweep.search_spaces.drafting.doubts import doubt
 from raysweep.search_spaces.drafting.formats import lines
 from raysweep.search_spaces.drafting.interface import Interface, Option
 from raysweep.search_spaces.drafting.metric_guess import Guess, guesses, named, unsettled
 from raysweep.search_spaces.drafting.printed_metrics import printed_metrics
 from raysweep.search_spaces.drafting.program import Program, Source
+from raysweep.search_spaces.drafting.sections import metric
 from raysweep.trainables.runtime.script.patterns import divided
 
 
@@ -279,3 +281,43 @@ def test_any_format_gives_patterns_that_compile(text: str, values: int) -> None:
         for line in lines(ast.parse(code)):
             for printed in printed_metrics(line, "val"):
                 re.compile(printed.pattern)
+
+
+IN_BATCHES = """\
+for epoch in range(epochs):
+    for i, (images, labels) in enumerate(train_loader):
+        print('Epoch [%d/%d], Step [%d/%d], Loss: %.4f' % (epoch + 1, epochs, i + 1, n, loss))
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "doubted"),
+    [
+        ("", "loss", True),
+        ("    print('Epoch %d mean loss %.4f' % (epoch, mean_loss))\n", "mean_loss", False),
+        ("    print('Epoch %d val loss %.4f' % (epoch, val_loss))\n", "val_loss", False),
+    ],
+)
+def test_what_is_printed_for_batches_is_averaged_unless_a_whole_epoch_is_said(
+    more: str, name: str, doubted: bool
+) -> None:
+    guessed = found(IN_BATCHES + more)
+    assert guessed[0].name == name
+    section = {line.key: line for line in metric(guessed[0], guessed)}
+    assert ("last" in section) is doubted
+    assert ("of single batches" in section["name"].comment) is doubted
+    assert (doubt(guessed) is not None) is doubted
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_gan"),
+    [
+        ("'[%d/%d] Loss_D: %.4f Loss_G: %.4f' % (epoch, n, errD, errG)", True),
+        ("f'epoch {epoch} [D loss: {d_loss}] [G loss: {g_loss}]'", True),
+        ("f'epoch {epoch} D loss: {d_loss} G loss: {g_loss} FID: {fid}'", False),
+        ("f'epoch {epoch} loss_d: {loss_d} loss_e: {loss_e}'", False),
+    ],
+)
+def test_a_gans_losses_are_no_metric(printed: str, is_gan: bool) -> None:
+    said = doubt(found(f"print({printed})"))
+    assert (said is not None and said.comment.startswith("FILL IN")) is is_gan

@@ -411,7 +411,34 @@ def test_the_page_speaks_in_the_unit_of_the_budget(browser: Browser, tmp_path: P
     assert "0.2 at step 500" in text(browser, "#trial")
     assert "random-1 steps=1000" in text(browser, "#trial .lines")
     assert "1 of 3 trials" in text(browser, "#filters output")
+    browser.draw_all()
+    title, last = browser.run(
+        "const plot = document.querySelector('[data-plot=incumbents]');"
+        "return [plot._fullLayout.xaxis.title.text, Math.max(...plot.data.flatMap(({ x }) => x))]"
+    )
+    assert title == "steps trained, by each study"
+    assert last == 3000
+    assert "steps" in text(browser, "[data-choice=cost]")
     assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("width", [1400, 800, 390])
+def test_the_epoch_of_the_best_has_a_column_where_it_says_something(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    """Not where every trial was best at its last report."""
+    rising = [Story("random", [0.1 * k, 0.2 * k], {"lr": 0.1 * k}) for k in range(1, 4)]
+    heads = "return [...document.querySelectorAll('table.trials th')].map(th => th.textContent)"
+    shown = {}
+    for name, made in (("rising", rising), ("fell", [*rising, Story("random", [0.9, 0.1], {})])):
+        run = load(write_run(tmp_path / name, made, space={"lr": {}}))
+        visit(browser, write(run).resolve(), width=width)
+        shown[name] = browser.run(heads)
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+    assert "at" in shown["fell"]
+    assert shown["rising"] == [head for head in shown["fell"] if head != "at"]
+    browser.run("document.querySelector('#columns').open = true")  # whoever wants it can have it
+    assert "at" in text(browser, "#columns")
 
 
 def test_few_values_are_all_on_the_axis_and_paused_trials_count(

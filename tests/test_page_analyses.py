@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from raysweep.history import Report, Status, Trial
+from raysweep.report_interval import ReportInterval
 from raysweep.results.analysis.decisions import decisions
 from raysweep.results.analysis.good_ranges import Scale, good_ranges
 from raysweep.results.analysis.next_steps import next_steps
@@ -232,6 +233,19 @@ def test_decisions_are_told_with_their_epochs() -> None:
         {"epoch": 3, "kind": "audited", "text": "would have been stopped: late"},
         {"epoch": 3, "kind": "continue", "text": "a-0 trains to epoch 9"},
     ]
+
+
+def test_decisions_are_told_in_the_unit_of_the_sweep() -> None:
+    ended = {"event": "ended", "trial": "a-0", "status": "stopped", "reason": "step 1,000: behind"}
+    events: list[dict[str, Any]] = [
+        {"event": "reported", "trial": "a-0", "epoch": 2},
+        ended,
+        {"event": "started", "trial": "a-0"},
+    ]
+    texts = [
+        made["text"] for made in decisions(events, interval=ReportInterval("steps", 500))["a-0"]
+    ]
+    assert texts == ["behind", "trained on from step 1,000"]
 
 
 def test_the_data_of_the_page_have_them(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from raysweep.tune.cli.app import main
 from raysweep.tune.code_changes import ChangedError
 from raysweep.tune.code_digests import digests
 from raysweep.tune.controller import SweepController
+from raysweep.tune.load import load_sweep
+from raysweep.tune.run_folders import recorded_sweep, write_sweep
 from raysweep.tune.sweep import Budget, Metric
 from tests.command_line import Typed
 from tests.sweeps import Draw, Few, Keep, StopAt, sweep, train, train_all
@@ -174,6 +176,28 @@ def test_a_ledger_of_a_version_that_kept_no_code_is_no_change() -> None:
     assert code_changes.changes(past, {"train.py": "1"}) == []
     past.append({"event": "code", "files": {"train.py": "1", "old.py": "2"}})
     assert code_changes.changes(past, {"train.py": "1", "new.py": "3"}) == ["new.py", "old.py"]
+
+
+def test_the_template_of_a_script_has_not_changed_in_a_runs_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep's file names it relative to itself, and the file in the run directory absolutely."""
+    monkeypatch.chdir(tmp_path)
+    Path("conf").mkdir()
+    Path("conf/base.yaml").write_text("lr: 1.0\n")
+    Path("train.py").write_text("print(1)")
+    Path("s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\nbudget: {trials: 2, epochs: 3}"
+        "\nscript: {config_file: {name: c.yaml, template: conf/base.yaml, option: --config}}"
+        "\nspace: {lr: {float: [0, 1]}}\n"
+    )
+    sweep = load_sweep("s.yaml")
+    write_sweep(Path("run"), sweep)
+    past = [{"event": "code", "files": code_changes.code(sweep)}]
+    assert code_changes.changes(past, code_changes.code(recorded_sweep(Path("run")))) == []
+    Path("conf/base.yaml").write_text("lr: 2.0\n")
+    changed = code_changes.changes(past, code_changes.code(recorded_sweep(Path("run"))))
+    assert changed == ["conf/base.yaml"]
 
 
 def test_a_trial_that_has_trained_and_waits_is_under_way() -> None:

@@ -258,6 +258,21 @@ def test_where_it_ended_is_said_in_its_unit(
     assert outcome.reason == "the script ended after step 40 of 120"
 
 
+def test_an_error_after_the_last_report_is_said(tmp_path: Path) -> None:
+    """The model may not have been saved. The controller notes it, and the trial is complete."""
+    code = """import json
+for epoch in (1, 2): print(json.dumps({"loss": 0.5, "epoch": epoch}), flush=True)
+raise OSError("No space left on device")
+"""
+    messages: list[dict[str, Any]] = []
+    objective = Objective("loss", maximize=False)
+    job = Job("a-0", script(tmp_path, code), {}, 1, 2, objective, str(tmp_path / "trial"))
+    outcome = train_job(replace(job, script=asdict(CommandLine())), messages.append)
+    assert [message["epoch"] for message in messages] == [1, 2]
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("OSError: No space left on device")
+
+
 def test_by_hand_it_needs_no_metric_and_no_folder(tmp_path: Path) -> None:
     assert metrics(script(tmp_path, """print('{"any": 1}')"""), LocalRun(1, quiet=True)) == [
         {"any": 1.0}

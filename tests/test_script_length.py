@@ -12,8 +12,14 @@ from raysweep.history import Event
 from raysweep.report_interval import ReportInterval, Unit
 from raysweep.results.storage.inbox import Command
 from raysweep.trainables.runtime.script.command_line import CommandLine
+from raysweep.tune.cli.app import main
+from raysweep.tune.command_checks import Refused
 from raysweep.tune.commands import carry_out
 from raysweep.tune.controller import SweepController
+from raysweep.tune.load import load_sweep
+from raysweep.tune.run_folders import FolderError, check_unchanged, write_sweep
+from raysweep.tune.script_length import check_longer
+from raysweep.tune.script_told import untold
 from raysweep.tune.sweep import Budget
 from tests.sweeps import Keep, sweep, train
 
@@ -71,6 +77,40 @@ def test_a_command_that_fixes_the_length_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("--epochs=3", r"^epochs: --epochs=3 in script.arguments ends the script there, .*"),
+        ("--epochs={epochs}", ""),
+        ("--workers=3", r"script.arguments has no \{epochs\}, so the script is not told"),
+    ],
+)
+def test_a_session_with_longer_trials_is_refused_alike(
+    words: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `raysweep resume RUN --set budget.epochs=5` has it, in one line."""
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import argparse")
+    Path("s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\n"
+        "budget: {trials: 2, epochs: 3}\n"
+        f"script: {{arguments: '{words}'}}\nspace: {{lr: {{float: [0, 1]}}}}\n"
+    )
+    write_sweep(Path("run"), load_sweep("s.yaml"))
+    assert check_unchanged(Path("run"), load_sweep("s.yaml", ["budget.trials=9"])) == ""
+    longer = load_sweep("s.yaml", ["budget.epochs=5"])
+    constant = ["space.train.epochs=3", "script={options: none, arguments: ['{config}']}"]
+    with pytest.raises(Refused, match=r"^epochs: train.epochs: 3 in space ends the script there, "):
+        check_longer(load_sweep("s.yaml", constant))
+    if not words.startswith("--epochs=3"):
+        warning = check_unchanged(Path("run"), longer)
+        assert re.match(answer or "$", warning)
+        return
+    with pytest.raises(FolderError, match=answer) as refused:
+        check_unchanged(Path("run"), longer)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "more", "warns"),
     [
         (["--epochs={epochs}"], "", {}, False),
@@ -89,3 +129,38 @@ def test_one_that_is_told_the_length_trains_longer(
     event = give(controller, "extend", epochs=5)
     assert event["outcome"] == "applied"
     assert ("script.arguments has no {epochs}" in event["reason"]) is warns
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "is_said"),
+    [
+        ("LR = 0.1", "{options: none}", True),
+        ("LR = 0.1", "{options: none, environment: {LR: '{lr}'}}", False),
+        ("LR = 0.1", "{options: none, arguments: ['{config}']}", False),
+        ("LR = 0.1", "{options: none, config_file: {name: c.yaml, option: --c}}", False),
+        ("LR = 0.1", "{}", False),
+        ("os.environ['RAYSWEEP_CONFIG']", "{options: none}", False),
+        ("import settings", "{options: none}", False),
+        ("wandb.init(config=config)", "{options: none}", False),
+    ],
+)
+def test_a_script_that_is_told_nothing_is_said(
+    code: str,
+    script: str,
+    is_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(code)
+    if "settings" in code:
+        Path("settings.py").write_text("os.environ['RAYSWEEP_CONFIG']")
+    Path("s.yaml").write_text(
+        "trainable: train.py\nmetric: {name: loss, goal: minimize}\nbudget: {trials: 2, epochs: 3}"
+        f"\nscript: {script}\nspace: {{lr: {{float: [0, 1]}}}}\n"
+    )
+    said = untold(load_sweep("s.yaml"))
+    assert bool(said) is is_said
+    assert main(["run", "--space", "s.yaml", "--dry-run"]) == 0
+    assert ("nothing tells train.py its" in capsys.readouterr().out) is is_said

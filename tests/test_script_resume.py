@@ -238,3 +238,29 @@ def test_a_scripts_checkpoint_lies_in_object_storage(tmp_path: Path, folders: bo
     mirror.delete_checkpoints(folder, "a-0")
     assert bucket.sizes("trials/a-0/script_checkpoints") == {}
     assert json.dumps(job.script)
+
+
+def test_a_checkpoint_without_resume_is_only_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is continued from it: a trial that is tried again begins again."""
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(TRAINS)
+    run = rs.Sweep(
+        "train.py",
+        {"lr": rs.Choice([2.0, 1.0])},
+        metric="loss",
+        searcher="grid",
+        budget={"trials": 2, "epochs": 3},
+        script={name: words for name, words in HOW.items() if name != "resume"},
+    ).run(name="r", executor="debug", quiet=True)
+    assert "type: stopping" in (run.path / "sweep.yaml").read_text()
+    assert (run.path / "best/epoch-3.ckpt").read_text() == '{"epoch": 3}'
+    assert run.best.checkpoint == (run.path / "trials/grid-1/files/epoch-3.ckpt").resolve()
+    folder = run.path / "trials/grid-1"
+    how = CommandLine(
+        arguments=HOW["arguments"], after=["--epochs", "3"], checkpoint="{folder}/*.ckpt"
+    )
+    again = Run(3, lambda message: None, folder=folder, objective=Objective("loss", False))
+    load("train.py")[0]({"lr": 1.0}, again, how)
+    assert trained(folder) == [1, 2, 3, 1, 2, 3]

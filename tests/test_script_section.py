@@ -162,11 +162,6 @@ MISTAKES: list[tuple[list[str], str]] = [
         "script: resume: expected checkpoint beside it, the path at which the script saves",
     ),
     (
-        ["checkpoint: '{folder}/x.pt'"],
-        "script: checkpoint: expected resume beside it, the words that continue from there; [] "
-        "if the script finds it itself",
-    ),
-    (
         ["resume: --c", "checkpoint: out/last.pt"],
         "script.checkpoint: 'out/last.pt' is the same for all trials, which would continue from "
         "each other's; expected {folder} or {trial} in it",

@@ -93,6 +93,21 @@ def typed(tmp_path: Path) -> Typed:
     return Typed(tmp_path)
 
 
+def test_a_signal_before_the_workers_are_ready_waits_for_none(typed: Typed) -> None:
+    """What was proposed is given back, and the next session trains it."""
+    typed.write(f"{typed.place}/train.py:train", trials=2, epochs=1, more="  dies: false\n")
+    with started(typed) as driver:
+        wait_until(lambda: bool((typed.place / "runs/first").exists()), driver)
+        wait_until(lambda: len(events(typed, "proposed")) >= 1, driver)
+        os.kill(driver.pid, signal.SIGINT)
+        said = driver.communicate(timeout=PATIENCE)[0]
+    assert driver.returncode == 4, said
+    assert "stopping; once more to end at once" in said
+    assert not events(typed, "started")
+    assert {event["reason"] for event in events(typed, "returned")} == {"interrupted: SIGINT"}
+    assert events(typed, "closed")[-1]["reason"] == "SIGINT"
+
+
 def test_a_signal_to_the_process_group_lets_running_epochs_end(typed: Typed) -> None:
     typed.write(f"{typed.place}/train.py:train", trials=20, epochs=50, more="  dies: false\n")
     with started(typed) as driver:

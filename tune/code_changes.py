@@ -73,11 +73,26 @@ def last(past: Iterable[Event]) -> Mapping[str, str] | None:
 
 
 def changes(past: Iterable[Event], files: Mapping[str, str]) -> list[str]:
-    """The files that differ from those of the last session; [] if that is not known."""
+    """The files that differ from those of the last session; [] if that is not known.
+
+    A template is named as the sweep's file names it, which a run's own file does by its whole path:
+    a file of the same name and content is the same.
+    """
     before = last(past)
     if before is None:
         return []
-    return sorted(name for name in {*before, *files} if before.get(name) != files.get(name))
+    kept = _contents(before) & _contents(files)
+    different = {*before.items(), *files.items()} - (before.items() & files.items())
+    names = {name for name, content in different if (_last_part(name), content) not in kept}
+    return sorted(name for name in names if not any(name.endswith(f"/{one}") for one in names))
+
+
+def _contents(files: Mapping[str, str]) -> set[tuple[str, str]]:
+    return {(_last_part(name), content) for name, content in files.items()}
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def unfinished_trials(controller: SweepController) -> list[Trial]:

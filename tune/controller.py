@@ -387,7 +387,8 @@ class SweepController:
         if self.interrupted:
             self.returned(trial, f"interrupted: {self.stopping}")
             return
-        rule = retries.after_worker_failure(trial, failure, notes or {}, self.sweep.on_oom)
+        on_oom, interval = self.sweep.on_oom, self.sweep.budget.interval
+        rule = retries.after_worker_failure(trial, failure, notes or {}, on_oom, interval)
         self._follow(trial, rule)
 
     def _follow(self, trial: Trial, rule: Retry | GiveUp) -> None:

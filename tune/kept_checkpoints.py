@@ -44,7 +44,7 @@ class TrialCheckpoints:
     def missing(self, trial: Trial) -> str:
         """Why another trial cannot begin with the last checkpoint of this one; "" if it can."""
         how = self._sweep.command_line
-        if how is not None and how.checkpoint is None:
+        if how is not None and how.resume is None:
             return (
                 f"{trial.id} has no checkpoint: script.resume and script.checkpoint say how a "
                 "script continues"

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import Any
 
 from raysweep.history import Status, Trial
+from raysweep.report_interval import EVERY_EPOCH, ReportInterval
 
 Notes = Mapping[str, Any]
 
@@ -116,12 +117,16 @@ def deaths_in_epoch(trial: Trial) -> int:
 
 
 def after_worker_failure(
-    trial: Trial, failure: WorkerFailure, notes: Notes, on_oom: Collection[str]
+    trial: Trial,
+    failure: WorkerFailure,
+    notes: Notes,
+    on_oom: Collection[str],
+    interval: ReportInterval = EVERY_EPOCH,
 ) -> Retry | GiveUp:
     """The trial's worker died: it is retried, unless workers die again and again in one epoch.
 
     The loss of a machine never counts, however often it happens: a spot instance may be taken away
-    at any time.
+    at any time. interval: what the sweep's trials are measured in, as the reason says it.
     """
     if failure.machine_lost:
         return Retry(failure.reason, {})
@@ -132,7 +137,9 @@ def after_worker_failure(
     if failure.out_of_memory and in_this_epoch > SPARED_OOM_KILLS:
         return after_out_of_memory(trial, failure.reason, notes, on_oom)
     if in_this_epoch >= MAX_WORKER_FAILURES:
-        times = f"killed {in_this_epoch} times in epoch {trial.epoch + 1}"
+        due = interval.at(trial.epoch + 1)
+        where = f"in {due}" if interval.is_epoch else f"before {due}"
+        times = f"killed {in_this_epoch} times {where}"
         return GiveUp(Status.FAILED, f"{times}: {failure.reason}", notes)
     return Retry(f"retrying: {failure.reason}", notes)
 

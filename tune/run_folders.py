@@ -28,8 +28,10 @@ from raysweep.search_spaces.file.script_spec import ScriptSpec
 from raysweep.search_spaces.language.space import flatten
 from raysweep.trainables.runtime.import_trainable import same_function
 from raysweep.tune import notify_urls
+from raysweep.tune.command_checks import Refused
 from raysweep.tune.controller import SweepController
 from raysweep.tune.load import load_run_sweep
+from raysweep.tune.script_length import check_longer
 from raysweep.tune.sweep import Sweep
 
 FREE = ("callbacks", "executor", "memory", "notify", "resources.fuse")
@@ -317,10 +319,12 @@ def recorded_sweep(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
     return load_run_sweep(folder, [*outside, *overrides])
 
 
-def check_unchanged(folder: Path, sweep: Sweep) -> None:
+def check_unchanged(folder: Path, sweep: Sweep) -> str:
     """Raise FolderError, with the differences, if the file changed since the run began.
 
-    A budget may grow; callbacks, the executor and `resources.fuse` may change.
+    A budget may grow, also the length of a trial, unless the command of a script fixes it;
+    callbacks, the executor and `resources.fuse` may change. Returns a warning, or "": that nothing
+    tells a script the new length.
     """
     from ruamel.yaml import YAML
 
@@ -336,6 +340,13 @@ def check_unchanged(folder: Path, sweep: Sweep) -> None:
             + "\n".join(f"  {change}" for change in changes)
             + "\nIts trials would not be comparable; for another specification begin a new run."
         )
+    unit = sweep.budget.interval.unit
+    if before.get("budget", {}).get(unit) == after.get("budget", {}).get(unit):
+        return ""
+    try:
+        return check_longer(sweep).removeprefix("; ")
+    except Refused as error:
+        raise FolderError(str(error)) from None
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

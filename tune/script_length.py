@@ -11,6 +11,7 @@ from typing import Any
 from raysweep.placeholders import placeholders
 from raysweep.search_spaces.convert.command import LENGTHS
 from raysweep.search_spaces.drafting.length import STEPS, is_called
+from raysweep.search_spaces.language.space import flatten
 from raysweep.tune.command_checks import Refused
 from raysweep.tune.sweep import Sweep
 
@@ -24,7 +25,7 @@ def check_longer(sweep: Sweep) -> str:
     "" if the script is told so. Raises Refused if its command fixes the length.
     """
     how, unit = sweep.command_line, sweep.budget.interval.unit
-    if how is None or unit == "seconds" or _is_told(asdict(how), unit):
+    if how is None or unit == "seconds" or is_told(asdict(how), unit):
         return ""
     names = {"epochs": LENGTHS, "steps": STEPS}.get(unit, set())
     fixed = _fixing([*how.arguments, *how.after], names)
@@ -32,6 +33,11 @@ def check_longer(sweep: Sweep) -> str:
         raise Refused(
             f"{unit}: {' '.join(fixed)} in script.arguments ends the script there, and nothing "
             f"tells it another length: begin a new run that has {_placed(fixed, unit)} there"
+        )
+    if constant := _constant(sweep, names):
+        raise Refused(
+            f"{unit}: {constant} in space ends the script there, and nothing tells it another "
+            "length: begin a new run that has another number there and in budget"
         )
     if _asks(sweep.trainable):
         return ""
@@ -41,13 +47,13 @@ def check_longer(sweep: Sweep) -> str:
     )
 
 
-def _is_told(value: Any, unit: str) -> bool:
-    """True if a text of the `script` section has the placeholder of the length."""
+def is_told(value: Any, name: str) -> bool:
+    """True if a text of the `script` section has the placeholder of that name, such as a length."""
     if isinstance(value, str):
-        return any(name == unit for name, _ in placeholders(value))
+        return any(found == name for found, _ in placeholders(value))
     if isinstance(value, dict):
-        return any(_is_told(part, unit) for part in value.values())
-    return isinstance(value, list | tuple) and any(_is_told(part, unit) for part in value)
+        return any(is_told(part, name) for part in value.values())
+    return isinstance(value, list | tuple) and any(is_told(part, name) for part in value)
 
 
 def _fixing(words: Sequence[str], names: set[str]) -> list[str]:
@@ -63,8 +69,17 @@ def _fixing(words: Sequence[str], names: set[str]) -> list[str]:
     return []
 
 
+def _constant(sweep: Sweep, names: set[str]) -> str:
+    """The constant of the space that gives a length, as `train.epochs: 6`; "" without one."""
+    for name, value in flatten(sweep.space.constants).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and is_called(name, names):
+            return f"{name}: {value:g}"
+    return ""
+
+
 def _placed(fixed: Sequence[str], unit: str) -> str:
-    """The same words with the placeholder of the length."""
+    """The same words with the placeholder of that name, such as a length."""
     name, equals, _ = fixed[0].partition("=")
     return f"{name}{equals}{{{unit}}}" if equals else f"{name} {{{unit}}}"
 

@@ -33,6 +33,7 @@ from raysweep.tune.limits import SAME_FAILURE
 from raysweep.tune.make_job import job
 from raysweep.tune.retrain import is_unfinished, retraining
 from raysweep.tune.run_folders import RunFolder
+from raysweep.tune.script_told import untold
 from raysweep.tune.steered import steered, steering_of
 from raysweep.tune.sweep import Sweep
 
@@ -115,8 +116,9 @@ class Session:
     def run(self, executor: Executor, retry_failed: bool) -> int:
         """Train what is left, and return the exit code."""
         recorder = EventRecorder(self.folder, self.sweep, self.observer, self.callbacks)
-        if self.sweep.untuned and not recorder.past:
-            self.observer.say(self.sweep.untuned)
+        if not recorder.past:
+            for line in filter(None, (self.sweep.untuned, untold(self.sweep))):
+                self.observer.say(line)
         self.folder.opened(steered(self.sweep, steering_of(self.sweep, recorder.past)))
 
         def make_job(trial: Trial) -> Job:

@@ -63,6 +63,12 @@ def _folder(run: RunDirectory, section: dict[str, Any], values: dict[str, str]) 
     return beside / fill(section.get("folder") or ".", values.__getitem__)
 
 
+def _from_here(file: Path) -> Path:
+    """A file by its path from the current folder, as the run directory is shown, if it is below."""
+    here = Path.cwd()
+    return file.relative_to(here) if file.is_relative_to(here) else file
+
+
 def of_script(found: BestEpoch, interval: ReportInterval, file: Path | None = None) -> str:
     """Where the weights of a trial's best epoch may be, or that there are none, in one line.
 
@@ -70,7 +76,7 @@ def of_script(found: BestEpoch, interval: ReportInterval, file: Path | None = No
     """
     at, trial = interval.at(found.epoch), found.trial
     if file is not None:
-        place = display_path(file)
+        place = display_path(_from_here(file))
     elif found.checkpoint is None:
         return f"the script kept no checkpoint of {at}"
     else:

@@ -1,25 +1,33 @@
 """Runs a program up to where it reads its options, in a process of its own.
 
-The process has a time limit, no standard input and no GPU, and is ended with all that it started.
+The process has no standard input and no GPU. It is ended, with all that it started, once it has
+imported nothing for a while: the import of large libraries from a cold disk may take minutes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import raysweep.trainables.runtime.kill_with_parent as kill_with_parent
 from raysweep.finder import program as command_of
+from raysweep.search_spaces.drafting.hook.after_import import IMPORTING
 from raysweep.search_spaces.drafting.program import MODULE, Program
 
 LIMIT_SECONDS = 120.0
-"""How long a program may take to its parser: the import of large libraries from a cold disk."""
+"""How long a program may take from its last import to its parser, in seconds."""
+SAID_SECONDS = (10.0, 30.0)
+"""When it is said first that a program has not come to its options, and how often from then on."""
+POLL_SECONDS = 0.1
+"""Between two looks at a program, in seconds."""
 LIBRARIES = {
     "absl",
     "argparse",
@@ -61,14 +69,18 @@ def reads_options(program: Program) -> bool:
 
 
 def ask(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Answer:
-    """Run the program with `words` until it reads its options; at most `limit` seconds."""
+    """Run the program with `words` until it reads its options.
+
+    It is ended once it has imported nothing for `limit` seconds. What takes longer than a moment is
+    said on stderr.
+    """
     with tempfile.TemporaryDirectory(prefix="raysweep-") as scratch:
         place = Path(scratch) / "answer.json"
         what = str(program.path)
         if program.module:
             what = f"{MODULE}{program.module}"
         command = command_of(f"{__package__}.hook.main", str(place), what, *words)
-        ended = _run(command, program.folder, limit)
+        ended = _run(command, program, limit, Path(scratch) / IMPORTING)
         try:
             data = json.loads(place.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -80,17 +92,23 @@ def ask(program: Program, words: list[str], limit: float = LIMIT_SECONDS) -> Ans
 
 def _reason(ended: int | None, limit: float) -> str:
     if ended is None:
-        return f"it was ended after {limit:g} seconds"
+        return (
+            f"it was ended after {limit:g} seconds in which it imported nothing; "
+            f"raysweep init --limit {5 * limit:g} gives it longer"
+        )
     return f"it ended with exit code {ended}"
 
 
-def _run(command: list[str], folder: Path, limit: float) -> int | None:
-    """Run a command; its exit code, or None if it was ended at the limit."""
+def _run(command: list[str], program: Program, limit: float, importing: Path) -> int | None:
+    """Run a command; its exit code, or None if it was ended at the limit.
+
+    importing: the file in which it says what it imports.
+    """
     # -I -S: the guard needs no packages, and so starts in milliseconds.
     guard = [sys.executable, "-I", "-S", kill_with_parent.__file__]
     process = subprocess.Popen(
         [*guard, *command],
-        cwd=folder,
+        cwd=program.folder,
         env=os.environ | ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -98,9 +116,33 @@ def _run(command: list[str], folder: Path, limit: float) -> int | None:
     )
     assert process.stdin is not None
     try:
-        return process.wait(limit)
-    except subprocess.TimeoutExpired:
-        return None
+        return _wait(process, program.shown, limit, importing)
     finally:
         process.stdin.close()  # which ends the program and what it started
         process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], name: str, limit: float, importing: Path) -> int | None:
+    """Wait for a program as long as it imports something new at least once in `limit` seconds."""
+    began = last = time.monotonic()
+    module, due = "", SAID_SECONDS[0]
+    while time.monotonic() - last < limit:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL_SECONDS)
+        now = time.monotonic()
+        if (newest := _imported(importing)) != module:
+            module, last = newest, now
+        if now - began > due:
+            due += SAID_SECONDS[1]
+            what = f"; it imports {module}" if module else ""
+            said = f"{name} has not come to its options after {now - began:.0f} s{what}"
+            print(said, file=sys.stderr, flush=True)
+    return None
+
+
+def _imported(importing: Path) -> str:
+    """What the program imported last; "" if it has imported nothing yet."""
+    try:
+        return importing.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

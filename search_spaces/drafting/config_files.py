@@ -1,8 +1,9 @@
 """Programs that read their configuration from a YAML, JSON or TOML file.
 
-The file is named by an option (`--config config.yaml`) or in the program itself
-(`yaml.safe_load(open("config.yaml"))`). In the first case each trial is given a file of its own by
-that option; in the second it runs in a folder of its own, in which the file has that name.
+The file is named by an option (`--config config.yaml`), by a word (`sys.argv[1]`) or in the program
+itself (`yaml.safe_load(open("config.yaml"))`). In the first two cases each trial is given the path
+of a file of its own there; in the third it runs in a folder of its own, in which the file has that
+name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from raysweep.search_spaces.drafting.nested import options_of
 from raysweep.search_spaces.drafting.parsers import value_of
 from raysweep.search_spaces.drafting.program import Program
 
+PLACE = "{config_file}"
+"""The placeholder for the path of a trial's own file."""
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 _READERS = ("load", "safe_load", "full_load", "loads", "open", "read_text", "load_config", "Path")
 """What a program calls with the name of a file that it reads, or with what has that name."""
@@ -55,6 +58,49 @@ def named_by_option(program: Program, interface: Interface) -> Interface | None:
                 },
                 config=data,
             )
+    return None
+
+
+def named_by_word(
+    program: Program, words: list[str], interface: Interface | None = None
+) -> Interface | None:
+    """The interface with the content of the file that a word without an option names.
+
+    interface: what the program's parser says. Without one, the program reads `sys.argv` itself, and
+    a file that its source names is taken for the word that is missing. None if there is no file.
+    """
+    if interface is not None:
+        is_read = any(not option.name for option in interface.options)
+    else:
+        is_read = "sys.argv" in program.main.text
+    if not is_read:
+        return None
+    told, found = list(words), None
+    for place, word in enumerate(words):
+        is_value = interface is not None and words[:place][-1:] and words[place - 1][:1] == "-"
+        if not is_value and (found := _file(program, word)) is not None:
+            told[place] = PLACE
+            break
+    if found is None and interface is None:
+        found, told = _by_default(program), [*words, PLACE]
+    data = read(found) if found is not None else {}
+    if found is None or not data:
+        return None
+    return replace(
+        interface or Interface(library=found.name),
+        options=tuple(options_of(data)),
+        style="none",
+        words=tuple(told),
+        config_file={"name": found.name, "template": str(found)},
+        config=data,
+    )
+
+
+def _by_default(program: Program) -> Path | None:
+    """The first file with a configuration that the source of the program names."""
+    for node in ast.walk(program.main.tree):
+        if isinstance(node, ast.Constant) and (found := _file(program, node.value)) is not None:
+            return found
     return None
 
 

@@ -21,7 +21,9 @@ from raysweep.search_spaces.drafting.program import Program
 _DEFAULTS = ("config", "cfg", "args", "params", "hparams", "hyperparams", "hyperparameters", "opts")
 """What a dict of defaults is called, and a dataclass of them ends in."""
 _KINDS: dict[str, Kind] = {"int": "int", "float": "float", "bool": "bool", "str": "text"}
-_ENVIRONMENT = 'os.environ.get("RAYSWEEP_CONFIG", "{}")'
+TOLD = "RAYSWEEP_CONFIG"
+"""The variable with the configuration of a trial."""
+_ENVIRONMENT = f'os.environ.get("{TOLD}", "{{}}")'
 FEWEST = 2
 """Numbers that a set of defaults has at least; a single one may be anything."""
 
@@ -33,7 +35,7 @@ def read_configurator(program: Program, words: list[str]) -> Interface | None:
         if any(isinstance(node.value, str) and node.value.endswith(".py") for node in inside):
             line = call.lineno
             options = tuple(
-                option
+                replace(option, help=_comment(program.main.text, place))
                 for option, place in _constants(program.main.tree)
                 if place < line and option.kind != "list"
             )
@@ -83,11 +85,12 @@ def read_defaults(program: Program) -> Interface | None:
     ]
     for options, advice in candidates:
         if sum(option.kind in ("int", "float") for option in options) >= FEWEST:
+            is_told = TOLD in program.main.text  # the line was added
             return Interface(
                 library="defaults",
                 options=tuple(options),
                 style="none",
-                unread=f"the program takes no options. To let it, {advice}",
+                unread="" if is_told else f"the program takes no options. To let it, {advice}",
             )
     return None
 
@@ -123,6 +126,11 @@ def _as_tyro(option: Option) -> Option:
     return replace(option, name=name, label=f"--{name}", form=form)
 
 
+def _comment(text: str, line: int) -> str:
+    """The comment at the end of a line, which says what a constant is."""
+    return text.splitlines()[line - 1].partition(" #")[2].strip()
+
+
 def _constants(tree: ast.Module) -> Iterator[tuple[Option, int]]:
     """The module's constants with the lines that set them."""
     for name, node, line in assignments(tree.body):
@@ -132,7 +140,8 @@ def _constants(tree: ast.Module) -> Iterator[tuple[Option, int]]:
 
 
 def _option(name: str, value: Any) -> Option:
-    return Option(name, kind_of(value), value, many=isinstance(value, list | dict), label=name)
+    many = isinstance(value, list | dict)
+    return Option(name, kind_of(value), value, many=many, label=name, is_typed=False)
 
 
 def _upper_case(tree: ast.Module) -> tuple[list[Option], str]:
@@ -198,7 +207,8 @@ def fields_of(node: ast.ClassDef) -> list[Option]:
         is_none = isinstance(value, ast.Constant) and value.value is None
         if found is not None or is_none:
             option = _option(name, found)
-            fields.append(replace(option, kind=_KINDS.get(kinds.get(name, ""), option.kind)))
+            kind = _KINDS.get(kinds.get(name, ""))
+            fields.append(replace(option, kind=kind or option.kind, is_typed=kind is not None))
     return fields
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
 
 from raysweep.search_spaces.drafting.literals import called
@@ -31,6 +31,9 @@ _PERCENT = re.compile(
     r"%(?:\((?P<key>\w+)\))?[-+ #0]*(?:\d+|\*)?(?:\.\d+)?(?P<kind>[diufFeEgGsr%])"
 )
 
+_BATCHES = re.compile(r"loader|batch(?!es_per|_size)|\b\w*_?dl\b|(train|data)_?iter(ator)?\b")
+"""What a loop goes through, or calls its variable, if it goes through batches."""
+
 
 @dataclass(frozen=True)
 class Hole:
@@ -47,40 +50,57 @@ class Line:
     """A line that a program prints.
 
     function: the function that prints it; "" outside of any. tests: the conditions under which its
-    loop prints it.
+    loop prints it. of_batch: its loop goes through batches.
     """
 
     pieces: tuple[Piece, ...]
     number: int
     function: str
     tests: tuple[ast.expr, ...] = ()
+    of_batch: bool = False
 
 
 def lines(tree: ast.Module) -> Iterator[Line]:
     """Every line with a hole that the calls of a file print."""
-    for call, function, tests in _calls(tree):
+    for call, place in _calls(tree, _Place()):
         if called(call) not in PRINTS or not call.args:
             continue
         for pieces in _split(_printed(call)):
             if any(isinstance(piece, Hole) for piece in pieces):
-                yield Line(tuple(pieces), call.lineno, function, tests)
+                line = Line(tuple(pieces), call.lineno, place.function, place.tests, place.of_batch)
+                yield line
 
 
-def _calls(
-    node: ast.AST, function: str = "", tests: tuple[ast.expr, ...] = ()
-) -> Iterator[tuple[ast.Call, str, tuple[ast.expr, ...]]]:
-    """All calls, each with its function's name and the conditions under which its loop makes it."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a call is made, as a `Line` has it."""
+
+    function: str = ""
+    tests: tuple[ast.expr, ...] = ()
+    of_batch: bool = False
+
+
+def _calls(node: ast.AST, place: _Place) -> Iterator[tuple[ast.Call, _Place]]:
+    """All calls, each with where it is made."""
     for child in ast.iter_child_nodes(node):
-        inner, under = function, tests
+        inner = place
         if isinstance(child, ast.FunctionDef):
-            inner, under = child.name, ()
-        elif isinstance(child, ast.For | ast.While):
-            under = ()
+            inner = _Place(child.name)
+        elif isinstance(child, ast.For):
+            inner = _Place(place.function, of_batch=_goes_through_batches(child, place.of_batch))
+        elif isinstance(child, ast.While):
+            inner = _Place(place.function)
         elif isinstance(child, ast.If):
-            under = (*tests, child.test)
+            inner = replace(place, tests=(*place.tests, child.test))
         if isinstance(child, ast.Call):
-            yield child, inner, under
-        yield from _calls(child, inner, under)
+            yield child, inner
+        yield from _calls(child, inner)
+
+
+def _goes_through_batches(loop: ast.For, outer: bool) -> bool:
+    """True for `for images, labels in train_loader`. outer: the loop around it does so."""
+    text = f"{ast.unparse(loop.target)} in {ast.unparse(loop.iter)}".lower()
+    return "epoch" not in text and (outer or bool(_BATCHES.search(text)))
 
 
 def _printed(call: ast.Call) -> list[Piece]:

@@ -18,7 +18,8 @@ class Option:
     `--name` alone, or as `--name` and `--no-name`. writable: False if there is no way to write it.
     many: it takes several values. low, high: the bounds that the program checks. aliases: other
     names of the same. optional: it is only ever suggested in a comment. label: what a message calls
-    it. trap: why it cannot be written, if there is more to say.
+    it. trap: why it cannot be written, if there is more to say. is_typed: False if its kind is only
+    that of its default, as in a file: `dropout: 0` may become 0.1.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Option:
     optional: bool = False
     label: str = ""
     trap: str = ""
+    is_typed: bool = True
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ _SCORED = 3
 """Of a loss and a score of the same phase, the score is what the training is for."""
 _BATCH = -12
 """What is printed for each batch, which is seldom what is tuned."""
+_RIVAL = -60
+"""The loss of one of two networks that compete says nothing of what they make."""
+_DISCRIMINATOR = {"d", "disc", "discriminator", "critic"}
+_GENERATOR = {"g", "gen", "generator"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Guess:
     """A metric. way: how the program tells it. pattern: for one that it prints, else "".
 
     position: `epoch` or `step` if the pattern has it. why: where it is from.
-    file: the name of the CSV file that has it, for one that is read there.
+    file: the name of the CSV file that has it, for one that is read there. of_batch: it is printed
+    for single batches. of_gan: it is the loss of one of two networks that compete.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Guess:
     why: str = ""
     score: int = 0
     file: str = ""
+    of_batch: bool = False
+    of_gan: bool = False
 
 
 def guesses(program: Program, interface: Interface) -> list[Guess]:
@@ -70,7 +77,20 @@ def guesses(program: Program, interface: Interface) -> list[Guess]:
         found += _in_csv(program, source, interface)
         found += _meters(program, source)
     # The first of several is taken: a stable order, in which the program's own file comes first.
-    return sorted(found, key=lambda guess: -guess.score)
+    return sorted(_with_rivals(found), key=lambda guess: -guess.score)
+
+
+def _with_rivals(found: list[Guess]) -> list[Guess]:
+    """The same with the losses of a discriminator and a generator behind the rest, if both are."""
+    words = [set(re.findall("[a-z]+", guess.name.lower())) for guess in found]
+    if not all(any(own & kind for own in words) for kind in (_DISCRIMINATOR, _GENERATOR)):
+        return found
+    return [
+        replace(guess, score=guess.score + _RIVAL, of_gan=True)
+        if own & (_DISCRIMINATOR | _GENERATOR)
+        else guess
+        for guess, own in zip(found, words, strict=True)
+    ]
 
 
 def named(found: list[Guess], name: str) -> Guess | None:
@@ -97,7 +117,8 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
             words = f"{text} {printed.name}"
             score = _score(words, printed.name, line.function) + _WAYS["print"]
             score += printed.is_percent + 2 * printed.is_fraction
-            if re.search(r"batch|\bit(er)?s?\b", text.lower()):
+            of_batch = line.of_batch or bool(re.search(r"batch|\bit(er)?s?\b", text.lower()))
+            if of_batch:
                 score += _BATCH
             yield Guess(
                 name=printed.name,
@@ -107,6 +128,7 @@ def _printed(program: Program, source: Source) -> Iterator[Guess]:
                 position=printed.position,
                 why=f"printed in {program.shown_place(source, line.number)}",
                 score=score,
+                of_batch=line.of_batch,
             )
 
 

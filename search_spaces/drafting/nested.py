@@ -30,6 +30,7 @@ def options_of(data: Mapping[str, Any], prefix: str = "") -> Iterator[Option]:
                 required=isinstance(value, str) and value == MISSING,
                 many=isinstance(value, list),
                 label=name,
+                is_typed=False,
             )
 
 

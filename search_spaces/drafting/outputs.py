@@ -36,6 +36,9 @@ _DATA = re.compile(r"(data|corpus|root|train|input)(_?(dir|root|path|folder|file
 """Options that name what a program reads."""
 _ENDING = re.compile(r"\.[A-Za-z]\w{0,6}$")
 _CHECKPOINT = re.compile(r"[\w./-]+\.(pt|pth|ckpt|tar|pth\.tar)")
+_MODEL = re.compile(r"[\w.*=-]*[A-Za-z][\w.*=-]*\.(pt|pth|ckpt|tar|bin|safetensors|npz|joblib)")
+_SAVES = ("save", "save_checkpoint", "save_file", "save_model", "dump", "savez")
+"""What saves a model under a name."""
 _WRITERS = {
     "save": 1,
     "save_image": 1,
@@ -130,7 +133,16 @@ def shared(program: Program, interface: Interface) -> list[str]:
     # What lies in other folders is a library of the project's, with much that is not called.
     own = [source for source in program.sources if source.path.parent == program.path.parent]
     found = [path for source in own for path in _written(source.tree, {}, off, told)]
+    if interface.config_file:
+        own_places = filter(_is_own_place, interface.options)
+        found += [str(option.default).removeprefix("./") for option in own_places]
     return list(dict.fromkeys(found))
+
+
+def _is_own_place(option: Option) -> bool:
+    """True if a configuration file has a relative path there that the program writes to."""
+    is_relative = isinstance(option.default, str) and option.default[:1] not in ("", "/", "~")
+    return is_relative and "://" not in str(option.default) and _is_output(option)
 
 
 def _written(node: ast.AST, names: dict[str, str], off: set[str], told: set[str]) -> Iterator[str]:
@@ -233,6 +245,33 @@ def saved_name(program: Program) -> str:
     return ""
 
 
+def model_names(program: Program) -> list[str]:
+    """The names of the models that the program saves, with `*` for what is put in: `net_*.pth`.
+
+    Those of the best model alone, if some are called so.
+    """
+    found = []
+    for source in program.sources:
+        if source.path.parent != program.path.parent:
+            continue
+        for call in calls(source.tree, *_SAVES):
+            for node in ast.walk(call):
+                name = PurePosixPath(_starred_text(node)).name
+                if _MODEL.fullmatch(name):
+                    found.append(name)
+    best = [name for name in found if "best" in name.lower()]
+    return list(dict.fromkeys(best or found))
+
+
+def _starred_text(node: ast.AST) -> str:
+    """A text with `*` for each value that is put into it; "" for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"%[-+ #0]*\d*\.?\d*[a-z]|\{[^{}]*\}", "*", node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_starred_text(part) or "*" for part in node.values)
+    return ""
+
+
 def reads_from_folder(program: Program, interface: Interface, written: list[str]) -> bool:
     """True if the program may need paths that start in its own folder.
 
@@ -241,6 +280,7 @@ def reads_from_folder(program: Program, interface: Interface, written: list[str]
     """
     told = [word.rpartition("=")[2] for word in interface.words]
     told += [str(option.default) for option in interface.options if option.default]
+    template = interface.config_file.get("template", "")  # each trial is told its own
     if any(_is_data(option, interface) for option in interface.options):
         return True
     texts = [
@@ -257,9 +297,11 @@ def reads_from_folder(program: Program, interface: Interface, written: list[str]
     made = {path for path in written if "/" not in path}
     if any("/" in path and path.partition("/")[0] not in made for path in written):
         return True
-    if any(text.startswith(("./", "../")) for text in [*told, *texts]):
+    read = [text for text in [*told, *texts] if text.removeprefix("./") not in written]
+    read = [text for text in read if not template or str(program.folder / text) != template]
+    if any(text.startswith(("./", "../")) for text in read):
         return True
-    return any(_exists(program, text) for text in [*told, *texts] if text not in written)
+    return any(_exists(program, text) for text in read)
 
 
 def _is_data(option: Option, interface: Interface) -> bool:

@@ -156,7 +156,8 @@ def _fitted(option: Option, entry: dict[str, Any]) -> dict[str, Any] | None:
         high = min(high, option.high)
     if high <= low:
         return None
-    if kind == "float" and option.kind == "int":
+    is_rate = not option.is_typed and option.default in (0, 1)
+    if kind == "float" and option.kind == "int" and not is_rate:
         # The option is called like a rate, and counts: `warmup`, `momentum` in steps.
         if high - low >= 2:
             return {"int": [math.ceil(low), math.floor(high)]}

@@ -28,7 +28,13 @@ def read_interface(program: Program, words: list[str], limit: float = LIMIT_SECO
     if reads_options(program):
         interface, reason = _asked(program, words, limit)
         if interface is not None:
-            return config_files.named_by_option(program, interface) or interface
+            return (
+                config_files.named_by_option(program, interface)
+                or config_files.named_by_word(program, words, interface)
+                or interface
+            )
+    elif (by_word := config_files.named_by_word(program, words)) is not None:
+        return by_word
     found = config_files.named_in_source(program) or constants.read_defaults(program)
     if found is None:
         raise NothingFound(f"{program.shown}: nothing to tune was found: {reason}")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysweep.search_spaces.drafting.doubts import AVERAGED, doubt
 from raysweep.search_spaces.drafting.draft import Draft, relative
 from raysweep.search_spaces.drafting.interface import Option, plain_name
 from raysweep.search_spaces.drafting.length import Length
 from raysweep.search_spaces.drafting.literals import literal
 from raysweep.search_spaces.drafting.metric_guess import Guess
-from raysweep.search_spaces.drafting.outputs import is_file, placed, saved_name
+from raysweep.search_spaces.drafting.outputs import is_file, placed
 from raysweep.search_spaces.drafting.printed_metrics import group_name
 
 TRIALS = 20
@@ -26,14 +27,6 @@ _FILES = {
     "lightning": ("**/metrics.csv", "**/events.out.tfevents.*"),
 }
 """The files that a metric is read from, by how the program logs it."""
-_LAST = "last.pt"
-_RESUMES = {
-    "resume": _LAST,
-    "resume_from_checkpoint": "checkpoint-*",
-    "ckpt_path": "*.ckpt",
-    "checkpoint": _LAST,
-}
-"""Options that name a checkpoint to continue from, each with what such files are called."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +49,18 @@ def metric(guess: Guess | None, others: Sequence[Guess]) -> list[Line]:
     more = ""
     if names:
         more = f"; also found: {', '.join(names)}"
+    doubted = doubt(others)
+    why = f"{doubted.comment}; {guess.why}" if doubted else guess.why
     lines = [
-        Line("name", metric_name(guess), f"{guess.why}{more}"),
+        Line("name", metric_name(guess), f"{why}{more}"),
         Line("goal", guess.goal, "by its name; check it" if guess.score < 60 else "as it says"),
     ]
     if guess.pattern:
         lines.append(Line("pattern", guess.pattern))
     if any(word in guess.name.lower() for word in _NOISY):
         lines.append(Line("last", SMOOTHED, "single values are noisy: the mean of the last ones"))
+    elif guess.of_batch:
+        lines.append(Line("last", AVERAGED, "batches are noisy: the mean of the last ones"))
     return lines
 
 
@@ -93,7 +90,7 @@ def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
         Line("launcher", launcher, "the program reads its rank from the environment")
         for launcher in _launchers(draft)
     ]
-    folder = _folder(draft, guess)
+    folder = working_folder(draft, guess)
     if folder:
         lines.append(Line("folder", folder, "its files go to the trial's own folder; so do paths"))
     words = [*_typed(draft), *_fixed(draft)]
@@ -116,33 +113,13 @@ def script(draft: Draft, guess: Guess | None, out: Path) -> list[Line]:
 
 def own_folder(draft: Draft, guess: Guess | None) -> list[str]:
     """What to do about files that trials would share; as comments."""
-    if not draft.shared or _folder(draft, guess):
+    if not draft.shared or working_folder(draft, guess):
         return []
     return [
         f"It writes {', '.join(draft.shared[:3])} into its working folder, which trials share. If "
         "the paths that it reads are absolute, let it run in the trial's own folder:",
         'folder: "{folder}"',
     ]
-
-
-def resume(draft: Draft) -> list[str]:
-    """Keys for a program that can continue, which a user completes; as comments."""
-    for name in _RESUMES:
-        option = draft.interface.option(name)
-        if option is not None and option.writable and draft.interface.style == "--name=value":
-            return [
-                "If it can continue from a checkpoint, say how, and good trials are promoted:",
-                f"resume: --{option.name}={{checkpoint}}",
-                f'checkpoint: "{{folder}}/**/{_checkpoint(draft, name)}"',
-            ]
-    return []
-
-
-def _checkpoint(draft: Draft, name: str) -> str:
-    """What the checkpoints are called that the option `name` reads."""
-    if _RESUMES[name] == _LAST:
-        return saved_name(draft.program) or _LAST
-    return _RESUMES[name]
 
 
 def _typed(draft: Draft) -> list[str]:
@@ -211,17 +188,17 @@ def _flags(draft: Draft) -> list[Line]:
     return lines
 
 
-def _folder(draft: Draft, guess: Guess | None) -> str:
+def working_folder(draft: Draft, guess: Guess | None) -> str:
     """The working folder, if the metric is in files that the program leaves there."""
     if draft.interface.folder:
         return draft.interface.folder
     is_in_files = guess is not None and (guess.way in _FILES or bool(guess.file))
-    if draft.is_movable or (is_in_files and not _owns_folder(draft)):
+    if draft.is_movable or (is_in_files and not owns_folder(draft)):
         return "{folder}"
     return ""
 
 
-def _owns_folder(draft: Draft) -> bool:
+def owns_folder(draft: Draft) -> bool:
     """True if the program is told to leave its files in the trial's folder."""
     folders = [option for option in draft.outputs if not is_file(option)]
     return bool(folders) or draft.interface.own_folder

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.search_spaces.drafting import sections
+from raysweep.search_spaces.drafting.continuing import continuing, model_file
+from raysweep.search_spaces.drafting.doubts import doubt
 from raysweep.search_spaces.drafting.draft import Draft, reference
 from raysweep.search_spaces.drafting.length import unreached
 from raysweep.search_spaces.drafting.ranges import Suggestion
@@ -63,6 +65,8 @@ def warnings(draft: Draft) -> list[str]:
         )
     if not draft.found:
         said.append("no metric was found: fill in metric.name and metric.goal")
+    if doubted := doubt(draft.found):
+        said.append(doubted.warning)
     if not draft.length.is_known:
         said.append("how often it reports in a trial was not found: fill in budget.epochs")
     interval = unreached(draft.interface, draft.length)
@@ -84,8 +88,9 @@ def _script(draft: Draft, out: Path) -> list[str]:
     guess = None
     if draft.found:
         guess = draft.found[0]
-    lines = _section("script", sections.script(draft, guess, out))
-    hints = [*sections.own_folder(draft, guess), *sections.resume(draft)]
+    keys = [*sections.script(draft, guess, out), *model_file(draft, guess)]
+    lines = _section("script", keys)
+    hints = [*sections.own_folder(draft, guess), *continuing(draft, guess)]
     if hints and not lines:
         lines = ["# script:"]
     return [*lines, *(f"  # {text}" for text in hints)]
@@ -131,6 +136,8 @@ def _holds(entry: Any, value: Any) -> bool:
     """True if a value is surely one of those of an entry."""
     if not isinstance(entry, Mapping):
         return False
+    if value in entry.get("or", ()):
+        return True
     for kind in ("choice", "ordinal"):
         if kind in entry:
             return any(same(value, other) for other in entry[kind])

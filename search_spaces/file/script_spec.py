@@ -193,7 +193,8 @@ class ScriptSpec(BaseModel):
     checkpoint: Annotated[
         str | None,
         Field(
-            description="where the script saves; of a pattern such as {folder}/*.ckpt, the newest"
+            description="where the script saves; of a pattern such as {folder}/*.ckpt, the newest; "
+            "without resume, only for the export"
         ),
     ] = None
     reports: Annotated[
@@ -241,10 +242,5 @@ class ScriptSpec(BaseModel):
         if self.resume and self.checkpoint is None:
             raise ValueError(
                 "resume: expected checkpoint beside it, the path at which the script saves"
-            )
-        if self.checkpoint is not None and self.resume is None:
-            raise ValueError(
-                "checkpoint: expected resume beside it, the words that continue from there; "
-                "[] if the script finds it itself"
             )
         return self

@@ -248,7 +248,8 @@ class Run:
                 "run.report(...) was called outside of `for epoch in run.epochs(...)`"
             )
         if self.reports and self.reports[-1]["epoch"] == self.epoch:
-            raise ReportError(f"run.report(...) was called twice in epoch {self.epoch}")
+            where = self.interval.within(self.epoch)
+            raise ReportError(f"run.report(...) was called twice {where}")
         self._check_interval()
         is_first = self.process_group.rank == 0
         clean = clean_metrics(metrics, self.metric if is_first else None)

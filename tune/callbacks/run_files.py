@@ -85,16 +85,18 @@ class ErrorFiles(Callback):
         if notes.get("traceback"):
             reason = event.get("reason") or notes.get("afterwards", "")
             traceback = controller.traceback or notes["traceback"]
-            write_error(self._folder, controller.trial(event["trial"]), reason, traceback)
+            trial = controller.trial(event["trial"])
+            after = controller.sweep.budget.interval.at(trial.epoch)
+            write_error(self._folder, trial, f"after {after}: {reason}", traceback)
 
 
-def write_error(folder: Path, trial: Trial, reason: str, traceback: str) -> None:
-    """Write `trials/<trial>/error.txt`: the reason, the configuration and the whole traceback."""
+def write_error(folder: Path, trial: Trial, what: str, traceback: str) -> None:
+    """Write `trials/<trial>/error.txt`: when and why, the configuration and the whole traceback."""
     place = folder / "trials" / trial.id
     place.mkdir(parents=True, exist_ok=True)
     config = json.dumps(trial.config, indent=2, ensure_ascii=False)
     parts = (
-        f"{trial.id}, after epoch {trial.epoch}: {reason}",
+        f"{trial.id}, {what}",
         f"configuration\n{config}",
         f"traceback\n{traceback}\n",
     )
@@ -111,8 +113,9 @@ class MemoryGrowthWarning(Callback):
         growth = event.get("notes", {}).get(GROWTH)
         if growth and event["trial"] not in self._warned:
             self._warned.add(event["trial"])
+            each = "epoch" if controller.sweep.budget.interval.is_epoch else "report"
             controller.say(
-                f"{event['trial']}: memory grows by {size(growth)} with each epoch; {GROWTH_HINT}"
+                f"{event['trial']}: memory grows by {size(growth)} with each {each}; {GROWTH_HINT}"
             )
 
 

@@ -24,6 +24,7 @@ from raysweep.text_limits import visible
 from raysweep.trainables.runtime.script.command_line import CommandLine, filled
 from raysweep.trainables.runtime.script.launchers import with_free_port
 from raysweep.tune.cli.advice import advise
+from raysweep.tune.script_told import untold
 from raysweep.tune.searchers.random_grid import MAX_CELLS, Grid
 from raysweep.tune.sweep import Study, Sweep, trial_seed
 
@@ -55,7 +56,7 @@ def preview(sweep: Sweep) -> Text:
     parts += _command(sweep)
     facts = [f"the grid has {shape}"] if shape else []
     facts += [*_passing(sweep), *_length(sweep), *sweep.notes]
-    facts += [sweep.untuned] if sweep.untuned else []
+    facts += filter(None, (sweep.untuned, untold(sweep)))
     facts += [f"advice: {line}" for line in advise(sweep, count)]
     text = "\n\n".join([*parts, "\n".join(_comment(fact) for fact in facts)]).rstrip()
     return Text(visible(text))

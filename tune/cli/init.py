@@ -50,7 +50,8 @@ def add(verbs: Verbs) -> None:
         "--limit",
         type=float,
         metavar="SECONDS",
-        help="how long the program may take until it reads its options (default: 120)",
+        help="how long the program may take from its last import until it reads its options "
+        "(default: 120)",
     )
     add_option(init)
     init.set_defaults(verb=init_sweep)

@@ -251,6 +251,7 @@ def reproduce_trial(options: argparse.Namespace) -> int:
             f"{name} {epoch.recorded[name]!r} {epoch.reproduced.get(name)!r}"
             for name in epoch.recorded
         )
-        print(f"epoch {epoch.epoch}: {values}")
-    print(f"{trial}: {len(epochs)} epochs trained again, largest difference {worst:g}")
+        print(f"{run.interval.at(epoch.epoch)}: {values}")
+    trained = run.interval.trained(len(epochs))
+    print(f"{trial}: {trained} trained again, largest difference {worst:g}")
     return 0 if worst == 0 else 1

@@ -369,7 +369,8 @@ def _resume(options: argparse.Namespace, sweep: Sweep, folder: Path) -> int:
     from raysweep.tune.cli.summary import finished, show_finished
     from raysweep.tune.steer import give
 
-    run_folders.check_unchanged(folder, sweep)
+    if warning := run_folders.check_unchanged(folder, sweep):
+        print(f"raysweep: {warning}", file=sys.stderr)
     if options.enqueue is not None:
         wanted = {"configurations": read_configurations(options.enqueue)}
         print(give(RunDirectory(folder), "enqueue", wanted).text)

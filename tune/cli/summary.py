@@ -41,6 +41,7 @@ from raysweep.results.storage.run_directory import (
     best_of,
     load,
 )
+from raysweep.results.storage.script_weights import script_file
 from raysweep.results.views.best import best
 from raysweep.results.views.html.report import NAME as PAGE
 from raysweep.results.views.html.report import write
@@ -49,6 +50,7 @@ from raysweep.results.views.terminal import ended_badly, failures, plain, summar
 from raysweep.schedulers.base import FinishingScheduler
 from raysweep.shown_status import shown_status
 from raysweep.steering import STOPPED_BY_HAND
+from raysweep.tune.cli.arguments import show as show_table
 from raysweep.tune.controller import SweepController
 from raysweep.tune.retrain import is_unfinished
 from raysweep.tune.session import GOOD, INTERRUPTED, NONE_SUCCEEDED
@@ -87,12 +89,12 @@ def finish(folder: Path, code: int, as_json: bool, resume: str) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    console.print(summary(run.histories, run.metric, run.seeds, run.interval, run.objectives))
+    show_table(summary(run.histories, run.metric, run.seeds, run.interval, run.objectives))
     if bad := ended_badly(run.histories):
         _print(console, f"{bad}; raysweep ls {display_path(run.path)} --all shows all of them")
     if any(history.best for history in run.histories.values()):
         console.print()
-        console.print(best(run))
+        show_table(best(run))
     for line in _verdict(run, code):
         _print(console, line)
     console.print()
@@ -195,7 +197,7 @@ def show_finished(
     trials = plural(len(run.rows), "trial")
     console.print(f"{folder.name} is finished: {trials}, {trained}{why}", markup=False)
     if any(history.best for history in run.histories.values()):
-        console.print(best(run))
+        show_table(best(run))
     for line in winner_finding(run):
         _print(console, f"· {line}")
     if bad := ended_badly(run.histories):
@@ -285,7 +287,8 @@ def _model_line(run: RunDirectory, exported: ExportResult | None, complaint: str
         return [f"model        {display_path(exported.folder)}: {source}{exported.message}"]
     if any(history.best for history in run.histories.values()):
         found = winner(run)
-        if found.checkpoint is not None and not found.has_state:
+        has_file = is_script(str(run.sweep["trainable"])) and script_file(run, found.trial)
+        if found.checkpoint is not None and not found.has_state and not has_file:
             return []
     return [f"no model was exported: {complaint}"]
 

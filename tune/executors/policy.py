@@ -182,6 +182,25 @@ class TrialCoordinator:
         self._forget(worker)
         return False
 
+    def give_back(self) -> list[str]:
+        """Take the trials back that no worker has begun, if the session is interrupted.
+
+        Returns their workers, which the executor is to end: a worker may take minutes to be ready,
+        and would only hear then that there is nothing to do.
+        """
+        if not self.controller.interrupted:
+            return []
+        waiting = [
+            worker
+            for worker in self._assigned
+            if all(trial.status is Status.WAITING for trial in self.trials_of(worker))
+        ]
+        for worker in waiting:
+            for trial in self.trials_of(worker):
+                self.controller.returned(trial, f"interrupted: {self.controller.stopping}")
+            self._forget(worker)
+        return waiting
+
     def _forget(self, worker: str) -> None:
         """The worker has no trials any more."""
         self._assigned.pop(worker, None)

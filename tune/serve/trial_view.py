@@ -94,7 +94,7 @@ def decided(live: LiveRun, trial: Trial) -> list[Data]:
     ]
     # Reports come first, because what follows from one may have its time.
     events = sorted([*reports, *live.events], key=lambda event: float(event["time"]))
-    return decisions(events, pauses(live.sweep)).get(trial.id, [])
+    return decisions(events, pauses(live.sweep), live.interval).get(trial.id, [])
 
 
 def _reports(live: LiveRun) -> int | None:

@@ -32,7 +32,7 @@ function colour(searcher) {
 }
 
 /** What lies between two reports: what the data call an epoch is the number of a report. */
-const interval = () => D.interval ?? { unit: "epochs", every: 1 };
+const interval = (run = D) => run.interval ?? { unit: "epochs", every: 1 };
 const isByEpoch = () => interval().unit === "epochs" && interval().every === 1;
 const position = (epochs) => (epochs === null || epochs === undefined ? null : epochs * interval().every);
 
@@ -42,14 +42,31 @@ function amount(epochs) {
 }
 
 /** Where a report is due: `epoch 3`, `step 1,500` or `12 s`. */
-function reportAt(epoch) {
+function reportAt(epoch, run = D) {
   if (epoch === null || epoch === undefined) return DASH;
-  const { unit } = interval();
-  return unit === "seconds" ? amount(epoch) : `${unit.slice(0, -1)} ${amount(epoch)}`;
+  const { unit, every } = interval(run);
+  return unit === "seconds" ? duration(epoch * every) : `${unit.slice(0, -1)} ${number(epoch * every)}`;
 }
 
 /** The title of an axis or a column of reports. */
 const inUnit = () => (interval().unit === "seconds" ? "trained" : interval().unit);
+
+/** What a budget is counted in on an axis: reports if trials are measured in seconds, as time has an axis too. */
+const budgetUnit = (run = D) => {
+  const { unit } = interval(run);
+  return unit === "seconds" ? "reports" : unit;
+};
+
+/** So many reports in that unit. */
+const inBudgetUnit = (reports, run = D) =>
+  budgetUnit(run) === "reports" || reports === null ? reports : reports * interval(run).every;
+
+/** Best so far over the reports, as data have it, with the reports in that unit. */
+function bandsInUnit(bands, run = D) {
+  const scaled = ([name, band]) => [name, { ...band, spent: band.spent.map((reports) => inBudgetUnit(reports, run)) }];
+  const searchers = Object.fromEntries(Object.entries(bands.searchers).map(scaled));
+  return { ...bands, budget: inBudgetUnit(bands.budget, run), searchers };
+}
 
 const LATER = {
   // what a server may not have analysed yet

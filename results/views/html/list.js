@@ -228,7 +228,7 @@ function overlayRow(name, run) {
     trials: run.trials.id.length,
     best: run.frontLine || (best ? `${number(best.value)} ${run.metric}` : null),
     "of trial": best && !run.frontLine ? run.trials.id[best.trial] : null,
-    "at epoch": best && !run.frontLine ? best.epoch : null,
+    at: best && !run.frontLine ? reportAt(best.epoch, run) : null,
     started: when(run.began),
   };
 }
@@ -236,17 +236,21 @@ function overlayRow(name, run) {
 function drawOverlay() {
   const place = $("#overlaid .plot");
   const unit = "epochs";
+  const units = new Set([...list.others.values()].map(budgetUnit));
+  const isOneUnit = units.size < 2;
   const bands = { budget: null, searchers: {} };
   for (const [name, run] of list.others) {
     const mine = run.incumbents[unit]?.searchers ?? {};
     for (const [searcher, band] of Object.entries(mine)) {
-      bands.searchers[Object.keys(mine).length > 1 ? `${name}: ${searcher}` : name] = band;
+      const scaled = isOneUnit ? bandsInUnit({ searchers: { band }, budget: null }, run).searchers.band : band;
+      bands.searchers[Object.keys(mine).length > 1 ? `${name}: ${searcher}` : name] = scaled;
     }
   }
   const names = Object.keys(bands.searchers);
   const row = PALETTES[theme()];
   const [first] = list.others.values();
   const shade = (name) => row[names.indexOf(name) % row.length];
-  const made = incumbentPlot(bands, names, shade, "epochs trained, by each study", comparedRun(first));
+  const title = `${isOneUnit ? [...units][0] : "reports"} trained, by each study`;
+  const made = incumbentPlot(bands, names, shade, title, comparedRun(first));
   whenPlotly(() => Plotly.react(place, made.traces, made.layout, CONFIG));
 }

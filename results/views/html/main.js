@@ -25,7 +25,7 @@ function showRun() {
   sections();
   choices(
     $("[data-choice=unit]"),
-    Object.keys(D.incumbents).map((unit) => [unit, unit === "epochs" && !isByEpoch() ? "reports" : unit]),
+    Object.keys(D.incumbents).map((unit) => [unit, unit === "epochs" ? budgetUnit() : unit]),
     "unit",
     ["incumbents"],
   );
@@ -33,7 +33,7 @@ function showRun() {
     $("[data-choice=cost]"),
     [
       ["seconds", "seconds"],
-      ["epochs", isByEpoch() ? "epochs" : "reports"],
+      ["epochs", budgetUnit()],
     ],
     "cost",
     ["pareto"],

@@ -107,10 +107,11 @@ function groups(some) {
 }
 
 function incumbents() {
-  const bands = D.incumbents[state.unit] ?? Object.values(D.incumbents)[0];
-  if (!bands) return null;
+  const given = D.incumbents[state.unit] ?? Object.values(D.incumbents)[0];
+  if (!given) return null;
+  const bands = given === D.incumbents.epochs ? bandsInUnit(given) : given;
   const title = {
-    epochs: `${isByEpoch() ? "epochs trained" : "reports"}, by each study`,
+    epochs: `${budgetUnit()} trained, by each study`,
     seconds: "seconds of training, by each study",
     "GPU-seconds": "GPU-seconds, by each study",
   }[state.unit];
@@ -136,7 +137,8 @@ function simulation() {
   const names = Object.keys(D.simulation.incumbents.searchers);
   const row = PALETTES[theme()];
   const shade = (name) => row[names.indexOf(name) % row.length];
-  return incumbentPlot(D.simulation.incumbents, names, shade, "epochs trained, by each study", comparedRun(D));
+  const title = `${budgetUnit()} trained, by each study`;
+  return incumbentPlot(bandsInUnit(D.simulation.incumbents), names, shade, title, comparedRun(D));
 }
 
 /** Best so far with its interval, and where searchers are compared. Names beyond the colours are dashed. */
@@ -221,7 +223,7 @@ function importance() {
 }
 
 function pareto() {
-  const cost = T[state.cost];
+  const cost = state.cost === "epochs" ? T.epochs.map((reports) => inBudgetUnit(reports)) : T[state.cost];
   const some = shown().filter((i) => T.best[i] !== null);
   if (!some.length) return null;
   const front = frontier(some, cost);
@@ -242,8 +244,7 @@ function pareto() {
     sizeOf: (i) => (on.has(i) ? 5 : 3),
   }));
   const marked = (i) => [ring([[cost[i], T.best[i], i]])];
-  const trained = isByEpoch() ? "epochs trained" : "reports";
-  const title = state.cost === "seconds" ? "training time of the trial, seconds" : trained;
+  const title = state.cost === "seconds" ? "training time of the trial, seconds" : `${budgetUnit()} trained`;
   const values = some.map((i) => T.best[i]);
   return {
     traces: [

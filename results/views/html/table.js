@@ -40,11 +40,15 @@ function allColumns() {
   ];
 }
 
+/** True if every trial was best at its last report, so that both columns would say the same. */
+const isAlwaysLast = () => T.bestEpoch.every((best, i) => best === null || best === T.epochs[i]);
+
 /** The columns that are shown: those of the address, or all but the seldom used ones. */
 function columns() {
   const all = allColumns();
+  const isHidden = (key) => HIDDEN_COLUMNS.includes(key) || (key === "bestEpoch" && isAlwaysLast());
   const isExtra = (key) => key.startsWith("metric ") && !isObjective(key.slice("metric ".length));
-  if (!state.columns) return all.filter(({ key }) => !HIDDEN_COLUMNS.includes(key) && !isExtra(key));
+  if (!state.columns) return all.filter(({ key }) => !isHidden(key) && !isExtra(key));
   return all.filter(({ key }) => key === "id" || state.columns.has(key));
 }
 

@@ -21,7 +21,7 @@ def trial_data(run: RunDirectory, trials: Sequence[Trial]) -> list[dict[str, Any
     metrics: the values by epoch of all metrics but the one that is optimized, whose curve the page
     has; left out if all trials together have too many. Empty parts are left out.
     """
-    decided = decisions(run.events, pauses(run.sweep))
+    decided = decisions(run.events, pauses(run.sweep), run.interval)
     notes: dict[str, list[str]] = {}
     for note in run.steering.notes:
         notes.setdefault(note.trial, []).append(note.text)

@@ -1,14 +1,38 @@
-"""Calls a function with a module as soon as the program has imported it."""
+"""Follows what a program imports, and calls a function with a module once it is imported."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 Action = Callable[[ModuleType], None]
+IMPORTING = "importing"
+"""The file beside the answer that names the module which is being imported."""
+SECONDS = 0.5
+"""How often the file is written at most."""
+
+
+class Told(MetaPathFinder):
+    """A finder that finds nothing, and writes down what is looked for: a sign of progress."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._written = file, 0.0
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> None:
+        if time.monotonic() - self._written < SECONDS:
+            return
+        # Whatever fails here, such as a recursion limit of the program's, is no end of its import.
+        with contextlib.suppress(Exception):
+            self._written = time.monotonic()
+            self._file.write_text(name, encoding="utf-8")
 
 
 class AfterImport(MetaPathFinder):

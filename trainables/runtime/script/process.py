@@ -173,6 +173,8 @@ def _find_checkpoint(folder: Path, paths: Paths, how: CommandLine, values: Value
         return Saved()
     checkpoints = Checkpoints.at(how.checkpoint, values, folder, paths.trial)
     values["checkpoint"] = str(folder / fill(how.checkpoint, values.__getitem__))
+    if how.resume is None:
+        return Saved()  # it begins again, and what it saves is only for the export
     found = checkpoints.found()
     if not found:
         return Saved(checkpoints)

@@ -236,15 +236,16 @@ def _wait(
 ) -> None:
     """Wait for the script to end; after its last report no longer than `seconds`.
 
-    It may still write its files then, and how it ends does not matter. Before that, an exit code
-    other than 0 raises ScriptError. `call`: the script's name, and the folder in which it runs.
+    It may still write its files then. An exit code other than 0 raises ScriptError; after the last
+    report the trial is complete all the same, with a note. `call`: the script's name, and the
+    folder in which it runs.
     """
     until, complete = time.monotonic() + seconds, follower.complete
     while process.poll() is None and not (complete and time.monotonic() > until):
         # What it prints is read all the time: a script whose output is full would wait for ever.
         if follower.trains_on():
             until = min(until, time.monotonic() + GRACE_SECONDS)
-    if complete or process.returncode == 0:
+    if process.returncode in (0, None):
         return
     said, (name, folder) = list(follower.output.lines), call
     reason, lines = reason_and_lines(said, folder)

@@ -78,6 +78,8 @@ class ControllerLink:
     def step(self) -> None:
         """What is done about ten times a second."""
         self.tick()
+        for ray_id in self.coordinator.give_back():
+            ray_compat.end_unstarted(self.tune_controller, ray_id)
         if self.coordinator.needs_no_idle_worker and self.tune_controller is not None:
             ray_compat.release_idle_workers(self.tune_controller)
 

@@ -78,6 +78,18 @@ def waiting_for_a_free_worker(tune_controller: Any) -> list[Any]:
     ]
 
 
+def end_unstarted(tune_controller: Any, ray_id: str) -> None:
+    """End a Ray trial whose worker is not ready. Ray would wait for that before it stops it."""
+    manager = tune_controller._actor_manager
+    for trial in list(tune_controller._trials):
+        if trial.trial_id != ray_id or trial.status != trial.PENDING:
+            continue
+        actor = tune_controller._trial_to_actor.get(trial)
+        tune_controller.stop_trial(trial)
+        if actor is not None and manager.is_actor_started(actor):
+            manager.remove_actor(actor, kill=True)
+
+
 def n_placed_workers(tune_controller: Any) -> int:
     """How many of a sweep's workers have their CPUs and GPUs, whether they run already or start."""
     if tune_controller is None:
