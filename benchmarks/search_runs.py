@@ -22,7 +22,14 @@ from raysweep.history import Config, History
 from raysweep.schedulers.base import Scheduler
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune.executors.simulated import simulate
-from raysweep.tune.sweep import Budget, Metric, RankingSearcher, Searcher, Sweep
+from raysweep.tune.sweep import (
+    Budget,
+    Metric,
+    RankingSearcher,
+    RememberingSearcher,
+    Searcher,
+    Sweep,
+)
 
 GRID = np.geomspace(0.02, 1.0, 200)
 """The times at which runs are compared, as parts of a problem's budget: 0.2 to 10 FE of 10."""
@@ -45,6 +52,10 @@ class TimedSearcher:
         if isinstance(searcher, RankingSearcher):
             self._ranking = searcher
             self.rank = self._rank  # a scheduler asks whether there is a forecast at all
+        if isinstance(searcher, RememberingSearcher):
+            # Trials carry notes of what they owe to earlier runs, which `auto` reads.
+            self.remembering = searcher.remembering
+            self.origin, self.assessment = searcher.origin, searcher.assessment
 
     def suggest(self, space: Space, history: History, seed: int) -> Config | None:
         before = time.process_time()

@@ -145,6 +145,11 @@ class Trial:
         return start
 
     @property
+    def is_remembered(self) -> bool:
+        """True for a first configuration of `auto` that earlier runs suggest."""
+        return bool(self.notes.get("memory") == "first configuration")
+
+    @property
     def loss(self) -> float:
         """The last reported loss; inf before the first."""
         return self.reports[-1].loss if self.reports else math.inf

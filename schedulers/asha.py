@@ -9,13 +9,14 @@ are compared at rungs: epochs `grace`, `grace * eta`, `grace * eta**2` and so on
 - `stopping`, the form of Ray Tune and Determined: a trial is compared once, with those that reached
   the rung before it, and then either stops for good or continues without waiting.
 
-The promotion form differs from the paper in three points. Of the trials of a rung, at most a
+The promotion form differs from the paper in four points. Of the trials of a rung, at most a
 fraction 1/eta is promoted, however many better ones come later (D-ASHA: Li et al., "Hyper-Tune",
 VLDB 2022, section 4.2). Without this limit, a searcher that learns would fill the upper rungs,
 because nearly all that it proposes is among the best third of what came before. And if the searcher
 predicts the final losses of the trials (`tune/searchers/gp.py`), those decide which trial is
 promoted first, rather than the losses at the rung: a good configuration may begin worse than a bad
-one. Last, the best trial of all is trained to the end once nothing new is proposed.
+one. First configurations that earlier runs suggest go on while they lead (`remembered.py`). Last,
+the best trial of all is trained to the end once nothing new is proposed.
 
 In a sweep with several metrics, trials are compared by fronts, with a tie-break that keeps the
 front spread (`schedulers/front_rungs.py`), and without those that will not keep a limit.
@@ -34,6 +35,7 @@ from raysweep.history import History, Rung, Trial
 from raysweep.schedulers.audit import AuditFraction, is_audited, stop_or_audit
 from raysweep.schedulers.base import CONTINUE, Decision, Ranking
 from raysweep.schedulers.front_rungs import compared
+from raysweep.schedulers.remembered import first_leading, leads
 from raysweep.schedulers.rung_reliability import is_skipped, n_probes
 from raysweep.schedulers.rungs import geometric, just_reached, promotion_order, quantile_of_others
 
@@ -93,6 +95,8 @@ class Asha:
         lasting = ranking is not None
         if self.grace == "auto" and is_skipped(level, history, trial.number, lasting=lasting):
             return CONTINUE
+        if self.promotes and leads(trial, history):
+            return CONTINUE
         reason = self._reason(trial, level, history, ranking)
         if reason is None:
             return CONTINUE
@@ -109,6 +113,8 @@ class Asha:
         """
         if not self.promotes:
             return None
+        if (leading := first_leading(history)) is not None:
+            return leading
         at_least = int(budget_exhausted)
         first = self._first_promotion(compared(history), ranking, at_least=at_least)
         if first is None and budget_exhausted:

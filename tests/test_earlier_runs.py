@@ -26,6 +26,7 @@ from raysweep.results.storage.old_versions import translate_sweep
 from raysweep.results.storage.run_directory import SWEEP, load
 from raysweep.results.storage.tables import trial_row
 from raysweep.schedulers import Asha, NoStopping
+from raysweep.schedulers.remembered import LEAST_OTHERS, leads
 from raysweep.search_spaces.language.params import Choice, Float, Int, Ordinal, RangeOrValues
 from raysweep.search_spaces.language.space import Space
 from raysweep.tune import recall
@@ -285,14 +286,70 @@ def test_without_early_stopping_the_first_configurations_are_all_that_is_taken()
     assert len(from_memory(controller)) <= 2
 
 
+def first_note() -> dict[str, str]:
+    return {"memory": "first configuration"}
+
+
 def test_an_enqueued_configuration_takes_no_turn() -> None:
     recollection = Recollection(Memory((source(),)), SPACE)
     history = History((1,))
     expected = recollection.first(history, Untried(SPACE), 0)
-    history.add(Trial(0, "auto", {"lr": 0.5, "width": 16}, 0, notes={"enqueued": "file.0.auto"}))
+    assert expected is not None
+    add(history, {"lr": 0.5, "width": 16}, {"enqueued": "file.0.auto"})
     assert recollection.first(history, Untried(SPACE), 0) == expected
-    history.add(Trial(1, "auto", {"lr": 0.4, "width": 16}, 0))
+    add(history, expected, first_note(), 1.0)
     assert recollection.first(history, Untried(SPACE), 0) is None
+    add(history, {"lr": 0.4, "width": 16}, {"enqueued": "file.1.auto"})
+    assert recollection.first(history, Untried(SPACE), 0) is None
+    add(history, {"lr": 0.3, "width": 16}, {})
+    assert recollection.first(history, Untried(SPACE), 0) is not None
+
+
+def add(
+    history: History, config: Config, notes: dict[str, Any], loss: float | None = None
+) -> Trial:
+    """Add a trial; with a loss, it has reached the first rung and pauses there."""
+    trial = Trial(len(history), "auto", config, 0, notes=notes)
+    history.add(trial)
+    if loss is not None:
+        history.start(trial.number)
+        history.record(trial.number, Report(1, loss, {}))
+        history.close(trial.number, Status.STOPPED)
+    return trial
+
+
+def test_all_workers_begin_with_first_configurations() -> None:
+    controller = simulate(sweep(Auto()), curve, 3, past=with_past(source()))
+    assert from_memory(controller) == [0, 1, 2, 4, 6]
+
+
+def test_a_first_configuration_goes_on_while_it_is_the_best_of_each_rung() -> None:
+    asha, history = Asha(grace=1), History((1, 3, 9))
+    first = add(history, {"lr": 0.1}, first_note(), 0.2)
+    drawn = [
+        add(history, {"lr": value}, {}, value)
+        for value in np.linspace(0.3, 0.9, LEAST_OTHERS - 1).tolist()
+    ]
+    # These two take the places that there are.
+    go_on(history, drawn[0].number, 3, 0.15)
+    go_on(history, drawn[1].number, 3, 0.16)
+    assert asha.promote(history, budget_exhausted=False) is None
+    add(history, {"lr": 1.0}, {}, 1.0)
+    assert asha.promote(history, budget_exhausted=False) == first.number
+    assert not leads(drawn[0], history)
+    go_on(history, first.number, 3, 0.1)
+    assert leads(first, history)
+    # One that came later is better at the lowest rung, though it has not trained as long.
+    add(history, {"lr": 0.2}, {}, 0.19)
+    assert not leads(first, history)
+
+
+def go_on(history: History, number: int, epoch: int, loss: float) -> None:
+    """Train a paused trial to a rung, at which it pauses."""
+    history.reopen(number)
+    history.start(number)
+    history.record(number, Report(epoch, loss, {}))
+    history.close(number, Status.STOPPED)
 
 
 def test_without_earlier_runs_nothing_changes() -> None:

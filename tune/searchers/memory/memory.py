@@ -24,8 +24,8 @@ from raysweep.tune.searchers.models.rung_quantiles import rung_quantiles
 from raysweep.tune.searchers.untried import Untried
 
 FIRST = 5
-"""So many first configurations come from earlier runs. They take turns with drawn ones, by which
-the guard judges the runs."""
+"""So many first configurations come from earlier runs: what begins before any trial has reached a
+rung. From then on they take turns with drawn ones, by which the guard judges the runs."""
 LAG = 0.2
 """The first configurations may stand so far behind drawn ones, in the mean, before they end."""
 FORGET = 400
@@ -82,11 +82,8 @@ class Recollection:
 
         None is any more once those that have reached a rung do not stand before the drawn ones.
         """
-        # A configuration that a person enqueued takes no turn.
-        turn, is_drawn = divmod(sum("enqueued" not in trial.notes for trial in history), 2)
-        if is_drawn or turn >= len(self.members):
-            return None
-        if not _lead(history):
+        turn = sum(trial.is_remembered for trial in history)
+        if turn >= len(self.members) or _is_turn_of_drawn(history) or not _lead(history):
             return None
         config = configuration(
             self._space, self.members[turn], np.random.default_rng([seed, len(history)])
@@ -105,6 +102,15 @@ class Recollection:
         return Assessment(mean.passed, tuple(name for name in names if name not in mean.passed))
 
 
+def _is_turn_of_drawn(history: History) -> bool:
+    """True if a rung was reached, and the last proposal was a first configuration."""
+    if not history.levels or not len(history.rungs[history.levels[0]]):
+        return False
+    # A configuration that a person enqueued takes no turn.
+    proposed = [trial for trial in history if "enqueued" not in trial.notes]
+    return bool(proposed) and proposed[-1].is_remembered
+
+
 def _lead(history: History) -> bool:
     """True unless the first configurations are behind the others that have reached a rung.
 
@@ -112,8 +118,7 @@ def _lead(history: History) -> bool:
     """
     quantiles = rung_quantiles(Dataset.of(Space({}), history))
     is_first = np.array(
-        [history[number].notes.get("memory") is not None for number in quantiles.numbers.tolist()],
-        np.bool_,
+        [history[number].is_remembered for number in quantiles.numbers.tolist()], np.bool_
     )
     if not is_first.any() or is_first.all():
         return True
