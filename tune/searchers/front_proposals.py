@@ -2,9 +2,9 @@
 
 It takes the candidate that is expected to add most hypervolume to the front, counting pending
 trials and the chance that a limit is broken (`models/front_model.py`). If all trials are trained to
-their end, points beside the front are among the candidates, and a proposal may lie close to an
-earlier one, as in `full_losses.py`. What it does under limits is measured in
-`docs/benchmarks/objectives.md`.
+their end, points beside the front and beside the best candidates are compared too (without limits),
+and a proposal may lie close to an earlier one, as in `full_losses.py`. What this does, and what is
+done under limits, is measured in `docs/benchmarks/objectives.md`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from raysweep.tune.searchers.models.front_model import (
     holds,
     hyperparameters,
     improvement,
+    not_dominated,
     processes,
 )
 from raysweep.tune.searchers.models.gaussian_process import Hyperparameters
@@ -45,6 +46,9 @@ MORE, BESIDE, LEAST = 1600, 800, 8
 """With limits, so many more points are drawn, and so many beside trials that keep them. The LEAST
 most likely ones are compared if fewer have that probability. So many points beside the front are
 compared without limits, if trials are trained to their end."""
+CENTRES, NEAR = 8, 400
+"""Then so many points are compared too, beside so many of the best candidates. With limits they
+would lie where these just hold, or do not."""
 REFIT = 1.25
 """The hyperparameters are fitted again when a rung has grown by this factor."""
 
@@ -99,10 +103,21 @@ def improving_front(
     models = [model.fantasize(x[pending]) for model in models]
     feasible = x[outcomes.numbers[outcomes.feasible]]
     front = expected_front(models, k, feasible, x[pending])
-    encoded = dataset.cache.encoding(candidates)
-    gain = per_cost(improvement(models, k, front, encoded, rng), encoded, cost)
-    part = GAP if is_trained_fully(dataset) else 1.0
-    return first_distant(dataset, candidates[np.argsort(-gain, kind="stable")[:CHOSEN]], part)
+    z = not_dominated(front, rng)
+
+    def best_first(points: FloatArray) -> FloatArray:
+        encoded = dataset.cache.encoding(points)
+        gain = per_cost(improvement(models, k, front, encoded, z), encoded, cost)
+        chosen: FloatArray = points[np.argsort(-gain, kind="stable")[:CHOSEN]]
+        return chosen
+
+    best = best_first(candidates)
+    if not is_trained_fully(dataset):
+        return first_distant(dataset, best)
+    if models[k:]:
+        return first_distant(dataset, best, GAP)
+    near = beside(dataset.space, best[:CENTRES], NEAR, rng)
+    return first_distant(dataset, best_first(np.concatenate([best, near])), GAP)
 
 
 def has_limits(history: History) -> bool:

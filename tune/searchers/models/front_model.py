@@ -19,6 +19,9 @@ the objectives are independent given the data):
     EHVI = integral of prod_j Phi((z_j - mu_j) / sigma_j) dz
 
 The integral is a mean over points drawn uniformly from a box, the same points for all candidates.
+If all trials are trained to their end and there is no limit, the box ends at the medians of the
+first few of them, where these are nearer than the ends of the front: what counts is to be better
+than usual in all at once.
 It is multiplied by the probability that the limits hold (Gardner et al., ICML 2014, section 3.2).
 """
 
@@ -45,6 +48,9 @@ from raysweep.tune.searchers.models.rung_quantiles import compared_rungs
 
 FEWEST = 4
 """A rung with fewer outcomes than this has no front to scale them by."""
+USUAL = 10
+"""The medians of so many first trials are what is usual, if all are trained to their end. Later
+ones are proposed, and better than usual."""
 DRAWS = 512
 """Points of the box in which the improvement is integrated."""
 LOWEST, HIGHEST = -0.5, 1.1
@@ -90,7 +96,9 @@ class Outcomes:
                 break
             rows += [(number, index) for number, _ in arrived]
             e = np.array([outcome[1] for _, outcome in arrived]).reshape(len(arrived), -1)
-            losses.append(_scaled(np.array([outcome[0] for _, outcome in arrived]), e))
+            y = np.array([outcome[0] for _, outcome in arrived])
+            is_whole = len(history.levels) == 1 and not e.shape[1]
+            losses.append(_scaled(y, e, _usual_losses(y) if is_whole else None))
             excesses.append(e)
         if not rows:
             return None
@@ -147,11 +155,18 @@ class Outcomes:
         )
 
 
-def _scaled(losses: FloatArray, excesses: FloatArray) -> FloatArray:
+def _usual_losses(losses: FloatArray) -> FloatArray:
+    """The medians (k,) of the USUAL first of these (n, k); inf if none of them is finite."""
+    first = losses[:USUAL]
+    first = first[np.isfinite(first).all(axis=1)]
+    return np.median(first, axis=0) if len(first) else np.full(losses.shape[1], np.inf)
+
+
+def _scaled(losses: FloatArray, excesses: FloatArray, usual: FloatArray | None) -> FloatArray:
     """The losses of one rung (n, k), with 0 and 1 at the best and the worst of its front.
 
-    Without a trial that keeps the limits it is the front of all. What is behind the front is
-    compressed by a logarithm.
+    Without a trial that keeps the limits it is the front of all. Where the `usual` losses (k,) are
+    between these, 1 is there. What is behind is compressed by a logarithm.
     """
     finite = np.isfinite(losses).all(axis=1)
     kept = finite & (excesses <= 0).all(axis=1)
@@ -162,6 +177,8 @@ def _scaled(losses: FloatArray, excesses: FloatArray) -> FloatArray:
     low = front.min(axis=0)
     extent = front.max(axis=0) - low
     extent = np.where(extent > 0, extent, np.median(points, axis=0) - low)
+    if usual is not None:
+        extent = np.where(usual > low, np.minimum(extent, usual - low), extent)
     y = (losses - low) / np.where(extent > 0, extent, 1.0)
     y = np.where(np.isfinite(y), y, y[finite].max(axis=0))
     compressed: FloatArray = np.where(y > 1.0, 1.0 + np.log(np.maximum(y, 1.0)), y)
@@ -300,26 +317,30 @@ def holds(limits: Sequence[MetricModel], x: FloatArray) -> FloatArray:
     return found
 
 
+def not_dominated(front: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Of DRAWS points of the box, those that the front (f, k) does not dominate; (., k)."""
+    z = LOWEST + (HIGHEST - LOWEST) * rng.random((DRAWS, front.shape[1]))
+    return z[~(front[:, None, :] <= z).all(axis=2).any(axis=0)]
+
+
 def improvement(
     models: Sequence[MetricModel],
     k: int,
     front: FloatArray,
     x: FloatArray,
-    rng: np.random.Generator,
+    z: FloatArray,
 ) -> FloatArray:
     """How promising each candidate x (q, d) is; (q,).
 
     The expected hypervolume improvement over a front (f, k) times the probability that the limits
     hold; that probability alone if no trial has kept them yet. Where it vanishes, lower means come
-    first.
+    first. z: points that the front does not dominate, as `not_dominated` draws them.
     """
     from scipy.special import ndtr
 
     likely = holds(models[k:], x)
     if not len(front):
         return likely
-    z = LOWEST + (HIGHEST - LOWEST) * rng.random((DRAWS, k))
-    z = z[~(front[:, None, :] <= z).all(axis=2).any(axis=0)]
     dominates, means = np.ones((len(x), len(z))), np.zeros(len(x))
     for j, model in enumerate(models[:k]):
         mean, deviation = model.predict(x)
