@@ -18,7 +18,7 @@ SECONDS = 0.5
 """How often the file is written at most."""
 
 
-class Told(MetaPathFinder):
+class ImportProgress(MetaPathFinder):
     """A finder that finds nothing, and writes down what is looked for: a sign of progress."""
 
     def __init__(self, file: Path) -> None:

@@ -19,7 +19,7 @@ from raysweep.search_spaces.drafting.hook import (
     fire_options,
     hydra_job,
 )
-from raysweep.search_spaces.drafting.hook.after_import import IMPORTING, AfterImport, Told
+from raysweep.search_spaces.drafting.hook.after_import import IMPORTING, AfterImport, ImportProgress
 
 ACTIONS = {
     "tyro._backends._argparse": argparse_options.patch_copy,
@@ -40,7 +40,7 @@ def main() -> None:
     del sys.argv[:2]
     os.environ["PYTHON_TYRO_BACKEND"] = "argparse"  # the other one has no parser to look at
     argparse_options.patch_argparse()
-    sys.meta_path[:0] = [Told(answer.place.with_name(IMPORTING)), AfterImport(ACTIONS)]
+    sys.meta_path[:0] = [ImportProgress(answer.place.with_name(IMPORTING)), AfterImport(ACTIONS)]
     try:
         _run(sys.argv[0])
         reason = "it ended"
