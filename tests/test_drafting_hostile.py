@@ -11,7 +11,7 @@ import pytest
 
 from raysweep.search_spaces.drafting import ask_program
 from raysweep.search_spaces.drafting.draft import draft
-from raysweep.search_spaces.drafting.hook.after_import import Told
+from raysweep.search_spaces.drafting.hook.after_import import ImportProgress
 from raysweep.search_spaces.drafting.program import ProgramError
 from raysweep.search_spaces.drafting.write import text_of
 
@@ -97,11 +97,13 @@ def test_an_import_may_take_as_long_as_it_goes_on(
 
 
 def test_what_is_imported_is_seen_from_outside(tmp_path: Path) -> None:
-    told = Told(tmp_path / "importing")
+    told = ImportProgress(tmp_path / "importing")
     told.find_spec("own_module")
     told.find_spec("own_second")  # at once: it is not written again
     assert (tmp_path / "importing").read_text() == "own_module"
-    Told(tmp_path / "no" / "folder").find_spec("own_module")  # which is no end of the import
+    ImportProgress(tmp_path / "no" / "folder").find_spec(
+        "own_module"
+    )  # which is no end of the import
 
 
 @pytest.mark.parametrize(

