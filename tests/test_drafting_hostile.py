@@ -101,9 +101,8 @@ def test_what_is_imported_is_seen_from_outside(tmp_path: Path) -> None:
     told.find_spec("own_module")
     told.find_spec("own_second")  # at once: it is not written again
     assert (tmp_path / "importing").read_text() == "own_module"
-    ImportProgress(tmp_path / "no" / "folder").find_spec(
-        "own_module"
-    )  # which is no end of the import
+    unwritable = ImportProgress(tmp_path / "no" / "folder")
+    unwritable.find_spec("own_module")  # which is no end of the import
 
 
 @pytest.mark.parametrize(

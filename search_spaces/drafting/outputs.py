@@ -25,7 +25,8 @@ _FOLDERS = re.compile(
 _FILES = re.compile(r"save(_?(to|as|file|name|model|path))?|out(put)?_?(file|name)?|log_?file")
 """Options that name a file that a program writes, if their default is the name of one."""
 _WRITTEN = re.compile(
-    r"\b(path|file|folder|dir(ectory)?|where)\b.*\b(sav(e|ed|ing)|output|writ(e|ten)|stored?|logs?)\b"
+    r"\b(path|file|folder|dir(ectory)?|where)\b.*"
+    r"\b(sav(e|ed|ing)|output|writ(e|ten)|stored?|logs?)\b"
     r"|\b(save|write|store|output)\b.*\b(to|path|file|folder|dir(ectory)?)\b"
 )
 _READ = re.compile(
